@@ -5,27 +5,22 @@ Its table is ``[capabilities]``; its leaves are ``capabilities.<NAME>`` and ``ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.mechanism.findings import Finding
-from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
+from hardening.mechanism.mechanism import Option, Reading
+from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.schema import REST, Leaf, Say
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_capabilities import settings as grammar
-from hardening_capabilities import spec
-from hardening_capabilities.host import CapabilityFacts, check, inputs, probe
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import BY_NAME
 
 __all__ = ["Capabilities", "CapabilitiesSettings"]
 
 
-class Capabilities(Mechanism[CapabilitiesSettings]):
+class Capabilities(PackagedMechanism[CapabilitiesSettings]):
     """Capability sets and no_new_privs (capabilities(7), PR_SET_NO_NEW_PRIVS(2const))."""
 
     name = "capabilities"
@@ -64,40 +59,6 @@ class Capabilities(Mechanism[CapabilitiesSettings]):
             Option(("--cap-add",), "add", "Give a capability, or ALL.", metavar="NAME", multiple=True),
             Option(("--cap-drop",), "drop", "Take a capability away, or ALL.", metavar="NAME", multiple=True),
         )
-
-    def probe(self, host: Host) -> CapabilityFacts:
-        return probe()
-
-    def inputs(self, settings: CapabilitiesSettings, context: Context) -> Inputs:
-        return inputs()
-
-    def check(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Shortfall]:
-        return check(settings, context)
-
-    def contribute(self, settings: CapabilitiesSettings, context: Context, fragment: Fragment) -> None:
-        spec.contribute(settings, context, fragment)
-
-    def tighten(
-        self, settings: CapabilitiesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        return spec.tighten(settings, document, context, fragment)
-
-    def rules(self) -> Mapping[str, str]:
-        from hardening_capabilities.findings import RULES
-
-        return RULES
-
-    def findings(self, settings: CapabilitiesSettings, context: Context) -> Iterable[Finding]:
-        from hardening_capabilities import findings  # no quiet launch needs it
-
-        return findings.findings(settings, context)
-
-    def verify(
-        self, settings: CapabilitiesSettings, context: Context, receipt: Mapping[str, Any]
-    ) -> Iterable[Verification]:
-        from hardening_capabilities import findings
-
-        return findings.verify(settings, receipt)
 
 
 @hookimpl

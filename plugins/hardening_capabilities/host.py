@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hardening.base.values import frozen
 from hardening.errors import HostError
+from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, kernel, lines
 from hardening.mechanism.mechanism import Context, Shortfall
 from hardening.mechanism.roles import HOST, Isolation
@@ -28,7 +29,7 @@ class CapabilityFacts:
         return frozenset(capability.name for capability in ALL if capability.number <= self.last)
 
 
-def probe(proc: Path = Path("/proc")) -> CapabilityFacts:
+def probe(host: Host, proc: Path = Path("/proc")) -> CapabilityFacts:
     """Ask procfs (proc_pid_status(5), proc_sys_kernel(5)). Raises `HostError` where procfs is not mounted."""
     try:
         last = int((proc / "sys/kernel/cap_last_cap").read_text())
@@ -43,7 +44,7 @@ def probe(proc: Path = Path("/proc")) -> CapabilityFacts:
     return CapabilityFacts(last, mask_names(int(fields["CapBnd"], 16)), mask_names(int(fields["CapEff"], 16)))
 
 
-def inputs() -> Iterator[Input]:
+def inputs(settings: CapabilitiesSettings, context: Context) -> Iterator[Input]:
     """What decides the facts."""
     yield from kernel("/proc/sys/kernel/cap_last_cap")
     yield from lines("/proc/self/status", "CapBnd:", "CapEff:")

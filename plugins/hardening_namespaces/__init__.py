@@ -9,31 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.mechanism.findings import Finding
-from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.mechanism import (
-    Context,
-    Excess,
     IdRanges,
     Implied,
     Mechanism,
     Option,
     Reading,
-    Shortfall,
-    Verification,
     Wish,
 )
+from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.schema import Leaf, Say
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
-from hardening_namespaces import facts, idmaps, spec
-from hardening_namespaces.host import check
+from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name
 
 
-class Namespaces(Mechanism[NamespacesSettings]):
+class Namespaces(PackagedMechanism[NamespacesSettings]):
     """The mechanism behind `[namespaces]`."""
 
     name = "namespaces"
@@ -79,42 +72,6 @@ class Namespaces(Mechanism[NamespacesSettings]):
             Option(("--network", "--net"), "net", "Network namespace: private (or none), host, a path.", "WHERE"),
             Option(("--hostname",), "hostname", "Host name inside.", "NAME"),
         )
-
-    def probe(self, host: Host) -> facts.NamespaceFacts:
-        return facts.probe(host)
-
-    def inputs(self, settings: NamespacesSettings, context: Context) -> Inputs:
-        return facts.inputs(settings, context.host)
-
-    def check(self, settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
-        return check(settings, context)
-
-    def contribute(self, settings: NamespacesSettings, context: Context, fragment: Fragment) -> None:
-        spec.contribute(settings, context, fragment)
-
-    def tighten(
-        self, settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        from hardening_namespaces import tighten  # no launch of a composition needs it
-
-        return tighten.tighten(settings, document, context, fragment)
-
-    def rules(self) -> Mapping[str, str]:
-        from hardening_namespaces.findings import RULES
-
-        return RULES
-
-    def findings(self, settings: NamespacesSettings, context: Context) -> Iterable[Finding]:
-        from hardening_namespaces import findings  # no quiet launch needs it
-
-        return findings.findings(settings, context)
-
-    def verify(
-        self, settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]
-    ) -> Iterable[Verification]:
-        from hardening_namespaces import verify
-
-        return verify.verify(settings, context, receipt)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces import idmaps
-from hardening_namespaces.facts import PROC_NAMES, link_of
+from hardening_namespaces.host import PROC_NAMES, link_of
 from hardening_namespaces.settings import NamespacesSettings
 
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).

@@ -9,17 +9,12 @@ import attrs
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening.mechanism.roles import PRIVATE
-from hardening_namespaces.facts import NamespaceFacts, Ranges
+from hardening_namespaces.host import NamespaceFacts, Ranges, within
 from hardening_namespaces.settings import NamespacesSettings
 
 #: The ids that systemd reserves for containers (systemd, UIDs and GIDs): root may map them without an entry in subuid.
 CONTAINER_IDS = (0x00080000, 0x6FFFFFFF)
 RANGE = 65536
-
-
-def within(item: IdRange, ranges: Iterable[tuple[int, int]]) -> bool:
-    """Whether the caller's side of a range lies in one of ``ranges``, (start, size) each."""
-    return any(start <= item.outside and item.outside + item.size <= start + size for start, size in ranges)
 
 
 def resolve(settings: NamespacesSettings, host: Host) -> IdMaps | None:

@@ -19,7 +19,7 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps, spec
-from hardening_namespaces.facts import NamespaceFacts
+from hardening_namespaces.host import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 
 _NAMESPACES = "/linux/namespaces"

@@ -8,7 +8,7 @@ from typing import Any
 from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces import idmaps
-from hardening_namespaces.facts import PROC_NAMES, link_of
+from hardening_namespaces.host import PROC_NAMES, link_of
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 from hardening_namespaces.spec import stated_sysctls
 

@@ -1,24 +1,17 @@
-"""What the caller hands down to the command: limits, OOM score, environment, cgroups."""
+"""What the caller hands down to the command, and what that leaves of the settings."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Mapping
 
 import attrs
 
 from hardening.base.values import frozen
-from hardening.errors import HostError
-from hardening.mechanism import inputs as look
-from hardening.mechanism.inputs import Input
-from hardening_process import limits
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import id_maps, joins_user_namespace
 from hardening_process.cgroups import Cgroups
-from hardening_process.cgroups import probe as probe_cgroups
-from hardening_process.kinds import Rlimit
-
-_SYS_RESOURCE = 24
+from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, lower
+from hardening_process.settings import ProcessSettings
 
 
 @frozen
@@ -32,32 +25,35 @@ class ProcessFacts:
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
-def probe(proc: Path = Path("/proc/self")) -> ProcessFacts:
-    """Read the facts from proc(5). Raises `HostError` where there is none."""
-    try:
-        return _read(proc)
-    except OSError as error:
-        raise HostError(
-            f"cannot read the caller's limits: {error.strerror}", origin=error.filename, hint="mount /proc"
-        ) from None
+def effective_rlimit(name: str, settings: ProcessSettings, context: Context) -> Rlimit | None:
+    """What a limit is set to: the ceiling, cut to the caller's hard limit where that cannot be raised. None: the caller's
+    own stays."""
+    ceiling = settings.rlimits[name]
+    if ceiling == UNLIMITED:
+        return None
+    own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
+    raised = ceiling.hard is not None and may_raise(context)
+    hard = ceiling.hard if raised else lower(ceiling.hard, own.hard)
+    return Rlimit(lower(ceiling.soft, hard), hard)
 
 
-def inputs() -> Iterator[Input]:
-    """What decides the facts, but for the environment and the cgroups, of which no composition needs all."""
-    yield from look.kernel("/proc/self/limits", "/proc/self/oom_score_adj")
-    yield from look.lines("/proc/self/status", "CapEff:")
+def may_raise(context: Context) -> bool:
+    """Whether the launch can raise a hard limit: with CAP_SYS_RESOURCE in the user namespace of the host, setrlimit(2)."""
+    own = id_maps(context) is not None or joins_user_namespace(context)
+    return context.host.of(ProcessFacts).sys_resource and not own
 
 
-def _read(proc: Path) -> ProcessFacts:
-    return ProcessFacts(
-        MappingProxyType(limits.parse((proc / "limits").read_text())),
-        _has_sys_resource((proc / "status").read_text()),
-        int((proc / "oom_score_adj").read_text()),
-        probe_cgroups(proc),
-        MappingProxyType(dict(os.environ)),
-    )
+def effective_oom_score_adj(settings: ProcessSettings, context: Context) -> int:
+    """What the OOM score adjustment is set to: never less than the caller's own."""
+    return max(settings.oom_score_adj, context.host.of(ProcessFacts).oom_score_adj)
 
 
-def _has_sys_resource(status: str) -> bool:
-    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> _SYS_RESOURCE & 1)
+def stated_ceilings(settings: ProcessSettings) -> dict[str, int]:
+    """The cgroup ceilings that were said, by leaf below `resources`.
+
+    Memory alone is never above memory and swap together: the kernel refuses such a pair, and runtimes refuse the
+    second without the first.
+    """
+    memory = min(settings.memory, settings.memory_swap)
+    values = {"pids": settings.pids, "memory": memory, "memory_swap": settings.memory_swap, "cpu": settings.cpu}
+    return {name: value for name, value in values.items() if value != NO_CEILING}

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import id_maps
-from hardening_process.facts import ProcessFacts
-from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
+from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import UNLIMITED, RlimitKind
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings

@@ -1,19 +1,59 @@
-"""What this host cannot give of what was composed."""
+"""What the process needs of this host, and what is missing for the settings."""
 
 from __future__ import annotations
 
 import grp
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 
+from hardening.errors import HostError
+from hardening.mechanism import inputs as look
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Shortfall
 from hardening.mechanism.roles import id_maps, joins_user_namespace
-from hardening_process.facts import ProcessFacts
-from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, below, lower
+from hardening_process import cgroups, limits, users
+from hardening_process.facts import ProcessFacts, effective_rlimit, stated_ceilings
+from hardening_process.kinds import below
+from hardening_process.passwd import within
+from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.spec import variables
 from hardening_process.users import can_set_groups
 
+_SYS_RESOURCE = 24
 #: leaf below `resources` -> the controller that enforces it
 CEILINGS: Mapping[str, str] = {"pids": "pids", "memory": "memory", "memory_swap": "memory", "cpu": "cpu"}
+
+
+def probe(host: Host, proc: Path = Path("/proc/self")) -> ProcessFacts:
+    """Read the facts from proc(5). Raises `HostError` where there is none."""
+    try:
+        return _read(proc)
+    except OSError as error:
+        raise HostError(
+            f"cannot read the caller's limits: {error.strerror}", origin=error.filename, hint="mount /proc"
+        ) from None
+
+
+def inputs(settings: ProcessSettings, context: Context) -> Inputs:
+    """The caller's limits and environment, the root's accounts, and the cgroups where there are ceilings. A variable that
+    holds a secret, by its name or its value, is no part of a stored bundle."""
+    yield from look.kernel("/proc/self/limits", "/proc/self/oom_score_adj")
+    yield from look.lines("/proc/self/status", "CapEff:")
+    passed = settings.environment.having(True)
+    yield from look.environment(*passed)
+    for _, name, value in variables(settings, context):
+        if reason := why_secret(name, value):
+            yield Unknown(reason)
+    yield from look.accounts(context.host.uid)
+    yield from _accounts(users.root(context))
+    if context.limits("process"):
+        yield from _accounts(Path("/"))  # whose group a number is
+    if stated_ceilings(settings) or settings.cgroup:
+        yield from cgroups.inputs()
 
 
 def check(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
@@ -55,29 +95,6 @@ def _group_name(gid: int) -> str:
         return str(gid)
 
 
-def effective_rlimit(name: str, settings: ProcessSettings, context: Context) -> Rlimit | None:
-    """What a limit is set to: the ceiling, cut to the caller's hard limit where that cannot be raised. None: the caller's
-    own stays."""
-    ceiling = settings.rlimits[name]
-    if ceiling == UNLIMITED:
-        return None
-    own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
-    raised = ceiling.hard is not None and may_raise(context)
-    hard = ceiling.hard if raised else lower(ceiling.hard, own.hard)
-    return Rlimit(lower(ceiling.soft, hard), hard)
-
-
-def may_raise(context: Context) -> bool:
-    """Whether the launch can raise a hard limit: with CAP_SYS_RESOURCE in the user namespace of the host, setrlimit(2)."""
-    own = id_maps(context) is not None or joins_user_namespace(context)
-    return context.host.of(ProcessFacts).sys_resource and not own
-
-
-def effective_oom_score_adj(settings: ProcessSettings, context: Context) -> int:
-    """What the OOM score adjustment is set to: never less than the caller's own."""
-    return max(settings.oom_score_adj, context.host.of(ProcessFacts).oom_score_adj)
-
-
 def _unreachable(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
     for name in RLIMITS:
         wanted, given = settings.rlimits[name], effective_rlimit(name, settings, context)
@@ -90,17 +107,6 @@ def _unreachable(settings: ProcessSettings, context: Context) -> Iterable[Shortf
             )
 
 
-def stated_ceilings(settings: ProcessSettings) -> dict[str, int]:
-    """The cgroup ceilings that were said, by leaf below `resources`.
-
-    Memory alone is never above memory and swap together: the kernel refuses such a pair, and runtimes refuse the
-    second without the first.
-    """
-    memory = min(settings.memory, settings.memory_swap)
-    values = {"pids": settings.pids, "memory": memory, "memory_swap": settings.memory_swap, "cpu": settings.cpu}
-    return {name: value for name, value in values.items() if value != NO_CEILING}
-
-
 def _resources(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
     cgroups = context.host.of(ProcessFacts).cgroups
     for name in stated_ceilings(settings):
@@ -110,3 +116,26 @@ def _resources(settings: ProcessSettings, context: Context) -> Iterable[Shortfal
         if problem:
             requirement = "process.resources.requirement"
             yield Shortfall(f"process.resources.{name}", problem, remedy, requirement=requirement)
+
+
+def _accounts(root: Path) -> Iterator[Input]:
+    for name in ("etc/passwd", "etc/group"):
+        yield from look.way(name, root=str(root))
+        path = within(root, name)
+        if path is not None:
+            yield Input("file", str(path))
+
+
+def _read(proc: Path) -> ProcessFacts:
+    return ProcessFacts(
+        MappingProxyType(limits.parse((proc / "limits").read_text())),
+        _has_sys_resource((proc / "status").read_text()),
+        int((proc / "oom_score_adj").read_text()),
+        cgroups.probe(proc),
+        MappingProxyType(dict(os.environ)),
+    )
+
+
+def _has_sys_resource(status: str) -> bool:
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> _SYS_RESOURCE & 1)

@@ -10,8 +10,7 @@ from hardening.base.digest import sha256
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Identity
-from hardening_process.facts import ProcessFacts
-from hardening_process.host import effective_oom_score_adj, effective_rlimit, stated_ceilings
+from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import CPU_PERIOD, Rlimit
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings

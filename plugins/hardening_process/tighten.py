@@ -13,7 +13,7 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.mechanism.roles import Identity
 from hardening.mechanism.schema import Leaf
 from hardening_process import foreign_resources, spec
-from hardening_process.host import effective_oom_score_adj, effective_rlimit
+from hardening_process.facts import effective_oom_score_adj, effective_rlimit
 from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind
 from hardening_process.passwd import Accounts
 from hardening_process.secrets import why_secret

@@ -12,7 +12,7 @@ from hardening.launch.secret.secrets import ENV, named
 from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import Identity, RootDirectory
 from hardening_process import limits
-from hardening_process.host import stated_ceilings
+from hardening_process.facts import stated_ceilings
 from hardening_process.kinds import CPU_PERIOD, NO_CEILING, UNLIMITED, Bound, CpuBound, RlimitKind, UmaskKind
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import cgroup_path, enforceable

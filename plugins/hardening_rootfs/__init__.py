@@ -12,27 +12,23 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.errors import quoted
-from hardening.mechanism.findings import Finding, Severity
-from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.findings import Severity
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import (
     Context,
-    Excess,
     Implied,
     Mechanism,
     Option,
     Reading,
-    Shortfall,
-    Verification,
     Wish,
 )
+from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import REST, Family, Leaf, Say, read_table
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
-from hardening_rootfs import host as facts
-from hardening_rootfs import implied, inputs, spec, tmpfs
+from hardening_rootfs import implied, tmpfs
 from hardening_rootfs.settings import RootfsSettings
 
 if TYPE_CHECKING:
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from hardening_rootfs.answers import Ways
 
 
-class Rootfs(Mechanism[RootfsSettings]):
+class Rootfs(PackagedMechanism[RootfsSettings]):
     """The mechanism behind `[rootfs]`."""
 
     name = "rootfs"
@@ -94,40 +90,6 @@ class Rootfs(Mechanism[RootfsSettings]):
         from hardening_rootfs import answers
 
         return answers.of_path(settings, context, path)
-
-    def probe(self, host: Host) -> facts.RootfsFacts:
-        return facts.probe(host)
-
-    def inputs(self, settings: RootfsSettings, context: Context) -> Inputs:
-        return inputs.inputs(settings, context)
-
-    def check(self, settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
-        return facts.check(settings, context)
-
-    def contribute(self, settings: RootfsSettings, context: Context, fragment: Fragment) -> None:
-        spec.contribute(settings, context, fragment)
-
-    def tighten(
-        self, settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        from hardening_rootfs import tighten  # no launch of a composition needs it
-
-        return tighten.tighten(settings, document, context, fragment)
-
-    def rules(self) -> Mapping[str, str]:
-        from hardening_rootfs.findings import RULES
-
-        return RULES
-
-    def findings(self, settings: RootfsSettings, context: Context) -> Iterable[Finding]:
-        from hardening_rootfs import findings  # no quiet launch needs it
-
-        return findings.findings(settings, context)
-
-    def verify(self, settings: RootfsSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
-        from hardening_rootfs import verify
-
-        return verify.verify(settings, context, receipt)
 
 
 def _permitted(family: Family[bool], node: Node) -> Iterator[Say]:

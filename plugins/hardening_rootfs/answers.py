@@ -16,9 +16,9 @@ from hardening.mechanism.roles import Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.aliases import holds
 from hardening_rootfs.foreign_binds import USUAL
-from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, real_path
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.surroundings import RootfsFacts
 
 #: Leaves, each with a value that would permit something; None for the smallest loosening of the leaf.
 Ways = tuple[tuple[str, Volume | None], ...]

@@ -11,10 +11,10 @@ from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Isolation, Volume
 from hardening_rootfs import aliases, hidden, sockets, sources
-from hardening_rootfs.host import RootfsFacts, Surroundings, volume_maps, withheld
 from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.spec import NATIVE, limits_devices
+from hardening_rootfs.surroundings import RootfsFacts, Surroundings, volume_maps, withheld
 
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {

@@ -16,10 +16,10 @@ from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.host import Surroundings, secrets
 from hardening_rootfs.paths import followed, is_below, real_path
 from hardening_rootfs.rights import Asked, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.surroundings import Surroundings, secrets
 
 #: device -> its type and numbers, on every host (null(4), random(4), tty(4), the kernel's admin-guide/devices.txt)
 USUAL: Mapping[str, tuple[str, int, int]] = {

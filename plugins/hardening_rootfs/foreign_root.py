@@ -16,9 +16,9 @@ from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import hidden, sources
-from hardening_rootfs.host import RootfsFacts
 from hardening_rootfs.paths import is_below, is_host_root, real_path
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.surroundings import RootfsFacts
 
 #: Where the kernel shows itself: no root lies there.
 _KERNEL = ("/proc", "/sys", "/dev")

@@ -1,40 +1,27 @@
-"""What the root file system needs of this host, and what stands around it."""
+"""What the root file system needs of this host, what it looks at, and what is missing for the settings."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 
 from hardening.base import state
-from hardening.base.values import frozen
+from hardening.base.patterns import STAR
 from hardening.errors import ProfileError
+from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
-from hardening.mechanism.idmaps import IdMaps
+from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Shortfall
-from hardening.mechanism.roles import PRIVATE, Isolation, Volume
-from hardening_rootfs import hidden, origins, sources
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs import hidden, layers, spec
+from hardening_rootfs.paths import is_below, on_host
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.spec import Planned
+from hardening_rootfs.surroundings import RootfsFacts, Surroundings, require, require_apart, require_shown, volume_maps
 
 #: proc(5) by its own mount: options of each instance, and ``subset``.
 PROC_OPTIONS = (5, 8)
 #: mount_setattr(2): attributes for whole trees, and id-mapped mounts.
 MOUNT_SETATTR = (5, 12)
-
-
-@frozen
-class RootfsFacts:
-    """``private`` are the caller's home and XDG directories, ``own`` those of this program's state, records, secrets and
-    images, ``images`` where the last are unpacked, ``deciding`` the places of profiles and policies and of the program
-    itself (`hardening.base.state`); ``unified`` says whether the host has the cgroup tree of cgroups(7) version 2
-    alone. Beside trees of version 1, runc leaves the top of the container's writable."""
-
-    private: tuple[str, ...]
-    unified: bool = True
-    own: tuple[str, ...] = ()
-    images: str | None = None
-    deciding: tuple[str, ...] = ()
 
 
 def probe(host: Host) -> RootfsFacts:
@@ -47,45 +34,31 @@ def probe(host: Host) -> RootfsFacts:
     )
 
 
-@frozen
-class Surroundings:
-    """Which namespaces are new: they decide what may be mounted. In a user namespace, a file system of the kernel can
-    only be mounted for a namespace that belongs to it (user_namespaces(7), mount_namespaces(7))."""
-
-    user: bool = True
-    pid: bool = True
-    net: bool = True
-    ipc: bool = True
-    cgroup: bool = True
-    mount: bool = True
-    unified: bool = True
-
-    @classmethod
-    def of(cls, context: Context) -> Surroundings:
-        """The namespaces as composed; all new where nobody composes them."""
-        isolation, unified = context.of(Isolation), context.host.of(RootfsFacts).unified
-        if isolation is None:
-            return cls(unified=unified)
-        private = {
-            name: isolation.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")
-            for name in ("user", "pid", "net", "ipc", "cgroup", "mount")
-        }
-        return cls(**private, unified=unified)
-
-    @property
-    def own_proc(self) -> bool:
-        """Whether a /proc of its own can be mounted."""
-        return self.pid or not self.user
-
-    @property
-    def own_sys(self) -> bool:
-        """Whether a /sys of its own can be mounted."""
-        return self.net or not self.user
-
-    @property
-    def own_queues(self) -> bool:
-        """Whether a message queue file system of its own can be mounted."""
-        return self.ipc or not self.user
+def inputs(settings: RootfsSettings, context: Context) -> Inputs:
+    """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
+    run."""
+    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES",
+                                "REGISTRY_AUTH_FILE", "DOCKER_CONFIG")  # fmt: skip
+    facts = context.host.of(RootfsFacts)
+    for path in (*facts.own, *([facts.images] if facts.images is not None else []), *facts.deciding):
+        yield from look.way(path)
+    yield from look.way("/sys/fs/cgroup/cgroup.controllers")
+    yield from _secrets(settings, context.host.of(RootfsFacts).private)
+    yield from _shown(settings)
+    planned, secret = spec.plan(settings, context), spec.shown_secrets(settings, context)
+    root = settings.path.path
+    for path in (*planned, *(item.target.path for item in planned.values()), *secret):
+        yield from look.way(path, root=root)
+    yield from _inside_volumes(planned)
+    built = spec.build(settings, planned, secret, context)
+    if built is None:
+        return
+    if not settings.read_only:
+        yield Unknown("the command can write to its root")
+    for path in built.opened:
+        yield Input("entries", on_host(root, path))
+        if spec.spares(settings):
+            yield from (Input("empty", on_host(root, name)) for name in _directories(root, path))
 
 
 def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
@@ -136,117 +109,53 @@ def _check_idmapped(settings: RootfsSettings, context: Context, around: Surround
             )
 
 
-def volume_maps(context: Context) -> IdMaps | None:
-    """The id maps for id-mapped volumes, those of the container."""
-    isolation = context.of(Isolation)
-    return isolation.id_maps(context.host) if isolation is not None else None
+def _directories(root: str, path: str) -> list[str]:
+    """The directories in one of a root, as paths in it."""
+    with os.scandir(on_host(root, path)) as found:
+        return [os.path.join(path, entry.name) for entry in found if entry.is_dir(follow_symlinks=False)]
 
 
-def require(settings: RootfsSettings) -> None:
-    """Raise `ProfileError`, with the place that said it, for a root, a volume or a device that cannot be shown."""
-    sources.require_root(settings.path)
-    if settings.path.is_host and not settings.read_only:
-        raise ProfileError(
-            "rootfs.read_only: the host's own root is only ever shown read-only",
-            origin=settings.path.origin,
-            hint="give a root of your own with rootfs.path or --rootfs, or a writable volume",
-        )
-    for volume in settings.mounted_volumes():
-        _require_volume(volume)
-        sources.require_public(volume)
-    for device in settings.devices.having(True):
-        try:
-            mode = os.stat(device).st_mode
-        except OSError as error:
-            raise ProfileError(f"rootfs.devices: {device}: {error.strerror}") from None
-        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
-            raise ProfileError(f"rootfs.devices: {device} is not a device", hint="files are shown with rootfs.volumes")
+def _secrets(settings: RootfsSettings, private: tuple[str, ...]) -> Iterator[Input]:
+    for member in sorted({*settings.hidden_paths.having(True), *hidden.PATHS}):
+        for path in private if member == hidden.HOME else (member,):
+            yield from look.pattern(path)
+    yield from look.mounts()
+    for path in layers.looked_at(hidden.STORES):
+        yield from look.way(path)
+        yield Input("names", path)
+    if not settings.path.is_host:
+        for path in hidden.STORES:
+            yield from look.way(path)
 
 
-def secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
-    """The paths of the host that are to be hidden and that there are; those of this program always are."""
-    return hidden_by(settings, context.host)
+def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
+    """The root, what is shown of the host, and what is masked by patterns."""
+    root = settings.path.path
+    yield from look.way(root)
+    yield from look.access("rx", root)
+    volumes = settings.mounted_volumes()
+    if volumes and not settings.volume_sockets:
+        yield Unknown("sockets come and go")
+    for volume in volumes:
+        yield from look.names(volume.source)
+    # One that is shown may become another that is withheld, or one that is withheld may come to be.
+    devices = tuple(settings.devices.named) if settings.devices.having(True) else ()
+    for path in (*(volume.source for volume in volumes), *settings.volume_sources.named, *devices):
+        yield from look.way(path)
+    for path in devices:
+        yield Input("inode", path)
+    for members in (settings.masked_paths, settings.read_only_paths):
+        for path in members.having(True):
+            if STAR in path:
+                yield from look.pattern(path, spec.top_of(root, path))
+                shown = settings.sources()
+                for place, below in spec.reaching(path, shown):
+                    yield from look.pattern(below, shown[place]) if below else ()
 
 
-def hidden_by(settings: RootfsSettings, host: Host) -> tuple[str, ...]:
-    """The same before there is a context."""
-    facts = host.of(RootfsFacts)
-    return hidden.found((*settings.hidden_paths.having(True), *facts.own), facts.private)
-
-
-def withheld(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
-    """What no volume shows: what is hidden, and what comes from where none may."""
-    denied = map(real_path, settings.volume_sources.having(False))
-    return (*secrets(settings, context), *(path for path in denied if path != "/"), *origins.strange(settings))
-
-
-def require_shown(settings: RootfsSettings, context: Context) -> None:
-    """Raise `ProfileError` for a root directory that is hidden itself; that of an image is there to be shown."""
-    if settings.path.is_host or is_image(settings, context):
-        return
-    secret = hidden.hiding(settings.path.path, secrets(settings, context), context.host.of(RootfsFacts).private)
-    if secret is not None:
-        raise ProfileError(
-            f"rootfs.path: {settings.path} is hidden: rootfs.hidden_paths names {secret}",
-            origin=settings.path.origin,
-            hint="keep roots in /var/lib/machines, /srv or a directory of your own home",
-        )
-
-
-def require_apart(settings: RootfsSettings, context: Context) -> None:
-    """Raise `ProfileError` for a root or volume that is, or lies in, a directory of this program's state or records; and for
-    one that holds such a directory, if the command could write to it. Read-only ones do not show it. What can be written to
-    lies apart from what decides the next call, too. The root of an image lies where images are unpacked: it has to be
-    read-only, and the image has to be named, for whoever judges images."""
-    image = is_image(settings, context)
-    if image and context.image is None:
-        raise ProfileError(
-            f"rootfs.path: {settings.path} is the root of an image, and runs by the name of that alone",
-            origin=settings.path.origin,
-            hint="name the image instead: `hardening run IMAGE -- COMMAND`; `hardening images` lists them",
-        )
-    if image and not settings.read_only:
-        raise ProfileError(
-            "rootfs.read_only: the root of an image stays read-only: all its runs share it",
-            origin=settings.path.origin,
-            hint="mount a writable directory: --tmpfs DST, or -v DIR:DST",
-        )
-    facts = context.host.of(RootfsFacts)
-    shown = [(volume.source, volume.writable, "volumes", volume.origin) for volume in settings.mounted_volumes()]
-    if not settings.path.is_host and not image:
-        shown.append((settings.path.path, not settings.read_only, "path", settings.path.origin))
-    for path, writable, name, origin in shown:
-        found, why = hidden.meeting(path, facts.own, writable=writable), "hardening believes what it keeps there"
-        hint = "or set HARDENING_STATE (HARDENING_SECRETS, HARDENING_IMAGES) to another place"
-        if found is None and writable:
-            found, why = (
-                hidden.meeting(path, filter(state.may_write, (*facts.deciding, *context.profiles)), writable=True),
-                "what lies there decides the next call",
-            )
-            hint = "or show it read-only (ro)"
-        if found is not None:
-            where = (
-                f" and {found}" if os.path.realpath(path) != os.path.realpath(found) else " and hardening's own files"
-            )
-            raise ProfileError(
-                f"rootfs.{name}: {path}{where} must lie apart: {why}",
-                origin=origin,
-                hint=f"name the directories below it that the command needs, {hint}",
-            )
-
-
-def is_image(settings: RootfsSettings, context: Context) -> bool:
-    """Whether the root is one of the caller's images, unpacked."""
-    roots = context.host.of(RootfsFacts).images
-    return roots is not None and is_below(os.path.realpath(settings.path.path), os.path.realpath(roots))
-
-
-def _require_volume(volume: Volume) -> None:
-    try:
-        os.stat(volume.source)
-    except OSError as error:
-        raise ProfileError(
-            f"rootfs.volumes: {volume.source}: {error.strerror}",
-            origin=volume.origin,
-            hint="there are no named volumes: make the directory first",
-        ) from None
+def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:
+    """The mount points that a volume has to have already."""
+    for path in planned:
+        for cover, item in planned.items():
+            if is_below(path, cover) and item.mount["type"] == "bind":
+                yield from look.way(os.path.join(item.mount["source"], os.path.relpath(path, cover)))

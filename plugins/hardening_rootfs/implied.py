@@ -18,9 +18,9 @@ from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import REST, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.host import RootfsFacts, hidden_by
 from hardening_rootfs.paths import is_below, real_path, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
+from hardening_rootfs.surroundings import RootfsFacts, hidden_by
 from hardening_rootfs.tmpfs import Tmpfs
 
 _SHM = "/dev/shm"  # noqa: S108

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hardening_rootfs.host import Surroundings
 from hardening_rootfs.paths import followed
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.surroundings import Surroundings
 
 Mount = dict[str, Any]
 

@@ -16,10 +16,18 @@ from hardening.mechanism.idmaps import to_oci
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import REST, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
-from hardening_rootfs.host import Surroundings, require, require_apart, require_shown, secrets, volume_maps, withheld
 from hardening_rootfs.paths import followed, is_below, on_host, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.skeleton import Skeleton, Target
+from hardening_rootfs.surroundings import (
+    Surroundings,
+    require,
+    require_apart,
+    require_shown,
+    secrets,
+    volume_maps,
+    withheld,
+)
 
 #: The runtime that mounts a root directory so that device nodes in it do not work.
 NATIVE = "native"

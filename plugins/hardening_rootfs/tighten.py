@@ -20,12 +20,12 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
-from hardening_rootfs.host import RootfsFacts, Surroundings, secrets, volume_maps, withheld
 from hardening_rootfs.layers import upwards
 from hardening_rootfs.paths import resolve
 from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand, limits_devices
+from hardening_rootfs.surroundings import RootfsFacts, Surroundings, secrets, volume_maps, withheld
 
 _PROPAGATION = ("unbindable", "private", "slave", "shared")
 _ID_DIGITS = 10

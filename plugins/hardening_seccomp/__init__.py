@@ -7,22 +7,20 @@ digest. Its leaves are ``seccomp.<syscall>``, ``seccomp.*``, ``seccomp.architect
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.mechanism.findings import Finding
-from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Reading, Shortfall, Verification
+from hardening.mechanism.mechanism import Context, Option, Reading
+from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.schema import REST, Leaf, Say
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
-from hardening_seccomp import groups, spec, suid
+from hardening_seccomp import groups, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.host import SeccompFacts, check, inputs, probe
+from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import YOUNG
 from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings
@@ -31,7 +29,7 @@ from hardening_seccomp.table import TableReader, dump
 __all__ = ["Seccomp", "SeccompSettings"]
 
 
-class Seccomp(Mechanism[SeccompSettings]):
+class Seccomp(PackagedMechanism[SeccompSettings]):
     """The mechanism behind `[seccomp]` (seccomp(2))."""
 
     name = "seccomp"
@@ -96,38 +94,6 @@ class Seccomp(Mechanism[SeccompSettings]):
                 ("--seccomp-deny",), "deny", "Deny a system call or a group (@name).", metavar="NAME", multiple=True
             ),
         )
-
-    def probe(self, host: Host) -> SeccompFacts:
-        return probe(host)
-
-    def inputs(self, settings: SeccompSettings, context: Context) -> Inputs:
-        return inputs(context.host)
-
-    def check(self, settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
-        return check(settings, context)
-
-    def contribute(self, settings: SeccompSettings, context: Context, fragment: Fragment) -> None:
-        spec.contribute(settings, context, fragment)
-
-    def tighten(
-        self, settings: SeccompSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        return spec.tighten(settings, document, context, fragment)
-
-    def rules(self) -> Mapping[str, str]:
-        from hardening_seccomp.findings import RULES
-
-        return RULES
-
-    def findings(self, settings: SeccompSettings, context: Context) -> Iterable[Finding]:
-        from hardening_seccomp import findings  # no quiet launch needs it
-
-        return findings.findings(settings, context)
-
-    def verify(self, settings: SeccompSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
-        from hardening_seccomp import verify
-
-        return verify.verify(settings, context, receipt)
 
 
 @hookimpl

@@ -94,13 +94,14 @@ def probe(host: Host) -> SeccompFacts:
         return SeccompFacts(native, actions, None, error.message)
 
 
-def inputs(host: Host) -> Inputs:
+def inputs(settings: SeccompSettings, context: Context) -> Inputs:
     """What decides the facts, and how a filter is compiled."""
     yield from kernel(str(ACTIONS_AVAILABLE))
     yield from environment("LD_LIBRARY_PATH", "LD_PRELOAD")
     yield from program("/etc/ld.so.cache")
-    if host.of(SeccompFacts).library is None:
-        yield Unknown(host.of(SeccompFacts).problem)
+    facts = context.host.of(SeccompFacts)
+    if facts.library is None:
+        yield Unknown(facts.problem)
     for path in mapped(LIBRARY.partition(".")[0]):
         yield from program(path)
 

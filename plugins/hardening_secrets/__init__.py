@@ -13,17 +13,14 @@ from hardening.launch.secret.secrets import POINTER
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import (
     Context,
-    Excess,
     Implied,
     Mechanism,
     MountPoint,
     Option,
-    Shortfall,
-    Verification,
 )
+from hardening.mechanism.package import PackagedMechanism
 from hardening.plugin.hookspecs import hookimpl
 from hardening_secrets.settings import SecretsSettings
 
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from hardening.mechanism.secret_driver import SecretDriver
 
 
-class Secrets(Mechanism[SecretsSettings]):
+class Secrets(PackagedMechanism[SecretsSettings]):
     """The mechanism behind `[secrets]`."""
 
     name = "secrets"
@@ -51,9 +48,6 @@ class Secrets(Mechanism[SecretsSettings]):
             ),
         )
 
-    def inputs(self, settings: SecretsSettings, context: Context) -> Inputs:
-        return (Unknown("secrets are opened anew at each run"),) if settings.uses() else ()
-
     def implies(
         self, settings: SecretsSettings, limits: Mapping[tuple[str, str], Any], host: Host
     ) -> Iterable[Implied]:
@@ -71,38 +65,12 @@ class Secrets(Mechanism[SecretsSettings]):
 
         return spec.mount_points(uses)
 
-    def check(self, settings: SecretsSettings, context: Context) -> Iterable[Shortfall]:
-        return ()
-
     def contribute(self, settings: SecretsSettings, context: Context, fragment: Fragment) -> None:
         if settings.uses():
-            from hardening_secrets import spec
-
-            spec.contribute(settings, context, fragment)
-
-    def tighten(
-        self, settings: SecretsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        from hardening_secrets import spec
-
-        return spec.tighten(settings, document, context, fragment)
-
-    def rules(self) -> Mapping[str, str]:
-        from hardening_secrets.findings import RULES
-
-        return RULES
+            super().contribute(settings, context, fragment)
 
     def findings(self, settings: SecretsSettings, context: Context) -> Iterable[Finding]:
-        if not settings.uses():
-            return ()
-        from hardening_secrets import findings
-
-        return findings.findings(settings, context)
-
-    def verify(self, settings: SecretsSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
-        from hardening_secrets import findings
-
-        return findings.verify(settings, receipt)
+        return super().findings(settings, context) if settings.uses() else ()
 
 
 @hookimpl

@@ -7,17 +7,17 @@ configuration shows an empty directory, and null devices.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hardening.base import patterns
-from hardening.errors import LaunchError, ProfileError, SpecError
+from hardening.errors import ProfileError
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess, Implied, MountPoint
+from hardening.mechanism.mechanism import Context, Implied, MountPoint
 from hardening.mechanism.roles import CommandProcess, RootDirectory
 from hardening.mechanism.schema import Leaf
-from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration
+from hardening_secrets.settings import SecretsSettings, Use, leaf
 
 _TIGHT = ("ro", "nosuid", "nodev", "noexec")
 _DIRECTORY = {
@@ -64,10 +64,10 @@ def contribute(settings: SecretsSettings, context: Context, fragment: Fragment) 
     _require_apart(uses)
     _require_free(uses, context)
     if uses:
-        _name(uses, fragment)
+        put_names(uses, fragment)
 
 
-def _name(uses: Sequence[Use], fragment: Fragment) -> None:
+def put_names(uses: Sequence[Use], fragment: Fragment) -> None:
     text = json.dumps([use.row() for use in uses], ensure_ascii=False)
     fragment.put(secrets.POINTER, text, *map(leaf, uses))
 
@@ -126,46 +126,3 @@ def _require_unset(use: Use, process: CommandProcess) -> None:
 
 def _taken(use: Use, reason: str) -> ProfileError:
     return ProfileError(f"{leaf(use)}: {reason}", origin=use.origin, hint="give the secret another target")
-
-
-def tighten(
-    settings: SecretsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
-    """Keep of the secrets that a configuration names those that the settings give, at most so; add none that it does not
-    name, and none by a link of the root. Raises `SpecError` for an annotation that is malformed."""
-    try:
-        named = [of_configuration(secret) for secret in secrets.named(document)]
-    except LaunchError as error:
-        raise SpecError(error.message, origin=secrets.POINTER, hint="leave the annotation out") from None
-    kept: list[Use] = []
-    kind, root = UseKind(), context.of(RootDirectory)
-    for use in named:
-        allowed = kind.meet(use, settings.given[use.name])
-        if allowed != use:
-            yield Excess(secrets.POINTER, kind.show(use), kind.show(allowed), leaf(use))
-        led = [f"none at {point.path}: {why}" for point in mount_points([allowed] if allowed is not None else ())
-               if root is not None and (why := root.elsewhere(document, context, point.path))]  # fmt: skip
-        if led:
-            yield Excess(secrets.POINTER, kind.show(allowed), led[0], leaf(use))
-            continue
-        kept += [allowed] if allowed is not None else []
-    if kept:
-        _name(kept, fragment)
-    elif named:
-        fragment.put(secrets.POINTER, None, *{leaf(use) for use in named})
-    places = {point.path: point for point in mount_points(kept)}
-    for point in places.values():
-        fragment.item("/mounts", point.path, dict(point.mount), *point.leaves)
-    yield from _left_out(mount_points(settings.uses()), places, document.get("mounts") or ())
-
-
-def _left_out(
-    points: Iterable[MountPoint], places: Mapping[str, MountPoint], mounts: Sequence[Mapping[str, Any]]
-) -> Iterator[Excess]:
-    """The configuration's own mounts where secrets of the settings would be, and none is."""
-    leaves = {point.path: point.leaves[0] for point in points if point.path not in places}
-    for index, mount in enumerate(mounts):
-        path = mount.get("destination")
-        if path in leaves:
-            asked = f"{mount.get('type', 'none')} of {mount.get('source', 'nothing')} on {path}"
-            yield Excess(f"/mounts/{index}", asked, "none", leaves[path])

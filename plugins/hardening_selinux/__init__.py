@@ -6,23 +6,19 @@ categories that it reserves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hardening.mechanism.findings import Finding
-from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Shortfall, Verification
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.package import PackagedMechanism
 from hardening.plugin.hookspecs import hookimpl
 from hardening_selinux import spec
-from hardening_selinux.host import SelinuxFacts, check, probe
 from hardening_selinux.settings import SelinuxSettings
 
 __all__ = ["Selinux", "SelinuxSettings"]
 
 
-class Selinux(Mechanism[SelinuxSettings]):
+class Selinux(PackagedMechanism[SelinuxSettings]):
     """Security contexts (selinux(8))."""
 
     name = "selinux"
@@ -31,40 +27,8 @@ class Selinux(Mechanism[SelinuxSettings]):
     before_launch = ("relabel",)
     owns = ("/process/selinuxLabel", "/linux/mountLabel")
 
-    def probe(self, host: Host) -> SelinuxFacts:
-        return probe()
-
-    def inputs(self, settings: SelinuxSettings, context: Context) -> Inputs:
-        return spec.inputs(settings, context)
-
-    def check(self, settings: SelinuxSettings, context: Context) -> Iterable[Shortfall]:
-        return check(settings, context)
-
-    def contribute(self, settings: SelinuxSettings, context: Context, fragment: Fragment) -> None:
-        spec.contribute(settings, context, fragment)
-
     def prepare(self, settings: SelinuxSettings, context: Context, document: Mapping[str, Any]) -> None:
         spec.prepare(settings, context, document)
-
-    def tighten(
-        self, settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        return spec.tighten(settings, document, context, fragment)
-
-    def rules(self) -> Mapping[str, str]:
-        from hardening_selinux.findings import RULES
-
-        return RULES
-
-    def findings(self, settings: SelinuxSettings, context: Context) -> Iterable[Finding]:
-        from hardening_selinux import findings  # no quiet launch needs it
-
-        return findings.findings(settings, context)
-
-    def verify(self, settings: SelinuxSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
-        from hardening_selinux import findings
-
-        return findings.verify(settings, receipt, context.host.of(SelinuxFacts))
 
 
 @hookimpl

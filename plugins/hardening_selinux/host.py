@@ -13,9 +13,13 @@ from hardening.base import files
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.errors import HostError
+from hardening.mechanism import inputs as look
+from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Shortfall
-from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load
+from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load, places
 from hardening_selinux.labels import Label, Level
+from hardening_selinux.relabel import wanted_volumes
 from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 
@@ -40,7 +44,7 @@ class SelinuxFacts:
         return not self.inactive
 
 
-def probe(root: Path = Path("/")) -> SelinuxFacts:
+def probe(host: Host, root: Path = Path("/")) -> SelinuxFacts:
     """Ask selinuxfs and the policy's files on the host whose root is ``root``. Raises `HostError`."""
     if "selinuxfs" not in _read(root / "proc/filesystems").split():
         return SelinuxFacts(inactive="the kernel was built without SELinux, or booted without it")
@@ -120,6 +124,21 @@ def check(settings: SelinuxSettings, context: Context) -> Iterator[Shortfall]:
                 f"the policy {facts.policy} does not know the context {label}",
                 "correct the name, or install the policy module that defines it (container-selinux for container_t)",
             )
+
+
+def inputs(settings: SelinuxSettings, context: Context) -> Inputs:
+    """The state of SELinux, and the policy's files. Volumes are relabelled at every run, for files come to be in them."""
+    yield from look.lines("/proc/filesystems", "nodev\tselinuxfs")
+    if context.host.of(SelinuxFacts).active:
+        facts = context.host.of(SelinuxFacts)
+        yield from look.mounts("selinuxfs")
+        # The kernel counts in `status` each load of a policy and each change of its mode.
+        yield from look.kernel("/proc/self/attr/current", f"{facts.mount}/status", f"{facts.mount}/enforce")
+        yield from look.kernel(f"{facts.mount}/policyvers", f"{facts.mount}/mls")
+        for path in ("/etc/selinux/config", *places(Path("/"), facts.policy)):
+            yield from look.file(path)
+    for volume in wanted_volumes(settings, context):
+        yield Unknown(f"rootfs.volumes.{volume.target} is relabelled")
 
 
 def process_label(settings: SelinuxSettings, facts: SelinuxFacts) -> Label:

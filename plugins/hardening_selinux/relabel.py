@@ -13,8 +13,12 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from hardening.base import state
 from hardening.errors import HostError, ProfileError, quoted
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import RootDirectory, Volume
 from hardening_selinux.labels import Label
+from hardening_selinux.settings import SelinuxSettings
 
 XATTR = "security.selinux"
 
@@ -42,6 +46,26 @@ PLACES = (
     "/var/spool",
     "/var/tmp",  # noqa: S108
 )
+
+
+def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
+    """The volumes that are to be relabelled; raises `ProfileError` for one beyond ``selinux.relabel``, or in a place that
+    must keep its labels."""
+    rootfs = context.of(RootDirectory)
+    if rootfs is None or not settings.enabled:
+        return []
+    volumes = [volume for volume in rootfs.mounted_volumes() if volume.relabel]
+    permitted = {"never": "", "private": "Z", "shared": "zZ"}[settings.relabel]
+    for volume in volumes:
+        if volume.relabel not in permitted:
+            raise ProfileError(
+                f"rootfs.volumes.{volume.target}: the option {volume.relabel} relabels {volume.source} on the host, and "
+                f'selinux.relabel is "{settings.relabel}"',
+                origin=volume.origin,
+                hint='set selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
+            )
+        require_own_place(Path(volume.source), state.home(), volume.origin)
+    return volumes
 
 
 def refusal(path: Path, home: Path | None) -> str:

@@ -1,25 +1,20 @@
 """The labels of the OCI configuration: ``process.selinuxLabel`` and ``linux.mountLabel`` (runtime-spec, config.md), the
-lease of the MCS pair, and which volumes are relabelled."""
+lease of the MCS pair."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hardening.base import state
 from hardening.base.pointer import lookup
-from hardening.errors import ProfileError, SpecError
-from hardening.mechanism import inputs as look
+from hardening.errors import SpecError
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.inputs import Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Excess
-from hardening.mechanism.roles import RootDirectory, Volume
-from hardening.mechanism.schema import Leaf
-from hardening_selinux import contexts
+from hardening.mechanism.mechanism import Context
 from hardening_selinux.host import SelinuxFacts, file_label, process_label
 from hardening_selinux.labels import CATEGORIES, Label, Level, Point
-from hardening_selinux.relabel import relabel, require_own_place
+from hardening_selinux.relabel import relabel, wanted_volumes
 from hardening_selinux.settings import AUTO, READ_ONLY, SelinuxSettings
 
 LABEL = "/process/selinuxLabel"
@@ -39,23 +34,8 @@ def contribute(settings: SelinuxSettings, context: Context, fragment: Fragment) 
         return
     facts = context.host.of(SelinuxFacts)
     label = process_label(settings, facts)
-    level = _level(settings, facts, label, context, fragment)
-    _put(settings, facts, label.at(level), fragment)
-
-
-def inputs(settings: SelinuxSettings, context: Context) -> Inputs:
-    """The state of SELinux, and the policy's files. Volumes are relabelled at every run, for files come to be in them."""
-    yield from look.lines("/proc/filesystems", "nodev\tselinuxfs")
-    if context.host.of(SelinuxFacts).active:
-        facts = context.host.of(SelinuxFacts)
-        yield from look.mounts("selinuxfs")
-        # The kernel counts in `status` each load of a policy and each change of its mode.
-        yield from look.kernel("/proc/self/attr/current", f"{facts.mount}/status", f"{facts.mount}/enforce")
-        yield from look.kernel(f"{facts.mount}/policyvers", f"{facts.mount}/mls")
-        for path in ("/etc/selinux/config", *contexts.places(Path("/"), facts.policy)):
-            yield from look.file(path)
-    for volume in wanted_volumes(settings, context):
-        yield Unknown(f"rootfs.volumes.{volume.target} is relabelled")
+    level = level_of(settings, facts, label, context, fragment)
+    put(settings, facts, label.at(level), fragment)
 
 
 def prepare(settings: SelinuxSettings, context: Context, document: Mapping[str, Any]) -> None:
@@ -63,7 +43,7 @@ def prepare(settings: SelinuxSettings, context: Context, document: Mapping[str, 
 
     Raises `ProfileError` for a place that must not be relabelled, `HostError` where the kernel refuses.
     """
-    label = _asked(document, LABEL)
+    label = asked_label(document, LABEL)
     if label is None or context.lacks("selinux.enabled"):
         return
     file = context.host.of(SelinuxFacts).contexts.file
@@ -79,27 +59,7 @@ def _file_level(level: Level | None, option: str) -> Level | None:
     return Level(point, point)
 
 
-def wanted_volumes(settings: SelinuxSettings, context: Context) -> list[Volume]:
-    """The volumes that are to be relabelled; raises `ProfileError` for one beyond ``selinux.relabel``, or in a place that
-    must keep its labels."""
-    rootfs = context.of(RootDirectory)
-    if rootfs is None or not settings.enabled:
-        return []
-    volumes = [volume for volume in rootfs.mounted_volumes() if volume.relabel]
-    permitted = {"never": "", "private": "Z", "shared": "zZ"}[settings.relabel]
-    for volume in volumes:
-        if volume.relabel not in permitted:
-            raise ProfileError(
-                f"rootfs.volumes.{volume.target}: the option {volume.relabel} relabels {volume.source} on the host, and "
-                f'selinux.relabel is "{settings.relabel}"',
-                origin=volume.origin,
-                hint='set selinux.relabel = "private" for Z, "shared" for z, or leave the option out',
-            )
-        require_own_place(Path(volume.source), state.home(), volume.origin)
-    return volumes
-
-
-def _level(
+def level_of(
     settings: SelinuxSettings, facts: SelinuxFacts, label: Label, context: Context, fragment: Fragment
 ) -> Level | None:
     """The level of the process: given, or a pair of its own, for which the lease is put."""
@@ -129,7 +89,8 @@ def _categories(facts: SelinuxFacts) -> Sequence[int]:
     return held if len(held) >= 2 else range(CATEGORIES)
 
 
-def _put(settings: SelinuxSettings, facts: SelinuxFacts, label: Label, fragment: Fragment) -> None:
+def put(settings: SelinuxSettings, facts: SelinuxFacts, label: Label, fragment: Fragment) -> None:
+    """Put both labels."""
     fragment.put(LABEL, str(label), *_PROCESS_LEAVES)
     fragment.put(MOUNT_LABEL, str(mount_label(settings, facts, label.level)), "selinux.mount_label", "selinux.level")
 
@@ -142,34 +103,8 @@ def mount_label(settings: SelinuxSettings, facts: SelinuxFacts, level: Level | N
     return label.at(_file_level(level, ""))
 
 
-def tighten(
-    settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
-    """Keep a label that the settings would give, a pair of its own included; replace any other."""
-    if not settings.enabled or context.lacks("selinux.enabled"):
-        return
-    facts = context.host.of(SelinuxFacts)
-    wanted = process_label(settings, facts)
-    asked = _asked(document, LABEL)
-    if asked is not None:
-        for name in ("user", "role", "type"):
-            if getattr(asked, name) != getattr(wanted, name):
-                yield Excess(LABEL, f"{name} {getattr(asked, name)}", getattr(wanted, name), f"selinux.{name}")
-    if asked is not None and _is_within(asked.level, settings, facts, context):
-        level = asked.level
-    else:
-        if asked is not None:
-            allowed = "a pair of categories" if settings.level == AUTO else settings.level
-            yield Excess(LABEL, f"level {asked.level}", allowed, "selinux.level")
-        level = _level(settings, facts, wanted, context, fragment)
-    _put(settings, facts, wanted.at(level), fragment)
-    asked_mount = _asked(document, MOUNT_LABEL)
-    allowed_mount = mount_label(settings, facts, level)
-    if asked_mount is not None and asked_mount != allowed_mount:
-        yield Excess(MOUNT_LABEL, str(asked_mount), str(allowed_mount), "selinux.mount_label")
-
-
-def _asked(document: Mapping[str, Any], pointer: str) -> Label | None:
+def asked_label(document: Mapping[str, Any], pointer: str) -> Label | None:
+    """The label that a configuration has at a pointer; raises `SpecError` for what is none."""
     raw = lookup(document, pointer)
     if raw is None or raw == "":
         return None
@@ -179,12 +114,3 @@ def _asked(document: Mapping[str, Any], pointer: str) -> Label | None:
         return Label.parse(raw)
     except ValueError as error:
         raise SpecError(str(error), origin=pointer) from None
-
-
-def _is_within(level: Level | None, settings: SelinuxSettings, facts: SelinuxFacts, context: Context) -> bool:
-    if not facts.mls:
-        return level is None
-    if settings.level == AUTO:
-        # Another engine may give its pair to several: under a limit it is one that was reserved here.
-        return level is not None and level.pair is not None and context.limit(Leaf("selinux", "level")) is None
-    return level is not None and str(level) == settings.level

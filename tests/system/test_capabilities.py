@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hardening.mechanism.host import plain
 from hardening.mechanism.mechanism import Verification
 from hardening_capabilities.host import probe
 from hardening_capabilities.spec import SETS
@@ -112,7 +113,7 @@ def test_without_a_user_namespace_the_bounding_set_of_the_host_cuts(runtime: str
     text = f'{HOST_USER}\n[capabilities]\nadd = ["ALL"]'
     with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
         assert found.shares("user")
-        assert sets(found) == expected(probe().bounding)
+        assert sets(found) == expected(probe(plain()).bounding)
         assert wrong(found, text) == []
 
 
@@ -171,4 +172,4 @@ def test_a_capability_that_slips_into_the_configuration_is_noticed(runtime: str)
 def test_the_tests_run_where_the_host_has_something_to_take_away() -> None:
     """Guards the guards: as root with a bounding set, so an empty set is the mechanism's doing."""
     if os.geteuid() == 0:
-        assert probe().bounding
+        assert probe(plain()).bounding

@@ -18,7 +18,7 @@ import pytest
 from hardening.errors import HostError
 from hardening.mechanism.mechanism import Verification
 from hardening_namespaces import idmaps
-from hardening_namespaces.facts import PROC_NAMES
+from hardening_namespaces.host import PROC_NAMES
 from hardening_namespaces.settings import _ALIASES, _SPREADING, TYPES, NamespacesSettings, spreads, sysctl_name
 from tests.support.features import available, require
 from tests.support.reports import verdict

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hardening_namespaces.facts import PROC_NAMES
+from hardening_namespaces.host import PROC_NAMES
 from hardening_namespaces.settings import TYPES
 from tests.support.features import require
 from tests.support.runs import RUNTIMES, running_tightened

@@ -18,6 +18,7 @@ import pytest
 from hardening.assemble import bundle
 from hardening.assemble.spec import LEASES, to_json
 from hardening.errors import HostError
+from hardening.mechanism.host import plain
 from hardening_selinux.host import probe
 from hardening_selinux.labels import Label
 from hardening_selinux.mcs import FOLDER, Lease
@@ -57,7 +58,7 @@ def test_the_command_has_the_label_and_a_pair_of_its_own(runtime: str) -> None:
             labels = [Label.parse(found.read("attr/current")) for found in (one, other)]
         for found, label in zip((one, other), labels, strict=True):
             assert str(label) == found.document["process"]["selinuxLabel"]
-            assert label.type == probe().contexts.process.type
+            assert label.type == probe(plain()).contexts.process.type
         assert labels[0].level != labels[1].level
 
 
@@ -65,7 +66,7 @@ def test_the_command_has_the_label_and_a_pair_of_its_own(runtime: str) -> None:
 def test_without_the_mechanism_the_command_has_the_callers_label(runtime: str) -> None:
     require("selinux")
     with running(f"{COMMON}[selinux]\nenabled = false", runtime=runtime, mechanisms=MECHANISMS) as found:
-        assert Label.parse(found.read("attr/current")).type != probe().contexts.process.type
+        assert Label.parse(found.read("attr/current")).type != probe(plain()).contexts.process.type
 
 
 @pytest.mark.usefixtures("inactive")

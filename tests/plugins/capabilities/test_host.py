@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import HostError
+from hardening.mechanism.host import plain
 from hardening.mechanism.mechanism import Shortfall
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.host import CapabilityFacts, available, check, probe
@@ -22,7 +23,7 @@ def settings(folder: Path, *names: str) -> CapabilitiesSettings:
 
 
 def test_probe_reads_this_kernel() -> None:
-    facts = probe()
+    facts = probe(plain())
     shown = subprocess.run(["setpriv", "--dump"], capture_output=True, text=True, check=True).stdout
     line = next(line for line in shown.splitlines() if line.startswith("Capability bounding set"))
     names = {name.strip().upper() for name in line.partition(":")[2].split(",")}
@@ -32,7 +33,7 @@ def test_probe_reads_this_kernel() -> None:
 
 def test_without_procfs_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="No such file"):
-        probe(tmp_path)
+        probe(plain(), tmp_path)
 
 
 def test_the_bounding_set_cuts_only_without_a_user_namespace() -> None:
@@ -47,13 +48,13 @@ def test_the_kernel_gives_the_full_set_in_a_new_user_namespace() -> None:
     require("userns")
     command = ["unshare", "--user", "--map-root-user", "cat", "/proc/self/status"]
     status = subprocess.run(
-        ["setpriv", "--bounding-set=-chown", "--", *command] if "SETPCAP" in probe().effective else command,
+        ["setpriv", "--bounding-set=-chown", "--", *command] if "SETPCAP" in probe(plain()).effective else command,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     fields = dict(line.split(":\t", 1) for line in status.splitlines())
-    assert int(fields["CapBnd"], 16) == (1 << (probe().last + 1)) - 1
+    assert int(fields["CapBnd"], 16) == (1 << (probe(plain()).last + 1)) - 1
 
 
 def test_a_capability_newer_than_the_kernel_is_a_shortfall(tmp_path: Path) -> None:

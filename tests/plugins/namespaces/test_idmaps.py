@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening_namespaces import idmaps
-from hardening_namespaces.facts import Ranges
+from hardening_namespaces.host import Ranges, within
 from tests.plugins.namespaces.stacks import USER, host, settings
 
 
@@ -135,7 +135,7 @@ def test_no_id_is_mapped_twice_and_only_ids_of_the_user(uid: int, subordinate: R
     for first, second in itertools.pairwise(ordered):
         assert first.inside + first.size <= second.inside
     for item in found.uids:
-        assert idmaps.within(item, subordinate) or (item.outside, item.size) == (uid, 1)
+        assert within(item, subordinate) or (item.outside, item.size) == (uid, 1)
     assert found.outside(found.natural[0]) == uid
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hardening.mechanism.mechanism import State
-from hardening_namespaces.facts import PROC_NAMES
+from hardening_namespaces.host import PROC_NAMES
 from hardening_namespaces.settings import TYPES
 from hardening_namespaces.verify import verify
 from tests.plugins.namespaces.stacks import USER, context, host, settings

@@ -17,10 +17,11 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import read
 from hardening_namespaces import Namespaces
-from hardening_namespaces import facts as namespace_facts
+from hardening_namespaces import host as namespace_facts
 from hardening_rootfs import Rootfs
-from hardening_rootfs.host import RootfsFacts, check
+from hardening_rootfs.host import check
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.surroundings import RootfsFacts
 
 MECHANISMS = (Namespaces(), Rootfs())
 

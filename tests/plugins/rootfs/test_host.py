@@ -12,7 +12,8 @@ import pytest
 
 from hardening.errors import ProfileError
 from hardening.mechanism.mechanism import Context
-from hardening_rootfs.host import RootfsFacts, Surroundings, check, require, require_apart
+from hardening_rootfs.host import check
+from hardening_rootfs.surroundings import RootfsFacts, Surroundings, require, require_apart
 from tests.plugins.rootfs.stacks import composed, context_of, host, settings_of
 
 OPEN_PROC = '[rootfs.proc]\nhidepid = "off"\nsubset = ""\n'

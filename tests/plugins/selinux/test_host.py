@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from hardening.errors import HostError
+from hardening.mechanism.host import plain
 from hardening_selinux.host import check, file_label, policy_knows, probe, process_label
 from hardening_selinux.labels import Label
 from tests.plugins.selinux.hosts import CALLER, INACTIVE, context, facts, fake_host, settings
@@ -15,7 +16,7 @@ from tests.support.features import available, require
 
 
 def test_an_active_host(tmp_path: Path) -> None:
-    found = probe(fake_host(tmp_path))
+    found = probe(plain(), fake_host(tmp_path))
     assert found.active
     assert found.enforcing
     assert (found.policy, found.version, found.mls, found.caller) == ("minimum", 33, True, CALLER)
@@ -23,7 +24,7 @@ def test_an_active_host(tmp_path: Path) -> None:
 
 
 def test_a_permissive_host_without_levels(tmp_path: Path) -> None:
-    found = probe(fake_host(tmp_path, enforce="0", mls="0"))
+    found = probe(plain(), fake_host(tmp_path, enforce="0", mls="0"))
     assert not found.enforcing
     assert not found.mls
 
@@ -31,28 +32,28 @@ def test_a_permissive_host_without_levels(tmp_path: Path) -> None:
 def test_a_kernel_without_selinux(tmp_path: Path) -> None:
     fake_host(tmp_path)
     (tmp_path / "proc/filesystems").write_text("nodev\tsysfs\n")
-    assert "built without" in probe(tmp_path).inactive
+    assert "built without" in probe(plain(), tmp_path).inactive
 
 
 def test_selinuxfs_that_is_not_mounted(tmp_path: Path) -> None:
     fake_host(tmp_path)
     (tmp_path / "proc/self/mountinfo").write_text("24 1 0:22 / /proc rw - proc proc rw\n")
-    assert "not mounted" in probe(tmp_path).inactive
+    assert "not mounted" in probe(plain(), tmp_path).inactive
 
 
 def test_a_kernel_without_a_policy(tmp_path: Path) -> None:
     fake_host(tmp_path)
     (tmp_path / "proc/self/attr/current").write_text("kernel\0")
-    assert "no policy" in probe(tmp_path).inactive
+    assert "no policy" in probe(plain(), tmp_path).inactive
 
 
 def test_this_host() -> None:
-    assert probe().active == available("selinux")
+    assert probe(plain()).active == available("selinux")
 
 
 def test_this_host_knows_its_own_contexts() -> None:
     require("selinux")
-    found = probe()
+    found = probe(plain())
     assert policy_knows(Label.parse(found.caller), found)
     assert not policy_knows(Label.parse("system_u:system_r:no_such_type_t:s0"), found)
 

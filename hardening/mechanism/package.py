@@ -1,0 +1,72 @@
+"""Mechanisms that are packages, all laid out alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.mechanism import Context, Excess, Mechanism, S, Shortfall, Verification
+
+if TYPE_CHECKING:
+    from hardening.mechanism.findings import Finding
+    from hardening.mechanism.host import Host
+    from hardening.mechanism.inputs import Inputs
+
+
+class PackagedMechanism(Mechanism[S]):
+    """A mechanism of which each stage is a module of its package, imported when the stage is reached: no launch needs
+    `tighten`, and no quiet one `findings`. The functions are the methods of `Mechanism`, without ``self``.
+
+    | module | functions |
+    | --- | --- |
+    | `host` | ``probe``, ``inputs``, ``check`` |
+    | `spec` | ``contribute`` |
+    | `tighten` | ``tighten`` |
+    | `verify` | ``verify`` |
+    | `findings` | ``findings``, and the mapping ``RULES`` |
+    """
+
+    _package: ClassVar[str]
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        if PackagedMechanism in cls.__bases__:
+            cls._package = cls.__module__
+
+    def _stage(self, name: str) -> Any:
+        return import_module(f"{self._package}.{name}")
+
+    def probe(self, host: Host) -> object | None:
+        found: object | None = self._stage("host").probe(host)
+        return found
+
+    def inputs(self, settings: S, context: Context) -> Inputs:
+        found: Inputs = self._stage("host").inputs(settings, context)
+        return found
+
+    def check(self, settings: S, context: Context) -> Iterable[Shortfall]:
+        found: Iterable[Shortfall] = self._stage("host").check(settings, context)
+        return found
+
+    def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
+        self._stage("spec").contribute(settings, context, fragment)
+
+    def tighten(
+        self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterable[Excess]:
+        found: Iterable[Excess] = self._stage("tighten").tighten(settings, document, context, fragment)
+        return found
+
+    def rules(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self._stage("findings").RULES
+        return found
+
+    def findings(self, settings: S, context: Context) -> Iterable[Finding]:
+        found: Iterable[Finding] = self._stage("findings").findings(settings, context)
+        return found
+
+    def verify(self, settings: S, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
+        found: Iterable[Verification] = self._stage("verify").verify(settings, context, receipt)
+        return found
