@@ -1,6 +1,6 @@
 """What an ordinary run takes of a generated matrix: the same rows everywhere, and each kind of row at least once.
 
-`@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, and every eighth
+`@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, and one in 16
 of the others, by a digest of the row's name. `@pytest.mark.sampled("runtime", kinds=…, one_in=20)` looks at the named
 parameters only, and at each item of what ``kinds`` makes of a row, a mapping of its parameters. A test that is marked
 `system` is sampled without a word, for containers take time; who calls changes there from test to test.
@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import pytest
 
-ONE_IN = 8
+ONE_IN = 16
 #: Fixtures that run all tests of a file once for each caller: each test is left one of them.
 CALLERS = {"stance", "user"}
 

@@ -236,7 +236,7 @@ def _kinds(row: Mapping[str, Any]) -> tuple[object, ...]:
     return (row["arena"], one.name.partition(":")[0]), one.limit, one.code, one.runtime
 
 
-@pytest.mark.sampled(kinds=_kinds, one_in=16)
+@pytest.mark.sampled(kinds=_kinds)
 @pytest.mark.parametrize(("arena", "attempt"), TRIED, indirect=["arena"])
 def test_its_one_limit_makes_the_difference(arena: Arena, attempt: Try) -> None:
     off, said = arena.succeeds(attempt, on=False)
