@@ -10,15 +10,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 
 from hardening.base.values import frozen
 from hardening.errors import PluginError
-
-if TYPE_CHECKING:
-    from hardening.mechanism.mechanism import Mechanism
 
 F = TypeVar("F")
 
@@ -52,6 +49,15 @@ class Host:
         return next((fact for fact in self.facts.values() if isinstance(fact, kind)), None)
 
 
+class Probing(Protocol):
+    """What of a mechanism looks at the host (`hardening.mechanism.mechanism`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def probe(self, host: Host) -> object | None: ...
+
+
 def plain() -> Host:
     """The facts that the core knows, without those of mechanisms (uname(2), credentials(7))."""
     name = os.uname()
@@ -60,7 +66,7 @@ def plain() -> Host:
     return Host(kernel, name.release, name.machine, os.geteuid(), os.getegid(), tuple(sorted(os.getgroups())))
 
 
-def probe(mechanisms: Iterable[Mechanism[Any]], known: Host | None = None) -> Host:
+def probe(mechanisms: Iterable[Probing], known: Host | None = None) -> Host:
     """The plain facts and what every mechanism adds to them, or to what is ``known``. Raises `PluginError`."""
     host = plain()
     facts: dict[type, object] = {} if known is None else dict(known.facts)
