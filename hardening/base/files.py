@@ -100,11 +100,16 @@ def read(path: str) -> str:
 def _bytes(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        parts = []
-        while part := os.read(fd, CHUNK):
-            parts.append(part)
+        return read_all(fd)
     finally:
         os.close(fd)
+
+
+def read_all(fd: int) -> bytes:
+    """Whatever comes out of a descriptor until its end. `OSError`."""
+    parts = []
+    while part := os.read(fd, CHUNK):
+        parts.append(part)
     return b"".join(parts)
 
 

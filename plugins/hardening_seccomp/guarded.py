@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from hardening.base.linux import children
 from hardening.base.linux.signals import signal
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, SpecError
@@ -47,18 +48,10 @@ def programs(document: Mapping[str, Any], library: Libseccomp, seconds: int = SE
     """Build both programs; None where libseccomp does not finish in time or dies."""
     if not suspects(document):
         return _both(document, library)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _in_child(document, library, writer, seconds)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as file:
-        data = file.read()
-    _, status = os.waitpid(child, 0)
-    if os.waitstatus_to_exitcode(status) == 1:
+    data, code = children.ask(lambda writer: _in_child(document, library, writer, seconds))
+    if code == 1:
         raise SpecError(data.decode())
-    if status != 0:
+    if code != 0:
         return None
     size = int.from_bytes(data[:4], "big")
     return Programs(data[4 : 4 + size], data[4 + size :])

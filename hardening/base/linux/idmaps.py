@@ -7,6 +7,7 @@ import select
 from hardening.base import files, places
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, kernel
+from hardening.base.linux.children import Holder
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
@@ -48,19 +49,9 @@ def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...])
 
 def new_user_namespace(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> int:
     """A descriptor of a user namespace that exists only for its maps, as id-mapped mounts want it."""
-    reader, writer = os.pipe()
-    pid = kernel.clone(abi.CLONE_NEWUSER)
-    if pid == 0:
-        os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
-    try:
+    with Holder(abi.CLONE_NEWUSER) as pid:
         write_maps(pid, uid_map, gid_map)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(reader)
-        os.close(writer)
-        os.waitpid(pid, 0)
 
 
 def _reaches(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from hardening.base.linux import abi, idmaps, kernel
+from hardening.base.linux.children import Holder
 from hardening.base.linux.failure import Step
 from hardening.base.linux.idmaps import IdMap
-from hardening.base.linux.signals import signal
 from hardening.errors import LaunchError
 
 
@@ -21,25 +21,15 @@ def enter(document: object) -> None:
         identity_maps(document, "uidMappings", os.getuid()),
         identity_maps(document, "gidMappings", os.getgid()),
     )
-    reader, writer = os.pipe()
     with Step("make a user namespace for the runtime"):
-        holder = kernel.clone(abi.CLONE_NEWUSER | abi.CLONE_NEWNS | abi.CLONE_NEWCGROUP)
-    if holder == 0:
-        os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
-    try:
-        idmaps.write_maps(holder, uids, gids)
+        holder = Holder(abi.CLONE_NEWUSER | abi.CLONE_NEWNS | abi.CLONE_NEWCGROUP)
+    with holder as pid:
+        idmaps.write_maps(pid, uids, gids)
         for name, flag in (("user", abi.CLONE_NEWUSER), ("cgroup", abi.CLONE_NEWCGROUP), ("mnt", abi.CLONE_NEWNS)):
             with Step("enter the user namespace for the runtime"):
-                fd = os.open(f"/proc/{holder}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                 kernel.setns(fd, flag)
                 os.close(fd)
-    finally:
-        os.close(writer)
-        os.close(reader)
-        os.kill(holder, signal.SIGKILL)
-        os.waitpid(holder, 0)
     with Step("keep the capabilities of the user namespace for the runtime"):
         _, permitted, _ = kernel.capget()
         kernel.capset(permitted, permitted, permitted)

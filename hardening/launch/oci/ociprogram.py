@@ -10,7 +10,7 @@ import os
 import select
 
 from hardening.base import files, jsontext, locks, trees
-from hardening.base.linux import kernel
+from hardening.base.linux import children, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.errors import (
@@ -194,21 +194,13 @@ def sweep(place: str) -> tuple[HardeningError, ...]:
 
 def _delete_apart(state: str) -> str:
     """Delete a container in a process of its own, which takes another view of the host: why that fails, or ''."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            problems = attempt(lambda: _delete_abandoned(state))
-            os.write(writer, "".join(problems).encode("utf-8", "backslashreplace"))
-            code = 1 if problems else 0
-        finally:
-            os._exit(code)
-    os.close(writer)
-    with open(reader, "rb") as file:
-        text = file.read().decode()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return text or (f"the process that does it ended with {code}" if code else "")
+
+    def delete(writer: int) -> None:
+        problems = attempt(lambda: _delete_abandoned(state))
+        os.write(writer, "".join(problems).encode("utf-8", "backslashreplace"))
+
+    text, code = children.ask(delete)
+    return text.decode() or (f"the process that does it ended with {code}" if code else "")
 
 
 def _delete_abandoned(state: str) -> None:

@@ -11,7 +11,7 @@ import stat
 
 from hardening.base import jsontext
 from hardening.base.frozen import Frozen
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.signals import signal
 from hardening.launch.config.config_linux import DEFAULT_DEVICES
 from hardening.launch.native.entering import Namespaces
@@ -58,27 +58,17 @@ def observe(pid: int, wanted: Wanted) -> dict[str, object]:
     with its type before them; an entry of the tree as
     ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
     """
-    reader, writer = os.pipe()
-    child = kernel.clone(0)
-    if child == 0:
-        os.close(reader)
-        _look(pid, writer, wanted)
-    os.close(writer)
-    parts = []
-    while part := os.read(reader, 1 << 16):
-        parts.append(part)
-    os.close(reader)
-    os.waitpid(child, 0)
+    told, _ = children.ask(lambda writer: _look(pid, writer, wanted))
     import json  # a launch with a receipt can afford it
 
     found: dict[str, object] = {}
-    for line in b"".join(parts).split(b"\n")[:-1]:  # what was cut off is no line
+    for line in told.split(b"\n")[:-1]:  # what was cut off is no line
         found |= json.loads(line)
     return found
 
 
 def _look(pid: int, writer: int, wanted: Wanted) -> None:
-    """Be the process that looks. Does not return."""
+    """Be the process that looks."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     signal.alarm(LONGEST)
@@ -117,9 +107,7 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
             say("tree", lambda: _tree(root, wanted.mounts))
         say("nodes", lambda: dict(_nodes(root, wanted)))  # the last, for there is no end to how many entries there are
     except (OSError, ValueError):  # the rest cannot be looked at
-        pass
-    finally:
-        os._exit(0)
+        return
 
 
 def _entered(spaces: Namespaces, name: str) -> bool:

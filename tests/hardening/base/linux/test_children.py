@@ -1,0 +1,31 @@
+"""Processes of a function's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from hardening.base.linux import abi
+from hardening.base.linux.children import Holder, ask
+from tests.support.features import require
+
+
+def test_a_child_answers_at_any_length() -> None:
+    assert ask(lambda writer: os.write(writer, b"x" * 60000)) == (b"x" * 60000, 0)
+
+
+def test_how_a_child_ends_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert ask(lambda _: 1 / 0) == (b"", 1)
+    assert ask(lambda _: os._exit(7)) == (b"", 7)
+    assert ask(lambda _: os.kill(os.getpid(), signal.SIGKILL)) == (b"", -signal.SIGKILL)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_namespaces_are_kept_until_the_end_of_the_block() -> None:
+    require("userns")
+    with Holder(abi.CLONE_NEWUSER) as pid:
+        assert os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
