@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import output
-from hardening.cli.options import imaged, stack
-from hardening.cli.session import session
+from hardening.cli import api
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 
 if TYPE_CHECKING:
-    from hardening.cli.session import Request
     from hardening.compose.composition import Composition
     from hardening.images.store import Unpacked
     from hardening_scan.examine import Scanned
@@ -25,7 +22,7 @@ _SHOWN = 10
 
 @click.command(
     "scan",
-    cls=stack.StackCommand,
+    cls=api.StackCommand,
     short_help="Look for setuid, devices, credentials and the like in a root.",
     epilog="""\b
 Examples:
@@ -38,8 +35,8 @@ Examples:
 Exit codes: 0; 1 where something is there that the stack denies; 2 for bad usage.
 """,
 )
-@stack.stack_options
-@imaged.fetch_options
+@api.stack_options
+@api.fetch_options
 @click.option("--packages", is_flag=True, help="List the packages, too.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="Show it as JSON, with all packages.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Show it as SARIF.")
@@ -60,8 +57,8 @@ def command(
         raise UsageError("--json and --sarif are two answers", hint="leave one of them out")
     if packages and (as_json or as_sarif):
         raise UsageError("--packages is for the table", hint="leave it out: --json has all packages")
-    here = session(context)
-    request = stack.request(context, profiles)
+    here = api.session(context)
+    request = api.request(context, profiles)
     composition = here.compose(request)
     settings = composition.settings["scan"]
     assert isinstance(settings, ScanSettings)  # noqa: S101  # it is this package's own
@@ -76,13 +73,13 @@ def command(
     if image is not None:
         scanned = examine.of_image(scanned, image)
     if as_json:
-        output.show(report.as_json(root, scanned, settings))
+        api.show(report.as_json(root, scanned, settings))
     elif as_sarif:
-        output.show_json(report.as_sarif(root, scanned, settings))
+        api.show_json(report.as_sarif(root, scanned, settings))
     else:
         _show(scanned, settings, composition)
         if packages and scanned.packages:
-            output.show_table(report.packages(scanned))
+            api.show_table(report.packages(scanned))
     return EXIT_FINDINGS if scanned.denied(settings) else 0
 
 
@@ -91,28 +88,27 @@ def _show(scanned: Scanned, settings: ScanSettings, composition: Composition) ->
     from hardening_scan import report
 
     if scanned.findings or scanned.left_out:
-        output.show_table(report.table(scanned, settings))
-    output.note(report.summary(scanned, settings))
+        api.show_table(report.table(scanned, settings))
+    api.note(report.summary(scanned, settings))
     leaves = [Leaf("scan", kind, path) for kind, path in report.unused(scanned, settings)]
     for leaf in leaves[:_SHOWN]:
-        output.note(f"nothing in this root needs {leaf}, set at {composition.leaves[leaf].origin}")
+        api.note(f"nothing in this root needs {leaf}, set at {composition.leaves[leaf].origin}")
     if len(leaves) > _SHOWN:
-        output.note(f"nor {len(leaves) - _SHOWN} more that --json names")
+        api.note(f"nor {len(leaves) - _SHOWN} more that --json names")
 
 
 def _require_root(path: str) -> None:
     """Raise `UsageError` for an image that is typed as a root: looking at its blobs would find nothing."""
-    from hardening.cli import fetching
 
     if not os.path.isdir(path) or os.path.isfile(f"{path}/oci-layout"):
-        hint = fetching.of_path(path) or "name the directory of a root"
+        hint = api.of_path(path) or "name the directory of a root"
         raise UsageError("is not a root that you can read", origin=path, hint=hint)
 
 
-def _image(context: click.Context, request: Request, composition: Composition, text: str) -> Unpacked:
-    """The root of an image. Raises as `hardening.cli.options.imaged.fetched`."""
+def _image(context: click.Context, request: api.Request, composition: Composition, text: str) -> Unpacked:
+    """The root of an image. Raises as `hardening.cli.api.fetched`."""
     if os.path.isdir(text):
         raise UsageError(
             f"{text} is a directory here, and may be an image", hint=f"write {quoted(f'./{text}')} for the directory"
         )
-    return imaged.fetched(context, request, composition, text)
+    return api.fetched(context, request, composition, text)

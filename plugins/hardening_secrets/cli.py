@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hardening.base import state, wholefile
-from hardening.cli import output
-from hardening.cli.session import session
+from hardening.cli import api
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError, raise_all
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def complete_driver(ctx: click.Context, parameter: click.Parameter, incomplete: 
     from click.shell_completion import CompletionItem
 
     try:
-        found = session(ctx).plugins.secret_drivers.values()
+        found = api.session(ctx).plugins.secret_drivers.values()
     except HardeningError:
         return []
     return [CompletionItem(item.name, help=item.summary) for item in found if item.name.startswith(incomplete)]
@@ -75,7 +74,7 @@ def create(context: click.Context, driver: str, options: tuple[str, ...], name: 
     """
     from hardening.base.text import nearest
 
-    drivers = session(context).plugins.secret_drivers
+    drivers = api.session(context).plugins.secret_drivers
     if driver not in drivers:
         hint = nearest(driver, drivers) or f"there are {', '.join(sorted(drivers))}"
         raise UsageError(f'unknown secret driver "{driver}"', hint=hint)
@@ -91,9 +90,9 @@ def create(context: click.Context, driver: str, options: tuple[str, ...], name: 
     record = store.create(name, _read(source), drivers[driver], given, drivers)
     danger = state.danger(store.path)
     if danger is not None:
-        output.note(f"warning: {'; '.join(danger)}")
+        api.note(f"warning: {'; '.join(danger)}")
     _tell(store)
-    output.show(record.id)
+    api.show(record.id)
 
 
 @group.command("rotate", short_help="Give a secret a new value.")
@@ -106,9 +105,9 @@ def rotate(context: click.Context, name: str, source: str) -> None:
     Whatever goes wrong, the old value is intact. What runs already keeps it; runs from now on are given the new one.
     """
     store = _store()
-    record = store.rotate(name, _read(source), session(context).plugins.secret_drivers)
+    record = store.rotate(name, _read(source), api.session(context).plugins.secret_drivers)
     _tell(store)
-    output.show(record.id)
+    api.show(record.id)
 
 
 @group.command("ls", short_help="List secrets.")
@@ -120,15 +119,15 @@ def ls(quiet: bool, as_json: bool) -> None:
     records = store.records()
     _tell(store)
     if as_json:
-        output.show_json([_described(record) for record in records])
+        api.show_json([_described(record) for record in records])
     elif quiet:
         for record in records:
-            output.show(record.name)
+            api.show(record.name)
     else:
         from hardening.report.table import Table
 
         rows = tuple((item.id, item.name, item.driver, item.created, item.updated) for item in records)
-        output.show_table(
+        api.show_table(
             Table(("id", "name", "driver", "created", "updated"), rows, last="name", narrow=("created", "id"))
         )
 
@@ -149,14 +148,14 @@ def inspect(context: click.Context, showsecret: bool, names: tuple[str, ...]) ->
         from base64 import b64encode
 
         _leave_no_core()
-        drivers = session(context).plugins.secret_drivers
+        drivers = api.session(context).plugins.secret_drivers
         for record, row in zip(records, shown, strict=True):
             value = store.open(record.name, drivers)
             try:
                 row["SecretData"] = value.decode()
             except UnicodeDecodeError:
                 row["SecretDataBase64"] = b64encode(value).decode()
-    output.show_json(shown)
+    api.show_json(shown)
 
 
 @group.command("rm", short_help="Remove secrets.")
@@ -171,8 +170,8 @@ def rm(context: click.Context, names: tuple[str, ...]) -> int:
     for name in names:
         store = _store()
         try:
-            record = store.remove(name, session(context).plugins.secret_drivers)
-            output.show(record.id)
+            record = store.remove(name, api.session(context).plugins.secret_drivers)
+            api.show(record.id)
             undone |= record.key in store.left
         except HardeningError as error:
             problems.append(error)
@@ -187,13 +186,13 @@ def list_drivers(context: click.Context) -> None:
     """List the installed drivers, with the options that each takes when a secret is made."""
     from hardening.report.table import Table
 
-    found = sorted(session(context).plugins.secret_drivers.items())
+    found = sorted(api.session(context).plugins.secret_drivers.items())
     rows = tuple(
         (name if number == 0 else "", f"{option}: {text}" if option else text)
         for name, driver in found
         for number, (option, text) in enumerate((("", driver.summary), *driver.known.items()))
     )
-    output.show_table(Table(("driver", "what it does, and its options"), rows))
+    api.show_table(Table(("driver", "what it does, and its options"), rows))
 
 
 def _store() -> Store:
@@ -204,7 +203,7 @@ def _store() -> Store:
 
 def _tell(store: Store) -> None:
     for line in dict.fromkeys(store.notes):
-        output.note(line)
+        api.note(line)
 
 
 def _described(record: Record) -> dict[str, Any]:

@@ -38,11 +38,13 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from hardening.base.text import nearest
-            from hardening.cli.options.elsewhere import instead_of
+            from hardening.cli import api
             from hardening.errors import UsageError
 
             hint = (
-                instead_of("trust", args[0]) or nearest(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+                api.instead_of("trust", args[0])
+                or nearest(args[0], COMMANDS)
+                or f"the commands are {', '.join(COMMANDS)}"
             )
             raise UsageError(f'unknown command "trust {args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hardening.base.values import frozen
-from hardening.cli.options import stack
-from hardening.cli.session import session
+from hardening.cli import api
 from hardening.images.reference import Name
 from hardening_trust import keys, registriesd
 from hardening_trust.admission import NAME
@@ -34,7 +33,7 @@ registries_option = click.option(
 
 def places_options(function: F) -> F:
     """Add ``--registries-d`` to the options of a stack."""
-    return stack.stack_options(registries_option(function))
+    return api.stack_options(registries_option(function))
 
 
 def options(function: F) -> F:
@@ -61,8 +60,8 @@ def lookup(
         view = viewed.viewed(context, profiles, file)
         found = registriesd.configured(directory)
         return Chosen(view.match, keys.read_bare, Places(found, verify=verify))
-    here = session(context)
-    composition = here.compose(stack.request(context, profiles))
+    here = api.session(context)
+    composition = here.compose(api.request(context, profiles))
     view = of_composition(composition)
 
     def others(name: Name, digest: str) -> Iterator[tuple[bytes, str]]:

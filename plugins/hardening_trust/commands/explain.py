@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening.cli import fetching, output
-from hardening.cli.options import stack
+from hardening.cli import api
 from hardening.mechanism.schema import REST
 from hardening_trust import scopes
 from hardening_trust.admission import permission
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "explain",
-    cls=stack.StackCommand,
+    cls=api.StackCommand,
     short_help="Show which scope decides about an image, why, and what it requires.",
     epilog="""\b
 Examples:
@@ -40,31 +39,31 @@ Examples:
 def command(context: click.Context, profiles: tuple[str, ...], file: Path | None, as_json: bool, image: str) -> None:
     """Show which scope decides about IMAGE, by which rule, where it is said, and what it requires. Nothing is fetched."""
     found = viewed.viewed(context, profiles, file)
-    name = fetching.meant(image)
+    name = api.meant(image)
     match = found.match(name)
     scope = found.scopes[match.member]
     if as_json:
-        output.show_json(_data(name.full, match, scope))
+        api.show_json(_data(name.full, match, scope))
         return
-    output.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nset at:   {scope.origin}")
+    api.show(f"image:    {name.full}\nscope:    {_written(match.member)}, by {match.rule}\nset at:   {scope.origin}")
     for number, line in enumerate(_required(match)):
-        output.show(f"{'required:' if not number else '     and:'} {line}")
+        api.show(f"{'required:' if not number else '     and:'} {line}")
     implied = _implied(name, match)
     if implied:
-        output.show(f"signed as: {implied}")
+        api.show(f"signed as: {implied}")
     if match.requirements == REJECT and scope.resolved is not None:
-        output.show(f"to permit: {permission(name, profiles, stated=scope.resolved.stated)}")
+        api.show(f"to permit: {permission(name, profiles, stated=scope.resolved.stated)}")
     from hardening.report.table import Table
 
     passed = [(_written(item.member), str(item.rule)) for item in match.passed]
     if passed:
-        output.show("")
-        output.show_table(Table(("tried before, and not there", "rule"), tuple(passed)))
+        api.show("")
+        api.show_table(Table(("tried before, and not there", "rule"), tuple(passed)))
     if scope.resolved is not None and scope.resolved.steps:
         from hardening.report.explain import history
 
-        output.show("")
-        output.show_table(history(scope.resolved, ()))
+        api.show("")
+        api.show_table(history(scope.resolved, ()))
 
 
 def _written(member: str) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import output
-from hardening.cli.options import stack
+from hardening.cli import api
 from hardening.errors import LaunchError
 from hardening.launch.record import behalf
 from hardening_trust import policy, registriesd
@@ -17,7 +16,7 @@ from hardening_trust.writing import replace
 
 @click.command(
     "export",
-    cls=stack.StackCommand,
+    cls=api.StackCommand,
     short_help="Write the policy as policy.json and registries.d, for podman and skopeo.",
     epilog="""\b
 Examples:
@@ -46,4 +45,4 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
         (places / "hardening.yaml", registriesd.dump(found.places)),
     ):
         replace(path, text)
-        output.show(str(path))
+        api.show(str(path))

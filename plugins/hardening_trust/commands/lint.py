@@ -7,8 +7,7 @@ from pathlib import Path
 import attrs
 import click
 
-from hardening.cli import output
-from hardening.cli.options import stack
+from hardening.cli import api
 from hardening.errors import EXIT_FINDINGS
 from hardening.mechanism.findings import count_serious
 from hardening_trust.commands import viewed
@@ -17,7 +16,7 @@ from hardening_trust.lint import lint
 
 @click.command(
     "lint",
-    cls=stack.StackCommand,
+    cls=api.StackCommand,
     short_help="Find scopes that never match, and keys that are missing, expired or unsafe.",
     epilog="""\b
 Examples:
@@ -32,7 +31,7 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     """Look for what is wrong with the policy although it can be read. Exit code 1: there is something."""
     found = list(lint(viewed.viewed(context, profiles, file)))
     if as_json:
-        output.show_json([attrs.asdict(finding) for finding in found])
+        api.show_json([attrs.asdict(finding) for finding in found])
     elif found:
         from hardening.report.table import Table
 
@@ -41,5 +40,5 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
             for item in found
         ]  # fmt: skip
         columns = ("severity", "rule", "setting", "finding", "origin")
-        output.show_table(Table(columns, tuple(rows), last="finding", narrow=("rule", "origin"), folded=True))
+        api.show_table(Table(columns, tuple(rows), last="finding", narrow=("rule", "origin"), folded=True))
     return EXIT_FINDINGS if count_serious(found) else 0

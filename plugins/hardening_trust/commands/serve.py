@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import output
+from hardening.cli import api
 from hardening_trust.serve import parse_address, serve
 
 
@@ -32,5 +32,5 @@ def command(directory: Path, address: str) -> None:
 
 
 def _say(url: str) -> None:
-    output.show(url)
+    api.show(url)
     sys.stdout.flush()

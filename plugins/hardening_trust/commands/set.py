@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hardening.base import places
-from hardening.cli import output
+from hardening.cli import api
 from hardening.errors import HostError, LaunchError, UsageError, quoted
 from hardening_trust import keys, sigstore, writing
 from hardening_trust.lint import misread, never
@@ -86,15 +86,15 @@ def command(kind: str, files: tuple[Path, ...], identity: str | None, into: Path
             hint = f"write {transport}: for all of it"
         raise UsageError(f"{scope} never matches: {problem}", hint=hint)
     for item in misread(transport, name):
-        output.note(f"{item.severity}: {item.message}; {item.hint}")
+        api.note(f"{item.severity}: {item.message}; {item.hint}")
     path = into if into is not None else _own_profile()
     if path.suffix not in _INTO:
         raise UsageError(f"{path} is neither a profile nor a policy", hint="its name ends with .toml or .json")
     with writing.alone(path):
         writing.replace(path, _INTO[path.suffix](path, transport, name, requirements))
-    output.show(str(path))
+    api.show(str(path))
     if into is None:
-        output.note(
+        api.note(
             f"it applies where it is named, after others: hardening run -p default -p {quoted(path.stem)} IMAGE -- COMMAND"
         )
 
@@ -148,7 +148,7 @@ def _require_key(kind: str, file: Path, path: Path) -> None:
     try:
         found = keys.gpg(data)
     except HostError as error:
-        output.note(f"warning: whether {file} holds a key was not looked at: {error.message}")
+        api.note(f"warning: whether {file} holds a key was not looked at: {error.message}")
         return
     if not found:
         raise UsageError(f"{file} holds no OpenPGP key", hint="export one: gpg --export --output FILE KEY")

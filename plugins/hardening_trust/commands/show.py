@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardening.cli import output
-from hardening.cli.options import stack
+from hardening.cli import api
 from hardening.errors import HardeningError
 from hardening.images.reference import DOCKER
 from hardening.mechanism.schema import REST
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "show",
-    cls=stack.StackCommand,
+    cls=api.StackCommand,
     short_help="Show the policy: which scopes there are, and what each requires.",
     epilog="""\b
 Examples:
@@ -44,16 +43,16 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     if raw:
         from hardening_trust.policy import dump
 
-        output.show(dump(found.policy()).rstrip())
+        api.show(dump(found.policy()).rstrip())
         return
     if as_json:
-        output.show_json([_data(found, scope) for scope in (found.default, *found.named())])
+        api.show_json([_data(found, scope) for scope in (found.default, *found.named())])
         return
     from hardening.report.table import Table
 
     readers = _Keys()
     rows = [row for scope in (found.default, *found.named()) for row in _rows(found, scope, readers)]
-    output.show_table(Table(("transport", "name", "type", "id", "store", "origin"), tuple(rows)))
+    api.show_table(Table(("transport", "name", "type", "id", "store", "origin"), tuple(rows)))
 
 
 class _Keys:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hardening.base import wholefile
-from hardening.cli import fetching, output
+from hardening.cli import api
 from hardening.errors import LaunchError, UsageError, quoted
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
 from hardening.images.signatures import PREFIX
@@ -45,7 +45,7 @@ Examples:
 @click.option(
     "-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Write the signature to FILE."
 )
-@fetching.tls_option
+@api.tls_option
 @click.argument("image")
 @click.pass_context
 def command(
@@ -74,10 +74,10 @@ def command(
         if len(digests) > 1:
             raise UsageError(f"{image} is an index, whose images need a signature each", hint="leave --output out")
         _write(target, with_key.sign(digests[0], reference))
-        output.show(str(target))
+        api.show(str(target))
         return
     for path in _keep(places, name, digests, with_key, reference):
-        output.show(str(path))
+        api.show(str(path))
 
 
 def _identity(name: Name, said: str | None) -> str:

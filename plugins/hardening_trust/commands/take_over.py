@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hardening.cli import output
+from hardening.cli import api
 from hardening.errors import UsageError, quoted
 from hardening_trust import policy, taken, writing
 
@@ -50,6 +50,6 @@ def command(file: Path | None, registries: Path | None, into: Path) -> None:
             raise UsageError(f"{into} is there already", hint="name a new file: --into PROFILE")
         places = taken.places(registries) if registries is not None else {}
         writing.replace(into, taken.profile(policy.read(file), places, into))
-    output.show(str(into))
+    api.show(str(into))
     named = quoted(str(into) if "/" in str(into) else f"./{into}")
-    output.note(f"it applies where it is named, after others: hardening run -p default -p {named} IMAGE -- COMMAND")
+    api.note(f"it applies where it is named, after others: hardening run -p default -p {named} IMAGE -- COMMAND")

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from hardening.base.units import timestamp
-from hardening.cli import fetching, output
+from hardening.cli import api
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError
 from hardening.images.reference import Name
 from hardening_trust.commands import chosen
@@ -52,7 +52,7 @@ Examples:
 """,
 )
 @chosen.options
-@fetching.tls_option
+@api.tls_option
 @click.option("-j", "--json", "as_json", is_flag=True, help="Show all that was found of each image, as JSON.")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.pass_context
@@ -70,12 +70,12 @@ def command(
     IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME] or dir:DIR. One that is refused makes the exit code 1; one that
     could not be had, of which there is no verdict, makes it 125.
     """
-    names = [fetching.meant(image) for image in images]
+    names = [api.meant(image) for image in images]
     policy = chosen.lookup(context, profiles, file, registries, verify=tls_verify)
     with keyrings() as rings:
         outcomes = [_outcome(name, policy, rings) for name in names]
     if as_json:
-        output.show_json([_data(outcome) for outcome in outcomes])
+        api.show_json([_data(outcome) for outcome in outcomes])
     else:
         for outcome in outcomes:
             _show(outcome)
@@ -108,9 +108,9 @@ def _show(outcome: Outcome) -> None:
         until = f", until {_date(verdict.until)}" if verdict.until is not None else ""
         more = (f", signed by {' and '.join(keys)}" if keys else "") + until
         below = [verdict.digest]
-    output.show_result(outcome.image, outcome.result, _COLOURS[outcome.result], more)
+    api.show_result(outcome.image, outcome.result, _COLOURS[outcome.result], more)
     for line in below:
-        output.show(f"  {line}")
+        api.show(f"  {line}")
 
 
 def _why(held: Held, *, alone: bool) -> list[str]:

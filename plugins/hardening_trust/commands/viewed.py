@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from hardening.cli.options import stack
-from hardening.cli.session import session
+from hardening.cli import api
 from hardening.errors import UsageError
 from hardening_trust import view
 from hardening_trust.view import View
@@ -27,14 +26,14 @@ def options(function: F) -> F:
         metavar="FILE",
         help="Take the policy.json FILE, and no profile.",
     )
-    return stack.stack_options(option(function))
+    return api.stack_options(option(function))
 
 
 def viewed(context: click.Context, profiles: tuple[str, ...], file: Path | None) -> View:
     """The policy that was asked for. Raises `ProfileError`, and `UsageError` where two are named."""
-    request = stack.request(context, profiles)
+    request = api.request(context, profiles)
     if file is None:
-        return view.of_composition(session(context).compose(request))
+        return view.of_composition(api.session(context).compose(request))
     if context.get_parameter_source("profiles") is not ParameterSource.DEFAULT or request.options is not None:
         raise UsageError("--policy and profiles exclude each other", hint="leave one of them out")
     return view.of_file(file)
