@@ -74,7 +74,7 @@ def parse(text: bytes, origin: str) -> object:
         value, end = _scan(context, source, _skip_space(source, 0))
         end = _skip_space(source, end)
     except StopIteration as error:
-        raise LaunchError(f"not JSON: a value is missing at character {error.value}", origin=origin) from None
+        raise LaunchError(f"not JSON: a value is missing: {_place(source, error.value)}", origin=origin) from None
     except RecursionError:
         raise LaunchError("nested too deep", origin=origin) from None
     except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError and integers with thousands of digits
@@ -82,11 +82,16 @@ def parse(text: bytes, origin: str) -> object:
     if _is_deep(value):
         raise LaunchError(f"nested too deep: more than {MAX_DEPTH} levels", origin=origin)
     if end != len(source):
-        raise LaunchError(f"not JSON: more text after the value, at character {end}", origin=origin)
+        raise LaunchError(f"not JSON: more text after the value: {_place(source, end)}", origin=origin)
     if context.repeated:
         pointer, key = _find_repeated(value, "") or ("", "")
         raise LaunchError(f"the key {_short(key)!r} is given twice", origin=f"{origin}:{_short(pointer)}")
     return value
+
+
+def _place(source: str, at: int) -> str:
+    """Where a character stands, in the words of `json.JSONDecodeError`."""
+    return f"line {source.count(chr(10), 0, at) + 1} column {at - source.rfind(chr(10), 0, at)} (char {at})"
 
 
 def _short(text: str) -> str:
