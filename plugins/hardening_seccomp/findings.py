@@ -9,7 +9,6 @@ from hardening.mechanism.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
 from hardening_seccomp.conditions import Rule, describe
-from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
@@ -128,26 +127,6 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
         leaf=f"seccomp.{carrier}",
         hint=f"for programs that need it, as those of Debian's i386 need socketcall, allow {carrier} and each call that it "
         "carries by name",
-    )
-
-
-def flattened(name: str, rule: Rule, written: Rule) -> Finding:
-    """A rule that was written plainer than it is, and what is lost by it."""
-    runs, denials = ([str(one) for one in written.leaves if is_denial(one) is denied] for denied in (False, True))
-    if written.is_constant and any(not is_denial(one) for one in rule.leaves) and denials:
-        loss = f"every call gets its strictest action, {denials[0]}, also those that would run ({describe(rule)})"
-    elif any(apply(lambda was, now: is_denial(now) and not is_denial(was), rule, written).leaves):
-        loss = f"some calls that would run are denied, what is left is: {describe(written)}"
-    elif len(runs) < sum(not is_denial(one) for one in rule.leaves):
-        loss = f"every call that runs gets {runs[0]}"
-    else:
-        loss = f"every denied call gets {' or '.join(denials)}, and what runs is what the layers let run"
-    return Finding(
-        "seccomp/stricter",
-        Severity.WARNING,
-        f"{name}: the rule cannot be written exactly for libseccomp: {loss}",
-        leaf=f"seccomp.{name}",
-        hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
     )
 
 

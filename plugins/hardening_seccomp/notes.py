@@ -1,4 +1,4 @@
-"""What is worth saying about one layer's table, which the composed filter no longer shows."""
+"""What is worth saying of one layer's table, or of a rule, which the composed filter no longer shows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from hardening.mechanism.findings import Finding, Severity
 from hardening.profile.source import Origin
+from hardening_seccomp.actions import is_denial
+from hardening_seccomp.conditions import Rule, describe
+from hardening_seccomp.diagrams import apply
 from hardening_seccomp.oci import FLAGS
 
 _SPEC_ALLOW = "seccomp.flags.spec-allow"
@@ -71,4 +74,24 @@ def overlap(name: str, origin: Origin) -> Finding:
         leaf=f"seccomp.{name}",
         origin=str(origin),
         hint="write entries that exclude each other",
+    )
+
+
+def flattened(name: str, rule: Rule, written: Rule) -> Finding:
+    """A rule that was written plainer than it is, and what is lost by it."""
+    runs, denials = ([str(one) for one in written.leaves if is_denial(one) is denied] for denied in (False, True))
+    if written.is_constant and any(not is_denial(one) for one in rule.leaves) and denials:
+        loss = f"every call gets its strictest action, {denials[0]}, also those that would run ({describe(rule)})"
+    elif any(apply(lambda was, now: is_denial(now) and not is_denial(was), rule, written).leaves):
+        loss = f"some calls that would run are denied, what is left is: {describe(written)}"
+    elif len(runs) < sum(not is_denial(one) for one in rule.leaves):
+        loss = f"every call that runs gets {runs[0]}"
+    else:
+        loss = f"every denied call gets {' or '.join(denials)}, and what runs is what the layers let run"
+    return Finding(
+        "seccomp/stricter",
+        Severity.WARNING,
+        f"{name}: the rule cannot be written exactly for libseccomp: {loss}",
+        leaf=f"seccomp.{name}",
+        hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
     )

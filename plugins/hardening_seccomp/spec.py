@@ -96,7 +96,7 @@ def put(model: Filter, library: Libseccomp, fragment: Fragment) -> None:
     """Put a filter, compiled, with its digest."""
     compiled = compile_filter(model, library)
     for name, written in compiled.written.items():
-        from hardening_seccomp.findings import flattened  # few filters need it
+        from hardening_seccomp.notes import flattened  # few filters need it
 
         fragment.tell(flattened(name, model.rule(name), written))
     fragment.put(POINTER, compiled.document, "seccomp.*", "seccomp.architectures", "seccomp.flags")

@@ -49,7 +49,7 @@ def admit(candidate: Candidate) -> Verdict | None:
         required = annotation.read(document)
         composition = candidate.composition
         if composition is not None:
-            match = settings_of(composition).match(name)
+            match = TrustSettings.of(composition).match(name)
             required = together([*match.requirements, *(required or ())])
             hint = _hint(composition, name, match)
             if composition.image is not None:
@@ -68,14 +68,6 @@ def admit(candidate: Candidate) -> Verdict | None:
 
 _ANEW = "compose it again where policy, keys or image are others by now; `hardening pull` fetches its signatures anew"
 _UNSAID = f"compose it again: `hardening compose -o BUNDLE IMAGE` writes {used.DIGEST} and {annotation.ANNOTATION}"
-
-
-def settings_of(composition: Composition) -> TrustSettings:
-    """The composed settings."""
-    found = composition.settings[NAME]
-    if not isinstance(found, TrustSettings):
-        raise TypeError(f"the settings of {NAME} are {type(found).__name__}")
-    return found
 
 
 def judged(

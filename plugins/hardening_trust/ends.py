@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hardening.base.text import nearest
 from hardening.base.values import frozen
+from hardening.profile.source import Node
 
 
 @frozen
@@ -23,3 +25,14 @@ class Reject:
 #: Sets of requirements, of which all are required (`hardening_trust.requirements.Requirements`).
 ACCEPT: frozenset[Any] = frozenset()
 REJECT: frozenset[Any] = frozenset({Reject()})
+#: How they are written in a profile.
+WORDS = {"accept": ACCEPT, "reject": REJECT}
+
+
+def read_word(node: Node) -> frozenset[Any]:
+    """One of the two by its word. Raises `ProfileError`."""
+    word = node.string()
+    if word not in WORDS:
+        hint = nearest(word, WORDS) or 'write "accept", "reject", or { signedBy = "/path/to/key.gpg" }'
+        raise node.error(f'"{word}" is neither accept nor reject', hint=hint)
+    return WORDS[word]

@@ -10,12 +10,10 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Kind
 from hardening.profile.source import Node
-from hardening_trust.ends import ACCEPT, REJECT
+from hardening_trust.ends import REJECT, WORDS, read_word
 
 if TYPE_CHECKING:
     from hardening_trust.requirements import Requirement, Requirements
-
-WORDS = {"accept": ACCEPT, "reject": REJECT}
 
 
 class RequirementsKind(Kind["Requirements"]):
@@ -24,10 +22,7 @@ class RequirementsKind(Kind["Requirements"]):
 
     def parse(self, node: Node) -> Requirements:
         if isinstance(node.raw, str):
-            if node.raw not in WORDS:
-                hint = nearest(node.raw, WORDS) or 'write "accept", "reject", or { signedBy = "/path/to/key.gpg" }'
-                raise node.error(f'"{node.raw}" is neither accept nor reject', hint=hint)
-            return WORDS[node.raw]
+            return read_word(node)
         items = [node] if isinstance(node.raw, dict) else list(node.items())
         if not items:
             raise node.error(

@@ -19,6 +19,7 @@ from hardening_trust.ends import REJECT
 from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
 
 if TYPE_CHECKING:
+    from hardening.compose.composition import Composition
     from hardening.images.reference import Name
     from hardening_trust.requirements import Requirements
     from hardening_trust.scopes import Match
@@ -70,6 +71,14 @@ class TrustSettings:
         help="Where signatures lie, by host, namespace or repository; `default-docker` is for all others.",
         examples=("default-docker", "registry.example.com"),
     )
+
+    @classmethod
+    def of(cls, composition: Composition) -> TrustSettings:
+        """Those of a composition."""
+        found = composition.settings["trust"]
+        if not isinstance(found, cls):
+            raise TypeError(f"the settings of trust are {type(found).__name__}")
+        return found
 
     def match(self, image: Name) -> Match:
         """The scope that decides about an image. Raises `UsageError` for a name that cannot be looked up."""

@@ -15,11 +15,10 @@ from hardening.images import reference
 from hardening.images.reference import DOCKER, Name
 from hardening.mechanism.schema import REST
 from hardening_trust import policy, registriesd, scopes
-from hardening_trust.admission import settings_of
 from hardening_trust.kinds import Lookaside
 from hardening_trust.requirements import Requirements, SigstoreSigned
 from hardening_trust.scopes import Match
-from hardening_trust.settings import DEFAULT, DEFAULT_PLACE, SCOPES
+from hardening_trust.settings import DEFAULT, DEFAULT_PLACE, SCOPES, TrustSettings
 
 
 @frozen(eq=False)
@@ -83,7 +82,7 @@ class View:
 
 def of_composition(composition: Composition) -> View:
     """The policy of a stack of profiles, and the places that it names."""
-    found = settings_of(composition)
+    found = TrustSettings.of(composition)
     known: dict[str, Scope] = {}
     for leaf, resolved in composition.leaves.items():
         if (leaf.mechanism, leaf.setting) == ("trust", SCOPES):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hardening.base.text import nearest
 from hardening.profile.source import Node
-from hardening_trust.kinds import WORDS, RequirementsKind
+from hardening_trust.ends import WORDS, read_word
 from hardening_trust.requirements import (
     ACCEPT,
     GPG_KEYS,
@@ -44,7 +44,7 @@ def samples() -> Sequence[Requirements]:
 def _read(node: Node) -> Requirement:
     """One requirement: a word, an object as policy.json has it, or the short form of one."""
     if isinstance(node.raw, str):
-        (word,) = RequirementsKind().parse(node) or (Accept(),)
+        (word,) = read_word(node) or (Accept(),)
         return word
     table = dict(node.table())
     if "type" not in table:

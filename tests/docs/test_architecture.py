@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import grimp
+
 import hardening
 from tests.docs.examples import ROOT
 
@@ -40,3 +42,17 @@ def test_no_folder_is_a_crowd() -> None:
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     assert {str(folder): count for folder in folders if (count := len([*folder.glob("*.py")])) > 20} == {}
     assert len([*PACKAGE.glob("*.py")]) <= 5
+
+
+def test_no_import_comes_back_to_where_it_began() -> None:
+    """For types, and within functions, too. Those of the native launcher and its configuration are left."""
+    graph = grimp.build_graph("hardening", cache_dir=None)
+    found = {
+        module
+        for module in graph.modules
+        for imported in graph.find_modules_directly_imported_by(module)
+        if graph.chain_exists(importer=imported, imported=module)
+    }
+    assert {
+        name for name in found if not name.startswith(("hardening.launch.config.", "hardening.launch.native."))
+    } == set()

@@ -18,9 +18,9 @@ from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, coarser, rule_of
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter, rule_at_most
-from hardening_seccomp.findings import flattened
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.notes import flattened
 from hardening_seccomp.oci import PARTS, flatter, read
 from hardening_seccomp.spec import contribute, filter_of
 from hardening_seccomp.symbolic import meaning
