@@ -256,3 +256,52 @@ def _once(says: dict[str, Say], say: Say, item: Node) -> None:
     if earlier is not None and earlier.value != say.value:
         raise item.error(f"{say.member} is already set at {earlier.origin}", hint="name it once")
     says[say.member] = say
+
+
+def dump_table(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
+    """TOML data for `read_table` that says exactly ``values``."""
+    table: dict[str, object] = {}
+    for setting in schema.settings.values():
+        if isinstance(setting, Scalar):
+            if (setting.name, "") in values:
+                _place(table, setting.name, setting.kind.dump(values[setting.name, ""]))
+            continue
+        stated = {member: value for (name, member), value in values.items() if name == setting.name}
+        if stated:
+            _place(table, setting.name, _dump_family(setting, stated))
+    return table
+
+
+def _dump_family(setting: Family[Any], stated: Mapping[str, Any]) -> object:
+    if not setting.listed:
+        return {member: setting.kind.dump(value) for member, value in sorted(stated.items())}
+    present = [setting.kind.dump(value) if not isinstance(value, bool) else member
+               for member, value in sorted(stated.items()) if member != REST and value != setting.absent]  # fmt: skip
+    if REST in stated:
+        return present
+    dropped = [member for member, value in sorted(stated.items()) if value == setting.absent]
+    return {key: items for key, items in (("add", present), ("drop", dropped)) if items}
+
+
+def sample_says(schema: Schema) -> list[tuple[str, str, Any]]:
+    """Setting, member and value of the samples that the declarations of a schema give."""
+    says: list[tuple[str, str, Any]] = []
+    for setting in schema.settings.values():
+        if isinstance(setting, Scalar):
+            says += [(setting.name, "", value) for value in setting.kind.samples()]
+            continue
+        values = setting.kind.samples()
+        for member in [*setting.examples, *list(setting.default)[:3]]:
+            says += [(setting.name, member, value) for value in values]
+        says.append((setting.name, REST, setting.absent))
+    return says
+
+
+def _place(table: dict[str, object], name: str, value: object) -> None:
+    *parents, last = name.split(".")
+    for parent in parents:
+        inner = table.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise TypeError(f"{name}: {parent} is a value and a table at once")
+        table = inner
+    table[last] = value

@@ -7,8 +7,18 @@ import pytest
 
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Ceiling, Flag
-from hardening.mechanism.mechanism import dump_table
-from hardening.mechanism.schema import REST, Leaf, Members, Say, Schema, family, read_family, read_table, scalar
+from hardening.mechanism.schema import (
+    REST,
+    Leaf,
+    Members,
+    Say,
+    Schema,
+    dump_table,
+    family,
+    read_family,
+    read_table,
+    scalar,
+)
 from hardening.profile.source import Document, Node
 from tests.support.texts import document, said
 
