@@ -22,7 +22,6 @@ from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.schema import Leaf, Say
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
-from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name
 
 
@@ -61,7 +60,7 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
                     yield Implied(by, leaf, value, "each interface gets its value", free=True)
 
     def id_maps(self, settings: NamespacesSettings, host: Host) -> IdRanges | None:
-        maps = idmaps.resolve(settings, host)
+        maps = settings.id_maps(host)
         if maps is None:
             return None
         uids, gids = ([(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids))

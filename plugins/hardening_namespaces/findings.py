@@ -8,7 +8,6 @@ from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, PRIVATE
-from hardening_namespaces import idmaps
 from hardening_namespaces.host import PROC_NAMES, link_of
 from hardening_namespaces.settings import NamespacesSettings
 
@@ -45,7 +44,7 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
                 leaf=f"namespaces.{name}",
                 hint=f'write {name} = "private" in [namespaces]',
             )
-    maps = idmaps.resolve(settings, context.host)
+    maps = settings.id_maps(context.host)
     if maps is not None:
         yield from _about_maps(maps)
     yield from _without_effect(settings)

@@ -13,7 +13,6 @@ from pathlib import Path
 import attrs
 
 from hardening.base.places import OF_HELPERS
-from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
@@ -21,6 +20,7 @@ from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Shortfall
 from hardening.mechanism.roles import HOST, PRIVATE
+from hardening_namespaces.facts import NamespaceFacts, Ranges, within
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_namespace
 
 #: TOML name -> name in /proc/PID/ns
@@ -37,31 +37,6 @@ _FLAGS = {
     "time": 0x00000080,
 }
 _NS_GET_NSTYPE = 0xB703
-
-_EVERY_ID = ((0, 2**32 - 1),)
-
-Ranges = tuple[tuple[int, int], ...]
-
-
-@frozen
-class NamespaceFacts:
-    """``supported`` are TOML names; ``user_blocked`` says why the caller may not make user namespaces; ``subuids`` and
-    ``subgids`` are the caller's (start, size) ranges; ``newuidmap`` is whether both setuid helpers are installed.
-
-    ``given`` are the ranges of everybody in /etc/subuid and /etc/subgid, users or groups.
-    ``own_uids`` and ``own_gids`` are the (start, size) ranges of ids that exist in the caller's own user namespace;
-    ``exhausted`` are TOML names of which this host permits not one.
-    """
-
-    supported: frozenset[str]
-    user_blocked: str
-    subuids: Ranges
-    subgids: Ranges
-    newuidmap: bool
-    own_uids: Ranges = _EVERY_ID
-    own_gids: Ranges = _EVERY_ID
-    given: Ranges = ()
-    exhausted: frozenset[str] = frozenset()
 
 
 def probe(host: Host) -> NamespaceFacts:
@@ -287,8 +262,3 @@ def _check_own(leaf: str, ranges: Iterable[IdRange], own: Ranges) -> Iterable[Sh
                 f"{item} names ids that the caller's own user namespace does not have",
                 "name outside ids of /proc/self/uid_map and gid_map",
             )
-
-
-def within(item: IdRange, ranges: Iterable[tuple[int, int]]) -> bool:
-    """Whether the caller's side of a range lies in one of ``ranges``, (start, size) each."""
-    return any(start <= item.outside and item.outside + item.size <= start + size for start, size in ranges)

@@ -8,23 +8,19 @@ import attrs
 
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
-from hardening.mechanism.roles import PRIVATE
-from hardening_namespaces.host import NamespaceFacts, Ranges, within
-from hardening_namespaces.settings import NamespacesSettings
+from hardening_namespaces.facts import NamespaceFacts, Ranges, within
 
 #: The ids that systemd reserves for containers (systemd, UIDs and GIDs): root may map them without an entry in subuid.
 CONTAINER_IDS = (0x00080000, 0x6FFFFFFF)
 RANGE = 65536
 
 
-def resolve(settings: NamespacesSettings, host: Host) -> IdMaps | None:
-    """The maps of a private user namespace; None where the command stays in the caller's or joins another."""
-    if settings.user != PRIVATE:
-        return None
-    if settings.uid_map or settings.gid_map:
-        said = settings.uid_map or settings.gid_map, settings.gid_map or settings.uid_map
+def resolve(kind: str, uid_map: tuple[IdRange, ...], gid_map: tuple[IdRange, ...], host: Host) -> IdMaps:
+    """The maps of a private user namespace: those that are stated, of one side for both where there is one, or a way
+    (`id_map`) of this host and caller."""
+    if uid_map or gid_map:
+        said = uid_map or gid_map, gid_map or uid_map
         return IdMaps(*said, (said[0][0].inside, said[1][0].inside))
-    kind = settings.id_map
     facts = host.of(NamespaceFacts)
     uids = _subordinate(facts.subuids, facts.own_uids, facts, host)
     gids = _subordinate(facts.subgids, facts.own_gids, facts, host)

@@ -15,6 +15,7 @@ from hardening.mechanism.kinds import Choice, Exact, Neutral
 from hardening.mechanism.roles import HOST, PRIVATE, Isolation
 from hardening.mechanism.schema import Members, Say, Schema, family, read_table, scalar
 from hardening.profile.source import Node
+from hardening_namespaces import idmaps
 
 #: Names in TOML and in /proc/PID/ns -> types of the OCI runtime spec (config-linux, Namespaces).
 TYPES = {
@@ -230,9 +231,7 @@ class NamespacesSettings(Isolation):
         return value
 
     def id_maps(self, host: Host) -> IdMaps | None:
-        from hardening_namespaces.idmaps import resolve  # which needs these settings
-
-        return resolve(self, host)
+        return idmaps.resolve(self.id_map, self.uid_map, self.gid_map, host) if self.user == PRIVATE else None
 
     @property
     def sets_sysctls(self) -> bool:

@@ -8,7 +8,6 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.idmaps import IdMaps, to_oci
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, PRIVATE
-from hardening_namespaces import idmaps
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_namespace
 
 
@@ -19,7 +18,7 @@ def contribute(settings: NamespacesSettings, context: Context, fragment: Fragmen
     entries = [entry(name, settings.where(name)) for name in others]
     fragment.put("/linux/namespaces", entries, *(f"namespaces.{name}" for name in TYPES))
     if "user" in private:
-        maps = idmaps.resolve(settings, context.host)
+        maps = settings.id_maps(context.host)
         if maps is not None:
             put_maps(maps, fragment)
     if "uts" in private:

@@ -19,7 +19,7 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps, spec
-from hardening_namespaces.host import NamespaceFacts
+from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 
 _NAMESPACES = "/linux/namespaces"
@@ -91,7 +91,7 @@ def _tighten_maps(
     if user.after != PRIVATE:
         for side in own:
             fragment.put(f"/linux/{side}Mappings", None, "namespaces.user")
-    wanted = idmaps.resolve(settings, context.host)
+    wanted = settings.id_maps(context.host)
     # Where the settings make no user namespace, any that the configuration makes is stricter.
     if user.after != PRIVATE or (wanted is None and all(own.values())):
         if user.before != user.after:

@@ -7,7 +7,6 @@ from typing import Any
 
 from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import HOST, PRIVATE
-from hardening_namespaces import idmaps
 from hardening_namespaces.host import PROC_NAMES, link_of
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name, sysctl_namespace
 from hardening_namespaces.spec import stated_sysctls
@@ -41,7 +40,7 @@ def _namespace(settings: NamespacesSettings, name: str, receipt: Mapping[str, An
 
 def _maps(settings: NamespacesSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
     """Every line of the maps, and whether groups can be dropped (user_namespaces(7), setgroups)."""
-    maps = idmaps.resolve(settings, context.host)
+    maps = settings.id_maps(context.host)
     also = ("namespaces.uid_map", "namespaces.gid_map")
     if maps is None:  # the caller's maps, or those of whom the command joins: the link of the namespace tells
         link = _namespace(settings, "user", receipt)

@@ -28,7 +28,7 @@ from hardening_process.kinds import (
     User,
     UserKind,
 )
-from hardening_process.users import identify
+from hardening_process.users import identify, tightened_ids
 
 #: The locale categories of locale(7): what `LC_*` means in `environment`.
 LOCALE = tuple(
@@ -217,10 +217,12 @@ class ProcessSettings(CommandProcess):
     def resolve(self, context: Context) -> Identity:
         return identify(self.user, self.groups.having(True), context)
 
-    def tightened_uid(self, document: Mapping[str, Any], context: Context) -> int:
-        from hardening_process.tighten import tightened_ids  # only `apply` needs it
+    def tightened_ids(self, document: Mapping[str, Any], context: Context) -> tuple[int, int, tuple[int, ...]]:
+        """See `hardening_process.users.tightened_ids`."""
+        return tightened_ids(self.user, self.groups.having(True), document, context)
 
-        return tightened_ids(self, document, context)[0]
+    def tightened_uid(self, document: Mapping[str, Any], context: Context) -> int:
+        return self.tightened_ids(document, context)[0]
 
     def variable_of(self, name: str) -> str:
         if self.set_environment[name] is not None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from hardening.base.pointer import lookup
-from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Excess
 from hardening.mechanism.roles import Identity
 from hardening.mechanism.schema import Leaf
 from hardening_process import foreign_resources, spec
 from hardening_process.facts import effective_oom_score_adj, effective_rlimit
-from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind, User, UserKind
-from hardening_process.passwd import Accounts
+from hardening_process.kinds import Rlimit, RlimitKind, UmaskKind
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_process.users import bounds, look_up, root
-
-_USER = Leaf("process", "user")
+from hardening_process.users import accounts_of
 
 
 def tighten(
@@ -45,7 +40,7 @@ def _user(
     settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
 ) -> Iterator[Excess]:
     user = dict(lookup(document, "/process/user") or {})
-    uid, gid, allowed = tightened_ids(settings, document, context)
+    uid, gid, allowed = settings.tightened_ids(document, context)
     if (uid, gid) != (user.get("uid", 0), user.get("gid", 0)):
         yield Excess("/process/user", f"{user.get('uid', 0)}:{user.get('gid', 0)}", f"{uid}:{gid}", "process.user")
     asked, permitted = user.get("additionalGids") or [], {*allowed, gid}
@@ -61,59 +56,6 @@ def _user(
     if kept:
         user["additionalGids"] = kept
     fragment.put("/process/user", user, "process.user", "process.groups", "process.umask")
-
-
-def tightened_ids(
-    settings: ProcessSettings, document: Mapping[str, Any], context: Context
-) -> tuple[int, int, tuple[int, ...]]:
-    """User and group that the tightened configuration runs as, and the groups that the settings name for them.
-
-    Raises `ProfileError` where no limit permits them.
-    """
-    uid, gid, named = _within_settings(settings, document, context)
-    groups = (*named, *(int(name) for name in settings.groups.having(True) if name.isdecimal()))
-    if context.limits("process"):
-        within = bounds(context, _accounts(settings, document, context))
-        if uid and within.why_not(uid, gid):
-            gid = uid  # the user's own, where that is one
-        within.require(uid, gid, groups)
-    return uid, gid, groups
-
-
-def _within_settings(
-    settings: ProcessSettings, document: Mapping[str, Any], context: Context
-) -> tuple[int, int, tuple[int, ...]]:
-    user = lookup(document, "/process/user") or {}
-    uid, gid = user.get("uid", 0), user.get("gid", 0)
-    names, limit, kind = settings.groups.having(True), context.limit(_USER), UserKind()
-    asked = User(str(uid), str(gid))
-    # Where no layer names a user, any will do that no limit forbids.
-    is_free = not settings.user.user and (limit is None or kind.at_most(asked, limit))
-    if is_free and all(name.isdecimal() for name in names):
-        return uid, gid, ()
-    identity = look_up(settings.user, names, context, _accounts(settings, document, context))
-    wanted = User(str(identity.uid), str(identity.gid))
-    if not settings.user.group and limit is None and gid:
-        wanted = User(wanted.user, str(gid))  # a named user may be in any group but root's
-    if not (is_free or (settings.user.user and kind.at_most(asked, wanted))):
-        uid, gid = identity.uid, identity.gid
-    return uid, gid, identity.groups
-
-
-def _accounts(settings: ProcessSettings, document: Mapping[str, Any], context: Context) -> Accounts:
-    """The accounts of the root that the configuration names."""
-    named = [name for name in (settings.user.user, settings.user.group, *settings.groups.having(True)) if name]
-    path = str(lookup(document, "/root/path") or "")
-    if path.startswith("/"):
-        return Accounts.read(Path(path))
-    if all(name.isdecimal() for name in named):
-        return Accounts(Path(path), (), ())
-    if path and context.bundle is None:
-        raise ProfileError(
-            "process.user: a name cannot be looked up in a root whose path is relative to an unknown bundle",
-            hint="write ids in the profile",
-        )
-    return Accounts.read(context.bundle / path if context.bundle is not None else root(context))
 
 
 def _environment(
@@ -141,8 +83,9 @@ def _environment(
 
 def _own_environment(settings: ProcessSettings, document: Mapping[str, Any], context: Context) -> dict[str, str]:
     """The variables of a command of the settings, as whom the tightened configuration runs."""
-    uid, gid, groups = tightened_ids(settings, document, context)
-    identity = Identity(uid, gid, groups, _accounts(settings, document, context).home(uid))
+    uid, gid, groups = settings.tightened_ids(document, context)
+    accounts = accounts_of(settings.user, settings.groups.having(True), document, context)
+    identity = Identity(uid, gid, groups, accounts.home(uid))
     return {name: f"{name}={value}" for name, value, _ in spec.environment(settings, identity, context)}
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from hardening.base.pointer import lookup
 from hardening.errors import ProfileError
 from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Identity, RootDirectory, id_maps, joins_user_namespace, natural_ids
+from hardening.mechanism.schema import Leaf
 from hardening_process.bounds import Bounds
-from hardening_process.kinds import User
+from hardening_process.kinds import User, UserKind
 from hardening_process.passwd import Accounts
+
+_USER = Leaf("process", "user")
 
 
 def can_set_groups(context: Context) -> bool:
@@ -122,3 +127,56 @@ def _unmapped(leaf: str, what: str, name: str, maps: IdMaps) -> ProfileError:
         hint='choose one of these, or map more ids: root gets a range with namespaces.id_map = "auto", others with '
         '"keep-id" and a range of theirs in /etc/subuid and /etc/subgid',
     )
+
+
+def tightened_ids(
+    user: User, names: Sequence[str], document: Mapping[str, Any], context: Context
+) -> tuple[int, int, tuple[int, ...]]:
+    """User and group that the tightened configuration runs as, and the groups that the settings name for them.
+
+    Raises `ProfileError` where no limit permits them.
+    """
+    uid, gid, named = _within_settings(user, names, document, context)
+    groups = (*named, *(int(name) for name in names if name.isdecimal()))
+    if context.limits("process"):
+        within = bounds(context, accounts_of(user, names, document, context))
+        if uid and within.why_not(uid, gid):
+            gid = uid  # the user's own, where that is one
+        within.require(uid, gid, groups)
+    return uid, gid, groups
+
+
+def _within_settings(
+    user: User, names: Sequence[str], document: Mapping[str, Any], context: Context
+) -> tuple[int, int, tuple[int, ...]]:
+    own = lookup(document, "/process/user") or {}
+    uid, gid = own.get("uid", 0), own.get("gid", 0)
+    limit, kind = context.limit(_USER), UserKind()
+    asked = User(str(uid), str(gid))
+    # Where no layer names a user, any will do that no limit forbids.
+    is_free = not user.user and (limit is None or kind.at_most(asked, limit))
+    if is_free and all(name.isdecimal() for name in names):
+        return uid, gid, ()
+    identity = look_up(user, names, context, accounts_of(user, names, document, context))
+    wanted = User(str(identity.uid), str(identity.gid))
+    if not user.group and limit is None and gid:
+        wanted = User(wanted.user, str(gid))  # a named user may be in any group but root's
+    if not (is_free or (user.user and kind.at_most(asked, wanted))):
+        uid, gid = identity.uid, identity.gid
+    return uid, gid, identity.groups
+
+
+def accounts_of(user: User, names: Sequence[str], document: Mapping[str, Any], context: Context) -> Accounts:
+    """The accounts of the root that the configuration names."""
+    named = [name for name in (user.user, user.group, *names) if name]
+    path = str(lookup(document, "/root/path") or "")
+    if path.startswith("/"):
+        return Accounts.read(Path(path))
+    if all(name.isdecimal() for name in named):
+        return Accounts(Path(path), (), ())
+    if path and context.bundle is None:
+        raise ProfileError(
+            "process.user: a name cannot be looked up in a root whose path is relative to an unknown bundle",
+            hint="write ids in the profile",
+        )
+    return Accounts.read(context.bundle / path if context.bundle is not None else root(context))

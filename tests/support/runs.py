@@ -34,7 +34,6 @@ from hardening.mechanism.host import Host, plain
 from hardening.mechanism.mechanism import Excess
 from hardening.plugin.plugins import Plugin, Plugins, load, shipped_profiles
 from hardening.profile import layers
-from hardening_namespaces import idmaps
 from hardening_namespaces.settings import NamespacesSettings
 from tests.support.features import available, require
 from tests.support.patience import PATIENCE, until
@@ -159,7 +158,7 @@ def planned(
     natural = (0, 0) if host.root else (host.uid, host.gid)
     namespaces = composition.settings.get("namespaces")
     if isinstance(namespaces, NamespacesSettings):
-        maps = idmaps.resolve(namespaces, host)
+        maps = namespaces.id_maps(host)
         natural = maps.natural if maps is not None else natural
     document = filled(plan.spec.document, command, natural, folder / "root")
     return attrs.evolve(plan, spec=attrs.evolve(plan.spec, config=to_json(document)))

@@ -17,7 +17,6 @@ import pytest
 
 from hardening.errors import HostError
 from hardening.mechanism.mechanism import Verification
-from hardening_namespaces import idmaps
 from hardening_namespaces.host import PROC_NAMES
 from hardening_namespaces.settings import _ALIASES, _SPREADING, TYPES, NamespacesSettings, spreads, sysctl_name
 from tests.support.features import available, require
@@ -312,7 +311,7 @@ from hardening_namespaces import Namespaces, idmaps
 mechanism = Namespaces()
 defaults = {(setting.name, "" if isinstance(setting, Scalar) else "*"): setting.default if isinstance(setting, Scalar)
             else setting.rest for setting in mechanism.schema.fields.values()}
-print(idmaps.resolve(mechanism.build(defaults), probe([mechanism])))
+print(mechanism.build(defaults).id_maps(probe([mechanism])))
 """
 
 
@@ -332,7 +331,7 @@ def test_the_kernel_takes_the_very_maps_that_were_planned(who: str) -> None:
     with workplace() as folder:
         settings = composed(["[namespaces]"], plugins, host, folder).settings["namespaces"]
     assert isinstance(settings, NamespacesSettings)
-    maps = idmaps.resolve(settings, host)
+    maps = settings.id_maps(host)
     assert maps is not None
     with running("[namespaces]", runtime="native", mechanisms=MECHANISMS, user=user) as found:
         planned_rows = [[(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids)]

@@ -49,7 +49,12 @@ def test_what_mechanisms_probe_is_filed_by_its_type() -> None:
         host.plain().of(Disks)
 
 
-def test_a_fact_under_a_wrong_type_is_noticed() -> None:
-    odd = attrs.evolve(host.plain(), facts=MappingProxyType({Disks: "x"}))
-    with pytest.raises(TypeError, match="filed under Disks is a str"):
-        odd.of(Disks)
+def test_a_fact_is_found_by_what_it_derives_from() -> None:
+    class Many(Disks):
+        pass
+
+    known = attrs.evolve(host.plain(), facts=MappingProxyType({Many: Many(2)}))
+    assert known.find(Disks) is known.of(Many)
+    assert host.plain().find(Disks) is None
+    with pytest.raises(KeyError):
+        host.plain().of(Disks)

@@ -19,7 +19,7 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import Document
 from hardening_namespaces import Namespaces
-from hardening_namespaces.host import NamespaceFacts
+from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 
 USER = 1000

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening_namespaces import idmaps
-from hardening_namespaces.host import Ranges, within
+from hardening_namespaces.facts import Ranges, within
 from tests.plugins.namespaces.stacks import USER, host, settings
 
 
 def resolved(body: str = "", on: Host | None = None) -> IdMaps:
-    found = idmaps.resolve(settings(body), on or host())
+    found = settings(body).id_maps(on or host())
     assert found is not None
     return found
 
 
 @pytest.mark.parametrize("where", ["host", "/proc/1/ns/user"])
 def test_nothing_is_mapped_without_a_namespace_of_ones_own(where: str) -> None:
-    assert idmaps.resolve(settings(f'user = "{where}"'), host()) is None
+    assert settings(f'user = "{where}"').id_maps(host()) is None
 
 
 def test_root_gets_ids_that_nobody_has() -> None:

@@ -14,7 +14,6 @@ from hardening.errors import SpecError
 from hardening.mechanism.idmaps import IdRange
 from hardening.mechanism.mechanism import Shortfall
 from hardening.mechanism.schema import Leaf
-from hardening_namespaces import idmaps
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, host, places, settings, tightened
 
@@ -306,7 +305,7 @@ def test_the_result_is_nowhere_looser(
         assert wanted[name] == "host" or got[kind] in ("private", wanted[name])
         if asked[name] == "private":
             assert got[kind] == "private"
-    maps = idmaps.resolve(settings(body), on)
+    maps = settings(body).id_maps(on)
     if maps is not None and not maps.host_root:
         assert all(row["hostID"] != 0 for row in result["linux"]["uidMappings"])
     assert not result["linux"].get("sysctl")

@@ -17,7 +17,7 @@ from hardening.mechanism.schema import Members, Scalar, Schema
 from hardening.profile import toml_lines
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import command_line, read
-from hardening_namespaces.host import NamespaceFacts
+from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process import Process
 from hardening_process.cgroups import Cgroups, Controller

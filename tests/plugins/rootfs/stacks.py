@@ -17,7 +17,8 @@ from hardening.mechanism.mechanism import Context, Excess
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import read
 from hardening_namespaces import Namespaces
-from hardening_namespaces import host as namespace_facts
+from hardening_namespaces import host as namespace_host
+from hardening_namespaces.facts import NamespaceFacts
 from hardening_rootfs import Rootfs
 from hardening_rootfs.host import check
 from hardening_rootfs.settings import RootfsSettings
@@ -35,7 +36,7 @@ def host(
     plain = Host(kernel, f"{kernel[0]}.{kernel[1]}.0", "x86_64", uid, uid, (uid,))
     return Host(
         plain.kernel, plain.release, plain.machine, uid, uid, (uid,),
-        MappingProxyType({RootfsFacts: facts, namespace_facts.NamespaceFacts: namespace_facts.probe(plain)}),
+        MappingProxyType({RootfsFacts: facts, NamespaceFacts: namespace_host.probe(plain)}),
     )  # fmt: skip
 
 
