@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hardening.assemble.spec import to_json
-from hardening.assemble.statements import ENVIRONMENT
 from hardening.base.linux import abi, kernel
-from hardening.base.pointer import lookup
+from hardening.base.pointer import ENVIRONMENT, lookup
 from hardening.launch.secret import secrets
 
 if TYPE_CHECKING:
@@ -67,9 +66,11 @@ def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
     return found
 
 
-def without_values(spec: Spec, names: Container[str]) -> Spec:
-    """The configuration with the names alone of these variables."""
+def left_open(spec: Spec, names: Container[str], *, whole: bool) -> Spec:
+    """The configuration with the names alone of these variables, and unless it is to be ``whole`` without the command."""
     document = spec.document
+    if not whole:
+        document["process"].pop("args", None)
     entries = lookup(document, ENVIRONMENT) or []
     entries[:] = [name if (name := entry.partition("=")[0]) in names else entry for entry in entries]
     return attrs.evolve(spec, config=to_json(document))

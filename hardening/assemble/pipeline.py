@@ -12,6 +12,7 @@ import attrs
 from hardening.assemble.enforcement import refusal
 from hardening.assemble.spec import assemble
 from hardening.assemble.statements import statements
+from hardening.base.pointer import ARGS
 from hardening.base.values import freeze, frozen
 from hardening.compose.composition import Composition, in_order
 from hardening.errors import raise_all
@@ -64,13 +65,14 @@ def plan(
     Raises `HostError` for what the host, or the runtime, cannot enforce of a required mechanism.
     """
     if context is None:
-        context = check(composition, host, command, bundle, runtime)
+        context = check(composition, host, bundle, runtime)
     context = attrs.evolve(context, bundle=bundle, bundle_stays=stays)
     fragments = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
+    fragments.append(_of_command(command))
     spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
     found = tuple(runtime.shortfalls(spec.document)) if runtime is not None else ()
     if found:
@@ -100,8 +102,7 @@ def tighten(
     owned = {pointer for mechanism in composition.mechanisms for pointer in mechanism.owns}
     document, unknown = only_fields(document, owned)
     given = freeze(document)
-    command = tuple(document.get("process", {}).get("args") or ())
-    context = attrs.evolve(check(composition, host, command, bundle), origin=origin)
+    context = attrs.evolve(check(composition, host, bundle), origin=origin)
     fragments: list[Fragment] = []
     excesses: list[Excess] = []
     for mechanism in composition.mechanisms:
@@ -116,12 +117,11 @@ def tighten(
 def check(
     composition: Composition,
     host: Host,
-    command: Sequence[str],
     bundle: Path | None,
     runtime: Runtime | None = None,
 ) -> Context:
     """What `examine` gives; raises `HostError` for a shortfall of a required mechanism, and of any leaf that is limited."""
-    context = examine(composition, host, command, bundle, runtime)
+    context = examine(composition, host, bundle, runtime)
     raise_all([error for found in context.shortfalls if (error := refusal(composition, found)) is not None])
     return context
 
@@ -129,7 +129,6 @@ def check(
 def examine(
     composition: Composition,
     host: Host,
-    command: Sequence[str] = (),
     bundle: Path | None = None,
     runtime: Runtime | None = None,
 ) -> Context:
@@ -137,7 +136,7 @@ def examine(
     cannot be enforced, required or not."""
     points = mount_points(composition)
     context = Context(
-        host, composition.composed, tuple(command), bundle=bundle, mount_points=points, image=composition.image,
+        host, composition.composed, bundle=bundle, mount_points=points, image=composition.image,
         runtime=runtime.name if runtime is not None else None, profiles=composition.stack.files, limit=composition.limit,
         limits=composition.limits,
     )  # fmt: skip
@@ -145,6 +144,14 @@ def examine(
         found = mechanism.check(composition.settings[mechanism.name], context)
         context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
     return context
+
+
+def _of_command(command: Sequence[str]) -> Fragment:
+    """What runs, which is the core's: no mechanism knows of it, so that what they contribute is good for every command."""
+    fragment = Fragment("the core")
+    if command:
+        fragment.put(ARGS, list(command))
+    return fragment
 
 
 def mount_points(composition: Composition) -> tuple[MountPoint, ...]:
@@ -173,7 +180,8 @@ def judge(plugins: Plugins, plan: Plan, runtime: Runtime | None) -> tuple[Input,
     the findings."""
     if plan.composition.stack.refuses_findings:
         raise_all([*plan.composition.refusals(plan.findings)])
-    return admit(plugins, plan.candidate, runtime)
+    candidate = plan.candidate
+    return (*admit(plugins, candidate, runtime), *candidate.looked)
 
 
 def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:
@@ -183,7 +191,7 @@ def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tu
     if runtime is None:
         require_no_rejection(verdicts)
     else:
-        own = Verdict(runtime.name, tuple(runtime.check(candidate.document, candidate.host)))
+        own = Verdict(runtime.name, tuple(runtime.check(candidate.whole, candidate.host)))
         require_admission([own, *verdicts])
     return tuple(item for verdict in verdicts for item in verdict.looked)
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hardening.assemble.enforcement import enforcement
+from hardening.base.pointer import ENVIRONMENT
 from hardening.compose.composition import Composition
 from hardening.launch.config.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES, VARIABLES
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Shortfall
 
-ENVIRONMENT = "/process/env"
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)
 
 

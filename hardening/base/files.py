@@ -78,6 +78,15 @@ def restore_environment() -> None:
         variables[_LOCALE] = begun[_LOCALE]
 
 
+def is_text(word: str) -> bool:
+    """Whether a word of a command line is UTF-8, as configurations are."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def exists(path: str) -> bool:
     """Whether something lies at a path, a link that leads nowhere included."""
     try:

@@ -5,7 +5,7 @@
 | `bundles` | bundle that is removed when its command ends (`hardening.assemble.bundles`) |
 | `containers` | container that `hardening ps` shows (`hardening.launch.container.container_state`) |
 | `runtimes` | container of another runtime (`hardening.launch.oci.ociprogram`) |
-| `plans` | command line, with a slot for each plan (`hardening.launch.plans`) |
+| `cache` | key, with its entries (`hardening.launch.cache`) |
 | `records` | nothing but the file of records (`hardening.launch.record.sinks`) |
 """
 
@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-BUNDLES, CONTAINERS, RUNTIMES, PLANS, RECORDS = "bundles", "containers", "runtimes", "plans", "records"
+BUNDLES, CONTAINERS, RUNTIMES, CACHE, RECORDS = "bundles", "containers", "runtimes", "cache", "records"
 #: Where other runtimes lie, whatever PATH the caller has: an ordinary user's often lacks sbin.
 OF_RUNTIMES = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
 #: Where newuidmap and newgidmap lie.
@@ -130,8 +130,20 @@ def wrong_group(path: str) -> str:
 
 
 def new_id() -> str:
-    """A name for a launch, or a slot, that no other one has."""
+    """A name for a launch, or an entry of the cache, that no other one has."""
     return os.urandom(6).hex()
+
+
+def is_id(text: str) -> bool:
+    """Whether text could be one of these."""
+    return len(text) == 12 and not set(text) - set("0123456789abcdef")
+
+
+def is_name(text: str) -> bool:
+    """Whether text can be the name of a container: at most 63 letters, digits, dots, dashes and underscores, the first one a
+    letter or a digit."""
+    plain = text.replace("_", "").replace(".", "").replace("-", "")
+    return text.isascii() and 0 < len(text) <= 63 and text[0].isalnum() and (plain.isalnum() or not plain)
 
 
 def _may_be_own(directory: str) -> bool:

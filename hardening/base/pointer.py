@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONFIG = "config.json"
+#: The command with its arguments, and its variables, in a configuration.
+ARGS, ENVIRONMENT = "/process/args", "/process/env"
 
 
 def escape(token: str) -> str:

@@ -191,7 +191,9 @@ def danger(place: Path) -> tuple[str, str] | None:
 def remedy(error: OSError) -> str:
     """What to do where something cannot be written into the state directory."""
     if error.errno in FULL:
-        return "free space there: `hardening plan clear` and `hardening rm` remove what is kept, or set HARDENING_STATE"
+        return (
+            "free space there: `hardening cache clear` and `hardening rm` remove what is kept, or set HARDENING_STATE"
+        )
     return "set HARDENING_STATE to a directory of your own"
 
 

@@ -1,4 +1,5 @@
-"""Who could have written what decides something: one rule for profiles, keys, policies, bundles, plans, stores and records.
+"""Who could have written what decides something: one rule for profiles, keys, policies, bundles, cache entries, stores and
+records.
 
 Trusted are root, the caller, and whom a caller of these functions adds. What belongs to one of them counts as long as
 nobody else could have written it, or put something else in its place. The caller's own group is nobody else

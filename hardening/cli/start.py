@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from hardening.base import places
-from hardening.base.values import frozen
+from hardening.base.pointer import ARGS, lookup
 from hardening.cli import output
 from hardening.cli.options import keeping
 from hardening.cli.session import session
@@ -25,19 +25,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from hardening.cli.session import Session
-    from hardening.compose.composition import Composition
     from hardening.launch.request import LaunchRequest
     from hardening.mechanism.fragment import Spec
     from hardening.mechanism.runtime import Runtime
-
-
-@frozen(eq=False)
-class Split:
-    """A configuration to be written, how it is launched, and the variables whose value was typed."""
-
-    spec: Spec
-    launch: LaunchRequest
-    typed: Mapping[str, str]
 
 
 DEFAULT_RUNTIME = "native"
@@ -173,17 +163,19 @@ def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: 
         bundles.discard(bundle)
 
 
-def split(engine: Runtime, spec: Spec, composition: Composition, launch: LaunchRequest) -> Split:
-    """Take the values that were typed out of what is to be written, where the runtime takes them from memory. Raises
-    `OSError`."""
+def split(
+    engine: Runtime, spec: Spec, values: Mapping[str, str], launch: LaunchRequest, *, whole: bool = True
+) -> tuple[Spec, LaunchRequest]:
+    """Take the ``values`` of variables out of what is to be written, and unless that is to be ``whole`` the command, where
+    the runtime takes them from memory: what is written, and how it is launched. Raises `OSError`."""
     from hardening.assemble import handover
-    from hardening.launch.config.variables import ENCODING, ERRORS
+    from hardening.launch.config.variables import pack
 
-    typed = handover.typed_variables(spec, composition)
-    if not typed or not engine.takes_variables:
-        return Split(spec, launch, typed)
-    opened = handover.seal({name: value.encode(ENCODING, ERRORS) for name, value in typed.items()})
-    return Split(handover.without_values(spec, typed), launch.changed(variables=opened), typed)
+    if not engine.takes_variables or (whole and not values):
+        return spec, launch
+    command = None if whole else lookup(spec.document, ARGS)
+    opened = handover.seal(pack(values, command))
+    return handover.left_open(spec, values, whole=whole), launch.changed(variables=opened)
 
 
 def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:

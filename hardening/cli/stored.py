@@ -1,35 +1,43 @@
-"""Keeping what a call has composed or judged, so that the next one finds it (`hardening.cache.plans`)."""
+"""Keeping what a call has composed or judged, so that the next one finds it (`hardening.cache.entries`)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from hardening.assemble import bundle as bundles
+from hardening.base.pointer import ENVIRONMENT, lookup
 from hardening.base.values import frozen
-from hardening.cache import plans
+from hardening.cache import entries
+from hardening.cache.entries import Open
 from hardening.cli import start
+from hardening.launch import cache
+from hardening.launch.cache import Line
 from hardening.launch.config import variables
 from hardening.launch.request import of_stage
 from hardening.mechanism.inputs import Input
 
 if TYPE_CHECKING:
-    from hardening.cache.plans import Basis, Slot
+    from hardening.cache.entries import Basis, Entry
+    from hardening.cli.options.imaged import Own
     from hardening.cli.session import Session
     from hardening.compose.composition import Composition
     from hardening.launch.request import LaunchRequest
+    from hardening.mechanism.fragment import Spec
     from hardening.mechanism.mechanism import Context
     from hardening.mechanism.runtime import Runtime
 
 
 @frozen(eq=False)
 class Storable:
-    """A composition that may be stored for the line ``words``: what decides it, and the request that an entry keeps of what
-    ``engine`` makes of ``launch``."""
+    """A composition that may be kept for the options of ``line``, whose image brings words of its ``own``: what decides it,
+    and the request that an entry keeps of what ``engine`` makes of ``launch``."""
 
-    words: tuple[str, ...]
+    line: Line
+    own: Own
     basis: Basis
     kept: LaunchRequest
     engine: Runtime
@@ -39,48 +47,75 @@ class Storable:
         """The command of the launch stage."""
         return self.engine.command(bundle, self.launch.changed(remove=remove))
 
-    def obstacles(self, typed: Mapping[str, str], missing: str | None) -> tuple[str, ...]:
+    def obstacles(self, spec: Spec, typed: Mapping[str, str], missing: str | None) -> tuple[str, ...]:
         """Why nothing would be kept of a bundle after its run."""
         elsewhere = f"{self.engine.name} has the values of {', '.join(typed)} from the configuration alone"
         if self.engine.takes_variables:
             elsewhere = f"a value of {', '.join(typed)} does not stand in the line as it is"
-        return (*([missing] if missing else ()), *([elsewhere] if self.places(typed) is None else ()))
+        return (*([missing] if missing else ()), *([elsewhere] if self.values(spec, typed) is None else ()))
 
-    def places(self, typed: Mapping[str, str]) -> dict[str, list[int]] | None:
-        """Where the same line has the values of variables again; None where one cannot be had from there, or would have to
-        be kept in the configuration."""
-        if not typed:
-            return {}
-        found = {name: variables.place(name, value, self.words, os.environ) for name, value in typed.items()}
-        known = {name: place for name, place in found.items() if place is not None}
-        return known if self.engine.takes_variables and len(known) == len(found) else None
+    def values(self, spec: Spec, typed: Mapping[str, str]) -> dict[str, str] | None:
+        """The variables that each run has values of its own for; None where one cannot be had from a line again, or would
+        have to be kept in the configuration."""
+        if not self.engine.takes_variables:
+            return None if typed else {}
+        has = dict(entry.partition("=")[::2] for entry in lookup(spec.document, ENVIRONMENT) or ())
+        passed = {name: has[name] for name in self.basis.passed if has.get(name) == os.environ.get(name)}
+        if len(passed) < len(self.basis.passed) or self.places({**typed, **passed}) is None:
+            return None
+        return {**typed, **passed}
+
+    def places(self, values: Mapping[str, str]) -> dict[str, list[int]] | None:
+        """Where the same line has these values."""
+        found: dict[str, list[int]] = {}
+        for name, value in values.items():
+            at = [] if name in self.basis.passed else variables.place(name, value, self.line.options, os.environ)
+            if at is None:
+                return None
+            found[name] = at
+        return found
 
 
 @frozen(eq=False)
 class Kept:
-    """A slot that a run is composed into."""
+    """An entry that a run is composed into."""
 
-    slot: Slot
+    entry: Entry
     found: Storable
 
     def start(
-        self, parts: start.Split, notes: Sequence[str], looked: Sequence[Input], *, loses: bool, lasting: bool
+        self,
+        spec: Spec,
+        typed: Mapping[str, str],
+        notes: Sequence[str],
+        looked: Sequence[Input],
+        *,
+        loses: bool,
+        lasting: bool,
     ) -> NoReturn:
-        """Write the bundle, and the plan of a ``lasting`` one, and replace this process by the launch stage, which holds the
-        slot from then on. ``looked`` is what decided the notes and the verdicts beside the composition; a run that ``loses``
-        its input says so each time."""
-        places = self.found.places(parts.typed)
-        stays = plans.store(
-            *(self.slot, self.found.basis, self.found.kept, parts.spec, notes, looked, places or {}),
-            loses=loses,
-            lasting=lasting and places is not None,
+        """Write the bundle, and the entry of a ``lasting`` one, and replace this process by the launch stage, which holds
+        it from then on. ``typed`` are the variables whose value was typed, ``looked`` is what decided the notes and the
+        verdicts beside the composition; a run that ``loses`` its input says so each time."""
+        found = self.found
+        values = found.values(spec, typed)
+        written, launch = start.split(
+            found.engine, spec, typed if values is None else values, found.launch, whole=False
         )
-        start.hand_over(self.found.engine, self.slot.bundle, parts.launch, self.slot.lock, remove=not stays)
+        bundles.write(written, self.entry.bundle, private=True)
+        stays = False
+        if lasting and values is not None:
+            opened = Open(found.own.before, found.own.otherwise, found.places(values) or {})
+            stays = entries.store(self.entry, found.basis, found.kept, written, notes, looked, opened, loses=loses)
+        if stays and not entries.is_alone(written):
+            with suppress(OSError):  # then it is this run's alone until that ends
+                entries.share(self.entry)
+        start.hand_over(found.engine, self.entry.bundle, launch, self.entry.lock, remove=not stays)
 
 
 def storable(
     here: Session,
-    words: tuple[str, ...],
+    line: Line,
+    own: Own,
     composition: Composition,
     context: Context,
     engine: Runtime,
@@ -88,55 +123,70 @@ def storable(
     *,
     fresh: bool,
 ) -> Storable | tuple[str, ...]:
-    """What is stored of a composition that ``words`` asked for, or why nothing is. It is asked before anything is
-    contributed, so that what changes afterwards makes a plan that never counts."""
+    """What is kept of a composition that ``line`` asked for, or why nothing is. It is asked before anything is contributed,
+    so that what changes afterwards makes an entry that is never valid."""
     if fresh:
         return ("--fresh asks for that",)
     if launch.receipt:
         return ("a receipt is written of one run",)
     if not here.stores:
         return ("this is not a call of the installed program",)
+    if not _is_named(line, launch):
+        return (f"the name of the container is not said by one {cache.NAME}",)
     kept = of_stage(engine.command(Path("/"), launch))
     if kept is None:
         return (f"the runtime {engine.name} starts something else than the launch stage",)
-    basis = plans.of_composition(here.plugins, here.search, composition, context, engine)
+    command = own.command(line.command)
+    basis = entries.of_composition(here.plugins, here.search, composition, context, engine, command)
     if basis.unknown:
         return basis.unknown
     if not _is_still(here):
         return ("the host has changed meanwhile",)
-    if not plans.has_room(words):
-        return ("all slots of this line are in use",)
-    return Storable(words, basis, kept, engine, launch)
+    if not entries.has_room(line):
+        return ("as many entries of this line as there may be are in use",)
+    return Storable(line, own, basis, kept, engine, launch)
+
+
+def _is_named(line: Line, launch: LaunchRequest) -> bool:
+    """Whether what the cache takes for the name of a container is that: the word could be the value of another option."""
+    return line.name == launch.name and bool(launch.name) == (cache.NAME in line.options)
 
 
 @contextmanager
-def slot(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
-    """A slot for a bundle that is to be composed; None where nothing may be stored, or no slot can be had. It goes unless
-    the launch stage takes this process over."""
-    taken = plans.reserve(found.words) if isinstance(found, Storable) else None
-    if taken is None or not isinstance(found, Storable):
+def entry(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
+    """An entry for a bundle that is to be composed; None where nothing may be kept, or none can be had. It goes unless the
+    launch stage takes this process over."""
+    made = entries.reserve(found.line) if isinstance(found, Storable) else None
+    if made is None or not isinstance(found, Storable):
         yield None
         return
     try:
-        yield Kept(taken, found)
+        yield Kept(made, found)
     finally:
-        plans.drop(taken)
+        entries.drop(made)
 
 
 def _is_still(here: Session) -> bool:
-    """Whether the host is as it was found at first: the looks tell of it as it is now."""
+    """Whether the host is as it was found at first: the fingerprints tell of it as it is now."""
     from hardening.mechanism.host import probe
 
     return probe(here.plugins.mechanisms) == here.host
 
 
 def verdict(
-    here: Session, engine: Runtime, argv: Sequence[str], bundle: Path, digest: str, looked: Sequence[Input]
+    here: Session,
+    engine: Runtime,
+    argv: Sequence[str],
+    launch: LaunchRequest,
+    bundle: Path,
+    digest: str,
+    looked: Sequence[Input],
 ) -> None:
     """Keep that a bundle was admitted. ``looked`` is what the verdicts on it rest on."""
     kept = of_stage(argv) if here.stores else None
-    if kept is None:
+    line = next(cache.lines(list(here.words)), None)
+    if kept is None or line is None or not _is_named(line, launch):
         return
-    basis = plans.of_verdict(here.plugins, here.host, engine, looked)
+    basis = entries.of_verdict(here.plugins, here.host, engine, looked)
     if _is_still(here):
-        plans.store_verdict(here.words, basis, kept, bundle, digest)
+        entries.store_verdict(line, basis, kept, bundle, digest)

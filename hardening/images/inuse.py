@@ -39,9 +39,9 @@ def _held() -> Iterator[Path]:
     for bundle in (place / places.BUNDLES).glob("*"):
         if _is_held(bundle):
             yield bundle
-    for slot in (place / places.PLANS).glob("*/*"):
-        if _is_held(slot):
-            yield slot / "bundle"
+    for entry in (place / places.CACHE).glob("*/*"):
+        if _is_held(entry):
+            yield entry / "bundle"
 
 
 def _is_held(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Looks: what a composition depends on, asked again in the same words.
 
-A look is a kind and an argument, and gives a text; a stored plan holds the text that each of its looks gave when it was
+A look is a kind and an argument, and gives a text; a cache entry holds the text that each of its looks gave when it was
 composed. Long texts, and all values of the environment, are there as SHA-256 only. No look blocks, and none raises. What
 cannot be looked at as a whole gives another text every time.
 """
@@ -17,10 +17,14 @@ from hardening.base.linux.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MAX_BYTES = 16 << 20
 ABSENT = "-"
+#: What is seen of a variable that is set, whatever its value.
+SET = "+"
+#: The look at a command, for what was judged of one alone: whoever looks knows it.
+COMMAND = "command"
 _LONGEST = 64
 _PACKAGES = (".dist-info", ".egg-info", ".egg-link", ".pth")
 _ANNOUNCED = "entry_points.txt"
@@ -159,6 +163,29 @@ def variable(key: str) -> str:
     return ABSENT if value is None else sha256(value)
 
 
+def passed(key: str) -> str:
+    """A variable that is passed on as it is at each run: whether it is set, and which value where that has the form of an
+    address, which may hold a password, or is no text."""
+    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]  # which `posix` has as bytes
+    return of_passed(variables.get(files.encode(key)))
+
+
+def of_passed(value: bytes | None) -> str:
+    """What `passed` says of a value, None where the variable is not set."""
+    if value is None:
+        return ABSENT
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return sha256(value)
+    return sha256(value) if b"://" in value else SET
+
+
+def folder(_: str) -> str:
+    """The folder where somebody stands, where a path counts from there."""
+    return _short(os.getcwd())
+
+
 def before(seconds: str) -> str:
     """Whether a time, in seconds since 1970, is still to come."""
     from time import time  # which some time zones forbid, as `guarded.require_clock` says before any look is taken
@@ -179,8 +206,15 @@ KINDS: dict[str, Callable[[str], str]] = {
     "mounts": mounts,
     "packages": packages,
     "variable": variable,
+    "passed": passed,
+    "folder": folder,
     "before": before,
 }
+
+
+def of_command(words: Sequence[str]) -> str:
+    """What is seen of a command."""
+    return sha256("\0".join(words).encode("utf-8", "surrogateescape"))
 
 
 def tree(directory: str) -> str:

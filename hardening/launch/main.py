@@ -1,8 +1,8 @@
 """The launch stage, whose only argument is a `LaunchRequest`.
 
-It is started by the command line of `hardening` with execv(2) and keeps its pid, or goes on in the process that has found a
-plan (`hardening.launch.quick`): so the person who typed the command stays the parent and the audit trail (loginuid) is
-inherited.
+It is started by the command line of `hardening` with execv(2) and keeps its pid, or goes on in the process that has found
+an entry of the cache (`hardening.launch.quick`): so the person who typed the command stays the parent and the audit trail
+(loginuid) is inherited.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def run_bundle(
     except Withdrawn:
         raise
     except (HardeningError, OSError, MemoryError) as error:
-        if confirm is not None:  # of a plan that does not count nothing is to be expected
+        if confirm is not None:  # of an entry that is not valid nothing is to be expected
             confirm()
         if request.typed and isinstance(error, HardeningError) and error.origin == COMMAND:
             error.origin = None
@@ -127,7 +127,7 @@ def _run_bundle(
         if request.variables >= 0:
             from hardening.launch.config import variables
 
-            variables.fill(loaded.document, variables.take(request.variables))
+            variables.fill(loaded.document, *variables.take(request.variables))
         records.take(loaded)
         records.claim()
         cleaning.hold(_leases(request, loaded))

@@ -1,11 +1,11 @@
-"""The start of ``hardening run`` and ``hardening launch``: a plan that is ready is run by this process, and everything
+"""The start of ``hardening run`` and ``hardening launch``: an entry of the cache is run by this process, and everything
 else is left to the whole program.
 
 It runs without `site` and imports what the launch stage imports. Whatever is not as expected is no error here: the whole
 program finds it again, and has the words for it.
 
-A plan has no say in what is not the container's: it names neither a place to import from nor a program of its own, and no
-bundle but the slot's or one that was typed.
+An entry has no say in what is not the container's: it names neither a place to import from nor a program of its own, and no
+bundle but its own or one that was typed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hardening.base import files, locks, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch import plans
+from hardening.launch import cache
 from hardening.launch.request import from_entry
 
 TYPE_CHECKING = False
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
+    from hardening.launch.cache import Found
     from hardening.launch.config.bundle import Bundle
-    from hardening.launch.plans import Found
     from hardening.launch.request import LaunchRequest
 
     Launch: TypeAlias = Callable[[LaunchRequest, Bundle, Callable[[], None] | None], int]
@@ -35,8 +35,8 @@ COMPLETING = "_HARDENING_COMPLETE"
 
 
 def main(program: str) -> int | None:
-    """Run the plan for the words in `sys.argv`; ``program`` is the path of the whole program. The exit code, None where
-    there is no plan."""
+    """Run the entry for the words in `sys.argv`; ``program`` is the path of the whole program. The exit code, None where
+    there is none."""
     return guarded(lambda: _run(program, sys.argv[1:]))
 
 
@@ -47,7 +47,7 @@ def _run(program: str, words: list[str]) -> int | None:
         require_descriptors()
     except LaunchError:  # for the whole program to say, and to record
         return None
-    found = plans.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
+    found = cache.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
     if found is None:
         return None
     request = _request(found, words, environment)
@@ -55,15 +55,14 @@ def _run(program: str, words: list[str]) -> int | None:
         request = None
     launch = _launch(program) if request is not None else None
     if request is None or launch is None:
-        if found.lock >= 0:
-            if request is not None:  # it will never be run: the one that is stored next takes its place
-                plans.forget(found.lock)
-            os.close(found.lock)
+        if found.locks and request is not None:  # it will never be run: the one that is kept next takes its place
+            cache.forget(found.locks[0])
+        found.release()
         return None
     if _has_to_tidy():
         _tidy(program)
-    notes = (*found.notes, plans.LOST) if found.loses and plans.has_input() else found.notes
-    if not found.looks:
+    notes = (*found.notes, cache.LOST) if found.loses and cache.has_input() else found.notes
+    if not found.left:
         _say(notes)
         return launch(request, found.bundle, None)
     return _launch_on_trial(launch, request, found, notes)
@@ -71,12 +70,12 @@ def _run(program: str, words: list[str]) -> int | None:
 
 def _may_wait(kept: Mapping[str, object]) -> bool:
     """Whether a launch can still be withdrawn when its process is there: nobody else sees anything of it until then."""
-    return not {"detach", "name", "runtime"} & {*kept}
+    return not {"detach", "runtime"} & {*kept}
 
 
 def _launch_on_trial(launch: Launch, request: LaunchRequest, found: Found, notes: tuple[str, ...]) -> int | None:
-    """Launch, and take the looks that are left while the container's process builds its root, before the command runs. None,
-    with nothing left of it, where they say that the plan does not count."""
+    """Launch, and take the fingerprints that are left while the container's process builds its root, before the command
+    runs. None, with nothing left of it, where they say that the entry is not valid."""
     from hardening.base.linux.failure import Withdrawn
 
     confirmed = False
@@ -84,16 +83,15 @@ def _launch_on_trial(launch: Launch, request: LaunchRequest, found: Found, notes
     def confirm() -> None:
         nonlocal confirmed
         if not confirmed:
-            if not plans.confirm(found):
-                raise Withdrawn("the plan does not count")
+            if not cache.confirm(found):
+                raise Withdrawn("the entry is not valid")
             confirmed = True
             _say(notes)
 
     try:
         return launch(request, found.bundle, confirm)
     except Withdrawn:
-        if found.lock >= 0:
-            os.close(found.lock)
+        found.release()
         return None
 
 
@@ -168,12 +166,13 @@ def _tidy(program: str) -> None:
 
 
 def _request(found: Found, typed: list[str], environment: dict[str, str]) -> LaunchRequest | None:
-    """The launch request, with a name for this launch that no other one has, and places of this caller's; None where a plan
-    asks for what was not typed."""
+    """The launch request, with a name for this launch that no other one has, and places of this caller's; None where an
+    entry asks for what was not typed."""
     own = {
         "id": places.new_id(),
         "state": places.state(environment, os.geteuid()),
         "bundle": found.bundle.directory,
+        "name": found.name,
     }
     try:
         request = from_entry(found.launch, own)
@@ -181,9 +180,9 @@ def _request(found: Found, typed: list[str], environment: dict[str, str]) -> Lau
         return None
     if request.runtime and not _is_typed(request.runtime, typed):
         return None
-    if request.name and request.name not in typed and f"--name={request.name}" not in typed:
+    if request.name and (places.is_id(request.name) or not places.is_name(request.name)):
         return None
-    if found.lock < 0 and not any(files.absolute(word) == request.bundle for word in typed[1:]):
+    if not found.locks and not any(files.absolute(word) == request.bundle for word in typed[1:]):
         return None
     return request
 

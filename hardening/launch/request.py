@@ -69,7 +69,7 @@ class LaunchRequest(Frozen):
     #: What a cache entry may decide, because it follows from what the entry was made for.
     KEPT = ("stdin", "typed", "profiles", "detach", "auto_remove", "log_size")
     #: What it may only repeat of the line that was typed.
-    TYPED = ("runtime", "name")
+    TYPED = ("runtime",)
 
     @property
     def directory(self) -> str:

@@ -1,5 +1,5 @@
 """What a composition depends on besides the words of its command line, so that a stack that has not changed is not composed
-again (`hardening.cache.plans`).
+again (`hardening.cache.entries`).
 
 A mechanism, a runtime and a plugin that judges declare what they look at: every file, directory, link and variable whose
 change could change what they answer. Most need a handful of the functions here. Who declares nothing, or cannot, yields an
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from hardening.base import patterns
 from hardening.base.digest import sha256
@@ -32,7 +32,7 @@ class Input:
 
     def __attrs_post_init__(self) -> None:
         """Raises `ValueError` for a kind that there is not, and `TypeError` for an argument that is no text."""
-        if self.kind not in looks.KINDS:
+        if self.kind not in looks.KINDS and self.kind != looks.COMMAND:
             raise ValueError(f'there is no kind of look "{self.kind}": they are {", ".join(sorted(looks.KINDS))}')
         if not isinstance(self.argument, str):
             raise TypeError(f"a look at {type(self.argument).__name__}: its argument is a text")
@@ -144,6 +144,23 @@ def environment(*names: str) -> Iterator[Input]:
         yield Input("variable", name)
 
 
+def passed(*names: str) -> Iterator[Input]:
+    """Variables whose values are in the configuration as the caller has them, and decide nothing else: each run has its
+    own."""
+    for name in names:
+        yield Input("passed", name)
+
+
+def folder() -> Iterator[Input]:
+    """The folder where the caller stands, for what counts from there."""
+    yield Input("folder", "")
+
+
+def command(words: Sequence[str]) -> Iterator[Input]:
+    """The command, for what was judged of this one alone."""
+    yield Input(looks.COMMAND, "", looks.of_command(words))
+
+
 def pattern(text: str, top: str = "") -> Iterator[Input]:
     """What a pattern (`hardening.base.patterns`) means below a directory: what is searched, and the ways."""
     searched: list[str] = []
@@ -197,10 +214,16 @@ def take(found: Iterable[Input]) -> dict[str, dict[str, str]]:
     for item in items:
         table = taken.setdefault(item.kind, {})
         if item.argument not in table:
-            table[item.argument] = _variable(item) if item.kind == "variable" else looks.look(item.kind, item.argument)
+            table[item.argument] = _VARIABLES.get(item.kind, looks.look)(item.kind, item.argument)
     return taken
 
 
-def _variable(item: Input) -> str:
-    value = os.environb.get(os.fsencode(item.argument))
+def _variable(kind: str, name: str) -> str:
+    """What is seen of a variable of this process, of which `posix` knows only what it was started with."""
+    value = os.environb.get(os.fsencode(name))
+    if kind == "passed":
+        return looks.of_passed(value)
     return looks.ABSENT if value is None else sha256(value)
+
+
+_VARIABLES = {"variable": _variable, "passed": _variable}

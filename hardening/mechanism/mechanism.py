@@ -74,7 +74,7 @@ def _unlimited(leaf: Leaf, otherwise: Any = None) -> Any:
 class Context:
     """What a mechanism may look at once everything is composed.
 
-    ``command`` is the argument vector to be run and may be empty; ``shortfalls`` are those of all mechanisms; ``bundle``
+    What is composed is good for every command, so there is none here. ``shortfalls`` are those of all mechanisms; ``bundle``
     is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
@@ -89,7 +89,6 @@ class Context:
 
     host: Host
     composed: Mapping[type, object]
-    command: tuple[str, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()
     bundle: Path | None = None
     bundle_stays: bool = True

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from hardening.base.pointer import ARGS, lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input
+from hardening.mechanism.inputs import Input, command
 from hardening.mechanism.runtime import Refusal
 
 
@@ -35,18 +38,40 @@ class Candidate:
     """What is about to be written or run: the bytes of ``config.json`` and the host. Of an image that is not fetched yet
     these have its annotations alone. ``composition`` is None for a bundle that is launched as it is. ``base`` is what the
     root of a configuration that was made elsewhere and is tightened now is relative to, None for all others.
-    ``runtime`` is the name of the one that is to run it now."""
+    ``runtime`` is the name of the one that is to run it now. ``looked`` names the command once somebody has read ``config``
+    or ``document``: what is judged then is this command, and not the stack."""
 
-    config: bytes
+    _config: bytes
     host: Host
     composition: Composition | None = None
     base: Path | None = None
     runtime: str | None = None
+    looked: list[Input] = attrs.field(factory=list)
+
+    @property
+    def config(self) -> bytes:
+        """The bytes of ``config.json``."""
+        self.looked[:] = command(lookup(self.whole, ARGS) or ())
+        return self._config
 
     @property
     def document(self) -> dict[str, Any]:
         """The configuration as JSON data; a copy of its own for every caller."""
         document: dict[str, Any] = json.loads(self.config)
+        return document
+
+    @property
+    def composed(self) -> dict[str, Any]:
+        """The same without the command: a verdict on it is one on the stack, and is kept for every command."""
+        document = self.whole
+        if isinstance(process := document.get("process"), dict):
+            process.pop("args", None)
+        return document
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The same for a runtime, whose launch stage looks at the command itself."""
+        document: dict[str, Any] = json.loads(self._config)
         return document
 
 

@@ -62,6 +62,7 @@ class Document:
     digest: str = ""
     text: str = ""
     typed: bool = False
+    _from_folder: list[str] = attrs.field(factory=list)
 
     def origin(self, path: toml_lines.Path) -> Origin:
         """The place of the longest known prefix of ``path``."""
@@ -70,6 +71,20 @@ class Document:
             if place is not None:
                 return Origin(self.name, place)
         return Origin(self.name, f"{self.file}:1" if self.file else "command line")
+
+    def reached(self, path: str) -> Path:
+        """A path that this document says: a relative one counts from the folder of its file, and on the command line from
+        the one where that is typed, which decides the stack from then on (`depends_on_folder`)."""
+        if self.file is not None:
+            return self.file.parent / path
+        if not path.startswith("/"):
+            self._from_folder.append(path)
+        return Path.cwd() / path
+
+    @property
+    def depends_on_folder(self) -> bool:
+        """Whether a path of the command line has counted from the folder where it was typed."""
+        return bool(self._from_folder)
 
     @cached_property
     def values(self) -> frozenset[str]:

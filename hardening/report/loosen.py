@@ -77,7 +77,7 @@ def of_path(
     ``asked`` is answered with no `no` any more; where there is none, why the last one is refused."""
 
     def opens(after: Composition) -> bool:
-        context = check(after, attempt.host, (), None)
+        context = check(after, attempt.host, None)
         answers = mechanism.of_path(after.settings[mechanism.name], context, path)
         return any(what == asked and not answer.startswith("no") for what, answer, *_ in answers)
 
@@ -236,7 +236,7 @@ def _refusal(attempt: Attempt, after: Composition) -> HardeningError | None:
 
 def _obstacles(composition: Composition, host: Host) -> Sequence[HardeningError]:
     try:
-        context = check(composition, host, (), None)
+        context = check(composition, host, None)
         for mechanism in composition.mechanisms:
             mechanism.contribute(composition.settings[mechanism.name], context, Fragment(mechanism.name))
     except HardeningError as error:

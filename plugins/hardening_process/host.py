@@ -43,8 +43,9 @@ def inputs(settings: ProcessSettings, context: Context) -> Inputs:
     holds a secret, by its name or its value, is no part of a stored bundle."""
     yield from look.kernel("/proc/self/limits", "/proc/self/oom_score_adj")
     yield from look.lines("/proc/self/status", "CapEff:")
-    passed = settings.environment.having(True)
-    yield from look.environment(*passed)
+    for name in settings.environment.having(True):
+        # One that is set besides has the value that is set.
+        yield from (look.passed if settings.set_environment[name] is None else look.environment)(name)
     for _, name, value in variables(settings, context):
         if reason := why_secret(name, value):
             yield Unknown(reason)

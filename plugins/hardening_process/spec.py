@@ -20,10 +20,8 @@ INFINITY = 2**64 - 1
 
 
 def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) -> None:
-    """Command, user, environment, limits and cgroup."""
+    """User, environment, limits and cgroup."""
     identity = settings.resolve(context)
-    if context.command:
-        fragment.put("/process/args", list(context.command), "process")
     put_user(identity, settings.umask, fragment)
     for name, value, leaf in environment(settings, identity, context):
         # What is passed on may be a secret, and so may what a profile should not hold, or an image.

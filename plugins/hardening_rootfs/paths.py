@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import attrs
 
@@ -28,9 +27,7 @@ def host_path(text: str, node: Node) -> str:
     expanded = state.expanded(text)
     if expanded.startswith("~"):
         raise node.error(f'no home directory is known for "{text}"', hint="write the whole path")
-    file = node.document.file
-    folder = file.absolute().parent if file is not None else Path.cwd()
-    return os.path.normpath(folder / expanded)
+    return os.path.abspath(node.document.reached(expanded))
 
 
 def destination(text: str, node: Node) -> str:

@@ -70,7 +70,7 @@ def _mounts(
     found: dict[str, tuple[Asked, Kept]] = {}
     beyond: list[Excess] = []
     others = {point.path for point in context.mount_points}
-    program = next(iter(context.command), "")
+    program = next(iter((document.get("process") or {}).get("args") or ()), "")
     mapped = _mapped_groups(document, context)
     for index, entry in enumerate(document.get("mounts") or ()):
         if entry.get("destination") in others:

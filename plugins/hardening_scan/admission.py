@@ -35,7 +35,7 @@ SHOWN = 10
 def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, Scanner]) -> Verdict | None:
     """The verdict on a candidate; None for one that has no root yet."""
     composition = candidate.composition
-    root = candidate.document.get("root")
+    root = candidate.composed.get("root")
     if composition is None or not isinstance(root, dict) or not isinstance(root.get("path"), str):
         return None
     path = _place(root["path"], composition, candidate.base)
@@ -43,7 +43,7 @@ def admit(candidate: Candidate, settings: ScanSettings, scanners: Mapping[str, S
         return _verdict(candidate, [_of_the_host(settings, composition)])
     try:
         of_run = candidate.base is None
-        ids = composition.image_ids(candidate.host) if of_run else _ids(candidate.document)
+        ids = composition.image_ids(candidate.host) if of_run else _ids(candidate.composed)
         scanned = examine.examine(path, examine.asked(scanners, settings), ids)
     except HardeningError as error:
         refused = Refusal("", f"the root cannot be scanned: {error.message}", error.hint or "")

@@ -8,7 +8,6 @@ that matches decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -165,8 +164,7 @@ class TableReader:
             return
         if default is not None:
             raise default.error("the profile has a default of its own", hint="state default or profile, not both")
-        file = self.table.document.file
-        path = (file.parent if file is not None else Path.cwd()) / node.string()
+        path = self.table.document.reached(node.string())
         capabilities = self.reading.of(Privileges)
         facts = self.reading.host.of(SeccompFacts)
         held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()

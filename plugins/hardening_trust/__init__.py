@@ -98,11 +98,7 @@ def _names_image(document: Mapping[str, Any]) -> bool:
 @hookimpl
 def hardening_admit(candidate: Candidate) -> Verdict | None:
     """Judge the image that a candidate names."""
-    if candidate.composition is not None:
-        named = _OF_IMAGES.encode() in candidate.config
-    else:  # who has written it may have spelt the same in another way
-        named = _names_image(candidate.document)
-    if not named:
+    if not _names_image(candidate.composed):
         return None
     from hardening_trust import admission  # most runs use no image
 

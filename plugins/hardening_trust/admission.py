@@ -40,7 +40,7 @@ _MINE = "mine.toml"
 
 def admit(candidate: Candidate) -> Verdict | None:
     """The verdict on a candidate; None where it does not name an image."""
-    document = candidate.document
+    document = candidate.composed
     try:
         image = used.of(document)
         if image is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.bench.targets import DIRECTORY, FIRST, IMAGE, LAUNCH, RUN, RUNTIMES, rooted
+from tests.bench.targets import DIRECTORY, FIRST, IMAGE, LAUNCH, NEW, RUN, RUNTIMES, rooted
 from tests.support.bundles import make_root
 from tests.support.users import User
 
@@ -44,13 +44,15 @@ def _put_aside(descriptor: int) -> Iterator[None]:
 @attrs.frozen
 class Contender:
     """A launcher of one command. ``{id}`` in ``argv`` is replaced by a name of its own for each run; ``filter`` is a file
-    that is open as descriptor 9; with ``fresh`` each run gets a state directory in which nothing has been composed yet."""
+    that is open as descriptor 9; with ``fresh`` each run gets a state directory in which nothing has been composed yet, and
+    with ``folders`` a folder of its own there to stand in."""
 
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     filter: Path | None = None
     fresh: bool = False
+    folders: Path | None = None
 
     def start(self, errors: Path) -> subprocess.Popen[bytes]:
         """Start it, with nothing to read and nobody to read it."""
@@ -58,12 +60,13 @@ class Contender:
         environment = dict(self.environment)
         if self.fresh:
             environment["HARDENING_STATE"] = f"{environment['HARDENING_STATE']}/{identity}"
+        folder = "/" if self.folders is None else tempfile.mkdtemp(dir=self.folders)
         # Files of our own: crun gives the container what it is handed, and that must not be the host's null device.
         with self._filter() as keep, errors.open("wb") as output, tempfile.TemporaryFile() as nothing:
             return subprocess.Popen(
                 [word.replace("{id}", identity) for word in self.argv],
                 stdin=nothing, stdout=output, stderr=output,
-                cwd="/", env=environment, pass_fds=keep,
+                cwd=folder, env=environment, pass_fds=keep,
             )  # fmt: skip
 
     @contextmanager
@@ -97,7 +100,7 @@ class Place:
     @classmethod
     def made(cls, folder: Path, program: Path, user: User | None) -> Place:
         """Make the folder for ``user``, or for whoever runs this."""
-        for name in ("state", "crun", "runc", "podman", "fresh", "runtime"):
+        for name in ("state", "crun", "runc", "podman", "fresh", "folders", "runtime"):
             (folder / name).mkdir(mode=0o700 if name == "runtime" else 0o777, parents=True)
         make_root(folder / "root")
         shutil.copytree(folder / "root", folder / "podman-root", symlinks=True)
@@ -168,6 +171,7 @@ class Place:
         return [
             Contender(LAUNCH, (str(self.program), "launch", str(bundle)), self.environment),
             Contender(RUN, run, self.environment),
+            Contender(NEW, (*run, "{id}"), self.environment, folders=self.folder / "folders"),
             Contender(FIRST, run, fresh, fresh=True),
             Contender("crun", (*crun, "run", f"--bundle={bundle}", "{id}"), self.environment),
             Contender("runc", (*runc, "run", f"--bundle={bundle}", "{id}"), self.environment),

@@ -14,6 +14,7 @@ def result() -> dict[str, Any]:
             "root": {
                 "hardening launch": [14.0, 15.0, 16.0],
                 "hardening run": [20.0],
+                "hardening run, new command": [22.0],
                 "hardening run, first composition": [100.0, 300.0],
                 "crun": [7.0, 8.0, 9.0],
                 "runc": [30.0],

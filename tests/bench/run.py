@@ -20,7 +20,7 @@ from tests.bench.contenders import BenchError, Contender, Place
 from tests.bench.page import COMPOSING, STAGE
 from tests.bench.samples import in_turns
 from tests.bench.signed import Hub, hub
-from tests.bench.targets import COMMAND, EXPLAIN, FIRST, LAUNCH, READ, RUN
+from tests.bench.targets import COMMAND, EXPLAIN, FIRST, LAUNCH, NEW, READ, RUN
 from tests.support.users import User
 
 TRUE = ("/bin/true",)
@@ -115,7 +115,7 @@ class Bench:
         for _ in range(self.size.samples):
             for contender in contenders:
                 # What waits is the same however it was composed.
-                if contender.name in working and contender.name != FIRST:
+                if contender.name in working and contender.name not in (FIRST, NEW):
                     megabytes = memory.waiting(contender, command, self.folder / "errors", user)
                     found.setdefault(contender.name, []).append(megabytes)
         return found

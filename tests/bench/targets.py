@@ -10,6 +10,8 @@ import attrs
 from tests.bench.samples import Fit, Summary
 
 LAUNCH, RUN, FIRST = "hardening launch", "hardening run", "hardening run, first composition"
+#: Of an unchanged stack, a command and a folder that were never used before.
+NEW = "hardening run, new command"
 #: Runs of a root that is a directory, or a signed image, under some runtimes.
 DIRECTORY, IMAGE, RUNTIMES = "directory", "signed image", ("native", "crun")
 #: Who judges images.
@@ -45,6 +47,10 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
     yield Target("`hardening launch BUNDLE` / `crun run`", _ratio(launches, LAUNCH, "crun"), 2.0, launcher=LAUNCH)
     yield Target("`hardening run`, unchanged stack / `runc run`", _ratio(launches, RUN, "runc"), 0.9, launcher=RUN)
     yield Target("`hardening run`, unchanged stack / `podman run`", _ratio(launches, RUN, "podman"), 0.35, launcher=RUN)
+    yield Target("`hardening run`, new command and folder / repeated", _ratio(launches, NEW, RUN), 1.15, launcher=NEW)
+    yield Target(
+        "`hardening run`, new command and folder / `podman run`", _ratio(launches, NEW, "podman"), 0.4, launcher=NEW
+    )
     yield Target(
         "`hardening run`, first composition / `podman run`", _ratio(launches, FIRST, "podman"), 1.5, launcher=FIRST
     )

@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench import memory
 from tests.bench.contenders import BenchError, Contender
-from tests.bench.targets import FIRST, LAUNCH, RUN
+from tests.bench.targets import FIRST, LAUNCH, NEW, RUN
 from tests.support.features import require
 from tests.support.users import REPOSITORY
 
@@ -35,7 +35,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "bench.json").read_text())
     who = "root" if os.geteuid() == 0 else "an ordinary user"
-    assert {LAUNCH, RUN, FIRST, "bubblewrap"} <= set(result["launches"][who])
+    assert {LAUNCH, RUN, NEW, FIRST, "bubblewrap"} <= set(result["launches"][who])
     assert set(result["images"][who]) == {
         "directory, native", "signed image, native", "directory, crun", "signed image, crun",
     }  # fmt: skip
@@ -46,7 +46,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         assert {label for label, _ in result["steps"][LAUNCH]} >= {"the root is in place", "the filter is loaded"}
         assert {"crun", "runc", "podman"} <= set(result["launches"][who])
-        assert set(result["memory"][who]) == set(result["launches"][who]) - {FIRST}
+        assert set(result["memory"][who]) == set(result["launches"][who]) - {FIRST, NEW}
         assert set(result["instructions"]["strict"]) == {"hardening", "crun"}
         assert set(result["percall"]) == {"none", "hardening", "crun"}
     assert "targets" in done.stdout

@@ -14,6 +14,8 @@ def test_each_target_and_its_value() -> None:
         "`hardening launch BUNDLE` / `crun run`": (15 / 8, "reached"),
         "`hardening run`, unchanged stack / `runc run`": (20 / 30, "reached"),
         "`hardening run`, unchanged stack / `podman run`": (20 / 80, "reached"),
+        "`hardening run`, new command and folder / repeated": (22 / 20, "reached"),
+        "`hardening run`, new command and folder / `podman run`": (22 / 80, "reached"),
         "`hardening run`, first composition / `podman run`": (200 / 80, "missed"),
         "a signed image, unchanged verdict − its root as a directory (native)": (2.0, "reached"),
         "a signed image, unchanged verdict − its root as a directory (crun)": (15.0, "missed"),
@@ -38,4 +40,4 @@ def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
         "instructions": {"strict": {"hardening": {}, "crun": {}}},
     }
     assert {one.verdict for one in targets(bare)} == {"not measured"}
-    assert len(list(targets(bare))) == 8
+    assert len(list(targets(bare))) == 10

@@ -16,7 +16,7 @@ from hardening.base.digest import sha256
 from hardening.base.linux import mountinfo
 from hardening.base.locks import EXIT
 from hardening.errors import HardeningError
-from hardening.launch import plans
+from hardening.launch import cache
 from hardening.launch.config import variables
 from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, SECRETS, VARIABLES
 from hardening.launch.container import leases
@@ -105,8 +105,8 @@ def plan(data: bytes, place: Path) -> None:
     """A stored plan whose sum is right is JSON of one meaning: what is written of it reads back."""
     slot = os.open(place, os.O_RDONLY)
     try:
-        (place / plans.FILE).write_bytes(sha256(data).encode() + b"\n" + data)
-        found: object = plans.read(slot, str(place))
+        (place / cache.FILE).write_bytes(sha256(data).encode() + b"\n" + data)
+        found: object = cache.read(slot, str(place))
         assert repr(jsontext.parse(jsontext.dump(found).encode(), "here")) == repr(found)
     finally:
         os.close(slot)

@@ -105,10 +105,10 @@ def test_what_the_installed_program_has_composed_it_runs_again(program: Path) ->
     state = program.parents[1] / "state"
     line = ("run", "-q", "-p", "strict", "--", "id", "-u")
     first = run(program, *line, HARDENING_STATE=str(state))
-    plans = {path: path.stat().st_ino for path in state.glob("plans/*/*/plan.json")}
+    plans = {path: path.stat().st_ino for path in state.glob("cache/*/*/entry.json")}
     assert len(plans) == 1
     assert run(program, *line, HARDENING_STATE=str(state)) == first
-    assert {path: path.stat().st_ino for path in state.glob("plans/*/*/plan.json")} == plans
+    assert {path: path.stat().st_ino for path in state.glob("cache/*/*/entry.json")} == plans
 
 
 @pytest.fixture
@@ -152,9 +152,9 @@ def test_a_plan_is_run_with_a_package_of_the_system_where_nobody_else_can_write_
     state = program.parents[2] / "state"
     line = ("run", "-q", "-p", "strict", "--", "id", "-u")
     first = run(program, *line, HARDENING_STATE=str(state))
-    before = set(state.glob("plans/*/*/plan.json"))
+    before = set(state.glob("cache/*/*/entry.json"))
     assert run(program, *line, HARDENING_STATE=str(state)) == first
-    after = set(state.glob("plans/*/*/plan.json"))
+    after = set(state.glob("cache/*/*/entry.json"))
     assert (after == before) == again
     assert len(after) == 1
 

@@ -175,7 +175,7 @@ def test_a_third_party_s_scanner_signatures_and_verdict_decide_about_an_image(ac
         (folder / "one").write_bytes(signer(key, home=home.path).sign(digest, NAME))
         done = call(*run)
         assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
-        assert len(list((place / "state/plans").glob("*/*/plan.json"))) == 1
+        assert len(list((place / "state/cache").glob("*/*/entry.json"))) == 1
         verified = call("trust", "verify", *image)
         assert (verified.returncode, f"signed by {key}" in verified.stdout) == (0, True), verified.stdout
 

@@ -151,13 +151,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _is_kept(path: Path) -> bool:
-    """Whether a path is of a stored plan that is whole: ``plans/KEY/SLOT/plan.json`` and what lies beside it."""
-    if "plans" not in path.parts:
+    """Whether a path is of an entry of the cache that is whole: ``cache/KEY/ENTRY/entry.json`` and what lies beside it."""
+    if "cache" not in path.parts:
         return False
-    place = Path(*path.parts[: path.parts.index("plans") + 3])
-    if len(place.parts) > path.parts.index("plans") + 2:
-        return (place / "plan.json").exists()
-    return any(place.glob("*/plan.json"))
+    place = Path(*path.parts[: path.parts.index("cache") + 3])
+    if len(place.parts) > path.parts.index("cache") + 2:
+        return (place / "entry.json").exists()
+    return any(place.glob("*/entry.json"))
 
 
 def _inode_of(path: str) -> str:

@@ -159,8 +159,10 @@ def planned(
     """The composition of a stack of TOML texts, and what would be launched."""
     host = runs.host_of(user, plugins)
     composition = runs.composed(layers, plugins, host, folder)
-    context = attrs.evolve(examine(composition, host), command=("/bin/true",))
-    return composition, pipeline.plan(plugins, composition, host, context=context, bundle=folder / "bundle")
+    context = examine(composition, host)
+    return composition, pipeline.plan(
+        plugins, composition, host, ("/bin/true",), context=context, bundle=folder / "bundle"
+    )
 
 
 def table(rows: Mapping[tuple[str, str, str], tuple[int, int]]) -> str:

@@ -25,9 +25,9 @@ _FIND = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
 from hardening.base import files
-from hardening.launch import plans
+from hardening.launch import cache
 files.restore_environment()
-found = plans.find(sys.argv[1:], files.environment())
+found = cache.find(sys.argv[1:], files.environment())
 print("" if found is None else found.bundle.directory)
 """
 PROGRAM = Path(sys.executable).with_name("hardening")
@@ -100,7 +100,7 @@ class Place:
 
     def plans(self) -> list[Path]:
         """The plans that are stored."""
-        return sorted(self.state.glob("plans/*/*/plan.json"))
+        return sorted(self.state.glob("cache/*/*/entry.json"))
 
     def bundle(self) -> Path:
         """The bundle of the only plan."""

@@ -237,10 +237,10 @@ def every_file(person: Caller) -> Iterator[Path]:
     state = person.state
     for word in ("a", "b", "c", "d"):
         person.say("run", "-q", "--", "true", word)
-    slots = sorted(path.parent for path in state.glob("plans/*/*/plan.json"))
+    slots = sorted(path.parent for path in state.glob("cache/*/*/entry.json"))
     whole = slots.pop()
     files = [path.relative_to(whole) for path in whole.rglob("*") if path.is_file()]
-    assert {str(path) for path in files} == {"plan.json", "bundle/config.json", "bundle/seccomp.bpf"}
+    assert {str(path) for path in files} == {"entry.json", "bundle/config.json", "bundle/seccomp.bpf"}
     yield from (slot / file for slot, file in zip(slots, files, strict=True))
     for number, file in enumerate(("config.json", "seccomp.bpf")):
         kept = state / "bundles" / f"{number:012x}"
@@ -266,19 +266,19 @@ def test_any_damaged_file_of_what_is_kept_blocks_nothing(person: Caller, damage:
         if not (path.is_symlink() and damage in (empty, torn, other_types)):  # a link has no content of its own
             damage(path)  # type: ignore[operator]
     runtimes = {str(path.parent) for path in damaged if path.parent.parent.name == "runtimes"}
-    for words in (("ps", "-a"), ("tidy",), *(("run", "-q", "--", "true", word) for word in "abcd"), ("plan", "list")):
+    for words in (("ps", "-a"), ("tidy",), *(("run", "-q", "--", "true", word) for word in "abcd"), ("cache", "list")):
         done = person.call(*words)
         told = [line for line in done.stderr.splitlines() if "hint: " not in line]
         assert done.returncode == 0 or (words, done.returncode) == (("tidy",), 125), done.stderr
         assert len(told) <= len(runtimes), done.stderr
         assert all(any(place in line for place in runtimes) for line in told), done.stderr
         assert not [*person.state.glob("bundles/*")]
-    cleared = person.call("plan", "clear")
+    cleared = person.call("cache", "clear")
     assert (cleared.returncode, cleared.stderr) == (0, "")
-    assert not [*person.state.glob("plans/*/*")]
+    assert not [*person.state.glob("cache/*/*")]
 
 
-@pytest.mark.parametrize("kept", ["bundles/one", "plans/line/slot/bundle"])
+@pytest.mark.parametrize("kept", ["bundles/one", "cache/key/entry/bundle"])
 def test_a_damaged_name_of_a_control_group_leads_nowhere_else(person: Caller, kept: str) -> None:
     """Upwards out of the hierarchies, an empty directory would be removed, and one on another mount below them, too."""
     outside = person.folder / "outside"
@@ -290,7 +290,7 @@ def test_a_damaged_name_of_a_control_group_leads_nowhere_else(person: Caller, ke
         place.mkdir(exist_ok=True, parents=True)
         config.touch()
         named(config, name)
-        for words in (("ps", "-a"), ("plan", "clear")):
+        for words in (("ps", "-a"), ("cache", "clear")):
             assert person.call(*words).returncode == 0
         assert not place.exists()
         assert outside.is_dir()

@@ -372,9 +372,9 @@ def test_what_an_image_says_is_explained(caller: Puller) -> None:
 
 
 def test_a_plan_is_used_until_the_name_stands_for_another_image(here: Puller) -> None:
-    plans = here.place / "state/plans"
+    plans = here.place / "state/cache"
     assert run(here)[0] == run(here)[0] == 0
-    assert len(list(plans.glob("*/*/plan.json"))) == 1
+    assert len(list(plans.glob("*/*/entry.json"))) == 1
     document = json.loads(next(plans.glob("*/*/bundle/config.json")).read_bytes())
     said = document["annotations"]
     assert said["org.hardening.image.reference"] == f"oci:{here.place}/image:v1"

@@ -238,7 +238,7 @@ def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person
 
 def test_what_was_composed_once_serves_again_and_is_one_containers_at_a_time(person: Caller) -> None:
     def slots() -> list[Path]:
-        return [path for path in person.state.glob("plans/*/*") if path.is_dir()]
+        return [path for path in person.state.glob("cache/*/*") if path.is_dir()]
 
     first = person.start("sleep", "600")
     (slot,) = slots()

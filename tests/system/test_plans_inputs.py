@@ -110,7 +110,7 @@ def test_a_change_on_disk_is_seen(typed: Place, change: Callable[[Place], None])
         assert not typed.finds(*LINE)
         # Below a folder that others can write to, nothing of the state directory is believed, or touched.
         if change is not _open_folder:
-            assert not typed.plans(), "a plan that will never count again is taken away"
+            assert not typed.plans(), "an entry that will never be valid again is taken away"
     finally:
         for entry in typed.folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
@@ -138,7 +138,7 @@ def test_a_volume_that_becomes_a_hard_link_of_what_is_hidden_is_refused_as_when_
     assert "shows what is hidden" in done.stderr
 
 
-def test_a_file_that_has_other_names_is_a_volume_of_no_plan(place: Place) -> None:
+def test_a_file_that_has_other_names_is_a_volume_of_no_entry(place: Place) -> None:
     (place.folder / "shown").write_text("public\n")
     (place.folder / "other").hardlink_to(place.folder / "shown")
     (place.folder / "app.toml").write_text(OPEN.format("077"))
@@ -232,7 +232,6 @@ def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place:
 @pytest.mark.parametrize(
     "surroundings",
     [
-        {"changes": {"TERM": "another"}},
         {"changes": {"LC_TIME": "C"}},
         {"changes": {"HOME": "/var/empty"}},
         {"changes": {"XDG_CONFIG_HOME": "/var/empty"}},
@@ -242,7 +241,7 @@ def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place:
     ],
     ids=str,
 )
-def test_surroundings_count_and_leave_the_plan_to_those_that_have_them(
+def test_surroundings_count_and_leave_the_entry_to_those_that_have_them(
     typed: Place, surroundings: dict[str, Any]
 ) -> None:
     typed.restore()
@@ -250,8 +249,8 @@ def test_surroundings_count_and_leave_the_plan_to_those_that_have_them(
     assert typed.finds(*LINE)
 
 
-@pytest.mark.parametrize("words", [(*LINE, "x"), LINE[:-1], ("run", "--runtime", "crun", *LINE[1:]), ("run", *LINE)])
-def test_other_words_are_another_line(typed: Place, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", [("run", "--runtime", "crun", *LINE[1:]), ("run", *LINE), (*LINE[:1], *LINE[2:])])
+def test_other_options_are_another_key(typed: Place, words: tuple[str, ...]) -> None:
     typed.restore()
     assert not typed.finds(*words)
 
@@ -280,7 +279,7 @@ expires = {}
 
 
 @pytest.mark.parametrize(("left", "days"), [(0, 0), (29, 0), (30, 0), (31, 0), (32, 1), (400, 369)])
-def test_a_plan_ends_before_anything_else_is_told_of_its_exceptions(place: Place, left: int, days: int) -> None:
+def test_an_entry_ends_before_anything_else_is_told_of_its_exceptions(place: Place, left: int, days: int) -> None:
     """A finding may be what refuses the stack: that it ends soon, or how soon."""
     today = datetime.now(UTC).date()
     (place.folder / "app.toml").write_text(EXPIRING.format(today + timedelta(days=left)))
@@ -430,14 +429,14 @@ def test_what_may_not_last_is_not_stored(place: Place, options: tuple[str, ...])
     assert not list(place.state.glob("bundles/*"))
 
 
-def test_a_variable_is_in_the_plan_as_a_digest_and_in_the_bundle_for_the_caller_alone(place: Place) -> None:
+def test_a_variable_that_passes_is_in_no_file_and_all_is_for_the_caller_alone(place: Place) -> None:
     line = ("run", "-q", "-p", "strict", "--", "true")
     assert place.type(*line, changes={"LANG": "aa_MARKER.UTF-8"}).returncode == 0
     (plan,) = place.plans()
-    assert b"MARKER" not in plan.read_bytes()
+    assert not [path for path in place.state.rglob("*") if path.is_file() and b"MARKER" in path.read_bytes()]
     for path in (plan, place.bundle() / "config.json", place.bundle() / "seccomp.bpf"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    for path in (place.state / "plans", *(place.state / "plans").glob("*/"), *(place.state / "plans").glob("*/*/")):
+    for path in (place.state / "cache", *place.state.glob("cache/*/"), *place.state.glob("cache/*/*/")):
         if path.is_dir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o711
 
@@ -528,6 +527,30 @@ def test_a_plugin_counts_with_its_version_and_its_code(elsewhere: Place) -> None
     elsewhere.restore()
     write_alike(site / "third_plugin.py", (THIRD + DECLARED).replace("return None", "return 0 or None"[:11]))
     assert not elsewhere.finds(*line)
+
+
+JUDGE = THIRD.replace("import Verdict", "import Refusal, Verdict").replace(
+    "    return None",
+    '    if {read}["process"].get("args", ["?"])[0] == "cat":\n        return Verdict("third", (Refusal("no cats", ""),))\n'
+    "    return None",
+)
+
+
+def test_what_a_plugin_judges_of_a_command_counts_for_this_command_alone(elsewhere: Place) -> None:
+    _install(elsewhere.folder / "later", JUDGE.format(read="candidate.document") + DECLARED, "1.0")
+    line = ("run", "-q", "-p", "strict", "--")
+    assert elsewhere.type(*line, "true").returncode == 0
+    assert elsewhere.finds(*line, "true")
+    assert not elsewhere.finds(*line, "true", "x")
+    for _ in range(2):
+        done = elsewhere.type(*line, "cat", "/etc/hostname")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "no cats" in done.stderr
+    assert elsewhere.finds(*line, "true")
+    assert elsewhere.type("cache", "clear").returncode == 0
+    _install(elsewhere.folder / "later", JUDGE.format(read="candidate.composed") + DECLARED, "1.1")
+    assert elsewhere.type(*line, "cat", "/dev/null").returncode == 0, "it has read what has no command"
+    assert elsewhere.finds(*line, "true", "x")
 
 
 def test_a_plugin_of_the_caller_s_own_is_none(elsewhere: Place) -> None:

@@ -1,4 +1,4 @@
-"""Of a stored plan nothing is believed that could be wrong, or that somebody else could have written."""
+"""Of what is kept nothing is believed that could be wrong, or that somebody else could have written."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hardening.base.digest import sha256
+from hardening.launch import looks
 from tests.support.plans import LINE, WAIT, Place, rewrite, write_alike_bytes
 
 pytestmark = pytest.mark.system
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.system
 def _evil(here: Place) -> None:
     path = here.bundle() / "config.json"
     document = json.loads(path.read_text())
-    document["process"]["args"] = ["echo", "evil"]
+    document["root"]["path"] = "/"
     path.write_text(json.dumps(document))
 
 
@@ -31,6 +32,23 @@ def _evil_with_digest(here: Place) -> None:
     data = plan.read_bytes()
     old = json.loads(data.split(b"\n", 1)[1])["config"].encode()
     plan.write_bytes(data.replace(old, sha256((here.bundle() / "config.json").read_bytes()).encode()))
+
+
+def _fixed_command(here: Place) -> None:
+    """What leaves the command open takes no other."""
+    path = here.bundle() / "config.json"
+    document = json.loads(path.read_text())
+    document["process"]["args"] = ["echo", "evil"]
+    path.write_text(json.dumps(document))
+    rewrite(here.plans()[0], config=sha256(path.read_bytes()), tree=looks.tree(str(here.bundle())))
+
+
+def _other_variables(here: Place) -> None:
+    rewrite(here.plans()[0], values={"HOME": []})
+
+
+def _variable_of_no_word(here: Place) -> None:
+    rewrite(here.plans()[0], values={"LANG": [99, 0]})
 
 
 def _filter(here: Place) -> None:
@@ -43,7 +61,7 @@ def _cut(here: Place) -> None:
     plan.write_bytes(plan.read_bytes()[:-100])
 
 
-def _empty_plan(here: Place) -> None:
+def _empty_entry(here: Place) -> None:
     here.plans()[0].write_bytes(b"")
 
 
@@ -98,21 +116,21 @@ def _link_for_config(here: Place) -> None:
     config.symlink_to(here.folder / "moved.json")
 
 
-def _link_for_plan(here: Place) -> None:
+def _link_for_entry(here: Place) -> None:
     (plan,) = here.plans()
     plan.rename(here.folder / "moved.plan")
     plan.symlink_to(here.folder / "moved.plan")
 
 
-def _open_slot(here: Place) -> None:
+def _open_folder(here: Place) -> None:
     here.plans()[0].parent.chmod(0o777)
 
 
-def _open_shelf(here: Place) -> None:
+def _open_key(here: Place) -> None:
     here.plans()[0].parent.parent.chmod(0o775 if os.geteuid() == 0 else 0o777)
 
 
-def _open_plan(here: Place) -> None:
+def _open_entry(here: Place) -> None:
     here.plans()[0].chmod(0o666)
 
 
@@ -121,10 +139,11 @@ def _open_state(here: Place) -> None:
 
 
 TAMPERED: tuple[Callable[[Place], None], ...] = (
-    _evil, _evil_with_digest, _filter, _cut, _empty_plan, _no_json, _other_shape, _unknown_look, _more_skeleton,
+    _evil, _evil_with_digest, _fixed_command, _other_variables, _variable_of_no_word, _filter, _cut, _empty_entry,
+    _no_json, _other_shape, _unknown_look, _more_skeleton,
     _other_skeleton, _filled_skeleton, _open_skeleton, _no_bundle, _no_filter,
-    _link_for_bundle, _link_for_config, _link_for_plan, _open_slot,
-    _open_shelf, _open_plan, _open_state,
+    _link_for_bundle, _link_for_config, _link_for_entry, _open_folder,
+    _open_key, _open_entry, _open_state,
 )  # fmt: skip
 
 
@@ -133,13 +152,13 @@ def test_what_is_not_as_it_was_written_is_not_believed(typed: Place, tamper: Cal
     typed.restore()
     tamper(typed)
     assert not typed.finds(*LINE)
-    for path in (typed.state, *typed.state.glob("plans/*")):
+    for path in (typed.state, *typed.state.glob("cache/*")):
         path.chmod(0o711)
-    if tamper not in (_open_slot, _open_shelf, _open_state):
-        assert not typed.plans(), "a plan that will never count again is taken away"
+    if tamper not in (_open_folder, _open_key, _open_state):
+        assert not typed.plans(), "an entry that will never be valid again is taken away"
 
 
-@pytest.mark.parametrize("what", ["plan", "slot", "shelf", "plans", "config", "state"])
+@pytest.mark.parametrize("what", ["entry", "folder", "key", "cache", "config", "state"])
 def test_what_belongs_to_another_user_is_not_believed(typed: Place, what: str) -> None:
     if os.geteuid() != 0:
         # Only root can give files away. To an ordinary user everything of root's is another user's.
@@ -148,10 +167,10 @@ def test_what_belongs_to_another_user_is_not_believed(typed: Place, what: str) -
     typed.restore()
     (plan,) = typed.plans()
     paths = {
-        "plan": plan,
-        "slot": plan.parent,
-        "shelf": plan.parent.parent,
-        "plans": plan.parents[2],
+        "entry": plan,
+        "folder": plan.parent,
+        "key": plan.parent.parent,
+        "cache": plan.parents[2],
         "state": typed.state,
         "config": plan.parent / "bundle/config.json",
     }
@@ -180,7 +199,7 @@ def _rewrite(here: Place, changes: dict[str, object]) -> None:
     plan.write_bytes(sha256(text).encode() + b"\n" + text)
 
 
-def test_a_plan_does_not_say_where_code_is_imported_from(place: Place) -> None:
+def test_an_entry_does_not_say_where_code_is_imported_from(place: Place) -> None:
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     assert place.type(*line).stdout == "good\n"
     planted = place.folder / "planted"
@@ -205,7 +224,7 @@ def test_a_plan_does_not_say_where_code_is_imported_from(place: Place) -> None:
         [],
     ],
 )
-def test_a_plan_asks_for_nothing_that_was_not_typed(place: Place, kept: Any) -> None:
+def test_an_entry_asks_for_nothing_that_was_not_typed(place: Place, kept: Any) -> None:
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     assert place.type(*line).stdout == "good\n"
     bundle = place.bundle()
@@ -220,7 +239,7 @@ def test_a_plan_asks_for_nothing_that_was_not_typed(place: Place, kept: Any) -> 
     assert not (place.folder / "receipt").exists()
 
 
-def test_a_plan_names_no_bundle_that_was_not_typed(place: Place) -> None:
+def test_an_entry_names_no_bundle_that_was_not_typed(place: Place) -> None:
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     assert place.type("compose", "-p", "strict", "-o", "other", "--", "echo", "evil").returncode == 0
     assert place.type(*line).stdout == "good\n"
@@ -229,7 +248,7 @@ def test_a_plan_names_no_bundle_that_was_not_typed(place: Place) -> None:
     assert place.type(*line).stdout == "good\n"
 
 
-@pytest.mark.parametrize("words", [("-v", "{}:/work"), ("-v", "{}/state/plans:/work:ro"), ("--rootfs", "{}/state")])
+@pytest.mark.parametrize("words", [("-v", "{}:/work"), ("-v", "{}/state/cache:/work:ro"), ("--rootfs", "{}/state")])
 def test_no_command_is_shown_what_is_believed_later(place: Place, words: tuple[str, ...]) -> None:
     words = tuple(word.format(place.folder) for word in words)
     assert place.type("run", "-q", "-p", "strict", "--", "true").returncode == 0
@@ -249,7 +268,7 @@ def test_what_is_believed_later_is_empty_in_a_read_only_volume_and_the_hosts_roo
     assert done.stdout == ""
 
 
-def test_no_plan_counts_in_a_state_directory_that_others_can_replace(typed: Place) -> None:
+def test_no_entry_is_valid_in_a_state_directory_that_others_can_replace(typed: Place) -> None:
     typed.restore()
     assert typed.finds(*LINE)
     mode = typed.folder.stat().st_mode
@@ -260,7 +279,7 @@ def test_no_plan_counts_in_a_state_directory_that_others_can_replace(typed: Plac
 
 
 def test_a_secret_variable_is_nobody_elses_to_read(place: Place) -> None:
-    """A stack with one is not kept as a plan; its bundle is there while it runs, without the value."""
+    """A stack with one is not kept; its bundle is there while it runs, without the value."""
     pipe = subprocess.PIPE
     line = ("run", "-q", "-i", "-p", "strict", "-e", "API_TOKEN=s3cret", "--", *WAIT)
     with subprocess.Popen(

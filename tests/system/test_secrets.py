@@ -277,7 +277,7 @@ def test_nothing_is_stored_of_a_run_with_secrets(caller: Caller, planted: str) -
     assert shown["not_stored"] == ["secrets are opened anew at each run"]
     assert planted not in json.dumps(shown)
     assert caller.say("run", "-q", "--secret", "db", "--", "cat", "/run/secrets/db") == planted
-    assert not list(caller.state.glob("plans/*/*/plan.json"))
+    assert not list(caller.state.glob("cache/*/*/entry.json"))
     caller.say("secret", "rotate", "db", "-", text="rotated")
     assert caller.say("run", "-q", "--secret", "db", "--", "cat", "/run/secrets/db") == "rotated"
 

@@ -79,7 +79,7 @@ def test_nothing_that_stays_holds_one(options: tuple[str, ...], runtime: str, pe
         done = run(person, needed(runtime), *options, script=script)
         assert done.returncode == 0, done.stderr
         assert holders(person) == []
-    plans = list(person.state.glob("plans/*/*/plan.json"))
+    plans = list(person.state.glob("cache/*/*/entry.json"))
     assert len(plans) == (runtime == "native" and options == OPTIONS)
 
 
@@ -156,7 +156,7 @@ def assert_only_private(person: Caller, runtime: str) -> None:
 def test_what_stands_for_a_value_is_no_variable(person: Caller) -> None:
     """The bundle of a plan is no bundle of its own: without the line that has its values it does not run."""
     assert run(person, "native", *OPTIONS).returncode == 0
-    (bundle,) = person.state.glob("plans/*/*/bundle")
+    (bundle,) = person.state.glob("cache/*/*/bundle")
     entries = json.loads((bundle / "config.json").read_bytes())["process"]["env"]
     assert {"GIVEN", "PASSED", "SET_BY_NAME"} == {entry for entry in entries if "=" not in entry}
     done = person.call("launch", str(bundle))

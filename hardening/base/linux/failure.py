@@ -37,4 +37,4 @@ class Step:
 
 
 class Withdrawn(LaunchError):
-    """Nobody wants this launch any more, and it is no failure: the plan that asked for it does not count."""
+    """Nobody wants this launch any more, and it is no failure: the cache entry that asked for it is not valid."""

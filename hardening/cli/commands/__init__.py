@@ -22,7 +22,7 @@ COMMANDS = {
     "receipt": "Hold the kernel's report of a process against a stack.",
     "doctor": "Show what this host can enforce.",
     "profile": "List and show profiles.",
-    "plan": "List and clear what is kept of earlier runs.",
+    "cache": "List and clear what is kept of earlier runs.",
     "plugin": "List plugins, and what they bring.",
     "completion": "Print the completion script of a shell.",
 }

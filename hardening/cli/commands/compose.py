@@ -85,7 +85,8 @@ def command(
     if image is None:
         composition = here.compose(request)
     else:
-        composition, command = imaged.compose(here, request, image, command, quiet=quiet)
+        composition, own = imaged.compose(here, request, image, command, quiet=quiet)
+        command = own.command(command)
     if form == "settings":
         return _settings(composition, as_json)
     if form == "toml":

@@ -76,7 +76,7 @@ def command(
         start.start(engine.command(bundle.absolute(), launch.changed(secrets=secrets)))
     argv = engine.command(bundle.absolute(), launch)
     if target is None and not fresh:
-        stored.verdict(here, engine, argv, bundle.absolute(), digest, looked)
+        stored.verdict(here, engine, argv, launch, bundle.absolute(), digest, looked)
     start.start(argv)
 
 

@@ -13,7 +13,7 @@ from hardening.cli import output, refusals, start
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Session, session
 from hardening.errors import UsageError, quoted
-from hardening.launch.plans import BUNDLE, LOST, has_input
+from hardening.launch.cache import BUNDLE, HOST, IMAGE, LOST, Line, has_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,7 +90,7 @@ def command(
     IMAGE stands before `--`. An IMAGE is fetched if it is missing, if the stack's policy permits it; without COMMAND it
     runs its own.
     """
-    from hardening.assemble import bundles, pipeline
+    from hardening.assemble import bundles, handover, pipeline
     from hardening.base import state
     from hardening.cli import stored
     from hardening.cli.options.missing import advice, looked_at
@@ -100,15 +100,18 @@ def command(
     here = session(context)
     typed = command
     image, command = imaged.split(context, here.words, command)
+    line = _line(here.words, typed, image, command, looks=dry_run)
     if not command and image is None:
         raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     target = start.receipt_file(receipt)
     engine = here.plugins.runtime(runtime)
     request = stack.request(context, profiles)
+    own = imaged.Own()
     if image is None:
         composition = here.compose(request)
     else:
-        composition, command = imaged.compose(here, request, image, command, quiet=quiet)
+        composition, own = imaged.compose(here, request, image, command, quiet=quiet)
+        command = own.command(command)
         if not command:
             raise UsageError(
                 f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
@@ -120,15 +123,14 @@ def command(
         context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
     )
     with stack.beside_default(here, request):
-        checked = pipeline.check(composition, here.host, command, None, engine)
-    words = _without_looking(here.words, typed)
-    found = stored.storable(here, words, composition, checked, engine, launch, fresh=fresh)
+        checked = pipeline.check(composition, here.host, None, engine)
+    found = stored.storable(here, line, own, composition, checked, engine, launch, fresh=fresh)
     if dry_run:
         plan, _ = _plan(here, composition, command, engine, None, checked)
-        _show(engine, plan, launch, found, as_json)
+        _show(engine, plan, command, launch, found, as_json)
         return
-    with stored.slot(found) as kept:
-        bundle = kept.slot.bundle if kept is not None else bundles.folder(place) / launch.id
+    with stored.entry(found) as kept:
+        bundle = kept.entry.bundle if kept is not None else bundles.folder(place) / launch.id
         plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [*(_losses(plan) if quiet else _notes(plan, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
@@ -138,17 +140,23 @@ def command(
         shown = [output.note(line) for line in lines]
         if loses and has_input():
             output.note(LOST)
-        looked = [*looked_at(plan.spec, command[0]), *rests]
-        parts = start.split(engine, plan.spec, composition, launch)
+        looked = [*looked_at(plan.spec), *rests]
+        values = handover.typed_variables(plan.spec, composition)
         if kept is not None:
-            kept.start(parts, shown, looked, loses=loses, lasting=not missing)
-        start.start_new(here, parts.spec, bundle, engine, parts.launch)
+            kept.start(plan.spec, values, shown, looked, loses=loses, lasting=not missing)
+        spec, launch = start.split(engine, plan.spec, values, launch)
+        start.start_new(here, spec, bundle, engine, launch)
 
 
-def _without_looking(words: tuple[str, ...], command: tuple[str, ...]) -> tuple[str, ...]:
-    """The line that runs what this one only looks at."""
-    options = words[: len(words) - len(command)]
-    return (*(word for word in options if word not in LOOKING), *command)
+def _line(
+    words: tuple[str, ...], typed: tuple[str, ...], image: imaged.Asked | None, command: tuple[str, ...], *, looks: bool
+) -> Line:
+    """The line, as the cache has it; of one that only ``looks``, that which runs. ``typed`` is what follows its options."""
+    before = words[: len(words) - len(typed)]
+    options = [word for word in before if not looks or word not in LOOKING]
+    if image is None:
+        return Line.of(HOST, options[:-1], command)  # but for the mark of their end
+    return Line.of(IMAGE, [*options, typed[0]], command)
 
 
 def _plan(
@@ -225,27 +233,34 @@ def show_notes(plan: Plan, *, quiet: bool = False, reported: bool = False) -> No
         output.note(line)
 
 
-def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | tuple[str, ...], as_json: bool) -> None:
+def _show(
+    engine: Runtime,
+    plan: Plan,
+    command: tuple[str, ...],
+    launch: LaunchRequest,
+    found: Storable | tuple[str, ...],
+    as_json: bool,
+) -> None:
     from hardening.assemble import handover
     from hardening.assemble.enforcement import enforcement
-    from hardening.cache import plans
+    from hardening.cache import entries
     from hardening.cli.options.missing import advice
     from hardening.report import data, settings
 
-    missing = advice(plan.spec, plan.context.command[0])
+    missing = advice(plan.spec, command[0])
     if isinstance(found, tuple):
         obstacles = found
         bundle = Path(launch.state, places.BUNDLES, launch.id)
         argv = engine.command(bundle, launch.changed(remove=True))
     else:
-        obstacles = found.obstacles(handover.typed_variables(plan.spec, plan.composition), missing)
-        bundle = plans.shelf(found.words) / launch.id / BUNDLE
+        obstacles = found.obstacles(plan.spec, handover.typed_variables(plan.spec, plan.composition), missing)
+        bundle = entries.place(found.line) / launch.id / BUNDLE
         argv = found.argv(bundle, remove=bool(obstacles))
     states = enforcement(plan.composition, plan.context.shortfalls)
     if as_json:
         output.show_json(
             {
-                "command": list(plan.context.command),
+                "command": list(command),
                 "runtime": engine.name,
                 "argv": argv,
                 "image": data.image(plan.composition.image),
@@ -260,7 +275,7 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
         return
     import shlex
 
-    output.show(f"command  {shlex.join(plan.context.command)}")
+    output.show(f"command  {shlex.join(command)}")
     output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
     output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
     output.show_table(settings.stack(plan.composition))
@@ -270,6 +285,6 @@ def _show(engine: Runtime, plan: Plan, launch: LaunchRequest, found: Storable | 
         output.show("")
         output.show_table(settings.findings(plan.findings))
     stays = f"not kept: {'; '.join(obstacles)}" if obstacles else "kept for the next call"
-    output.show(f"\nplan     {stays}")
+    output.show(f"\ncache    {stays}")
     output.show(f"argv     {shlex.join(argv)}")
     show_notes(plan, reported=True)

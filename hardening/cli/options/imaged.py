@@ -52,6 +52,18 @@ class Asked:
     entrypoint: str | None
 
 
+@frozen
+class Own:
+    """What an image has of a command: the words ``before`` it, and what runs ``otherwise`` where there is none."""
+
+    before: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
+
+    def command(self, typed: tuple[str, ...]) -> tuple[str, ...]:
+        """The command with what was typed, which may be nothing."""
+        return (*self.before, *(typed or self.otherwise))
+
+
 def fetch_options(function: F) -> F:
     """Add ``--pull`` and ``--tls-verify`` to a command."""
     added = (
@@ -156,10 +168,11 @@ def _require_no_option(context: click.Context, before: Sequence[str], typed: Seq
 
 
 def compose(
-    here: Session, request: Request, asked: Asked, command: tuple[str, ...], *, quiet: bool
-) -> tuple[Composition, tuple[str, ...]]:
-    """The composition of a request with an image as its root, and the command; the image is pulled where that is asked for.
-    Raises `ImageError`, and whatever composing raises."""
+    here: Session, request: Request, asked: Asked, typed: Sequence[str], *, quiet: bool
+) -> tuple[Composition, Own]:
+    """The composition of a request with an image as its root, and the image's own words; the image is pulled where that is
+    asked for. What it runs where nothing was ``typed`` may be malformed where something was. Raises `ImageError`, and
+    whatever composing raises."""
     from hardening.cli import fetching
 
     kept = fetching.store_of_caller()
@@ -176,7 +189,7 @@ def compose(
     looked = (*composition.looked, *_inputs(kept, name, record, asked))
     findings = (*composition.findings, *_findings(root, record))
     found = attrs.evolve(composition, looked=looked, findings=findings)
-    return found, _command(config["config"], asked, command)
+    return found, _own(config["config"], asked, typed)
 
 
 def look(here: Session, request: Request, image: str | None) -> tuple[Request, Offer | None]:
@@ -348,6 +361,7 @@ def _inputs(kept: Store, name: Name, record: Record, asked: Asked) -> Iterator[I
 
     path = reference.parse(asked.text).path
     if path:
+        yield from inputs.folder()
         yield from inputs.way(path)
     if asked.pull in ("always", "newer"):
         yield inputs.Unknown(f"--pull={asked.pull} asks where the image comes from")
@@ -372,12 +386,16 @@ def _findings(root: Unpacked, record: Record) -> Iterator[Any]:
         )
 
 
-def _command(config: dict[str, Any], asked: Asked, command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command, after the entrypoint; without one, what the image runs by itself, which may be nothing."""
-    entrypoint = _words(config, "Entrypoint", asked) if asked.entrypoint is None else _entrypoint(asked.entrypoint)
-    if not command and asked.entrypoint is None:
-        command = _words(config, "Cmd", asked)
-    return (*entrypoint, *command)
+def _own(config: dict[str, Any], asked: Asked, typed: Sequence[str]) -> Own:
+    if asked.entrypoint is not None:
+        return Own(_entrypoint(asked.entrypoint))
+    before = _words(config, "Entrypoint", asked)
+    try:
+        return Own(before, _words(config, "Cmd", asked))
+    except ImageError:
+        if not typed:
+            raise
+        return Own(before)
 
 
 def _words(config: dict[str, Any], key: str, asked: Asked) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hardening.base import units
+from hardening.base import places, units
 from hardening.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from hardening.mechanism.runtime import Runtime
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
-_ID = r"[0-9a-f]{12}"
 _SMALLEST = 4096
 _ASKED = "hardening.container"
 
@@ -62,13 +59,13 @@ def kept(context: click.Context, engine: Runtime, launch: LaunchRequest) -> Laun
     together, or that the runtime does not have."""
     asked: dict[str, Any] = context.meta.get(_ASKED, {})
     detach, name, size = asked.get("detach", False), asked.get("name"), asked.get("log_size")
-    if name is not None and not re.fullmatch(_NAME, name):
+    if name is not None and not places.is_name(name):
         raise UsageError(
             f"{name!r} is not the name of a container",
             origin="--name",
             hint="at most 63 letters, digits, dots, dashes and underscores, the first a letter or a digit",
         )
-    if name is not None and re.fullmatch(_ID, name):
+    if name is not None and places.is_id(name):
         raise UsageError(f"{name!r} looks like an id", origin="--name", hint="choose a name that no id can be")
     if size is not None and not detach:
         raise UsageError("only a detached container has a log", origin="--log-size", hint="add -d, or leave it out")

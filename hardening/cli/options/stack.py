@@ -228,7 +228,7 @@ def _say_beside(here: Session, request: Request, problems: Sequence[HardeningErr
     default = here.machine.default
     profiles = tuple(dict.fromkeys((*default, *request.profiles)))
     try:
-        pipeline.check(here.compose(Request(profiles, request.options)), here.host, (), None)
+        pipeline.check(here.compose(Request(profiles, request.options)), here.host, None)
     except HardeningError:
         return
     named = " ".join(f"-p {quoted(profile)}" for profile in profiles)

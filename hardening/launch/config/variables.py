@@ -1,8 +1,8 @@
-"""Variables whose values stand in no file: those that the command line gives or passes on. And those that may stand in a
-receipt, for a profile says them.
+"""What a configuration leaves open for each run: variables whose values stand in no file, for the command line gives or
+passes them on, and in the cache the command. And the variables that may stand in a receipt, for a profile says them.
 
 `config.json` of a native launch holds the names alone of the first. Their values come in a sealed memfd, as those of secrets
-do, or are found again in the words of a line whose plan is stored.
+do, or are found again in the words of a line that has an entry in the cache.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ if TYPE_CHECKING:
 ENCODING, ERRORS = "utf-8", "surrogateescape"
 
 
-def fill(document: object, values: Mapping[str, str]) -> None:
-    """Put the values into the environment of a configuration, in memory. `LaunchError` for one that was not handed over, and
-    for those that nothing asks for."""
-    entries = _table(document, "process").get("env")
+def fill(document: object, values: Mapping[str, str], command: Sequence[str] | None = None) -> None:
+    """Put the values into the environment of a configuration, in memory, and the command into one that has none. Nothing
+    else of it is ever left open. `LaunchError` for what was not passed, and for what nothing asks for."""
+    process = _table(document, "process")
+    entries = process.get("env")
     asked = [name for name in entries if isinstance(name, str) and "=" not in name] if isinstance(entries, list) else []
     if sorted(asked) != sorted(values):
         raise LaunchError(
             "the variables that were passed are not those that it asks for", origin="config.json:/process/env"
         )
+    if ("args" in process) == (command is not None):
+        raise LaunchError("it has a command, and another was passed, or none has", origin="config.json:/process/args")
     if isinstance(entries, list):
         entries[:] = [f"{entry}={values[entry]}" if entry in asked else entry for entry in entries]
+    if command is not None:
+        process["args"] = list(command)
 
 
 def public(document: object) -> dict[str, str]:
@@ -54,17 +59,25 @@ def _table(document: object, key: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def take(fd: int) -> dict[str, str]:
-    """The values by name, from a memfd that is closed. `OSError`."""
+def pack(values: Mapping[str, str], command: Sequence[str] | None) -> dict[str, bytes]:
+    """What `take` reads, by name: the values, and the command under no name at all."""
+    found = {name: value.encode(ENCODING, ERRORS) for name, value in values.items()}
+    return found if command is None else {**found, "": "\0".join(command).encode(ENCODING, ERRORS)}
+
+
+def take(fd: int) -> tuple[dict[str, str], list[str] | None]:
+    """The values by name, and the command, from a memfd that is closed. `OSError`."""
     try:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
     finally:
         os.close(fd)
-    return {name: value.decode(ENCODING, ERRORS) for name, value in secrets.unpack(data).items()}
+    values = {name: value.decode(ENCODING, ERRORS) for name, value in secrets.unpack(data).items()}
+    command = values.pop("", None)
+    return values, None if command is None else command.split("\0")
 
 
 def place(name: str, value: str, words: Sequence[str], environment: Mapping[str, str]) -> list[int] | None:
-    """Where the same line has the value of a variable: a word, or what follows its `=`, and where it begins in it; empty
+    """Where the same options have the value of a variable: a word, or what follows its `=`, and where it begins in it; empty
     for the caller's own variable, None where it stands nowhere as it is."""
     for index, word in enumerate(words):
         if word == value or word.endswith(f"={value}"):

@@ -74,7 +74,7 @@ def test_a_full_disk_has_a_remedy_of_its_own(tmp_path: Path) -> None:
             write(spec(large=bytes(1 << 16)), tmp_path / "bundle")
         (tmp_path / "kept").mkdir()
         with pytest.raises(
-            LaunchError, match="No space left on device\\nhint: free space there: `hardening plan clear`"
+            LaunchError, match="No space left on device\\nhint: free space there: `hardening cache clear`"
         ):
             fill(spec(large=bytes(1 << 16)), tmp_path / "kept")
     finally:

@@ -64,7 +64,6 @@ class Gate(Mechanism[GateSettings]):
         self.calls.append(f"{self.name} contributes")
         value = None if context.lacks(f"{self.name}.height") else settings.height
         fragment.put(self.also or f"/{self.name}/height", value, f"{self.name}.height")
-        fragment.put(f"/{self.name}/command", list(context.command), self.name)
         fragment.put(f"/{self.name}/bundle", str(context.bundle), self.name)
 
     def tighten(
@@ -72,7 +71,6 @@ class Gate(Mechanism[GateSettings]):
     ) -> Iterator[Excess]:
         asked = document.get(self.name, {}).get("height", 0)
         fragment.put(f"/{self.name}/height", min(asked, settings.height), f"{self.name}.height")
-        fragment.put(f"/{self.name}/command", list(context.command), self.name)
         if asked > settings.height:
             yield Excess(f"/{self.name}/height", str(asked), str(settings.height), f"{self.name}.height")
 
@@ -141,10 +139,11 @@ def test_every_host_check_comes_before_the_first_contribution() -> None:
     assert calls == ["a checks", "b checks", "a contributes", "b contributes"]
 
 
-def test_command_and_bundle_reach_every_mechanism_and_leaves_the_spec(tmp_path: Path) -> None:
+def test_the_bundle_reaches_every_mechanism_and_the_command_the_spec_alone(tmp_path: Path) -> None:
     loaded = plugins(Gate("a"), Gate("b"))
     plan = planned(loaded, "a.height = 3", command=("true", "-x"), bundle=tmp_path)
-    assert plan.spec.document["a"] == {"height": 3, "command": ["true", "-x"], "bundle": str(tmp_path)}
+    assert plan.spec.document["a"] == {"height": 3, "bundle": str(tmp_path)}
+    assert plan.spec.document["process"] == {"args": ["true", "-x"]}
     assert plan.spec.document["b"]["height"] == 0
     assert plan.spec.leaves["/a/height"] == ("a.height",)
     assert plan.excesses == ()
@@ -153,7 +152,7 @@ def test_command_and_bundle_reach_every_mechanism_and_leaves_the_spec(tmp_path: 
 
 def test_what_becomes_of_the_bundle_reaches_every_mechanism(tmp_path: Path) -> None:
     loaded = plugins(Gate("a"))
-    checked = pipeline.check(composed(loaded), HOST, (), None)
+    checked = pipeline.check(composed(loaded), HOST, None)
     plans = [planned(loaded, bundle=tmp_path, stays=stays, context=checked) for stays in (True, False)]
     assert [(plan.context.bundle, plan.context.bundle_stays) for plan in plans] == [(tmp_path, True), (tmp_path, False)]
 
@@ -250,7 +249,7 @@ def test_a_foreign_configuration_is_cut_down_and_what_nobody_answers_for_goes() 
     }
     plan = pipeline.tighten(loaded, composed(loaded, "a.height = 5\nb.height = 5"), HOST, foreign)
     assert (plan.spec.document["a"]["height"], plan.spec.document["b"]["height"]) == (5, 1)
-    assert plan.spec.document["a"] == {"height": 5, "command": ["sh", "-c", "x"], "kept": 1}
+    assert plan.spec.document["a"] == {"height": 5, "kept": 1}
     assert "hooks" not in plan.spec.document
     assert plan.excesses[0] == Excess("/a/height", "9", "5", "a.height")
     assert [item.pointer for item in plan.excesses[1:]] == ["/a/gone", "/hooks"]

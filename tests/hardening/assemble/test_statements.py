@@ -196,13 +196,13 @@ def test_a_value_that_was_typed_is_in_nothing_that_is_kept_whatever_mechanism_ma
         spec = assemble([fragment], None, statements.statements(composition, (), [fragment]))
         assert (b"canary" in spec.config) == (layers is typed or len(layers) > 1)
         found = handover.typed_variables(spec, composition)
-        kept = public(handover.without_values(spec, found).document)
+        kept = public(handover.left_open(spec, found, whole=True).document)
         if typed[0] not in layers:
             assert not found
             assert len(kept) == 7
             continue
         assert found.keys() == {*names, *(f"{name}_" for name in names)}
-        assert b"canary" not in handover.without_values(spec, found).config
+        assert b"canary" not in handover.left_open(spec, found, whole=True).config
         assert "KIND" in kept
         assert not kept.keys() & names
 
@@ -224,7 +224,7 @@ def test_a_value_that_was_typed_is_kept_nowhere_also_where_a_wrong_leaf_is_named
     spec = assemble([fragment], None, statements.statements(composition, (), [fragment]))
     found = handover.typed_variables(spec, composition)
     assert found == {"TOKEN": "canary"}
-    assert public(handover.without_values(spec, found).document) == {"OTHER": "canaries"}
+    assert public(handover.left_open(spec, found, whole=True).document) == {"OTHER": "canaries"}
 
 
 def test_statements_are_left_out_of_a_comparison() -> None:

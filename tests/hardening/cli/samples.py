@@ -121,7 +121,6 @@ class Box(Mechanism[BoxSettings]):
 
     def contribute(self, settings: BoxSettings, context: Context, fragment: Fragment) -> None:
         fragment.put("/annotations/box", json.dumps(settings.size), "box.size")
-        fragment.put("/process/args", list(context.command), "box")
         fragment.put("/process/env", [f"{key}={value}" for key, value in settings.env.named.items()], "box.env")
 
     def tighten(

@@ -234,7 +234,7 @@ def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
 
 OF_STATE = [
     ("run", "--", "id"), ("ps",), ("ps", "-aq"), ("logs", "theirs"), ("stop", "theirs"), ("kill", "theirs"),
-    ("wait", "theirs"), ("rm", "theirs"), ("rm", "-f", "theirs"), ("plan", "list"), ("plan", "clear"), ("tidy",),
+    ("wait", "theirs"), ("rm", "theirs"), ("rm", "-f", "theirs"), ("cache", "list"), ("cache", "clear"), ("tidy",),
 ]  # fmt: skip
 
 
@@ -260,10 +260,10 @@ def their_state(state: Path, victim: int, precious: Path) -> None:
     """What somebody else lays out: a container that is this process, and a plan and a bundle that name a file as theirs."""
     precious.touch()
     document = {"annotations": {"org.hardening.leases": json.dumps([str(precious)])}}
-    for bundle in (state / "plans/key/slot/bundle", state / "bundles/one"):
+    for bundle in (state / "cache/key/entry/bundle", state / "bundles/one"):
         bundle.mkdir(parents=True)
         (bundle / "config.json").write_text(json.dumps(document))
-    (state / "plans/key/slot/plan.json").touch()
+    (state / "cache/key/entry/entry.json").touch()
     container = state / "containers/one"
     container.mkdir(parents=True)
     found = identify(victim)

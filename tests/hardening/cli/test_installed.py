@@ -267,7 +267,7 @@ def test_a_dry_run_and_the_run_agree_on_what_is_not_kept(place: Place, words: tu
     (said,) = place.anew().show("run", "--dry-run", "--json", "-p", "strict", *words)["not_stored"]
     assert said.startswith(reason)
     place.call("run", "-q", "-p", "strict", *words)
-    assert not [*place.path.glob("state/plans/*/*/plan.json")]
+    assert not [*place.path.glob("state/cache/*/*/entry.json")]
 
 
 @pytest.mark.system
@@ -279,5 +279,5 @@ def test_a_dry_run_names_the_place_where_the_run_keeps_its_bundle(place: Place) 
     assert not [*place.path.glob("state/*")]
     assert place.call("run", *words).returncode == 0
     shown = Path(json.loads(line["argv"][-1])["bundle"])
-    (kept,) = place.path.glob("state/plans/*/*/bundle")
+    (kept,) = place.path.glob("state/cache/*/*/bundle")
     assert (shown.parents[1], shown.name) == (kept.parents[1], kept.name)

@@ -92,7 +92,6 @@ def context(
     own: ProcessSettings | None = None,
     *,
     root: Path | None = None,
-    command: tuple[str, ...] = ("true",),
     bundle: Path | None = None,
     shortfalls: tuple[Shortfall, ...] = (),
     **namespaces: Any,
@@ -102,7 +101,7 @@ def context(
     others.append(own if own is not None else strict(ProcessSettings))
     if root is not None:
         others.append(strict(RootfsSettings, path=Root(str(root))))
-    return Context(on, {type(other): other for other in others}, command, shortfalls, bundle)
+    return Context(on, {type(other): other for other in others}, shortfalls, bundle)
 
 
 def contributed(own: ProcessSettings, within: Context) -> dict[str, Any]:

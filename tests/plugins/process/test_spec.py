@@ -25,9 +25,8 @@ def environment(document: dict[str, Any]) -> dict[str, str]:
 
 def test_the_defaults(tmp_path: Path) -> None:
     own = strict(ProcessSettings)
-    document = contributed(own, context(host(), own, root=root_with(tmp_path), command=("id", "-u")))
+    document = contributed(own, context(host(), own, root=root_with(tmp_path)))
     process = document["process"]
-    assert process["args"] == ["id", "-u"]
     assert process["user"] == {"uid": 1000, "gid": 1000, "umask": 0o077}
     assert process["cwd"] == "/"
     assert process["oomScoreAdj"] == 0
@@ -35,11 +34,6 @@ def test_the_defaults(tmp_path: Path) -> None:
     assert environment(document) == {"HOME": "/", "PATH": OF_COMMANDS}
     assert {"type": "RLIMIT_CORE", "soft": 0, "hard": 0} in process["rlimits"]
     assert "linux" not in document, "unstated ceilings need no cgroup"
-
-
-def test_without_a_command_there_are_no_arguments() -> None:
-    own = strict(ProcessSettings)
-    assert "args" not in contributed(own, context(host(), own, command=()))["process"]
 
 
 @given(st.dictionaries(NAMES, st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)),

@@ -80,7 +80,7 @@ def test_podmans_profile_over_ours_runs_what_both_allow(profile: str, architectu
     layer = shipped.layer(tmp_path, "m", f'extends = ["{profile}"]\n[seccomp]\nprofile = "{PODMAN}"\n{architectures}\n')
     _, host = shipped.here()
     composition = shipped.composed([layer])
-    context = pipeline.check(composition, host, ("true",), None)
+    context = pipeline.check(composition, host, None)
     model = filter_of(composition.settings["seccomp"], context)
     facts = host.of(SeccompFacts)
     compiled = compile_filter(model, facts.required_library())

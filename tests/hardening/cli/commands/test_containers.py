@@ -67,7 +67,7 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("ps", "-n", "1"), "tail -n N"),
         (("exec", "web", "sh"), 'unknown command "exec"\nhint: nothing enters a container'),
         (("stats",), "has the pid of the command"),
-        (("plan",), "no command of `hardening plan`\nhint: there are "),
+        (("cache",), "no command of `hardening cache`\nhint: there are "),
         (("completion",), "missing argument '{bash|zsh|fish}'\nhint: "),
         (("stop", "web", "nothing"), "no such container: 'nothing'"),
         (("kill", "-s", "TREM", "web"), "--signal: unknown signal 'TREM'\nhint: did you mean \"TERM\"?"),

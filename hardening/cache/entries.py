@@ -1,15 +1,16 @@
-"""Storing what was composed, so that a stack that has not changed is not composed again (`hardening.launch.plans` reads it).
+"""Keeping what was composed, so that a stack that has not changed is not composed again (`hardening.launch.cache` reads it).
 
-What is stored is ready to run: a bundle in a slot of its own, whose path is known before mechanisms contribute to it, and
-beside it everything that decided it. The inputs are looked at after the host was checked and before anything is contributed:
-a change after that makes the plan one that never counts, not one that counts wrongly. What was used before that says itself
-what was seen of it then (`Input.seen`): the content of each profile, that no place before it had one of its name, and that
-a directory of packages did not exist. The host is probed again, and code that is younger than this process is not vouched
-for.
+What is kept is ready to run, for every command: a bundle in an entry of its own, whose path is known before mechanisms
+contribute to it, and beside it the fingerprints of everything that decided it. These are taken after the host was checked
+and before anything is contributed: a change after that makes an entry that is never valid, not one that is wrong. What was
+used before that says itself what was seen of it then (`Input.seen`): the content of each profile, that no place before it
+had one of its name, and that a directory of packages did not exist. The host is probed again, and code that is younger than
+this process is not vouched for.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -17,27 +18,27 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from hardening.assemble import bundle, bundles
+from hardening.assemble import bundles
 from hardening.base import files, locks, places, state
 from hardening.base.digest import sha256
 from hardening.base.locks import Locked
-from hardening.base.pointer import CONFIG
+from hardening.base.pointer import ARGS, CONFIG, lookup
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError
-from hardening.launch import looks, plans
+from hardening.launch import cache, looks
 from hardening.launch.config.bundle import read_table
 from hardening.launch.container import leases
 from hardening.mechanism import inputs
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.plugin import installed
 from hardening.plugin.plugins import GROUP
-from hardening.profile.layers import SUFFIX
+from hardening.profile.layers import SUFFIX, is_path
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
+    from hardening.launch.cache import Line
     from hardening.launch.request import LaunchRequest
     from hardening.mechanism.fragment import Spec
     from hardening.mechanism.host import Host
@@ -46,16 +47,16 @@ if TYPE_CHECKING:
     from hardening.plugin.plugins import Plugins
     from hardening.profile.layers import SearchPath
 
-#: Slots of one command line, and of all: those in use besides are made for one run. The ones used last stay.
-SLOTS_EACH = 32
-SLOTS = 256
+#: Entries of one key, and of all. The ones used last stay.
+EACH = 32
+MOST = 256
 #: What of a package is looked at as a module where it is loaded, or never read by a program.
 _NO_DATA = (".py", ".pyc", ".pyi", ".so", "py.typed")
 
 
 @frozen(eq=False)
-class Slot:
-    """A slot that this process holds: its directory, and the descriptor with the lock."""
+class Entry:
+    """An entry that this process makes, and holds alone: its directory, and the descriptor with the lock."""
 
     path: Path
     lock: int
@@ -63,23 +64,34 @@ class Slot:
     @property
     def bundle(self) -> Path:
         """Where its bundle is."""
-        return self.path / plans.BUNDLE
+        return self.path / cache.BUNDLE
 
 
 @frozen(eq=False)
 class Basis:
-    """What decided a composition: ``seen`` are the texts of its looks, ``until`` is the last day on which it counts,
-    ``unknown`` says what no look can tell, and then nothing is stored."""
+    """What decided a composition: ``seen`` are its fingerprints, ``until`` is the last day on which it is valid, ``unknown``
+    says what nobody can look at again, and then nothing is kept."""
 
     seen: dict[str, dict[str, str]]
     until: str
     unknown: tuple[str, ...]
 
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The variables that are passed on as the caller has them."""
+        return tuple(name for name, seen in self.seen.get("passed", {}).items() if seen != looks.ABSENT)
+
 
 def of_composition(
-    plugins: Plugins, search: SearchPath, composition: Composition, context: Context, runtime: Runtime
+    plugins: Plugins,
+    search: SearchPath,
+    composition: Composition,
+    context: Context,
+    runtime: Runtime,
+    command: Sequence[str],
 ) -> Basis:
-    """The basis of a bundle that is to be composed."""
+    """The basis of a bundle that is to be composed. Where the runtime reads ``command`` and variables from the
+    configuration, that is good for these alone."""
     found = [
         *_of_profiles(composition, search),
         *composition.looked,
@@ -89,8 +101,16 @@ def of_composition(
             for item in mechanism.inputs(composition.settings[mechanism.name], context)
         ),
     ]
+    if not runtime.takes_variables:
+        found = [_as_it_is(item) for item in found]
+        found += inputs.command(command)
     until = composition.until.isoformat() if composition.until is not None else ""
     return _basis(plugins, context.host, composition, runtime, found, until)
+
+
+def _as_it_is(item: Input | Unknown) -> Input | Unknown:
+    """An input of which the value counts that is in the configuration."""
+    return Input("variable", item.argument) if isinstance(item, Input) and item.kind == "passed" else item
 
 
 def of_verdict(plugins: Plugins, host: Host, runtime: Runtime, looked: Iterable[Input]) -> Basis:
@@ -129,7 +149,10 @@ def _of_profiles(composition: Composition, search: SearchPath) -> Iterator[Input
     the search saw nothing there, whatever is there by now."""
     for file, seen in composition.stack.consulted:
         yield from inputs.file(file, seen)
-    for layer in composition.stack.layers:
+    stack = composition.stack
+    if any(map(_is_relative, stack.named)) or any(layer.document.depends_on_folder for layer in stack.layers):
+        yield from inputs.folder()
+    for layer in stack.layers:
         if layer.document.file is not None:
             yield from inputs.file(layer.document.file, layer.document.digest)
     for found in composition.stack.found:
@@ -137,6 +160,10 @@ def _of_profiles(composition: Composition, search: SearchPath) -> Iterator[Input
             path = folder.path / (found.name + SUFFIX)
             same = os.path.realpath(path) == os.path.realpath(found.path)
             yield from (inputs.way if same else inputs.passed_over)(os.path.abspath(path))
+
+
+def _is_relative(profile: str) -> bool:
+    return is_path(profile) and not os.path.isabs(state.expanded(profile))
 
 
 def _of_packages() -> Iterator[Input]:
@@ -188,78 +215,88 @@ def _started() -> int:
     return time.time_ns() - int((uptime - ticks / os.sysconf("SC_CLK_TCK")) * 1e9) - 20_000_000
 
 
-def shelf(words: Sequence[str]) -> Path:
-    """Where the slots of a command line are. Raises `OSError`."""
-    return state.location() / places.PLANS / plans.key(words)
+def place(line: Line) -> Path:
+    """Where the entries of a command line are. Raises `OSError`."""
+    return state.location() / places.CACHE / cache.key(line)
 
 
-def has_room(words: Sequence[str]) -> bool:
-    """Whether a slot for a command line could be had now. Nothing is written for that."""
+def has_room(line: Line) -> bool:
+    """Whether an entry for a command line could be had now. Nothing is written for that."""
     try:
-        place = shelf(words)
-        if not place.is_dir():
-            return True
-        return (
-            sum(item.whole or item.running for item in stored(place.parent) if item.path.parent == place) < SLOTS_EACH
-        )
+        return len(os.listdir(place(line))) < EACH
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
 
 
-def reserve(words: Sequence[str]) -> Slot | None:
-    """A new slot for a command line; None where none can be had, for which no reason stops a run."""
+def reserve(line: Line) -> Entry | None:
+    """A new entry for a command line; None where none can be had, for which no reason stops a run."""
     try:
         state.directory()
-        place = shelf(words)
-        for path in (place.parent, place):
+        folder = place(line)
+        for path in (folder.parent, folder):
             state.make(path)
-            os.close(plans.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
-        with Locked(locks.lock(str(place.parent))):
-            evict(place.parent, SLOTS - 1)
-            state.make(place)
-            if len(os.listdir(place)) >= SLOTS_EACH:
+            os.close(cache.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+        with Locked(locks.lock(str(folder.parent))):
+            prune(folder.parent, MOST - 1)
+            state.make(folder)
+            if len(os.listdir(folder)) >= EACH:
                 return None
-            path = place / places.new_id()
+            path = folder / places.new_id()
             state.make(path)
-            return Slot(path, locks.lock(str(path)))
+            return Entry(path, locks.lock(str(path)))
     except (OSError, HardeningError):
         return None
 
 
-def drop(slot: Slot) -> None:
-    """Give a slot up, with all that is in it."""
-    _remove(slot.path)
-    os.close(slot.lock)
+def share(entry: Entry) -> None:
+    """Let others launch an entry that is whole, and go on holding it. Raises `OSError`."""
+    with Locked(
+        locks.lock(str(entry.path.parents[1]))
+    ):  # a lock that is converted is let go of in between: nobody prunes meanwhile
+        fcntl.flock(entry.lock, fcntl.LOCK_SH)
+
+
+def drop(entry: Entry) -> None:
+    """Give an entry up, with all that is in it."""
+    _remove(entry.path)
+    os.close(entry.lock)
+
+
+@frozen(eq=False)
+class Open:
+    """What a run fills in: the command behind the words ``before``, or ``otherwise`` instead of none, and the ``values`` of
+    variables by the places where the same line has them (`hardening.launch.config.variables`)."""
+
+    before: tuple[str, ...]
+    otherwise: tuple[str, ...]
+    values: Mapping[str, list[int]]
 
 
 def store(
-    slot: Slot,
+    entry: Entry,
     basis: Basis,
     launch: LaunchRequest,
     spec: Spec,
     notes: Sequence[str],
-    looked: Iterable[Input] = (),
-    typed: Mapping[str, list[int]] = MappingProxyType({}),
+    looked: Iterable[Input],
+    left_open: Open,
     *,
     loses: bool = False,
-    lasting: bool = True,
 ) -> bool:
-    """Write the bundle of a slot, and its plan if it is ``lasting``. False where the bundle is good for one run only.
-    ``looked`` is what decided the notes and the verdicts, ``typed`` where the line has the values of variables of which the
-    configuration has the names alone (`hardening.launch.config.variables`); a run that ``loses`` its input says so. Raises
-    `LaunchError` where the bundle cannot be written."""
-    bundle.write(spec, slot.bundle, private=True)
-    if not lasting:
-        return False
+    """Write what an entry with a bundle says. False where the bundle is good for one run only. ``looked`` is what decided
+    the notes and the verdicts; a run that ``loses`` its input says so."""
     contents = {name: content for name, content in spec.files.items() if isinstance(content, bytes)}
+    document = spec.document
     try:
         digests = {name: sha256(content) for name, content in contents.items() if content}
         seen = {kind: dict(table) for kind, table in basis.seen.items()}
-        later = [*looked, *(Input("name", path) for path in leases.paths(spec.document, CONFIG))]
-        for kind, table in inputs.take(later).items():
+        names = leases.paths(document, CONFIG)
+        for kind, table in inputs.take([*looked, *(Input("name", path) for path in names)]).items():
             seen[kind] = table | seen.get(kind, {})
         return _write(
-            slot.path,
+            entry.path,
             seen,
             {
                 "until": basis.until,
@@ -269,21 +306,31 @@ def store(
                 "bundle": "",
                 "config": sha256(spec.config),
                 "files": digests,
-                "typed": dict(typed),
-                "tree": looks.tree(str(slot.bundle)),
+                "tree": looks.tree(str(entry.bundle)),
+                "alone": is_alone(spec),
+                "open": lookup(document, ARGS) is None,
+                "before": list(left_open.before),
+                "otherwise": list(left_open.otherwise),
+                "values": dict(left_open.values),
             },
         )
     except OSError:
         return False
 
 
-def store_verdict(words: Sequence[str], basis: Basis, launch: LaunchRequest, place: Path, digest: str) -> None:
+def is_alone(spec: Spec) -> bool:
+    """Whether a configuration names what one container alone can have: a lease, a control group."""
+    document = spec.document
+    return bool(leases.paths(document, CONFIG) or lookup(document, "/linux/cgroupsPath"))
+
+
+def store_verdict(line: Line, basis: Basis, launch: LaunchRequest, place: Path, digest: str) -> None:
     """Keep that a bundle elsewhere, whose configuration has this SHA-256, was admitted. A failure to write is no error: the
     bundle is judged again."""
-    slot = None if basis.unknown else reserve(words)
-    if slot is None:
+    entry = None if basis.unknown else reserve(line)
+    if entry is None:
         return
-    plan = {
+    verdict = {
         "until": basis.until,
         "notes": [],
         "loses": False,
@@ -292,83 +339,91 @@ def store_verdict(words: Sequence[str], basis: Basis, launch: LaunchRequest, pla
         "config": digest,
     }
     try:
-        written = _write(slot.path, basis.seen, plan)
+        written = _write(entry.path, basis.seen, verdict)
     except OSError:
         written = False
     if written:
-        os.close(slot.lock)
+        os.close(entry.lock)
     else:
-        drop(slot)
+        drop(entry)
 
 
-def _write(slot: Path, seen: dict[str, dict[str, str]], plan: Mapping[str, object]) -> bool:
-    """Write a plan under its name once it is whole. False where code may have changed since it was loaded."""
+def _write(entry: Path, seen: dict[str, dict[str, str]], says: Mapping[str, object]) -> bool:
+    """Write an entry under its name once it is whole. False where code may have changed since it was loaded."""
     code = seen.get("code", {}) | {item.argument: looks.look("code", item.argument) for item in _of_code()}
     started = _started()
     if any(int(text.split()[1]) >= started for text in code.values() if " " in text):
         return False
     seen = seen | {"code": code}
     # What is most likely to differ is looked at first.
-    order = sorted(seen, key=lambda kind: (kind != "variable", kind))
-    whole = {"inputs": {kind: seen[kind] for kind in order}, **plan}
+    order = sorted(seen, key=lambda kind: (kind not in cache.VARYING, kind))
+    whole = {"inputs": {kind: seen[kind] for kind in order}, **says}
     text = json.dumps(whole, separators=(",", ":")).encode()
-    partial = slot / f".{plans.FILE}"
+    partial = entry / f".{cache.FILE}"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(sha256(text).encode() + b"\n" + text)
-    partial.rename(slot / plans.FILE)
+    partial.rename(entry / cache.FILE)
     return True
 
 
 @frozen(eq=False)
 class Stored:
-    """A slot on disk. ``used`` is when it was used last (nanoseconds since the epoch), ``running`` whether it is in use."""
+    """An entry on disk. ``used`` is when it was used last (nanoseconds since the epoch)."""
 
     path: Path
     used: int
-    running: bool
     whole: bool
+
+    @property
+    def running(self) -> bool:
+        """Whether it is in use. Raises `OSError`."""
+        lock = locks.try_lock(str(self.path))
+        if lock is not None:
+            os.close(lock)
+        return lock is None and self.path.exists()
 
 
 def stored(base: Path) -> list[Stored]:
-    """All slots below a folder of plans, the ones used last first. Raises `OSError`."""
+    """All entries of a cache, the ones used last first. Raises `OSError`."""
     found = []
     for path in base.glob("*/*"):
         try:
-            used, running = path.lstat().st_mtime_ns, locks.is_locked(str(path))
+            found.append(Stored(path, path.lstat().st_mtime_ns, (path / cache.FILE).exists()))
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found.append(Stored(path, used, running, (path / plans.FILE).exists()))
     return sorted(found, key=lambda item: item.used, reverse=True)
 
 
-def evict(base: Path, kept: int) -> int:
-    """Remove slots that hold no plan, and those used least recently beyond ``kept``; never one that is in use. How many."""
+def prune(base: Path, kept: int) -> int:
+    """Remove what is no whole entry, and those used least recently beyond ``kept``; never one that is in use. How many."""
     whole = 0
     removed = 0
     for item in stored(base):
-        whole += item.whole or item.running
-        if not item.running and (not item.whole or whole > kept):
+        whole += item.whole
+        if (
+            not item.whole or whole > kept
+        ):  # whoever has it asked for its lock in passing would be in the way of a launch
             removed += _take_away(item.path)
-    for shelf in base.iterdir():
+    for key in base.iterdir():
         with suppress(OSError):  # not empty, or no directory
-            shelf.rmdir()
+            key.rmdir()
     return removed
 
 
 def clear() -> int:
-    """Remove every slot that is not in use; how many there were. Raises `LaunchError` where that cannot be, and for a state
+    """Remove every entry that is not in use; how many there were. Raises `LaunchError` where that cannot be, and for a state
     directory that somebody else could have written."""
     place = state.existing()
-    if place is None or not (place / places.PLANS).is_dir():
+    if place is None or not (place / places.CACHE).is_dir():
         return 0
-    base = place / places.PLANS
+    base = place / places.CACHE
     try:
         with Locked(locks.lock(str(base))):
-            return evict(base, 0)
+            return prune(base, 0)
     except OSError as error:
         raise LaunchError(
-            f"cannot remove what is kept of earlier runs: {error.strerror}",
+            f"cannot clear the cache: {error.strerror}",
             origin=error.filename or base,
             hint="remove it, or set HARDENING_STATE to another directory of your own",
         ) from None
@@ -386,14 +441,13 @@ def _take_away(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a slot with what its bundle has reserved in the same state directory; what has no plan any more is believed by
-    nobody."""
+    """Remove an entry with what its bundle has reserved in the same state directory; without its file nobody believes it."""
     with suppress(FileNotFoundError, IsADirectoryError):
-        (path / plans.FILE).unlink()
+        (path / cache.FILE).unlink()
     with suppress(OSError):
-        bundles.remove_groups(path / plans.BUNDLE)
-    place = path.parents[2]
+        bundles.remove_groups(path / cache.BUNDLE)
+    home = path.parents[2]
     with suppress(OSError, LaunchError):
-        names = leases.paths(read_table(str(path / plans.BUNDLE), CONFIG), CONFIG)
-        leases.remove_free(tuple(name for name in names if Path(os.path.normpath(name)).is_relative_to(place)))
+        names = leases.paths(read_table(str(path / cache.BUNDLE), CONFIG), CONFIG)
+        leases.remove_free(tuple(name for name in names if Path(os.path.normpath(name)).is_relative_to(home)))
     bundles.discard(path)
