@@ -70,6 +70,7 @@ def _apart(cases: list[Case]) -> Iterator[tuple[str, list[Case]]]:
         yield state, [case for case in cases if case.transport == matrix.ATTACHED and case.signatures == state]
 
 
+@pytest.mark.timeout(1800)
 def test_we_agree_with_skopeo(
     world: World, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
