@@ -58,4 +58,13 @@ def _sample(rows: list[pytest.Function], mark: pytest.Mark) -> set[pytest.Functi
 def _kinds(row: pytest.Function, mark: pytest.Mark) -> set[tuple[str | int, object]]:
     parameters, kinds = row.callspec.params, mark.kwargs.get("kinds")
     names = mark.args if mark.args or kinds else parameters.keys() - CALLERS
-    return {*((name, repr(parameters[name])) for name in names), *enumerate(kinds(parameters) if kinds else ())}
+    return {*((name, _key(parameters[name])) for name in names), *enumerate(kinds(parameters) if kinds else ())}
+
+
+def _key(value: object) -> object:
+    """What is the same for equal values, and in every worker: no text, in which a set has any order."""
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)  # rows that share a value share the object
+    return type(value), value
