@@ -89,7 +89,7 @@ def _write_file(path: Path, content: File, file_mode: int) -> None:
         case Symlink(target):
             path.symlink_to(target)
         case bytes():
-            wholefile.create(path, content, file_mode, durable=False)
+            files.create(str(path), content, file_mode)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import sys
 from hardening.base.linux.system import os
 
 CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
+#: How the names begin of what is being written.
+PARTIAL = ".partial-"
 RELAYED = 1 << 16  # bytes that are passed on at once
 #: Where fields stand in what `process` gives.
 STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
@@ -202,10 +204,52 @@ def _require_one_name(status: os.stat_result, path: str) -> None:
         raise OSError(errno.EMLINK, "has other names, too (hard links)", path)
 
 
+def create(path: str, data: bytes, mode: int = 0o600, folder: int | None = None, *, durable: bool = False) -> None:
+    """Write a file that is not there yet; until it is whole, only its owner can read it. ``durable`` content is on the disk
+    afterwards. Raises `OSError`; then nothing is left of it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    whole = False
+    try:
+        write_all(fd, data)
+        os.fchmod(fd, mode)
+        if durable:
+            os.fsync(fd)
+        whole = True
+    finally:
+        os.close(fd)
+        if not whole:
+            os.unlink(path, dir_fd=folder)
+
+
+def replace(path: str, data: bytes, mode: int = 0o600, *, within: str = "", durable: bool = False) -> None:
+    """Have ``data`` at a path, all of it or nothing, in the place of what is there. It is written in its directory, or one
+    ``within`` the same file system, under a name that begins with `PARTIAL`. Raises `OSError`; then all is as it was."""
+    directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
+    partial = join(within or directory, f"{PARTIAL}{os.urandom(6).hex()}")
+    create(partial, data, mode, durable=durable)
+    try:
+        os.rename(partial, path)
+    finally:
+        if exists(partial):
+            os.unlink(partial)
+    if durable:
+        sync(directory)
+
+
+def sync(directory: str) -> None:
+    """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_all(fd: int, data: bytes) -> None:
     """Write all of it: one write(2) may take a part, on a disk that fills up. `OSError`."""
-    while data:
-        data = data[os.write(fd, data) :]
+    rest = memoryview(data)  # and no copy, in which a secret would stay
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def relay(fd: int, data: bytes) -> int:

@@ -4,7 +4,7 @@ loses when it goes down.
 
 A file is written under a name that nobody reads, flushed to the disk, and gets its own name then. Until it is whole, only
 the caller can read it, whatever the umask and whatever its mode is to be. Who was killed leaves a name that begins with
-`PARTIAL`, which may be removed by who holds the directory.
+`files.PARTIAL`, which may be removed by who holds the directory.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from hardening.errors import HardeningError, ProfileError
 
 #: The errors of a disk without room, or of a quota that is used up.
 FULL = (errno.ENOSPC, errno.EDQUOT)
-#: How the names begin of what is being written.
-PARTIAL = ".partial-"
 ROOM = "free space on that disk"
 
 
@@ -87,23 +85,21 @@ def write(
     """Have ``data`` under a name, in the place of what has it now. Without a mode, that of the file that is replaced is
     kept; a ``new`` one gets that. ``within`` is where it is written, on the same file system, in the place of its own
     directory. What is not ``durable`` may be empty after a crash of the host. Raises `OSError`; then all is as it was."""
-    partial = _partial(within or path.parent)
-    try:
-        create(partial, data, _mode(path, new) if mode is None else mode, durable=durable)
-        os.rename(partial, path)
-    finally:
-        with suppress(FileNotFoundError):  # it has its name
-            os.unlink(partial)
-    if durable:
-        sync(path.parent)
+    files.replace(
+        str(path),
+        data,
+        _mode(path, new) if mode is None else mode,
+        within=str(within) if within is not None else "",
+        durable=durable,
+    )
 
 
 def add(folder: Path, data: bytes, names: Iterable[str], mode: int) -> Path | None:
     """Have ``data`` in a file of its own, under the first of some names that is free; None where none is. Of two who add at
     once each gets a name. Raises `OSError`; then nothing is left."""
-    partial = _partial(folder)
+    partial = folder / f"{files.PARTIAL}{os.urandom(6).hex()}"
+    files.create(str(partial), data, mode, durable=True)
     try:
-        create(partial, data, mode)
         for path in map(folder.joinpath, names):
             with suppress(FileExistsError):
                 os.link(partial, path)
@@ -112,30 +108,7 @@ def add(folder: Path, data: bytes, names: Iterable[str], mode: int) -> Path | No
     finally:
         with suppress(FileNotFoundError):
             os.unlink(partial)
-        sync(folder)
-
-
-def create(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
-    """Write a file that is not there yet. Raises `OSError`; what is there by then is the caller's to remove."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        rest = memoryview(data)  # and no buffer, in which a secret would stay
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fchmod(descriptor, mode)
-        if durable:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync(folder: Path) -> None:
-    """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.sync(str(folder))
 
 
 @contextmanager
@@ -146,10 +119,6 @@ def told(kind: type[HardeningError], what: str, *, origin: object, hint: str, ro
     except OSError as error:
         remedy = room if error.errno in FULL else hint
         raise kind(f"{what}: {error.strerror or error}", origin=origin, hint=remedy) from None
-
-
-def _partial(folder: Path) -> Path:
-    return folder / f"{PARTIAL}{os.urandom(6).hex()}"
 
 
 def _mode(path: Path, new: int) -> int:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardening.base import locks, wholefile
+from hardening.base import files, locks, wholefile
 from hardening.base.locks import Locked
 from hardening.errors import HardeningError, ImageError
 
@@ -38,7 +38,7 @@ def gather(store: Store, found: Iterable[bytes], stage: Path, origin: object, na
             if number > MOST or len(content) > LONGEST:
                 what = f"has signatures of more than {LONGEST} bytes, or more than {MOST} of them"
                 raise ImageError(what, origin=origin, hint="check where its signatures are kept")
-            wholefile.create(made / f"{PREFIX}{number}", content, 0o600)
+            files.create(str(made / f"{PREFIX}{number}"), content, durable=True)
     except OSError as error:
         raise store.failed(error) from None
     return made
@@ -62,7 +62,7 @@ def keep(store: Store, target: Path, gathered: Path, stage: Path, judge: Callabl
             with suppress(FileNotFoundError):
                 target.rename(stage / "before")
             gathered.rename(target)
-            wholefile.sync(target.parent)
+            files.sync(str(target.parent))
     except OSError as error:
         raise store.failed(error) from None
 

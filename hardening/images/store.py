@@ -27,7 +27,7 @@ from typing import Any
 
 import attrs
 
-from hardening.base import locks, places, state, trees, trusted, wholefile
+from hardening.base import files, locks, places, state, trees, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.locks import Locked
 from hardening.base.values import frozen
@@ -235,7 +235,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             path.rename(self.blob(digest))
-            wholefile.sync(self.blob(digest).parent)
+            files.sync(str(self.blob(digest).parent))
         except OSError as error:
             raise self.failed(error) from None
         finally:
@@ -279,7 +279,7 @@ class Store:
         """Take a name away."""
         path = self.path / NAMES / f"{sha256(name.encode())}.json"
         path.unlink(missing_ok=True)
-        wholefile.sync(path.parent)
+        files.sync(str(path.parent))
 
     def _record(self, path: Path) -> Record | None:
         try:

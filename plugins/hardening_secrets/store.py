@@ -182,7 +182,7 @@ class Store:
             self._announce(record)
             with self._trouble("write"):
                 os.unlink(self._file(record.name))
-                wholefile.sync(self.path / _SECRETS)
+                files.sync(str(self.path / _SECRETS))
             self._finish(record.driver, drivers)
         return record
 
@@ -239,7 +239,7 @@ class Store:
         with self._trouble("read"):
             for folder in (self.path / _SECRETS, self.path / _PENDING):
                 for name in os.listdir(folder):
-                    if name.startswith(wholefile.PARTIAL):
+                    if name.startswith(files.PARTIAL):
                         os.unlink(folder / name)
 
     def _finish(self, driver: str, drivers: Mapping[str, SecretDriver]) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.base import files, locks, wholefile
+from hardening.base import files, locks
 from hardening.base.pointer import CONFIG
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
@@ -177,4 +177,4 @@ def _namespace() -> str:
 
 
 def _write(path: Path, holder: Holder) -> None:
-    wholefile.create(path, json.dumps(attrs.asdict(holder)).encode(), 0o600, durable=False)
+    files.create(str(path), json.dumps(attrs.asdict(holder)).encode())

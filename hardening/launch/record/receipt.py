@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
+from hardening.base import files
 from hardening.base.digest import canonical, of_filter, sha256
 from hardening.base.linux import kernel, mountinfo
 from hardening.launch import cgroups
@@ -155,16 +156,7 @@ def _write(path: str, found: dict[str, Any]) -> None:
     import json
 
     behalf.require_replaceable(path)
-    scratch = f"{path}.{os.getpid()}"
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1, sort_keys=True)
-            file.write("\n")
-        os.rename(scratch, path)
-    except OSError:
-        os.unlink(scratch)
-        raise
+    files.replace(path, f"{json.dumps(found, indent=1, sort_keys=True)}\n".encode())
 
 
 def namespaces(place: str = "/proc/self") -> dict[str, str | None]:

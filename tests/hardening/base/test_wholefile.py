@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import wholefile
+from hardening.base import files, wholefile
 from hardening.errors import ImageError, LaunchError
 
 NAMES = ("signature-1", "signature-2")
@@ -65,7 +65,7 @@ def test_the_mode_is_the_one_that_is_asked_for_whatever_the_umask(umask: int, tm
     before = os.umask(umask)
     try:
         wholefile.write(tmp_path / "secret", b"x", 0o600)
-        wholefile.create(tmp_path / "public", b"x", 0o644)
+        files.create(str(tmp_path / "public"), b"x", 0o644)
     finally:
         os.umask(before)
     assert [mode(tmp_path / name) for name in ("secret", "public")] == [0o600, 0o644]
@@ -77,7 +77,7 @@ def test_who_is_killed_leaves_what_only_the_caller_can_read(call: str, tmp_path:
     script = f"""
 import resource, signal
 from pathlib import Path
-from hardening.base import wholefile
+from hardening.base import files, wholefile
 place, data = Path({str(tmp_path)!r}), b"x" * 2000
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -87,7 +87,7 @@ wholefile.{call}
     done = subprocess.run([sys.executable, "-B", "-c", f"import os; os.umask(0)\n{script}"], check=False)
     assert done.returncode == -signal.SIGXFSZ
     [left] = [path for path in tmp_path.iterdir() if path.name != "file"]
-    assert left.name.startswith(wholefile.PARTIAL)
+    assert left.name.startswith(files.PARTIAL)
     assert (left.stat().st_size, mode(left)) == (1000, 0o600)
     assert (tmp_path / "file").read_bytes() == b"old"
 
