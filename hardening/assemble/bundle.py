@@ -45,14 +45,6 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
         raise _not_written(path, error, state.remedy(error) if private else _elsewhere(error)) from None
 
 
-def fill(spec: Spec, path: Path) -> None:
-    """Write the private bundle into ``path``, an empty directory that nobody else looks at yet. Raises `LaunchError`."""
-    try:
-        _fill(spec, path)
-    except OSError as error:
-        raise _not_written(path, error, state.remedy(error)) from None
-
-
 def _fill(spec: Spec, path: Path) -> None:
     path.chmod(0o711)
     for name, content in spec.files.items():

@@ -1,8 +1,8 @@
 """Locks (flock(2)): what outlives a process is locked for as long as somebody is there to remove it.
 
-Each launch has directories of its own in folders of the state directory (`hardening.base.places`), and locks them:
+Each launch has a directory of its own in the state directory (`hardening.launch.container.directory`), and locks it:
 
-- who makes one has locked the *folder*, shared, until the new directory is locked (`lock`, `make`);
+- who makes one has locked the *folder* of all, shared, until the new directory is locked (`lock`, `make`);
 - who looks for what nobody has locked has the folder alone: nobody is between making a directory and locking it;
 - what can be locked alone (`try_lock`), nobody will remove but the one who has locked it.
 
@@ -13,15 +13,9 @@ from __future__ import annotations
 
 import fcntl
 
-from hardening.base import files, places
+from hardening.base import files
 from hardening.base.linux.system import os
 
-#: Folders of the state directory with one entry for each launch.
-FOLDERS = (places.BUNDLES, places.RUNTIMES, places.CONTAINERS)
-#: The file in which a container's end is written down, and its content until then: its place is taken already, so that a
-#: full disk cannot keep the end from it.
-EXIT = "exit"
-BLANK = b" " * 127 + b"\n"
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -95,47 +89,3 @@ class Locked:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
-
-
-def any_left(place: str) -> bool:
-    """Whether there is something to remove in a state directory (`hardening.runs.tidying.tidy` does), because all who
-    would have done so were killed. Raises `OSError`."""
-    for name in FOLDERS:
-        try:
-            folder = open_directory(f"{place}/{name}")
-        except FileNotFoundError:
-            continue
-        try:
-            if any(_is_left(entry, folder) for entry in os.listdir(folder)):
-                return True
-        finally:
-            os.close(folder)
-    return False
-
-
-def has_ended(content: bytes) -> bool:
-    """Whether this content of `EXIT` says how a container ended."""
-    return bool(content.strip())
-
-
-def _is_left(name: str, folder: int) -> bool:
-    fd = try_lock(name, folder)
-    if fd is None:
-        return False
-    try:
-        # A container in the background stays when it has ended, until somebody removes it.
-        return not has_ended(_read(EXIT, fd))
-    except FileNotFoundError:
-        return True
-    except OSError:  # damage: for `hardening ps` to show, and for `rm`
-        return False
-    finally:
-        os.close(fd)
-
-
-def _read(name: str, directory: int) -> bytes:
-    fd = files.open_file(name, directory)
-    try:
-        return os.read(fd, len(BLANK))
-    finally:
-        os.close(fd)

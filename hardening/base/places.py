@@ -2,9 +2,7 @@
 
 | folder | one entry for each |
 | --- | --- |
-| `bundles` | bundle that is removed when its command ends (`hardening.assemble.bundles`) |
-| `containers` | container that `hardening ps` shows (`hardening.launch.container.container_state`) |
-| `runtimes` | container of another runtime (`hardening.launch.oci.ociprogram`) |
+| `launches` | launch (`hardening.launch.container.directory`) |
 | `cache` | key, with its entries (`hardening.launch.cache`) |
 | `records` | nothing but the file of records (`hardening.launch.record.sinks`) |
 """
@@ -19,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-BUNDLES, CONTAINERS, RUNTIMES, CACHE, RECORDS = "bundles", "containers", "runtimes", "cache", "records"
+LAUNCHES, CACHE, RECORDS = "launches", "cache", "records"
 #: Where other runtimes lie, whatever PATH the caller has: an ordinary user's often lacks sbin.
 OF_RUNTIMES = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
 #: Where newuidmap and newgidmap lie.

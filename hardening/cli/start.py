@@ -151,16 +151,16 @@ def request(
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
     from hardening.assemble import bundles
-    from hardening.assemble.bundle import fill
+    from hardening.assemble.bundle import write
 
     lock = bundles.make(bundle)
     try:
-        fill(spec, bundle)
+        write(spec, bundle, private=True)
         opened = secrets(here, engine, spec.config)
         hand_over(engine, bundle, launch.changed(secrets=opened), lock, remove=True)
     finally:
         # Only reached where exec did not happen.
-        bundles.discard(bundle)
+        bundles.discard(bundle.parent)
 
 
 def split(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hardening.base import locks, places, state
 from hardening.base.pointer import CONFIG
+from hardening.launch.container.directory import BUNDLE
 
 
 def user(holder: Path) -> str | None:
@@ -36,9 +37,9 @@ def _mounts(pid: str) -> bytes:
 def _held() -> Iterator[Path]:
     """The bundles that a launch holds, or is about to use."""
     place = state.location()
-    for bundle in (place / places.BUNDLES).glob("*"):
-        if _is_held(bundle):
-            yield bundle
+    for launch in (place / places.LAUNCHES).glob("*"):
+        if _is_held(launch):
+            yield launch / BUNDLE
     for entry in (place / places.CACHE).glob("*/*"):
         if _is_held(entry):
             yield entry / "bundle"

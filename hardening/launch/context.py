@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.container.directory import LaunchDirectory
     from hardening.launch.record.recording import Records
     from hardening.launch.request import LaunchRequest
     from hardening.launch.secret.handed import Handed
@@ -23,6 +24,7 @@ class LaunchContext(Frozen):
     request: LaunchRequest
     records: Records
     cleaning: Cleaning
+    directory: LaunchDirectory
     watcher: Watcher | None = None
     secrets: Handed | None = None
     confirm: Callable[[], None] | None = None

@@ -16,6 +16,7 @@ from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.config import bundle
 from hardening.launch.container import leases
+from hardening.launch.container.directory import BUNDLE, LaunchDirectory
 from hardening.launch.context import LaunchContext
 from hardening.launch.record.recording import Records, who
 from hardening.launch.request import from_json
@@ -57,18 +58,21 @@ def launch(
         request = request.changed(stdin=False)
     caller = who()
 
+    has_bundle = request.bundle == f"{request.directory}/{BUNDLE}"
+    directory = LaunchDirectory(request.directory, request.lock if has_bundle else -1)
+
     def run(watcher: Watcher | None) -> int:
-        return run_bundle(request, watcher, caller, loaded, confirm)
+        return run_bundle(request, directory, watcher, caller, loaded, confirm)
 
     if request.detach:
         from hardening.launch.container import detached
 
-        return detached.run(request, run)
+        return detached.run(request, directory, run)
     if not request.state:
         return run(None)
     from hardening.launch.supervise.watchers import Attached
 
-    watcher = Attached(request)
+    watcher = Attached(request, directory)
     code = EXIT_LAUNCHER
     try:
         code = run(watcher)
@@ -79,6 +83,7 @@ def launch(
 
 def run_bundle(
     request: LaunchRequest,
+    directory: LaunchDirectory,
     watcher: Watcher | None,
     caller: Who,
     loaded: bundle.Bundle | None = None,
@@ -87,7 +92,7 @@ def run_bundle(
     """Run, and leave records of it."""
     records = Records(request.id, request.runtime_name, caller)
     try:
-        code = _run_bundle(request, watcher, records, loaded, confirm)
+        code = _run_bundle(request, directory, watcher, records, loaded, confirm)
         _keep(records, code, "")
         return code
     except Withdrawn:
@@ -114,6 +119,7 @@ def _keep(records: Records, code: int, error: str) -> None:
 
 def _run_bundle(
     request: LaunchRequest,
+    directory: LaunchDirectory,
     watcher: Watcher | None,
     records: Records,
     loaded: bundle.Bundle | None,
@@ -135,6 +141,7 @@ def _run_bundle(
             request=request,
             records=records,
             cleaning=cleaning,
+            directory=directory,
             watcher=watcher,
             secrets=_secrets(request, loaded),
             confirm=confirm,

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import sys
 
-from hardening.base import files, locks, places, trusted
+from hardening.base import files, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch import cache
+from hardening.launch.container import directory
 from hardening.launch.request import from_entry
 
 TYPE_CHECKING = False
@@ -149,7 +150,7 @@ def _sees_system(configuration: str) -> bool:
 
 def _has_to_tidy() -> bool:
     try:
-        return locks.any_left(places.state(files.environment(), os.geteuid()))
+        return directory.any_left(places.state(files.environment(), os.geteuid()))
     except OSError:
         return True
 

@@ -73,8 +73,8 @@ class LaunchRequest(Frozen):
 
     @property
     def directory(self) -> str:
-        """The directory in which the container is written down, '' for nowhere."""
-        return f"{self.state}/{places.CONTAINERS}/{self.id}" if self.state else ""
+        """The launch's own directory (`hardening.launch.container.directory`), '' where it has none."""
+        return f"{self.state}/{places.LAUNCHES}/{self.id}" if self.state else ""
 
     @property
     def runtime_name(self) -> str:

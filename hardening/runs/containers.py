@@ -22,18 +22,18 @@ import attrs
 from hardening.base import places, state, trusted
 from hardening.base.files import open_file
 from hardening.base.jsontext import MAX_BYTES
-from hardening.base.locks import EXIT, has_ended, is_locked, open_directory
+from hardening.base.locks import is_locked, open_directory
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch.config.bundle import read_file
 from hardening.launch.container.container_state import (
-    BEING_MADE,
     DESCRIPTION,
     LOST,
     description,
     identify,
     remove,
 )
+from hardening.launch.container.directory import EXIT, has_ended
 from hardening.launch.supervise.supervise import NOT_FORWARDED
 
 if TYPE_CHECKING:
@@ -51,10 +51,12 @@ LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleane
 
 @frozen
 class Process:
-    """A process: ``start`` is its start time in clock ticks since boot, which a later process of its number has not."""
+    """A process: ``start`` is its start time in clock ticks since the ``boot``, which a later process of its number has
+    not."""
 
     pid: int
     start: int
+    boot: str
 
     @contextmanager
     def opened(self) -> Iterator[int | None]:
@@ -139,7 +141,7 @@ def own() -> list[Container]:
     """The caller's containers, as `known` has them. Raises `LaunchError` where somebody else could have written them
     down."""
     place = state.existing()
-    return known(place / places.CONTAINERS) if place is not None else []
+    return known(place / places.LAUNCHES) if place is not None else []
 
 
 def known(place: Path) -> list[Container]:
@@ -160,8 +162,6 @@ def known(place: Path) -> list[Container]:
 def read(path: Path) -> Container | None:
     """The container of a directory; None where there is none, or it is just being made or removed. One of which what is
     written down cannot be understood is `DAMAGED`."""
-    if path.name.startswith(BEING_MADE):
-        return None
     try:
         place = open_directory(str(path))
     except OSError as error:
@@ -276,7 +276,7 @@ def _holder(status: os.stat_result) -> Process | None:
 
 
 def _process(data: Any) -> Process | None:
-    return Process(_typed(data, "pid", int), _typed(data, "start", int)) if data else None
+    return Process(_typed(data, "pid", int), _typed(data, "start", int), _typed(data, "boot", str)) if data else None
 
 
 def _lost(path: Path, place: int) -> Lost | None:
@@ -402,4 +402,4 @@ def await_end(container: Container) -> End | None:
 def discard(container: Container) -> None:
     """Remove what is kept of a container that has ended. Raises `OSError`."""
     with suppress(FileNotFoundError):
-        remove(str(container.path), None)
+        remove(str(container.path))

@@ -82,7 +82,7 @@ def folder() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     with owner(path):  # a page that runs nothing has no state
-        left = known(path / STATE / "containers")
+        left = known(path / STATE / "launches")
     stop(left, 0)
     deserted(path)  # what cleans up after a container takes a moment
     shutil.rmtree(path)

@@ -14,13 +14,13 @@ import click
 from hardening.base import jsontext
 from hardening.base.digest import sha256
 from hardening.base.linux import mountinfo
-from hardening.base.locks import EXIT
 from hardening.errors import HardeningError
 from hardening.launch import cache
 from hardening.launch.config import variables
 from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, SECRETS, VARIABLES
 from hardening.launch.container import leases
 from hardening.launch.container.container_state import DESCRIPTION, LOST
+from hardening.launch.container.directory import EXIT
 from hardening.launch.record import record
 from hardening.launch.secret import secrets
 from hardening.report import containers as report

@@ -81,7 +81,7 @@ def _small(subject: Subject, options: str) -> Iterator[census.Census]:
     argv = ["mount", "-t", "tmpfs", "-o", f"mode=711,{options}", "small", str(subject.state)]
     subprocess.run(argv, check=True)
     try:
-        for name in ("bundles", "containers", "cache") if options != "ro" else ():
+        for name in ("launches", "cache") if options != "ro" else ():
             (subject.state / name).mkdir()
             (subject.state / name).chmod(0o711)
         if options != "ro":

@@ -110,7 +110,7 @@ class Subject:
 def subject(who: str, runtime: str, folder: Path) -> Subject:
     """``root`` or ``user`` under a runtime; makes what it needs below ``folder``."""
     user = ordinary() if who == "user" else None
-    for name in ("state", "runtime", "tmp", "state/containers", "runtime/hardening"):
+    for name in ("state", "runtime", "tmp", "state/launches", "runtime/hardening"):
         (folder / name).mkdir()
         (folder / name).chmod(0o711)
     leases.living(folder / "state" / mcs.FOLDER)  # makes the place of reservations

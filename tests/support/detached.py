@@ -75,7 +75,7 @@ class Caller:
     def listed(self) -> list[dict[str, Any]]:
         """What `ps -a --json` says, asked without a start of the program."""
         with users.owner(self.folder):  # the state may be made just now
-            return data(known(self.state / "containers"))
+            return data(known(self.state / "launches"))
 
     def one(self, identity: str) -> dict[str, Any]:
         """What `ps -a --json` says of one container."""
@@ -84,13 +84,12 @@ class Caller:
 
     def logged(self, identity: str) -> str:
         """What stands in a container's log, both streams, asked without a start of the program."""
-        with Log(self.state / "containers" / identity) as log:
+        with Log(self.state / "launches" / identity) as log:
             return b"".join(record.text + b"\n" * record.ends for record in log.history()).decode()
 
     def left(self) -> list[str]:
         """What lies in the state directory, but for the empty folders that stay."""
-        folders = ("bundles", "containers", "runtimes")
-        return [str(path.relative_to(self.state)) for name in folders for path in self.state.glob(f"{name}/*")]
+        return [str(path.relative_to(self.state)) for path in self.state.glob("launches/*")]
 
 
 @contextmanager
@@ -101,5 +100,5 @@ def caller(user: User | None = None) -> Iterator[Caller]:
         try:
             yield found
         finally:
-            if any(found.state.glob("containers/*")):
+            if any(found.state.glob("launches/*")):
                 found.call("rm", "-f", "-a")

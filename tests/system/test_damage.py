@@ -52,11 +52,11 @@ def test_a_launch_on_a_disk_that_fills_up_fails_with_one_message_and_leaves_noth
             lines = [line for line in done.stderr.splitlines() if not line.startswith("hint: ")]
             assert len(lines) == 1, done.stderr
             assert "No space left on device" in lines[0]
-            assert not [*disk.glob("state/containers/*"), *disk.glob("state/containers/.*")]
+            assert not [*disk.glob("state/launches/*"), *disk.glob("state/launches/.*")]
         removed = call("rm", "-f", "-a")
         assert removed.returncode == 0, removed.stderr
         assert call("ps", "-aq").stdout == ""
-        until(lambda: not list(disk.glob("state/bundles/*")))
+        until(lambda: not list(disk.glob("state/launches/*")))
 
 
 def torn(path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_damaged_entry_blocks_nothing_and_goes(person: Caller, damage: object)
     broken = person.start("sleep", "600", options=("--name", "one"))
     other = person.start("sleep", "600", options=("--name", "two"))
     command = person.one(broken)["pid"]
-    damage(person.state / "containers" / broken / "container.json")  # type: ignore[operator]
+    damage(person.state / "launches" / broken / "container.json")  # type: ignore[operator]
     found = {item["id"]: item["status"] for item in person.listed()}
     assert found == {broken: "damaged", other: "running"}
     assert "damaged" in person.say("ps", "-a")
@@ -131,7 +131,7 @@ ONE_FILE.append(("container.json", other_member))
 @pytest.mark.parametrize("how", ["by name", "by id", "all"])
 def test_a_container_of_which_any_one_file_is_damaged_is_listed_and_goes(person: Caller, how: str) -> None:
     """Also by its name, wherever that can be read: it is taken until the container goes."""
-    place = person.state / "containers"
+    place = person.state / "launches"
     whole = person.start("true", options=("--name", "whole"))
     person.say("wait", whole)
     description = json.loads((place / whole / "container.json").read_text())
@@ -170,7 +170,7 @@ def test_nothing_is_written_through_a_hard_link_in_the_place_of_a_file(person: C
     victim.write_text("mine\n" * 100)
     before = victim.read_bytes()
     broken = person.start("sleep", "600")
-    entry = person.state / "containers" / broken
+    entry = person.state / "launches" / broken
     for name in ("exit", ".container.json"):
         (entry / name).unlink(missing_ok=True)
         os.link(victim, entry / name)
@@ -186,7 +186,7 @@ def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Call
     broken = {person.start("sleep", "600"): damage for damage in (fifo, link, dangling, directory, device)}
     for identity, damage in broken.items():
         for name in ("exit", "log"):
-            damage(person.state / "containers" / identity / name)
+            damage(person.state / "launches" / identity / name)
     assert person.call("tidy").returncode == 0
     for identity in broken:
         assert "is not a regular file" in (said := person.call("logs", identity).stderr) or "symbolic links" in said
@@ -194,7 +194,7 @@ def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Call
     assert person.say("wait", other) == "0"
     assert {item["id"] for item in person.listed()} == {*broken, other}
     assert person.say("rm", "-f", *broken).split() == [*broken]
-    assert [path.name for path in (person.state / "containers").iterdir()] == [other]
+    assert [path.name for path in (person.state / "launches").iterdir()] == [other]
 
 
 @pytest.mark.parametrize("damage", [fifo, link, dangling, directory, device])
@@ -203,7 +203,7 @@ def test_a_killed_stage_is_followed_whatever_stands_in_the_place_of_its_exit_cod
 ) -> None:
     """The guard writes the end in its place: it waits for nobody, and writes through no link."""
     broken = person.start("sleep", "600")
-    entry = person.state / "containers" / broken
+    entry = person.state / "launches" / broken
     command = person.one(broken)["pid"]
     damage(entry / "exit")  # type: ignore[operator]
     os.kill(json.loads((entry / "container.json").read_text())["stage"]["pid"], signal.SIGKILL)
@@ -243,15 +243,16 @@ def every_file(person: Caller) -> Iterator[Path]:
     assert {str(path) for path in files} == {"entry.json", "bundle/config.json", "bundle/seccomp.bpf"}
     yield from (slot / file for slot, file in zip(slots, files, strict=True))
     for number, file in enumerate(("config.json", "seccomp.bpf")):
-        kept = state / "bundles" / f"{number:012x}"
-        shutil.copytree(whole / "bundle", kept, symlinks=True)
+        kept = state / "launches" / f"b{number:011x}" / "bundle"
+        shutil.copytree(whole / "bundle", kept, symlinks=True, dirs_exist_ok=True)
         yield kept / file
     program = state / "program"
     shutil.copy("/usr/bin/true", program)
     for number, name in enumerate(("program", "group", "view.json", "process.json", "log")):
         identity = f"{number:012x}"
-        place = state / "runtimes" / identity
-        os.close(Runtime(str(program), identity, str(place), frozenset()).make_state({}))
+        place = state / "launches" / identity / "runtime"
+        place.parent.mkdir(parents=True)
+        Runtime(str(program), identity, str(place), frozenset()).make_state({})
         (place / "process.json").write_text(json.dumps({"pid": os.getpid(), "start": 1}))
         (place / "log").touch()
         (place / "root" / identity).mkdir(parents=True)
@@ -265,20 +266,20 @@ def test_any_damaged_file_of_what_is_kept_blocks_nothing(person: Caller, damage:
     for path in damaged:
         if not (path.is_symlink() and damage in (empty, torn, other_types)):  # a link has no content of its own
             damage(path)  # type: ignore[operator]
-    runtimes = {str(path.parent) for path in damaged if path.parent.parent.name == "runtimes"}
+    runtimes = {str(path.parent) for path in damaged if path.parent.name == "runtime"}
     for words in (("ps", "-a"), ("tidy",), *(("run", "-q", "--", "true", word) for word in "abcd"), ("cache", "list")):
         done = person.call(*words)
         told = [line for line in done.stderr.splitlines() if "hint: " not in line]
         assert done.returncode == 0 or (words, done.returncode) == (("tidy",), 125), done.stderr
         assert len(told) <= len(runtimes), done.stderr
         assert all(any(place in line for place in runtimes) for line in told), done.stderr
-        assert not [*person.state.glob("bundles/*")]
+        assert not [*person.state.glob("launches/*/bundle")]
     cleared = person.call("cache", "clear")
     assert (cleared.returncode, cleared.stderr) == (0, "")
     assert not [*person.state.glob("cache/*/*")]
 
 
-@pytest.mark.parametrize("kept", ["bundles/one", "cache/key/entry/bundle"])
+@pytest.mark.parametrize("kept", ["launches/one/bundle", "cache/key/entry/bundle"])
 def test_a_damaged_name_of_a_control_group_leads_nowhere_else(person: Caller, kept: str) -> None:
     """Upwards out of the hierarchies, an empty directory would be removed, and one on another mount below them, too."""
     outside = person.folder / "outside"

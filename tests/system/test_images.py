@@ -241,7 +241,7 @@ def test_a_bundle_of_an_image_runs_for_as_long_as_that_is_there(here: Puller) ->
     assert here.type("launch", "new")[0] == 125
     assert here.type("pull", "-q", *pulls.ACCEPT, "oci:image:v1")[0] == 0
     assert here.type("launch", "new") == (0, "new\n")
-    assert not any((here.place / "state/bundles").glob("*"))
+    assert not any((here.place / "state/launches").glob("*"))
 
 
 def test_a_bundle_does_not_run_an_image_that_it_does_not_name(caller: Puller) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from hardening.assemble.bundles import sweep
 from hardening.base.digest import ANNOTATION, of_filter
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
@@ -296,16 +295,13 @@ def test_a_bundle_from_elsewhere_does_not_have_a_file_that_is_no_lease_removed(
 
 
 @pytest.mark.parametrize("runtime", ["native", "crun"])
-def test_the_bundle_of_a_living_stage_is_not_swept_and_that_of_a_killed_one_is_gone_without(
-    folder: Path, stance: Stance, runtime: str
-) -> None:
+def test_the_bundle_of_a_killed_stage_is_gone(folder: Path, stance: Stance, runtime: str) -> None:
     require("root")
     document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
     bundle = bundles.write(folder / "bundles" / "one", document, user=stance.user)
     (folder / "bundles").chmod(0o755)
     runs.hand_over(folder / "bundles", stance.user)
     with bundles.started(bundle, runtime, stance.user, remove=True) as (process, pid):
-        sweep(folder / "bundles")
         assert bundle.exists()
         process.kill()
         process.wait()
@@ -324,7 +320,7 @@ def test_too_few_descriptors_leave_no_bundle(tmp_path: Path, limit: int) -> None
         check=False,
     )
     assert (done.returncode, "Traceback" in done.stderr) == (125, False), done.stderr
-    assert list(tmp_path.glob("state/bundles/*")) == []
+    assert list(tmp_path.glob("state/launches/*")) == []
 
 
 def test_a_lease_is_held_for_the_life_of_a_container(folder: Path, stance: Stance) -> None:

@@ -128,7 +128,7 @@ def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_stage_its_gua
             assert person.say("ps", "-q") == ""
             assert is_over(found["pid"])
             assert person.one(found["id"])["status"] == "killed"
-            assert person.left() == [f"containers/{found['id']}"]
+            assert person.left() == [f"launches/{found['id']}"]
         finally:
             with suppress(ProcessLookupError):
                 os.kill(found["pid"], signal.SIGKILL)
@@ -229,7 +229,7 @@ def test_those_who_wait_learn_the_exit_code_of_what_is_removed_at_its_end(person
                 )
                 for _ in range(2)
             ]
-            until(lambda: all(_has_open(process.pid, f"containers/{identity}/exit") for process in waits))
+            until(lambda: all(_has_open(process.pid, f"launches/{identity}/exit") for process in waits))
             end.write("go\n")
         assert [process.communicate(timeout=60)[0] for process in waits] == ["6\n", "6\n"]
     assert person.listed() == []
@@ -331,7 +331,7 @@ def test_a_killed_stage_of_the_foreground_leaves_no_container(person: Caller) ->
             assert process.stdout.readline() == "ready\n"
             until(lambda: [item["pid"] for item in person.listed()] not in ([], [None]))
             os.kill(person.listed()[0]["stage_pid"], signal.SIGKILL)
-        until(lambda: not list((person.state / "containers").iterdir()))
+        until(lambda: not list((person.state / "launches").iterdir()))
 
 
 def test_others_are_not_seen() -> None:
@@ -341,7 +341,7 @@ def test_others_are_not_seen() -> None:
         identity = root.start("sleep", "600")
         assert user.listed() == []
         assert user.call("kill", identity).returncode == 2
-        listing = user.user.run(["ls", str(root.state / "containers")]) if user.user is not None else None
+        listing = user.user.run(["ls", str(root.state / "launches")]) if user.user is not None else None
         assert listing is not None
         assert listing.returncode != 0
         assert root.one(identity)["status"] == "running"
@@ -379,7 +379,7 @@ def test_a_log_is_bounded(person: Caller) -> None:
     script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i + 1)); done"
     identity = person.start("sh", "-c", script, options=("--log-size", "16K"))
     person.say("wait", identity)
-    folder = person.state / "containers" / identity
+    folder = person.state / "launches" / identity
     assert sum(path.stat().st_size for path in folder.glob("log*")) <= 16384
     lines = person.say("logs", identity).splitlines()
     assert lines[-1] == "line 1999"
@@ -390,7 +390,7 @@ def test_a_log_is_bounded(person: Caller) -> None:
 def test_output_that_a_full_disk_does_not_take_is_told_wherever_one_looks() -> None:
     require("root")
     with caller() as person:
-        place = person.state / "containers"
+        place = person.state / "launches"
         place.mkdir(mode=0o711, parents=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=711", "small", str(place)], check=True)
         try:

@@ -333,7 +333,7 @@ def test_where_no_bundle_can_be_written_nothing_is_left(place: Place) -> None:
     done = limited.type("run", "-q", "-p", "strict", "--", "echo", "good")
     assert (done.returncode, done.stdout) == (125, "")
     assert "cannot write the bundle: File too large" in done.stderr
-    assert not [*place.state.glob("cache/*/*/*"), *place.state.glob("bundles/*")]
+    assert not [*place.state.glob("cache/*/*/*"), *place.state.glob("launches/*")]
 
 
 # --- launch -----------------------------------------------------------------------------------------------------------

@@ -426,7 +426,7 @@ def test_what_may_not_last_is_not_stored(place: Place, options: tuple[str, ...])
     done = place.type("run", "-q", "-p", "base", *options, "--", "/bin/true")
     assert done.returncode == 0, done.stderr
     assert not place.plans()
-    assert not list(place.state.glob("bundles/*"))
+    assert not list(place.state.glob("launches/*"))
 
 
 def test_a_variable_that_passes_is_in_no_file_and_all_is_for_the_caller_alone(place: Place) -> None:

@@ -287,7 +287,7 @@ def test_a_secret_variable_is_nobody_elses_to_read(place: Place) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        (config,) = place.state.glob("bundles/*/config.json")
+        (config,) = place.state.glob("launches/*/bundle/config.json")
         assert "s3cret" not in config.read_text()
         assert {stat.S_IMODE(path.stat().st_mode) for path in (config, config.parent / "seccomp.bpf")} == {0o600}
         process.communicate("go\n")

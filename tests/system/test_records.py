@@ -99,7 +99,7 @@ def test_a_launch_that_is_withdrawn_because_its_plan_does_not_count_leaves_no_re
     root.rename(caller.folder / "gone")
     assert "rootfs" in caller.call(*line, status=2).stderr
     assert [record["event"] for record in caller.records()][6:] in ([], ["refused"])
-    assert not list(caller.folder.glob("state/containers/*"))
+    assert not list(caller.folder.glob("state/launches/*"))
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -241,7 +241,7 @@ def test_the_guard_of_a_control_group_or_of_a_command_that_runs_a_while_records_
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         if needs == "moment":
-            until(lambda: list((caller.folder / "state/containers").glob("[0-9a-f]*")))
+            until(lambda: list((caller.folder / "state/launches").glob("[0-9a-f]*")))
         process.kill()
     launch, end = so_many(caller, 2)
     assert (end["event"], end["result"], end["code"]) == ("end", "abandoned", 137)
@@ -254,7 +254,7 @@ def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: C
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        (container,) = (caller.folder / "state/containers").glob("[0-9a-f]*")
+        (container,) = (caller.folder / "state/launches").glob("[0-9a-f]*")
         until(lambda: json.loads((container / "container.json").read_text()).get("process"))
         (container / "exit").unlink()
         (container / "exit").mkdir()
@@ -263,7 +263,7 @@ def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: C
     assert end["result"] == "abandoned"
     assert end["error"].startswith("the launch stage was killed; ")
     assert "is not a regular file" in end["error"]
-    assert list((caller.folder / "state/bundles").iterdir()) == []
+    assert list((caller.folder / "state/launches").iterdir()) == []
 
 
 @pytest.mark.parametrize("caller", ["root"], indirect=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.base import places
 from hardening.cli import output, refusals, start
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Session, session
@@ -90,7 +89,7 @@ def command(
     IMAGE stands before `--`. An IMAGE is fetched if it is missing, if the stack's policy permits it; without COMMAND it
     runs its own.
     """
-    from hardening.assemble import bundles, handover, pipeline
+    from hardening.assemble import handover, pipeline
     from hardening.base import state
     from hardening.cli import stored
     from hardening.cli.options.missing import advice, looked_at
@@ -130,7 +129,7 @@ def command(
         _show(engine, plan, command, launch, found, as_json)
         return
     with stored.entry(found) as kept:
-        bundle = kept.entry.bundle if kept is not None else bundles.folder(place) / launch.id
+        bundle = kept.entry.bundle if kept is not None else Path(launch.directory, BUNDLE)
         plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [*(_losses(plan) if quiet else _notes(plan, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
@@ -250,7 +249,7 @@ def _show(
     missing = advice(plan.spec, command[0])
     if isinstance(found, tuple):
         obstacles = found
-        bundle = Path(launch.state, places.BUNDLES, launch.id)
+        bundle = Path(launch.directory, BUNDLE)
         argv = engine.command(bundle, launch.changed(remove=True))
     else:
         obstacles = found.obstacles(plan.spec, handover.typed_variables(plan.spec, plan.composition), missing)

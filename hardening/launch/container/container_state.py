@@ -1,8 +1,9 @@
-"""What is on disk of a container: who runs it, for as long as it runs, and of a detached one until it is removed.
+"""What others find of a container in the directory of its launch (`hardening.launch.container.directory`): who runs it, for
+as long as it runs, and of a detached one until it is removed.
 
-``containers/ID/`` in the state directory holds ``container.json`` (what it is, and its processes), ``exit`` (blank, then
-how it ended) and, of a detached one, ``log``, ``log.1`` and ``lost``. The launch stage holds the directory under flock(2)
-for as long as it lives: a process id alone would say nothing once it has been given to another process.
+``container.json`` says what it is, and its processes; ``exit`` is blank, and then says how it ended; a detached one has
+``log``, ``log.1`` and ``lost``. The stage has the directory locked (flock(2)) for as long as it lives: a process id alone
+would say nothing once it has been given to another process.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import time
 from hardening.base import files, jsontext, locks, trees
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
-from hardening.base.locks import BLANK, EXIT, is_locked, open_directory
 from hardening.errors import LaunchError, quoted
 from hardening.launch.config.bundle import read_table
+from hardening.launch.container.directory import BLANK, BUNDLE, EXIT, ROOM, RUNTIME, LaunchDirectory, remove_empty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,52 +24,50 @@ if TYPE_CHECKING:
 DESCRIPTION = "container.json"
 LOG = "log"
 OLD_LOG = "log.1"
+BOOT = "/proc/sys/kernel/random/boot_id"
 LOST = "lost"  # blank, then what the log has not taken and why, as JSON
-BEING_MADE = "."  # how the name of a directory begins that is not complete
+NEW = "container.json.new"
 KILLED = 128 + 9  # the exit code for a container that died with its stage
 
 
 class Entry:
-    """The directory of one container, held by its launch stage."""
+    """What is written down of one container, by its stage."""
 
-    def __init__(self, path: str, description: dict[str, object]) -> None:
-        self.path = path
+    def __init__(self, directory: LaunchDirectory, description: dict[str, object]) -> None:
         self.description = description
-        self._fd = -1
+        self.exists = False
+        self._directory = directory
+
+    @property
+    def path(self) -> str:
+        """Where it is written down."""
+        return self._directory.path
 
     def create(self, unique_name: str) -> None:
-        """Make the directory, complete and locked from the first moment at which it can be seen. `LaunchError`, also
-        where another container has ``unique_name`` ('' for none)."""
-        parent, identity = files.parent(self.path), files.base(self.path)
-        with Step(f"record the container in {parent}", hint="set HARDENING_STATE to a directory of your own"):
-            _make_if_missing(parent)
-            # Alone while the others are asked for their names.
-            place = locks.lock(parent, shared=not unique_name)
-            try:
-                if unique_name:
-                    refuse_taken(parent, place, unique_name)
-                self._create(place, identity)
-            finally:
-                os.close(place)
-
-    def _create(self, place: int, identity: str) -> None:
-        partial = BEING_MADE + identity
-        self._fd = locks.make(partial, place, 0o700)
-        try:
-            self._write(DESCRIPTION, jsontext.dump(self.description))
+        """Write it down, complete from the first moment at which it can be seen. `LaunchError`, also where another container
+        has ``unique_name`` ('' for none)."""
+        self._directory.make()
+        with Step(f"record the container in {self.path}", hint=ROOM):
             self._write(EXIT, BLANK.decode())
-            os.rename(partial, identity, src_dir_fd=place, dst_dir_fd=place)
-        except OSError:
-            os.close(self._fd)
-            self._fd = -1
-            remove(partial, place)
-            raise
+            if not unique_name:
+                self.update()
+            else:
+                parent = files.parent(self.path)
+                # Alone while the others are asked for their names.
+                with locks.Locked(locks.lock(parent)) as folder:
+                    refuse_taken(parent, folder, unique_name)
+                    self.update()
+        self.exists = True
 
     def update(self, **values: object) -> None:
         """Change the description. Raises `OSError`."""
         self.description |= values
-        self._write(BEING_MADE + DESCRIPTION, jsontext.dump(self.description))
-        os.rename(BEING_MADE + DESCRIPTION, DESCRIPTION, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        self._write(NEW, jsontext.dump(self.description))
+        os.rename(NEW, DESCRIPTION, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    @property
+    def _fd(self) -> int:
+        return self._directory.fd
 
     def open_log(self, name: str, flags: int) -> int:
         """A descriptor of a file of this directory, to write it. Raises `OSError`."""
@@ -86,13 +85,8 @@ class Entry:
         _write_end(self._fd, ended(code, killed=False, why=why))
 
     def remove(self) -> None:
-        """Remove the directory. Raises `OSError`."""
-        remove(self.path, None)
-
-    @property
-    def exists(self) -> bool:
-        """Whether the directory was made."""
-        return self._fd >= 0
+        """Remove it. Raises `OSError`."""
+        remove(self.path)
 
     def _write(self, name: str, text: str) -> None:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
@@ -124,21 +118,20 @@ def describe(request: LaunchRequest, document: object) -> dict[str, object]:
 
 
 def identify(pid: int) -> dict[str, object] | None:
-    """A process as {pid, start}: the start time tells it from a later one of the same number. None: it has ended."""
+    """A process as {pid, start, boot}: the start time tells it from a later one of the same number, the id of the boot from
+    one after the next. None: it has ended."""
     start = files.started(pid)
-    return None if start is None else {"pid": pid, "start": start}
+    return None if start is None else {"pid": pid, "start": start, "boot": files.read(BOOT).strip()}
 
 
-def refuse_taken(parent: str, place: int, name: str) -> None:
+def refuse_taken(parent: str, folder: int, name: str) -> None:
     """`LaunchError` where a container has the name already."""
-    for identity in os.listdir(place):
-        if identity.startswith(BEING_MADE):
-            continue
+    for identity in os.listdir(folder):
         found = description(f"{parent}/{identity}")
         if found is None or found.get("name") != name:
             continue
-        if found.get("auto_remove") and not is_locked(identity, place):
-            remove(identity, place)  # its stage was killed
+        if found.get("auto_remove") and not locks.is_locked(identity, folder):
+            remove(f"{parent}/{identity}")  # its stage was killed
             continue
         raise LaunchError(
             f"the name {name} is taken by the container {identity}",
@@ -152,48 +145,40 @@ def description(path: str) -> dict[str, object] | None:
     return read_table(path, DESCRIPTION) or None
 
 
-def _make_if_missing(path: str) -> None:
-    if not files.exists(path):
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:  # another launch was faster
-            return
-
-
-def remove(path: str, place: int | None) -> None:
-    """Remove a container's directory, whatever is in the place of its files. Raises `OSError`."""
-    fd = open_directory(path, place)
+def remove(path: str) -> None:
+    """Remove what is written down of a container, whatever is in the place of its files, and its directory unless something
+    else is left in that. Raises `OSError`."""
     try:
-        # The description last: what has none is being removed.
-        trees.clear(fd, last=DESCRIPTION)
-    finally:
-        os.close(fd)
-    os.rmdir(path, dir_fd=place)
+        fd = locks.open_directory(path)
+    except FileNotFoundError:
+        return
+    with locks.Locked(fd):
+        # The description first: without it the rest is nobody's.
+        for name in sorted({*os.listdir(fd)} - {BUNDLE, RUNTIME}, key=DESCRIPTION.__ne__):
+            try:
+                os.unlink(name, dir_fd=fd)
+            except IsADirectoryError:
+                trees.remove(name, fd)
+            except FileNotFoundError:  # somebody else removes it, too
+                continue
+    remove_empty(path)
 
 
 def abandon(path: str, *, keep: bool) -> None:
     """Do what the stage of a container would have done, had it not been killed: tell those who wait, and remove the
     container, unless it had run and is to be kept. Raises `OSError`, once the rest is done."""
-    problem: OSError | None = None
-    for place in (f"{files.parent(path)}/{BEING_MADE}{files.base(path)}", path):
-        found = description(place)
-        if found is not None and found.get("process") is not None:
-            try:
-                _tell_killed(place)
-            except OSError as error:  # the file is damaged: who waits finds no exit code
-                problem = error
-            if keep:
-                break
-        try:
-            remove(place, None)
-        except FileNotFoundError:
-            continue
-    if problem is not None:
-        raise problem
+    found = description(path)
+    ran = found is not None and found.get("process") is not None
+    try:
+        if ran:
+            _tell_killed(path)  # where the file is damaged, who waits finds no exit code
+    finally:
+        if not (ran and keep):
+            remove(path)
 
 
 def _tell_killed(path: str) -> None:
-    fd = open_directory(path)
+    fd = locks.open_directory(path)
     try:
         _write_end(fd, ended(KILLED, killed=True))
     finally:

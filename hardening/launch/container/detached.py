@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import sys
 
-from hardening.base import files, locks
+from hardening.base import locks
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.container.directory import LaunchDirectory
     from hardening.launch.request import LaunchRequest
 
     RunBundle = Callable[[Watcher | None], int]
@@ -30,16 +31,16 @@ STARTED = b"+"
 FAILED = b"-"
 
 
-def run(request: LaunchRequest, run_bundle: RunBundle) -> int:
+def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundle) -> int:
     """Start the container; print its id when its command runs. `LaunchError` where that failed, and nothing is left."""
     with Step("start a process"):
         reader, writer = os.pipe()
         pid = os.fork()
     if pid == 0:
         os.close(reader)  # so that this process learns it when nobody waits any more
-        _become_stage(request, writer, run_bundle)
+        _become_stage(Detached(request, directory, writer), run_bundle)
     os.close(writer)
-    for kept in (request.secrets, request.variables):
+    for kept in (request.lock, request.secrets, request.variables):
         if kept >= 0:
             os.close(kept)
     word = os.read(reader, 1)
@@ -54,19 +55,19 @@ def run(request: LaunchRequest, run_bundle: RunBundle) -> int:
         what, _, hint = message.partition("\nhint: ")
         raise LaunchError(what, hint=hint or None, exit_code=int(code))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if not locks.is_locked(request.directory) and files.exists(request.directory):
-        remove(request.directory, None)
+    if not locks.is_locked(request.directory):
+        remove(request.directory)
     raise LaunchError(f"the launcher exited with {status} before the command ran", hint="was it killed?")
 
 
-def _become_stage(request: LaunchRequest, writer: int, run_bundle: RunBundle) -> None:
+def _become_stage(watcher: Detached, run_bundle: RunBundle) -> None:
     """Be the child. Does not return."""
     code = EXIT_LAUNCHER
     try:
         os.setsid()
         _close_inherited()
         os.chdir("/")
-        code = _supervise(Detached(request, writer), run_bundle)
+        code = _supervise(watcher, run_bundle)
     finally:
         # Whatever happened: this copy must not go on as if it were the process that was started.
         kind, defect, trace = sys.exc_info()
@@ -77,6 +78,7 @@ def _become_stage(request: LaunchRequest, writer: int, run_bundle: RunBundle) ->
 
 def _supervise(watcher: Detached, run_bundle: RunBundle) -> int:
     try:
+        watcher.directory.adopt()
         code = run_bundle(watcher)
     except HardeningError as error:
         watcher.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
@@ -93,8 +95,8 @@ class Detached(Watcher):
 
     captures = True
 
-    def __init__(self, request: LaunchRequest, writer: int) -> None:
-        super().__init__(request)
+    def __init__(self, request: LaunchRequest, directory: LaunchDirectory, writer: int) -> None:
+        super().__init__(request, directory)
         self._writer = writer
         self._entry: Entry | None = None
         self._log: OutputLog | None = None
@@ -102,7 +104,7 @@ class Detached(Watcher):
         self._problem = ""
 
     def prepare(self, document: object) -> None:
-        self._entry = Entry(self.request.directory, describe(self.request, document))
+        self._entry = Entry(self.directory, describe(self.request, document))
         self._entry.create(self.request.name)
         with Step("open the container's log", hint="free space in the state directory, or set HARDENING_STATE"):
             self._log = OutputLog(self._entry, self.request.log_size)
@@ -155,8 +157,8 @@ class Detached(Watcher):
                 self._log.say(f"hardening: {text}")
             self.end(code)
             return
-        if self._entry is not None and self._entry.exists:
-            self._entry.remove()
+        if self.directory.fd >= 0:
+            remove(self.directory.path)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         try:
             os.write(self._writer, FAILED + f"{code}\n{text}".encode("utf-8", "backslashreplace"))

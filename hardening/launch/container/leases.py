@@ -15,7 +15,7 @@ from hardening.errors import LaunchError
 ANNOTATION = "org.hardening.leases"
 HINT = "compose the bundle again"
 #: Folders of a state directory in which no lease lies.
-OTHERS = (places.BUNDLES, places.CONTAINERS, places.RUNTIMES, places.CACHE, places.RECORDS)
+OTHERS = (places.LAUNCHES, places.CACHE, places.RECORDS)
 
 
 def paths(document: object, origin: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch import cgroups
 from hardening.launch.config.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.config.config_mounts import COPIES, is_bind
+from hardening.launch.container.directory import RUNTIME
 from hardening.launch.oci.ociprogram import Runtime, classify, enter_view, kill, kill_unfinished, open_process
 from hardening.launch.record import receipt
 from hardening.launch.supervise.cleaning import finally_do
@@ -212,7 +213,7 @@ class _Run:
     ) -> None:
         self._bundle = bundle
         self._context = context
-        self._state = os.path.join(context.request.state, places.RUNTIMES, context.request.id)
+        self._state = os.path.join(context.directory.path, RUNTIME)
         self._runtime = Runtime(context.request.runtime, context.request.id, self._state, mask)
         self._report = report
         self._secrets = context.secrets
@@ -222,10 +223,10 @@ class _Run:
 
     def run(self) -> int:
         """Create, watch, delete."""
+        self._context.directory.make()  # before, so that the guard has it locked, too
         guard = Guard(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
-        lock = None
         try:
-            lock = self._runtime.make_state(self._bundle.document)
+            self._runtime.make_state(self._bundle.document)
             return self._run(guard)
         finally:
             finally_do(
@@ -234,8 +235,6 @@ class _Run:
                 self._context.cleaning.finish,
                 guard.dismiss,
             )
-            if lock is not None:
-                os.close(lock)
 
     def _clean_up(self, words: Iterator[str]) -> None:
         """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
@@ -248,7 +247,6 @@ class _Run:
                 container = self._container()
             else:
                 creator = open_process(int(word))
-        self._runtime.hold_state()
         if container is None:
             # A runtime that is killed over its work leaves more than one that has done it.
             select.select([creator] if creator is not None else [], [], [], CREATE_LONGEST if creator else CREATE_PAUSE)

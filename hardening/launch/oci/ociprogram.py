@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 
-from hardening.base import files, jsontext, locks, trees
+from hardening.base import files, jsontext, trees
 from hardening.base.linux import children, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
@@ -24,6 +24,7 @@ from hardening.errors import (
 from hardening.launch import cgroups
 from hardening.launch.config.bundle import read_json
 from hardening.launch.container.container_state import identify
+from hardening.launch.container.directory import ROOM
 from hardening.launch.supervise.cleaning import attempt
 
 DELETE_ATTEMPTS = 50
@@ -48,31 +49,22 @@ class Runtime:
         self._log = os.path.join(state, LOG)
         self._mask = mask
 
-    def make_state(self, document: object) -> int:
-        """Make the state directory of a configuration's container, and hold it under flock(2): the descriptor.
-        `LaunchError`."""
+    def make_state(self, document: object) -> None:
+        """Make the state directory of a configuration's container, in that of its launch. `LaunchError`."""
         linux = document.get("linux") if isinstance(document, dict) else None
         linux = linux if isinstance(linux, dict) else {}
         view = {"linux": {key: linux[key] for key in ("uidMappings", "gidMappings") if key in linux}}
-        hint = "set HARDENING_STATE to a directory of your own"
-        parent = os.path.dirname(self.state)
-        with Step(f"make the runtime's state directory {self.state}", hint=hint):
-            os.makedirs(parent, 0o711, exist_ok=True)
-            place = locks.lock(parent, shared=True)
+        with Step(f"make the runtime's state directory {self.state}", hint=ROOM):
+            os.mkdir(self.state, 0o700)
             try:
-                lock = locks.make(os.path.basename(self.state), place, 0o700)
-                try:
-                    self._write(VIEW, view)
-                    # What the runtimes call it that are told nothing.
-                    group = str(linux.get("cgroupsPath") or self.identity)
-                    os.symlink(group, os.path.join(self.state, GROUP))
-                    os.symlink(self.program, os.path.join(self.state, PROGRAM))  # the last: all is there
-                except OSError:
-                    trees.remove(self.state)
-                    raise
-            finally:
-                os.close(place)
-        return lock
+                self._write(VIEW, view)
+                # What the runtimes call it that are told nothing.
+                group = str(linux.get("cgroupsPath") or self.identity)
+                os.symlink(group, os.path.join(self.state, GROUP))
+                os.symlink(self.program, os.path.join(self.state, PROGRAM))  # the last: all is there
+            except OSError:
+                trees.remove(self.state)
+                raise
 
     def created(self, pid: int) -> None:
         """Write down the first process of the container, before it is started. `LaunchError`."""
@@ -84,14 +76,6 @@ class Runtime:
         with open(f"{path}.new", "x", encoding="utf-8") as file:
             file.write(jsontext.dump(value))
         os.rename(f"{path}.new", path)
-
-    def hold_state(self) -> None:
-        """Hold the state directory, for as long as this process lives, as soon as nobody else does. Nothing where there is
-        none."""
-        try:
-            locks.lock(self.state)
-        except FileNotFoundError:
-            return
 
     def argv(self, *words: str) -> list[str]:
         """The command line of the runtime."""
@@ -167,29 +151,13 @@ def enter_view(program: str, document: object) -> None:
         userns.enter(document)
 
 
-def sweep(place: str) -> tuple[HardeningError, ...]:
-    """End and delete every container below ``place`` whose stage and guard were killed: nobody holds its state. Why that
-    fails, for each of which it does. `OSError`.
-
-    Meanwhile nobody makes another one, which could have the same control groups.
-    """
-    problems: list[HardeningError] = []
-    folder = locks.lock(place)
-    try:
-        for name in sorted(os.listdir(place)):
-            lock = locks.try_lock(name, folder)
-            if lock is None:
-                continue
-            os.close(lock)
-            state = os.path.join(place, name)
-            if text := _delete_apart(state):
-                message = f"cannot delete a container that a killed launch left: {text}"
-                problems.append(
-                    LaunchError(message, origin=state, hint=f"once nothing of it runs: rm -r {quoted(state)}")
-                )
-    finally:
-        os.close(folder)
-    return tuple(problems)
+def prune(state: str) -> HardeningError | None:
+    """End and delete the container of a launch that nobody has locked: why that fails. `OSError`."""
+    text = _delete_apart(state)
+    if not text:
+        return None
+    message = f"cannot delete a container that a killed launch left: {text}"
+    return LaunchError(message, origin=state, hint=f"once nothing of it runs: rm -r {quoted(state)}")
 
 
 def _delete_apart(state: str) -> str:
@@ -216,7 +184,7 @@ def _delete_abandoned(state: str) -> None:
     if files.exists(os.path.join(state, LOG)):
         os.unlink(os.path.join(state, LOG))  # the runtime would wait for who reads from a FIFO in its place
     enter_view(program, read_json(state, VIEW))
-    Runtime(program, os.path.basename(state), state, frozenset()).delete()
+    Runtime(program, os.path.basename(os.path.dirname(state)), state, frozenset()).delete()
 
 
 def _kill_started(state: str) -> None:

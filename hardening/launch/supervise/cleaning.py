@@ -35,9 +35,9 @@ class Cleaning:
         self._done = False
 
     def lock(self) -> None:
-        """Hold a bundle that is to be removed. `LaunchError`."""
-        if self._request.remove:
-            self._lock = lock_bundle(self._request.bundle) if self._request.lock < 0 else self._request.lock
+        """Lock a bundle that is to be removed, where the caller has not. `LaunchError`."""
+        if self._request.remove and self._request.lock < 0:
+            self._lock = lock_bundle(self._request.bundle)
 
     def hold(self, names: tuple[str, ...]) -> None:
         """Hold the leases. `LaunchError`."""
@@ -71,7 +71,7 @@ class Cleaning:
                 problems += attempt(end)
             rest = [] if problems else [self.finish]
             if self._abandon is not None:
-                rest.insert(0, self._abandon)
+                rest.append(self._abandon)
             for step in rest:
                 problems += attempt(step)
         finally:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hardening.launch.container.container_state import Entry
+    from hardening.launch.container.directory import LaunchDirectory
     from hardening.launch.request import LaunchRequest
     from hardening.launch.supervise.cleaning import Cleaning
     from hardening.launch.supervise.guard import Guard
@@ -34,8 +35,9 @@ class Watcher:
     cleaning: Cleaning | None = None
     why = ""
 
-    def __init__(self, request: LaunchRequest) -> None:
+    def __init__(self, request: LaunchRequest, directory: LaunchDirectory) -> None:
         self.request = request
+        self.directory = directory
         self.readers: dict[int, int] = {}
 
     def prepare(self, document: object) -> None:
@@ -63,8 +65,8 @@ class Attached(Watcher):
 
     delay = 0.1
 
-    def __init__(self, request: LaunchRequest) -> None:
-        super().__init__(request)
+    def __init__(self, request: LaunchRequest, directory: LaunchDirectory) -> None:
+        super().__init__(request, directory)
         self.needs_guard = bool(request.name)
         self._document: object = None
         self._entry: Entry | None = None
@@ -78,7 +80,7 @@ class Attached(Watcher):
     def _describe(self) -> Entry:
         from hardening.launch.container.container_state import Entry, describe
 
-        self._entry = self._entry or Entry(self.request.directory, describe(self.request, self._document))
+        self._entry = self._entry or Entry(self.directory, describe(self.request, self._document))
         return self._entry
 
     def started(self, pid: int) -> bool:
@@ -113,7 +115,10 @@ class Attached(Watcher):
         try:
             if self._entry is not None and self._entry.exists:
                 self._entry.finish(code, self.why)
-                self._entry.remove()
+            if self.directory.fd >= 0:
+                from hardening.launch.container.container_state import remove
+
+                remove(self.directory.path)
         except OSError as error:  # which does not change how the command has ended
             complain(f"{self.request.directory}: {error.strerror}")
         finally:

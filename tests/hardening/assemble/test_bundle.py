@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.assemble.bundle import fill, read_config, write
+from hardening.assemble.bundle import read_config, write
 from hardening.assemble.spec import to_json
 from hardening.base.jsontext import MAX_BYTES
 from hardening.base.pointer import CONFIG
@@ -52,15 +52,13 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 def test_only_the_caller_reads_what_a_bundle_says(tmp_path: Path) -> None:
     files: dict[str, File] = {"seccomp.bpf": b"12345678", "rootfs__file": b""}
-    (tmp_path / "filled").mkdir()
     before = os.umask(0)
     try:
-        fill(spec(**files), tmp_path / "filled")
         write(spec(**files), tmp_path / "written", private=True)
         write(spec(**files), tmp_path / "composed")
     finally:
         os.umask(before)
-    for path in (tmp_path / "filled", tmp_path / "written", tmp_path / "composed"):
+    for path in (tmp_path / "written", tmp_path / "composed"):
         assert mode(path / CONFIG) == mode(path / "seccomp.bpf") == 0o600
         assert mode(path / "rootfs/file") == 0o644
 
@@ -72,11 +70,10 @@ def test_a_full_disk_has_a_remedy_of_its_own(tmp_path: Path) -> None:
     try:
         with pytest.raises(LaunchError, match="No space left on device\\nhint: free space on that disk"):
             write(spec(large=bytes(1 << 16)), tmp_path / "bundle")
-        (tmp_path / "kept").mkdir()
         with pytest.raises(
             LaunchError, match="No space left on device\\nhint: free space there: `hardening cache clear`"
         ):
-            fill(spec(large=bytes(1 << 16)), tmp_path / "kept")
+            write(spec(large=bytes(1 << 16)), tmp_path / "kept", private=True)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 

@@ -1,4 +1,4 @@
-"""What is held, and what is left of a launch: whatever nobody holds, but for a container whose end is written down."""
+"""Locks of directories."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import files, locks
-from hardening.base.locks import BLANK, FOLDERS, any_left, has_ended
-from hardening.launch.container.container_state import KILLED, Entry, describe, ended
-from hardening.launch.request import LaunchRequest
-
-
-def entry(state: Path, identity: str) -> Entry:
-    request = LaunchRequest(id=identity, state=str(state), detach=True)
-    made = Entry(request.directory, describe(request, {}))
-    made.create("")
-    return made
+from hardening.base import locks
 
 
 @pytest.fixture
@@ -65,60 +55,3 @@ def test_what_is_no_directory_is_neither_held_nor_taken(tmp_path: Path, folder: 
     for name in ("file", "link"):
         with pytest.raises(NotADirectoryError):
             locks.is_locked(name, folder)
-
-
-def test_an_end_is_told_from_none() -> None:
-    assert not has_ended(b"")
-    assert not has_ended(BLANK)
-    assert has_ended(ended(0, killed=False).encode())
-    assert len(ended(KILLED, killed=True).encode()) == len(BLANK)
-
-
-def test_a_container_is_left_once_its_stage_is_gone_without_a_word(tmp_path: Path) -> None:
-    made = entry(tmp_path, "one")
-    assert not any_left(str(tmp_path))
-    os.close(made._fd)
-    assert any_left(str(tmp_path))
-
-
-def test_a_container_that_has_ended_is_kept_and_not_left(tmp_path: Path) -> None:
-    made = entry(tmp_path, "one")
-    made.finish(0)
-    os.close(made._fd)
-    assert not any_left(str(tmp_path))
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_what_nobody_holds_is_left(folder: str, tmp_path: Path) -> None:
-    assert not any_left(str(tmp_path))
-    (tmp_path / folder / "one").mkdir(parents=True)
-    assert any_left(str(tmp_path))
-    lock = locks.lock(str(tmp_path / folder / "one"), shared=True)
-    assert not any_left(str(tmp_path))
-    os.close(lock)
-
-
-def test_a_file_is_none_of_a_launch(tmp_path: Path) -> None:
-    (tmp_path / "bundles").mkdir()
-    (tmp_path / "bundles/file").touch()
-    assert not any_left(str(tmp_path))
-
-
-@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "directory"])
-def test_what_stands_in_the_place_of_the_end_is_damage_and_nothing_that_is_left(tmp_path: Path, kind: str) -> None:
-    made = entry(tmp_path, "one")
-    path = tmp_path / "containers/one/exit"
-    path.unlink()
-    match kind:
-        case "fifo":
-            os.mkfifo(path)
-        case "directory":
-            path.mkdir()
-        case _:
-            path.symlink_to("/dev/zero" if kind == "link" else "nothing")
-    with pytest.raises(OSError, match=r"is not a regular file|Too many levels"):
-        files.open_file(str(path))
-    os.close(made._fd)
-    assert not any_left(str(tmp_path))
-    made.remove()
-    assert not path.parent.exists()

@@ -102,7 +102,7 @@ def test_directories_that_are_closed_to_their_owner(tmp_path: Path) -> None:
     [
         trees.remove,
         lambda path: bundles.discard(Path(path)),
-        lambda path: container_state.remove(path, None),
+        container_state.remove,
         ociprogram.remove_rest,
         lambda path: removal.remove_tree(Path(path)),
     ],

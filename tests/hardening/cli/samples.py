@@ -158,7 +158,7 @@ class Shell(Runtime):
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
         script = (
             "import json,os,shutil,sys; d=json.load(open(sys.argv[1]+'/config.json')); a=d['process']['args'];"
-            "sys.argv[2]=='True' and shutil.rmtree(sys.argv[1]); os.execvp(a[0],a)"
+            "sys.argv[2]=='True' and shutil.rmtree(os.path.dirname(sys.argv[1])); os.execvp(a[0],a)"
         )
         return [sys.executable, "-I", "-S", "-c", script, str(bundle), str(request.remove)]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.base.locks import BLANK
 from hardening.launch.container.container_state import identify
+from hardening.launch.container.directory import BLANK
 from tests.hardening.cli.samples import Outcome, process, profile
 from tests.support.features import require
 
@@ -260,12 +260,11 @@ def their_state(state: Path, victim: int, precious: Path) -> None:
     """What somebody else lays out: a container that is this process, and a plan and a bundle that name a file as theirs."""
     precious.touch()
     document = {"annotations": {"org.hardening.leases": json.dumps([str(precious)])}}
-    for bundle in (state / "cache/key/entry/bundle", state / "bundles/one"):
+    for bundle in (state / "cache/key/entry/bundle", state / "launches/one/bundle"):
         bundle.mkdir(parents=True)
         (bundle / "config.json").write_text(json.dumps(document))
     (state / "cache/key/entry/entry.json").touch()
-    container = state / "containers/one"
-    container.mkdir(parents=True)
+    container = state / "launches/one"
     found = identify(victim)
     description: dict[str, object] = {
         "id": "one",

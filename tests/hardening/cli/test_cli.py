@@ -71,7 +71,7 @@ def test_a_run_becomes_the_command_and_leaves_no_bundle(folder: Path) -> None:
     done = process(folder, "run", "-e", "A=b", "--", "sh", "-c", "echo $$; exit 7")
     assert done.code == 7
     assert done.stdout.strip().isdecimal()
-    assert list((folder / "state/bundles").iterdir()) == []
+    assert list((folder / "state/launches").iterdir()) == []
 
 
 def test_the_folder_of_bundles_does_not_depend_on_the_umask(folder: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_folder_of_bundles_does_not_depend_on_the_umask(folder: Path) -> Non
         assert process(folder, "run", "--", "true").code == 0
     finally:
         os.umask(before)
-    for name in ("state", "state/bundles"):
+    for name in ("state", "state/launches"):
         assert (folder / name).stat().st_mode & 0o7777 == 0o711
 
 
@@ -108,7 +108,7 @@ def test_a_launch_stage_that_cannot_start_leaves_no_bundle(
     monkeypatch.setattr(Shell, "command", lambda *_: ["/nonexistent/program"])
     assert call(session(folder), "run", "--", "true") == 127
     assert "error: cannot start /nonexistent/program" in capsys.readouterr().err
-    assert list((folder / "state/bundles").iterdir()) == []
+    assert list((folder / "state/launches").iterdir()) == []
 
 
 def test_a_pipe_without_a_reader_ends_quietly(folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_dry_run_names_the_real_bundle_and_ends_with_the_arguments(
     assert call(session(folder), "run", "--dry-run", "--", "id") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("argv ")
-    bundle = str(Path(os.environ["HARDENING_STATE"]) / "bundles") + "/"
+    bundle = str(Path(os.environ["HARDENING_STATE"]) / "launches") + "/"
     assert bundle in lines[-1]
     assert any(line.startswith("spec ") and bundle in line for line in lines)
     assert not Path(os.environ["HARDENING_STATE"]).exists()

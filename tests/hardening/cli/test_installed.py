@@ -63,7 +63,7 @@ class Place:
 
     def bundles(self) -> list[str]:
         """The bundles that are left."""
-        folder = self.path / "state/bundles"
+        folder = self.path / "state/launches"
         return os.listdir(folder) if folder.is_dir() else []
 
 

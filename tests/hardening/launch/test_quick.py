@@ -17,6 +17,7 @@ import pytest
 
 from hardening.launch import quick
 from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.runs import containers
 from tests.support.plans import PROGRAM, Place
@@ -99,7 +100,7 @@ def test_without_a_plan_nothing_is_done(place: Place) -> None:
 def test_what_a_killed_launch_has_left_is_tidied_first(place: Place) -> None:
     def abandon(identity: str, auto_remove: bool = False) -> None:
         request = LaunchRequest(id=identity, state=str(place.state), detach=True, auto_remove=auto_remove)
-        made = Entry(request.directory, describe(request, {}))
+        made = Entry(LaunchDirectory(request.directory), describe(request, {}))
         made.create("")
         made.update(process=identify(os.getpid()))
         os.close(made._fd)
@@ -108,10 +109,10 @@ def test_what_a_killed_launch_has_left_is_tidied_first(place: Place) -> None:
     abandon("goes", auto_remove=True)
     assert place.finds(*LINE)
     assert place.type(*LINE).stdout == "good\n"
-    (found,) = containers.known(place.state / "containers")
+    (found,) = containers.known(place.state / "launches")
     assert (found.id, found.status) == ("stays", "killed")
     assert found.end is not None
-    assert not (place.state / "containers/goes").exists()
+    assert not (place.state / "launches/goes").exists()
 
 
 def test_a_terminal_without_a_keyboard_is_refused_with_and_without_a_plan() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.report import containers as report
 from hardening.runs import containers
@@ -27,12 +28,12 @@ from tests.support.patience import until
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    return tmp_path / "containers"
+    return tmp_path / "launches"
 
 
 def entry(place: Path, identity: str, **options: Any) -> Entry:
     request = LaunchRequest(id=identity, state=str(place.parent), detach=True, **options)
-    made = Entry(request.directory, describe(request, {"process": {"args": ["job"]}}))
+    made = Entry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job"]}}))
     made.create(request.name)
     return made
 
@@ -81,7 +82,7 @@ def test_what_is_not_kept_is_none_any_more_without_its_stage_and_reading_removes
 
 def test_what_is_not_complete_is_not_looked_at(place: Path) -> None:
     entry(place, "one")
-    (place / "one").rename(place / ".one")
+    (place / "one/container.json").rename(place / "one/container.json.new")
     (place / "half").mkdir()
     assert known(place) == []
     assert len(list(place.iterdir())) == 2

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from hardening.launch.container.container_state import Entry, identify
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.container.outputlog import OutputLog
-from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import Process
 from hardening.runs.logs import Log, Record, moment, parse
 
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Entry:
-    made = Entry(LaunchRequest(id="one", state=str(tmp_path)).directory, {})
+    made = Entry(LaunchDirectory(str(tmp_path / "launches/one")), {})
     made.create("")
     return made
 
@@ -82,7 +82,7 @@ def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: Entr
 def test_following_needs_no_stage_that_lives(entry: Entry) -> None:
     OutputLog(entry, 1 << 20).write(1, b"last words\n")
     with Log(Path(entry.path)) as log:
-        assert [text(records) for records in log.follow(Process(os.getpid(), 0))] == [b"last words\n"]
+        assert [text(records) for records in log.follow(Process(os.getpid(), 0, ""))] == [b"last words\n"]
 
 
 def test_nothing_is_read_twice(entry: Entry) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from hardening.base import locks
+import pytest
+
+from hardening.launch import cgroups
+from hardening.launch.container import directory
 from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.container.directory import LaunchDirectory, any_left
 from hardening.launch.oci.ociprogram import Runtime
 from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import known
 from hardening.runs.tidying import tidy
+from tests.support.features import require
 
 
 def entry(state: Path, identity: str, **options: Any) -> Entry:
     request = LaunchRequest(id=identity, state=str(state), detach=True, **options)
-    made = Entry(request.directory, describe(request, {"process": {"args": ["job"]}}))
+    made = Entry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job"]}}))
     made.create(request.name)
     return made
 
@@ -37,34 +43,33 @@ def test_what_was_to_be_removed_is_removed_and_what_runs_stays(tmp_path: Path) -
     runs = entry(tmp_path, "runs", auto_remove=True)
     abandoned(tmp_path, "gone", auto_remove=True)
     tidy(tmp_path)
-    assert names(tmp_path / "containers") == ["runs"]
-    assert [item.id for item in known(tmp_path / "containers")] == ["runs"]
+    assert names(tmp_path / "launches") == ["runs"]
+    assert [item.id for item in known(tmp_path / "launches")] == ["runs"]
     assert runs.exists
 
 
 def test_the_end_of_what_is_kept_is_written_down_once(tmp_path: Path) -> None:
     abandoned(tmp_path, "one")
-    assert locks.any_left(str(tmp_path))
+    assert any_left(str(tmp_path))
     tidy(tmp_path)
-    (found,) = known(tmp_path / "containers")
+    (found,) = known(tmp_path / "launches")
     assert found.end is not None
     assert (found.status, found.end.code, found.end.killed) == ("killed", 137, True)
-    assert not locks.any_left(str(tmp_path))
+    assert not any_left(str(tmp_path))
     entry(tmp_path, "two").update(process=None)
-    (tmp_path / "bundles/x").mkdir(parents=True)  # so that there is something to do
+    (tmp_path / "launches/x").mkdir(parents=True)  # so that there is something to do
     tidy(tmp_path)
-    assert {item.id: item.end for item in known(tmp_path / "containers")}["one"] == found.end
+    assert {item.id: item.end for item in known(tmp_path / "launches")}["one"] == found.end
 
 
-def test_debris_is_swept_and_what_is_being_made_stays(tmp_path: Path) -> None:
-    place = tmp_path / "containers"
-    made = entry(tmp_path, "one")
-    (place / "one").rename(place / ".one")
+def test_debris_is_removed_and_what_is_being_made_stays(tmp_path: Path) -> None:
+    place = tmp_path / "launches"
+    lock = directory.make(str(place / "one"))
     (place / "half").mkdir()
     (place / "half/log").touch()
     tidy(tmp_path)
-    assert names(place) == [".one"]
-    os.close(made._fd)
+    assert names(place) == ["one"]
+    os.close(lock)
     tidy(tmp_path)
     assert names(place) == []
 
@@ -72,27 +77,80 @@ def test_debris_is_swept_and_what_is_being_made_stays(tmp_path: Path) -> None:
 def test_one_that_cannot_be_understood_keeps_nobody_from_the_others(tmp_path: Path) -> None:
     for identity in ("a", "b", "c"):
         abandoned(tmp_path, identity, auto_remove=True)
-    (tmp_path / "containers/b/container.json").write_text("{}")
+    (tmp_path / "launches/b/container.json").write_text("{}")
     tidy(tmp_path)
-    assert names(tmp_path / "containers") == ["b"]
+    assert names(tmp_path / "launches") == ["b"]
+
+
+def runtime(path: Path) -> Path:
+    """The state of a container of another runtime, in the directory of its launch."""
+    path.mkdir(parents=True)
+    Runtime("/bin/false", path.name, str(path / "runtime"), frozenset()).make_state({})
+    return path / "runtime"
 
 
 def test_bundles_and_containers_of_other_runtimes_go(tmp_path: Path) -> None:
-    (tmp_path / "bundles" / "one").mkdir(parents=True)
-    os.close(Runtime("/bin/false", "one", str(tmp_path / "runtimes/one"), frozenset()).make_state({}))
+    (tmp_path / "launches/one/bundle").mkdir(parents=True)
+    runtime(tmp_path / "launches/two")
     tidy(tmp_path)
-    assert names(tmp_path / "bundles") == names(tmp_path / "runtimes") == []
+    assert names(tmp_path / "launches") == []
+
+
+def test_of_a_container_that_has_ended_only_what_is_written_down_stays(tmp_path: Path) -> None:
+    made = entry(tmp_path, "one")
+    made.update(process=identify(os.getpid()))
+    made.finish(3)
+    (tmp_path / "launches/one/bundle").mkdir()
+    os.close(made._fd)
+    tidy(tmp_path)
+    assert names(tmp_path / "launches/one") == ["container.json", "exit"]
+    assert [item.end and item.end.code for item in known(tmp_path / "launches")] == [3]
 
 
 def test_a_container_of_another_runtime_that_cannot_be_deleted_is_said_and_keeps_nothing_else(tmp_path: Path) -> None:
-    state = tmp_path / "runtimes/one"
-    os.close(Runtime("/bin/false", "one", str(state), frozenset()).make_state({}))
+    state = runtime(tmp_path / "launches/one")
     (state / "root/one").mkdir(parents=True)
-    (tmp_path / "bundles/two").mkdir(parents=True)
+    (tmp_path / "launches/two/bundle").mkdir(parents=True)
     (problem,) = tidy(tmp_path)
     assert re.match(f"{state}: .*: false delete: no reason given", str(problem))
-    assert names(tmp_path / "bundles") == []
-    assert locks.any_left(str(tmp_path))
+    assert names(tmp_path / "launches") == ["one"]
+    assert any_left(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"linux": 5}', b'{"linux": {"cgroupsPath": 5}}', b"\xff"])
+def test_a_bundle_that_was_not_written_to_its_end_goes_too(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "launches/one/bundle").mkdir(parents=True)
+    (tmp_path / "launches/one/bundle/config.json").write_bytes(text)
+    tidy(tmp_path)
+    assert names(tmp_path / "launches") == []
+
+
+def test_a_bundle_goes_with_its_control_groups(tmp_path: Path) -> None:
+    require("root")
+    require("cgroups")
+    name = f"hardening-test-{os.getpid()}"
+    mounts = [hierarchy.mount for hierarchy in cgroups.read_hierarchies() if not hierarchy.unified][:2]
+    groups = [Path(mount, name) for mount in mounts]
+    for group in groups:
+        group.mkdir()
+    bundle = tmp_path / "launches/one/bundle"
+    bundle.mkdir(parents=True)
+    (bundle / "config.json").write_text(json.dumps({"linux": {"cgroupsPath": f"/{name}"}}))
+    tidy(tmp_path)
+    assert not any(group.exists() for group in groups)
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = tmp_path / "launches"
+    (place / "one/bundle").mkdir(parents=True)
+    (place / "link").symlink_to(outside)
+    (place / "one/link").symlink_to(outside)
+    (place / "one/bundle/link").symlink_to(outside)
+    tidy(tmp_path)
+    assert outside.exists()
+    assert names(place) == ["link"]
 
 
 def test_nothing_is_there_to_tidy(tmp_path: Path) -> None:

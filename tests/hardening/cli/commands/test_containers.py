@@ -13,6 +13,7 @@ from click.shell_completion import ShellComplete
 from hardening.cli.output import harmless
 from hardening.cli.root import root
 from hardening.launch.container.container_state import Entry, describe
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from tests.hardening.cli.samples import call, profile, session
 
@@ -27,7 +28,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def entry(state: Path, identity: str, **options: Any) -> Entry:
     request = LaunchRequest(id=identity, state=str(state), **options)
-    made = Entry(request.directory, describe(request, {"process": {"args": ["job", "\x1b[31m"]}}))
+    made = Entry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job", "\x1b[31m"]}}))
     made.create(request.name)
     return made
 
@@ -108,7 +109,7 @@ def test_ends(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == "ccc\n"
     assert call(here, "rm", "-f", "web") == 0
     assert capsys.readouterr().out == ""
-    assert list((state / "containers").iterdir()) == []
+    assert list((state / "launches").iterdir()) == []
 
 
 def test_one_whose_end_nobody_wrote_down(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +148,7 @@ def test_options_that_are_refused_before_anything_is_started(
     profile(tmp_path, "default", "")
     assert call(session(tmp_path), "run", *words, "--", "id") == 2
     assert says in capsys.readouterr().err
-    assert not [*state.glob("bundles/*"), *state.glob("containers")]
+    assert not [*state.glob("launches/*")]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from hardening.base import locks
 from hardening.errors import LaunchError
 from hardening.launch.container import detached
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.launch.supervise.watchers import Watcher
 from tests.support.patience import until
@@ -24,6 +25,10 @@ DOCUMENT = {"process": {"args": ["job"]}}
 @pytest.fixture
 def asked(tmp_path: Path) -> LaunchRequest:
     return LaunchRequest(id="one", state=str(tmp_path), detach=True)
+
+
+def run(asked: LaunchRequest, run_bundle: Callable[[Watcher | None], int]) -> int:
+    return detached.run(asked, LaunchDirectory(asked.directory), run_bundle)
 
 
 def launch(then: Callable[[Watcher], int]) -> Callable[[Watcher | None], int]:
@@ -45,7 +50,7 @@ def test_the_id_is_printed_at_the_start_and_the_end_is_kept(
         watcher.write(1, b"said\n")
         return 5
 
-    assert detached.run(asked, launch(then)) == 0
+    assert run(asked, launch(then)) == 0
     assert capfd.readouterr().out == "one\n"
     os.wait()
     folder = Path(asked.directory)
@@ -59,7 +64,7 @@ def test_a_failure_is_the_callers_and_nothing_is_left(asked: LaunchRequest, capf
         raise LaunchError("it cannot be", origin="here", hint="let it", exit_code=126)
 
     with pytest.raises(LaunchError, match="here: it cannot be\nhint: let it") as caught:
-        detached.run(asked, launch(then))
+        run(asked, launch(then))
     assert caught.value.exit_code == 126
     os.wait()
     assert capfd.readouterr().out == ""
@@ -68,7 +73,7 @@ def test_a_failure_is_the_callers_and_nothing_is_left(asked: LaunchRequest, capf
 
 def test_an_interruption_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
     with pytest.raises(LaunchError, match="the launch was interrupted") as caught:
-        detached.run(asked, launch(lambda watcher: 130))
+        run(asked, launch(lambda watcher: 130))
     assert caught.value.exit_code == 130
     os.wait()
     assert not Path(asked.directory).exists()
@@ -80,7 +85,7 @@ def test_a_stage_that_is_killed_before_the_start_is_a_failure(asked: LaunchReque
         return 0
 
     with pytest.raises(LaunchError, match="the launcher exited with -9 before the command ran"):
-        detached.run(asked, launch(then))
+        run(asked, launch(then))
     assert not Path(asked.directory).exists()
 
 
@@ -89,7 +94,7 @@ def test_a_failure_after_the_start_goes_to_the_log(asked: LaunchRequest, capfd: 
         watcher.started(os.getpid())
         raise LaunchError("it broke", exit_code=125)
 
-    assert detached.run(asked, launch(then)) == 0
+    assert run(asked, launch(then)) == 0
     os.wait()
     assert (Path(asked.directory) / "log").read_text().endswith(" stderr F hardening: it broke\n")
     assert json.loads((Path(asked.directory) / "exit").read_text())["code"] == 125
@@ -107,7 +112,7 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(asked: LaunchRequest, tm
 
     waiting = os.fork()
     if waiting == 0:
-        detached.run(asked, launch(then))
+        run(asked, launch(then))
         os._exit(0)
     until(Path(asked.directory).exists)
     os.kill(waiting, signal.SIGKILL)
@@ -118,7 +123,7 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(asked: LaunchRequest, tm
 
 
 def test_a_container_that_removes_itself(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
-    assert detached.run(asked.changed(auto_remove=True), launch(lambda watcher: watcher.started(os.getpid()) - 1)) == 0
+    assert run(asked.changed(auto_remove=True), launch(lambda watcher: watcher.started(os.getpid()) - 1)) == 0
     os.wait()
     assert capfd.readouterr().out == "one\n"
     assert not Path(asked.directory).exists()
@@ -131,7 +136,7 @@ def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(as
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             return 5
 
-        assert detached.run(asked, launch(then)) == 0
+        assert run(asked, launch(then)) == 0
         return os.waitstatus_to_exitcode(os.wait()[1])
 
     folder = Path(asked.directory)
@@ -156,7 +161,7 @@ def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
         kept = {os.readlink(f"/proc/self/fd/{number}") for number in (0, lock)}
         return int(kept == {"/dev/null"} and os.getsid(0) == os.getpid() and os.getcwd() == "/")
 
-    assert detached.run(asked, launch(then)) == 0
+    assert run(asked, launch(then)) == 0
     os.close(writer)
     assert os.read(reader, 1) == b""  # nobody else has the other end
     assert locks.is_locked(asked.directory)

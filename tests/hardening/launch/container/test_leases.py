@@ -33,7 +33,7 @@ def test_a_malformed_annotation(value: object) -> None:
 @pytest.mark.parametrize(
     "name",
     ["/home/a/.ssh/id", "/state", "/state-of-others/a", "/state/../etc/a", "/state//a", "/state/records/records.jsonl"]
-    + [f"/state/{folder}/a" for folder in ("bundles", "containers", "runtimes", "plans")],
+    + [f"/state/{folder}/a" for folder in ("launches", "cache")],
 )  # fmt: skip
 def test_what_does_not_lie_among_the_leases_of_a_state_directory_is_none(name: str) -> None:
     with pytest.raises(LaunchError, match=r"^c:/annotations/org\.hardening\.leases: .* is not a lease of the state"):

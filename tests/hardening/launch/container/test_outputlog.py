@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hardening.launch.container.container_state import Entry
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.container.outputlog import OutputLog
-from hardening.launch.request import LaunchRequest
 from hardening.runs.logs import Log
 
 LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)")
@@ -20,7 +20,7 @@ LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Entry:
-    made = Entry(LaunchRequest(id="one", state=str(tmp_path)).directory, {})
+    made = Entry(LaunchDirectory(str(tmp_path / "launches/one")), {})
     made.create("")
     return made
 

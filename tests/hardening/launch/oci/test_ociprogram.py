@@ -17,7 +17,8 @@ from hardening.errors import LaunchError
 from hardening.launch import cgroups
 from hardening.launch.config.bundle import Bundle
 from hardening.launch.oci import external
-from hardening.launch.oci.ociprogram import Runtime, sweep
+from hardening.launch.oci.ociprogram import Runtime
+from hardening.runs.tidying import tidy
 from tests.support import runs
 from tests.support.features import require
 from tests.support.patience import until
@@ -40,13 +41,14 @@ def groups() -> Iterator[list[Path]]:
 
 
 def runtime_of(folder: Path, identity: str = NAME) -> Runtime:
-    return Runtime("/usr/sbin/runc", identity, str(folder / "runtimes" / identity), frozenset())
+    return Runtime("/usr/sbin/runc", identity, str(folder / "launches" / identity / "runtime"), frozenset())
 
 
 def abandoned(folder: Path, document: object, identity: str = NAME) -> Path:
     """The state directory of a container whose stage and guard were killed."""
     made = runtime_of(folder, identity)
-    os.close(made.make_state(document))
+    Path(made.state).parent.mkdir(parents=True)
+    made.make_state(document)
     return Path(made.state)
 
 
@@ -59,7 +61,7 @@ def test_the_control_groups_of_a_container_go_with_it(
     groups: list[Path], tmp_path: Path, document: object, identity: str
 ) -> None:
     state = abandoned(tmp_path, document, identity)
-    sweep(str(state.parent))
+    tidy(tmp_path)
     assert not state.exists()
     assert [place for place in groups if place.exists()] == []
 
@@ -70,12 +72,15 @@ def test_a_group_goes_once_its_last_process_is_gone(groups: list[Path], tmp_path
             with suppress(OSError):  # a group that is not set up yet, of the controller for CPUs
                 (place / "cgroup.procs").write_text(str(process.pid))
         state = abandoned(tmp_path, {})
-        sweep(str(state.parent))
+        tidy(tmp_path)
     until(lambda: not [place for place in groups if place.exists()])
     assert not state.exists()
 
 
-def test_the_first_process_of_a_container_is_killed_and_no_other_of_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"start": 1}, {"boot": "of another boot"}])
+def test_the_first_process_of_a_container_is_killed_and_no_other_of_its_number(
+    tmp_path: Path, other: dict[str, object]
+) -> None:
     with subprocess.Popen(["sleep", "600"]) as ours, subprocess.Popen(["sleep", "600"]) as others:
         try:
             state = abandoned(tmp_path, {}, "one")
@@ -83,8 +88,8 @@ def test_the_first_process_of_a_container_is_killed_and_no_other_of_its_number(t
             earlier = abandoned(tmp_path, {}, "two")
             runtime_of(tmp_path, "two").created(others.pid)
             written = earlier / "process.json"
-            written.write_text(json.dumps({**json.loads(written.read_text()), "start": 1}))
-            sweep(str(state.parent))
+            written.write_text(json.dumps({**json.loads(written.read_text()), **other}))
+            tidy(tmp_path)
             assert not state.exists()
             assert not earlier.exists()
             assert ours.wait(60) == -signal.SIGKILL
@@ -103,7 +108,7 @@ def test_a_container_that_was_never_written_down_is_killed(tmp_path: Path) -> No
         subprocess.Popen([*words, str(state / "other"), "create"], stdin=subprocess.PIPE) as others,
     ):
         until(lambda: all(b"--root" in runs.command_line(process.pid) for process in (ours, others)))
-        sweep(str(state.parent))
+        tidy(tmp_path)
         assert ours.wait(60) == -signal.SIGKILL
         assert others.poll() is None
     assert not state.exists()
@@ -114,21 +119,23 @@ def refusing(folder: Path, identity: str) -> Path:
     program = folder / "refuses"
     program.write_text('#!/bin/sh\necho \'{"level": "error", "msg": "not today"}\' >"$4"\nexit 1\n')
     program.chmod(0o755)
-    state = folder / "runtimes" / identity
-    os.close(Runtime(str(program), identity, str(state), frozenset()).make_state({}))
+    state = folder / "launches" / identity / "runtime"
+    state.parent.mkdir(parents=True)
+    Runtime(str(program), identity, str(state), frozenset()).make_state({})
     (state / "root" / identity).mkdir(parents=True)
     return state
 
 
 def test_what_cannot_be_deleted_is_said_and_stays_and_the_others_go(tmp_path: Path) -> None:
     refused = refusing(tmp_path, "a")
-    missing = tmp_path / "runtimes/b"
-    os.close(Runtime("/no/runtime", "b", str(missing), frozenset()).make_state({}))
+    missing = tmp_path / "launches/b/runtime"
+    missing.parent.mkdir()
+    Runtime("/no/runtime", "b", str(missing), frozenset()).make_state({})
     (missing / "root/b").mkdir(parents=True)
     broken = abandoned(tmp_path, {}, "c")
     (broken / "view.json").write_text("{broken")
     fine = abandoned(tmp_path, {}, "d")
-    said = [str(problem) for problem in sweep(str(fine.parent))]
+    said = [str(problem) for problem in tidy(tmp_path)]
     for state, reason, text in zip(
         (refused, missing, broken),
         ("refuses delete: not today", "cannot start /no/runtime", "view.json"),
@@ -152,7 +159,7 @@ def test_a_group_that_somebody_holds_stays(groups: list[Path], tmp_path: Path) -
     taken = [locks.lock(str(place)) for place in groups]
     try:
         state = abandoned(tmp_path, {})
-        sweep(str(state.parent))
+        tidy(tmp_path)
         assert not state.exists()
         assert [place for place in groups if not place.exists()] == []
     finally:
@@ -167,11 +174,11 @@ def test_a_path_that_leads_elsewhere_is_taken_from_the_top(groups: list[Path], t
 
 def test_nobody_makes_a_container_while_what_is_left_is_swept(tmp_path: Path) -> None:
     state = abandoned(tmp_path, {})
-    folder = locks.lock(str(state.parent), shared=True)  # as who makes one
+    folder = locks.lock(str(tmp_path / "launches"), shared=True)  # as who makes one
     child = os.fork()
     if child == 0:
         os.close(folder)  # or it would wait for itself
-        sweep(str(state.parent))
+        tidy(tmp_path)
         os._exit(0)
     until(lambda: "->" in _waiting(child))
     assert state.exists()
@@ -199,7 +206,7 @@ def test_the_reason_is_found_in_a_log_without_newlines_and_in_one_that_is_no_jso
     log: str, said: str, tmp_path: Path
 ) -> None:
     runtime = Runtime("/usr/bin/runsc", "a", str(tmp_path / "a"), frozenset())
-    os.close(runtime.make_state({}))
+    runtime.make_state({})
     (tmp_path / "a/log").write_text(log)
     assert runtime.message() == said
 

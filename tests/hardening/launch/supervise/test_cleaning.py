@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.record import recording
 from hardening.launch.record.recording import Records
 from hardening.launch.request import LaunchRequest
@@ -78,11 +79,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("place")
 def test_what_cannot_be_taken_away_keeps_nothing_else(bundle: Path, tmp_path: Path, records: Records) -> None:
-    record = tmp_path / "containers/id"
+    record = tmp_path / "launches/id"
     (record / "exit").mkdir(parents=True)
     (record / "container.json").write_text('{"process": 1}')
     request = LaunchRequest(bundle=str(bundle), remove=True, id="id", state=str(tmp_path))
-    made = Cleaning(request, Attached(request).abandon, records)
+    made = Cleaning(request, Attached(request, LaunchDirectory(request.directory)).abandon, records)
     made.lock()
     made.after_kill()
     made.release()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
+from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.record import recording
 from hardening.launch.record.recording import Records
 from hardening.launch.request import LaunchRequest
@@ -24,13 +25,14 @@ DOCUMENT = {"process": {"args": ["job"]}}
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    found = tmp_path / "containers"
+    found = tmp_path / "launches"
     found.mkdir(mode=0o700)
     return found
 
 
 def attached(place: Path, identity: str = "one", name: str = "") -> Attached:
-    return Attached(LaunchRequest(id=identity, state=str(place.parent), name=name))
+    request = LaunchRequest(id=identity, state=str(place.parent), name=name)
+    return Attached(request, LaunchDirectory(request.directory))
 
 
 def test_nothing_is_written_before_the_command_runs(place: Path) -> None:
@@ -69,8 +71,8 @@ def test_a_command_that_is_over_is_not_written_down(place: Path) -> None:
 
 
 def test_where_it_cannot_be_written_down_the_command_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "containers").touch()
-    watcher = attached(tmp_path / "containers")
+    (tmp_path / "launches").touch()
+    watcher = attached(tmp_path / "launches")
     watcher.prepare(DOCUMENT)
     assert watcher.started(os.getpid())
     assert "hardening: `hardening ps` does not show this container: " in capfd.readouterr().err
