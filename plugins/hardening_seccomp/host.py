@@ -169,7 +169,7 @@ def _too_early(settings: SeccompSettings, host: Host) -> Iterable[Shortfall]:
 
 def kept_from_launch(rule: Callable[[str], Rule], host: Host) -> list[str]:
     """The system calls that a launch makes once a filter is loaded early, and that this one never lets run."""
-    from hardening.launch.native.inner import AFTER_EARLY_FILTER  # what few filters need
+    from hardening.launch.native.session import AFTER_EARLY_FILTER  # what few filters need
 
     # An ordinary user's process may have no groups to set.
     names = [name for name in AFTER_EARLY_FILTER if host.root or name != "setgroups"]

@@ -257,7 +257,8 @@ def _own() -> list[bytes]:
 @target(
     of_json, "hardening.launch.config.config hardening.launch.config.config_linux "
     "hardening.launch.config.config_mounts hardening.base.jsontext"
-    " hardening.launch.config.config_process hardening.launch.config.device_rules hardening.launch.config.reader",
+    " hardening.launch.config.config_command hardening.launch.config.config_process"
+    " hardening.launch.config.device_rules hardening.launch.config.reader",
     seeds=_own, short=100,
 )  # fmt: skip
 def launch(data: bytes, _: Path) -> None:
@@ -278,7 +279,7 @@ def launch(data: bytes, _: Path) -> None:
     assert found.process is None or process is not None
     if found.process is not None:
         assert found.process.no_new_privileges is bool(process.get("noNewPrivileges"))
-        assert list(found.process.args) == process["args"]
+        assert list(found.process.command.args) == process["args"]
     assert (found.seccomp is None) == (not (document.get("linux") or {}).get("seccomp"))
     if found.seccomp is not None:
         with suppress(TypeError):  # a number that has no canonical text

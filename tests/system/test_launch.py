@@ -18,7 +18,7 @@ import pytest
 import hardening
 from hardening.base.digest import ANNOTATION, of_filter
 from hardening.base.linux import kernel
-from hardening.launch.native.inner import AFTER_EARLY_FILTER
+from hardening.launch.native.session import AFTER_EARLY_FILTER
 from hardening.launch.request import START
 from tests.escape.launches import with_code
 from tests.support import apart, bundles, runs

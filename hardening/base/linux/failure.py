@@ -28,12 +28,16 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError):
-            text = error.strerror or str(error)
-            raise LaunchError(
-                f"cannot {self.name}: {text}",
-                origin=f"config.json:{self.pointer}" if self.pointer else None,
-                hint=getattr(error, "hint", "") or self.hint or kernel.remedy(error.errno),
-            ) from error
+            raise failure(self.name, self.pointer, self.hint, error) from error
+
+
+def failure(name: str, pointer: str, hint: str, error: OSError) -> LaunchError:
+    """What is said of a step that the kernel refuses, at the JSON pointer of who asks for it."""
+    return LaunchError(
+        f"cannot {name}: {error.strerror or error}",
+        origin=f"config.json:{pointer}" if pointer else None,
+        hint=getattr(error, "hint", "") or hint or kernel.remedy(error.errno),
+    )
 
 
 class Withdrawn(LaunchError):

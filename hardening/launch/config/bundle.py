@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Container
     from typing import Any
 
-    from hardening.launch.config.wanted import Wanted
 
 MAX_FILTER = 8 * 65535  # BPF_MAXINSNS is 4096 for classic programs of users; libseccomp may write up to 65535
 #: Annotations in which a bundle says how it was composed.
@@ -75,11 +74,11 @@ def load(directory: str, sha256: str = "") -> Bundle:
     return Bundle(directory=directory, document=jsontext.parse(text, origin), text=text, sha256=found)
 
 
-def load_filter(bundle: Bundle, wanted: Wanted) -> bytes:
-    """The seccomp program of the bundle, b'' when none is wanted; `LaunchError` unless its digest is as stated."""
-    if wanted.seccomp is None:
-        return b""
-    return _read_program(bundle.directory, wanted.seccomp.source, wanted.seccomp.sha256)
+def load_filter(bundle: Bundle, sha256: str) -> bytes:
+    """The seccomp program of the bundle; `LaunchError` unless ``sha256`` is the digest of it with what it is compiled
+    from."""
+    linux = bundle.document.get("linux") if isinstance(bundle.document, dict) else None
+    return _read_program(bundle.directory, linux.get("seccomp") if isinstance(linux, dict) else None, sha256)
 
 
 def check_filter(bundle: Bundle) -> None:

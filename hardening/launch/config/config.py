@@ -90,7 +90,7 @@ def _check_secrets(config: Table, text: str, process: Process | None) -> None:
     except LaunchError as error:
         config.refuse("annotations", error.message, SECRETS)
         return
-    there = {name for name, _ in process.env} if process is not None else set()
+    there = {name for name, _ in process.command.env} if process is not None else set()
     for secret in named:
         if secret.kind == secrets.ENV and secret.target in there:
             config.refuse("annotations", f"the variable {secret.target} is set in /process/env already", SECRETS)
@@ -131,7 +131,7 @@ def _check_together(config: Table, wanted: Wanted, process: Process) -> None:
         config.refuse("hostname", "needs a UTS namespace, or it would rename the host")
     if wanted.domainname and wanted.namespace("uts") is None:
         config.refuse("domainname", "needs a UTS namespace, or it would rename the host")
-    if process.terminal and not any(mount.kind == "devpts" for mount in wanted.mounts):
+    if process.command.terminal and not any(mount.kind == "devpts" for mount in wanted.mounts):
         config.problems.append(("/process/terminal", "needs a devpts mount in /mounts"))
     for mount in wanted.mounts:
         if mount.own_idmap and not wanted.creates("user"):

@@ -7,13 +7,8 @@ the devices of every container, as under crun and runc, which permit those after
 
 from __future__ import annotations
 
-import _stat as stat
-
-from hardening.base import links
 from hardening.base.frozen import Frozen
-from hardening.base.linux import abi, kernel, mountinfo
-from hardening.base.linux.system import os
-from hardening.errors import LaunchError
+from hardening.base.linux import abi
 from hardening.launch.config.config_linux import DEFAULT_DEVICES
 
 TYPE_CHECKING = False
@@ -21,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hardening.launch.config.reader import Problem, Table
-    from hardening.launch.config.wanted import Mount, Wanted
+    from hardening.launch.config.wanted import Wanted
 
 POINTER = "/linux/resources/devices"
 ANY = -1
@@ -109,53 +104,3 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
     at_dev = wanted.at_dev()
     if wanted.devices_in_root() or (at_dev is not None and at_dev.kind == "bind"):
         yield POINTER, f"{_KEEPS} where /dev is a new file system"
-
-
-def keep(wanted: Wanted, mount: Mount, tree: int, path: str) -> None:
-    """Let no device be opened through the detached ``tree`` of a bind mount, whose source is ``path``.
-
-    `LaunchError` for a device that the rules do not permit, and for a proc file system that shows other processes.
-    """
-    status = os.fstat(tree)
-    origin = f"config.json:{mount.pointer}/source"
-    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_NODEV, recursive=True)
-        if not wanted.creates("user") and _shows_processes(path, status, recursive=mount.recursive):
-            reason = f"{path} shows other processes, and their devices, which {POINTER} forbids"
-            raise LaunchError(reason, origin=origin, hint="mount a proc of its own, or use --runtime crun or runc")
-    elif not _permits_node(wanted, status):
-        raise LaunchError(f"{path} is a device that {POINTER} does not permit to read and write", origin=origin)
-
-
-def check_descriptors(wanted: Wanted, numbers: tuple[int, ...]) -> None:
-    """`LaunchError` for a standard descriptor that is a device which the rules do not permit: the command can open it anew.
-    A terminal is the caller's to hand over."""
-    for number in numbers:
-        status = os.fstat(number)
-        # Before 1 and 2 a pipe stands where they are character devices.
-        is_device = stat.S_ISBLK(status.st_mode) or (
-            number == 0 and stat.S_ISCHR(status.st_mode) and not os.isatty(number)
-        )
-        if is_device and not _permits_node(wanted, status):
-            reason = f"standard descriptor {number} is a device that is not permitted to be read and written"
-            raise LaunchError(reason, origin=f"config.json:{POINTER}", hint="put a pipe between: cat DEVICE | …")
-
-
-def _permits_node(wanted: Wanted, status: os.stat_result) -> bool:
-    kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
-    return permits(wanted.device_rules, kind, os.major(status.st_rdev), os.minor(status.st_rdev))
-
-
-def _shows_processes(path: str, status: os.stat_result, *, recursive: bool) -> bool:
-    """Whether a source lies in a proc file system, or has one below it that is bound as well."""
-    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
-    place = links.find(path)
-    try:
-        top = str(os.readlink(f"/proc/self/fd/{place}")).rstrip("/")
-    finally:
-        os.close(place)
-    for mount in mountinfo.read():
-        is_below = recursive and f"{mount.place}/".startswith(f"{top}/")
-        if mount.kind == "proc" and (is_below or mount.device == device):
-            return True
-    return False

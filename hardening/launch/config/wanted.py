@@ -7,6 +7,7 @@ from hardening.base.linux.idmaps import IdMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.config_command import Invocation
     from hardening.launch.config.device_rules import Rule
 
 
@@ -74,11 +75,7 @@ class Rlimit(Frozen):
 class Process(Frozen):
     """`/process`. ``capabilities`` None: the field is absent, and the sets are empty."""
 
-    args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    cwd: str
-    terminal: bool
-    console_size: tuple[int, int] | None
+    command: Invocation
     uid: int
     gid: int
     umask: int | None
@@ -163,6 +160,10 @@ class Wanted(Frozen):
         """Whether a new namespace of this kind is made."""
         namespace = self.namespace(kind)
         return namespace is not None and not namespace.path
+
+    def has_group(self) -> bool:
+        """Whether it has a control group of its own."""
+        return self.resources is not None or bool(self.cgroups_path)
 
     def at_dev(self) -> Mount | None:
         """The mount that is seen at `/dev`, or None."""

@@ -5,36 +5,44 @@ from __future__ import annotations
 from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.launch.cgroups import Hierarchy, read_hierarchies
+from hardening.launch.native.operation import Building
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.config.wanted import Mount
-    from hardening.launch.native.mounts import Root
+    from hardening.launch.native.operation import LaunchState
 
 
-def mount_cgroups(root: Root, mount: Mount) -> None:
-    """Mount the hierarchies of the host as the cgroup namespace shows them.
+class MountCgroups(Building):
+    """The hierarchies of the host as the cgroup namespace shows them; where the kernel does not let this namespace mount
+    them, the host's own view. ``attributes`` are ``MOUNT_ATTR_*``."""
 
-    Where the kernel does not let this namespace mount them, the host's own view is bound.
-    """
-    place = root.place(mount, directory=True)
-    add = mount.add | mount.add_below
-    hierarchies = read_hierarchies()
-    try:
-        if len(hierarchies) == 1 and hierarchies[0].unified:
-            root.mount_at(kernel.new_filesystem("cgroup2", (), add), place)
+    pointer: str
+    destination: str
+    kind: str
+    attributes: int
+
+    def describe(self) -> str:
+        return f"mount {self.kind} on {self.destination}"
+
+    def execute(self, state: LaunchState) -> None:
+        root, add = state.root, self.attributes
+        place = root.place(self.destination, directory=True)
+        hierarchies = read_hierarchies()
+        try:
+            if len(hierarchies) == 1 and hierarchies[0].unified:
+                root.mount_at(kernel.new_filesystem("cgroup2", (), add), place)
+                return
+            trees = [(_name(entry), _mount_one(entry, add)) for entry in hierarchies]
+        except PermissionError:
+            tree = kernel.open_tree(abi.AT_FDCWD, b"/sys/fs/cgroup", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+            kernel.mount_setattr(tree, add=add, recursive=True)
+            root.mount_at(tree, place)
             return
-        trees = [(_name(entry), _mount_one(entry, add)) for entry in hierarchies]
-    except PermissionError:
-        tree = kernel.open_tree(abi.AT_FDCWD, b"/sys/fs/cgroup", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
-        kernel.mount_setattr(tree, add=add, recursive=True)
-        root.mount_at(tree, place)
-        return
-    top = kernel.new_filesystem("tmpfs", (("mode", "0755"), ("size", "64k")), add & ~abi.MOUNT_ATTR_RDONLY)
-    root.note_fresh(top)
-    root.mount_at(top, place, late=add & abi.MOUNT_ATTR_RDONLY)
-    for name, tree in trees:
-        root.mount_at(tree, root.target(f"{mount.destination}/{name}", directory=True))
+        top = kernel.new_filesystem("tmpfs", (("mode", "0755"), ("size", "64k")), add & ~abi.MOUNT_ATTR_RDONLY)
+        root.note_fresh(top)
+        root.mount_at(top, place, late=add & abi.MOUNT_ATTR_RDONLY)
+        for name, tree in trees:
+            root.mount_at(tree, root.target(f"{self.destination}/{name}", directory=True))
 
 
 def _name(entry: Hierarchy) -> str:

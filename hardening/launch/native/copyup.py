@@ -8,11 +8,19 @@ import errno
 from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
+from hardening.launch.native.mounts import MountTmpfs
 
 #: Of what is copied: set-user-ID and set-group-ID bits would lend rights of somebody else than in the root.
 PERMISSIONS = 0o1777
 _WITHIN = abi.RESOLVE_BENEATH | abi.RESOLVE_NO_SYMLINKS
 _CHUNK = 1 << 24
+
+
+class MountCopy(MountTmpfs):
+    """A tmpfs that is filled with what it covers."""
+
+    def fill(self, below: int, tree: int) -> None:
+        copy_up(below, tree)
 
 
 def copy_up(below: int, tree: int) -> None:

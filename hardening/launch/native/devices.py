@@ -8,16 +8,14 @@ import fcntl
 
 from hardening.base import files
 from hardening.base.linux import abi, kernel
-from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
-from hardening.launch.config.config_linux import DEFAULT_DEVICES
-from hardening.launch.config.wanted import Device
 from hardening.launch.native.mounts import clone_device
+from hardening.launch.native.operation import Building
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.config.wanted import Wanted
     from hardening.launch.native.mounts import Root
+    from hardening.launch.native.operation import LaunchState
 
 LINKS = {
     "fd": "/proc/self/fd",
@@ -28,58 +26,75 @@ LINKS = {
 }
 
 
-def make_devices(root: Root, wanted: Wanted) -> None:
-    """Fill `/dev`, unless the configuration binds one from elsewhere."""
-    at_dev = wanted.at_dev()
-    kind = at_dev.kind if at_dev is not None else ""
-    if kind == "bind":
-        return
-    on_tmpfs = kind == "tmpfs"
-    listed = {device.path for device in wanted.devices}
-    for path, (major, minor) in DEFAULT_DEVICES.items():
-        if path not in listed:
-            device = Device(path=path, kind="c", major=major, minor=minor, mode=0o666, uid=0, gid=0)
-            with Step(f"make the device {path}"):
-                _make(root, device, on_tmpfs and wanted.namespace("user") is None)
-    for index, device in enumerate(wanted.devices):
-        with Step(f"make the device {device.path}", f"/linux/devices/{index}"):
-            _make(root, device, wanted.namespace("user") is None)
-    if on_tmpfs:
-        with Step("make the links in /dev"):
-            _make_links(root)
+class MakeDevice(Building):
+    """A device node, ``kind`` ``c`` or ``b``; or, where none may be ``made``, a mount of the host's: so too without
+    CAP_MKNOD, for one of the ``usual`` that every container has."""
 
+    pointer: str
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+    made: bool
+    usual: bool
 
-def _make(root: Root, device: Device, may_create: bool) -> None:
-    number = os.makedev(device.major, device.minor)
-    if may_create:
-        parent = root.target(files.parent(device.path), directory=True)
-        kind = stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR
-        name = files.base(device.path)
+    def describe(self) -> str:
+        return f"make the device {self.path}"
+
+    def execute(self, state: LaunchState) -> None:
+        number = os.makedev(self.major, self.minor)
+        if not (self.made and self._make(state.root, number)):
+            tree = clone_device(self.path, number)
+            state.root.mount_at(tree, state.root.target(self.path, directory=False))
+
+    def _make(self, root: Root, number: int) -> bool:
+        parent, name = root.target(files.parent(self.path), directory=True), files.base(self.path)
         outlives = root.outlives(parent)
         try:
-            os.mknod(name, device.mode | kind, number, dir_fd=parent)
+            os.mknod(name, self.mode | (stat.S_IFBLK if self.kind == "b" else stat.S_IFCHR), number, dir_fd=parent)
             if outlives:
                 root.tell_made(name, parent)
-            os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
-            return
+            os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
         except OSError as error:
-            # Without CAP_MKNOD the host's node serves, if it is one of those that every container has.
-            if error.errno != errno.EPERM or device.path not in DEFAULT_DEVICES:
+            if error.errno != errno.EPERM or not self.usual:
                 raise
+            return False
         finally:
             os.close(parent)
-    tree = clone_device(device.path, number)
-    root.mount_at(tree, root.target(device.path, directory=False))
+        return True
 
 
-def _make_links(root: Root) -> None:
-    directory = root.find("/dev")
-    for name, target in LINKS.items():
-        try:
-            os.symlink(target, name, dir_fd=directory)
-        except FileExistsError:
-            continue
-    os.close(directory)
+class MakeDeviceLinks(Building):
+    """The usual links in a new /dev."""
+
+    text = "make the links in /dev"
+
+    def execute(self, state: LaunchState) -> None:
+        directory = state.root.find("/dev")
+        for name, target in LINKS.items():
+            try:
+                os.symlink(target, name, dir_fd=directory)
+            except FileExistsError:
+                continue
+        os.close(directory)
+
+
+class OpenConsole(Building):
+    """Where the command has a terminal: a new one in the container's own devpts, of the command's user, seen as
+    /dev/console."""
+
+    pointer = "/process/terminal"
+    text = "open the console"
+    uid: int
+
+    def execute(self, state: LaunchState) -> None:
+        if state.command.terminal:
+            master, state.slave = open_console(state.root, state.command.console_size, self.uid)
+            state.channel.send("console", fd=master)
+            os.close(master)
 
 
 def open_console(root: Root, size: tuple[int, int] | None, uid: int) -> tuple[int, int]:

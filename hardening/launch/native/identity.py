@@ -4,71 +4,111 @@ from __future__ import annotations
 
 import errno
 
+from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
+from hardening.launch.config import bundle
+from hardening.launch.native.operation import Building, Checking, Limiting, Preparation, Surrender
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.config.wanted import Capabilities, Process, Wanted
+    from hardening.launch.native.operation import LaunchState
 
 CAPABILITIES_AT = "/process/capabilities"
+_MAPPED = "the user namespace must map this id"
 
 
-def become_namespace_root(wanted: Wanted, *, may_set_groups: bool) -> None:
-    """Take ids that the new user namespace maps, so that files made from now on have an owner."""
-    uids = [entry.inside for entry in wanted.uid_map]
-    gids = [entry.inside for entry in wanted.gid_map]
-    uid = 0 if 0 in uids or not uids else min(uids)
-    gid = 0 if 0 in gids or not gids else min(gids)
-    with Step("take the ids of the user namespace", "/linux/uidMappings"):
+class BecomeNamespaceRoot(Building):
+    """Ids that the new user namespace maps, so that files made from now on have an owner."""
+
+    pointer = "/linux/uidMappings"
+    text = "take the ids of the user namespace"
+    uid: int
+    gid: int
+
+    def execute(self, state: LaunchState) -> None:
+        state.may_set_groups = files.read("/proc/self/setgroups").strip() == "allow"
         kernel.prctl(abi.PR_SET_KEEPCAPS, 1)
-        if may_set_groups:
+        if state.may_set_groups:
             os.setgroups([])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
         _, permitted, _ = kernel.capget()
         kernel.capset(permitted, permitted, 0)
 
 
-def drop_bounding(capabilities: Capabilities) -> None:
-    """Drop from the bounding set what the configuration does not list; refuse to go on when it lists too much."""
-    missing = 0
-    with Step("drop the bounding set", f"{CAPABILITIES_AT}/bounding"):
+class DropBounding(Surrender):
+    """The bounding set without what the configuration does not list; it may not list more than there is. ``kept`` is a
+    mask."""
+
+    pointer = f"{CAPABILITIES_AT}/bounding"
+    text = "drop the bounding set"
+    kept: int
+
+    def execute(self, state: LaunchState) -> None:
+        missing = 0
         for number in range(64):
-            kept = capabilities.bounding >> number & 1
+            kept = self.kept >> number & 1
             try:
                 there = kernel.prctl(abi.PR_CAPBSET_READ if kept else abi.PR_CAPBSET_DROP, number)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                missing |= capabilities.bounding >> number << number  # beyond the kernel's last capability
+                missing |= self.kept >> number << number  # beyond the kernel's last capability
                 break
             missing |= (kept and not there) << number
-    _refuse_missing(missing, "bounding", "the caller's bounding set lacks it")
+        _refuse_missing(missing, "bounding", "the caller's bounding set lacks it")
 
 
-def become_user(process: Process, *, may_set_groups: bool) -> None:
-    """Take the command's ids, and exactly its capabilities."""
-    with Step("set the supplementary groups", "/process/user/additionalGids"):
-        if may_set_groups:
-            os.setgroups(process.groups)
-        elif process.groups:
+class SetGroups(Surrender):
+    """The supplementary groups."""
+
+    pointer = "/process/user/additionalGids"
+    text = "set the supplementary groups"
+    groups: tuple[int, ...]
+
+    def execute(self, state: LaunchState) -> None:
+        if state.may_set_groups:
+            os.setgroups(self.groups)
+        elif self.groups:
             raise LaunchError(
                 "supplementary groups cannot be set where one id only is mapped",
-                origin="config.json:/process/user/additionalGids",
+                origin=f"config.json:{self.pointer}",
                 hint="map a range of ids (/etc/subuid, /etc/subgid), or leave the groups out",
             )
-    hint = "the user namespace must map this id"
-    with Step(f"become group {process.gid}", "/process/user/gid", hint):
-        os.setresgid(process.gid, process.gid, process.gid)
+
+
+class BecomeGroup(Surrender):
+    """The command's group."""
+
+    pointer = "/process/user/gid"
+    hint = _MAPPED
+    gid: int
+
+    def describe(self) -> str:
+        return f"become group {self.gid}"
+
+    def execute(self, state: LaunchState) -> None:
+        os.setresgid(self.gid, self.gid, self.gid)
         _leave_no_core()
-    with Step(f"become user {process.uid}", "/process/user/uid", hint):
+
+
+class BecomeUser(Surrender):
+    """The command's user, for now with the capabilities of the one before."""
+
+    pointer = "/process/user/uid"
+    hint = _MAPPED
+    uid: int
+
+    def describe(self) -> str:
+        return f"become user {self.uid}"
+
+    def execute(self, state: LaunchState) -> None:
         kernel.prctl(abi.PR_SET_KEEPCAPS, 1)
-        os.setresuid(process.uid, process.uid, process.uid)
+        os.setresuid(self.uid, self.uid, self.uid)
         _leave_no_core()
-    set_capabilities(process.capabilities)
 
 
 def _leave_no_core() -> None:
@@ -77,17 +117,25 @@ def _leave_no_core() -> None:
     kernel.prctl(abi.PR_SET_DUMPABLE, 0)
 
 
-def set_capabilities(capabilities: Capabilities) -> None:
-    """Set permitted, effective, inheritable and ambient. `LaunchError` when the kernel grants less."""
-    permitted = kernel.capget()[1]
-    _refuse_missing(capabilities.permitted & ~permitted, "permitted", "the caller does not have it")
-    with Step("set the capabilities", CAPABILITIES_AT):
+class SetCapabilities(Surrender):
+    """Exactly these sets, as masks. `LaunchError` when the kernel grants less."""
+
+    pointer = CAPABILITIES_AT
+    text = "set the capabilities"
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+
+    def execute(self, state: LaunchState) -> None:
+        permitted = kernel.capget()[1]
+        _refuse_missing(self.permitted & ~permitted, "permitted", "the caller does not have it")
         kernel.prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_CLEAR_ALL)
-        kernel.capset(capabilities.effective, capabilities.permitted, capabilities.inheritable)
-    with Step("raise the ambient capabilities", f"{CAPABILITIES_AT}/ambient"):
-        for number in range(64):
-            if capabilities.ambient >> number & 1:
-                kernel.prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_RAISE, number)
+        kernel.capset(self.effective, self.permitted, self.inheritable)
+        with Step("raise the ambient capabilities", f"{CAPABILITIES_AT}/ambient"):
+            for number in range(64):
+                if self.ambient >> number & 1:
+                    kernel.prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_RAISE, number)
 
 
 def _refuse_missing(missing: int, which: str, reason: str) -> None:
@@ -99,24 +147,95 @@ def _refuse_missing(missing: int, which: str, reason: str) -> None:
         )
 
 
-def load_filter(wanted: Wanted, program: bytes) -> None:
-    """Install the seccomp filter, if there is one."""
-    if wanted.seccomp is not None:
-        with Step("load the seccomp filter", "/linux/seccomp", "it needs noNewPrivileges or CAP_SYS_ADMIN"):
-            kernel.seccomp(program, wanted.seccomp.flags)
+class SetLimit(Limiting):
+    """One resource limit: ``number`` is its ``RLIMIT_*``."""
+
+    hint = "raising a hard limit needs CAP_SYS_RESOURCE: stay within what `ulimit -H` shows"
+    pointer: str
+    name: str
+    number: int
+    soft: int
+    hard: int
+
+    def describe(self) -> str:
+        return f"set {self.name}"
+
+    def execute(self, state: LaunchState) -> None:
+        kernel.prlimit(state.pid, self.number, self.soft, self.hard)
 
 
-def set_selinux_label(fd: int | None, label: str) -> None:
-    """Ask for the label of the next execve(2), through the /proc of the host."""
-    if fd is not None:
-        with Step(f"set the SELinux label {label}", "/process/selinuxLabel"):
-            os.write(fd, label.encode())
-            os.close(fd)
+class ForbidNewPrivileges(Surrender):
+    """no_new_privs: what is executed gives no more than there is, and the kernel takes a filter from anybody (prctl(2))."""
+
+    pointer = "/process/noNewPrivileges"
+    text = "forbid new privileges"
+
+    def execute(self, state: LaunchState) -> None:
+        kernel.prctl(abi.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def open_selinux_label(label: str) -> int | None:
-    """The attribute file that takes the label; opened while the host's /proc can be reached."""
-    if not label:
-        return None
-    with Step("open /proc/self/attr/exec", "/process/selinuxLabel", "SELinux is not enabled on this host"):
-        return os.open("/proc/self/attr/exec", os.O_WRONLY | os.O_CLOEXEC)
+class ReadFilter(Checking):
+    """The compiled filter beside the configuration, held to the ``sha256`` of both."""
+
+    pointer = "/linux/seccomp"
+    text = "read seccomp.bpf"
+    sha256: str
+
+    def execute(self, state: LaunchState) -> None:
+        state.program = bundle.load_filter(state.bundle, self.sha256)
+
+
+class LoadFilter(Surrender):
+    """The seccomp filter, with its ``SECCOMP_FILTER_FLAG_*``."""
+
+    pointer = "/linux/seccomp"
+    hint = "it needs noNewPrivileges or CAP_SYS_ADMIN"
+    text = "load the seccomp filter"
+    mutes = True
+    flags: int
+
+    def execute(self, state: LaunchState) -> None:
+        kernel.seccomp(state.program, self.flags)
+
+
+class RequireSelinux(Preparation):
+    """Refuse at once a label that nothing would enforce."""
+
+    pointer: str
+    label: str
+
+    def describe(self) -> str:
+        return f"look for SELinux, for the label {self.label}"
+
+    def execute(self, state: LaunchState) -> None:
+        if not files.exists("/sys/fs/selinux/enforce"):
+            raise LaunchError(
+                f"the SELinux label {self.label} cannot be enforced: SELinux is not enabled on this host",
+                origin=f"config.json:{self.pointer}",
+                hint='boot with SELinux, or set requirement = "best-effort" for it',
+            )
+
+
+class OpenSelinuxLabel(Building):
+    """The attribute file that takes the label, opened while the host's /proc can be reached."""
+
+    pointer = "/process/selinuxLabel"
+    hint = "SELinux is not enabled on this host"
+    text = "open /proc/self/attr/exec"
+
+    def execute(self, state: LaunchState) -> None:
+        state.label = os.open("/proc/self/attr/exec", os.O_WRONLY | os.O_CLOEXEC)
+
+
+class SetSelinuxLabel(Building):
+    """The label of the next execve(2), through the /proc of the host."""
+
+    pointer = "/process/selinuxLabel"
+    label: str
+
+    def describe(self) -> str:
+        return f"set the SELinux label {self.label}"
+
+    def execute(self, state: LaunchState) -> None:
+        os.write(state.label, self.label.encode())
+        os.close(state.label)

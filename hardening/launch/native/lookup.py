@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from hardening.launch.config.wanted import Process
+    from hardening.launch.config.config_command import Invocation
 
 MAX_INTERPRETERS = 5  # as many as the kernel follows
 MAX_FIRST_LINE = 256
 
 
-def find_command(process: Process) -> str:
+def find_command(command: Invocation) -> str:
     """The path to execute. `LaunchError` with exit code 127 when there is none, 126 when it cannot be executed."""
-    name = process.args[0]
+    name = command.args[0]
     if "/" in name:
         _check(name)
         return name
-    search = dict(process.env).get("PATH") or places.OF_COMMANDS
+    search = dict(command.env).get("PATH") or places.OF_COMMANDS
     refused = ""
     for directory in search.split(":"):
         path = files.join(directory or ".", name)
@@ -121,7 +121,7 @@ def not_executable(path: str, reason: str) -> LaunchError:
     return LaunchError(f"{path}: cannot be executed: {reason}", origin=failure.COMMAND, exit_code=EXIT_NOT_EXECUTABLE)
 
 
-def execute(path: str, process: Process, secrets: Mapping[bytes, bytes]) -> NoReturn:
+def execute(path: str, command: Invocation, secrets: Mapping[bytes, bytes]) -> NoReturn:
     """execve(2), with ``secrets`` in the environment. Where it fails this process ends, with the errno as its status.
 
     The filter is loaded and may deny every call that could tell more; the launch stage words it (`not_executed`).
@@ -129,8 +129,8 @@ def execute(path: str, process: Process, secrets: Mapping[bytes, bytes]) -> NoRe
     try:
         os.execve(
             path,
-            process.args,
-            {**{files.encode(name): files.encode(value) for name, value in process.env}, **secrets},
+            command.args,
+            {**{files.encode(name): files.encode(value) for name, value in command.env}, **secrets},
         )
     except OSError as error:
         os._exit(error.errno or errno.EIO)

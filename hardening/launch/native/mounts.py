@@ -12,15 +12,14 @@ import errno
 from hardening.base import files, links, trusted
 from hardening.base.links import MAX_LINKS
 from hardening.base.linux import abi, kernel
-from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
+from hardening.launch.native.operation import Building
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.config.wanted import Mount, Wanted
     from hardening.launch.native.channel import Channel
-    from hardening.launch.native.sources import Sources
+    from hardening.launch.native.operation import LaunchState
 
 IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
 
@@ -40,25 +39,23 @@ class Root:
         self._judged = judged
         self._channel = channel
         self._late: list[tuple[int, int]] = []  # (mount, attributes that would hinder the building)
-        self._fresh: set[int] = (
-            set()
-        )  # device numbers of file systems that are new: nothing in them outlives the container
+        self._fresh = set[int]()  # device numbers of file systems that are new: nothing in them outlives the container
         self._may_make = False
 
-    def attach(self, *, read_only: bool) -> None:
-        """Mount the tree over the old root. With ``read_only`` the mounts inside it become read-only at once."""
-        with Step("mount the root", "/root/path"):
-            place = os.open("/", os.O_PATH | os.O_CLOEXEC)
-            kernel.move_mount(self.tree, place)
-            os.close(place)
-        if read_only:
-            with Step("make the root read-only", "/root/readonly"):
-                was_read_only = bool(os.fstatvfs(self.tree).f_flag & os.ST_RDONLY)
-                kernel.mount_setattr(self.tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
-                if not was_read_only:
-                    # Mount points may have to be made in it; `finish` sets it again.
-                    kernel.mount_setattr(self.tree, clear=abi.MOUNT_ATTR_RDONLY)
-                    self._late.append((os.dup(self.tree), abi.MOUNT_ATTR_RDONLY))
+    def attach(self) -> None:
+        """Mount the tree over the old root."""
+        place = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        kernel.move_mount(self.tree, place)
+        os.close(place)
+
+    def make_read_only(self) -> None:
+        """Make the mounts inside the tree read-only at once, and the tree itself by `finish`: mount points may have to be
+        made in it."""
+        was_read_only = bool(os.fstatvfs(self.tree).f_flag & os.ST_RDONLY)
+        kernel.mount_setattr(self.tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+        if not was_read_only:
+            kernel.mount_setattr(self.tree, clear=abi.MOUNT_ATTR_RDONLY)
+            self._late.append((os.dup(self.tree), abi.MOUNT_ATTR_RDONLY))
 
     def find(self, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
         """Open a path below the root; `links.MovedLinkError` where ``resolve`` forbids links, and there were none."""
@@ -128,11 +125,9 @@ class Root:
             path = "/".join([files.join("/".join(parts[:depth]), link), *parts[depth + 1 :]])
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
-    def place(self, mount: Mount, *, directory: bool) -> int:
-        """Open the mount point of an entry of `/mounts`, made first when it is missing."""
-        # A link in place of /proc or /sys would leave the masked paths without effect.
-        plain = self._judged or mount.kind in ("proc", "sysfs")
-        return self.target(mount.destination, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain else 0)
+    def place(self, path: str, *, directory: bool, plain: bool = False) -> int:
+        """Open the mount point of an entry of `/mounts`, made first when it is missing; ``plain``: through no link."""
+        return self.target(path, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain or self._judged else 0)
 
     def outlives(self, directory: int) -> bool:
         """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
@@ -190,115 +185,201 @@ class Root:
         os.close(self.tree)
 
 
-def mount_all(root: Root, wanted: Wanted, sources: Sources) -> None:
-    """Mount every entry of `/mounts`, in order."""
-    for mount in wanted.mounts:
-        with Step(f"mount {mount.kind} on {mount.destination}", mount.pointer):
-            if mount.kind == "bind":
-                _mount_bind(root, mount, sources.trees.pop(mount.pointer))
-            elif mount.kind in ("cgroup", "cgroup2"):
-                from hardening.launch.native.cgroup_view import mount_cgroups
+class AttachRoot(Building):
+    """The cloned root, mounted over the old one, in which everything that follows is looked up."""
 
-                mount_cgroups(root, mount)
-            else:
-                _mount_new(root, mount, sources.trees.pop(mount.pointer, None))
+    pointer = "/root/path"
+    text = "mount the root"
+    judged: bool
+
+    def execute(self, state: LaunchState) -> None:
+        state.root = Root(state.tree, state.channel, judged=self.judged)
+        state.root.attach()
 
 
-def _mount_bind(root: Root, mount: Mount, tree: int) -> None:
-    directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-    place = root.place(mount, directory=directory)
-    if directory != stat.S_ISDIR(os.fstat(place).st_mode):
-        kind = "a directory" if directory else "not a directory"
-        raise LaunchError(
-            f"{mount.source} is {kind}, and {mount.destination} in the root is the opposite",
-            origin=f"config.json:{mount.pointer}/destination",
-        )
-    restrict(tree, mount)
-    kernel.move_mount(tree, place)
-    os.close(place)
-    if mount.propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):
-        kernel.mount_setattr(tree, propagation=mount.propagation, recursive=mount.propagation_below)
-    os.close(tree)
+class MakeRootReadOnly(Building):
+    """A root that cannot be written to."""
+
+    pointer = "/root/readonly"
+    text = "make the root read-only"
+
+    def execute(self, state: LaunchState) -> None:
+        state.root.make_read_only()
 
 
-def restrict(tree: int, mount: Mount) -> None:
-    """Add the restrictions of an entry to a detached tree; nothing is ever lifted."""
-    if mount.atime is not None:
+class MountBind(Building):
+    """The cloned tree of a bind mount, with the restrictions of its entry; nothing is ever lifted.
+
+    ``add`` and ``add_below`` are ``MOUNT_ATTR_*`` for the mount itself and for it and all below; ``access_time`` replaces
+    its mode of that, -1 leaves it. ``propagation`` is a ``MS_*`` that it gets once it is mounted, 0 for none.
+    """
+
+    pointer: str
+    destination: str
+    source: str
+    add: int
+    add_below: int
+    access_time: int
+    propagation: int
+    propagation_below: bool
+
+    def describe(self) -> str:
+        return f"mount bind on {self.destination}"
+
+    def execute(self, state: LaunchState) -> None:
+        tree = state.trees.pop(self.pointer)
+        directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+        place = state.root.place(self.destination, directory=directory)
+        if directory != stat.S_ISDIR(os.fstat(place).st_mode):
+            kind = "a directory" if directory else "not a directory"
+            raise LaunchError(
+                f"{self.source} is {kind}, and {self.destination} in the root is the opposite",
+                origin=f"config.json:{self.pointer}/destination",
+            )
+        # Restricted while it is detached: nobody sees it without.
+        if self.access_time >= 0:
+            try:
+                kernel.mount_setattr(tree, add=self.access_time, clear=abi.MOUNT_ATTR__ATIME)
+            except PermissionError as error:
+                # The access time mode of a mount that came with the user namespace is locked (mount_namespaces(7)).
+                text = "a user namespace cannot change how the host's mount keeps access times"
+                raise OSError(error.errno, text) from error
+        if self.add:
+            kernel.mount_setattr(tree, add=self.add)
+        if self.add_below:
+            kernel.mount_setattr(tree, add=self.add_below, recursive=True)
+        kernel.move_mount(tree, place)
+        os.close(place)
+        if self.propagation:
+            kernel.mount_setattr(tree, propagation=self.propagation, recursive=self.propagation_below)
+        os.close(tree)
+
+
+class MountNew(Building):
+    """A new file system. ``attributes`` are its ``MOUNT_ATTR_*``; ``late`` are those that it gets when the root is complete.
+    ``data`` are the options of the file system."""
+
+    pointer: str
+    destination: str
+    kind: str
+    source: str
+    attributes: int
+    late: int
+    data: tuple[tuple[str, str | None], ...]
+
+    def describe(self) -> str:
+        return f"mount {self.kind} on {self.destination}"
+
+    def execute(self, state: LaunchState) -> None:
+        # A link in place of /proc or /sys would leave the masked paths without effect.
+        place = state.root.place(self.destination, directory=True, plain=self.kind in ("proc", "sysfs"))
+        made = state.trees.pop(self.pointer, None)
+        state.root.mount_at(self.create() if made is None else made, place, late=self.late)
+
+    def create(self, *data: tuple[str, str | None]) -> int:
+        """The file system, detached, with options before its own."""
+        return kernel.new_filesystem(self.kind, (*data, *self.data), self.attributes, self.source)
+
+
+class MountSysfs(MountNew):
+    """A sysfs, which a user namespace may mount only for a network namespace of its own; else the host's is shown."""
+
+    def execute(self, state: LaunchState) -> None:
         try:
-            kernel.mount_setattr(tree, add=mount.atime, clear=abi.MOUNT_ATTR__ATIME)
+            super().execute(state)
         except PermissionError as error:
-            # The access time mode of a mount that came with the user namespace is locked (mount_namespaces(7)).
-            text = "a user namespace cannot change how the host's mount keeps access times"
-            raise OSError(error.errno, text) from error
-    if mount.add:
-        kernel.mount_setattr(tree, add=mount.add)
-    if mount.add_below:
-        kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
-
-
-def create(mount: Mount, data: tuple[tuple[str, str | None], ...] = ()) -> int:
-    """A new file system, detached, with the restrictions of its entry but for read-only, and options before its own."""
-    attributes = ((mount.add | mount.add_below) & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
-    return kernel.new_filesystem(mount.kind, (*data, *mount.data), attributes, mount.source)
-
-
-def _mount_new(root: Root, mount: Mount, made: int | None) -> None:
-    """Mount a new file system, or the one that was ``made`` beforehand."""
-    covered = root.find_if_present(mount.destination) if mount.kind == "tmpfs" else None
-    place = root.place(mount, directory=True)
-    data: tuple[tuple[str, str | None], ...] = ()
-    if covered is not None:
-        # As other runtimes have it: else the kernel lets everybody write.
-        data = (("mode", f"{os.fstat(covered).st_mode & 0o1777:o}"),)
-        os.close(covered)
-    add = mount.add | mount.add_below
-    try:
-        tree = create(mount, data) if made is None else made
-    except OSError as error:
-        if mount.kind == "sysfs" and error.errno == errno.EPERM:
-            # A user namespace may mount sysfs only for a network namespace of its own; the host's is shown instead.
+            if error.errno != errno.EPERM:
+                raise
+            place = state.root.place(self.destination, directory=True, plain=True)
             tree = kernel.open_tree(abi.AT_FDCWD, b"/sys", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
-            kernel.mount_setattr(tree, add=add, recursive=True)
-            root.mount_at(tree, place)
-            return
-        if mount.kind == "devpts" and error.errno == errno.EINVAL:
+            kernel.mount_setattr(tree, add=self.attributes | self.late, recursive=True)
+            state.root.mount_at(tree, place)
+
+
+class MountDevpts(MountNew):
+    """Terminals of the container's own."""
+
+    def create(self, *data: tuple[str, str | None]) -> int:
+        try:
+            return super().create(*data)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
             text = f"{error.strerror} (an id in its options that the user namespace does not map?)"
             raise OSError(error.errno, text) from error
-        raise
-    if mount.kind == "tmpfs":
-        root.note_fresh(tree)
-    if mount.copies:
-        from hardening.launch.native.copyup import copy_up
-
-        copy_up(place, tree)
-    root.mount_at(tree, place, late=add & abi.MOUNT_ATTR_RDONLY)
 
 
-def protect(root: Root, wanted: Wanted) -> None:
-    """Apply read-only paths, then masked paths. A path that is not there needs neither."""
-    for index, path in enumerate(wanted.read_only):
-        with Step(f"make {path} read-only", f"/linux/readonlyPaths/{index}"):
-            for found in expand(root, path):
-                place = root.find_if_present(found)
-                if place is not None:
-                    tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
-                    kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
-                    root.mount_at(tree, place)
-    for index, path in enumerate(wanted.masked):
-        with Step(f"mask {path}", f"/linux/maskedPaths/{index}"):
-            for found in expand(root, path):
-                place = root.find_if_present(found)
-                if place is not None:
-                    _mask(root, place)
+class MountTmpfs(MountNew):
+    """A tmpfs with the mode of what it covers, as other runtimes have it: else the kernel lets everybody write."""
+
+    def execute(self, state: LaunchState) -> None:
+        covered = state.root.find_if_present(self.destination)
+        place = state.root.place(self.destination, directory=True)
+        data: tuple[tuple[str, str | None], ...] = ()
+        if covered is not None:
+            data = (("mode", f"{os.fstat(covered).st_mode & 0o1777:o}"),)
+            os.close(covered)
+        tree = self.create(*data)
+        state.root.note_fresh(tree)
+        self.fill(place, tree)
+        state.root.mount_at(tree, place, late=self.late)
+
+    def fill(self, below: int, tree: int) -> None:
+        """Put in what it begins with: nothing."""
 
 
-def _mask(root: Root, place: int) -> None:
-    flags = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
-    if stat.S_ISDIR(os.fstat(place).st_mode):
-        root.mount_at(kernel.new_filesystem("tmpfs", (("mode", "0555"),), flags), place)
-    else:
-        # The host's own /dev/null, checked by its numbers: the container's could be a link to something else.
-        root.mount_at(clone_device("/dev/null", os.makedev(1, 3)), place)
+class ProtectPath(Building):
+    """A path that can be read only. One that is not there needs no protection."""
+
+    pointer: str
+    path: str
+
+    def describe(self) -> str:
+        return f"make {self.path} read-only"
+
+    def execute(self, state: LaunchState) -> None:
+        for path in self.paths(state.root):
+            place = state.root.find_if_present(path)
+            if place is not None:
+                self.cover(state.root, place)
+
+    def paths(self, root: Root) -> list[str]:
+        """The paths below the root that it is for."""
+        return [self.path]
+
+    def cover(self, root: Root, place: int) -> None:
+        """Mount what protects an open path."""
+        tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY, recursive=True)
+        root.mount_at(tree, place)
+
+
+class MaskPath(ProtectPath):
+    """A path of which nothing is seen."""
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+    def cover(self, root: Root, place: int) -> None:
+        flags = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
+        if stat.S_ISDIR(os.fstat(place).st_mode):
+            root.mount_at(kernel.new_filesystem("tmpfs", (("mode", "0555"),), flags), place)
+        else:
+            # The host's own /dev/null, checked by its numbers: the container's could be a link to something else.
+            root.mount_at(clone_device("/dev/null", os.makedev(1, 3)), place)
+
+
+class EnterRoot(Building):
+    """The tree as the root of the mount namespace, complete and with its ``propagation``."""
+
+    pointer = "/root/path"
+    text = "enter the root"
+    propagation: int
+    below: bool
+
+    def execute(self, state: LaunchState) -> None:
+        state.root.finish()
+        state.root.enter(self.propagation, recursive=self.below)
 
 
 def clone_device(path: str, number: int) -> int:
@@ -313,27 +394,3 @@ def clone_device(path: str, number: int) -> int:
         raise OSError(errno.ENODEV, f"the host's {path} is not the device that it should be")
     kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY)
     return tree
-
-
-def expand(root: Root, path: str) -> list[str]:
-    """The paths that a pattern matches below the root; a path without a `*` as it is."""
-    if "*" not in path:
-        return [path]
-    from hardening.base import patterns  # few bundles have one
-
-    return patterns.expand(path, lambda place: _names(root, place))
-
-
-def _names(root: Root, place: str) -> list[str]:
-    """The names in a directory of the root; none in what is no directory. `OSError` where they cannot be told."""
-    fd = root.find_if_present(place)
-    if fd is None:
-        return []
-    is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
-    os.close(fd)
-    if not is_directory:
-        return []
-    directory = root.find(place, os.O_RDONLY | os.O_DIRECTORY)
-    names = os.listdir(directory)
-    os.close(directory)
-    return names

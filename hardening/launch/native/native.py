@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import _stat as stat
-
 from hardening.base import files
-from hardening.base.guarded import TERMINAL_USE, block_signals, complain, open_to_all, stand_between
+from hardening.base.guarded import TERMINAL_USE, block_signals, complain
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch.config import config
-from hardening.launch.config.bundle import Bundle, load_filter
-from hardening.launch.config.wanted import Wanted
-from hardening.launch.native import sources, starting
-from hardening.launch.native.channel import Channel, from_message, pair
+from hardening.launch.config.bundle import Bundle
+from hardening.launch.native.channel import Channel, from_message
+from hardening.launch.native.operation import Checking, LaunchState, Mapping, Preparation, Starting
+from hardening.launch.native.processes import StartInit, StartProcess
+from hardening.launch.native.sources import clone
+from hardening.launch.native.translate import translate
 from hardening.launch.supervise.cleaning import Cleaning, finally_do
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.base.linux.idmaps import IdMap
-    from hardening.launch.cgroups import Cgroup
     from hardening.launch.context import LaunchContext
-    from hardening.launch.native import joins
+    from hardening.launch.native.grouping import CreateCgroup
     from hardening.launch.native.setup import NativeSupervisor
     from hardening.launch.supervise.guard import Guard
 
@@ -35,30 +33,32 @@ KILLED, OUT_OF_MEMORY = 128 + signal.SIGKILL, "out of memory"
 
 def run(bundle: Bundle, context: LaunchContext) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
-    wanted = config.read(bundle.document, files.join(bundle.directory, "config.json"))
-    _check_host(wanted, keep_stdin=context.request.stdin)
-    mask = block_signals()
-    with_group = wanted.resources is not None or bool(wanted.cgroups_path)
+    state = _read(bundle)
+    state.keep_stdin, state.secrets = context.request.stdin, context.secrets
+    state.waits = bool(context.request.receipt) or state.first("StartInit") is not None
+    state.signal_mask = block_signals()
     watcher = context.watcher
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
     guard = None
-    if with_group or context.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
+    if state.first("CreateCgroup") or context.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
         guard = _stand_guard(context)
-    group = None
+        state.tell = guard.tell
     try:
         if guard is not None and watcher is not None:
             watcher.guarded = True
-        if with_group:
-            from hardening.launch.cgroups import Cgroup, limits
-
-            group = Cgroup(guard.tell if guard is not None else None)
-            group.create(wanted.cgroups_path or f"hardening-{os.getpid()}", limits(wanted.resources))
-        return _Run(bundle, wanted, group, context, mask, guard).run()
+        state.perform(Preparation)
+        return _Run(state, context, guard).run()
     finally:
-        finally_do(*([group.remove] if group is not None else []), context.cleaning.finish)
+        finally_do(*([state.group.remove] if state.group is not None else []), context.cleaning.finish)
         if guard is not None:
             guard.dismiss()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, state.signal_mask)
+
+
+def _read(bundle: Bundle) -> LaunchState:
+    """What is to be done for a bundle, and for which command. `LaunchError`."""
+    wanted = config.read(bundle.document, files.join(bundle.directory, "config.json"))
+    return LaunchState(translate(wanted), bundle, wanted.process.command)
 
 
 def _stand_guard(context: LaunchContext) -> Guard:
@@ -81,51 +81,6 @@ def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
     cleaning.after_kill(remove_groups)
 
 
-def _check_host(wanted: Wanted, *, keep_stdin: bool) -> None:
-    """Refuse at once what would fail later, or worse, not fail."""
-    if wanted.namespace("user") is None and not abi.has_capability(kernel.capget()[0], "CAP_SYS_ADMIN"):
-        raise LaunchError(
-            "without a user namespace only root can make the other namespaces",
-            origin="config.json:/linux/namespaces",
-            hint="add a user namespace with uidMappings and gidMappings, or run as root",
-        )
-    if wanted.device_rules:
-        from hardening.launch.config import device_rules
-
-        terminal = wanted.process.terminal
-        device_rules.check_descriptors(wanted, () if terminal else (0, 1, 2) if keep_stdin else (1, 2))
-    labels = [("/process/selinuxLabel", wanted.process.selinux_label)]
-    labels += [(mount.pointer, value or "") for mount in wanted.mounts for key, value in mount.data if key == "context"]
-    for pointer, label in labels:
-        if label and not files.exists("/sys/fs/selinux/enforce"):
-            raise LaunchError(
-                f"the SELinux label {label} cannot be enforced: SELinux is not enabled on this host",
-                origin=f"config.json:{pointer}",
-                hint='boot with SELinux, or set requirement = "best-effort" for it',
-            )
-
-
-def may_write(wanted: Wanted, status: os.stat_result) -> bool:
-    """Whether the permissions of a file let the command write to it, by its ids on the host."""
-    process, mode = wanted.process, status.st_mode
-    uids, gids = (wanted.uid_map, wanted.gid_map) if wanted.namespace("user") is not None else (None, None)
-    if status.st_uid == _outside(uids, process.uid):
-        return bool(mode & stat.S_IWUSR)
-    if status.st_gid in [_outside(gids, gid) for gid in (process.gid, *process.groups)]:
-        return bool(mode & stat.S_IWGRP)
-    return bool(mode & stat.S_IWOTH)
-
-
-def _outside(maps: tuple[IdMap, ...] | None, number: int) -> int:
-    """The host's id for one of the container's; -1 where it is not known. ``maps`` None: there is no user namespace."""
-    if maps is None:
-        return number
-    for line in maps:
-        if line.inside <= number < line.inside + line.count:
-            return line.outside + number - line.inside
-    return -1
-
-
 def _answer(channel: Channel, word: str) -> list[str]:
     """Wait for a message of the process that makes the namespaces: its fields. `LaunchError` for any other."""
     message, _ = channel.receive()
@@ -139,53 +94,48 @@ def _answer(channel: Channel, word: str) -> list[str]:
 class _Run:
     """One native run, in the order of its methods."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        wanted: Wanted,
-        group: Cgroup | None,
-        context: LaunchContext,
-        mask: frozenset[int],
-        guard: Guard | None,
-    ) -> None:
-        self._guard = guard
-        self._bundle = bundle
-        self._directory = bundle.directory
-        self._wanted = wanted
-        self._group = group
+    def __init__(self, state: LaunchState, context: LaunchContext, guard: Guard | None) -> None:
+        self._state = state
         self._context = context
-        self._mask = mask
-        self._writers: dict[int, int] = {}  # 1 or 2 -> the end that the container gets in its place
-        self._copies: dict[int, int] = {}
-        self._program = b""  # the filter, once it is loaded
+        self._guard = guard
+        self._has_pids = any(
+            isinstance(one, (StartProcess, StartInit)) and one.flags & abi.CLONE_NEWPID for one in state.operations
+        )
 
     def run(self) -> int:
         """Start, supervise, clean up."""
-        self._protect_descriptors()
-        trees = self._open_sources()
+        state = self._state
         try:
-            channel, pid = self._start(trees)
+            clone(state)
+        except PermissionError:
+            if self._state.first("MapSourceIds"):
+                raise LaunchError(
+                    "id-mapped mounts need privilege over the file system",
+                    origin="config.json:/mounts",
+                    hint="run as root, or leave idmap out",
+                ) from None
+            # Else the user namespace will permit it (`CloneInside`).
+        try:
+            self._start()
         finally:
-            if trees is not None:
-                trees.close()
+            state.close_trees()
         # From here on the process makes its namespaces and mounts, while this one prepares what it will need of it.
         from hardening.launch.native.setup import NativeSupervisor
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
-        supervisor = NativeSupervisor(self._wanted, channel, pid, signals, keep_stdin=self._context.request.stdin)
-        supervisor.copies = self._copies
+        supervisor = NativeSupervisor(state, signals)
         supervisor.watcher = self._context.watcher
-        supervisor.reaps_orphans = not self._wanted.creates("pid")
+        supervisor.reaps_orphans = not self._has_pids
         supervisor.on_wait = self._prepare
         supervisor.on_release = self._context.records.launched
         try:
-            self._begin(supervisor, channel)
+            self._begin(supervisor)
             code = supervisor.run()
             self._context.records.waited(supervisor.status, self._why(code))
             return supervisor.settled(code)
         finally:
             os.close(signals)
-            if not self._wanted.creates("pid"):
+            if not self._has_pids:
                 from hardening.launch.supervise.supervise import kill_orphans
 
                 kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
@@ -194,11 +144,13 @@ class _Run:
 
     def _why(self, code: int) -> str:
         """Why the kernel has killed the command or what it waited for, which is told; empty where nothing is to be told."""
-        resources = self._wanted.resources
-        if code != KILLED or self._group is None or resources is None or resources.memory is None:
+        limits: CreateCgroup | None = self._state.first("CreateCgroup")
+        group = self._state.group
+        resources = limits.resources if limits is not None else None
+        if code != KILLED or group is None or resources is None or resources.memory is None:
             return ""
         try:
-            if not self._group.was_short_of_memory():
+            if not group.was_short_of_memory():
                 return ""
         except OSError:  # it cannot be told
             return ""
@@ -212,115 +164,47 @@ class _Run:
             self._context.watcher.why = OUT_OF_MEMORY
         return OUT_OF_MEMORY
 
-    def _prepare(self) -> bytes:
+    def _prepare(self) -> None:
         """What is done while the process builds its root: the last look at whether it is to run, the filter, which is
         checked, and the way of the records."""
         if self._context.confirm is not None:
             self._context.confirm()
-        self._program = load_filter(self._bundle, self._wanted)
+        self._state.perform(Checking)
         self._context.records.prepare()
-        return self._program
 
-    def _protect_descriptors(self) -> None:
-        """Put pipes between the command and what of the caller's it is not to have, or could not open again, unless the
-        container has a terminal of its own."""
-        if self._wanted.process.terminal:
-            return
-        self._writers, self._copies = stand_between(lambda status: may_write(self._wanted, status))
-        if self._context.request.stdin:
-            open_to_all(0, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-
-    def _open_sources(self) -> sources.Sources | None:
-        try:
-            return sources.open_sources(self._wanted, self._directory)
-        except PermissionError:
-            if any(mount.idmapped for mount in self._wanted.mounts):
-                raise LaunchError(
-                    "id-mapped mounts need privilege over the file system",
-                    origin="config.json:/mounts",
-                    hint="run as root, or leave idmap out",
-                ) from None
-            return None  # the user namespace will permit it
-
-    def _start(self, trees: sources.Sources | None) -> tuple[Channel, int]:
-        """Start the process that becomes the command, and map its ids: the channel to it and its pid."""
-        channel, far_end = pair()
-        if not self._wanted.creates("pid"):
+    def _start(self) -> None:
+        """Start the process that becomes the command, and map its ids."""
+        state = self._state
+        if not self._has_pids:
             kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        joined = self._open_joined()
+        state.perform(Starting)
+        for fd in (*state.namespaces.values(), *state.writers.values()):
+            os.close(fd)
+        if state.secrets is not None:
+            state.secrets.close()
+        pid = state.pid
         try:
-            setup = starting.Setup(
-                wanted=self._wanted,
-                bundle=self._directory,
-                sources=trees,
-                joined=joined,
-                keep_stdin=self._context.request.stdin,
-                signal_mask=self._mask,
-                waits=self._has_to_wait(),
-                writers=tuple(self._writers.items()),
-                secrets=self._context.secrets,
-            )
-            pid = starting.start(setup, channel, far_end)
-        finally:
-            if joined is not None:
-                joined.close()
-        for writer in self._writers.values():
-            os.close(writer)
-        secrets = self._context.secrets
-        if secrets is not None:
-            secrets.close()
-        try:
-            if self._group is not None:
-                with Step("move the container into its cgroup", "/linux/cgroupsPath"):
-                    self._group.enter(pid)
-            alone = starting.is_enough(self._wanted)
-            if not alone:
-                _answer(channel, "entered")
-            self._prepare_ids(pid, trees)
-            channel.send("mapped")
-            if alone:
-                return channel, pid
-            second = int(_answer(channel, "child")[0])
+            with_intermediate = state.first("StartInit") is not None
+            if with_intermediate:
+                _answer(state.near, "entered")
+            state.perform(Mapping)
+            state.near.send("mapped")
+            if not with_intermediate:
+                return
+            state.pid = int(_answer(state.near, "child")[0])
         except (OSError, LaunchError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
         os.waitpid(pid, 0)
-        return channel, second
 
-    def _open_joined(self) -> joins.Joins | None:
-        if not any(namespace.path for namespace in self._wanted.namespaces):
-            return None
-        from hardening.launch.native import joins
-
-        return joins.open_all(self._wanted)
-
-    def _prepare_ids(self, pid: int, trees: sources.Sources | None) -> None:
-        own = None
-        if self._wanted.creates("user"):
-            from hardening.base.linux import idmaps
-
-            idmaps.write_maps(pid, self._wanted.uid_map, self._wanted.gid_map)
-            if trees is not None and any(mount.own_idmap for mount in self._wanted.mounts):
-                own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if trees is not None:
-                sources.map_ids(self._wanted, trees, own)
-        finally:
-            if own is not None:
-                os.close(own)
-
-    def _has_to_wait(self) -> bool:
-        """Whether the process that becomes the command is to say nothing before it is known here."""
-        return bool(self._context.request.receipt) or not starting.is_enough(self._wanted)
-
-    def _begin(self, supervisor: NativeSupervisor, channel: Channel) -> None:
+    def _begin(self, supervisor: NativeSupervisor) -> None:
         """Let a process that waits go on to its mounts. An error is its end."""
-        if not self._has_to_wait():
+        if not self._state.waits:
             return
         try:
             self._trace(supervisor)
-            channel.send("begin")
+            self._state.near.send("begin")
         except BrokenPipeError:  # it has ended; whoever listens to it learns why
             return
         except (OSError, LaunchError):
@@ -334,5 +218,5 @@ class _Run:
             from hardening.launch.record import receipt
 
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                report = receipt.Report(self._bundle, self._context.secrets)
-                supervisor.trace_until_exec(lambda stopped: report.write(target, stopped, self._program))
+                report = receipt.Report(self._state.bundle, self._context.secrets)
+                supervisor.trace_until_exec(lambda stopped: report.write(target, stopped, self._state.program))

@@ -11,14 +11,15 @@ from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
 from hardening.launch.native import lookup
-from hardening.launch.native.channel import Channel, from_message
+from hardening.launch.native.channel import from_message
+from hardening.launch.native.operation import Limiting
 from hardening.launch.supervise.supervise import Supervisor, exit_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hardening.launch.config.wanted import Wanted
+    from hardening.launch.native.operation import LaunchState
 
 PF_FORKNOEXEC = 0x40  # linux/sched.h: forked, and has not executed anything since
 BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
@@ -27,17 +28,16 @@ BEFORE_EXEC = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 class NativeSupervisor(Supervisor):
     """A supervisor that also speaks with the process while it sets itself up."""
 
-    def __init__(self, wanted: Wanted, channel: Channel, pid: int, signals: int, *, keep_stdin: bool) -> None:
-        super().__init__(pid, signals, keep_stdin=keep_stdin)
+    def __init__(self, state: LaunchState, signals: int) -> None:
+        super().__init__(state.pid, signals, keep_stdin=state.keep_stdin)
+        self.copies = state.copies
         self.executed = False
-        self.made: list[
-            tuple[int, str]
-        ] = []  # what was made in directories that outlive the container: each, and a name
-        self.on_wait: Callable[[], bytes] | None = None  # called while the process builds its root; gives its filter
+        # What was made in directories that outlive the container: each, and a name.
+        self.made: list[tuple[int, str]] = []
+        self.on_wait: Callable[[], None] | None = None  # called while the process builds its root
         self.on_release: Callable[[], None] | None = None  # called right before the process may execute
-        self._wanted = wanted
-        self._channel = channel
-        self._program = b""
+        self._state = state
+        self._channel = state.near
         self._released = False
         self._interrupted = 0
         self._error: LaunchError | None = None
@@ -71,7 +71,7 @@ class NativeSupervisor(Supervisor):
         """Do what need not wait for the process. What fails here is its end, and all else goes on as at any other end."""
         try:
             if self.on_wait is not None:
-                self._program = self.on_wait()
+                self.on_wait()
         except LaunchError as error:
             self._error = error
         except (OSError, ImportError) as error:
@@ -184,10 +184,7 @@ class NativeSupervisor(Supervisor):
     def _release(self) -> None:
         """Put the resource limits on the process, which is about to execute, and let it go on."""
         try:
-            for limit in self._wanted.process.rlimits:
-                hint = "raising a hard limit needs CAP_SYS_RESOURCE: stay within what `ulimit -H` shows"
-                with failure.Step(f"set {limit.name}", limit.pointer, hint):
-                    kernel.prlimit(self.pid, limit.number, limit.soft, limit.hard)
+            self._state.perform(Limiting)
             if self.on_release is not None:
                 self.on_release()
         except LaunchError as error:
@@ -195,8 +192,8 @@ class NativeSupervisor(Supervisor):
             self.send_signal(signal.SIGKILL)
             return
         try:
-            self._channel.send("go", str(len(self._program)))
-            self._channel.send_bytes(self._program)
+            self._channel.send("go", str(len(self._state.program)))
+            self._channel.send_bytes(self._state.program)
             self._released = True
         except BrokenPipeError:  # it has ended, and how says its status
             return

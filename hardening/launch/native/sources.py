@@ -13,69 +13,63 @@ from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch.config.bundle import is_judged
+from hardening.launch.native.operation import Cloning, Separation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.config.wanted import Mount, Wanted
+    from hardening.launch.native.operation import LaunchState
 
 
-class Sources:
-    """Detached trees: the root and each bind mount's, by the pointer of its entry."""
+class CloneRoot(Cloning):
+    """The tree of the root, from a ``path`` that starts at the bundle where it is relative, and has no links where it was
+    ``judged``. In it nothing but the launcher makes a device or lends rights: ``attributes`` are ``MOUNT_ATTR_*``, and
+    ``propagation`` a ``MS_*``."""
 
-    def __init__(self, root: int, trees: dict[str, int]) -> None:
-        self.root = root
-        self.trees = trees
+    pointer = "/root/path"
+    path: str
+    judged: bool
+    propagation: int
+    attributes: int
 
-    def close(self) -> None:
-        """Close every tree; those that were mounted stay mounted."""
-        for fd in (self.root, *self.trees.values()):
-            os.close(fd)
+    def describe(self) -> str:
+        return f"clone the root {self.path}"
 
-
-def open_sources(wanted: Wanted, bundle: str) -> Sources:
-    """Clone the root and all sources of bind mounts. Raises `LaunchError`; `PermissionError` without privilege."""
-    judged = is_judged(dict(wanted.annotations))
-    root = _clone(wanted.root, bundle, True, "/root/path", judged=judged)
-    trees: dict[str, int] = {}
-    try:
-        if not stat.S_ISDIR(os.fstat(root).st_mode):
-            raise LaunchError(f"the root {wanted.root} is not a directory", origin="config.json:/root/path")
+    def execute(self, state: LaunchState) -> None:
+        state.tree = _clone(self.path, state.bundle.directory, True, self.pointer, judged=self.judged)
+        if not stat.S_ISDIR(os.fstat(state.tree).st_mode):
+            raise LaunchError(f"the root {self.path} is not a directory", origin=f"config.json:{self.pointer}")
         with Step("set the propagation of the root", "/linux/rootfsPropagation"):
-            flag = abi.MS_SLAVE if wanted.root_propagation == abi.MS_SLAVE else abi.MS_PRIVATE
-            kernel.mount_setattr(root, propagation=flag, recursive=True)
-        with Step("mount the root nodev and nosuid", "/root/path"):
-            kernel.mount_setattr(root, add=root_attributes(wanted), recursive=True)
-        for mount in wanted.mounts:
-            if mount.kind == "bind":
-                trees[mount.pointer] = _open_bind(mount, bundle, judged=judged)
-                if wanted.device_rules:
-                    from hardening.launch.config import device_rules
-
-                    device_rules.keep(wanted, mount, trees[mount.pointer], files.join(bundle, mount.source))
-    except (OSError, LaunchError):
-        Sources(root, trees).close()
-        raise
-    return Sources(root, trees)
+            kernel.mount_setattr(state.tree, propagation=self.propagation, recursive=True)
+        with Step("mount the root nodev and nosuid", self.pointer):
+            kernel.mount_setattr(state.tree, add=self.attributes, recursive=True)
 
 
-def root_attributes(wanted: Wanted) -> int:
-    """``MOUNT_ATTR_*`` of the root, in which nothing but the launcher makes a device or lends rights."""
-    no_devices = 0 if wanted.devices_in_root() else abi.MOUNT_ATTR_NODEV
-    return no_devices | (abi.MOUNT_ATTR_NOSUID if wanted.process.no_new_privileges else 0)
+class CloneSource(Cloning):
+    """The tree of one bind mount, as that of the root; ``propagation`` 0 leaves it as it is."""
 
+    pointer: str
+    source: str
+    judged: bool
+    recursive: bool
+    propagation: int
+    propagation_below: bool
 
-def _open_bind(mount: Mount, bundle: str, *, judged: bool) -> int:
-    hint = ""
-    if not mount.recursive:
+    def describe(self) -> str:
+        return f"clone {self.source}"
+
+    def execute(self, state: LaunchState) -> None:
         hint = "in a user namespace a tree with other mounts in it can only be bound whole: use rbind"
-    tree = _clone(mount.source, bundle, mount.recursive, f"{mount.pointer}/source", hint, judged=judged)
-    with Step(f"set the propagation of {mount.source}", f"{mount.pointer}/options"):
-        if mount.propagation not in (abi.MS_SHARED, abi.MS_SLAVE):
-            kernel.mount_setattr(tree, propagation=abi.MS_PRIVATE, recursive=True)
-        elif mount.propagation == abi.MS_SLAVE:
-            kernel.mount_setattr(tree, propagation=abi.MS_SLAVE, recursive=mount.propagation_below)
-    return tree
+        tree = state.trees[self.pointer] = _clone(
+            self.source,
+            state.bundle.directory,
+            self.recursive,
+            f"{self.pointer}/source",
+            "" if self.recursive else hint,
+            judged=self.judged,
+        )
+        if self.propagation:
+            with Step(f"set the propagation of {self.source}", f"{self.pointer}/options"):
+                kernel.mount_setattr(tree, propagation=self.propagation, recursive=self.propagation_below)
 
 
 def _clone(source: str, bundle: str, recursive: bool, pointer: str, hint: str = "", *, judged: bool) -> int:
@@ -102,27 +96,33 @@ def _clone(source: str, bundle: str, recursive: bool, pointer: str, hint: str = 
         ) from error
 
 
-def map_ids(wanted: Wanted, sources: Sources, own: int | None) -> None:
-    """Id-map the trees that ask for it; ``own`` is the container's user namespace. Needs CAP_SYS_ADMIN on the host."""
-    for mount in wanted.mounts:
-        if not mount.idmapped:
-            continue
-        from hardening.base.linux.idmaps import new_user_namespace
+def clone(state: LaunchState) -> None:
+    """Clone all trees. `LaunchError`; `PermissionError` where the kernel does not let this process clone, which has none
+    then."""
+    try:
+        for operation in state.of(Cloning):
+            operation.execute(state)
+    except (OSError, LaunchError):
+        state.close_trees()
+        raise
 
-        fd = new_user_namespace(mount.uid_map, mount.gid_map) if mount.uid_map else own
-        with Step(
-            f"map the ids of {mount.source}",
-            mount.pointer,
-            "the file system must support id-mapped mounts, and the tree must hold no other mounts that do not",
-        ):
-            kernel.mount_setattr(
-                sources.trees[mount.pointer],
-                add=abi.MOUNT_ATTR_IDMAP,
-                userns=fd or 0,
-                recursive=mount.idmap_below,
-            )
-        if fd is not None and fd != own:
-            os.close(fd)
+
+class CloneInside(Separation):
+    """What the main process was not permitted to clone, cloned in the user namespace that permits it: still with the
+    caller's ids on files, so that whatever the caller can reach can be mounted."""
+
+    pointer = "/linux/namespaces"
+    text = "clone in the user namespace what the caller could not"
+
+    def execute(self, state: LaunchState) -> None:
+        if state.tree >= 0:
+            return
+        with Step("leave the host's mount propagation", self.pointer):
+            make_slave()
+        try:
+            clone(state)
+        except PermissionError as error:
+            raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
 
 
 def make_slave() -> None:

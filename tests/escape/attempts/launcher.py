@@ -27,7 +27,7 @@ CHROOT = """
 from hardening.base.linux import kernel
 from hardening.launch.native import mounts
 import posix
-def attach(self, *, read_only):
+def attach(self):
     place = posix.open("/mnt", posix.O_PATH)
     kernel.move_mount(self.tree, place)
 def enter(self, propagation, *, recursive):
@@ -53,13 +53,13 @@ NO_SECOND_LOOK = (
 )
 WRITABLE_NODES = """
 from hardening.base.linux import abi, kernel
-from hardening.launch.native import devices, mounts
+from hardening.launch.native import devices, mounts, session
 careful = mounts.clone_device
 def clone_device(path, number):
     tree = careful(path, number)
     kernel.mount_setattr(tree, clear=abi.MOUNT_ATTR_RDONLY)
     return tree
-mounts.clone_device = devices.clone_device = clone_device
+mounts.clone_device = devices.clone_device = session.clone_device = clone_device
 """
 #: The host of this launch: a mount namespace in which the victim's directory is a mount that is shared with others. Once the
 #: container has ended, it tells of a mount that came from there.
@@ -76,10 +76,11 @@ SHARED = (
 ANY_ARCHITECTURE = """
 from hardening.base.linux import kernel
 from hardening.launch.native import identity
-def load_filter(plan, program):
+def load_filter(self, state):
+    program = state.program
     assert program[8:12] == bytes((0x15, 0, 1, 0)), program[8:16]
     kernel.seccomp(program[:10] + bytes((1, 1)) + program[12:], 0)
-identity.load_filter = load_filter
+identity.LoadFilter.execute = load_filter
 """
 #: A filter that denies clone (56) with CLONE_NEWUSER, and allows every number that it does not know.
 ANY_NUMBER = """
@@ -88,7 +89,8 @@ from hardening.launch.native import identity
 import struct
 words = ((0x20, 0, 0, 0), (0x15, 0, 3, 56), (0x20, 0, 0, 16), (0x45, 0, 1, 0x10000000), (0x06, 0, 0, 0x50001),
          (0x06, 0, 0, 0x7FFF0000))
-identity.load_filter = lambda plan, program: kernel.seccomp(b"".join(struct.pack("=HBBI", *word) for word in words), 0)
+program = b"".join(struct.pack("=HBBI", *word) for word in words)
+identity.LoadFilter.execute = lambda self, state: kernel.seccomp(program, 0)
 """
 #: The host of this launch: its null device is a node of the test, which belongs to root as it should.
 OWN_NULL = (

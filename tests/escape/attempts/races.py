@@ -91,13 +91,13 @@ def mount_race(world: World, on: bool) -> Outcome:
 SLOW = """
 from hardening.launch.native import identity
 import os as full, time
-become = identity.become_namespace_root
-def slowly(plan, **how):
+become = identity.BecomeNamespaceRoot.execute
+def slowly(self, state):
     full.close(full.open("FOLDER/arrived", full.O_CREAT | full.O_WRONLY))
     while not full.path.exists("FOLDER/seen"):
         time.sleep(0.01)
-    become(plan, **how)
-identity.become_namespace_root = slowly
+    become(self, state)
+identity.BecomeNamespaceRoot.execute = slowly
 """
 WAITING = "echo ready; while :; do sleep 0.1; done"
 DUMPABLE = """

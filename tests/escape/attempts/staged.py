@@ -26,12 +26,13 @@ kernel.openat2 = lambda directory, path, flags, resolve: posix.open(path, flags 
 ACCOMPLICE = """
 from hardening.launch.native import mounts
 import posix
-careful = mounts.protect
-def protect(root, plan):
-    posix.unlink("proc", dir_fd=root.tree)
-    posix.symlink("other", "proc", dir_fd=root.tree)
-    careful(root, plan)
-mounts.protect = protect
+careful = mounts.ProtectPath.execute
+def protect(self, state):
+    if self.pointer == "/linux/readonlyPaths/0":
+        posix.unlink("proc", dir_fd=state.root.tree)
+        posix.symlink("other", "proc", dir_fd=state.root.tree)
+    careful(self, state)
+mounts.ProtectPath.execute = protect
 """
 THROUGH_LINKS = """
 from hardening.base.linux import abi, kernel
@@ -42,9 +43,9 @@ kernel.openat2 = lambda directory, path, flags, resolve: opened(directory, path,
 OWN_NULL = """
 from hardening.base.linux import abi, kernel
 from hardening.launch.native import mounts
-def mask(root, place):
+def mask(self, root, place):
     root.mount_at(kernel.open_tree(root.find("/dev/null"), b"", abi.OPEN_TREE_CLONE), place)
-mounts._mask = mask
+mounts.MaskPath.cover = mask
 """
 #: A launcher that mounts the terminal by its path.
 CONSOLE_BY_PATH = """
@@ -61,14 +62,15 @@ devices.open_console = open_console
 """
 #: A launcher that writes kernel settings when the container's files are in place.
 SETTINGS_LAST = """
-from hardening.launch.native import inner
-configure, build = inner._configure, inner._build_root
-inner._configure = lambda wanted: None
-def build_root(setup, sources, channel):
-    built = build(setup, sources, channel)
-    configure(setup.wanted)
-    return built
-inner._build_root = build_root
+from hardening.launch.native import mounts, namespaces
+enter, write = mounts.EnterRoot.execute, namespaces.SetSysctl.execute
+namespaces.SetSysctl.execute = lambda self, state: None
+def enter_root(self, state):
+    enter(self, state)
+    for operation in state.operations:
+        if isinstance(operation, namespaces.SetSysctl):
+            write(operation, state)
+mounts.EnterRoot.execute = enter_root
 """
 
 

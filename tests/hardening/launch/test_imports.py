@@ -14,6 +14,7 @@ import pytest
 
 import hardening.launch
 from hardening.launch.request import LaunchRequest
+from tests.support import bundles
 
 SLOW = {"argparse", "asyncio", "collections", "dataclasses", "enum", "functools", "hashlib", "inspect", "json", "re"}
 SLOW |= {"os", "posixpath", "shutil", "signal", "socket", "stat", "subprocess", "tempfile", "typing"}
@@ -135,21 +136,24 @@ def test_a_launch_up_to_its_configuration_imports_nothing_foreign_and_nothing_sl
 
 def test_all_that_the_command_s_process_runs_is_there_before_it_is_another_s() -> None:
     """Files of Python and of ours may lie where the container's ids do not come: in the home of root, as those of pyenv."""
-    statement = (
-        "from hardening.base.linux import kernel; from hardening.launch.native import starting;"
-        "mount = type('Mount', (), {'kind': 'cgroup2', 'copies': True})();"
-        "wanted = type('Wanted', (), {'mounts': [mount], 'masked': ['/a*'], 'read_only': []})();"
-        "starting.is_enough = lambda wanted: False;"
-        "kernel.clone = lambda flags: 1; end = type('End', (), {'close': lambda self: None})();"
-        "starting.start(type('Setup', (), {'wanted': wanted})(), end, end)"
-    )
-    # The stage has the first of these where there are such rules (config_linux), and uses the other one itself.
-    loaded = _loaded(statement) | {"hardening.launch.config.device_rules", "hardening.base.linux.idmaps"}
-    own = [
-        "hardening.base.patterns",
-        *(f"hardening.launch.native.{name}" for name in ("starting", "inner", "devices", "identity", "lookup")),
-        *(f"hardening.launch.native.{name}" for name in ("mounts", "cgroup_view", "copyup")),
+    document = bundles.config("true", uid_maps=bundles.id_maps(0, 1))
+    document["mounts"] += [
+        {"destination": "/sys/fs/cgroup", "type": "cgroup"},
+        {"destination": "/run", "type": "tmpfs", "options": ["tmpcopyup"]},
     ]
+    document["linux"]["maskedPaths"].append("/a*")
+    loaded = _loaded(
+        "from hardening.launch.native import native; from hardening.launch.config import config;"
+        f"native.translate(config.read({document!r}))"
+    )
+    own = [
+        f"hardening.launch.native.{name}" for name in ("cgroup_view", "copyup", "matching", "operation", "processes")
+    ]
+    own += [
+        f"hardening.launch.native.{name}"
+        for name in ("devices", "identity", "lookup", "mounts", "namespaces", "session")
+    ]
+    own += ["hardening.base.patterns"]
     beside = [
         *(f"hardening.base.{name}" for name in ("linux.abi", "linux.failure", "linux.kernel", "files", "links")),
         *(f"hardening.launch.{name}" for name in ("native.channel", "native.joins", "native.sources", "secret.handed")),

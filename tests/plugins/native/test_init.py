@@ -11,7 +11,7 @@ import pytest
 
 import hardening
 from hardening.base.digest import ANNOTATION
-from hardening.launch.native.inner import AFTER_EARLY_FILTER
+from hardening.launch.native.session import AFTER_EARLY_FILTER
 from hardening.launch.request import LaunchRequest, from_json
 from hardening.mechanism.host import plain
 from hardening_native import Native, hardening_runtimes

@@ -33,7 +33,7 @@ def pointers(document: Any) -> list[str]:
 
 def test_a_plain_configuration() -> None:
     plan = config.read(plain())
-    assert plan.process.args == ("true",)
+    assert plan.process.command.args == ("true",)
     assert plan.root_read_only
     assert {namespace.kind for namespace in plan.namespaces} == {"pid", "network", "ipc", "uts", "mount", "cgroup"}
     assert plan.mounts[2].data == (("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5"))
