@@ -129,6 +129,8 @@ def storable(
         return ("--fresh asks for that",)
     if launch.receipt:
         return ("a receipt is written of one run",)
+    if launch.debug:
+        return ("the operations of one run are shown",)
     if not here.stores:
         return ("this is not a call of the installed program",)
     if not _is_named(line, launch):

@@ -35,6 +35,8 @@ class Runtime(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    #: Whether it describes each step of a launch on standard error, for `--debug`.
+    describes: ClassVar[bool] = False
     #: Whether its launch stage can run on in the background, and has a name.
     detaches: ClassVar[bool] = False
     #: Whether its launch stage puts the values of `LaunchRequest.secrets` into the container.

@@ -24,6 +24,7 @@ class Native(Runtime):
 
     name = "native"
     summary = "The launcher inside hardening: no other program, no daemon"
+    describes = True
     detaches = True
     takes_secrets = True
     writes_receipts = True

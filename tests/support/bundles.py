@@ -155,6 +155,7 @@ def stage(
     remove: bool = False,
     receipt: Path | None = None,
     secrets: int = -1,
+    debug: bool = False,
 ) -> list[str]:
     """The command line of the launch stage for a bundle, as ``user``."""
     state = bundle.parent / "state"
@@ -173,6 +174,7 @@ def stage(
         "runtime": "" if runtime == "native" else program,
         "state": "" if runtime == "native" else str(state),
         "secrets": secrets,
+        "debug": debug,
         "id": f"test-{os.urandom(4).hex()}",
     }
     python = sys.executable if user is None else str(Path(users.program(user)).with_name("python"))

@@ -1,4 +1,5 @@
-"""The options that say what becomes of a container: its name, and whether it runs on in the background."""
+"""The options that say what becomes of a container: its name, whether it runs on in the background, and what is shown of its
+launch."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _ASKED = "hardening.container"
 
 
 def options(function: F) -> F:
-    """Add ``--detach``, ``--name``, ``--rm`` and ``--log-size`` to a command."""
+    """Add ``--detach``, ``--name``, ``--rm``, ``--log-size`` and ``--debug`` to a command."""
     added = (
         click.option(
             "-d", "--detach", is_flag=True, help="Run in the background, and print the container's id.",
@@ -36,6 +37,10 @@ def options(function: F) -> F:
         ),
         click.option(
             "--log-size", metavar="SIZE", help="The most that the log of a detached container takes. Default: 16M.",
+            expose_value=False, callback=_keep,
+        ),
+        click.option(
+            "--debug", is_flag=True, help="Describe each operation of the launch as it is executed.",
             expose_value=False, callback=_keep,
         ),
     )  # fmt: skip
@@ -69,6 +74,13 @@ def kept(context: click.Context, engine: Runtime, launch: LaunchRequest) -> Laun
         raise UsageError(f"{name!r} looks like an id", origin="--name", hint="choose a name that no id can be")
     if size is not None and not detach:
         raise UsageError("only a detached container has a log", origin="--log-size", hint="add -d, or leave it out")
+    if asked.get("debug") and not engine.describes:
+        raise UsageError(
+            f"the runtime {engine.name} does not describe its operations", origin="--debug", hint="use --runtime native"
+        )
+    if asked.get("debug") and detach:
+        raise UsageError("nobody sees the operations of a detached launch", origin="--debug", hint="leave out -d")
+    launch = launch.changed(debug=bool(asked.get("debug")))
     if not engine.detaches:
         if detach or name:
             option = "--detach" if detach else "--name"

@@ -8,6 +8,7 @@ import fcntl
 
 from hardening.base import files
 from hardening.base.linux import abi, kernel
+from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.launch.native.mounts import clone_device
 from hardening.launch.native.operation import Building
@@ -87,14 +88,15 @@ class OpenConsole(Building):
     /dev/console."""
 
     pointer = "/process/terminal"
-    text = "open the console"
+    text = "open a console where the command has a terminal"
     uid: int
 
     def execute(self, state: LaunchState) -> None:
         if state.command.terminal:
-            master, state.slave = open_console(state.root, state.command.console_size, self.uid)
-            state.channel.send("console", fd=master)
-            os.close(master)
+            with Step("open the console", self.pointer):
+                master, state.slave = open_console(state.root, state.command.console_size, self.uid)
+                state.channel.send("console", fd=master)
+                os.close(master)
 
 
 def open_console(root: Root, size: tuple[int, int] | None, uid: int) -> tuple[int, int]:

@@ -1,11 +1,13 @@
-"""The control group of a container (`hardening.launch.cgroups`)."""
+"""The control group of a container (`hardening.launch.cgroups`), and what the container sees of it."""
 
 from __future__ import annotations
 
+from hardening.base import files
+from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 from hardening.launch import cgroups
 from hardening.launch.config.wanted import Resources
-from hardening.launch.native.operation import Mapping, Preparation
+from hardening.launch.native.operation import Building, Mapping, Preparation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,3 +38,55 @@ class EnterCgroup(Mapping):
     def execute(self, state: LaunchState) -> None:
         if state.group is not None:
             state.group.enter(state.pid)
+
+
+class MountCgroups(Building):
+    """The hierarchies of the host as the cgroup namespace shows them; where the kernel does not let this namespace mount
+    them, the host's own view. ``attributes`` are ``MOUNT_ATTR_*``."""
+
+    pointer: str
+    destination: str
+    kind: str
+    attributes: int
+
+    def describe(self) -> str:
+        return f"mount {self.kind} on {self.destination}"
+
+    def execute(self, state: LaunchState) -> None:
+        root, add = state.root, self.attributes
+        place = root.place(self.destination, directory=True)
+        hierarchies = cgroups.read_hierarchies()
+        try:
+            if len(hierarchies) == 1 and hierarchies[0].unified:
+                root.mount_at(kernel.new_filesystem("cgroup2", (), add), place)
+                return
+            trees = [(_name(entry), _mount_one(entry, add)) for entry in hierarchies]
+        except PermissionError:
+            tree = kernel.open_tree(abi.AT_FDCWD, b"/sys/fs/cgroup", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+            kernel.mount_setattr(tree, add=add, recursive=True)
+            root.mount_at(tree, place)
+            return
+        top = kernel.new_filesystem("tmpfs", (("mode", "0755"), ("size", "64k")), add & ~abi.MOUNT_ATTR_RDONLY)
+        root.note_fresh(top)
+        root.mount_at(top, place, late=add & abi.MOUNT_ATTR_RDONLY)
+        for name, tree in trees:
+            root.mount_at(tree, root.target(f"{self.destination}/{name}", directory=True))
+
+
+def _name(entry: cgroups.Hierarchy) -> str:
+    return files.base(entry.mount) if entry.mount != "/sys/fs/cgroup" else "unified"
+
+
+def _mount_one(entry: cgroups.Hierarchy, attributes: int) -> int:
+    if entry.unified:
+        return kernel.new_filesystem("cgroup2", (), attributes)
+    controllers: list[tuple[str, str | None]] = [
+        (name, None) if _is_controller(name) else ("name", name) for name in entry.controllers
+    ]
+    if any(key == "name" for key, _ in controllers):
+        controllers.append(("none", None))
+    return kernel.new_filesystem("cgroup", controllers, attributes)
+
+
+def _is_controller(name: str) -> bool:
+    return any(line.split("\t", 1)[0] == name for line in files.read("/proc/cgroups").split("\n"))

@@ -35,6 +35,8 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
     """Run the bundle's command to its end: its exit code. `LaunchError` when it never ran; nothing is left then."""
     state = _read(bundle)
     state.keep_stdin, state.secrets = context.request.stdin, context.secrets
+    if context.request.debug:
+        state.debug = os.dup(2)  # which stays the caller's where the container gets another one
     state.waits = bool(context.request.receipt) or state.first("StartInit") is not None
     state.signal_mask = block_signals()
     watcher = context.watcher

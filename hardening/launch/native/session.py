@@ -76,7 +76,7 @@ class OpenNull(Building):
     """The host's null device for standard input that is not passed on, through a mount of its own: by a descriptor, too, its
     mode could be changed (fchmod(2))."""
 
-    text = "open /dev/null"
+    text = "open /dev/null where standard input is not passed on"
 
     def execute(self, state: LaunchState) -> None:
         if not (state.keep_stdin or state.command.terminal):

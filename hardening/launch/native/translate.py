@@ -281,7 +281,7 @@ def _mount(mount: Mount) -> Operation:
             propagation_below=mount.propagation_below,
         )
     if mount.kind in ("cgroup", "cgroup2"):
-        from hardening.launch.native.cgroup_view import MountCgroups
+        from hardening.launch.native.grouping import MountCgroups
 
         add = mount.add | mount.add_below
         return MountCgroups(pointer=mount.pointer, destination=mount.destination, kind=mount.kind, attributes=add)

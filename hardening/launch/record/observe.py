@@ -14,7 +14,7 @@ from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.signals import signal
 from hardening.launch.config.config_linux import DEFAULT_DEVICES
-from hardening.launch.native.entering import Namespaces
+from hardening.launch.container.entering import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.launch.container.entering import Namespaces
 from hardening.launch.native import channel
-from hardening.launch.native.entering import Namespaces
 from hardening.launch.secret.secrets import ENV, MOUNT, PLACE, POINTER, Secret, named, unpack
 
 TYPE_CHECKING = False

@@ -146,9 +146,7 @@ def test_all_that_the_command_s_process_runs_is_there_before_it_is_another_s() -
         "from hardening.launch.native import native; from hardening.launch.config import config;"
         f"native.translate(config.read({document!r}))"
     )
-    own = [
-        f"hardening.launch.native.{name}" for name in ("cgroup_view", "copyup", "matching", "operation", "processes")
-    ]
+    own = [f"hardening.launch.native.{name}" for name in ("grouping", "copyup", "matching", "operation", "processes")]
     own += [
         f"hardening.launch.native.{name}"
         for name in ("devices", "identity", "lookup", "mounts", "namespaces", "session")
