@@ -23,7 +23,7 @@ UNINSTALL = "uninstall one of them"
 #: the options of the program's own commands that have those of mechanisms, too, whichever plugin of its own brings them:
 #: written down, since asking click would import every command at each start
 OWN_OPTIONS = frozenset({
-    "--beyond", "--check", "--detach", "--dry-run", "--entrypoint", "--exception", "--format", "--fresh",
+    "--beyond", "--check", "--debug", "--detach", "--dry-run", "--entrypoint", "--exception", "--format", "--fresh",
     "--help", "--image", "--in-place", "--interactive", "--json", "--log-size", "--name", "--output",
     "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt", "--rm", "--runtime",
     "--sarif", "--set", "--tls-verify", "-d", "-h", "-i", "-j", "-o", "-p", "-q",

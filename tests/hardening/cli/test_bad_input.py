@@ -136,6 +136,7 @@ def test_a_bad_profile_is_one_message(case: Case, folder: Path) -> None:
         (["run", "--exception", "box.sise=x", "--", "id"], 2, '--exception box.sise=x: the exception names "box.sise"', ""),
         (["run", "-e", "A", "--", "id"], 2, "-e A: box.env.add[0]: no NAME=VALUE", "write NAME=VALUE"),
         (["run", "--receipt", "missing/r.json", "--", "id"], 2, "missing/r.json: the folder of the receipt", "name a file"),
+        (["run", "-d", "--debug", "--", "id"], 2, "nobody sees the operations of a detached launch", "leave out -d"),
         (["run", "--receipt", ".", "--", "id"], 2, ".: a receipt is a file", "name a file"),
         (["compose", "--format", "xml"], 2, "invalid value for '--format'", "--help"),
         (["compose", "--format", "toml", "--json"], 2, "--json does not go with", "settings"),
