@@ -371,11 +371,15 @@ def test_what_an_image_says_is_explained(caller: Puller) -> None:
     assert "rootfs" in caller.type("doctor", "-p", "./open.toml", "--image", "oci:image:v1")[1]
 
 
-def test_a_plan_is_used_until_the_name_stands_for_another_image(here: Puller) -> None:
-    plans = here.place / "state/cache"
-    assert run(here)[0] == run(here)[0] == 0
-    assert len(list(plans.glob("*/*/entry.json"))) == 1
-    document = json.loads(next(plans.glob("*/*/bundle/config.json")).read_bytes())
+def test_an_entry_is_used_for_every_command_until_the_name_stands_for_another_image(here: Puller) -> None:
+    entries = here.place / "state/cache"
+    own = run(here)
+    assert run(here) == own
+    assert run(here, "cat motd") == run(here, "--", "cat motd") == (0, "hello\n")
+    assert run(here, "echo one") == (0, "one\n")
+    assert run(here) == own
+    assert len(list(entries.glob("*/*/entry.json"))) == 1
+    document = json.loads(next(entries.glob("*/*/bundle/config.json")).read_bytes())
     said = document["annotations"]
     assert said["org.hardening.image.reference"] == f"oci:{here.place}/image:v1"
     digest = said["org.hardening.image.digest"]

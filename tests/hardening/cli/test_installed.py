@@ -248,7 +248,7 @@ def test_a_dry_run_says_why_a_composition_is_not_kept(place: Place) -> None:
     assert shown["not_stored"] == ["API_TOKEN is, by its name, a secret"]
     code, text, _ = place.ask("run", "--dry-run", "-p", "base", "-e", "API_TOKEN=x", "--", "true")
     assert code == 0
-    assert "\nplan     not kept: API_TOKEN is, by its name, a secret\n" in text
+    assert "\ncache    not kept: API_TOKEN is, by its name, a secret\n" in text
 
 
 @pytest.mark.parametrize(
