@@ -1,6 +1,6 @@
 """The bundle of one launch, in the launch's own directory (`hardening.launch.container.directory`).
 
-Whoever makes it has the directory locked before anything is written into it, and hands the lock on to the launch stage.
+Whoever makes it has the directory locked before anything is written into it, and hands the lock on to the launcher.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HostError, PluginError, quoted
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.schema import REQUIREMENT, Leaf
 
 
@@ -19,55 +19,55 @@ class Enforcement:
     mechanism: str
     requirement: str
     state: str
-    shortfalls: tuple[Shortfall, ...]
+    unsupported: tuple[Unsupported, ...]
 
 
-def refusal(composition: Composition, shortfall: Shortfall) -> HostError | None:
-    """The error of a shortfall that stops a launch. A requirement may waive it (`Shortfall.requirement`), but not where
+def refusal(composition: Composition, lacking: Unsupported) -> HostError | None:
+    """The error of a gap that stops a launch. A requirement may waive it (`Unsupported.requirement`), but not where
     one of the leaves that it concerns is limited: a limit holds, or nothing runs."""
-    if shortfall.tolerated:
+    if lacking.tolerated:
         return None
-    requirement = _requirement(composition, shortfall)
-    limited = limit_of(composition, shortfall)
+    requirement = _requirement(composition, lacking)
+    limited = limit_of(composition, lacking)
     if limited is None and requirement.value != REQUIREMENT.default:
         return None
-    decided = next((entry for entry in _concerned(composition, shortfall) if entry.stated), None)
+    decided = next((entry for entry in _concerned(composition, lacking) if entry.stated), None)
     what = "cannot be enforced here"
     if limited is not None:
-        which = "" if str(limited.leaf) == shortfall.leaf else f"{limited.leaf} "
+        which = "" if str(limited.leaf) == lacking.leaf else f"{limited.leaf} "
         what += f", where {which or 'it '}is limited to {limited.limit_shown} by {limited.limit_origin}"
     return HostError(
-        f"{shortfall.leaf} {what}: {shortfall.reason}",
+        f"{lacking.leaf} {what}: {lacking.reason}",
         origin=decided.origin if decided is not None else None,
-        hint=_remedy(shortfall, requirement, limited, decided is not None and is_typed(composition, decided)) or None,
+        hint=_remedy(lacking, requirement, limited, decided is not None and is_typed(composition, decided)) or None,
     )
 
 
-def limit_of(composition: Composition, shortfall: Shortfall) -> Resolved | None:
-    """A limited leaf that a shortfall leaves open."""
-    return next((entry for entry in _concerned(composition, shortfall) if entry.limit_origin), None)
+def limit_of(composition: Composition, lacking: Unsupported) -> Resolved | None:
+    """A limited leaf that a gap leaves open."""
+    return next((entry for entry in _concerned(composition, lacking) if entry.limit_origin), None)
 
 
-def _concerned(composition: Composition, shortfall: Shortfall) -> list[Resolved]:
-    """The leaves that a shortfall is about."""
-    owner = shortfall.leaf.partition(".")[0]
+def _concerned(composition: Composition, lacking: Unsupported) -> list[Resolved]:
+    """The leaves that a gap is about."""
+    owner = lacking.leaf.partition(".")[0]
     own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == owner]
-    if shortfall.whole:
+    if lacking.whole:
         return own
     # What is called by a name that is no leaf's may be any of the mechanism's.
-    return [entry for name in (shortfall.leaf, *shortfall.also) for entry in composition.meant(name) or own]
+    return [entry for name in (lacking.leaf, *lacking.also) for entry in composition.meant(name) or own]
 
 
-def _requirement(composition: Composition, shortfall: Shortfall) -> Resolved:
-    """What waives a shortfall: the mechanism's own requirement, or that of a part, which is best-effort with the whole.
+def _requirement(composition: Composition, lacking: Unsupported) -> Resolved:
+    """What waives a gap: the mechanism's own requirement, or that of a part, which is best-effort with the whole.
     `PluginError` where there is none: a runtime may name any table."""
-    mechanism = shortfall.leaf.partition(".")[0]
-    part = shortfall.requirement.removeprefix(f"{mechanism}.")
+    mechanism = lacking.leaf.partition(".")[0]
+    part = lacking.requirement.removeprefix(f"{mechanism}.")
     names = (REQUIREMENT.name, *([part] if part else []))
     general, *own = (composition.leaves.get(Leaf(mechanism, name)) for name in names)
     if general is None or None in own:
-        reason = f"{shortfall.leaf} cannot be enforced, says a plugin, and [{mechanism}] has no setting {names[-1]!r}"
-        raise PluginError(f"{reason}: {shortfall.reason}")
+        reason = f"{lacking.leaf} cannot be enforced, says a plugin, and [{mechanism}] has no setting {names[-1]!r}"
+        raise PluginError(f"{reason}: {lacking.reason}")
     return own[0] if own and own[0] is not None and general.value == REQUIREMENT.default else general
 
 
@@ -77,20 +77,20 @@ def is_typed(composition: Composition, decided: Resolved) -> bool:
     return any(str(step.place) == decided.origin and step.place.layer in typed for step in decided.steps)
 
 
-def _remedy(shortfall: Shortfall, requirement: Resolved, limited: Resolved | None, typed: bool) -> str:
+def _remedy(lacking: Unsupported, requirement: Resolved, limited: Resolved | None, typed: bool) -> str:
     if limited is not None:
         waived = "" if requirement.value == REQUIREMENT.default else f"{requirement.leaf} waives no limit"
-        return "; ".join(filter(None, (shortfall.remedy, waived)))
+        return "; ".join(filter(None, (lacking.remedy, waived)))
     table, _, _ = str(requirement.leaf).rpartition(".")
     waiver = f'set requirement = "best-effort" in [{table}]'
     if typed:
         waiver = f"add --set {quoted(str(requirement.leaf))}=best-effort"
-    return f"{shortfall.remedy}, or {waiver}" if shortfall.remedy else waiver
+    return f"{lacking.remedy}, or {waiver}" if lacking.remedy else waiver
 
 
-def enforcement(composition: Composition, shortfalls: Iterable[Shortfall]) -> list[Enforcement]:
+def enforcement(composition: Composition, unsupported: Iterable[Unsupported]) -> list[Enforcement]:
     """The state of every mechanism."""
-    found = tuple(shortfalls)
+    found = tuple(unsupported)
     states = []
     for mechanism in composition.mechanisms:
         own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)

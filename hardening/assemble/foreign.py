@@ -16,7 +16,7 @@ from hardening.assemble.oci_fields import misfits, taken_for, without_unknown
 from hardening.base.pointer import escape
 from hardening.errors import HardeningError, SpecError, raise_all
 from hardening.launch.config.config import INTERPRETED_ANNOTATIONS
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 
 _WIDTH = 60
 _DEPTH = 64
@@ -86,44 +86,46 @@ def _printable(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def only_fields(document: Mapping[str, Any], owned: Collection[str]) -> tuple[dict[str, Any], list[Excess]]:
+def only_fields(document: Mapping[str, Any], owned: Collection[str]) -> tuple[dict[str, Any], list[Violation]]:
     """A configuration with fields of the specification only, at every depth, and what else it had: another parser than
     ours may read a key that we do not know. ``owned`` are the JSON pointers that mechanisms answer for; a whole part that
     another parser knows no better is left for `strip`, since a mechanism may contribute to it."""
     parts = {f"/{escape(key)}" for key in document if not taken_for(key)}
     kept, unknown = without_unknown(document, parts.union(owned))
-    return kept, [Excess(item.pointer, _shown(item.value), f"none: {item}", "") for item in unknown]
+    return kept, [Violation(item.pointer, _shown(item.value), f"none: {item}", "") for item in unknown]
 
 
-def strip(document: Mapping[str, Any], owned: Collection[str]) -> tuple[dict[str, Any], list[Excess]]:
+def strip(document: Mapping[str, Any], owned: Collection[str]) -> tuple[dict[str, Any], list[Violation]]:
     """A configuration without what nobody answers for, and what that was.
 
     ``owned`` are the JSON pointers that mechanisms answer for, each with all below it.
     """
-    excesses: list[Excess] = []
-    kept = _strip(document, NEUTRAL | RESTRICTIONS | frozenset(owned), "", excesses)
+    violations: list[Violation] = []
+    kept = _strip(document, NEUTRAL | RESTRICTIONS | frozenset(owned), "", violations)
     annotations = {}
     for key, value in kept.get("annotations", {}).items():
         pointer = f"/annotations/{escape(key)}"
         if key.startswith(DIRECTIVES) and pointer not in owned:
-            excesses.append(Excess(pointer, _shown(value), "none: it directs the runtime", ""))
+            violations.append(Violation(pointer, _shown(value), "none: it directs the runtime", ""))
         else:
             annotations[key] = value
     if "annotations" in kept:
         kept["annotations"] = annotations
-    return kept, excesses
+    return kept, violations
 
 
-def _strip(value: Mapping[str, Any], known: Collection[str], pointer: str, excesses: list[Excess]) -> dict[str, Any]:
+def _strip(
+    value: Mapping[str, Any], known: Collection[str], pointer: str, violations: list[Violation]
+) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, item in value.items():
         place = f"{pointer}/{escape(key)}"
         if place in known:
             kept[key] = item
         elif isinstance(item, Mapping) and any(other.startswith(f"{place}/") for other in known):
-            kept[key] = _strip(item, known, place, excesses)
+            kept[key] = _strip(item, known, place, violations)
         else:
-            excesses.append(Excess(place, _shown(item), "none: no mechanism owns it", ""))
+            violations.append(Violation(place, _shown(item), "none: no mechanism owns it", ""))
     return kept
 
 

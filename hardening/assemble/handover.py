@@ -1,4 +1,4 @@
-"""What the launch stage is given beside a bundle: the values of the secrets that its configuration names, and those of the
+"""What the launcher is given beside a bundle: the values of the secrets that its configuration names, and those of the
 variables that were typed.
 
 They go through a memfd (memfd_create(2)) that is sealed and inherited over execv(2), so that they stand in no file, no
@@ -37,7 +37,7 @@ def leave_no_core() -> None:
 
 
 def seal(values: Mapping[str, bytes]) -> int:
-    """A sealed, inheritable memfd with values by name, as the launch stage reads them. Raises `OSError`."""
+    """A sealed, inheritable memfd with values by name, as the launcher reads them. Raises `OSError`."""
     try:
         fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
     except OSError as error:

@@ -133,7 +133,7 @@ CONFIG: MappingProxyType[str, Any] = MappingProxyType(
 
 
 @frozen
-class Unknown:
+class UnknownField:
     """A key that is no field, the value that it has, and the field that a runtime written in Go takes it for: ``""``
     where it takes it for none."""
 
@@ -147,13 +147,15 @@ class Unknown:
         return "the OCI runtime specification 1.2 has no such field for Linux"
 
 
-def without_unknown(document: Mapping[str, Any], owned: Collection[str] = ()) -> tuple[dict[str, Any], list[Unknown]]:
+def without_unknown(
+    document: Mapping[str, Any], owned: Collection[str] = ()
+) -> tuple[dict[str, Any], list[UnknownField]]:
     """A configuration with nothing in it but fields of the specification, at every depth, and what else it had.
 
     ``owned`` are JSON pointers that may be there all the same, each with all below it. What has another type than the
     specification gives it stays as it is.
     """
-    found: list[Unknown] = []
+    found: list[UnknownField] = []
     kept = {above for pointer in owned for above in _upwards(pointer)}
     return _known(document, CONFIG, "", kept, found), found
 
@@ -165,7 +167,7 @@ def _upwards(pointer: str) -> Iterator[str]:
         pointer = pointer.rpartition("/")[0]
 
 
-def _known(value: Any, shape: Any, pointer: str, owned: Set[str], found: list[Unknown]) -> Any:
+def _known(value: Any, shape: Any, pointer: str, owned: Set[str], found: list[UnknownField]) -> Any:
     if isinstance(shape, list) and isinstance(value, list):
         return [_known(item, shape[0], f"{pointer}/{index}", owned, found) for index, item in enumerate(value)]
     if not isinstance(shape, Mapping | Each) or not isinstance(value, Mapping):
@@ -180,11 +182,11 @@ def _known(value: Any, shape: Any, pointer: str, owned: Set[str], found: list[Un
         elif place in owned:
             kept[key] = item
         else:
-            found.append(Unknown(place, item, taken_for(key, shape)))
+            found.append(UnknownField(place, item, taken_for(key, shape)))
     return kept
 
 
-def unknown(document: Mapping[str, Any]) -> Iterator[Unknown]:
+def unknown(document: Mapping[str, Any]) -> Iterator[UnknownField]:
     """What of a configuration is no field of the specification."""
     yield from without_unknown(document)[1]
 

@@ -20,7 +20,7 @@ from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input
-from hardening.mechanism.mechanism import Context, Excess, MountPoint
+from hardening.mechanism.mechanism import Context, MountPoint, Violation
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.admission import Candidate, Verdict, require_admission, require_no_rejection
 from hardening.plugin.plugins import Plugins
@@ -28,14 +28,14 @@ from hardening.plugin.plugins import Plugins
 
 @frozen(eq=False)
 class Plan:
-    """What would run, and what is to be said about it. ``excesses`` is empty unless a configuration was tightened."""
+    """What would run, and what is to be said about it. ``violations`` is empty unless a configuration was tightened."""
 
     plugins: Plugins
     composition: Composition
     host: Host
     context: Context
     spec: Spec
-    excesses: tuple[Excess, ...] = ()
+    violations: tuple[Violation, ...] = ()
 
     @property
     def candidate(self) -> Candidate:
@@ -73,12 +73,12 @@ def plan(
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
     fragments.append(_of_command(command))
-    spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
-    found = tuple(runtime.shortfalls(spec.document)) if runtime is not None else ()
+    spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
+    found = tuple(runtime.unsupported(spec.document)) if runtime is not None else ()
     if found:
-        raise_all([error for shortfall in found if (error := refusal(composition, shortfall)) is not None])
-        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
-        spec = assemble(fragments, None, statements(composition, context.shortfalls, fragments))
+        raise_all([error for lacking in found if (error := refusal(composition, lacking)) is not None])
+        context = attrs.evolve(context, unsupported=(*context.unsupported, *found))
+        spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
     return Plan(plugins, composition, host, context, spec)
 
 
@@ -104,14 +104,14 @@ def tighten(
     given = freeze(document)
     context = attrs.evolve(check(composition, host, bundle), origin=origin)
     fragments: list[Fragment] = []
-    excesses: list[Excess] = []
+    violations: list[Violation] = []
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name)
-        excesses += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
+        violations += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
-    spec = assemble(fragments, kept, statements(composition, context.shortfalls, fragments))
-    return Plan(plugins, composition, host, context, spec, (*unknown, *excesses, *unowned))
+    spec = assemble(fragments, kept, statements(composition, context.unsupported, fragments))
+    return Plan(plugins, composition, host, context, spec, (*unknown, *violations, *unowned))
 
 
 def check(
@@ -120,9 +120,9 @@ def check(
     bundle: Path | None,
     runtime: Runtime | None = None,
 ) -> Context:
-    """What `examine` gives; raises `HostError` for a shortfall of a required mechanism, and of any leaf that is limited."""
+    """What `examine` gives; raises `HostError` for a gap of a required mechanism, and of any leaf that is limited."""
     context = examine(composition, host, bundle, runtime)
-    raise_all([error for found in context.shortfalls if (error := refusal(composition, found)) is not None])
+    raise_all([error for found in context.unsupported if (error := refusal(composition, found)) is not None])
     return context
 
 
@@ -132,7 +132,7 @@ def examine(
     bundle: Path | None = None,
     runtime: Runtime | None = None,
 ) -> Context:
-    """Hold the host against every mechanism, each after those that it names in ``after``: everything in ``shortfalls`` that
+    """Hold the host against every mechanism, each after those that it names in ``after``: everything in ``unsupported`` that
     cannot be enforced, required or not."""
     points = mount_points(composition)
     context = Context(
@@ -142,7 +142,7 @@ def examine(
     )  # fmt: skip
     for mechanism in in_order(composition.mechanisms):
         found = mechanism.check(composition.settings[mechanism.name], context)
-        context = attrs.evolve(context, shortfalls=(*context.shortfalls, *found))
+        context = attrs.evolve(context, unsupported=(*context.unsupported, *found))
     return context
 
 
@@ -198,14 +198,14 @@ def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tu
 
 def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:
     yield from composition.findings
-    for shortfall in context.shortfalls:
+    for lacking in context.unsupported:
         # A layer says that it may be so, and it is so on this host whatever runs: it is told, and no gate fails for it.
         yield Finding(
             "core/not-enforced",
             Severity.NOTE,
-            f"{shortfall.leaf} is not enforced: {shortfall.reason}",
-            leaf=shortfall.leaf,
-            hint=shortfall.remedy,
+            f"{lacking.leaf} is not enforced: {lacking.reason}",
+            leaf=lacking.leaf,
+            hint=lacking.remedy,
         )
     for mechanism in composition.mechanisms:
         yield from mechanism.findings(composition.settings[mechanism.name], context)

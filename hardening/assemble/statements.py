@@ -1,4 +1,4 @@
-"""What a bundle says of its own composition, in annotations: the launch stage, which composes nothing, records it, and puts
+"""What a bundle says of its own composition, in annotations: the launcher, which composes nothing, records it, and puts
 values of variables into a receipt where they say that it may.
 
 The records are written by `hardening.launch.record.record` and read by `hardening.runs.records`; the variables are read by
@@ -16,15 +16,15 @@ from hardening.base.pointer import ENVIRONMENT
 from hardening.compose.composition import Composition
 from hardening.launch.config.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES, VARIABLES
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)
 
 
 def statements(
-    composition: Composition, shortfalls: Iterable[Shortfall], fragments: Iterable[Fragment]
+    composition: Composition, unsupported: Iterable[Unsupported], fragments: Iterable[Fragment]
 ) -> dict[str, str | None]:
-    """What the launch stage must know of a composition to record it and to write its receipt, as annotations of the bundle.
+    """What the launcher must know of a composition to record it and to write its receipt, as annotations of the bundle.
     None removes one."""
     # The command line's own layer has no digest: one over short values would betray them.
     profiles = [{"name": layer.name, "sha256": layer.document.digest or None} for layer in composition.stack.layers]
@@ -39,7 +39,7 @@ def statements(
         for _, exception in composition.used_exceptions()
     }
     states: dict[str, list[str]] = {state: [] for state in STATES}
-    for item in enforcement(composition, shortfalls):
+    for item in enforcement(composition, unsupported):
         states[item.state.replace(" ", "_")].append(item.mechanism)
     public = sorted(
         name

@@ -38,7 +38,7 @@ _TOLD, _EXIT = ("FAILURE", "ERROR"), "gpg-exit"  # the last only says that there
 
 
 @attrs.frozen
-class Result:
+class GnuPGResult:
     """What came of a call: what GnuPG wrote, and said with its status lines, its exit code, and the keys of a listing as
     python-gnupg has them."""
 
@@ -61,23 +61,23 @@ class GnuPG:
     _private: bool
     _cpu: int
 
-    def sign(self, data: bytes, **options: Any) -> Result:
+    def sign(self, data: bytes, **options: Any) -> GnuPGResult:
         """A signature over ``data``."""
         return self._call("sign", data, **options)
 
-    def verify(self, data: bytes, **options: Any) -> Result:
+    def verify(self, data: bytes, **options: Any) -> GnuPGResult:
         """What is signed in ``data``."""
         return self._call("verify", data, **options)
 
-    def encrypt(self, data: bytes, recipients: Sequence[str], **options: Any) -> Result:
+    def encrypt(self, data: bytes, recipients: Sequence[str], **options: Any) -> GnuPGResult:
         """``data`` encrypted to some keys."""
         return self._call("encrypt", data, list(recipients), **options)
 
-    def decrypt(self, data: bytes, **options: Any) -> Result:
+    def decrypt(self, data: bytes, **options: Any) -> GnuPGResult:
         """What is encrypted in ``data``."""
         return self._call("decrypt", data, **options)
 
-    def import_keys(self, data: bytes) -> Result:
+    def import_keys(self, data: bytes) -> GnuPGResult:
         """Take the keys in ``data`` into the home."""
         return self._call("import_keys", data)
 
@@ -102,7 +102,7 @@ class GnuPG:
         terminal = programs.terminal() if self._asks else None
         return programs.environment({"LC_ALL": "C", **({"GPG_TTY": terminal} if terminal is not None else {})})
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Result:
+    def _call(self, method: str, *arguments: Any, **options: Any) -> GnuPGResult:
         environment = self._environment()
         reader, writer = os.pipe()
         with warnings.catch_warnings():
@@ -128,7 +128,7 @@ class GnuPG:
         found = marshal.loads(answer)  # noqa: S302  # a copy of this process wrote it
         if isinstance(found, str):
             raise _unusable(found)
-        return Result(*found)
+        return GnuPGResult(*found)
 
     def _in_child(
         self,

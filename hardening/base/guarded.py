@@ -1,4 +1,4 @@
-"""The frame of every program of the launch stage: the process as the caller left it, and errors as one message."""
+"""The frame of every program of the launcher: the process as the caller left it, and errors as one message."""
 
 from __future__ import annotations
 

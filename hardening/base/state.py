@@ -176,7 +176,8 @@ def logins(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
 
 def danger(place: Path) -> tuple[str, str] | None:
     """What is wrong with the place of a store that goes when the program is installed anew, and what to do; None where
-    nothing is. It lies in a virtual environment then, which has a `pyvenv.cfg` (https://docs.python.org/3/library/venv.html).
+    nothing is. It lies in a virtual environment then, which has a `pyvenv.cfg`
+    (https://docs.python.org/3/library/venv.html).
     """
     around = next((above for above in place.parents if os.path.lexists(above / "pyvenv.cfg")), None)
     if around is None:

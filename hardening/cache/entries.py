@@ -348,7 +348,7 @@ def store_verdict(line: Line, basis: Basis, launch: LaunchRequest, place: Path, 
         drop(entry)
 
 
-def _write(entry: Path, seen: dict[str, dict[str, str]], says: Mapping[str, object]) -> bool:
+def _write(entry: Path, seen: dict[str, dict[str, str]], statements: Mapping[str, object]) -> bool:
     """Write an entry under its name once it is whole. False where code may have changed since it was loaded."""
     code = seen.get("code", {}) | {item.argument: looks.look("code", item.argument) for item in _of_code()}
     started = _started()
@@ -357,7 +357,7 @@ def _write(entry: Path, seen: dict[str, dict[str, str]], says: Mapping[str, obje
     seen = seen | {"code": code}
     # What is most likely to differ is looked at first.
     order = sorted(seen, key=lambda kind: (kind not in cache.VARYING, kind))
-    whole = {"inputs": {kind: seen[kind] for kind in order}, **says}
+    whole = {"inputs": {kind: seen[kind] for kind in order}, **statements}
     text = json.dumps(whole, separators=(",", ":")).encode()
     partial = entry / f".{cache.FILE}"
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

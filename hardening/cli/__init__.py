@@ -25,7 +25,7 @@ GROUPED = 4
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run one command and return its exit code; ``session`` replaces the installed plugins in tests.
 
-    A command that starts another one does not return: it is replaced by the launch stage.
+    A command that starts another one does not return: it is replaced by the launcher.
     """
     _open_what_is_closed()
     try:

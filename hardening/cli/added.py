@@ -39,14 +39,14 @@ def owner(item: Brought) -> str:
 
 def load(item: Brought) -> click.Command:
     """Import a command; raises `PluginError` where it cannot be, or is none."""
-    from hardening.plugin.plugincalls import aside, fault, told
+    from hardening.plugin.plugincalls import aside, describe, fault
 
     try:
         with aside():
             command = item.load()
     except (ImportError, AttributeError, SyntaxError) as error:
         module = item.value.partition(":")[0].strip()
-        raise fault(item, f": its command cannot be imported: {told(error, module)}") from error
+        raise fault(item, f": its command cannot be imported: {describe(error, module)}") from error
     if not isinstance(command, click.Command):
         raise fault(item, f": its command is {type(command).__name__}, not a click command")
     return command

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hardening.compose.composition import Composition
     from hardening.images.pull import Progress
     from hardening.images.reference import Name
-    from hardening.images.store import Record, Store, Unpacked
+    from hardening.images.store import ImageRecord, ImageStore, Unpacked
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: The most times a second that bars are drawn.
@@ -43,18 +43,18 @@ tls_option = click.option(
 )
 
 
-def store_of_caller() -> Store:
+def store_of_caller() -> ImageStore:
     """The caller's store, which need not be there yet. Raises `ImageError`."""
     from hardening.images import store
 
-    return store.Store.at(store.location(os.environ, os.geteuid()))
+    return store.ImageStore.at(store.location(os.environ, os.geteuid()))
 
 
-def existing_store() -> Store | None:
+def existing_store() -> ImageStore | None:
     """The caller's store; None where there is none. Raises `ImageError`."""
     from hardening.images import store
 
-    return store.Store.existing(store.location(os.environ, os.geteuid()))
+    return store.ImageStore.existing(store.location(os.environ, os.geteuid()))
 
 
 def is_digest(text: str) -> bool:
@@ -63,7 +63,7 @@ def is_digest(text: str) -> bool:
     return SHORT <= len(digits) <= DIGITS and all(letter in "0123456789abcdef" for letter in digits)
 
 
-def of_digest(store: Store, text: str) -> list[Record]:
+def of_digest(store: ImageStore, text: str) -> list[ImageRecord]:
     """The names that stand for an image whose digest begins so. Raises `ImageError`."""
     digits = text.removeprefix("sha256:")
     return [record for record in store.records() if record.digest.partition(":")[2].startswith(digits)]
@@ -74,7 +74,7 @@ def meant(text: str) -> Name:
     return parse(named(text, existing_store() if is_digest(text) else None))
 
 
-def named(text: str, store: Store | None) -> str:
+def named(text: str, store: ImageStore | None) -> str:
     """The name of the image that is here with a digest that begins so; the text itself where there is none. Raises
     `UsageError` for the beginning of several, and for one with several names, which the policy may judge in several ways."""
     from hardening.errors import UsageError
@@ -116,7 +116,7 @@ def of_path(text: str) -> str | None:
     return None
 
 
-def unpacked(here: Session, composition: Composition, store: Store, record: Record, name: Name) -> Unpacked:
+def unpacked(here: Session, composition: Composition, store: ImageStore, record: ImageRecord, name: Name) -> Unpacked:
     """The root of an image for what was composed, unpacked where it was not. Raises `ImageError`, and `SpecError` for one
     that is not to be used: that is asked before it is unpacked."""
     from hardening.images.unpacking import unpack
@@ -132,7 +132,7 @@ def unpacked(here: Session, composition: Composition, store: Store, record: Reco
 
 
 def require_admitted(
-    here: Session, composition: Composition, name: Name, store: Store, digest: str = "", staged: Path | None = None
+    here: Session, composition: Composition, name: Name, store: ImageStore, digest: str = "", staged: Path | None = None
 ) -> None:
     """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for,
     and afterwards ``staged`` has the signatures that were found. Raises `SpecError` for a rejection."""
@@ -145,7 +145,9 @@ def require_admitted(
     pipeline.admit(here.plugins, Candidate(config, here.host, attrs.evolve(composition, image=image)), None)
 
 
-def fetch(here: Session, composition: Composition, name: Name, store: Store, *, verify: bool, quiet: bool) -> Record:
+def fetch(
+    here: Session, composition: Composition, name: Name, store: ImageStore, *, verify: bool, quiet: bool
+) -> ImageRecord:
     """Pull an image for a composition, and say what of it was left out. Raises `ImageError`, and `SpecError` for one that is
     not to be used."""
     from hardening.base import state
@@ -153,7 +155,7 @@ def fetch(here: Session, composition: Composition, name: Name, store: Store, *, 
 
     require_admitted(here, composition, name, store)
     ids = composition.image_ids(here.host)
-    request = pull.Request(
+    request = pull.PullRequest(
         name,
         ids,
         signatures=lambda name, digest: here.plugins.signatures(name, digest, composition, verify=verify),

@@ -1,4 +1,4 @@
-"""Records of launches that the command line refuses, before there is a launch stage that could write them."""
+"""Records of launches that the command line refuses, before there is a launcher that could write them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def recorded(function: F) -> F:
     @wraps(function)
     def command(context: click.Context, **arguments: Any) -> Any:
         try:
-            os.getcwd()  # which the launch stage asks for as well: where there is none, that is said and recorded here
+            os.getcwd()  # which the launcher asks for as well: where there is none, that is said and recorded here
             return function(context, **arguments)
         except (UsageError, *FORESEEN):
             raise

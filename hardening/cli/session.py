@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hardening.compose.composition import Composition
-    from hardening.compose.offer import Offer
+    from hardening.compose.image_defaults import ImageDefaults
     from hardening.errors import PluginError
     from hardening.mechanism.host import Host
     from hardening.plugin.installed import Announced, Brought
@@ -142,7 +142,7 @@ class Session:
                 error.hint = published(profile) or error.hint
             raise
 
-    def compose(self, request: Request, offer: Offer | None = None) -> Composition:
+    def compose(self, request: Request, offer: ImageDefaults | None = None) -> Composition:
         """The composition of a request, with what an image offers; raises `ProfileError` or `Problems`."""
         from hardening.compose.implied import compose_here
 

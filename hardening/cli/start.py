@@ -1,4 +1,4 @@
-"""Handing over to the launch stage: the process is replaced, so that its pid and its loginuid stay."""
+"""Handing over to the launcher: the process is replaced, so that its pid and its loginuid stay."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def request(
 
 
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
-    """Write a bundle and replace this process by its launch stage; on any failure no bundle stays behind."""
+    """Write a bundle and replace this process by its launcher; on any failure no bundle stays behind."""
     from hardening.assemble import bundles
     from hardening.assemble.bundle import write
 
@@ -179,14 +179,14 @@ def split(
 
 
 def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:
-    """Replace this process by the launch stage of a bundle that it holds, and that the stage holds from then on by ``lock``.
+    """Replace this process by the launcher of a bundle that it holds, and that the stage holds from then on by ``lock``.
     Raises `LaunchError`."""
     os.set_inheritable(lock, True)
     start(engine.command(bundle, launch.changed(lock=lock, remove=remove)))
 
 
 def secrets(here: Session, engine: Runtime, config: bytes) -> int:
-    """Open the secrets that a configuration names, for the launch stage: the descriptor for `LaunchRequest`, -1 where there
+    """Open the secrets that a configuration names, for the launcher: the descriptor for `LaunchRequest`, -1 where there
     are none. This is the last thing before the stage is started. Raises `SecretError`, and `UsageError` for a runtime that
     gives none."""
     if SECRETS.encode() not in config:

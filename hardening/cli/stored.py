@@ -44,7 +44,7 @@ class Storable:
     launch: LaunchRequest
 
     def argv(self, bundle: Path, *, remove: bool) -> list[str]:
-        """The command of the launch stage."""
+        """The command of the launcher."""
         return self.engine.command(bundle, self.launch.changed(remove=remove))
 
     def obstacles(self, spec: Spec, typed: Mapping[str, str], missing: str | None) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class Kept:
         loses: bool,
         lasting: bool,
     ) -> NoReturn:
-        """Write the bundle, and the entry of a ``lasting`` one, and replace this process by the launch stage, which holds
+        """Write the bundle, and the entry of a ``lasting`` one, and replace this process by the launcher, which holds
         it from then on. ``typed`` are the variables whose value was typed, ``looked`` is what decided the notes and the
         verdicts beside the composition; a run that ``loses`` its input says so each time."""
         found = self.found
@@ -137,7 +137,7 @@ def storable(
         return (f"the name of the container is not said by one {cache.NAME}",)
     kept = of_stage(engine.command(Path("/"), launch))
     if kept is None:
-        return (f"the runtime {engine.name} starts something else than the launch stage",)
+        return (f"the runtime {engine.name} starts something else than the launcher",)
     command = own.command(line.command)
     basis = entries.of_composition(here.plugins, here.search, composition, context, engine, command)
     if basis.unknown:
@@ -157,7 +157,7 @@ def _is_named(line: Line, launch: LaunchRequest) -> bool:
 @contextmanager
 def entry(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
     """An entry for a bundle that is to be composed; None where nothing may be kept, or none can be had. It goes unless the
-    launch stage takes this process over."""
+    launcher takes this process over."""
     made = entries.reserve(found.line) if isinstance(found, Storable) else None
     if made is None or not isinstance(found, Storable):
         yield None

@@ -50,7 +50,7 @@ def _of_plugin(error: BaseException) -> PluginError | None:
     kind of values, or in a command of its own."""
     from hardening.cli import added
     from hardening.plugin.installed import brought
-    from hardening.plugin.plugincalls import OWN, fault, told
+    from hardening.plugin.plugincalls import OWN, describe, fault
     from hardening.plugin.plugins import GROUP
 
     if not (packages := [module.partition(".")[0] for module, _, _ in frames(error)]):
@@ -58,7 +58,7 @@ def _of_plugin(error: BaseException) -> PluginError | None:
     for item in (*brought(GROUP), *brought(added.GROUP)):
         module = item.value.partition(":")[0].strip()
         if item.distribution != OWN and module.partition(".")[0] in packages:
-            return fault(item, f" failed: {told(error, module)}")
+            return fault(item, f" failed: {describe(error, module)}")
     return None
 
 

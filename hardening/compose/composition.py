@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.base.values import frozen
-from hardening.compose.fold import Fold, Resolved, Spoken
+from hardening.compose.fold import Fold, LayerStatements, Resolved
 from hardening.compose.headers import find_leaves, told_of, unchanged_until, wrong_headers
 from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
 from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity, gates
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism, Reading
-from hardening.mechanism.schema import REST, Family, Leaf, Say, Scalar, Setting
+from hardening.mechanism.schema import WILDCARD, Family, Leaf, Scalar, Setting, Statement
 from hardening.profile.layers import Exemption, Stack
 from hardening.profile.source import SHORTEST
 
 if TYPE_CHECKING:
-    from hardening.compose.offer import Offer
+    from hardening.compose.image_defaults import ImageDefaults
     from hardening.images.ids import Ids
     from hardening.mechanism.used import Used
 
@@ -70,7 +70,7 @@ class Composition:
     def meant(self, name: str) -> list[Resolved]:
         """The leaves of a full name: its own, those below it (``process.groups``), or the nearest one above a member that
         no layer names; none for a name that is no setting's."""
-        name = name.removesuffix(f".{REST}")
+        name = name.removesuffix(f".{WILDCARD}")
         owner, _, below = name.partition(".")
         named = [entry for leaf, entry in self.leaves.items() if f"{leaf}.".startswith(f"{name}.")]
         mechanism = self.mechanism(owner)
@@ -147,7 +147,7 @@ class Composition:
 
 
 def compose(
-    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: Offer | None = None
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: ImageDefaults | None = None
 ) -> Composition:
     """Fold a stack. ``today`` decides which exceptions have expired; ``offer`` is what an image says of itself.
 
@@ -167,9 +167,9 @@ def compose(
             continue  # what it would say of settings that it cannot read would only be noise
         before = {type(settings[name]): settings[name] for name in mechanism.after if name in settings}
         reading = Reading(host, MappingProxyType(before))
-        spoken, wrong = _listen(stack, mechanism, reading)
+        stating, wrong = _listen(stack, mechanism, reading)
         offered = offer.taken(mechanism, reading) if offer is not None else {}
-        resolved, refused = _fold_all(mechanism, spoken, offered) if not wrong else ({}, [])
+        resolved, refused = _fold_all(mechanism, stating, offered) if not wrong else ({}, [])
         refused += _bind(mechanism, resolved, reading)
         noted += reading.noted
         looked += reading.looked
@@ -227,13 +227,15 @@ def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
     return list(ordered.values())
 
 
-def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[list[Spoken], list[HardeningError]]:
-    spoken: list[Spoken] = []
+def _listen(
+    stack: Stack, mechanism: Mechanism[Any], reading: Reading
+) -> tuple[list[LayerStatements], list[HardeningError]]:
+    stating: list[LayerStatements] = []
     problems: list[HardeningError] = []
     for place, layer in enumerate(stack.layers):
         try:
             table, limit = layer.tables.get(mechanism.name), layer.limits.get(mechanism.name)
-            says = list(mechanism.says(table, reading)) if table else []
+            statements = list(mechanism.statements(table, reading)) if table else []
             limits = list(mechanism.limits(limit, reading)) if limit else []
             problems += _bad_limits(mechanism, limits)
             exceptions = {
@@ -242,47 +244,49 @@ def _listen(stack: Stack, mechanism: Mechanism[Any], reading: Reading) -> tuple[
                 if exception.setting.startswith(mechanism.name + ".")
                 for setting, member in find_leaves(mechanism, exception.setting)
             }
-            spoken.append(Spoken(place, layer, _by_leaf(says), _by_leaf(limits), exceptions))
+            stating.append(LayerStatements(place, layer, _by_leaf(statements), _by_leaf(limits), exceptions))
         except HardeningError as error:
             problems.append(error)
-    return spoken, problems
+    return stating, problems
 
 
-def _by_leaf(says: Iterable[Say]) -> dict[tuple[str, str], Say]:
-    return {(say.setting, say.member): say for say in says}
+def _by_leaf(statements: Iterable[Statement]) -> dict[tuple[str, str], Statement]:
+    return {(statement.setting, statement.member): statement for statement in statements}
 
 
-def _bad_limits(mechanism: Mechanism[Any], limits: Sequence[Say]) -> Iterable[HardeningError]:
+def _bad_limits(mechanism: Mechanism[Any], limits: Sequence[Statement]) -> Iterable[HardeningError]:
     settings = mechanism.schema.settings
-    closed = {say.setting for say in limits if say.member == REST}
-    for say in limits:
-        setting = settings[say.setting]
-        name = mechanism.leaf(say.setting, say.member)
-        if setting.kind.neutral:
+    closed = {statement.setting for statement in limits if statement.member == WILDCARD}
+    for statement in limits:
+        setting = settings[statement.setting]
+        name = mechanism.leaf(statement.setting, statement.member)
+        if setting.kind.unordered:
             yield ProfileError(
                 f"limits.{name}: this setting has no order, so it cannot be limited",
-                origin=say.origin,
+                origin=statement.origin,
                 hint=f"take it out, or set it as a value in [{mechanism.name}]",
             )
-        elif say.setting not in closed and _vacuous(setting, say):
+        elif statement.setting not in closed and _vacuous(setting, statement):
             yield ProfileError(
                 f"limits.{name}: permitting a member limits nothing while the others are not limited",
-                origin=say.origin,
+                origin=statement.origin,
                 hint="write the limit as the whole list of what may be added",
             )
 
 
-def _vacuous(setting: Setting, say: Say) -> bool:
+def _vacuous(setting: Setting, statement: Statement) -> bool:
     """Whether a limit permits a member of a list whose other members are open: it would limit nothing."""
     if isinstance(setting, Scalar) or not setting.listed:
         return False
-    return bool(say.value != setting.absent and setting.kind.at_most(setting.absent, say.value))
+    return bool(statement.value != setting.absent and setting.kind.is_no_looser_than(setting.absent, statement.value))
 
 
 def _fold_all(
-    mechanism: Mechanism[Any], spoken: Sequence[Spoken], offered: Mapping[tuple[str, str], Say | ImageError]
+    mechanism: Mechanism[Any],
+    stating: Sequence[LayerStatements],
+    offered: Mapping[tuple[str, str], Statement | ImageError],
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
-    speakers = _speakers(spoken)
+    speakers = _speakers(stating)
     source = f"default ({type(mechanism).__module__})"
     resolved: dict[Leaf, Resolved] = {}
     problems: list[HardeningError] = []
@@ -290,19 +294,19 @@ def _fold_all(
         of_members = speakers.get(setting.name, {})
         if isinstance(setting, Scalar):
             defaults = {"": setting.default}
-        elif setting.above is not None and (of_members or any(part.layer.complete for part in spoken)):
+        elif setting.above is not None and (of_members or any(part.layer.complete for part in stating)):
             from hardening.compose.descent import fold_family  # a stack that says nothing of such a family needs it not
 
-            found, refused = fold_family(mechanism.name, setting, spoken, source)
+            found, refused = fold_family(mechanism.name, setting, stating, source)
             resolved |= found
             problems += refused
             continue
         else:
             named = [member for name, member in offered if name == setting.name]
-            members = dict.fromkeys([*setting.default, *of_members, *named, REST])
+            members = dict.fromkeys([*setting.default, *of_members, *named, WILDCARD])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
         # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
-        general = {part: None for part in spoken if part.layer.complete is not None} | of_members.get(REST, {})
+        general = {part: None for part in stating if part.layer.complete is not None} | of_members.get(WILDCARD, {})
         for member, default in defaults.items():
             leaf = mechanism.leaf(setting.name, member)
             parts = {**general, **of_members.get(member, {})}
@@ -326,7 +330,7 @@ def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Re
             continue
         for leaf, entry in [*resolved.items()]:
             default = setting.default.get(leaf.member, setting.rest)
-            if leaf.setting != setting.name or leaf.member == REST or entry.value in (setting.absent, default):
+            if leaf.setting != setting.name or leaf.member == WILDCARD or entry.value in (setting.absent, default):
                 continue
             chain = (mechanism.leaf(bound.name, name) for name in bound.chain(leaf.member))
             limit = next((resolved[name] for name in chain if name in resolved), None)
@@ -342,25 +346,26 @@ def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Re
                 reading.noted.append(Finding(NOT_TAKEN, Severity.NOTE, text, str(leaf), entry.origin))
 
 
-def _offered(found: Resolved, said: Say | ImageError, default: Any) -> Resolved:
-    """A leaf with what an image offers for it, which is at most as loose as the default (`hardening.compose.offer`).
+def _offered(found: Resolved, said: Statement | ImageError, default: Any) -> Resolved:
+    """A leaf with what an image offers for it, which is at most as loose as the default
+    (`hardening.compose.image_defaults`).
     Where layers have come to anything else than the default, they are right. Raises `ImageError` for what could not
     be read of it."""
     kind = found.kind
-    at_default = kind.at_most(found.value, default) and kind.at_most(default, found.value)
-    if found.stated if kind.neutral else not at_default:
+    at_default = kind.is_no_looser_than(found.value, default) and kind.is_no_looser_than(default, found.value)
+    if found.stated if kind.unordered else not at_default:
         return found
     if isinstance(said, ImageError):
         raise said
     return attrs.evolve(found, value=said.value, origin=str(said.origin))
 
 
-def _speakers(spoken: Sequence[Spoken]) -> dict[str, dict[str, dict[Spoken, None]]]:
+def _speakers(stating: Sequence[LayerStatements]) -> dict[str, dict[str, dict[LayerStatements, None]]]:
     """By setting and member, the layers that say something of it: a leaf is folded over those alone, so that the time for a
     stack grows with what its layers say, and not with their number times the number of leaves."""
-    found: dict[str, dict[str, dict[Spoken, None]]] = {}
-    for part in spoken:
-        for setting_name, member in [*part.says, *part.limits]:
+    found: dict[str, dict[str, dict[LayerStatements, None]]] = {}
+    for part in stating:
+        for setting_name, member in [*part.statements, *part.limits]:
             found.setdefault(setting_name, {}).setdefault(member, {})[part] = None
     return found
 

@@ -25,7 +25,7 @@ import attrs
 from hardening.base.values import frozen
 from hardening.errors import ProfileError, quoted
 from hardening.mechanism.kinds import Kind
-from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.profile.layers import REASON, Exemption, Layer
 from hardening.profile.source import Origin
 from hardening.profile.toml_text import inline
@@ -48,7 +48,7 @@ class Outcome(StrEnum):
 
 
 @frozen
-class Step:
+class HistoryStep:
     """One entry of a leaf's history: what a layer said, and the value after it, which nobody may have stated yet. Few of
     them are ever shown, so their text is made where one is."""
 
@@ -82,7 +82,7 @@ def text(kind: Kind[Any], value: Any) -> str:
     return kind.show(value) or EMPTY
 
 
-def told(origin: object, steps: Iterable[Step]) -> str:
+def described_origin(origin: object, steps: Iterable[HistoryStep]) -> str:
     """The place of a decision for a message; at a line of which nobody would think, with what it does there."""
     completed = any(step.outcome is Outcome.COMPLETED and str(step.place) == str(origin) for step in steps)
     return f"{origin} ({Outcome.COMPLETED})" if completed else str(origin)
@@ -96,7 +96,7 @@ class Resolved:
     value: Any
     origin: str
     stated: bool
-    steps: tuple[Step, ...]
+    steps: tuple[HistoryStep, ...]
     limit: Any
     limit_origin: str
     kind: Kind[Any] = attrs.field(eq=False, repr=False)
@@ -107,9 +107,9 @@ class Resolved:
         return self.kind.show(self.value)
 
     @property
-    def told(self) -> str:
+    def described_origin(self) -> str:
         """The origin for a message."""
-        return told(self.origin, self.steps)
+        return described_origin(self.origin, self.steps)
 
     @property
     def limit_shown(self) -> str:
@@ -118,32 +118,32 @@ class Resolved:
 
 
 @frozen(eq=False)
-class Entry:
+class LeafEntry:
     """What one layer contributes to one leaf."""
 
     layer: Layer
-    limit: Say | None
-    say: Say | None
+    limit: Statement | None
+    statement: Statement | None
     exception: Exemption | None
 
 
 @frozen(eq=False)
-class Spoken:
+class LayerStatements:
     """One layer's says about one mechanism, by setting and member; ``place`` is the layer's in the stack."""
 
     place: int
     layer: Layer
-    says: Mapping[tuple[str, str], Say]
-    limits: Mapping[tuple[str, str], Say]
+    statements: Mapping[tuple[str, str], Statement]
+    limits: Mapping[tuple[str, str], Statement]
     exceptions: Mapping[tuple[str, str], Exemption]
 
-    def entry(self, setting: str, member: str) -> Entry:
+    def entry(self, setting: str, member: str) -> LeafEntry:
         """What it contributes to one leaf of a scalar, or of a family whose members stand side by side."""
-        key, rest = (setting, member), (setting, REST)
-        return Entry(
+        key, rest = (setting, member), (setting, WILDCARD)
+        return LeafEntry(
             self.layer,
             self.limits.get(key) or self.limits.get(rest),
-            self.says.get(key) or self.says.get(rest),
+            self.statements.get(key) or self.statements.get(rest),
             self.exceptions.get(key),
         )
 
@@ -163,14 +163,14 @@ class Fold:
     def __init__(self, leaf: Leaf, kind: Kind[Any]) -> None:
         self.leaf = leaf
         self.kind = kind
-        self.steps: list[Step] = []
+        self.steps: list[HistoryStep] = []
         self.value: Any = None
         self.origin: Origin | None = None
-        self.limit: Say | None = None
+        self.limit: Statement | None = None
         #: whether it is a complete layer alone that has stated the value
         self.completed = False
 
-    def run(self, entries: Sequence[Entry], default: Any, default_origin: str) -> Resolved:
+    def run(self, entries: Sequence[LeafEntry], default: Any, default_origin: str) -> Resolved:
         """Fold the entries in their order. What nobody says is ``default``, set at ``default_origin``. Raises
         `ProfileError`."""
         for entry in entries:
@@ -188,45 +188,45 @@ class Fold:
             self.kind,
         )
 
-    def _take(self, entry: Entry, default: Any) -> None:
+    def _take(self, entry: LeafEntry, default: Any) -> None:
         if entry.limit is not None:
             self._ratchet(entry.layer, entry.limit)
-        if entry.say is not None:
-            self._say(entry.layer, entry.say, entry.exception)
+        if entry.statement is not None:
+            self._say(entry.layer, entry.statement, entry.exception)
         elif entry.layer.complete is not None and self.origin is None and self._closes(default):
-            self._complete(entry.layer, Say(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
+            self._complete(entry.layer, Statement(self.leaf.setting, self.leaf.member, default, entry.layer.complete))
 
-    def _ratchet(self, layer: Layer, said: Say) -> None:
+    def _ratchet(self, layer: Layer, said: Statement) -> None:
         if self.limit is None:
             self.limit = said
-        elif not self.kind.at_most(self.limit.value, said.value):
-            self.limit = attrs.evolve(said, value=self._meet(self.limit, said.value, said.origin))
+        elif not self.kind.is_no_looser_than(self.limit.value, said.value):
+            self.limit = attrs.evolve(said, value=self._intersect_values(self.limit, said.value, said.origin))
         self._record(layer, said, Outcome.LIMIT)
-        if self.origin is not None and not self.kind.at_most(self.value, self.limit.value):
+        if self.origin is not None and not self.kind.is_no_looser_than(self.value, self.limit.value):
             if self.completed:
                 self.value = self._nearest(self.limit, self.value)
             else:
-                self.value = self._meet(self.limit, self.value, self.origin)
+                self.value = self._intersect_values(self.limit, self.value, self.origin)
             self.origin = said.origin
             self._record(layer, said, Outcome.CUT)
 
-    def _say(self, layer: Layer, said: Say, exception: Exemption | None) -> None:
-        at_most = said.at_most and exception is None
+    def _say(self, layer: Layer, said: Statement, exception: Exemption | None) -> None:
+        is_upper_bound = said.is_upper_bound and exception is None
         value, outcome, used = said.value, Outcome.STATED, None
-        if not (at_most or layer.shipped):
+        if not (is_upper_bound or layer.shipped):
             # First, for no exception helps: who is told of a missing one must not meet the limit next.
             self._require_within_limit(said)
-        if self.origin is not None and at_most:
+        if self.origin is not None and is_upper_bound:
             value, outcome = self._intersect(layer, said), Outcome.INTERSECTED
         cut = self._cut(value)
-        if self.origin is not None and not at_most:
-            if self.kind.at_most(cut, self.value):
-                outcome = Outcome.SAME if self.kind.at_most(self.value, cut) else Outcome.TIGHTENED
+        if self.origin is not None and not is_upper_bound:
+            if self.kind.is_no_looser_than(cut, self.value):
+                outcome = Outcome.SAME if self.kind.is_no_looser_than(self.value, cut) else Outcome.TIGHTENED
             elif exception is not None:
                 outcome, used = Outcome.EXCEPTED, exception
             else:
                 raise self._loosening(layer, said)
-        if not (at_most and self.origin is not None and value == self.value):
+        if not (is_upper_bound and self.origin is not None and value == self.value):
             self.origin = said.origin
         self.value, self.completed = value, False
         self._record(layer, said, outcome, used)
@@ -239,32 +239,34 @@ class Fold:
         self.value = default
         if self.limit is not None:
             self.value = self._nearest(self.limit, default)
-            if not self.kind.at_most(self.value, default):
+            if not self.kind.is_no_looser_than(self.value, default):
                 return str(self.limit.origin)
         return origin
 
     def _closes(self, default: Any) -> bool:
         """Whether a complete layer states a default: not one without an order, nor that all other members are permitted
         whatever they are, which no layer can say, and nothing loosens."""
-        if self.kind.neutral or self.kind.identity:
+        if self.kind.unordered or self.kind.identity:
             return False
-        return self.leaf.member != REST or not all(self.kind.at_most(value, default) for value in self.kind.samples())
+        return self.leaf.member != WILDCARD or not all(
+            self.kind.is_no_looser_than(value, default) for value in self.kind.samples()
+        )
 
-    def _complete(self, layer: Layer, said: Say) -> None:
+    def _complete(self, layer: Layer, said: Statement) -> None:
         self.value, self.origin, self.completed = said.value, said.origin, True
         if self.limit is not None:
             self.value = self._nearest(self.limit, said.value)
         self._record(layer, said, Outcome.COMPLETED)
 
-    def _nearest(self, limit: Say, default: Any) -> Any:
+    def _nearest(self, limit: Statement, default: Any) -> Any:
         """A default within a limit. One that excludes it altogether, such as another root, leaves its own value."""
-        if self.kind.at_most(default, limit.value):
+        if self.kind.is_no_looser_than(default, limit.value):
             return default
-        met = self.kind.meet(limit.value, default)
+        met = self.kind.intersect(limit.value, default)
         return limit.value if met is None and not self.kind.optional else met
 
-    def _require_within_limit(self, said: Say) -> None:
-        if self.limit is not None and not self.kind.at_most(said.value, self.limit.value):
+    def _require_within_limit(self, said: Statement) -> None:
+        if self.limit is not None and not self.kind.is_no_looser_than(said.value, self.limit.value):
             raise ProfileError(
                 f"{self.leaf}: {said.word or text(self.kind, said.value)} exceeds the limit "
                 f"{text(self.kind, self.limit.value)} set at {self.limit.origin}",
@@ -272,19 +274,19 @@ class Fold:
                 hint="no exception lifts a limit: stay within it, or have it changed where it is set",
             )
 
-    def _intersect(self, layer: Layer, said: Say) -> Any:
-        met = self.kind.meet(self.value, said.value)
+    def _intersect(self, layer: Layer, said: Statement) -> Any:
+        met = self.kind.intersect(self.value, said.value)
         if met is None and not self.kind.optional:
             raise self._loosening(layer, said)
         return met
 
     def _cut(self, value: Any) -> Any:
-        if self.limit is None or self.kind.at_most(value, self.limit.value):
+        if self.limit is None or self.kind.is_no_looser_than(value, self.limit.value):
             return value
-        return self._meet(self.limit, value, self.limit.origin)
+        return self._intersect_values(self.limit, value, self.limit.origin)
 
-    def _meet(self, limit: Say, value: Any, origin: Origin) -> Any:
-        met = self.kind.meet(limit.value, value)
+    def _intersect_values(self, limit: Statement, value: Any, origin: Origin) -> Any:
+        met = self.kind.intersect(limit.value, value)
         if met is None and not self.kind.optional:
             raise ProfileError(
                 f"{self.leaf}: {text(self.kind, value)} and the limit {text(self.kind, limit.value)} set at {limit.origin} "
@@ -293,8 +295,8 @@ class Fold:
             )
         return met
 
-    def _loosening(self, layer: Layer, said: Say) -> ProfileError:
-        looser = self.kind.at_most(self.value, said.value)
+    def _loosening(self, layer: Layer, said: Statement) -> ProfileError:
+        looser = self.kind.is_no_looser_than(self.value, said.value)
         how = "is looser than" if looser else "cannot be compared with"
         hint = f"{self._way_out(said, looser)}, or add {permission(self.leaf, layer, said.word)}"
         if layer.shipped and self.origin is not None:
@@ -303,19 +305,21 @@ class Fold:
             hint = f"name {self.origin.layer} after {layer.asked}, as in {line}"
         return ProfileError(
             f"{self.leaf}: {said.word or text(self.kind, said.value)} {how} {text(self.kind, self.value)}, "
-            f"set at {told(self.origin, self.steps)}",
+            f"set at {described_origin(self.origin, self.steps)}",
             origin=said.origin,
             hint=hint,
         )
 
-    def _way_out(self, said: Say, looser: bool) -> str:
+    def _way_out(self, said: Statement, looser: bool) -> str:
         """What to say instead of a loosening. Of values that cannot be compared neither is stricter."""
-        within = None if looser else self.kind.meet(self.value, said.value)
+        within = None if looser else self.kind.intersect(self.value, said.value)
         if within is None or not self.kind.parts:
             return "keep the stricter value"
         return f"write {inline(self.kind.show(within))} ({self.kind.parts}), the loosest that is within both"
 
-    def _record(self, layer: Layer, said: Say, outcome: Outcome, exception: Exemption | None = None) -> None:
+    def _record(self, layer: Layer, said: Statement, outcome: Outcome, exception: Exemption | None = None) -> None:
         stated = self.origin is not None
         after = self.value if stated else None
-        self.steps.append(Step(layer.name, said.origin, said.value, outcome, stated, after, exception, self.kind))
+        self.steps.append(
+            HistoryStep(layer.name, said.origin, said.value, outcome, stated, after, exception, self.kind)
+        )

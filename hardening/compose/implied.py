@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from hardening.compose.composition import Composition, compose
-from hardening.compose.fold import Outcome, Resolved, Step, permission
+from hardening.compose.fold import HistoryStep, Outcome, Resolved, permission
 from hardening.compose.headers import UNUSED, find_leaves
 from hardening.errors import HardeningError, ProfileError, raise_all
 from hardening.mechanism.host import Host
@@ -25,11 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import date
 
-    from hardening.compose.offer import Offer
+    from hardening.compose.image_defaults import ImageDefaults
 
 
 def compose_here(
-    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: Offer | None = None
+    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: ImageDefaults | None = None
 ) -> Composition:
     """The composition of a stack, held against what its values amount to on this host. Raises as `compose` does."""
     return hold(compose(stack, mechanisms, host, today, offer), host)
@@ -66,7 +66,7 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
         return None
     other = composition.at(owner, implied.leaf.setting, implied.leaf.member)
     kind = other.kind
-    if other.limit_origin and not kind.at_most(implied.value, other.limit):
+    if other.limit_origin and not kind.is_no_looser_than(implied.value, other.limit):
         place = other.limit_origin.rpartition(":")[0]
         shipped = any(layer.shipped and layer.place == place for layer in composition.stack.layers)
         raise ProfileError(
@@ -75,7 +75,7 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
             hint=(implied.instead if shipped else "")
             or f"no exception lifts a limit: {implied.remedy or 'stay within it'}, or have it changed where it is set",
         )
-    if implied.free or kind.at_most(implied.value, other.value):
+    if implied.free or kind.is_no_looser_than(implied.value, other.value):
         return None
     # Whoever has said another value before has permitted what that one amounts to, and nothing of this.
     standing = next((step for step in reversed(said.steps) if step.origin == said.origin), None)
@@ -85,13 +85,13 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
             if exception.setting.startswith(f"{owner.name}.") and _means(owner, exception, implied):
                 return exception
     raise ProfileError(
-        f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, set at {other.told}",
+        f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, set at {other.described_origin}",
         origin=said.origin,
         hint=f"{implied.remedy or 'leave it out'}, or add {permission(implied.leaf, layers[-1] if layers else None)}",
     )
 
 
-def _is_of(step: Step, layer: Layer) -> bool:
+def _is_of(step: HistoryStep, layer: Layer) -> bool:
     """Whether a layer made a step, and not by a limit."""
     file = layer.document.file
     here = file is None or str(step.place).startswith(f"{file}:")
@@ -103,6 +103,6 @@ def _means(mechanism: Mechanism[Any], exception: Exemption, implied: Implied) ->
     return any((setting.name, member) == (implied.leaf.setting, implied.leaf.member) for setting, member in meant)
 
 
-def _step(said: Resolved, exception: Exemption) -> Step:
+def _step(said: Resolved, exception: Exemption) -> HistoryStep:
     place = exception.origin
-    return Step(place.layer, place, said.value, Outcome.EXCEPTED, True, said.value, exception, said.kind)
+    return HistoryStep(place.layer, place, said.value, Outcome.EXCEPTED, True, said.value, exception, said.kind)

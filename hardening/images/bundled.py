@@ -41,7 +41,7 @@ class _Bound:
 
 
 def require(document: Mapping[str, Any], bundle: Path) -> tuple[Input, ...]:
-    """Hold the store of the image that a configuration in the directory ``bundle`` runs, until the launch stage has this
+    """Hold the store of the image that a configuration in the directory ``bundle`` runs, until the launcher has this
     process: nothing is removed meanwhile. What was looked at.
 
     Raises `SpecError` for one that binds an image of the caller's and does not name it, or names another, and for one that
@@ -53,9 +53,9 @@ def require(document: Mapping[str, Any], bundle: Path) -> tuple[Input, ...]:
     if image is None:
         return tuple(looked)
     from hardening.images import removal  # most bundles run no image
-    from hardening.images.store import Store
+    from hardening.images.store import ImageStore
 
-    kept = Store.existing(image.store)
+    kept = ImageStore.existing(image.store)
     if kept is not None:
         kept.hold()
     if kept is None or any(kept.unpacked(holder) is None for holder in holders):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hardening.base.values import frozen
 from hardening.errors import ImageError
-from hardening.images.store import Record, Store
+from hardening.images.store import ImageRecord, ImageStore
 
 _CHUNK = 1 << 20
 
@@ -24,7 +24,7 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def check(store: Store) -> Checked:
+def check(store: ImageStore) -> Checked:
     """Look at everything. What is in `partial` is not looked at: nothing leads there. Raises `OSError`."""
     problems: list[str] = []
     with store.shared():
@@ -40,7 +40,7 @@ def check(store: Store) -> Checked:
     return Checked(len(records), len(blobs), len(roots), tuple(problems))
 
 
-def _records(store: Store, problems: list[str]) -> list[Record]:
+def _records(store: ImageStore, problems: list[str]) -> list[ImageRecord]:
     try:
         return store.records()
     except ImageError as error:
@@ -48,7 +48,7 @@ def _records(store: Store, problems: list[str]) -> list[Record]:
         return []
 
 
-def _check_image(store: Store, record: Record, wrong: list[Path], problems: list[str]) -> None:
+def _check_image(store: ImageStore, record: ImageRecord, wrong: list[Path], problems: list[str]) -> None:
     """``wrong`` are the blobs of which it was said already that they are damaged."""
     try:
         manifest = store.manifest(record.digest)
@@ -62,7 +62,7 @@ def _check_image(store: Store, record: Record, wrong: list[Path], problems: list
         problems.append(f"{record.name}: the index {record.top} is missing")
 
 
-def _check_root(store: Store, holder: Path, problems: list[str]) -> None:
+def _check_root(store: ImageStore, holder: Path, problems: list[str]) -> None:
     """A root is as it was made: its contents were held against the layers' digests then."""
     try:
         unpacked = store.unpacked(holder)

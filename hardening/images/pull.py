@@ -17,8 +17,8 @@ from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
 from hardening.images.reference import Name
 from hardening.images.source import open_source
-from hardening.images.store import Record, Store
-from hardening.images.transport.http import Bounds
+from hardening.images.store import ImageRecord, ImageStore
+from hardening.images.transport.http import TransferBounds
 from hardening.images.transport.source import Source
 from hardening.images.unpacking import unpack
 from hardening.images.unpacking.tree import Limits
@@ -45,7 +45,7 @@ class Silent:
 
 
 @frozen(eq=False)
-class Request:
+class PullRequest:
     """What is to be pulled, and how. ``ids`` are those that the root is unpacked for. ``signatures`` are asked for with the
     name and the digest of a manifest; ``judge`` is called with that and a directory that has them, and raises where the
     image must not be fetched. ``verify`` False permits servers without a certificate that is trusted, or without
@@ -56,11 +56,11 @@ class Request:
     signatures: Callable[[Name, str], Iterable[bytes]] = lambda name, digest: ()
     judge: Callable[[str, Path], None] = lambda digest, signatures: None
     verify: bool = True
-    bounds: Bounds = attrs.field(factory=Bounds)
+    bounds: TransferBounds = attrs.field(factory=TransferBounds)
     limits: Limits = attrs.field(factory=Limits)
 
 
-def pull(store: Store, request: Request, progress: Progress | None = None) -> Record:
+def pull(store: ImageStore, request: PullRequest, progress: Progress | None = None) -> ImageRecord:
     """Fetch an image, or find that it is there already. Raises `ImageError`, and what ``judge`` raises; then its name stands
     for what it stood for before."""
     told = progress or Silent()
@@ -75,13 +75,13 @@ def pull(store: Store, request: Request, progress: Progress | None = None) -> Re
     with closing(source):
         found = source.manifest()
         store.make()  # not before there is something to keep
-        removal.tidy(store.partial)
+        removal.prune(store.partial)
         with store.shared(), store.stage() as stage:
             return _Pull(store, request, source, stage, told).run(*found)
 
 
 class _Pull:
-    def __init__(self, store: Store, request: Request, source: Source, stage: Path, told: Progress) -> None:
+    def __init__(self, store: ImageStore, request: PullRequest, source: Source, stage: Path, told: Progress) -> None:
         self._store = store
         self._request = request
         self._source = source
@@ -89,7 +89,7 @@ class _Pull:
         self._told = told
         self._origin = str(request.name)
 
-    def run(self, data: bytes, said: str) -> Record:
+    def run(self, data: bytes, said: str) -> ImageRecord:
         """Keep the image whose manifest or index is ``data``, of the media type ``said``."""
         top, digest, manifest = self._manifests(data, said)
         name = self._request.name

@@ -25,7 +25,7 @@ def left(partial: Path) -> list[str]:
         os.close(folder)
 
 
-def tidy(partial: Path) -> None:
+def prune(partial: Path) -> None:
     """Remove from `partial` what killed processes have left, as far as that can be: what cannot be removed is in nobody's
     way. Raises `OSError`."""
     folder = locks.lock(str(partial))

@@ -16,7 +16,7 @@ from hardening.base.locks import Locked
 from hardening.errors import HardeningError, ImageError
 
 if TYPE_CHECKING:
-    from hardening.images.store import Store
+    from hardening.images.store import ImageStore
 
 #: How the name of each begins in its directory, the most that an image may have, and the most bytes of each.
 PREFIX = "signature-"
@@ -29,7 +29,7 @@ def names(prefix: str = PREFIX) -> Iterator[str]:
     return (f"{prefix}{number}" for number in range(1, MOST + 1))
 
 
-def gather(store: Store, found: Iterable[bytes], stage: Path, origin: object, name: str = "found") -> Path:
+def gather(store: ImageStore, found: Iterable[bytes], stage: Path, origin: object, name: str = "found") -> Path:
     """Write signatures down where nothing is kept yet: the directory of them. Raises `ImageError` for too many."""
     made = stage / name
     try:
@@ -44,7 +44,7 @@ def gather(store: Store, found: Iterable[bytes], stage: Path, origin: object, na
     return made
 
 
-def keep(store: Store, target: Path, gathered: Path, stage: Path, judge: Callable[[Path], None]) -> None:
+def keep(store: ImageStore, target: Path, gathered: Path, stage: Path, judge: Callable[[Path], None]) -> None:
     """Keep in ``target`` what was gathered, beside what is kept there: another stack of profiles may have found that
     elsewhere, and rest on it. ``judge`` is called with a directory that has both, and where it raises `HardeningError`,
     only what was gathered is kept. Raises `ImageError`."""
@@ -67,7 +67,7 @@ def keep(store: Store, target: Path, gathered: Path, stage: Path, judge: Callabl
         raise store.failed(error) from None
 
 
-def _go_together(store: Store, contents: list[bytes], stage: Path, judge: Callable[[Path], None]) -> bool:
+def _go_together(store: ImageStore, contents: list[bytes], stage: Path, judge: Callable[[Path], None]) -> bool:
     """Whether the image is accepted with all of them: one that nobody can read spoils the others."""
     if len(contents) > MOST:
         return False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardening.base import places
 from hardening.images.reference import ARCHIVE, DIRECTORY, DOCKER, OCI, Name
-from hardening.images.transport.http import Bounds
+from hardening.images.transport.http import TransferBounds
 from hardening.images.transport.source import Source
 
 
@@ -17,7 +17,7 @@ def open_source(
     uid: int,
     *,
     verify: bool = True,
-    bounds: Bounds | None = None,
+    bounds: TransferBounds | None = None,
     room: Callable[[], Path] | None = None,
 ) -> Source:
     """The source that a name means. ``room`` is asked for a directory for what has to be unpacked before it can be read;
@@ -31,7 +31,7 @@ def open_source(
     if name.transport == OCI:
         return layouts.Layout(name)
     if name.transport == DIRECTORY:
-        return layouts.Folder(name)
+        return layouts.DirectorySource(name)
     assert name.transport == ARCHIVE  # noqa: S101
     from hardening.images.transport.archive import Archive
 

@@ -11,7 +11,7 @@
 
 Whatever has a name is whole: it is made in `partial`, checked, written to the disk, and then renamed. A process that is
 killed leaves something in `partial` that nobody holds, and blobs that nothing names; both go with the next removal
-(`Store.prune`).
+(`ImageStore.prune`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CHUNK = 1 << 20
 
 
 @frozen
-class Record:
+class ImageRecord:
     """Which image a name stands for. ``digest`` is that of the manifest, ``top`` that of what the name led to, which may be
     an index; ``pulled`` is in seconds since the epoch."""
 
@@ -83,20 +83,20 @@ def location(environment: Mapping[str, str], uid: int) -> Path:
     return found
 
 
-class Store:
+class ImageStore:
     """A store that can be believed: nobody but the caller can have written it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def at(cls, path: Path) -> Store:
+    def at(cls, path: Path) -> ImageStore:
         """The store at a path, which need not be there: then it holds nothing, until `make` is called. Raises `ImageError`
         for one that others could write."""
         return cls.existing(path) or cls(path)
 
     @classmethod
-    def existing(cls, path: Path) -> Store | None:
+    def existing(cls, path: Path) -> ImageStore | None:
         """The store at a path; None where there is none. Raises `ImageError` for one that others could write."""
         try:
             for folder in (path, *(path / name for name in _FOLDERS)):
@@ -152,7 +152,7 @@ class Store:
 
     def prune(self) -> bool:
         """Remove what no name leads to, unless somebody uses the store. Whether that was done. Raises `OSError`."""
-        removal.tidy(self.partial)
+        removal.prune(self.partial)
         with self.alone() as alone:
             if alone:
                 self._prune()
@@ -260,31 +260,31 @@ class Store:
         """Where it is or would be written down what a name stands for."""
         return self.path / NAMES / f"{sha256(str(name).encode())}.json"
 
-    def find(self, name: Name) -> Record | None:
+    def find(self, name: Name) -> ImageRecord | None:
         """What a name stands for; None where it was never pulled. Raises `ImageError`."""
         return self._record(self.name_file(name))
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[ImageRecord]:
         """All names, sorted. Raises `ImageError`."""
         found = [self._record(path) for path in sorted((self.path / NAMES).glob("*.json"))]
         return sorted((record for record in found if record is not None), key=lambda record: record.name)
 
-    def name(self, name: Name, digest: str, top: str, stage: Path) -> Record:
+    def name(self, name: Name, digest: str, top: str, stage: Path) -> ImageRecord:
         """Write down what a name stands for from now on."""
-        record = Record(str(name), digest, top, int(time.time()))
+        record = ImageRecord(str(name), digest, top, int(time.time()))
         self._write(self.name_file(name), attrs.asdict(record), stage)
         return record
 
-    def forget(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Take a name away."""
         path = self.path / NAMES / f"{sha256(name.encode())}.json"
         path.unlink(missing_ok=True)
         files.sync(str(path.parent))
 
-    def _record(self, path: Path) -> Record | None:
+    def _record(self, path: Path) -> ImageRecord | None:
         try:
             data = json.loads(wholefile.read(path))
-            return Record(str(data["name"]), str(data["digest"]), str(data["top"]), int(data["pulled"]))
+            return ImageRecord(str(data["name"]), str(data["digest"]), str(data["top"]), int(data["pulled"]))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):

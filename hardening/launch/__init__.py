@@ -1,4 +1,4 @@
-"""The launch stage: reads a bundle, runs its command, cleans up.
+"""The launcher: reads a bundle, runs its command, cleans up.
 
 Import rule: modules of this package import the standard library, `hardening.errors` and `_cffi_backend`, nothing
 else, and none of the slow modules of the standard library on the path of a native launch. The stage may run with

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from hardening.launch.request import LaunchRequest
     from hardening.launch.secret.handed import Handed
     from hardening.launch.supervise.cleaning import Cleaning
-    from hardening.launch.supervise.watchers import Watcher
+    from hardening.launch.supervise.run_observer import RunObserver
 
 
 class LaunchContext(Frozen):
-    """``watcher`` learns of the run, ``records`` keeps its records. ``cleaning`` is done at its end, or by the guard where
+    """``observer`` learns of the run, ``records`` keeps its records. ``cleaning`` is done at its end, or by the cleanup
+    process where
     this process is killed. ``secrets`` are those that were handed over. ``confirm`` is called by a native run before the
     command can run; what it raises is the end of the run."""
 
@@ -25,6 +26,6 @@ class LaunchContext(Frozen):
     records: Records
     cleaning: Cleaning
     directory: LaunchDirectory
-    watcher: Watcher | None = None
+    observer: RunObserver | None = None
     secrets: Handed | None = None
     confirm: Callable[[], None] | None = None

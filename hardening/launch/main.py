@@ -1,4 +1,4 @@
-"""The launch stage, whose only argument is a `LaunchRequest`.
+"""The launcher, whose only argument is a `LaunchRequest`.
 
 It is started by the command line of `hardening` with execv(2) and keeps its pid, or goes on in the process that has found
 an entry of the cache (`hardening.launch.quick`): so the person who typed the command stays the parent and the audit trail
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hardening.launch.record.record import Who
     from hardening.launch.request import LaunchRequest
     from hardening.launch.secret.handed import Handed
-    from hardening.launch.supervise.watchers import Watcher
+    from hardening.launch.supervise.run_observer import RunObserver
 
 
 def main(text: str | None = None) -> int:
@@ -61,8 +61,8 @@ def launch(
     has_bundle = request.bundle == f"{request.directory}/{BUNDLE}"
     directory = LaunchDirectory(request.directory, request.lock if has_bundle else -1)
 
-    def run(watcher: Watcher | None) -> int:
-        return run_bundle(request, directory, watcher, caller, loaded, confirm)
+    def run(observer: RunObserver | None) -> int:
+        return run_bundle(request, directory, observer, caller, loaded, confirm)
 
     if request.detach:
         from hardening.launch.container import detached
@@ -70,21 +70,21 @@ def launch(
         return detached.run(request, directory, run)
     if not request.state:
         return run(None)
-    from hardening.launch.supervise.watchers import Attached
+    from hardening.launch.supervise.run_observer import Attached
 
-    watcher = Attached(request, directory)
+    observer = Attached(request, directory)
     code = EXIT_LAUNCHER
     try:
-        code = run(watcher)
+        code = run(observer)
     finally:
-        watcher.end(code)
+        observer.end(code)
     return code
 
 
 def run_bundle(
     request: LaunchRequest,
     directory: LaunchDirectory,
-    watcher: Watcher | None,
+    observer: RunObserver | None,
     caller: Who,
     loaded: bundle.Bundle | None = None,
     confirm: Callable[[], None] | None = None,
@@ -92,7 +92,7 @@ def run_bundle(
     """Run, and leave records of it."""
     records = Records(request.id, request.runtime_name, caller)
     try:
-        code = _run_bundle(request, directory, watcher, records, loaded, confirm)
+        code = _run_bundle(request, directory, observer, records, loaded, confirm)
         _keep(records, code, "")
         return code
     except Withdrawn:
@@ -120,13 +120,13 @@ def _keep(records: Records, code: int, error: str) -> None:
 def _run_bundle(
     request: LaunchRequest,
     directory: LaunchDirectory,
-    watcher: Watcher | None,
+    observer: RunObserver | None,
     records: Records,
     loaded: bundle.Bundle | None,
     confirm: Callable[[], None] | None,
 ) -> int:
     """Take the leases, run, and clean up as asked."""
-    cleaning = Cleaning(request, watcher.abandon if watcher is not None else None, records)
+    cleaning = Cleaning(request, observer.abandon if observer is not None else None, records)
     try:
         cleaning.lock()
         loaded = loaded or bundle.load(request.bundle, request.sha256)
@@ -142,14 +142,14 @@ def _run_bundle(
             records=records,
             cleaning=cleaning,
             directory=directory,
-            watcher=watcher,
+            observer=observer,
             secrets=_secrets(request, loaded),
             confirm=confirm,
         )
-        if watcher is not None:
-            watcher.guarded = cleaning.takes_bundle or bool(request.runtime)
-            watcher.cleaning = cleaning
-            watcher.prepare(loaded.document)
+        if observer is not None:
+            observer.guarded = cleaning.takes_bundle or bool(request.runtime)
+            observer.cleaning = cleaning
+            observer.prepare(loaded.document)
         if request.runtime:
             from hardening.launch.oci import external
 

@@ -1,7 +1,7 @@
 """The start of ``hardening run`` and ``hardening launch``: an entry of the cache is run by this process, and everything
 else is left to the whole program.
 
-It runs without `site` and imports what the launch stage imports. Whatever is not as expected is no error here: the whole
+It runs without `site` and imports what the launcher imports. Whatever is not as expected is no error here: the whole
 program finds it again, and has the words for it.
 
 An entry has no say in what is not the container's: it names neither a place to import from nor a program of its own, and no
@@ -110,7 +110,7 @@ def _would_hang(request: LaunchRequest, document: object) -> bool:
 
 
 def _launch(program: str) -> Launch | None:
-    """The launch stage; None where the environment of ``program`` does not have what it imports."""
+    """The launcher; None where the environment of ``program`` does not have what it imports."""
     for more in ((), _of_system(program)):
         sys.path += more
         try:

@@ -13,7 +13,7 @@ from hardening.mechanism.kinds import Choice
 from hardening.profile.layers import Layer
 from hardening.profile.source import Node, Origin
 
-#: The rule of what an image asks for and is not given (`hardening.compose.offer`).
+#: The rule of what an image asks for and is not given (`hardening.compose.image_defaults`).
 NOT_TAKEN = "core/not-taken-from-image"
 #: The rule of an exception that ends soon.
 EXPIRING = "core/expiring-exception"

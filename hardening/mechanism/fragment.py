@@ -99,7 +99,7 @@ class Fragment:
 
     @property
     def leases(self) -> Sequence[Path]:
-        """Files that the launch stage holds locked."""
+        """Files that the launcher holds locked."""
         return tuple(self._leases)
 
     @property
@@ -154,7 +154,7 @@ class Fragment:
         self._keep(self._files, path, f"contributes the bundle's {path}", Value(content, self._owner, leaves))
 
     def lease(self, path: Path) -> None:
-        """Have the launch stage hold a lock on a file for as long as the container lives
+        """Have the launcher hold a lock on a file for as long as the container lives
         (`hardening.launch.container.leases`)."""
         self._leases.append(path)
 

@@ -22,7 +22,7 @@ class Kind(ABC, Generic[T]):
     """One order of values of type ``T``."""
 
     #: A neutral kind has no order that matters to security: it cannot be limited and never loosens.
-    neutral: bool = False
+    unordered: bool = False
     #: Which of its values is chosen says what runs, not what that may do: a complete layer leaves the choice open.
     identity: bool = False
     #: None is a value of an optional kind, and its strictest: an absent volume, for example.
@@ -35,11 +35,11 @@ class Kind(ABC, Generic[T]):
         """Read a value; raises `ProfileError` through the node."""
 
     @abstractmethod
-    def at_most(self, a: T, b: T) -> bool:
+    def is_no_looser_than(self, a: T, b: T) -> bool:
         """Whether ``a`` allows nothing that ``b`` does not."""
 
     @abstractmethod
-    def meet(self, a: T, b: T) -> T | None:
+    def intersect(self, a: T, b: T) -> T | None:
         """The loosest value at most as loose as both; None where a kind that is not optional has no such value."""
 
     @abstractmethod
@@ -72,10 +72,10 @@ class Flag(Kind[bool]):
     def parse(self, node: Node) -> bool:
         return node.boolean()
 
-    def at_most(self, a: bool, b: bool) -> bool:
+    def is_no_looser_than(self, a: bool, b: bool) -> bool:
         return a == b or a is self.strict
 
-    def meet(self, a: bool, b: bool) -> bool:
+    def intersect(self, a: bool, b: bool) -> bool:
         return self.strict if self.strict in (a, b) else a
 
     def grammar(self) -> str:
@@ -101,10 +101,10 @@ class Choice(Kind[str]):
             raise node.error(f'"{value}" is none of {values}', hint=nearest(value, self.values))
         return value
 
-    def at_most(self, a: str, b: str) -> bool:
+    def is_no_looser_than(self, a: str, b: str) -> bool:
         return self.values.index(a) <= self.values.index(b)
 
-    def meet(self, a: str, b: str) -> str:
+    def intersect(self, a: str, b: str) -> str:
         return min(a, b, key=self.values.index)
 
     def grammar(self) -> str:
@@ -132,10 +132,10 @@ class Ceiling(Kind[int]):
             return Node(number, node.path, node.document).integer(self.low, self.high)
         return node.integer(self.low, self.high)
 
-    def at_most(self, a: int, b: int) -> bool:
+    def is_no_looser_than(self, a: int, b: int) -> bool:
         return a <= b
 
-    def meet(self, a: int, b: int) -> int:
+    def intersect(self, a: int, b: int) -> int:
         return min(a, b)
 
     def grammar(self) -> str:
@@ -152,21 +152,21 @@ class Ceiling(Kind[int]):
 
 
 @frozen(eq=False)
-class Neutral(Kind[T]):
+class Unordered(Kind[T]):
     """A value without an order that matters to security, such as a host name."""
 
     reader: Callable[[Node], T]
     text: str
     examples: tuple[T, ...] = ()
-    neutral = True
+    unordered = True
 
     def parse(self, node: Node) -> T:
         return self.reader(node)
 
-    def at_most(self, a: T, b: T) -> bool:
+    def is_no_looser_than(self, a: T, b: T) -> bool:
         return True
 
-    def meet(self, a: T, b: T) -> T:
+    def intersect(self, a: T, b: T) -> T:
         return b
 
     def grammar(self) -> str:
@@ -191,11 +191,11 @@ class Exact(Kind[T]):
     def parse(self, node: Node) -> T:
         return self.reader(node)
 
-    def at_most(self, a: T, b: T) -> bool:
+    def is_no_looser_than(self, a: T, b: T) -> bool:
         return a == b or (self.strictest is not None and a == self.strictest)
 
-    def meet(self, a: T, b: T) -> T | None:
-        return a if self.at_most(a, b) else b if self.at_most(b, a) else self.strictest
+    def intersect(self, a: T, b: T) -> T | None:
+        return a if self.is_no_looser_than(a, b) else b if self.is_no_looser_than(b, a) else self.strictest
 
     def grammar(self) -> str:
         return self.text

@@ -22,7 +22,17 @@ from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.schema import REST, Leaf, Members, Say, Scalar, Schema, dump_table, read_table, sample_says
+from hardening.mechanism.schema import (
+    WILDCARD,
+    Leaf,
+    Members,
+    Scalar,
+    Schema,
+    Statement,
+    dump_table,
+    read_table,
+    sample_says,
+)
 from hardening.profile.source import Node, Origin
 
 if TYPE_CHECKING:
@@ -74,7 +84,8 @@ def _unlimited(leaf: Leaf, otherwise: Any = None) -> Any:
 class Context:
     """What a mechanism may look at once everything is composed.
 
-    What is composed is good for every command, so there is none here. ``shortfalls`` are those of all mechanisms; ``bundle``
+    What is composed is good for every command, so there is none here. ``unsupported`` are those of all mechanisms;
+    ``bundle``
     is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
@@ -89,7 +100,7 @@ class Context:
 
     host: Host
     composed: Mapping[type, object]
-    shortfalls: tuple[Shortfall, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
     bundle: Path | None = None
     bundle_stays: bool = True
     origin: Path | None = None
@@ -108,16 +119,16 @@ class Context:
 
     def lacks(self, leaf: str) -> bool:
         """Whether this host was found unable to enforce ``leaf``."""
-        return any(shortfall.leaf == leaf for shortfall in self.shortfalls)
+        return any(lacking.leaf == leaf for lacking in self.unsupported)
 
 
 @frozen
-class Shortfall:
+class Unsupported:
     """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
 
     ``leaf`` may be a family, or the mechanism itself, and ``also`` names leaves that go with it; ``tolerated`` marks what is
     stricter than asked for, and stops nothing; ``whole`` says that nothing at all of the mechanism is enforced.
-    ``requirement`` is the leaf that waives it, where that is not the mechanism's own. Nothing waives a shortfall of a leaf
+    ``requirement`` is the leaf that waives it, where that is not the mechanism's own. Nothing waives a gap of a leaf
     that is limited (`hardening.assemble.enforcement`).
     """
 
@@ -131,7 +142,7 @@ class Shortfall:
 
 
 @frozen
-class Excess:
+class Violation:
     """What a foreign configuration asked for beyond the profile, at a JSON pointer."""
 
     pointer: str
@@ -215,7 +226,7 @@ class Option:
 
 
 @frozen
-class Wish:
+class ImageRequest:
     """What an image asks for and does not get by itself. ``leaves`` are the settings that grant it, any of them, where a
     layer states them; their full names."""
 
@@ -233,7 +244,7 @@ class Mechanism(ABC, Generic[S]):
     #: One line for lists.
     summary: ClassVar[str]
     #: Mechanisms that go before it: their composed settings it may read while reading its own layers, and their
-    #: shortfalls while it checks the host.
+    #: gaps while it checks the host.
     after: ClassVar[tuple[str, ...]] = ()
 
     #: JSON pointers into a configuration, each with all below it, that `tighten` answers for also where it leaves them as
@@ -253,13 +264,13 @@ class Mechanism(ABC, Generic[S]):
         """The settings, as declared in ``settings_type``."""
         return Schema.of(self.settings_type)
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         """What one layer's table says; at most one say a leaf. Raises `ProfileError`."""
         return read_table(self.schema, table)
 
-    def limits(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def limits(self, table: Node, reading: Reading) -> Iterator[Statement]:
         """What one layer's ``[limits.<name>]`` says: the same grammar, read as ceilings. Raises `ProfileError`."""
-        return self.says(table, reading)
+        return self.statements(table, reading)
 
     def expand(self, name: str) -> Sequence[str]:
         """The names of leaves, below the table, that ``name`` in an exception or a question means."""
@@ -270,7 +281,7 @@ class Mechanism(ABC, Generic[S]):
         number; the same where it has none. Profiles never say it: it may mean something else on another host."""
         return name
 
-    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         """What the configuration of an image (its ``config`` object, OCI image spec) says in this mechanism's table, as TOML
         data, and what it asks for that no image is given. Nothing of it has been checked; what loosens is not taken."""
         return {}, ()
@@ -288,9 +299,11 @@ class Mechanism(ABC, Generic[S]):
                 values[attribute] = leaves[setting.name, ""]
             else:
                 named = {
-                    member: value for (name, member), value in leaves.items() if name == setting.name and member != REST
+                    member: value
+                    for (name, member), value in leaves.items()
+                    if name == setting.name and member != WILDCARD
                 }
-                values[attribute] = Members(MappingProxyType(named), leaves[setting.name, REST])
+                values[attribute] = Members(MappingProxyType(named), leaves[setting.name, WILDCARD])
         return self.settings_type(**values)
 
     def implies(self, settings: S, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
@@ -353,7 +366,7 @@ class Mechanism(ABC, Generic[S]):
         return ()
 
     @abstractmethod
-    def check(self, settings: S, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: S, context: Context) -> Iterable[Unsupported]:
         """What this host cannot enforce of the settings."""
 
     @abstractmethod
@@ -368,7 +381,7 @@ class Mechanism(ABC, Generic[S]):
     @abstractmethod
     def tighten(
         self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         """Put into ``fragment`` what makes a foreign OCI configuration nowhere looser than the settings, keeping what it
         asks for within them; yield what it asked for beyond them."""
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, S, Shortfall, Verification
+from hardening.mechanism.mechanism import Context, Mechanism, S, Unsupported, Verification, Violation
 
 if TYPE_CHECKING:
     from hardening.mechanism.findings import Finding
@@ -46,8 +46,8 @@ class PackagedMechanism(Mechanism[S]):
         found: Inputs = self._stage("host").inputs(settings, context)
         return found
 
-    def check(self, settings: S, context: Context) -> Iterable[Shortfall]:
-        found: Iterable[Shortfall] = self._stage("host").check(settings, context)
+    def check(self, settings: S, context: Context) -> Iterable[Unsupported]:
+        found: Iterable[Unsupported] = self._stage("host").check(settings, context)
         return found
 
     def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
@@ -55,8 +55,8 @@ class PackagedMechanism(Mechanism[S]):
 
     def tighten(
         self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
-        found: Iterable[Excess] = self._stage("tighten").tighten(settings, document, context, fragment)
+    ) -> Iterable[Violation]:
+        found: Iterable[Violation] = self._stage("tighten").tighten(settings, document, context, fragment)
         return found
 
     def rules(self) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from hardening.mechanism.inputs import Inputs, Unknown
 
 if TYPE_CHECKING:
     from hardening.launch.request import LaunchRequest
-    from hardening.mechanism.mechanism import Shortfall
+    from hardening.mechanism.mechanism import Unsupported
 
 
 @frozen
@@ -37,15 +37,15 @@ class Runtime(ABC):
     summary: ClassVar[str]
     #: Whether it describes each step of a launch on standard error, for `--debug`.
     describes: ClassVar[bool] = False
-    #: Whether its launch stage can run on in the background, and has a name.
+    #: Whether its launcher can run on in the background, and has a name.
     detaches: ClassVar[bool] = False
-    #: Whether its launch stage puts the values of `LaunchRequest.secrets` into the container.
+    #: Whether its launcher puts the values of `LaunchRequest.secrets` into the container.
     takes_secrets: ClassVar[bool] = False
-    #: Whether its launch stage puts the values of `LaunchRequest.variables` into the command's environment; else they stand
+    #: Whether its launcher puts the values of `LaunchRequest.variables` into the command's environment; else they stand
     #: in the configuration, which goes with the run.
     takes_variables: ClassVar[bool] = False
 
-    #: Whether its launch stage writes `LaunchRequest.receipt`.
+    #: Whether its launcher writes `LaunchRequest.receipt`.
     writes_receipts: ClassVar[bool] = False
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Runtime(ABC):
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
         """The fields of an OCI configuration that this runtime would ignore or does not implement."""
 
-    def shortfalls(self, document: Mapping[str, Any]) -> Iterable[Shortfall]:
+    def unsupported(self, document: Mapping[str, Any]) -> Iterable[Unsupported]:
         """What this runtime does not enforce of a configuration that it runs all the same, by the settings of mechanisms:
         fatal where these are required or limited, and told where they are best-effort."""
         return ()
@@ -68,4 +68,4 @@ class Runtime(ABC):
 
     @abstractmethod
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        """The argument vector of the launch stage, which replaces the calling process."""
+        """The argument vector of the launcher, which replaces the calling process."""

@@ -12,7 +12,7 @@ from hardening.mechanism.inputs import Inputs, Unknown
 
 
 @frozen(order=True)
-class Found:
+class Detection:
     """One thing that a root has: its kind, its path in the root, beginning with ``/`` (`os.fsdecode`), and what it is. No
     content of a file ever stands in it."""
 
@@ -32,7 +32,7 @@ class Package:
 
 
 @frozen(eq=False)
-class Entry:
+class RootEntry:
     """One file of any type. ``descriptor`` holds it open (O_PATH), ``read`` opens a regular one and gives at most so many
     of its first bytes, ``pieces`` all of them, so many at a time; both raise `OSError`."""
 
@@ -44,7 +44,7 @@ class Entry:
 
 
 @frozen(eq=False)
-class Root:
+class ScannedRoot:
     """The root as a whole. ``tree`` is a descriptor of its read-only mount, ``read`` gives at most so many of the first
     bytes of a regular file, links resolved inside the root; ``names`` those in a directory. Both raise `OSError`.
     ``packages`` are those that scanners list, once they have."""
@@ -76,14 +76,14 @@ class Scanner(ABC):
         yield Unknown(f"the scanner {self.name} does not say what it looks at")
 
     @abstractmethod
-    def entry(self, entry: Entry) -> Iterable[Found]:
+    def entry(self, entry: RootEntry) -> Iterable[Detection]:
         """What is to be said of one file; called once for each, in no order."""
 
-    def packages(self, root: Root) -> Iterable[Package | Found]:
+    def packages(self, root: ScannedRoot) -> Iterable[Package | Detection]:
         """The packages of a root, and what of their lists cannot be read, where it ``lists`` them; called before `whole` is
         of any scanner."""
         return ()
 
-    def whole(self, root: Root) -> Iterable[Found]:
+    def whole(self, root: ScannedRoot) -> Iterable[Detection]:
         """What is to be said of the root, after all files."""
         return ()

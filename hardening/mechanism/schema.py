@@ -21,7 +21,7 @@ from hardening.profile.source import Node, Origin
 
 T = TypeVar("T")
 
-REST = "*"
+WILDCARD = "*"
 
 
 @frozen(order=True)
@@ -37,15 +37,16 @@ class Leaf:
 
 
 @frozen
-class Say:
-    """What a layer says of one leaf. ``at_most`` makes it an upper bound: it never loosens, it intersects. ``word`` is what
+class Statement:
+    """What a layer says of one leaf. ``is_no_looser_than`` makes it an upper bound: it never loosens, it intersects.
+    ``word`` is what
     the layer wrote instead of the leaf's own name, such as a group; an exception can be for all of it."""
 
     setting: str
     member: str
     value: Any
     origin: Origin
-    at_most: bool = False
+    is_upper_bound: bool = False
     word: str = ""
 
 
@@ -96,9 +97,9 @@ class Family(Generic[T]):
 
     def chain(self, member: str) -> tuple[str, ...]:
         """Where the value of a member is looked for: its own name, those above it, and ``*``."""
-        if member == REST:
-            return (REST,)
-        return (member, *(self.above(member) if self.above is not None else ()), REST)
+        if member == WILDCARD:
+            return (WILDCARD,)
+        return (member, *(self.above(member) if self.above is not None else ()), WILDCARD)
 
 
 Setting = Scalar[Any] | Family[Any]
@@ -192,17 +193,17 @@ class Schema:
         return best
 
 
-def read_table(schema: Schema, table: Node) -> Iterator[Say]:
+def read_table(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of a table by the declared grammar; raises `ProfileError` for an unknown key or a wrong type."""
     return _read(schema.settings, table, "")
 
 
-def _read(settings: Mapping[str, Setting], table: Node, prefix: str) -> Iterator[Say]:
+def _read(settings: Mapping[str, Setting], table: Node, prefix: str) -> Iterator[Statement]:
     for key, node in table.members():
         name = prefix + key
         setting = settings.get(name)
         if isinstance(setting, Scalar):
-            yield Say(name, "", setting.kind.parse(node), node.origin)
+            yield Statement(name, "", setting.kind.parse(node), node.origin)
         elif isinstance(setting, Family):
             yield from read_family(setting, node)
         elif any(other.startswith(name + ".") for other in settings):
@@ -217,17 +218,17 @@ def unknown_key(node: Node, key: str, settings: Mapping[str, Setting], prefix: s
     return node.error("unknown key", hint=nearest(key, known) or f"the keys here are {', '.join(known)}")
 
 
-def read_family(setting: Family[T], node: Node) -> Iterator[Say]:
+def read_family(setting: Family[T], node: Node) -> Iterator[Statement]:
     """The says of one family's value in its list or table form."""
-    says: dict[str, Say] = {}
+    statements: dict[str, Statement] = {}
     if setting.read_item is None:
         for key, entry in node.members():
-            name = key if key == REST else setting.read_member(Node(key, entry.path, entry.document))
+            name = key if key == WILDCARD else setting.read_member(Node(key, entry.path, entry.document))
             value = setting.kind.parse(entry)
-            if key == REST:
+            if key == WILDCARD:
                 require_absent(setting, value, entry)
-            _once(says, Say(setting.name, name, value, entry.origin), entry)
-        yield from says.values()
+            _once(statements, Statement(setting.name, name, value, entry.origin), entry)
+        yield from statements.values()
         return
     if isinstance(node.raw, dict):
         for key, edits in node.members():
@@ -237,12 +238,12 @@ def read_family(setting: Family[T], node: Node) -> Iterator[Say]:
                 )
             for item in edits.items():
                 said = setting.read_item(item) if key == "add" else (setting.read_member(item), setting.absent)
-                _once(says, Say(setting.name, *said, item.origin), item)
+                _once(statements, Statement(setting.name, *said, item.origin), item)
     else:
-        says[REST] = Say(setting.name, REST, setting.absent, node.origin)
+        statements[WILDCARD] = Statement(setting.name, WILDCARD, setting.absent, node.origin)
         for item in node.items():
-            _once(says, Say(setting.name, *setting.read_item(item), item.origin), item)
-    yield from says.values()
+            _once(statements, Statement(setting.name, *setting.read_item(item), item.origin), item)
+    yield from statements.values()
 
 
 def require_absent(setting: Family[T], value: T, node: Node) -> None:
@@ -251,11 +252,11 @@ def require_absent(setting: Family[T], value: T, node: Node) -> None:
         raise node.error(f"{setting.kind.show(value)} for every {setting.name} there is", hint="name each member")
 
 
-def _once(says: dict[str, Say], say: Say, item: Node) -> None:
-    earlier = says.get(say.member)
-    if earlier is not None and earlier.value != say.value:
-        raise item.error(f"{say.member} is already set at {earlier.origin}", hint="name it once")
-    says[say.member] = say
+def _once(statements: dict[str, Statement], statement: Statement, item: Node) -> None:
+    earlier = statements.get(statement.member)
+    if earlier is not None and earlier.value != statement.value:
+        raise item.error(f"{statement.member} is already set at {earlier.origin}", hint="name it once")
+    statements[statement.member] = statement
 
 
 def dump_table(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
@@ -276,8 +277,8 @@ def _dump_family(setting: Family[Any], stated: Mapping[str, Any]) -> object:
     if not setting.listed:
         return {member: setting.kind.dump(value) for member, value in sorted(stated.items())}
     present = [setting.kind.dump(value) if not isinstance(value, bool) else member
-               for member, value in sorted(stated.items()) if member != REST and value != setting.absent]  # fmt: skip
-    if REST in stated:
+               for member, value in sorted(stated.items()) if member != WILDCARD and value != setting.absent]  # fmt: skip
+    if WILDCARD in stated:
         return present
     dropped = [member for member, value in sorted(stated.items()) if value == setting.absent]
     return {key: items for key, items in (("add", present), ("drop", dropped)) if items}
@@ -285,16 +286,16 @@ def _dump_family(setting: Family[Any], stated: Mapping[str, Any]) -> object:
 
 def sample_says(schema: Schema) -> list[tuple[str, str, Any]]:
     """Setting, member and value of the samples that the declarations of a schema give."""
-    says: list[tuple[str, str, Any]] = []
+    statements: list[tuple[str, str, Any]] = []
     for setting in schema.settings.values():
         if isinstance(setting, Scalar):
-            says += [(setting.name, "", value) for value in setting.kind.samples()]
+            statements += [(setting.name, "", value) for value in setting.kind.samples()]
             continue
         values = setting.kind.samples()
         for member in [*setting.examples, *list(setting.default)[:3]]:
-            says += [(setting.name, member, value) for value in values]
-        says.append((setting.name, REST, setting.absent))
-    return says
+            statements += [(setting.name, member, value) for value in values]
+        statements.append((setting.name, WILDCARD, setting.absent))
+    return statements
 
 
 def _place(table: dict[str, object], name: str, value: object) -> None:

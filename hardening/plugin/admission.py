@@ -70,7 +70,7 @@ class Candidate:
 
     @property
     def whole(self) -> dict[str, Any]:
-        """The same for a runtime, whose launch stage looks at the command itself."""
+        """The same for a runtime, whose launcher looks at the command itself."""
         document: dict[str, Any] = json.loads(self._config)
         return document
 

@@ -104,7 +104,7 @@ def enter(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the plugin's
-        what = f" failed in {where}: {told(error, plugin.module.__name__, private=private)}"
+        what = f" failed in {where}: {describe(error, plugin.module.__name__, private=private)}"
         raise fault(plugin, what) from None
 
 
@@ -143,7 +143,7 @@ def _bounded(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def told(error: BaseException, module: str, *, private: bool = False) -> str:
+def describe(error: BaseException, module: str, *, private: bool = False) -> str:
     """An exception in one line: its type, its text unless it is ``private``, and the innermost line in the package of
     ``module``, or else of what is neither of the core nor of Python."""
     text = "" if private else str(error).strip().partition("\n")[0][:_LONGEST]

@@ -18,19 +18,19 @@ from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.kinds import Kind
 from hardening.mechanism.mechanism import (
     Context,
-    Excess,
+    ImageRequest,
     Implied,
     Mechanism,
     MountPoint,
     Option,
     Reading,
-    Shortfall,
     State,
+    Unsupported,
     Verification,
-    Wish,
+    Violation,
 )
 from hardening.mechanism.runtime import Refusal, Runtime
-from hardening.mechanism.schema import REQUIREMENT, Say, Schema
+from hardening.mechanism.schema import REQUIREMENT, Schema, Statement
 from hardening.plugin.admission import Verdict
 from hardening.plugin.plugincalls import Plugin, Take, Wrong, face, items, nothing, one
 from hardening.profile.layers import HEADER
@@ -66,7 +66,7 @@ def mechanism(
         "schema": _schema,
     }
     methods: dict[str, Take] = {
-        "says": _says,
+        "statements": _says,
         "limits": _says,
         "expand": texts,
         "meant": one(str),
@@ -86,7 +86,7 @@ def mechanism(
         "probe": _fact,
         "inputs": looked,
         "mount_points": _mount_points,
-        "check": _own_shortfalls,
+        "check": _own_unsupported,
         "contribute": _contributed,
         "prepare": nothing,
         "tighten": _tightened,
@@ -106,7 +106,7 @@ def runtime(plugin: Plugin, item: Runtime) -> Runtime:
     methods: dict[str, Take] = {
         "version": one(str, type(None)),
         "check": _refusals,
-        "shortfalls": _shortfalls,
+        "unsupported": _unsupported,
         "inputs": looked,
         "command": _argv,
     }
@@ -201,7 +201,7 @@ def findings(answer: object, *_: object) -> tuple[Finding, ...]:
     return found
 
 
-def _weighed(found: tuple[Finding | Wish, ...]) -> None:
+def _weighed(found: tuple[Finding | ImageRequest, ...]) -> None:
     for item in found:
         if not isinstance(item.severity, Severity):
             raise Wrong(item.severity, f"a Severity as severity of {type(item).__name__}")
@@ -216,14 +216,14 @@ def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
     return found
 
 
-def _shortfalls(answer: object, *_: object) -> tuple[Shortfall, ...]:
-    found: tuple[Shortfall, ...] = items(Shortfall, texts=("leaf", "reason", "remedy"))(answer)
+def _unsupported(answer: object, *_: object) -> tuple[Unsupported, ...]:
+    found: tuple[Unsupported, ...] = items(Unsupported, texts=("leaf", "reason", "remedy"))(answer)
     return found
 
 
-def _own_shortfalls(answer: object, of: Mechanism[Any], *_: object) -> tuple[Shortfall, ...]:
+def _own_unsupported(answer: object, of: Mechanism[Any], *_: object) -> tuple[Unsupported, ...]:
     """Of the mechanism's own table: what waives that of another, or limits it, says nothing of this one."""
-    found = _shortfalls(answer)
+    found = _unsupported(answer)
     for item in found:
         for name in (item.leaf, item.requirement or item.leaf, *items(str)(item.also)):
             if name.partition(".")[0] != of.name:
@@ -233,24 +233,24 @@ def _own_shortfalls(answer: object, of: Mechanism[Any], *_: object) -> tuple[Sho
     return found
 
 
-def _says(answer: object, of: Mechanism[Any], table: object, reading: Reading) -> tuple[Say, ...]:
-    said: tuple[Say, ...] = items(Say, texts=("setting", "member"))(answer)
-    for say in said:
-        if say.setting not in of.schema.settings:
-            raise Wrong(say, f"a setting of [{of.name}], which {say.setting!r} is not,")
-        if isinstance(say.value, list | dict | set | bytearray):
-            raise Wrong(say.value, f"a value that cannot be changed for {of.name}.{say.setting}")
+def _says(answer: object, of: Mechanism[Any], table: object, reading: Reading) -> tuple[Statement, ...]:
+    said: tuple[Statement, ...] = items(Statement, texts=("setting", "member"))(answer)
+    for statement in said:
+        if statement.setting not in of.schema.settings:
+            raise Wrong(statement, f"a setting of [{of.name}], which {statement.setting!r} is not,")
+        if isinstance(statement.value, list | dict | set | bytearray):
+            raise Wrong(statement.value, f"a value that cannot be changed for {of.name}.{statement.setting}")
     findings(reading.noted)
     looked(reading.looked)
     return said
 
 
-def _of_image(answer: object, *_: object) -> tuple[Mapping[str, object], tuple[Wish, ...]]:
+def _of_image(answer: object, *_: object) -> tuple[Mapping[str, object], tuple[ImageRequest, ...]]:
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], Mapping):
-        raise Wrong(answer, "a table and wishes")
-    wishes: tuple[Wish, ...] = items(Wish, texts=("message", "hint"))(answer[1])
-    _weighed(wishes)
-    return freeze(dict(answer[0])), wishes
+        raise Wrong(answer, "a table and requests")
+    requests: tuple[ImageRequest, ...] = items(ImageRequest, texts=("message", "hint"))(answer[1])
+    _weighed(requests)
+    return freeze(dict(answer[0])), requests
 
 
 def _id_maps(answer: Any, *_: object) -> object:
@@ -339,10 +339,10 @@ def _contributed(answer: object, of: Mechanism[Any], settings: object, context: 
 
 def _tightened(
     answer: object, of: Mechanism[Any], settings: object, document: object, context: Context, fragment: Fragment
-) -> tuple[Excess, ...]:
-    excesses: tuple[Excess, ...] = items(Excess, texts=("pointer", "asked", "allowed", "leaf"))(answer)
+) -> tuple[Violation, ...]:
+    violations: tuple[Violation, ...] = items(Violation, texts=("pointer", "asked", "allowed", "leaf"))(answer)
     _require_answerable(of, settings, context, fragment)
-    return excesses
+    return violations
 
 
 def _require_answerable(of: Mechanism[Any], settings: object, context: Context, fragment: Fragment) -> None:

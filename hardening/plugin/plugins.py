@@ -25,8 +25,8 @@ from hardening.mechanism.runtime import Runtime
 from hardening.plugin import hookspecs, pluginchecks, pluginfaces
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.installed import Announced, Brought, brought
-from hardening.plugin.plugincalls import OWN, Plugin, Take, aside, enter, fault, items, one, package, told
-from hardening.profile.layers import Folder
+from hardening.plugin.plugincalls import OWN, Plugin, Take, aside, describe, enter, fault, items, one, package
+from hardening.profile.layers import SearchDirectory
 
 __all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles", "usable"]
 
@@ -281,11 +281,11 @@ def loaded(item: Brought) -> Plugin:
         raise
     except BaseException as error:  # whatever a module does when it is imported
         hint = f"reinstall or remove {package(item)}"
-        raise fault(item, f" cannot be imported: {told(error, item.value)}", hint) from error
+        raise fault(item, f" cannot be imported: {describe(error, item.value)}", hint) from error
     return Plugin(item.name, module, item.distribution, item.version)
 
 
-def shipped_profiles(among: Announced | None = None) -> list[Folder]:
+def shipped_profiles(among: Announced | None = None) -> list[SearchDirectory]:
     """The folders of profiles that installed packages ship, in the order of their entry points' names."""
     folders = []
     for item in sorted(brought(PROFILES_GROUP, among), key=lambda item: item.name):
@@ -293,7 +293,7 @@ def shipped_profiles(among: Announced | None = None) -> list[Folder]:
         try:
             module = import_module(item.value)
         except (Exception, SystemExit) as error:
-            what = f"the profiles of {owner} cannot be found: {told(error, item.value)}"
+            what = f"the profiles of {owner} cannot be found: {describe(error, item.value)}"
             raise PluginError(what, hint=f"reinstall or remove {owner}") from error
-        folders += [Folder(Path(path), f"shipped by {owner}", shipped=True) for path in module.__path__]
+        folders += [SearchDirectory(Path(path), f"shipped by {owner}", shipped=True) for path in module.__path__]
     return folders

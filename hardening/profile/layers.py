@@ -78,7 +78,7 @@ class Layer:
 
 
 @frozen
-class Folder:
+class SearchDirectory:
     """A place where profiles are looked up; ``owner`` says whose it is, for lists, ``shipped`` that it is a package's."""
 
     path: Path
@@ -87,7 +87,7 @@ class Folder:
 
 
 @frozen(eq=False)
-class Found:
+class FoundProfile:
     """A profile on the search path; ``owner`` says whose folder it lies in."""
 
     name: str
@@ -99,20 +99,20 @@ class Found:
 class SearchPath:
     """The folders for profiles. A name stands for one file: in two folders it is an error, whichever comes first."""
 
-    folders: tuple[Folder, ...]
+    folders: tuple[SearchDirectory, ...]
 
     @classmethod
-    def standard(cls, shipped: Sequence[Folder]) -> SearchPath:
+    def standard(cls, shipped: Sequence[SearchDirectory]) -> SearchPath:
         """``/etc/hardening/profiles``, the caller's ``$XDG_CONFIG_HOME/hardening/profiles``, and ``shipped``: none of them
         depends on the place where the caller stands."""
         config = places.xdg(os.environ, "XDG_CONFIG_HOME")
-        own = [] if config is None else [Folder(Path(config, "hardening/profiles"), "user")]
-        return cls((Folder(MACHINE / "profiles", "system"), *own, *shipped))
+        own = [] if config is None else [SearchDirectory(Path(config, "hardening/profiles"), "user")]
+        return cls((SearchDirectory(MACHINE / "profiles", "system"), *own, *shipped))
 
-    def all(self) -> list[Found]:
+    def all(self) -> list[FoundProfile]:
         """Every profile that has a name, sorted; what lies in two folders is there twice."""
         found = [
-            Found(path.stem, path, folder.owner)
+            FoundProfile(path.stem, path, folder.owner)
             for folder in self.folders
             if folder.path.is_dir()
             for path in folder.path.iterdir()
@@ -120,16 +120,16 @@ class SearchPath:
         ]
         return sorted(found, key=lambda item: item.name)
 
-    def hits(self, name: str) -> list[Found]:
+    def hits(self, name: str) -> list[FoundProfile]:
         """The files that a name stands for; one that is in several folders by links is one."""
-        found: dict[str, Found] = {}
+        found: dict[str, FoundProfile] = {}
         for folder in self.folders:
             path = folder.path / (name + SUFFIX)
             if name and os.path.lexists(path):
-                found.setdefault(os.path.realpath(path), Found(name, path, folder.owner))
+                found.setdefault(os.path.realpath(path), FoundProfile(name, path, folder.owner))
         return list(found.values())
 
-    def find(self, name: str, origin: Origin | None = None) -> Found:
+    def find(self, name: str, origin: Origin | None = None) -> FoundProfile:
         """Look a name up. Raises `ProfileError`, with the nearest name, where there is none, and for one that stands for
         more than one file: nobody's profile takes the place of another's. A profile of another user is refused."""
         hits = self.hits(name)
@@ -153,7 +153,7 @@ class Stack:
     a look at it gave, that decide which these are where nobody asks for any."""
 
     layers: tuple[Layer, ...]
-    found: tuple[Found, ...] = ()
+    found: tuple[FoundProfile, ...] = ()
     named: tuple[str, ...] = ()
     consulted: tuple[tuple[Path, str], ...] = ()
 
@@ -198,7 +198,7 @@ class _Builder:
         self.search = search
         self.shipped = [Path(os.path.realpath(folder.path)) for folder in search.folders if folder.shipped]
         self.layers: dict[Path, Layer] = {}
-        self.found: dict[str, Found] = {}
+        self.found: dict[str, FoundProfile] = {}
 
     def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
         by_path = is_path(profile)

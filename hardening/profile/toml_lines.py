@@ -25,10 +25,10 @@ class TooDeep(ValueError):
 def key_lines(text: str, deepest: int = 100) -> dict[Path, int]:
     """Map each path (``("rootfs", "volumes", 0)``) of a valid TOML text to its line, counted from 1. Raises `TooDeep`
     for one of more than ``deepest`` parts: all that it begins with would have to be kept."""
-    return _Scanner(text.replace("\r\n", "\n"), deepest).scan()
+    return _LineScanner(text.replace("\r\n", "\n"), deepest).scan()
 
 
-class _Scanner:
+class _LineScanner:
     def __init__(self, text: str, deepest: int) -> None:
         self.text = text
         self.deepest = deepest

@@ -11,12 +11,12 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
+from hardening.compose.image_defaults import ImageDefaults
 from hardening.compose.implied import compose_here
-from hardening.compose.offer import Offer
 from hardening.errors import HardeningError
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Mechanism, Reading
-from hardening.mechanism.schema import Family, Leaf, Say
+from hardening.mechanism.schema import Family, Leaf, Statement
 from hardening.profile.layers import Layer, Stack
 
 REFUSED = "refused"
@@ -33,7 +33,7 @@ class Attempt:
     host: Host
     error: HardeningError | None = None
     pending: tuple[Layer, ...] = ()
-    offer: Offer | None = None
+    offer: ImageDefaults | None = None
 
 
 @frozen
@@ -44,7 +44,7 @@ class Pending:
     origin: str
     said: str
     outcome: str
-    say: Say
+    statement: Statement
 
 
 def attempt(
@@ -53,7 +53,7 @@ def attempt(
     host: Host,
     today: date,
     about: str | None = None,
-    offer: Offer | None = None,
+    offer: ImageDefaults | None = None,
 ) -> Attempt:
     """Compose a stack; where it is refused, compose the mechanism ``about`` alone, and if that is refused too, as many
     of its layers as possible. Only what no layer at all can cause is raised."""
@@ -115,26 +115,28 @@ def pending(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Ite
         limit = _say(mechanism, layer, entry.leaf, reading, limits=True)
         if limit is not None:
             yield Pending(layer.name, str(limit.origin), kind.show(limit.value), LIMIT, limit)
-        say = _say(mechanism, layer, entry.leaf, reading, limits=False)
-        if say is None:
+        statement = _say(mechanism, layer, entry.leaf, reading, limits=False)
+        if statement is None:
             continue
-        looser = entry.stated and not say.at_most and not kind.at_most(say.value, entry.value)
+        looser = (
+            entry.stated and not statement.is_upper_bound and not kind.is_no_looser_than(statement.value, entry.value)
+        )
         ceilings = [entry.limit] if entry.limit_origin else []
         ceilings += [limit.value] if limit is not None else []
-        beyond = not layer.shipped and any(not kind.at_most(say.value, ceiling) for ceiling in ceilings)
+        beyond = not layer.shipped and any(not kind.is_no_looser_than(statement.value, ceiling) for ceiling in ceilings)
         outcome = REFUSED if index == 0 and (looser or beyond) else NOT_REACHED
-        yield Pending(layer.name, str(say.origin), kind.show(say.value), outcome, say)
+        yield Pending(layer.name, str(statement.origin), kind.show(statement.value), outcome, statement)
 
 
-def _say(mechanism: Mechanism[Any], layer: Layer, leaf: Leaf, reading: Reading, *, limits: bool) -> Say | None:
+def _say(mechanism: Mechanism[Any], layer: Layer, leaf: Leaf, reading: Reading, *, limits: bool) -> Statement | None:
     table = (layer.limits if limits else layer.tables).get(mechanism.name)
     if table is None:
         return None
     try:
-        says = list(mechanism.limits(table, reading) if limits else mechanism.says(table, reading))
+        statements = list(mechanism.limits(table, reading) if limits else mechanism.statements(table, reading))
     except HardeningError:
         return None
-    by_leaf = {(say.setting, say.member): say for say in says}
+    by_leaf = {(statement.setting, statement.member): statement for statement in statements}
     setting = mechanism.schema.settings[leaf.setting]
     chain = setting.chain(leaf.member) if isinstance(setting, Family) else (leaf.member,)
     return next((by_leaf[leaf.setting, name] for name in chain if (leaf.setting, name) in by_leaf), None)

@@ -36,7 +36,7 @@ def beyond(composition: Composition, floor: Composition) -> Iterator[Beyond]:
             kind = mechanism.schema.settings[leaf.setting].kind
             entry = composition.at(mechanism, leaf.setting, leaf.member)
             other = floor.at(mechanism, leaf.setting, leaf.member)
-            if kind.neutral or kind.at_most(entry.value, other.value):
+            if kind.unordered or kind.is_no_looser_than(entry.value, other.value):
                 continue
             excepted = [step.exception for step in entry.steps if step.exception is not None]
             yield Beyond(leaf, entry.value, entry.shown, other.shown, entry.origin, excepted[-1] if excepted else None)

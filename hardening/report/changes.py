@@ -10,7 +10,7 @@ import attrs
 
 from hardening.base.pointer import escape, lookup
 from hardening.base.values import frozen
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening.report.table import Table
 
 UMASK = "/process/user/umask"
@@ -117,9 +117,9 @@ def _cell(change: Change, value: Any) -> str:
     return f"0{value:03o}" if change.pointer == UMASK and isinstance(value, int) and value >= 0 else _shown(value)
 
 
-def beyond(excesses: Iterable[Excess]) -> Table:
+def beyond(violations: Iterable[Violation]) -> Table:
     """What was asked for beyond a profile, one thing a line. What is allowed may be a line to paste, and is never cut."""
-    rows = tuple((item.pointer, _short(item.asked), item.allowed, item.leaf) for item in excesses)
+    rows = tuple((item.pointer, _short(item.asked), item.allowed, item.leaf) for item in violations)
     return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile")
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
-from hardening.compose.fold import Resolved, Step
+from hardening.compose.fold import HistoryStep, Resolved
 from hardening.errors import HardeningError, Problems
 from hardening.mechanism.findings import Finding
-from hardening.mechanism.mechanism import Excess, Shortfall
+from hardening.mechanism.mechanism import Unsupported, Violation
 from hardening.mechanism.used import Used
 from hardening.profile.layers import Exemption, Layer, Stack
 from hardening.report.beyond import Beyond
-from hardening.report.verification import Line
+from hardening.report.verification import ReceiptLine
 
 Data = dict[str, Any]
 
@@ -63,7 +63,7 @@ def beyond(item: Beyond) -> Data:
     }
 
 
-def step(step: Step) -> Data:
+def step(step: HistoryStep) -> Data:
     """One say of a layer about a leaf, and what became of it."""
     return {
         "layer": step.layer,
@@ -113,7 +113,7 @@ def findings(items: Iterable[Finding]) -> list[Data]:
     ]
 
 
-def shortfall(item: Shortfall) -> Data:
+def lacking(item: Unsupported) -> Data:
     """What a host cannot enforce."""
     return {"leaf": item.leaf, "reason": item.reason, "remedy": item.remedy or None}
 
@@ -125,20 +125,20 @@ def enforcement(items: Sequence[Enforcement]) -> list[Data]:
             "mechanism": item.mechanism,
             "requirement": item.requirement,
             "state": item.state,
-            "shortfalls": [shortfall(entry) for entry in item.shortfalls],
+            "unsupported": [lacking(entry) for entry in item.unsupported],
         }
         for item in items
     ]
 
 
-def checks(items: Iterable[Line]) -> list[Data]:
+def checks(items: Iterable[ReceiptLine]) -> list[Data]:
     """The lines of a verified receipt."""
     return [
         {"leaf": item.leaf, "expected": item.expected, "kernel": item.kernel, "result": item.result} for item in items
     ]
 
 
-def excesses(items: Iterable[Excess]) -> list[Data]:
+def violations(items: Iterable[Violation]) -> list[Data]:
     """What a foreign configuration asked for beyond the profile."""
     return [
         {"pointer": item.pointer, "asked": item.asked, "allowed": item.allowed, "leaf": item.leaf} for item in items

@@ -22,7 +22,7 @@ WIDTH = 120
 
 
 @frozen
-class Line:
+class DiagnosisLine:
     """One line: ``mark`` is ``ok``, ``warn``, ``fail``, or empty for a plain fact."""
 
     area: str
@@ -32,25 +32,25 @@ class Line:
     remedy: str = ""
 
 
-def kernel(host: Host) -> Iterator[Line]:
+def kernel(host: Host) -> Iterator[DiagnosisLine]:
     """The kernel and the caller."""
-    yield Line("host", "kernel", FACT, f"{host.release} {host.machine}")
-    yield Line("host", "user", FACT, f"uid {host.uid}, gid {host.gid}")
+    yield DiagnosisLine("host", "kernel", FACT, f"{host.release} {host.machine}")
+    yield DiagnosisLine("host", "user", FACT, f"uid {host.uid}, gid {host.gid}")
 
 
-def facts(host: Host) -> Iterator[Line]:
+def facts(host: Host) -> Iterator[DiagnosisLine]:
     """What mechanisms probed, field by field."""
     for kind, value in sorted(host.facts.items(), key=lambda item: item[0].__name__):
         area = kind.__module__.partition(".")[0].removeprefix("hardening_")
         if not attrs.has(kind):
-            yield Line(area, kind.__name__, FACT, str(value))
+            yield DiagnosisLine(area, kind.__name__, FACT, str(value))
             continue
         told = _told(kind)
         # What is not active has no state: the other fields are what nothing was asked about.
         if getattr(value, "inactive", ""):
             told = [field for field in told if field.name == "inactive"]
         for field in told:
-            yield Line(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
+            yield DiagnosisLine(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
 
 
 def _told(kind: type) -> list[attrs.Attribute[Any]]:
@@ -89,43 +89,43 @@ def _cut(text: str) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
 
 
-def plugins(faults: Iterable[PluginError]) -> Iterator[Line]:
+def plugins(faults: Iterable[PluginError]) -> Iterator[DiagnosisLine]:
     """The plugins that cannot be used."""
     for error in faults:
-        yield Line("host", "plugin", FAIL, error.message, error.hint or "")
+        yield DiagnosisLine("host", "plugin", FAIL, error.message, error.hint or "")
 
 
-def runtimes(items: Iterable[Runtime]) -> Iterator[Line]:
+def runtimes(items: Iterable[Runtime]) -> Iterator[DiagnosisLine]:
     """The runtimes with their versions; none at all is a failure."""
     versions: dict[str, str | None] = {}
     for item in items:
         try:
             versions[item.name] = item.version()
         except PluginError as error:
-            yield Line("runtime", item.name, FAIL, error.message, error.hint or "")
+            yield DiagnosisLine("runtime", item.name, FAIL, error.message, error.hint or "")
     for name, version in versions.items():
         if version is None:
-            yield Line("runtime", name, WARN, "not installed", f"install {name} to launch with it")
+            yield DiagnosisLine("runtime", name, WARN, "not installed", f"install {name} to launch with it")
         else:
-            yield Line("runtime", name, OK, version)
+            yield DiagnosisLine("runtime", name, OK, version)
     if not any(versions.values()):
-        yield Line("runtime", "any", FAIL, "no runtime is installed", "reinstall hardening")
+        yield DiagnosisLine("runtime", "any", FAIL, "no runtime is installed", "reinstall hardening")
 
 
-def mechanisms(composition: Composition, host: Host) -> Iterator[Line]:
+def mechanisms(composition: Composition, host: Host) -> Iterator[DiagnosisLine]:
     """Each mechanism of a composition held against the host."""
     able = {mechanism.name for mechanism in composition.mechanisms if mechanism.may_fall_short}
-    for state in enforcement(composition, examine(composition, host).shortfalls):
-        if not state.shortfalls:
+    for state in enforcement(composition, examine(composition, host).unsupported):
+        if not state.unsupported:
             detail = "enforced" if state.mechanism in able else "needs nothing of this host"
-            yield Line("mechanism", state.mechanism, OK, detail)
-        for shortfall in state.shortfalls:
-            error = refusal(composition, shortfall)
-            advice = (error.hint or "") if error is not None else shortfall.remedy
-            yield Line("mechanism", shortfall.leaf, FAIL if error is not None else WARN, shortfall.reason, advice)
+            yield DiagnosisLine("mechanism", state.mechanism, OK, detail)
+        for lacking in state.unsupported:
+            error = refusal(composition, lacking)
+            advice = (error.hint or "") if error is not None else lacking.remedy
+            yield DiagnosisLine("mechanism", lacking.leaf, FAIL if error is not None else WARN, lacking.reason, advice)
 
 
-def table(lines: Iterable[Line]) -> Table:
+def table(lines: Iterable[DiagnosisLine]) -> Table:
     """The lines as a table."""
     rows = tuple((line.area, line.name, line.mark, line.detail, line.remedy) for line in lines)
     return Table(("area", "what", "", "detail", "remedy"), rows, "")

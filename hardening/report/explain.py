@@ -17,11 +17,11 @@ from hardening.errors import UsageError, quoted
 from hardening.mechanism.findings import gates as gates_of
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Mechanism
-from hardening.mechanism.schema import REST, Family, Leaf
+from hardening.mechanism.schema import WILDCARD, Family, Leaf
 from hardening.profile.layers import Exemption, Layer
 from hardening.profile.source import Node, command_line
 from hardening.report.attempt import Pending
-from hardening.report.offered import Offered
+from hardening.report.image_defaults import ShownDefault
 from hardening.report.table import Table
 
 #: What stands for an image in the place of a layer's name.
@@ -42,7 +42,7 @@ class Answer:
 
 
 @frozen
-class Asked:
+class Question:
     """A question about a leaf with arguments: ``name`` is the leaf's, ``result`` what the mechanism answers."""
 
     name: str
@@ -60,7 +60,7 @@ def meant(mechanisms: Iterable[Mechanism[Any]], host: Host, question: str) -> st
     return f"{table}.{mechanism.meant(key, host)}{bracket}{arguments}"
 
 
-def ask(composition: Composition, context: Context, question: str) -> Asked | None:
+def ask(composition: Composition, context: Context, question: str) -> Question | None:
     """The answer to ``TABLE.KEY(ARGUMENT, ...)``, or None for a question of another form, which may still be a name.
     Raises `UsageError` for arguments that the leaf cannot have."""
     match = _CALL.fullmatch(question)
@@ -69,7 +69,7 @@ def ask(composition: Composition, context: Context, question: str) -> Asked | No
         return None
     arguments = tuple(part.strip() for part in match["arguments"].split(",")) if match["arguments"].strip() else ()
     result = mechanism.answer(composition.settings[mechanism.name], context, match["key"], arguments)
-    return Asked(f"{match['table']}.{match['key']}", arguments, result) if result is not None else None
+    return Question(f"{match['table']}.{match['key']}", arguments, result) if result is not None else None
 
 
 def find(composition: Composition, question: str, host: Host | None = None) -> Answer:
@@ -137,14 +137,16 @@ def _named(composition: Composition, mechanism: Mechanism[Any], question: str, n
             entry for leaf, entry in sorted(composition.leaves.items()) if (leaf.mechanism, leaf.setting) == whole
         )
         return
-    if isinstance(setting, Family) and member != REST:
+    if isinstance(setting, Family) and member != WILDCARD:
         node = Node(member, (mechanism.name,), command_line({}, {(mechanism.name,): question}))
         member = setting.read_member(node)
     leaf = mechanism.leaf(setting.name, member)
     yield attrs.evolve(composition.at(mechanism, setting.name, member), leaf=leaf)
 
 
-def history(entry: Resolved, pending: Sequence[Pending], offered: Sequence[Offered] = (), image: str = "") -> Table:
+def history(
+    entry: Resolved, pending: Sequence[Pending], offered: Sequence[ShownDefault] = (), image: str = ""
+) -> Table:
     """What an image, if there is one, and every layer say about one leaf."""
     rows = [
         (IMAGE, item.said, f"{item.outcome}: {item.why}" if item.why else item.outcome, "", image, "")

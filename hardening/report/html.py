@@ -35,7 +35,7 @@ def page(plan: Plan) -> str:
     names = ", ".join(layer.name for layer in composition.stack.layers)
     parts = [
         _table(settings.stack(composition)),
-        _table(settings.enforcement(enforcement(composition, plan.context.shortfalls))),
+        _table(settings.enforcement(enforcement(composition, plan.context.unsupported))),
         _table(settings.findings(plan.findings)) if plan.findings else "",
         *(_table(_leaves(plan, mechanism.name)) for mechanism in composition.mechanisms),
     ]

@@ -49,14 +49,14 @@ def smallest(
     """The smallest loosening of a leaf that ``opens`` what is wanted, or None where its values have no order that matters to
     security."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
-    if kind.neutral:
+    if kind.unordered:
         return None
     if is_typed(attempt.composition, entry):  # which no later layer follows, and no option beside it loosens
         return Loosening(barrier=f"it is set on the command line; leave out {entry.origin}")
     looser = list(_looser(kind, entry))
     if not looser:
         return None
-    within = [value for value in looser if not entry.limit_origin or kind.at_most(value, entry.limit)]
+    within = [value for value in looser if not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)]
     if not within:
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
@@ -146,7 +146,7 @@ def _offers(
     the smallest that there are."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     for value, data in mechanism.permissions(entry.leaf):
-        if _is_looser(kind, entry, value) and (not entry.limit_origin or kind.at_most(value, entry.limit)):
+        if _is_looser(kind, entry, value) and (not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)):
             yield value, data, False
     for value in _minimal(kind, looser):
         # Only these kinds give every value that they have as a sample.
@@ -161,11 +161,11 @@ def permit(
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     if said.outcome != REFUSED:
         return None
-    if entry.limit_origin and not kind.at_most(said.say.value, entry.limit):
+    if entry.limit_origin and not kind.is_no_looser_than(said.statement.value, entry.limit):
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
-    table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.say.value})}
+    table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.statement.value})}
     after = _composed(attempt, _excepted((entry,), table), today)
     refusal = _refusal(attempt, after) if isinstance(after, Composition) else None
     if refusal is not None:
@@ -191,7 +191,7 @@ def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:
 
 
 def _is_looser(kind: Kind[Any], entry: Resolved, value: Any) -> bool:
-    return kind.at_most(entry.value, value) and not kind.at_most(value, entry.value)
+    return kind.is_no_looser_than(entry.value, value) and not kind.is_no_looser_than(value, entry.value)
 
 
 def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:
@@ -199,7 +199,9 @@ def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:
     return [
         value
         for value in values
-        if not any(kind.at_most(other, value) and not kind.at_most(value, other) for other in values)
+        if not any(
+            kind.is_no_looser_than(other, value) and not kind.is_no_looser_than(value, other) for other in values
+        )
     ]
 
 
@@ -222,7 +224,7 @@ def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Compo
 def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, value: Any) -> bool:
     found = after.at(mechanism, entry.leaf.setting, entry.leaf.member)
     kind = mechanism.schema.settings[entry.leaf.setting].kind
-    return bool(kind.at_most(value, found.value))
+    return bool(kind.is_no_looser_than(value, found.value))
 
 
 def _refusal(attempt: Attempt, after: Composition) -> HardeningError | None:

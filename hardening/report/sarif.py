@@ -21,7 +21,7 @@ _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d*)", re.DOTALL)
 
 
 @frozen
-class Rule:
+class SarifRule:
     """What a rule is about: a sentence, and what to do where something is found."""
 
     summary: str
@@ -29,7 +29,7 @@ class Rule:
     severity: Severity = Severity.WARNING
 
 
-def log(findings: Sequence[Finding], rules: Mapping[str, Rule] = MappingProxyType({})) -> dict[str, Any]:
+def log(findings: Sequence[Finding], rules: Mapping[str, SarifRule] = MappingProxyType({})) -> dict[str, Any]:
     """A SARIF log of one run. ``rules`` describes rules by their identifier; what it lacks is described by its name."""
     names = sorted({finding.rule for finding in findings})
     driver = {
@@ -42,22 +42,22 @@ def log(findings: Sequence[Finding], rules: Mapping[str, Rule] = MappingProxyTyp
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
-def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]]) -> dict[str, Rule]:
+def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]]) -> dict[str, SarifRule]:
     """The rules of findings, as their mechanisms describe them."""
     owners = {"core": RULES, **{mechanism.name: mechanism.rules() for mechanism in mechanisms}}
     texts = {rule: describe(rule, owners.get(rule.partition("/")[0], {})) for rule in {item.rule for item in findings}}
-    return {rule: Rule(f"{text}.", _HELP) for rule, text in texts.items() if text is not None}
+    return {rule: SarifRule(f"{text}.", _HELP) for rule, text in texts.items() if text is not None}
 
 
 _HELP = "The result gives the remedy, and `hardening explain` shows what decided the settings."
 
 
-def _named(name: str) -> Rule:
+def _named(name: str) -> SarifRule:
     owner, _, rest = name.partition("/")
-    return Rule(f"Something that {owner} found: {rest.replace('-', ' ')}.", _HELP)
+    return SarifRule(f"Something that {owner} found: {rest.replace('-', ' ')}.", _HELP)
 
 
-def _rule(name: str, rule: Rule) -> dict[str, Any]:
+def _rule(name: str, rule: SarifRule) -> dict[str, Any]:
     """A reportingDescriptor (SARIF 2.1.0, 3.49)."""
     return {
         "id": name,

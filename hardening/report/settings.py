@@ -24,16 +24,16 @@ def stack(composition: Composition) -> Table:
         for index, layer in enumerate(composition.stack.layers, 1)
     ]
     if composition.image is not None:
-        says = "what the image asks for, where it loosens nothing"
-        rows.insert(0, ("0", "image", says, f"{composition.image.reference} ({composition.image.digest})"))
+        statements = "what the image asks for, where it loosens nothing"
+        rows.insert(0, ("0", "image", statements, f"{composition.image.reference} ({composition.image.digest})"))
     return Table(("", "layer", "description", "file"), tuple(rows), "stack")
 
 
 def enforcement(states: Iterable[Enforcement]) -> Table:
-    """The state of every mechanism, one line a shortfall."""
+    """The state of every mechanism, one line a gap."""
     rows = []
     for state in states:
-        reasons = [f"{item.leaf}: {item.reason}" for item in state.shortfalls] or [""]
+        reasons = [f"{item.leaf}: {item.reason}" for item in state.unsupported] or [""]
         rows.append((state.mechanism, state.requirement, state.state, reasons[0]))
         rows += [("", "", "", reason) for reason in reasons[1:]]
     return Table(("mechanism", "requirement", "state", "because"), tuple(rows), "mechanisms")

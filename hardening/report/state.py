@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from hardening.compose.composition import Composition
 from hardening.mechanism.findings import EXPIRING, NOT_TAKEN, Finding, Severity
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 
-#: The rule of the findings that repeat a shortfall each.
+#: The rule of the findings that repeat a gap each.
 NOT_ENFORCED = "core/not-enforced"
 
 
 def notes(
-    composition: Composition, shortfalls: Sequence[Shortfall] = (), findings: Sequence[Finding] = ()
+    composition: Composition, unsupported: Sequence[Unsupported] = (), findings: Sequence[Finding] = ()
 ) -> Iterator[str]:
     """One line each: what is not enforced, which findings are more than notes, which exceptions end soon or are used.
     Remedies are left to where there is room for them: `doctor`, and the reports; not so that of what an image lacks,
     which no report of a run shows."""
-    yield from standing(shortfalls)
+    yield from standing(unsupported)
     for finding in findings:
         if finding.rule == EXPIRING:
             yield f"expires: {finding.origin}: {finding.message}"
@@ -31,10 +31,10 @@ def notes(
     yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
 
 
-def standing(shortfalls: Sequence[Shortfall]) -> Iterator[str]:
+def standing(unsupported: Sequence[Unsupported]) -> Iterator[str]:
     """One line for each thing that this host cannot enforce."""
-    for shortfall in shortfalls:
-        yield f"not enforced: {shortfall.leaf}: {' '.join(shortfall.reason.split())}"
+    for lacking in unsupported:
+        yield f"not enforced: {lacking.leaf}: {' '.join(lacking.reason.split())}"
 
 
 def warnings(findings: Sequence[Finding]) -> Iterator[str]:

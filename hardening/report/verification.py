@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from hardening.assemble.enforcement import refusal
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
-from hardening.mechanism.mechanism import Shortfall, State, Verification
+from hardening.mechanism.mechanism import State, Unsupported, Verification
 from hardening.report.table import Table
 
 
 @frozen
-class Line:
+class ReceiptLine:
     """One comparison. ``result`` is not enforced where a best-effort mechanism asked for what this host is known to lack."""
 
     leaf: str
@@ -22,28 +22,32 @@ class Line:
 
 
 def judge(
-    composition: Composition, verifications: Iterable[Verification], shortfalls: Iterable[Shortfall]
-) -> list[Line]:
+    composition: Composition, verifications: Iterable[Verification], unsupported: Iterable[Unsupported]
+) -> list[ReceiptLine]:
     """The result of each comparison. What this host lacks and nobody tolerates does not hold: such a stack is not launched
     here."""
-    found = list(shortfalls)
+    found = list(unsupported)
     excused = [item for item in found if refusal(composition, item) is None]
     leaves = {item.leaf for item in excused}
     whole = {item.leaf.partition(".")[0] for item in excused if item.whole}
     lines = [
-        Line(item.leaf, item.expected, item.kernel, State.NOT_ENFORCED if not item.holds and lacks else item.state)
+        ReceiptLine(
+            item.leaf, item.expected, item.kernel, State.NOT_ENFORCED if not item.holds and lacks else item.state
+        )
         for item in verifications
         for lacks in [item.leaf in leaves or item.leaf.partition(".")[0] in whole]
     ]
-    return lines + [Line(item.leaf, "enforced", item.reason, State.DIFFERS) for item in found if item not in excused]
+    return lines + [
+        ReceiptLine(item.leaf, "enforced", item.reason, State.DIFFERS) for item in found if item not in excused
+    ]
 
 
-def holds(lines: Iterable[Line]) -> bool:
+def holds(lines: Iterable[ReceiptLine]) -> bool:
     """Whether the kernel was seen to enforce everything, but for what this host is known to lack and was tolerated."""
     return all(line.result in (State.HOLDS, State.NOT_ENFORCED) for line in lines)
 
 
-def table(lines: Iterable[Line]) -> Table:
+def table(lines: Iterable[ReceiptLine]) -> Table:
     """The comparisons as a table."""
     rows = tuple((line.leaf, _shown(line.expected), _shown(line.kernel), line.result) for line in lines)
     return Table(("leaf", "composed", "kernel says", "result"), rows)

@@ -1,4 +1,4 @@
-"""Containers as others find them: those that run, and detached ones that have ended. What the launch stage writes down
+"""Containers as others find them: those that run, and detached ones that have ended. What the launcher writes down
 (`hardening.launch.container.container_state`) is read here, and the processes are signalled through pidfds
 (pidfd_open(2))."""
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STARTING, RUNNING, EXITED, KILLED, DAMAGED = "starting", "running", "exited", "killed", "damaged"
-#: What the launch stage cannot pass on, or answers itself.
+#: What the launcher cannot pass on, or answers itself.
 DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
 _LATEST = 2**36  # what a time (seconds since 1970), a start time or a number of bytes does not exceed
 _MOST = {"pid": 2**22, "code": 255, "bytes": 2**63}
@@ -50,7 +50,7 @@ LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleane
 
 
 @frozen
-class Process:
+class ProcessId:
     """A process: ``start`` is its start time in clock ticks since the ``boot``, which a later process of its number has
     not."""
 
@@ -109,8 +109,8 @@ class Container:
     detached: bool
     auto_remove: bool
     created: float
-    stage: Process | None
-    process: Process | None
+    stage: ProcessId | None
+    process: ProcessId | None
     running: bool
     end: End | None
     lost: Lost | None = None
@@ -118,7 +118,7 @@ class Container:
 
     @property
     def status(self) -> str:
-        """`STARTING`, `RUNNING`, `EXITED`, `KILLED` for one whose launch stage was killed, or `DAMAGED` for one of which
+        """`STARTING`, `RUNNING`, `EXITED`, `KILLED` for one whose launcher was killed, or `DAMAGED` for one of which
         what is written down cannot be read; `rm -f` ends and removes that."""
         if self.damage:
             return DAMAGED
@@ -191,7 +191,7 @@ def _require_own(path: Path, status: os.stat_result) -> None:
         )
 
 
-#: What reading a file raises that is not what the launch stage writes, or is none.
+#: What reading a file raises that is not what the launcher writes, or is none.
 _NOT_UNDERSTOOD = (LaunchError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -239,7 +239,7 @@ def _described(path: Path, place: int) -> Container:
 
 
 def _typed(data: Any, key: str, kind: type[T]) -> T:
-    """A member that the launch stage writes as this type; `TypeError` for another one."""
+    """A member that the launcher writes as this type; `TypeError` for another one."""
     value = data[key]
     most = _MOST.get(key, _LATEST)
     if type(value) is not kind or (isinstance(value, int | float) and not 0 <= value <= most):
@@ -264,7 +264,7 @@ def _damaged(path: Path, place: int, why: str) -> Container:
     )  # fmt: skip
 
 
-def _holder(status: os.stat_result) -> Process | None:
+def _holder(status: os.stat_result) -> ProcessId | None:
     """The process that holds a directory under flock(2) (proc_locks(5))."""
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     for line in Path("/proc/locks").read_text().splitlines():
@@ -275,8 +275,8 @@ def _holder(status: os.stat_result) -> Process | None:
     return None
 
 
-def _process(data: Any) -> Process | None:
-    return Process(_typed(data, "pid", int), _typed(data, "start", int), _typed(data, "boot", str)) if data else None
+def _process(data: Any) -> ProcessId | None:
+    return ProcessId(_typed(data, "pid", int), _typed(data, "start", int), _typed(data, "boot", str)) if data else None
 
 
 def _lost(path: Path, place: int) -> Lost | None:
@@ -322,14 +322,14 @@ def find(word: str, among: Sequence[Container]) -> Container:
 def signal_container(container: Container, number: int) -> bool:
     """Send a signal to the command; False where that has ended. Raises `OSError`.
 
-    The launch stage passes it on, and gives it the effect that it has on any other process; what a stage cannot pass on
+    The launcher passes it on, and gives it the effect that it has on any other process; what a stage cannot pass on
     goes to the command itself.
     """
     target = container.process if number in DIRECT and container.process is not None else container.stage
     return container.running and target is not None and _send(target, number)
 
 
-def _send(process: Process, number: int) -> bool:
+def _send(process: ProcessId, number: int) -> bool:
     with process.opened() as descriptor:
         if descriptor is None:
             return False
@@ -358,7 +358,7 @@ def stop(containers: Sequence[Container], seconds: float) -> None:
             await_end(container)
 
 
-def _ends(process: Process, seconds: float) -> bool:
+def _ends(process: ProcessId, seconds: float) -> bool:
     """Wait until a process has ended, at most so long; whether it has."""
     with process.opened() as descriptor:
         if descriptor is None:

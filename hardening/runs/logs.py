@@ -19,14 +19,14 @@ from hardening.errors import UsageError
 from hardening.launch.container.container_state import LOG, OLD_LOG
 
 if TYPE_CHECKING:
-    from hardening.runs.containers import Process
+    from hardening.runs.containers import ProcessId
 
 _IN_MODIFY, _IN_MOVED_FROM, _IN_CREATE, _IN_DELETE_SELF = 0x2, 0x40, 0x100, 0x400  # sys/inotify.h
 _CHANGES = _IN_MODIFY | _IN_MOVED_FROM | _IN_CREATE | _IN_DELETE_SELF
 
 
 @frozen
-class Record:
+class LogRecord:
     """One line of a log: ``time`` in RFC 3339, the stream (``stdout`` or ``stderr``), whether its line ends here."""
 
     time: str
@@ -35,12 +35,12 @@ class Record:
     text: bytes
 
 
-def parse(line: bytes) -> Record | None:
+def parse(line: bytes) -> LogRecord | None:
     """A record from a line without its newline; None for what is none (a disk was full)."""
     parts = line.split(b" ", 3)
     if len(parts) != 4 or parts[1] not in (b"stdout", b"stderr") or parts[2] not in (b"F", b"P"):
         return None
-    return Record(parts[0].decode(errors="replace"), parts[1].decode(), parts[2] == b"F", parts[3])
+    return LogRecord(parts[0].decode(errors="replace"), parts[1].decode(), parts[2] == b"F", parts[3])
 
 
 class Log:
@@ -57,12 +57,12 @@ class Log:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def history(self, *, tail: int | None = None, since: str = "") -> list[Record]:
+    def history(self, *, tail: int | None = None, since: str = "") -> list[LogRecord]:
         """What is written so far: only what is not older than ``since`` (RFC 3339), only the last ``tail`` lines."""
         records = [record for record in (*self._older(), *self.read()) if record.time >= since]
         return records if tail is None else _last(records, tail)
 
-    def _older(self) -> list[Record]:
+    def _older(self) -> list[LogRecord]:
         try:
             with _open(self._path / OLD_LOG) as file:
                 # Where it was rotated a moment ago, it is the file that is read next.
@@ -70,7 +70,7 @@ class Log:
         except FileNotFoundError:
             return []
 
-    def read(self) -> list[Record]:
+    def read(self) -> list[LogRecord]:
         """What was written since the last call."""
         data = self._rest + self._file.read()
         while self._is_rotated():
@@ -87,8 +87,8 @@ class Log:
         except FileNotFoundError:  # just now, and another change will follow; or the container is removed
             return False
 
-    def follow(self, stage: Process) -> Iterator[list[Record]]:
-        """What is written from now on, until the launch stage ends. Raises `OSError`."""
+    def follow(self, stage: ProcessId) -> Iterator[list[LogRecord]]:
+        """What is written from now on, until the launcher ends. Raises `OSError`."""
         with stage.opened() as process:
             changes = kernel.inotify(os.fsencode(self._path), _CHANGES)
             try:
@@ -111,11 +111,11 @@ def _open(path: Path) -> BufferedReader:
     return os.fdopen(open_file(str(path)), "rb")
 
 
-def _records(data: bytes) -> list[Record]:
+def _records(data: bytes) -> list[LogRecord]:
     return [record for line in data.split(b"\n") if (record := parse(line)) is not None]
 
 
-def _last(records: list[Record], lines: int) -> list[Record]:
+def _last(records: list[LogRecord], lines: int) -> list[LogRecord]:
     # The last line need not have ended.
     count = 1 if records and not records[-1].ends else 0
     for index in range(len(records) - 1, -1, -1):

@@ -1,6 +1,6 @@
 """The receipt: what the kernel reports of a started process, held against its composition.
 
-The launch stage writes it as JSON when the command has been executed and before it runs (`hardening.launch.record.receipt`);
+The launcher writes it as JSON when the command has been executed and before it runs (`hardening.launch.record.receipt`);
 docs/reference/receipts.md names its parts. What a process shows of no leaf is not seen, and then a receipt does not hold: a
 mechanism has to say of each of its leaves what the kernel said.
 """
@@ -19,7 +19,7 @@ from hardening.base.values import freeze
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, LaunchError
 from hardening.mechanism.mechanism import Context, Mechanism, Verification
-from hardening.mechanism.schema import REQUIREMENT, REST, Family, Leaf, Setting
+from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Leaf, Setting
 
 _HINT = "`hardening run --receipt FILE` writes one"
 _NUMBERS = ("loginuid", "oom_score_adj")
@@ -74,7 +74,7 @@ def _observed(value: object) -> bool:
     return effects is None or (isinstance(effects, dict) and all(map(_mapping(str), effects.values())))
 
 
-#: The parts of a receipt, and whether one has the form in which the launch stage writes it. What a kernel may lack, or
+#: The parts of a receipt, and whether one has the form in which the launcher writes it. What a kernel may lack, or
 #: what could not be looked at, is None.
 FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
     {
@@ -155,7 +155,7 @@ def _unseen(
         if leaf.mechanism != mechanism.name or leaf.setting == REQUIREMENT.name or _is_before(mechanism, leaf):
             continue
         setting = mechanism.schema.settings[leaf.setting]
-        family = str(mechanism.leaf(leaf.setting, REST)) if isinstance(setting, Family) else str(leaf)
+        family = str(mechanism.leaf(leaf.setting, WILDCARD)) if isinstance(setting, Family) else str(leaf)
         if not seen.intersection((str(leaf), family)) and not _is_loosest(setting, resolved.value):
             lacking.setdefault(family, setting.kind.show(resolved.value))
     for name, shown in lacking.items():
@@ -163,10 +163,10 @@ def _unseen(
 
 
 def _is_before(mechanism: Mechanism[Any], leaf: Leaf) -> bool:
-    return not {REST, leaf.setting}.isdisjoint(mechanism.before_launch)
+    return not {WILDCARD, leaf.setting}.isdisjoint(mechanism.before_launch)
 
 
 def _is_loosest(setting: Setting, value: Any) -> bool:
     """Whether a value restricts nothing, as far as the samples of its kind tell."""
     kind = setting.kind
-    return kind.neutral or all(kind.at_most(sample, value) for sample in kind.samples())
+    return kind.unordered or all(kind.is_no_looser_than(sample, value) for sample in kind.samples())

@@ -49,7 +49,7 @@ _TIME = re.compile(r"(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 @frozen
-class Found:
+class FoundRecords:
     """Records with the place where each stands in ``source``, the oldest first, and what was not read: ``problems`` are
     sentences."""
 
@@ -57,7 +57,7 @@ class Found:
     problems: tuple[str, ...] = ()
 
 
-def read(environment: Mapping[str, str]) -> Found:
+def read(environment: Mapping[str, str]) -> FoundRecords:
     """The records that the caller can see. What is not there (no audit log, no journal) is no problem."""
     found: list[Data] = []
     problems: list[str] = []
@@ -65,10 +65,10 @@ def read(environment: Mapping[str, str]) -> Found:
         records, wrong = parse(source, text)
         found += records
         problems += wrong
-    return Found(_merged(found), tuple(problems))
+    return FoundRecords(_merged(found), tuple(problems))
 
 
-def read_file(path: Path) -> Found:
+def read_file(path: Path) -> FoundRecords:
     """The records of one file, an audit log or JSON lines. Raises `HardeningError`."""
     try:
         text = wholefile.read(path).decode("utf-8", "backslashreplace")
@@ -76,7 +76,7 @@ def read_file(path: Path) -> Found:
         hint = "name an audit log, or a records.jsonl"
         raise HardeningError(f"cannot read records: {error.strerror}", origin=path, hint=hint) from None
     records, problems = parse("file" if text.startswith("{") else "audit", text, str(path))
-    return Found(_merged(records), tuple(problems))
+    return FoundRecords(_merged(records), tuple(problems))
 
 
 def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
@@ -238,7 +238,7 @@ def _identity(text: object) -> int | None:
     return None if number == UNSET else number
 
 
-class Seen:
+class SeenRecords:
     """Records that were read so far. One that went to two sinks, because the first was not sure to keep it, counts once,
     also where one of them has cut its command shorter; one that somebody has forged after it says something else."""
 
@@ -278,7 +278,7 @@ def _kept(command: list[str]) -> tuple[str, bool]:
 
 def _merged(records: Iterable[Data]) -> tuple[Data, ...]:
     """Each record once, in the order of time."""
-    seen = Seen()
+    seen = SeenRecords()
     kept = [record for record in records if seen.take(record)]
     return tuple(sorted(kept, key=lambda record: (record["time"], EVENTS.index(record["event"]))))
 
@@ -321,7 +321,7 @@ def outcome(record: Data, ended: frozenset[tuple[object, ...]]) -> str:
 
 
 def _is_running(record: Data) -> bool:
-    """Whether the launch stage that wrote a record lives: a process of its id that began before the record did."""
+    """Whether the launcher that wrote a record lives: a process of its id that began before the record did."""
     try:
         started = files.started(int(record["pid"]))
         boot = next(line for line in Path("/proc/stat").read_text().split("\n") if line.startswith("btime"))

@@ -27,7 +27,7 @@ from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Kind
 from hardening.mechanism.mechanism import Mechanism, Reading
-from hardening.mechanism.schema import REST, Family, Leaf, Scalar, Setting
+from hardening.mechanism.schema import WILDCARD, Family, Leaf, Scalar, Setting
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document, Node
 
@@ -52,7 +52,7 @@ class Case:
     """One generated layer: what it says, its limits, the leaves that it has exceptions for, and whether it is complete, or
     a profile of an installed package."""
 
-    says: Values = NOTHING
+    statements: Values = NOTHING
     limits: Values = NOTHING
     exceptions: frozenset[tuple[str, str]] = frozenset()
     complete: bool = False
@@ -69,7 +69,7 @@ def check_kind(kind: Kind[T], samples: Sequence[T] | None = None, *, written: bo
     only used for items of a list, whose grammar the family has.
     """
     values = list(kind.samples() if samples is None else samples)
-    broken = [*_order(kind, values), *_meet(kind, values)]
+    broken = [*_order(kind, values), *_intersect_values(kind, values)]
     if written:
         broken += _reads_back(kind, values)
     if len(values) < 2:
@@ -79,46 +79,52 @@ def check_kind(kind: Kind[T], samples: Sequence[T] | None = None, *, written: bo
 
 def equivalent(kind: Kind[T], a: T, b: T) -> bool:
     """Whether two values allow the same; a neutral kind compares by equality."""
-    return a == b if kind.neutral else kind.at_most(a, b) and kind.at_most(b, a)
+    return a == b if kind.unordered else kind.is_no_looser_than(a, b) and kind.is_no_looser_than(b, a)
 
 
 def _order(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
     for a in values:
-        if not kind.at_most(a, a):
+        if not kind.is_no_looser_than(a, a):
             yield Broken("reflexive", f"{kind.show(a)} is not at most as loose as itself")
     for a, b, c in itertools.product(values, repeat=3):
-        if kind.at_most(a, b) and kind.at_most(b, c) and not kind.at_most(a, c):
+        if kind.is_no_looser_than(a, b) and kind.is_no_looser_than(b, c) and not kind.is_no_looser_than(a, c):
             yield Broken("transitive", _show(kind, a, b, c))
-    if kind.neutral:
+    if kind.unordered:
         return
     for a, b in itertools.combinations(values, 2):
-        if kind.at_most(a, b) and kind.at_most(b, a) and kind.show(a) != kind.show(b):
+        if kind.is_no_looser_than(a, b) and kind.is_no_looser_than(b, a) and kind.show(a) != kind.show(b):
             yield Broken(
                 "antisymmetric", f"{_show(kind, a, b)} are at most as loose as each other, and read differently"
             )
 
 
-def _meet(kind: Kind[Any], values: Sequence[Any]) -> Iterator[Broken]:
+def _intersect_values(kind: Kind[Any], values: Sequence[Any]) -> Iterator[Broken]:
     for a in values:
-        if not _same(kind, kind.meet(a, a), a):
-            yield Broken("meet is idempotent", _show(kind, a))
-    if kind.neutral:
+        if not _same(kind, kind.intersect(a, a), a):
+            yield Broken("intersect is idempotent", _show(kind, a))
+    if kind.unordered:
         return
     for a, b in itertools.product(values, repeat=2):
-        met = kind.meet(a, b)
-        if not _same(kind, met, kind.meet(b, a)):
-            yield Broken("meet is commutative", _show(kind, a, b))
-        if not _none(kind, met) and not (kind.at_most(met, a) and kind.at_most(met, b)):
-            yield Broken("meet is a lower bound", f"{_show(kind, a, b)} meet in {kind.show(met)}")
+        met = kind.intersect(a, b)
+        if not _same(kind, met, kind.intersect(b, a)):
+            yield Broken("intersect is commutative", _show(kind, a, b))
+        if not _none(kind, met) and not (kind.is_no_looser_than(met, a) and kind.is_no_looser_than(met, b)):
+            yield Broken("intersect is a lower bound", f"{_show(kind, a, b)} meet in {kind.show(met)}")
         for c in values:
-            if kind.at_most(c, a) and kind.at_most(c, b) and (_none(kind, met) or not kind.at_most(c, met)):
-                yield Broken("meet is the greatest lower bound", f"{_show(kind, a, b)}: {kind.show(c)} is below both")
-            if not _same(kind, _meet_of(kind, met, c), _meet_of(kind, a, kind.meet(b, c))):
-                yield Broken("meet is associative", _show(kind, a, b, c))
+            if (
+                kind.is_no_looser_than(c, a)
+                and kind.is_no_looser_than(c, b)
+                and (_none(kind, met) or not kind.is_no_looser_than(c, met))
+            ):
+                yield Broken(
+                    "intersect is the greatest lower bound", f"{_show(kind, a, b)}: {kind.show(c)} is below both"
+                )
+            if not _same(kind, _intersection_of(kind, met, c), _intersection_of(kind, a, kind.intersect(b, c))):
+                yield Broken("intersect is associative", _show(kind, a, b, c))
 
 
-def _meet_of(kind: Kind[Any], a: Any, b: Any) -> Any:
-    return None if _none(kind, a) or _none(kind, b) else kind.meet(a, b)
+def _intersection_of(kind: Kind[Any], a: Any, b: Any) -> Any:
+    return None if _none(kind, a) or _none(kind, b) else kind.intersect(a, b)
 
 
 def _same(kind: Kind[Any], a: Any, b: Any) -> bool:
@@ -174,7 +180,7 @@ def random_stacks(mechanism: Mechanism[Any], stacks: int, seed: int = 0) -> Iter
     for number in range(stacks):
         # A few settings a stack, so that its layers speak of the same ones.
         chosen = set(chance.sample(names, min(3, len(names))))
-        cases = [random_case([say for say in samples if say[0] in chosen], chance) for _ in range(3)]
+        cases = [random_case([statement for statement in samples if statement[0] in chosen], chance) for _ in range(3)]
         if number % 4 == 3:
             cases[0] = attrs.evolve(cases[0], complete=True)
         yield cases
@@ -208,13 +214,13 @@ def _usable(mechanism: Mechanism[Any], case: Case) -> Case:
     name, and a flattened layer no longer tells which those were.
     """
     settings = mechanism.schema.settings
-    limits = {key: value for key, value in case.limits.items() if not settings[key[0]].kind.neutral}
+    limits = {key: value for key, value in case.limits.items() if not settings[key[0]].kind.unordered}
     for name, _ in list(limits):
         setting = settings[name]
         if not isinstance(setting, Scalar) and setting.listed:
-            limits[name, REST] = setting.absent
-    said = case.exceptions & case.says.keys()
-    exceptions = frozenset(key for key in said if key[1] != REST or _descends(settings[key[0]]))
+            limits[name, WILDCARD] = setting.absent
+    said = case.exceptions & case.statements.keys()
+    exceptions = frozenset(key for key in said if key[1] != WILDCARD or _descends(settings[key[0]]))
     return attrs.evolve(case, limits=limits, exceptions=exceptions)
 
 
@@ -268,11 +274,16 @@ class _StackLaws:
         excepted = {key for case in self.cases for key in case.exceptions}
         keys = _keys(self.mechanism, composed)
         for number, case in enumerate(self.cases, 1):
-            for key in dict.fromkeys([*case.says, *(key for key in keys if _descends(self.setting(key)))]):
+            for key in dict.fromkeys([*case.statements, *(key for key in keys if _descends(self.setting(key)))]):
                 kind, chain = self.setting(key).kind, self.chain(key)
-                said = [case.says[name] for name in chain if name in case.says]
+                said = [case.statements[name] for name in chain if name in case.statements]
                 result = _at(self.mechanism, composed, key).value
-                if not said or not excepted.isdisjoint(chain) or kind.neutral or kind.at_most(result, said[0]):
+                if (
+                    not said
+                    or not excepted.isdisjoint(chain)
+                    or kind.unordered
+                    or kind.is_no_looser_than(result, said[0])
+                ):
                     continue
                 text = f"{self.name(key)}: {kind.show(result)}, where layer {number} has {kind.show(said[0])}"
                 yield Broken("later layers only tighten", text)
@@ -284,13 +295,13 @@ class _StackLaws:
         for key in _keys(self.mechanism, composed):
             setting, resolved = self.setting(key), _at(self.mechanism, composed, key)
             chain = {(key[0], name) for name in (setting.chain(key[1]) if isinstance(setting, Family) else ("",))}
-            said = any(not chain.isdisjoint(case.says) for case in self.cases[:number])
-            if said or not excepted.isdisjoint(chain) or setting.kind.neutral or setting.kind.identity:
+            said = any(not chain.isdisjoint(case.statements) for case in self.cases[:number])
+            if said or not excepted.isdisjoint(chain) or setting.kind.unordered or setting.kind.identity:
                 continue
             default = setting.default if isinstance(setting, Scalar) else setting.default.get(key[1], setting.rest)
-            if resolved.limit_origin and setting.kind.meet(resolved.limit, default) is None:
+            if resolved.limit_origin and setting.kind.intersect(resolved.limit, default) is None:
                 continue  # a limit that excludes the default leaves its own value
-            if not setting.kind.at_most(resolved.value, default):
+            if not setting.kind.is_no_looser_than(resolved.value, default):
                 text = f"{self.name(key)}: {resolved.shown}, where layer {number} is complete"
                 yield Broken("complete layers close", text)
 
@@ -309,7 +320,7 @@ class _StackLaws:
         """Whether a layer has an exception for a member above others. It loosens that one, and leaves those below that were
         named before as strict as what was said of all; one layer that stands for several cannot say both."""
         excepted = {key for case in self.cases for key in case.exceptions}
-        named = {key for case in self.cases for key in (*case.says, *case.limits)}
+        named = {key for case in self.cases for key in (*case.statements, *case.limits)}
         return any(not excepted.isdisjoint(self.chain(key)[1:]) for key in named)
 
     def setting(self, key: tuple[str, str]) -> Setting:
@@ -326,7 +337,7 @@ class _StackLaws:
         """Limits hold, whichever layer sets them, and one more never makes anything looser."""
         for case in self.cases:
             yield from self.beyond(composed, case)
-        for key in sorted({key for case in self.cases for key in case.says}):
+        for key in sorted({key for case in self.cases for key in case.statements}):
             for limit in self.more_limits(key):
                 for cases in ((limit, *self.cases), (*self.cases, limit)):
                     under = self.compose(cases)
@@ -337,10 +348,10 @@ class _StackLaws:
     def more_limits(self, key: tuple[str, str]) -> Iterator[Case]:
         """The default of a leaf, and what the last layer says of it, as limits."""
         setting = self.mechanism.schema.settings[key[0]]
-        if setting.kind.neutral:
+        if setting.kind.unordered:
             return
         default = setting.default if isinstance(setting, Scalar) else setting.default.get(key[1], setting.rest)
-        last = next(case.says[key] for case in reversed(self.cases) if key in case.says)
+        last = next(case.statements[key] for case in reversed(self.cases) if key in case.statements)
         for value in [default] if last == default else [default, last]:
             yield _usable(self.mechanism, Case(limits={key: value}))
 
@@ -350,14 +361,14 @@ class _StackLaws:
         for key in dict.fromkeys([*case.limits, *keys]):
             limits = [case.limits[name] for name in self.chain(key) if name in case.limits]
             kind, resolved = self.setting(key).kind, _at(self.mechanism, composed, key)
-            if limits and not kind.at_most(resolved.value, limits[0]):
+            if limits and not kind.is_no_looser_than(resolved.value, limits[0]):
                 yield Broken("limits hold", f"{self.name(key)}: {resolved.shown} is beyond {kind.show(limits[0])}")
 
     def looser(self, before: Composition, after: Composition) -> Iterator[Broken]:
         for key in _keys(self.mechanism, before, after):
             kind = self.mechanism.schema.settings[key[0]].kind
             old, new = _at(self.mechanism, before, key), _at(self.mechanism, after, key)
-            if not kind.neutral and not kind.at_most(new.value, old.value):
+            if not kind.unordered and not kind.is_no_looser_than(new.value, old.value):
                 text = f"{self.name(key)}: {old.shown} becomes {new.shown} under one more limit"
                 yield Broken("monotone in limits", text)
 
@@ -411,8 +422,8 @@ def _try(
 def to_layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
     """A generated case as a layer, by way of TOML text."""
     data: dict[str, Any] = {"complete": True} if case.complete else {}
-    if case.says:
-        data[mechanism.name] = mechanism.dump(case.says)
+    if case.statements:
+        data[mechanism.name] = mechanism.dump(case.statements)
     if case.limits:
         data["limits"] = {mechanism.name: mechanism.dump(case.limits)}
     if case.exceptions:
@@ -435,7 +446,7 @@ def _declarations(mechanism: Mechanism[Any]) -> Iterator[Broken]:
             yield Broken("every setting is documented", f"{name} lacks its help or its grammar")
         yield from _strict(name, setting)
         if not isinstance(setting, Scalar) and not any(
-            said == setting.name and member != REST for said, member, _ in samples
+            said == setting.name and member != WILDCARD for said, member, _ in samples
         ):
             yield Broken("samples", f"{name} has no sample with a member: declare `examples`")
     for option in mechanism.options():
@@ -453,8 +464,8 @@ def _strict(name: str, setting: Setting) -> Iterator[Broken]:
     else:
         defaults = [*setting.default.values(), setting.rest]
     kind = setting.kind
-    for default, sample in itertools.product(defaults, kind.samples() if not kind.neutral else ()):
-        if kind.at_most(sample, default) and not kind.at_most(default, sample):
+    for default, sample in itertools.product(defaults, kind.samples() if not kind.unordered else ()):
+        if kind.is_no_looser_than(sample, default) and not kind.is_no_looser_than(default, sample):
             yield Broken("defaults are strict", f"{name}: {kind.show(sample)} is stricter than {kind.show(default)}")
 
 
@@ -465,14 +476,14 @@ def _dumps(mechanism: Mechanism[Any], reading: Reading) -> Iterator[Broken]:
         name = mechanism.leaf(setting, member)
         layer = to_layer(mechanism, Case({(setting, member): value}), "sample")
         try:
-            says = list(mechanism.says(layer.tables[mechanism.name], reading)) if layer.tables else []
+            statements = list(mechanism.statements(layer.tables[mechanism.name], reading)) if layer.tables else []
         except HardeningError as error:
             yield Broken("what is dumped can be read", f"{name}: {kind.show(value)}: {error}")
             continue
-        found = {(say.setting, say.member): say.value for say in says}
-        if len(found) != len(says):
+        found = {(statement.setting, statement.member): statement.value for statement in statements}
+        if len(found) != len(statements):
             yield Broken("a layer says a leaf once", f"{name}: {kind.show(value)}")
-        key = (setting, member) if (setting, member) in found else (setting, REST)
+        key = (setting, member) if (setting, member) in found else (setting, WILDCARD)
         if key not in found or not equivalent(kind, found[key], value):
             shown = kind.show(found[key]) if key in found else "nothing"
             yield Broken("what is dumped says the same", f"{name}: {kind.show(value)} comes back as {shown}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from hardening.mechanism.mechanism import Option, Reading
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_capabilities import settings as grammar
@@ -27,10 +27,10 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
     summary = "which capabilities the command has, and that it gains no privileges"
     settings_type = CapabilitiesSettings
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return grammar.read(table)
 
-    def limits(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def limits(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return grammar.read_limits(table)
 
     def expand(self, name: str) -> Sequence[str]:
@@ -38,8 +38,8 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
         if name in self.schema.settings:
             return (name,)
         short = grammar.normal(name)
-        if short == REST:
-            return (REST, *BY_NAME)
+        if short == WILDCARD:
+            return (WILDCARD, *BY_NAME)
         return (short,) if short in BY_NAME else ()
 
     def meaning(self, leaf: Leaf) -> str:

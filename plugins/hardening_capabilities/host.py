@@ -9,7 +9,7 @@ from hardening.base.values import frozen
 from hardening.errors import HostError
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, kernel, lines
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import HOST, Isolation
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import ALL, BY_NAME, mask_names
@@ -69,18 +69,18 @@ def available(context: Context) -> frozenset[str]:
     return facts.known if has_own_user_namespace(context) else facts.known & facts.bounding
 
 
-def check(settings: CapabilitiesSettings, context: Context) -> Iterator[Shortfall]:
+def check(settings: CapabilitiesSettings, context: Context) -> Iterator[Unsupported]:
     """Capabilities that are newer than the kernel, and a bounding set that the caller has no right to reduce."""
     facts = context.host.of(CapabilityFacts)
     for name in sorted(settings.added - facts.known):
-        yield Shortfall(
+        yield Unsupported(
             f"capabilities.{name}",
             f"the kernel knows capabilities up to number {facts.last}, {name} is number {BY_NAME[name].number}",
             f"run kernel {BY_NAME[name].kernel} or newer, or leave {name} out",
         )
     surplus = facts.bounding - settings.added
     if surplus and "SETPCAP" not in facts.effective and not has_own_user_namespace(context):
-        yield Shortfall(
+        yield Unsupported(
             "capabilities.*",
             "the caller has no CAP_SETPCAP, so the bounding set cannot be reduced",
             'set namespaces.user = "private", or run as root',

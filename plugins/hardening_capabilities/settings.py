@@ -11,7 +11,7 @@ from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Choice, Flag
 from hardening.mechanism.roles import Privileges
-from hardening.mechanism.schema import REQUIREMENT, REST, Members, Say, family, scalar, unknown_key
+from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Members, Statement, family, scalar, unknown_key
 from hardening.profile.source import Node
 from hardening_capabilities.table import BY_NAME
 
@@ -25,14 +25,14 @@ _ARRAYS = {"drop": DROPPED, "root": ROOT, "add": ADDED}
 def normal(name: str) -> str:
     """A capability's name in its short form: ``cap_net_raw`` -> ``NET_RAW``, ``all`` -> ``*``."""
     upper = name.upper().removeprefix("CAP_")
-    return REST if upper == "ALL" else upper
+    return WILDCARD if upper == "ALL" else upper
 
 
 def read_capability(node: Node) -> str:
     """A capability's short name, or ``*`` for ``ALL``; raises `ProfileError` for an unknown one, with the nearest."""
     name = node.string()
     short = normal(name)
-    if short != REST and short not in BY_NAME:
+    if short != WILDCARD and short not in BY_NAME:
         hint = nearest(short, list(BY_NAME)) or "capabilities(7) lists the names; ALL means all of them"
         raise node.error(f'unknown capability "{name}"', hint=hint)
     return short
@@ -43,7 +43,7 @@ def _read_item(node: Node) -> tuple[str, str]:
 
 
 @frozen(eq=False)
-class Held(Choice):
+class CapabilityChoice(Choice):
     """Who holds a capability: nobody, root of the container, or whatever user the command runs as."""
 
     values: tuple[str, ...] = (DROPPED, ROOT, ADDED)
@@ -60,7 +60,7 @@ class CapabilitiesSettings(Privileges):
     """Composed settings of `capabilities`."""
 
     members: Members[str] = family(
-        Held(),
+        CapabilityChoice(),
         name=FAMILY,
         default=dict.fromkeys(BY_NAME, DROPPED),
         rest=DROPPED,
@@ -86,40 +86,43 @@ class CapabilitiesSettings(Privileges):
         return frozenset(name for name in BY_NAME if self.members[name] == ADDED)
 
 
-def read(table: Node) -> Iterator[Say]:
+def read(table: Node) -> Iterator[Statement]:
     """The says of one layer's table. Raises `ProfileError`: an unknown key or name, a name dropped and added at once."""
-    says: dict[str, Say] = {}
+    statements: dict[str, Statement] = {}
     for key, node in table.members():
         if key in _ARRAYS:
             for item in node.items():
-                _say(says, item, _ARRAYS[key])
+                _say(statements, item, _ARRAYS[key])
         elif key == "no_new_privileges":
-            yield Say(key, "", node.boolean(), node.origin)
+            yield Statement(key, "", node.boolean(), node.origin)
         elif key == REQUIREMENT.name:
-            yield Say(key, "", REQUIREMENT.kind.parse(node), node.origin)
+            yield Statement(key, "", REQUIREMENT.kind.parse(node), node.origin)
         else:
             known = dict.fromkeys((*_ARRAYS, "no_new_privileges", REQUIREMENT.name), REQUIREMENT)
             raise unknown_key(node, key, known)
-    yield from says.values()
+    yield from statements.values()
 
 
-def _say(says: dict[str, Say], item: Node, value: str) -> None:
+def _say(statements: dict[str, Statement], item: Node, value: str) -> None:
     name = read_capability(item)
-    earlier = says.get(name)
+    earlier = statements.get(name)
     if earlier is not None and earlier.value != value:
         arrays = {found: array for array, found in _ARRAYS.items()}
         raise item.error(
             f"{item.raw} is in both `{arrays[earlier.value]}` and `{arrays[value]}` of one layer, see {earlier.origin}",
             hint="name it in one of them",
         )
-    says.setdefault(name, Say(FAMILY, name, value, item.origin))
+    statements.setdefault(name, Statement(FAMILY, name, value, item.origin))
 
 
-def read_limits(table: Node) -> Iterator[Say]:
+def read_limits(table: Node) -> Iterator[Statement]:
     """The ceilings of one layer. Raises `ProfileError` as `read` does, and where `add` or `root` permits members of a
     ceiling that is open for all others."""
-    says = list(read(table))
-    closed = any(say.setting == FAMILY and say.member == REST and say.value == DROPPED for say in says)
+    statements = list(read(table))
+    closed = any(
+        statement.setting == FAMILY and statement.member == WILDCARD and statement.value == DROPPED
+        for statement in statements
+    )
     for key in ("add", "root"):
         given = table.get(key)
         if given is not None and not closed:
@@ -128,14 +131,14 @@ def read_limits(table: Node) -> Iterator[Say]:
                 origin=given.origin,
                 hint=f'write drop = ["ALL"] beside it: then nothing but what `{key}` names may ever be added',
             )
-    yield from says
+    yield from statements
 
 
 def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
     """TOML data that says exactly ``values``, keyed by setting and member."""
     table: dict[str, object] = {name: value for (name, _), value in values.items() if name != FAMILY}
     said = {member: value for (name, member), value in values.items() if name == FAMILY}
-    rest = said.pop(REST, None)
+    rest = said.pop(WILDCARD, None)
     lists: dict[str, list[str]] = {
         key: sorted(member for member, value in said.items() if value == allowed and rest != allowed)
         for key, allowed in _ARRAYS.items()

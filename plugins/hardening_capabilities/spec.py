@@ -8,7 +8,7 @@ from collections.abc import Collection
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import runs_as_root
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_capabilities.host import available
 from hardening_capabilities.settings import CapabilitiesSettings
 
@@ -40,6 +40,6 @@ def sets_of(names: Collection[str], kept: Collection[str], root: bool) -> dict[s
 def contribute(settings: CapabilitiesSettings, context: Context, fragment: Fragment) -> None:
     """Put the five sets and the flag."""
     names = granted(settings, context)
-    leaves = [f"capabilities.{name}" for name in (REST, *sorted(names))]
+    leaves = [f"capabilities.{name}" for name in (WILDCARD, *sorted(names))]
     fragment.put(POINTER, sets_of(names, settings.kept, runs_as_root(context)), *leaves)
     fragment.put(NO_NEW_PRIVILEGES, settings.no_new_privileges, "capabilities.no_new_privileges")

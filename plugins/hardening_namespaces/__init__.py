@@ -12,14 +12,14 @@ from typing import Any
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import (
     IdRanges,
+    ImageRequest,
     Implied,
     Mechanism,
     Option,
     Reading,
-    Wish,
 )
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.schema import Leaf, Say
+from hardening.mechanism.schema import Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name
@@ -33,7 +33,7 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
     settings_type = NamespacesSettings
     owns = tuple(f"/linux/{name}" for name in ("namespaces", "uidMappings", "gidMappings", "timeOffsets"))
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return read(self.schema, table)
 
     def expand(self, name: str) -> Sequence[str]:
@@ -41,13 +41,13 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
         setting, _, member = name.partition(".")
         return (f"{setting}.{sysctl_name(member)}",) if setting == "sysctls" and member else (name,)
 
-    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         ports = config.get("ExposedPorts")
         if not isinstance(ports, dict) or not ports:
             return {}, ()
         shown = ", ".join(sorted(map(str, ports))[:8])
         hint = "-p web, or --network host, lets others reach it"
-        return {}, [Wish(f"it listens on {shown[:80]}, and its network is private", hint, ("namespaces.net",))]
+        return {}, [ImageRequest(f"it listens on {shown[:80]}, and its network is private", hint, ("namespaces.net",))]
 
     def implies(
         self, settings: NamespacesSettings, limits: Mapping[tuple[str, str], Any], host: Host

@@ -18,7 +18,7 @@ from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening.mechanism.inputs import Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces.facts import NamespaceFacts, Ranges, within
 from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_namespace
@@ -159,26 +159,26 @@ def _sysctl(name: str) -> str | None:
         return None
 
 
-def check(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
+def check(settings: NamespacesSettings, context: Context) -> Iterable[Unsupported]:
     """What this host cannot give of the settings; raises `ProfileError` for settings that do not go together."""
     _require_consistent(settings)
-    for shortfall in _check_namespaces(settings, context):
-        yield attrs.evolve(shortfall, also=_gone_with(settings, shortfall.leaf.partition(".")[2]))
+    for lacking in _check_namespaces(settings, context):
+        yield attrs.evolve(lacking, also=_gone_with(settings, lacking.leaf.partition(".")[2]))
     maps = settings.id_maps(context.host)
     if maps is not None:
         yield from _check_maps(maps, context.host, context.host.of(NamespaceFacts))
 
 
-def _check_namespaces(settings: NamespacesSettings, context: Context) -> Iterable[Shortfall]:
+def _check_namespaces(settings: NamespacesSettings, context: Context) -> Iterable[Unsupported]:
     facts = context.host.of(NamespaceFacts)
     for name in TYPES:
         yield from _check_one(name, settings.where(name), facts)
     if settings.user == PRIVATE and facts.user_blocked:
-        yield Shortfall(
+        yield Unsupported(
             "namespaces.user", facts.user_blocked, "ask the administrator to permit user namespaces, or run as root"
         )
     elif settings.user == HOST and not context.host.root:
-        yield Shortfall(
+        yield Unsupported(
             "namespaces.user",
             "without root, every other namespace needs a private user namespace",
             'set user = "private"',
@@ -192,19 +192,19 @@ def _gone_with(settings: NamespacesSettings, name: str) -> tuple[str, ...]:
     return tuple(f"namespaces.{leaf}" for leaf in (*maps, *sysctls))
 
 
-def _check_one(name: str, where: str, facts: NamespaceFacts) -> Iterable[Shortfall]:
+def _check_one(name: str, where: str, facts: NamespaceFacts) -> Iterable[Unsupported]:
     leaf = f"namespaces.{name}"
     if where == PRIVATE:
         if name not in facts.supported:
-            yield Shortfall(leaf, f"this kernel has no {name} namespaces", f'set {name} = "host"')
+            yield Unsupported(leaf, f"this kernel has no {name} namespaces", f'set {name} = "host"')
         elif name in facts.exhausted and name != "user":
-            yield Shortfall(
+            yield Unsupported(
                 leaf, f"this host permits not one new {name} namespace", "raise it in /proc/sys/user/max_*_namespaces"
             )
     elif where != HOST:
         reason = wrong_namespace(name, where)
         if reason:
-            yield Shortfall(leaf, reason, "name a namespace that exists and that you may join: /proc/PID/ns/…")
+            yield Unsupported(leaf, reason, "name a namespace that exists and that you may join: /proc/PID/ns/…")
 
 
 def _require_consistent(settings: NamespacesSettings) -> None:
@@ -228,7 +228,7 @@ def _require_consistent(settings: NamespacesSettings) -> None:
             )
 
 
-def _check_maps(maps: IdMaps, host: Host, facts: NamespaceFacts) -> Iterable[Shortfall]:
+def _check_maps(maps: IdMaps, host: Host, facts: NamespaceFacts) -> Iterable[Unsupported]:
     if host.root:
         yield from _check_own("uid_map", maps.uids, facts.own_uids)
         yield from _check_own("gid_map", maps.gids, facts.own_gids)
@@ -236,7 +236,7 @@ def _check_maps(maps: IdMaps, host: Host, facts: NamespaceFacts) -> Iterable[Sho
     if not maps.needs_helpers(host):
         return
     if not facts.newuidmap:
-        yield Shortfall(
+        yield Unsupported(
             "namespaces.uid_map",
             "newuidmap and newgidmap are not installed, or lack their setuid bit",
             "install uidmap (shadow-utils)",
@@ -247,17 +247,17 @@ def _check_maps(maps: IdMaps, host: Host, facts: NamespaceFacts) -> Iterable[Sho
     ):
         for item in ranges:
             if not within(item, allowed) and not (item.size == 1 and item.outside == own):
-                yield Shortfall(
+                yield Unsupported(
                     f"namespaces.{leaf}",
                     f"{item} is outside the caller's ranges in {file}",
                     "have the range added: usermod --add-subuids START-END --add-subgids START-END USER",
                 )
 
 
-def _check_own(leaf: str, ranges: Iterable[IdRange], own: Ranges) -> Iterable[Shortfall]:
+def _check_own(leaf: str, ranges: Iterable[IdRange], own: Ranges) -> Iterable[Unsupported]:
     for item in ranges:
         if not within(item, own):
-            yield Shortfall(
+            yield Unsupported(
                 f"namespaces.{leaf}",
                 f"{item} names ids that the caller's own user namespace does not have",
                 "name outside ids of /proc/self/uid_map and gid_map",

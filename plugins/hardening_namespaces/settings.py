@@ -11,9 +11,9 @@ import attrs
 from hardening.base.values import frozen
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
-from hardening.mechanism.kinds import Choice, Exact, Neutral
+from hardening.mechanism.kinds import Choice, Exact, Unordered
 from hardening.mechanism.roles import HOST, PRIVATE, Isolation
-from hardening.mechanism.schema import Members, Say, Schema, family, read_table, scalar
+from hardening.mechanism.schema import Members, Schema, Statement, family, read_table, scalar
 from hardening.profile.source import Node
 from hardening_namespaces import idmaps
 
@@ -100,7 +100,7 @@ def _refuse_overlap(node: Node, ranges: list[IdRange]) -> None:
 
 
 @frozen(eq=False)
-class IdMap(Exact[tuple[IdRange, ...]]):
+class IdMapKind(Exact[tuple[IdRange, ...]]):
     """Explicit id maps: equal or incomparable."""
 
     def show(self, value: tuple[IdRange, ...]) -> str:
@@ -121,11 +121,11 @@ class IdMapping(Choice):
 
     values: tuple[str, ...] = tuple(_LOOSENESS)
 
-    def at_most(self, a: str, b: str) -> bool:
+    def is_no_looser_than(self, a: str, b: str) -> bool:
         return a == b or _LOOSENESS[a] < _LOOSENESS[b]
 
-    def meet(self, a: str, b: str) -> str | None:  # type: ignore[override]
-        return a if self.at_most(a, b) else b if self.at_most(b, a) else None
+    def intersect(self, a: str, b: str) -> str | None:  # type: ignore[override]
+        return a if self.is_no_looser_than(a, b) else b if self.is_no_looser_than(b, a) else None
 
 
 def _host_name(node: Node) -> str:
@@ -176,7 +176,7 @@ _WHERE = Exact(
     _namespace, '`"private"`, `"host"`, or the path of a namespace to join', PRIVATE, (PRIVATE, HOST, "/a", "/b")
 )
 _NETWORK = attrs.evolve(_WHERE, reader=_network)
-_MAPS = IdMap(_ranges, 'array of `"inside:outside:size"`', (), ((), (IdRange(0, 1, 1),), (IdRange(0, 2, 1),)))
+_MAPS = IdMapKind(_ranges, 'array of `"inside:outside:size"`', (), ((), (IdRange(0, 1, 1),), (IdRange(0, 2, 1),)))
 
 
 @frozen
@@ -203,10 +203,12 @@ class NamespacesSettings(Isolation):
     uid_map: tuple[IdRange, ...] = scalar(_MAPS, (), "Explicit map of user ids; replaces `id_map`.")
     gid_map: tuple[IdRange, ...] = scalar(_MAPS, (), "Explicit map of group ids; goes with `uid_map`.")
     hostname: str = scalar(
-        Neutral(_host_name, "a host name", ("a", "b")), "hardened", "Host name in a private `uts` namespace."
+        Unordered(_host_name, "a host name", ("a", "b")), "hardened", "Host name in a private `uts` namespace."
     )
     domainname: str = scalar(
-        Neutral(_host_name, "a domain name, or nothing", ("", "b")), "", "NIS domain name in a private `uts` namespace."
+        Unordered(_host_name, "a domain name, or nothing", ("", "b")),
+        "",
+        "NIS domain name in a private `uts` namespace.",
     )
     sysctls: Members[str] = family(
         Exact(Node.string, 'a string; `""` leaves it at the kernel\'s default', "", ("", "0", "1")),
@@ -217,11 +219,11 @@ class NamespacesSettings(Isolation):
         examples=("net.ipv4.ip_forward", "kernel.msgmax"),
     )
     boottime_offset: int = scalar(
-        Neutral(_seconds, "seconds", (0, 1)), 0, "Offset of the boot clock in a private `time` namespace.",
+        Unordered(_seconds, "seconds", (0, 1)), 0, "Offset of the boot clock in a private `time` namespace.",
         name="time_offsets.boottime",
     )  # fmt: skip
     monotonic_offset: int = scalar(
-        Neutral(_seconds, "seconds", (0, 1)), 0, "Offset of the monotonic clock in a private `time` namespace.",
+        Unordered(_seconds, "seconds", (0, 1)), 0, "Offset of the monotonic clock in a private `time` namespace.",
         name="time_offsets.monotonic",
     )  # fmt: skip
 
@@ -238,13 +240,13 @@ class NamespacesSettings(Isolation):
         return any(self.sysctls.named.values())
 
 
-def read(schema: Schema, table: Node) -> Iterator[Say]:
+def read(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of a table. A way of mapping ids says of the explicit maps that there are none, so that it binds them: as a
     value and as a limit."""
-    says = list(read_table(schema, table))
-    yield from says
-    named = {say.setting: say for say in says}
+    statements = list(read_table(schema, table))
+    yield from statements
+    named = {statement.setting: statement for statement in statements}
     if "id_map" in named:
         for setting in ("uid_map", "gid_map"):
             if setting not in named:
-                yield Say(setting, "", (), named["id_map"].origin)
+                yield Statement(setting, "", (), named["id_map"].origin)

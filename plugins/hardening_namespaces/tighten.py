@@ -15,7 +15,7 @@ from hardening.base.values import frozen
 from hardening.errors import SpecError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.idmaps import IdMaps, IdRange, outside
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening.mechanism.schema import Leaf
 from hardening_namespaces import idmaps, spec
@@ -36,7 +36,7 @@ class _Found:
 
 def tighten(
     settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterable[Excess]:
+) -> Iterable[Violation]:
     """Contribute the tightened parts; yield what was asked for beyond the settings. Raises `SpecError` for a
     configuration that is malformed, or whose user the new maps do not hold."""
     found = list(_compare(settings, document, context))
@@ -44,7 +44,7 @@ def tighten(
     fragment.put(_NAMESPACES, entries, *(f"namespaces.{name}" for name in TYPES))
     for item in found:
         if item.before != item.after and item.name != "user":
-            yield Excess(_NAMESPACES, f"{item.name}: {item.before}", item.after, f"namespaces.{item.name}")
+            yield Violation(_NAMESPACES, f"{item.name}: {item.before}", item.after, f"namespaces.{item.name}")
     after = {item.name: item for item in found}
     yield from _tighten_maps(settings, document, context, fragment, after["user"])
     private = [item.name for item in found if item.after == PRIVATE]
@@ -85,7 +85,7 @@ def _asked(document: Mapping[str, Any]) -> dict[str, str]:
 
 def _tighten_maps(
     settings: NamespacesSettings, document: Mapping[str, Any], context: Context, fragment: Fragment, user: _Found
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """The id maps of the result: its own, those of the settings, or none where no user namespace is made."""
     own = {side: _maps(document, f"/linux/{side}Mappings") for side in ("uid", "gid")}
     if user.after != PRIVATE:
@@ -95,19 +95,19 @@ def _tighten_maps(
     # Where the settings make no user namespace, any that the configuration makes is stricter.
     if user.after != PRIVATE or (wanted is None and all(own.values())):
         if user.before != user.after:
-            yield Excess(_NAMESPACES, f"user: {user.before}", user.after, "namespaces.user")
+            yield Violation(_NAMESPACES, f"user: {user.before}", user.after, "namespaces.user")
         return
     if wanted is None:
         raise SpecError("a new user namespace needs id maps", origin="/linux/uidMappings")
     if user.before != PRIVATE:
         change = f"private, {wanted}: the root's files keep their owners, ids outside these show as 65534"
-        yield Excess(_NAMESPACES, f"user: {user.before}", change, "namespaces.user")
+        yield Violation(_NAMESPACES, f"user: {user.before}", change, "namespaces.user")
     elif all(own.values()):
         beyond = list(_beyond(settings, own, wanted, context))
         if not beyond:
             return
         for side, item in beyond:
-            yield Excess(f"/linux/{side}Mappings", str(item), str(wanted), f"namespaces.{side}_map")
+            yield Violation(f"/linux/{side}Mappings", str(item), str(wanted), f"namespaces.{side}_map")
     _require_mapped(document, wanted)
     spec.put_maps(wanted, fragment)
 
@@ -164,7 +164,7 @@ def _require_mapped(document: Mapping[str, Any], maps: IdMaps) -> None:
 
 def _tighten_sysctls(
     settings: NamespacesSettings, document: Mapping[str, Any], private: list[str], fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     pointer = "/linux/sysctl"
     asked = _object(document, pointer)
     kept = {}
@@ -174,19 +174,19 @@ def _tighten_sysctls(
             kept[dotted] = value
         else:
             allowed = settings.sysctls[dotted] or "the kernel's default"
-            yield Excess(f"{pointer}/{escape(name)}", str(value), allowed, f"namespaces.sysctls.{dotted}")
+            yield Violation(f"{pointer}/{escape(name)}", str(value), allowed, f"namespaces.sysctls.{dotted}")
     fragment.put(pointer, {**kept, **spec.stated_sysctls(settings, private)} or None, "namespaces.sysctls")
 
 
 def _tighten_names(
     settings: NamespacesSettings, document: Mapping[str, Any], private: bool, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """Host and domain name: the configuration's own in a private namespace, none where they would rename another."""
     for key, default in (("hostname", settings.hostname), ("domainname", settings.domainname)):
         asked = document.get(key)
         fragment.put(f"/{key}", (asked or default or None) if private else None, f"namespaces.{key}")
         if asked and not private:
-            yield Excess(
+            yield Violation(
                 f"/{key}", str(asked), "unset: it would rename a namespace that is shared", f"namespaces.{key}"
             )
 

@@ -1,6 +1,6 @@
 """The runtimes `crun` and `runc`: the same bundle under a program that others maintain.
 
-The launch stage starts them as its children and keeps the promises of the native launcher: signals, exit code, receipt,
+The launcher starts them as its children and keeps the promises of the native launcher: signals, exit code, receipt,
 nothing left behind. What a runtime would ignore in a configuration is refused before the launch (`ignored.py`).
 """
 
@@ -54,14 +54,14 @@ class Crun(_OciRuntime):
     """crun, written in C."""
 
     name: ClassVar[str] = "crun"
-    summary: ClassVar[str] = "The OCI runtime crun, as a child of the launch stage"
+    summary: ClassVar[str] = "The OCI runtime crun, as a child of the launcher"
 
 
 class Runc(_OciRuntime):
     """runc, written in Go."""
 
     name: ClassVar[str] = "runc"
-    summary: ClassVar[str] = "The OCI runtime runc, as a child of the launch stage"
+    summary: ClassVar[str] = "The OCI runtime runc, as a child of the launcher"
 
 
 @hookimpl

@@ -110,7 +110,7 @@ def _annotations(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
 
 
 def _secrets(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Secrets as variables: the launch stage can mount files in a container that the runtime has created, but the command's
+    """Secrets as variables: the launcher can mount files in a container that the runtime has created, but the command's
     environment is what the runtime reads in `config.json`."""
     try:
         found = secrets.named(document)

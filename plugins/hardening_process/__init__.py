@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.mechanism.mechanism import Mechanism, Option, Reading, Wish
+from hardening.mechanism.mechanism import ImageRequest, Mechanism, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.schema import REST, Say
+from hardening.mechanism.schema import WILDCARD, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_process import settings
@@ -31,17 +31,17 @@ class Process(PackagedMechanism[ProcessSettings]):
         "/linux/cgroupsPath",
     )
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)
 
     def expand(self, name: str) -> Sequence[str]:
         return settings.expand(name)
 
-    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         return settings.of_image(config), ()
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
-        return [say for say in super().samples() if say[:2] != ("set_environment", REST)]
+        return [statement for statement in super().samples() if statement[:2] != ("set_environment", WILDCARD)]
 
     def options(self) -> Sequence[Option]:
         return (

@@ -10,7 +10,7 @@ from typing import Any
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.idmaps import IdMaps
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_process.kinds import User
 from hardening_process.passwd import Accounts
 
@@ -50,7 +50,7 @@ class Bounds:
             return ""  # the fold held the group that was said to that of the limit
         if not self.limits or limit == User(str(uid), str(gid)) or self._is_own(uid, gid):
             return ""
-        named = not self._groups().get(REST, True)
+        named = not self._groups().get(WILDCARD, True)
         if binds and not (named and self._permits(gid)):
             return f"exceeds the limit {limit} of process.user, which names no group"
         return "" if self._permits(gid) else "has a group that exceeds the limit of process.groups"
@@ -62,7 +62,7 @@ class Bounds:
         """Whether the limit of `groups` permits an id. Where it names those that may be, one of the names is enough; where
         it names those that may not, each of them counts, those of the host too: an image need not know them."""
         members, names = self._groups(), {str(gid), *_names(self.accounts, gid)}
-        if not members.get(REST, True):
+        if not members.get(WILDCARD, True):
             return any(members.get(name, False) for name in (names if gid else {"0"}))
         if all(members.values()):
             return True
@@ -73,9 +73,9 @@ class Bounds:
         from hardening.profile.toml_text import inline  # for errors
 
         members = self._groups()
-        if members.get(REST, True) and not all(members.values()):
+        if members.get(WILDCARD, True) and not all(members.values()):
             return _HINT  # the limit takes this one away
-        named = sorted(name for name, value in members.items() if value and name != REST)
+        named = sorted(name for name, value in members.items() if value and name != WILDCARD)
         return f"{_PERMIT}\ngroups = {inline([*named, str(gid)])}"
 
     def _is_own(self, uid: int, gid: int) -> bool:

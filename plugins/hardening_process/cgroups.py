@@ -18,7 +18,7 @@ _OWN_SCOPE = "run in a delegated cgroup: systemd-run --user --scope -p Delegate=
 
 
 @frozen
-class Mount:
+class CgroupMount:
     """A mounted hierarchy: ``root`` is the cgroup that its ``point`` shows."""
 
     kind: str
@@ -113,9 +113,9 @@ def _looked_at(directory: Path) -> Iterator[Input]:
     yield from look.kernel(str(directory / "cgroup.controllers"), str(directory / "cgroup.subtree_control"))
 
 
-def _mounts(text: str) -> list[Mount]:
+def _mounts(text: str) -> list[CgroupMount]:
     return [
-        Mount(found.kind, Path(found.place), found.top, frozenset(found.data))
+        CgroupMount(found.kind, Path(found.place), found.top, frozenset(found.data))
         for found in mountinfo.seen(mountinfo.parse(mountinfo.lines(text)))
         if found.kind in ("cgroup", "cgroup2")
     ]
@@ -132,7 +132,7 @@ def _membership(text: str) -> dict[str, str]:
     return found
 
 
-def _directory(mount: Mount, path: str) -> Path:
+def _directory(mount: CgroupMount, path: str) -> Path:
     """The directory of a cgroup; the mounted one where the path lies outside it, as in a container."""
     root = mount.root.rstrip("/")
     if path == mount.root or not path.startswith(root + "/"):
@@ -141,7 +141,7 @@ def _directory(mount: Mount, path: str) -> Path:
     return directory if directory.is_dir() else mount.point
 
 
-def _legacy(name: str, mount: Mount, path: str) -> Controller:
+def _legacy(name: str, mount: CgroupMount, path: str) -> Controller:
     directory = _directory(mount, path)
     if os.access(directory, os.W_OK):
         return Controller(1, path)
@@ -150,7 +150,7 @@ def _legacy(name: str, mount: Mount, path: str) -> Controller:
     )
 
 
-def _unified(name: str, mount: Mount, path: str) -> Controller | None:
+def _unified(name: str, mount: CgroupMount, path: str) -> Controller | None:
     """The nearest cgroup above the caller's own that holds no processes and to which the caller can write: a process
     moves only within a subtree whose top is writable to it (cgroups(7), delegation containment)."""
     own = _directory(mount, path)

@@ -10,7 +10,7 @@ from hardening.base.values import frozen
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import id_maps, joins_user_namespace
 from hardening_process.cgroups import Cgroups
-from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, lower
+from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, lower
 from hardening_process.settings import ProcessSettings
 
 
@@ -18,14 +18,14 @@ from hardening_process.settings import ProcessSettings
 class ProcessFacts:
     """``rlimits`` are the caller's, by name in TOML; ``sys_resource`` is whether it has CAP_SYS_RESOURCE."""
 
-    rlimits: Mapping[str, Rlimit]
+    rlimits: Mapping[str, ResourceLimit]
     sys_resource: bool
     oom_score_adj: int
     cgroups: Cgroups
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
-def effective_rlimit(name: str, settings: ProcessSettings, context: Context) -> Rlimit | None:
+def effective_rlimit(name: str, settings: ProcessSettings, context: Context) -> ResourceLimit | None:
     """What a limit is set to: the ceiling, cut to the caller's hard limit where that cannot be raised. None: the caller's
     own stays."""
     ceiling = settings.rlimits[name]
@@ -34,7 +34,7 @@ def effective_rlimit(name: str, settings: ProcessSettings, context: Context) -> 
     own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
     raised = ceiling.hard is not None and may_raise(context)
     hard = ceiling.hard if raised else lower(ceiling.hard, own.hard)
-    return Rlimit(lower(ceiling.soft, hard), hard)
+    return ResourceLimit(lower(ceiling.soft, hard), hard)
 
 
 def may_raise(context: Context) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from hardening.base import places, units
 from hardening.base.pointer import escape, lookup
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.schema import Leaf
 from hardening_process.kinds import CPU_PERIOD, below
 from hardening_process.settings import ProcessSettings
@@ -40,7 +40,7 @@ _BOUNDS = re.compile(
 
 def tighten(
     settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """Contribute the ceilings that the configuration exceeds or lacks; yield what it asked for beyond them."""
     ceilings = enforceable(settings, context)
     for name, ceiling in ceilings.items():
@@ -54,20 +54,20 @@ def tighten(
         if below(finite, ceiling):
             continue
         if asked is not None:
-            yield Excess(pointer, "unlimited" if finite is None else str(asked), str(ceiling), leaf)
+            yield Violation(pointer, "unlimited" if finite is None else str(asked), str(ceiling), leaf)
         fragment.put(pointer, ceiling, leaf)
     if "cpu" in ceilings:
         yield from _cpu(ceilings["cpu"], document, fragment)
     for place, leaf in _GRANTS.items():
         asked = lookup(document, f"{_RESOURCES}/{place}")
         if asked:
-            yield Excess(f"{_RESOURCES}/{place}", str(asked).lower(), "none: no ceiling counts it", leaf)
+            yield Violation(f"{_RESOURCES}/{place}", str(asked).lower(), "none: no ceiling counts it", leaf)
             fragment.put(f"{_RESOURCES}/{place}", None, leaf)
     yield from _unified(ceilings, document, fragment)
     yield from _cgroup(settings, document, context, fragment)
 
 
-def _cpu(ceiling: int, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+def _cpu(ceiling: int, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Violation]:
     """The quota, and the burst by which a period may exceed it, within the ceiling together."""
     pointer, leaf = f"{_RESOURCES}/cpu", "process.resources.cpu"
     quota, burst = (lookup(document, f"{pointer}/{name}") for name in ("quota", "burst"))
@@ -75,26 +75,26 @@ def _cpu(ceiling: int, document: Mapping[str, Any], fragment: Fragment) -> Itera
     if quota is None or quota <= 0 or quota * CPU_PERIOD > ceiling * period:
         if quota is not None:
             asked = "unlimited" if quota <= 0 else f"{quota} of {period}"
-            yield Excess(f"{pointer}/quota", asked, f"{ceiling} of {CPU_PERIOD}", leaf)
+            yield Violation(f"{pointer}/quota", asked, f"{ceiling} of {CPU_PERIOD}", leaf)
         quota, period = ceiling, CPU_PERIOD
         fragment.put(f"{pointer}/quota", quota, leaf)
         fragment.put(f"{pointer}/period", period, leaf)
     room = ceiling * period // CPU_PERIOD - quota
     if burst is not None and burst > room:
-        yield Excess(f"{pointer}/burst", str(burst), str(room), leaf)
+        yield Violation(f"{pointer}/burst", str(burst), str(room), leaf)
         fragment.put(f"{pointer}/burst", room or None, leaf)
 
 
-def _unified(ceilings: Mapping[str, int], document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+def _unified(ceilings: Mapping[str, int], document: Mapping[str, Any], fragment: Fragment) -> Iterator[Violation]:
     """The files of the control group: those that hold a lower ceiling stay, of the others nobody knows what they give."""
     pointer = f"{_RESOURCES}/unified"
     asked = lookup(document, pointer) or {}
     for name, text in asked.items():
         leaf, is_within = _FILES.get(name, ("", None))
         if is_within is None and not _BOUNDS.fullmatch(name):
-            yield Excess(f"{pointer}/{escape(name)}", text, "none: it is not a ceiling", leaf)
+            yield Violation(f"{pointer}/{escape(name)}", text, "none: it is not a ceiling", leaf)
         elif is_within is not None and not is_within(text, ceilings):
-            yield Excess(f"{pointer}/{escape(name)}", text, "none: no number within the ceiling", leaf)
+            yield Violation(f"{pointer}/{escape(name)}", text, "none: no number within the ceiling", leaf)
         else:
             continue
         fragment.put(f"{pointer}/{escape(name)}", None, leaf or "process.resources.cgroup")
@@ -143,7 +143,7 @@ _FILES: Mapping[str, tuple[str, Callable[[str, Mapping[str, int]], bool]]] = {
 
 def _cgroup(
     settings: ProcessSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """The path of the group, judged and written as a runtime follows it: without ``..``."""
     pointer, leaf = "/linux/cgroupsPath", "process.resources.cgroup"
     asked = lookup(document, pointer)
@@ -161,9 +161,9 @@ def _cgroup(
     if bound is not None and not (path.startswith(f"{top}/") if bound else path == own):
         last = followed.rpartition("/")[2].replace(":", "_")
         path = f"{top}/{last}" if bound and last else own
-        yield Excess(pointer, asked, path, leaf)
+        yield Violation(pointer, asked, path, leaf)
     elif asked and places.wrong_group(path):  # the group of all others
         path = own
-        yield Excess(pointer, asked, path, leaf)
+        yield Violation(pointer, asked, path, leaf)
     if path != asked:
         fragment.put(pointer, path, leaf)

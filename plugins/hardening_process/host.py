@@ -12,7 +12,7 @@ from hardening.errors import HostError
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import id_maps, joins_user_namespace
 from hardening_process import cgroups, limits, users
 from hardening_process.facts import ProcessFacts, effective_rlimit, stated_ceilings
@@ -57,20 +57,20 @@ def inputs(settings: ProcessSettings, context: Context) -> Inputs:
         yield from cgroups.inputs()
 
 
-def check(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
+def check(settings: ProcessSettings, context: Context) -> Iterable[Unsupported]:
     """What this host cannot give of the settings. Raises `ProfileError` for a user or group that does not exist."""
     identity = settings.resolve(context)
     host = context.host
     stays = id_maps(context) is None and not joins_user_namespace(context)
     if not host.root and stays and (identity.uid, identity.gid) != (host.uid, host.gid):
-        yield Shortfall(
+        yield Unsupported(
             "process.user",
             "only root can become another user, and there is no private user namespace",
             'set namespaces.user = "private", or leave the user as it is',
         )
     kept = lingering_groups(settings, context)
     if kept:
-        yield Shortfall(
+        yield Unsupported(
             "process.groups",
             f"the caller's groups {', '.join(kept)} cannot be dropped without ids in /etc/subuid and /etc/subgid",
             "usermod --add-subuids START-END --add-subgids START-END USER, or permit them in process.groups",
@@ -96,11 +96,11 @@ def _group_name(gid: int) -> str:
         return str(gid)
 
 
-def _unreachable(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
+def _unreachable(settings: ProcessSettings, context: Context) -> Iterable[Unsupported]:
     for name in RLIMITS:
         wanted, given = settings.rlimits[name], effective_rlimit(name, settings, context)
         if given is not None and wanted.soft is not None and not below(wanted.soft, given.soft):
-            yield Shortfall(
+            yield Unsupported(
                 f"process.rlimits.{name}",
                 f"{wanted.soft} is above the caller's hard limit {given.hard}, which applies instead",
                 "raise the caller's limit (limits.conf(5), LimitNOFILE= and its like), or ask for less",
@@ -108,7 +108,7 @@ def _unreachable(settings: ProcessSettings, context: Context) -> Iterable[Shortf
             )
 
 
-def _resources(settings: ProcessSettings, context: Context) -> Iterable[Shortfall]:
+def _resources(settings: ProcessSettings, context: Context) -> Iterable[Unsupported]:
     cgroups = context.host.of(ProcessFacts).cgroups
     for name in stated_ceilings(settings):
         problem, remedy = cgroups.problem(CEILINGS[name])
@@ -116,7 +116,7 @@ def _resources(settings: ProcessSettings, context: Context) -> Iterable[Shortfal
             problem, remedy = "this kernel does not count swap", "boot with swapaccount=1"
         if problem:
             requirement = "process.resources.requirement"
-            yield Shortfall(f"process.resources.{name}", problem, remedy, requirement=requirement)
+            yield Unsupported(f"process.resources.{name}", problem, remedy, requirement=requirement)
 
 
 def _accounts(root: Path) -> Iterator[Input]:

@@ -54,7 +54,7 @@ class UserKind(Kind[User]):
         user = _plain(user)
         return User(user, _plain(group) if colon else "0" if user == "0" else "")
 
-    def at_most(self, a: User, b: User) -> bool:
+    def is_no_looser_than(self, a: User, b: User) -> bool:
         if a == b:
             return True
         if a.is_root:
@@ -63,10 +63,10 @@ class UserKind(Kind[User]):
             return b.is_root
         return not b.user or b.is_root or (a.user == b.user and b.group == "0")
 
-    def meet(self, a: User, b: User) -> User | None:
-        if self.at_most(a, b):
+    def intersect(self, a: User, b: User) -> User | None:
+        if self.is_no_looser_than(a, b):
             return a
-        if self.at_most(b, a):
+        if self.is_no_looser_than(b, a):
             return b
         # Root in two different groups: the natural user is below both, and nothing between is.
         return User() if a.is_root and b.is_root else None
@@ -98,14 +98,14 @@ def _plain(part: str) -> str:
 
 
 @frozen
-class Rlimit:
+class ResourceLimit:
     """A resource limit, setrlimit(2); None is no ceiling: the caller's own limit stays."""
 
     soft: int | None
     hard: int | None
 
 
-UNLIMITED = Rlimit(None, None)
+UNLIMITED = ResourceLimit(None, None)
 
 
 def below(a: int | None, b: int | None) -> bool:
@@ -119,12 +119,12 @@ def lower(a: int | None, b: int | None) -> int | None:
 
 
 @frozen
-class RlimitKind(Kind[Rlimit]):
+class RlimitKind(Kind[ResourceLimit]):
     """Soft and hard limit, each the smaller the stricter."""
 
     parts = "soft:hard"
 
-    def parse(self, node: Node) -> Rlimit:
+    def parse(self, node: Node) -> ResourceLimit:
         if isinstance(node.raw, dict):
             for key, member in node.members():
                 if key not in ("soft", "hard"):
@@ -139,30 +139,37 @@ class RlimitKind(Kind[Rlimit]):
             soft, hard = (Node(part, node.path, node.document) for part in (first, second))
             return self._checked(node, _limit(soft), _limit(hard))
         value = _limit(node)
-        return Rlimit(value, value)
+        return ResourceLimit(value, value)
 
-    def _checked(self, node: Node, soft: int | None, hard: int | None) -> Rlimit:
+    def _checked(self, node: Node, soft: int | None, hard: int | None) -> ResourceLimit:
         if not below(soft, hard):
             raise node.error(f"the soft limit {_show(soft)} is above the hard limit {_show(hard)}")
-        return Rlimit(soft, hard)
+        return ResourceLimit(soft, hard)
 
-    def at_most(self, a: Rlimit, b: Rlimit) -> bool:
+    def is_no_looser_than(self, a: ResourceLimit, b: ResourceLimit) -> bool:
         return below(a.soft, b.soft) and below(a.hard, b.hard)
 
-    def meet(self, a: Rlimit, b: Rlimit) -> Rlimit:
-        return Rlimit(lower(a.soft, b.soft), lower(a.hard, b.hard))
+    def intersect(self, a: ResourceLimit, b: ResourceLimit) -> ResourceLimit:
+        return ResourceLimit(lower(a.soft, b.soft), lower(a.hard, b.hard))
 
     def grammar(self) -> str:
         return 'number, size such as `"64M"`, `"unlimited"`, `"soft:hard"` or `{soft = …, hard = …}`'
 
-    def samples(self) -> Sequence[Rlimit]:
-        return (UNLIMITED, Rlimit(0, 0), Rlimit(64, 64), Rlimit(64, 4096), Rlimit(1024, 2048), Rlimit(1024, None))
+    def samples(self) -> Sequence[ResourceLimit]:
+        return (
+            UNLIMITED,
+            ResourceLimit(0, 0),
+            ResourceLimit(64, 64),
+            ResourceLimit(64, 4096),
+            ResourceLimit(1024, 2048),
+            ResourceLimit(1024, None),
+        )
 
-    def show(self, value: Rlimit) -> str:
+    def show(self, value: ResourceLimit) -> str:
         soft, hard = _show(value.soft), _show(value.hard)
         return soft if soft == hard else f"{soft}:{hard}"
 
-    def dump(self, value: Rlimit) -> object:
+    def dump(self, value: ResourceLimit) -> object:
         return self.show(value)
 
 
@@ -190,10 +197,10 @@ class UmaskKind(Kind[int]):
             raise node.error(f'"{node.raw}" is not an octal mask of at most 777', hint='write "027"')
         return int(node.raw, 8)
 
-    def at_most(self, a: int, b: int) -> bool:
+    def is_no_looser_than(self, a: int, b: int) -> bool:
         return a & b == b
 
-    def meet(self, a: int, b: int) -> int:
+    def intersect(self, a: int, b: int) -> int:
         return a | b
 
     def grammar(self) -> str:
@@ -216,10 +223,10 @@ class OomKind(Kind[int]):
     def parse(self, node: Node) -> int:
         return number(node).integer(-1000, 1000)
 
-    def at_most(self, a: int, b: int) -> bool:
+    def is_no_looser_than(self, a: int, b: int) -> bool:
         return a >= b
 
-    def meet(self, a: int, b: int) -> int:
+    def intersect(self, a: int, b: int) -> int:
         return max(a, b)
 
     def grammar(self) -> str:

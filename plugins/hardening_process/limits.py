@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from hardening_process.kinds import Rlimit
+from hardening_process.kinds import ResourceLimit
 
 #: How the kernel titles each limit (fs/proc/base.c, lnames), by its name in TOML.
 TITLES: Mapping[str, str] = {
@@ -29,13 +29,13 @@ TITLES: Mapping[str, str] = {
 _LINE = re.compile(r"(Max [a-z ]+?) +(unlimited|\d+) +(unlimited|\d+)\b")
 
 
-def parse(text: str) -> dict[str, Rlimit]:
+def parse(text: str) -> dict[str, ResourceLimit]:
     """Every limit that the text holds, by its name in TOML."""
     found = {}
     for line in text.splitlines():
         match = _LINE.match(line)
         if match and match[1] in TITLES:
-            found[TITLES[match[1]]] = Rlimit(_number(match[2]), _number(match[3]))
+            found[TITLES[match[1]]] = ResourceLimit(_number(match[2]), _number(match[3]))
     return found
 
 

@@ -11,10 +11,10 @@ import attrs
 from hardening.base.places import OF_COMMANDS
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Choice, Exact, Flag, Neutral
+from hardening.mechanism.kinds import Choice, Exact, Flag, Unordered
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess, Identity
-from hardening.mechanism.schema import REST, Members, Say, Schema, family, read_table, scalar
+from hardening.mechanism.schema import WILDCARD, Members, Schema, Statement, family, read_table, scalar
 from hardening.profile.source import Node
 from hardening_process.kinds import (
     NO_CEILING,
@@ -22,7 +22,7 @@ from hardening_process.kinds import (
     Bound,
     CpuBound,
     OomKind,
-    Rlimit,
+    ResourceLimit,
     RlimitKind,
     UmaskKind,
     User,
@@ -114,7 +114,7 @@ def _cgroup(node: Node) -> str:
 
 #: why unstated ceilings of cgroups set none
 _UNSTATED = "many hosts have no cgroups for ordinary users, and a launch that asks for nothing works on them"
-_VALUE: Neutral[str | None] = Neutral(Node.string, "a string", ("", "x"))
+_VALUE: Unordered[str | None] = Unordered(Node.string, "a string", ("", "x"))
 
 
 @frozen
@@ -138,7 +138,7 @@ class ProcessSettings(CommandProcess):
         help="Supplementary groups, by id or by the root's /etc/group; no others are kept.",
         examples=("5", "audio"),
     )
-    cwd: str = scalar(Neutral(_absolute, "an absolute path", ("/", "/tmp")), "/", "Working directory.")  # noqa: S108
+    cwd: str = scalar(Unordered(_absolute, "an absolute path", ("/", "/tmp")), "/", "Working directory.")  # noqa: S108
     environment: Members[bool] = family(
         Flag(strict=False),
         rest=False,
@@ -158,17 +158,17 @@ class ProcessSettings(CommandProcess):
         help="Variables with a value of their own; they go before `environment`, and its limits bind their names, too.",
         bound_by="environment",
     )
-    rlimits: Members[Rlimit] = family(
+    rlimits: Members[ResourceLimit] = family(
         RlimitKind(),
         rest=UNLIMITED,
         absent=UNLIMITED,
         default={
-            "core": Rlimit(0, 0),
-            "memlock": Rlimit(65536, 65536),
-            "msgqueue": Rlimit(0, 0),
-            "nice": Rlimit(0, 0),
-            "nofile": Rlimit(1024, 4096),
-            "rtprio": Rlimit(0, 0),
+            "core": ResourceLimit(0, 0),
+            "memlock": ResourceLimit(65536, 65536),
+            "msgqueue": ResourceLimit(0, 0),
+            "nice": ResourceLimit(0, 0),
+            "nofile": ResourceLimit(1024, 4096),
+            "rtprio": ResourceLimit(0, 0),
         },
         read_member=_rlimit,
         help="Ceilings of setrlimit(2), by name. `unlimited` sets none: the caller's own limit stays, which also cuts "
@@ -234,7 +234,7 @@ class ProcessSettings(CommandProcess):
         return self.rlimits["core"].hard != 0
 
 
-def read(schema: Schema, table: Node) -> Iterator[Say]:
+def read(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of a layer's table. Besides the settings it may hold `env` and `ulimit`, arrays in the spelling of the
     command line: ``"NAME"``, ``"NAME=value"`` and ``"nofile=1024:4096"``."""
     rest = {key: raw for key, raw in table.table().items() if key not in SHORTHAND}
@@ -256,46 +256,46 @@ def expand(name: str) -> Sequence[str]:
     return SHORTHAND.get(name, (name,))
 
 
-def _expand(says: Iterable[Say]) -> Iterator[Say]:
+def _expand(statements: Iterable[Statement]) -> Iterator[Statement]:
     """Replace a group of variables by its members, except those that the table names itself."""
-    stated = list(says)
-    named = {say.member for say in stated if say.setting == "environment"}
-    for say in stated:
-        if say.setting == "environment" and say.member in GROUPS:
-            for variable in GROUPS[say.member]:
+    stated = list(statements)
+    named = {statement.member for statement in stated if statement.setting == "environment"}
+    for statement in stated:
+        if statement.setting == "environment" and statement.member in GROUPS:
+            for variable in GROUPS[statement.member]:
                 if variable not in named:
-                    yield attrs.evolve(say, member=variable)
+                    yield attrs.evolve(statement, member=variable)
         else:
-            yield say
+            yield statement
 
 
-def _read_env(node: Node) -> Iterator[Say]:
+def _read_env(node: Node) -> Iterator[Statement]:
     for item in node.items():
         name, given, value = item.string().partition("=")
         named = Node(name, item.path, item.document)
         if given:
-            yield Say("set_environment", _set_variable(named), value, item.origin)
+            yield Statement("set_environment", _set_variable(named), value, item.origin)
         else:
-            yield from _expand([Say("environment", _variable(named), True, item.origin)])
+            yield from _expand([Statement("environment", _variable(named), True, item.origin)])
 
 
-def _read_ulimit(node: Node) -> Iterator[Say]:
+def _read_ulimit(node: Node) -> Iterator[Statement]:
     for item in node.items():
         name, given, value = item.string().partition("=")
         if not given:
             raise item.error(f'"{item.raw}" is not a limit', hint='write "nofile=1024" or "nofile=1024:4096"')
         limit = RlimitKind().parse(Node(value, item.path, item.document))
-        yield Say("rlimits", _rlimit(Node(name, item.path, item.document)), limit, item.origin)
+        yield Statement("rlimits", _rlimit(Node(name, item.path, item.document)), limit, item.origin)
 
 
-def _once(says: Iterable[Say]) -> Iterable[Say]:
+def _once(statements: Iterable[Statement]) -> Iterable[Statement]:
     """Each leaf once: of two shorthands for one, as podman has it, the later one counts."""
-    last: dict[tuple[str, str], Say] = {}
-    for say in says:
-        if say.member == REST or say.setting not in ("environment", "set_environment", "rlimits"):
-            yield say
+    last: dict[tuple[str, str], Statement] = {}
+    for statement in statements:
+        if statement.member == WILDCARD or statement.setting not in ("environment", "set_environment", "rlimits"):
+            yield statement
         else:
-            last[say.setting, say.member] = say
+            last[statement.setting, statement.member] = statement
     yield from last.values()
 
 

@@ -11,7 +11,7 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Identity
 from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effective_rlimit, stated_ceilings
-from hardening_process.kinds import CPU_PERIOD, Rlimit
+from hardening_process.kinds import CPU_PERIOD, ResourceLimit
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 
@@ -89,7 +89,7 @@ def variables(settings: ProcessSettings, context: Context) -> Iterator[tuple[str
             yield "set_environment", name, value
 
 
-def to_oci(name: str, limit: Rlimit) -> dict[str, Any]:
+def to_oci(name: str, limit: ResourceLimit) -> dict[str, Any]:
     """A resource limit as the OCI spec writes it."""
     soft, hard = (INFINITY if value is None else value for value in (limit.soft, limit.hard))
     return {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard}

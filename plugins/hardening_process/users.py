@@ -154,14 +154,14 @@ def _within_settings(
     limit, kind = context.limit(_USER), UserKind()
     asked = User(str(uid), str(gid))
     # Where no layer names a user, any will do that no limit forbids.
-    is_free = not user.user and (limit is None or kind.at_most(asked, limit))
+    is_free = not user.user and (limit is None or kind.is_no_looser_than(asked, limit))
     if is_free and all(name.isdecimal() for name in names):
         return uid, gid, ()
     identity = look_up(user, names, context, accounts_of(user, names, document, context))
     wanted = User(str(identity.uid), str(identity.gid))
     if not user.group and limit is None and gid:
         wanted = User(wanted.user, str(gid))  # a named user may be in any group but root's
-    if not (is_free or (user.user and kind.at_most(asked, wanted))):
+    if not (is_free or (user.user and kind.is_no_looser_than(asked, wanted))):
         uid, gid = identity.uid, identity.gid
     return uid, gid, identity.groups
 

@@ -33,9 +33,11 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
         ceiling, seen, kind = settings.rlimits[name], found.get(name, UNLIMITED), RlimitKind()
         if ceiling != UNLIMITED:
             expected = f"at most {kind.show(ceiling)}"
-            yield Verification.of(f"process.rlimits.{name}", expected, kind.show(seen), kind.at_most(seen, ceiling))
+            yield Verification.of(
+                f"process.rlimits.{name}", expected, kind.show(seen), kind.is_no_looser_than(seen, ceiling)
+            )
     mask, wanted = receipt["status"]["Umask"], UmaskKind()
-    held = wanted.at_most(int(mask, 8), settings.umask)
+    held = wanted.is_no_looser_than(int(mask, 8), settings.umask)
     yield Verification.of("process.umask", f"at least {wanted.show(settings.umask)}", mask, held)
     score = int(receipt["oom_score_adj"])
     yield Verification.of(

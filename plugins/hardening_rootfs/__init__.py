@@ -17,15 +17,15 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import (
     Context,
+    ImageRequest,
     Implied,
     Mechanism,
     Option,
     Reading,
-    Wish,
 )
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import Volume
-from hardening.mechanism.schema import REST, Family, Leaf, Say, read_table
+from hardening.mechanism.schema import WILDCARD, Family, Leaf, Statement, read_table
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_rootfs import implied, tmpfs
@@ -43,7 +43,7 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
     summary = "the root directory, read-only; what else is mounted, hidden and writable"
     settings_type = RootfsSettings
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         family = self.schema.settings["tmpfs"]
         places = table.get("tmpfs")
         if places is not None and isinstance(family, Family):
@@ -55,10 +55,10 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
                 yield from _permitted(family, Node(others.pop(key), (*table.path, key), table.document))
         yield from read_table(self.schema, Node(others, table.path, table.document))
 
-    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         volumes = config.get("Volumes")
         places = [place for place in volumes if place.startswith("/")] if isinstance(volumes, dict) else []
-        return {}, [_wish(os.path.normpath(place)) for place in sorted(places)]
+        return {}, [_request(os.path.normpath(place)) for place in sorted(places)]
 
     def implies(self, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
         return implied.implied(settings, limits, host)
@@ -73,7 +73,7 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         )
 
     def permissions(self, leaf: Leaf) -> Sequence[tuple[Any, Mapping[str, object]]]:
-        if leaf.setting != "volumes" or leaf.member == REST:
+        if leaf.setting != "volumes" or leaf.member == WILDCARD:
             return ()
         here = os.getcwd()
         # Of directories that are there, for an example that can be tried.
@@ -92,21 +92,21 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         return answers.of_path(settings, context, path)
 
 
-def _permitted(family: Family[bool], node: Node) -> Iterator[Say]:
+def _permitted(family: Family[bool], node: Node) -> Iterator[Statement]:
     """An array of the only members that are permitted, or a table of members, each `true` or `false`."""
     if isinstance(node.raw, dict):
         for key, entry in node.members():
-            name = key if key == REST else family.read_member(Node(key, entry.path, entry.document))
-            yield Say(family.name, name, family.kind.parse(entry), entry.origin)
+            name = key if key == WILDCARD else family.read_member(Node(key, entry.path, entry.document))
+            yield Statement(family.name, name, family.kind.parse(entry), entry.origin)
         return
-    yield Say(family.name, REST, False, node.origin)
+    yield Statement(family.name, WILDCARD, False, node.origin)
     found = {family.read_member(item): item.origin for item in node.items()}
-    yield from (Say(family.name, name, True, origin) for name, origin in found.items())
+    yield from (Statement(family.name, name, True, origin) for name, origin in found.items())
 
 
-def _wish(place: str) -> Wish:
-    """The wish of an image to write to a place."""
-    return Wish(
+def _request(place: str) -> ImageRequest:
+    """The request of an image to write to a place."""
+    return ImageRequest(
         f"it wants to write to {place}, which is read-only",
         f"--tmpfs {quoted(place)} gives it a place in memory, -v {quoted(f'DIR:{place}')} a directory of yours",
         (f"rootfs.volumes.{place}", f"rootfs.tmpfs.{place}"),

@@ -23,7 +23,7 @@ _MAX_NAMES = 20_000
 
 
 @frozen
-class Mounted:
+class MountAlias:
     """A mount: ``device`` is its file system (``major:minor``) of type ``kind``, ``top`` the directory of it that is seen
     at ``place``. ``layers`` are the directories that an overlay is made of, ``unknown`` a name of one that may be any
     directory, and it ``renames`` where those have other names in it. ``unbindable`` says that no bind mount takes it
@@ -39,12 +39,12 @@ class Mounted:
     unbindable: bool = False
 
 
-def mounted() -> tuple[Mounted, ...]:
+def mounted() -> tuple[MountAlias, ...]:
     """The mounts that the caller sees, in the order in which they were made."""
     found = mountinfo.seen(mountinfo.read())
     known = Layers(found)
     return tuple(
-        Mounted(it.device, it.top, it.place, it.kind, *known.of(it), known.renames(it), "unbindable" in it.tags)
+        MountAlias(it.device, it.top, it.place, it.kind, *known.of(it), known.renames(it), "unbindable" in it.tags)
         for it in found
     )
 
@@ -53,13 +53,13 @@ def mounted() -> tuple[Mounted, ...]:
 class _Table:
     """Mounts by what they are looked up for: their places, file systems, layers, and the directories above a layer."""
 
-    by_place: Mapping[str, Mounted]
-    by_device: Mapping[str, tuple[Mounted, ...]]
-    by_layer: Mapping[str, tuple[Mounted, ...]]
-    above_layer: Mapping[str, tuple[Mounted, ...]]
+    by_place: Mapping[str, MountAlias]
+    by_device: Mapping[str, tuple[MountAlias, ...]]
+    by_layer: Mapping[str, tuple[MountAlias, ...]]
+    above_layer: Mapping[str, tuple[MountAlias, ...]]
 
     @classmethod
-    def of(cls, mounts: Iterable[Mounted]) -> _Table:
+    def of(cls, mounts: Iterable[MountAlias]) -> _Table:
         mounts = tuple(mounts)
         above = {mount: {top for layer in mount.layers for top in tuple(upwards(layer))[1:]} for mount in mounts}
         return cls(
@@ -69,7 +69,7 @@ class _Table:
             _grouped((top, mount) for mount, tops in above.items() for top in tops),
         )
 
-    def over(self, path: str) -> Mounted | None:
+    def over(self, path: str) -> MountAlias | None:
         """The mount that a path without links is seen through: of several at one place, the last."""
         return layers.over(path, self.by_place)
 
@@ -122,8 +122,8 @@ class _Table:
         yield from self.upon(path, parts=True)
 
 
-def _grouped(pairs: Iterable[tuple[str, Mounted]]) -> dict[str, tuple[Mounted, ...]]:
-    found: dict[str, list[Mounted]] = {}
+def _grouped(pairs: Iterable[tuple[str, MountAlias]]) -> dict[str, tuple[MountAlias, ...]]:
+    found: dict[str, list[MountAlias]] = {}
     for key, mount in pairs:
         found.setdefault(key, []).append(mount)
     return {key: tuple(group) for key, group in found.items()}
@@ -153,7 +153,7 @@ def _spread(
     return found
 
 
-def names(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
+def names(path: str, mounts: Iterable[MountAlias]) -> tuple[str, ...]:
     """A path that has no links in it, and its other names; only those that really lead to the same file. Down to the layers
     that it comes from, and from there up to whatever shows those."""
     table = _table(tuple(mounts))
@@ -161,7 +161,7 @@ def names(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     return (path, *sorted(_spread(origins, table.beside, table.upon) - {path}))
 
 
-def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
+def shown(path: str, mounts: Iterable[MountAlias]) -> tuple[str, ...]:
     """Every place where a directory or file, or a part of it, is seen: under its names, where something in it is mounted
     once more, where else lies what is mounted in it, and where all that is shown again."""
     mounts = tuple(mounts)
@@ -187,7 +187,7 @@ def shown(path: str, mounts: Iterable[Mounted]) -> tuple[str, ...]:
     return tuple(sorted({path, *(place for place in found - {"/"} if not is_below(place, path))}))
 
 
-def over(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
+def over(path: str, mounts: Iterable[MountAlias]) -> MountAlias | None:
     """The mount that a path without links is seen through."""
     return _table(tuple(mounts)).over(path)
 

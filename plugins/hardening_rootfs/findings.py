@@ -102,7 +102,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
         yield Finding(
             "rootfs/control-socket", Severity.ERROR, f"{volume.source} gives control of the host to the command: the "
             f"service behind the socket {strong[0]} has the rights of root or of the caller", f"rootfs.{leaf}",
-            str(volume.origin or ""), "there is no safe way to share this socket",
+            str(volume.origin or ""), "there is no secure path to share this socket",
         )  # fmt: skip
     elif found:
         yield _warn("socket-volume", f"{volume.source} shows the socket {found[0]}", leaf, origin=volume.origin)

@@ -17,7 +17,7 @@ from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts, sources
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.paths import followed, is_below, real_path
-from hardening_rootfs.rights import Asked, Tightened, tighten_bind
+from hardening_rootfs.rights import RequestedRights, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import Surroundings, secrets
 
@@ -38,7 +38,7 @@ _STATE = re.compile(r".*/(?:[a-z0-9]+-)?containers/([0-9a-f]{64})/(?:userdata/)?
 _NO_RIGHTS = Volume("", "", writable=False, exec=False, propagation="private")
 
 
-def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+def tighten(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
     """A bind mount that is not of `/dev/shm`."""
     destination, source = asked.destination, asked.source
     leaf = f"rootfs.volumes.{destination}"
@@ -47,7 +47,7 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
         return special(settings, context, asked)
     real = real_path(source)
     if not source.startswith("/") or is_below(destination, "/proc") or is_below(destination, "/sys"):
-        return None, "", [asked.excess("none", leaf)]
+        return None, "", [asked.violation("none", leaf)]
     volume = settings.volumes[destination]
     if volume is not None and real_path(volume.source) == real:
         return tighten_bind(asked.showing(followed(volume.source, volume.origin)), volume, leaf)
@@ -56,7 +56,7 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
     if USUAL.get(real) is not None and numbers(real) == USUAL[real]:
         return _device(destination, real), f"rootfs.devices.{real}", []
     if is_below(real, "/dev") or is_below(destination, "/dev"):
-        return None, "", [asked.excess("none", f"rootfs.devices.{source}")]
+        return None, "", [asked.violation("none", f"rootfs.devices.{source}")]
     # Only a limit that names the place: an engine's file is no volume.
     forbidden = (
         destination in settings.volumes.named and context.limit(Leaf("rootfs", "volumes", destination), ()) is None
@@ -67,10 +67,10 @@ def tighten(settings: RootfsSettings, context: Context, asked: Asked) -> Tighten
     if is_own(settings, context, asked):
         own = Volume(destination, destination, writable=False, propagation=f"r{settings.propagation}")
         return tighten_bind(asked, own, "rootfs.path")
-    return None, "", [asked.excess("none", leaf)]
+    return None, "", [asked.violation("none", leaf)]
 
 
-def is_own(settings: RootfsSettings, context: Context, asked: Asked) -> bool:
+def is_own(settings: RootfsSettings, context: Context, asked: RequestedRights) -> bool:
     """Whether a bind mount shows a part of the host's root that the settings show at the same place. Secrets below it
     must be hidden."""
     destination = asked.destination
@@ -110,31 +110,31 @@ def _is_secure(path: str) -> bool:
     return True
 
 
-def _proc(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+def _proc(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
     """The host's /proc is shown where the settings can show no other."""
     around, leaf = Surroundings.of(context), "rootfs.proc.hidepid"
     lacking = {name for name in (leaf, "rootfs.proc.subset") if context.lacks(name)}
     mount = mounts.proc(settings, around, lacking)
     same = asked.source == "/proc" and not around.own_proc and asked.rights <= {"rw"}
-    return mount, leaf, [] if same else [asked.excess(f"{mount['type']} as in the profile", leaf)]
+    return mount, leaf, [] if same else [asked.violation(f"{mount['type']} as in the profile", leaf)]
 
 
-def _sys(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+def _sys(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
     around, leaf = Surroundings.of(context), "rootfs.sys"
     if settings.sys == "none":
-        return None, "", [asked.excess("none", leaf)]
+        return None, "", [asked.violation("none", leaf)]
     mount = mounts.sys(settings, around)[0]
     same = asked.source == "/sys" and not around.own_sys and not asked.rights
-    return mount, leaf, [] if same else [asked.excess(f"{mount['type']} as in the profile", leaf)]
+    return mount, leaf, [] if same else [asked.violation(f"{mount['type']} as in the profile", leaf)]
 
 
-def _cgroups(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+def _cgroups(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
     leaf = "rootfs.sys"
     shown = mounts.no_cgroups(asked.destination) if settings.sys != "none" else None
-    return shown, leaf, [asked.excess("none", leaf)]
+    return shown, leaf, [asked.violation("none", leaf)]
 
 
-_KERNEL: Mapping[str, Callable[[RootfsSettings, Context, Asked], Tightened]] = {
+_KERNEL: Mapping[str, Callable[[RootfsSettings, Context, RequestedRights], Tightened]] = {
     "/proc": _proc,
     "/sys": _sys,
     "/sys/fs/cgroup": _cgroups,

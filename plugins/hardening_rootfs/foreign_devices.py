@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.settings import RootfsSettings
@@ -21,14 +21,14 @@ _MAKE = "m"  # the right to make a device's node, without which it cannot be ope
 Device = dict[str, Any]
 
 
-def tighten(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+def tighten(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Violation]:
     """Contribute the devices that stay, and the rules of the device cgroup without those that permit others."""
     linux = document.get("linux") or {}
     devices: list[Device] = []
     for index, device in enumerate(linux.get("devices") or ()):
-        kept, excesses = _device(settings, device, f"/linux/devices/{index}")
+        kept, violations = _device(settings, device, f"/linux/devices/{index}")
         devices += kept
-        yield from excesses
+        yield from violations
     fragment.put("/linux/devices", devices or None, "rootfs.devices")
     rules = (linux.get("resources") or {}).get("devices")
     if rules is None:
@@ -39,12 +39,12 @@ def tighten(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fra
         if _is_within(rule, permitted):
             kept_rules.append(rule)
         else:
-            yield Excess(f"/linux/resources/devices/{index}", _shown(rule), "none", "rootfs.devices")
+            yield Violation(f"/linux/resources/devices/{index}", _shown(rule), "none", "rootfs.devices")
     if len(kept_rules) < len(rules):
         fragment.put("/linux/resources/devices", kept_rules, "rootfs.devices")
 
 
-def _device(settings: RootfsSettings, device: Device, pointer: str) -> tuple[list[Device], list[Excess]]:
+def _device(settings: RootfsSettings, device: Device, pointer: str) -> tuple[list[Device], list[Violation]]:
     """A device that the settings show stays, with no more rights than the host's own has; each container has the usual
     ones anyway."""
     path = str(device.get("path"))
@@ -52,7 +52,7 @@ def _device(settings: RootfsSettings, device: Device, pointer: str) -> tuple[lis
     leaf = f"rootfs.devices.{path}"
     if not settings.devices[path] or found != numbers(path):
         shown = f"{path}: {found[0]} {found[1]}:{found[2]}"
-        return [], [] if found == _USUAL.get(path) else [Excess(pointer, shown, "none, or the host's own", leaf)]
+        return [], [] if found == _USUAL.get(path) else [Violation(pointer, shown, "none, or the host's own", leaf)]
     host = os.stat(path)
     allowed = stat.S_IMODE(host.st_mode) & 0o777
     # podman writes the type of the file into its mode.
@@ -61,7 +61,7 @@ def _device(settings: RootfsSettings, device: Device, pointer: str) -> tuple[lis
     if asked == own:
         return [device], []
     kept = {**device, "fileMode": own[0], "uid": own[1], "gid": own[2]}
-    return [kept], [Excess(pointer, _rights(path, *asked), _rights(path, *own), leaf)]
+    return [kept], [Violation(pointer, _rights(path, *asked), _rights(path, *own), leaf)]
 
 
 def _rights(path: str, mode: int, uid: int, gid: int) -> str:

@@ -123,7 +123,7 @@ def seen(path: str) -> str | None:
             return path
 
 
-def everywhere(secrets: Iterable[str], mounts: Iterable[aliases.Mounted] | None = None) -> tuple[str, ...]:
+def everywhere(secrets: Iterable[str], mounts: Iterable[aliases.MountAlias] | None = None) -> tuple[str, ...]:
     """All places where hidden paths of the host, or parts of them, are seen."""
     mounts = aliases.mounted() if mounts is None else tuple(mounts)
     return tuple(sorted({place for secret in secrets for place in aliases.shown(secret, mounts)}))
@@ -151,7 +151,7 @@ def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | N
     return None
 
 
-def _lies_in(real: str, directory: str, mounts: tuple[aliases.Mounted, ...]) -> bool:
+def _lies_in(real: str, directory: str, mounts: tuple[aliases.MountAlias, ...]) -> bool:
     """Whether a path lies in a directory, under any name, or is where a part of that is mounted."""
     names = aliases.names(directory, mounts)
     parts = set(aliases.shown(directory, mounts)) - set(names)
@@ -171,7 +171,7 @@ def meeting(path: str, own: Iterable[str], *, writable: bool) -> str | None:
     return None
 
 
-def _future_names(path: str, mounts: Iterable[aliases.Mounted]) -> Iterable[str]:
+def _future_names(path: str, mounts: Iterable[aliases.MountAlias]) -> Iterable[str]:
     """All names of a path, by those of what is there of it already."""
     existing = real = os.path.realpath(path)
     while not os.path.lexists(existing):

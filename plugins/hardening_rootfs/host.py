@@ -11,7 +11,7 @@ from hardening.errors import ProfileError
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_rootfs import hidden, layers, spec
 from hardening_rootfs.paths import is_below, on_host
 from hardening_rootfs.settings import RootfsSettings
@@ -61,7 +61,7 @@ def inputs(settings: RootfsSettings, context: Context) -> Inputs:
             yield from (Input("empty", on_host(root, name)) for name in _directories(root, path))
 
 
-def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
+def check(settings: RootfsSettings, context: Context) -> Iterable[Unsupported]:
     """What this host cannot enforce; raises `ProfileError` for a root, volume or device that is not there, and where the
     command has no mount namespace of its own."""
     require(settings)
@@ -74,7 +74,7 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
             hint='set namespaces.mount = "private"',
         )
     if kernel < MOUNT_SETATTR:
-        yield Shortfall(
+        yield Unsupported(
             "rootfs.read_only",
             f"Linux {context.host.release} cannot make whole trees of mounts read-only",
             "Linux 5.12 or later can",
@@ -84,9 +84,9 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
             continue
         leaf = f"rootfs.proc.{name}"
         if kernel < PROC_OPTIONS:
-            yield Shortfall(leaf, f"Linux {context.host.release} has one set of /proc options", "Linux 5.8 or later")
+            yield Unsupported(leaf, f"Linux {context.host.release} has one set of /proc options", "Linux 5.8 or later")
         elif not around.own_proc:
-            yield Shortfall(
+            yield Unsupported(
                 leaf,
                 "a user namespace cannot mount a /proc of the host's process ids",
                 f'set namespaces.pid = "private", or rootfs.proc.{name} = "{strictest}"',
@@ -94,17 +94,17 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Shortfall]:
     yield from _check_idmapped(settings, context, around)
 
 
-def _check_idmapped(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterator[Shortfall]:
+def _check_idmapped(settings: RootfsSettings, context: Context, around: Surroundings) -> Iterator[Unsupported]:
     for volume in settings.mounted_volumes():
         if not volume.idmap:
             continue
         leaf = f"rootfs.volumes.{volume.target}"
         if context.host.kernel < MOUNT_SETATTR:
-            yield Shortfall(leaf, f"Linux {context.host.release} has no id-mapped mounts", "Linux 5.12 or later")
+            yield Unsupported(leaf, f"Linux {context.host.release} has no id-mapped mounts", "Linux 5.12 or later")
         elif not context.host.root:
-            yield Shortfall(leaf, "only root can make id-mapped mounts", f"drop `idmap` from {volume.target}")
+            yield Unsupported(leaf, "only root can make id-mapped mounts", f"drop `idmap` from {volume.target}")
         elif not around.user or volume_maps(context) is None:
-            yield Shortfall(
+            yield Unsupported(
                 leaf, "there is no private user namespace to map ids for", 'set namespaces.user = "private"'
             )
 

@@ -15,7 +15,7 @@ from hardening.base.values import frozen
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied
 from hardening.mechanism.roles import Volume
-from hardening.mechanism.schema import REST, Leaf
+from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.paths import is_below, real_path, resolve
@@ -89,7 +89,7 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
 
 def _devices(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
     """A device is its type and numbers, whatever nodes and links lead to it: by each name it is the others as well."""
-    others = {member: numbers(member) for member in _denied_devices(settings, limits) if member != REST}
+    others = {member: numbers(member) for member in _denied_devices(settings, limits) if member != WILDCARD}
     for device in settings.devices.having(True):
         found = numbers(device)
         for other, its in others.items():
@@ -106,7 +106,7 @@ def _denied_devices(settings: RootfsSettings, limits: Mapping[tuple[str, str], A
 
 
 def _sockets(
-    source: _Source, volume: Volume, settings: RootfsSettings, host: Host, mounts: tuple[aliases.Mounted, ...]
+    source: _Source, volume: Volume, settings: RootfsSettings, host: Host, mounts: tuple[aliases.MountAlias, ...]
 ) -> Iterator[Implied]:
     if settings.volume_sockets:
         return
@@ -147,7 +147,7 @@ def _movable(
     secrets: Mapping[str, tuple[str, ...]],
     settings: RootfsSettings,
     private: tuple[str, ...],
-    mounts: tuple[aliases.Mounted, ...],
+    mounts: tuple[aliases.MountAlias, ...],
 ) -> Iterator[Implied]:
     """What is withheld below it, and would not be in the next run if the command renames a directory above that."""
     denied = [place for place in settings.volume_sources.having(False) if real_path(place) != "/"]
@@ -163,10 +163,10 @@ def _movable(
         yield Implied(leaf, other, other.setting == "volume_sources", what)
 
 
-def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mounted, ...]) -> Iterator[Implied]:
+def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.MountAlias, ...]) -> Iterator[Implied]:
     """Where it comes from: by the nearest place above each of its names that counts; and none of its names may lie in a
     place from which nothing may come."""
-    places = ", ".join(place for place in settings.volume_sources.having(True) if place != REST)
+    places = ", ".join(place for place in settings.volume_sources.having(True) if place != WILDCARD)
     remedy = f"volumes may come from {places}" if places else ""
     for name in origins.names(source.real, settings, mounts):
         leaf = _leaf("volume_sources", origins.member(name, settings)[0])
@@ -185,7 +185,9 @@ def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) 
     # Those alone follow links of the root, and are held against limits on the place where they lie.
     usual = {place: resolve(settings.path.path, place).path for place in USUAL_TMPFS if place in tmpfs}
     led = {place: path for place, path in usual.items() if path != place}
-    bounded = [place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != REST and limit]
+    bounded = [
+        place for (setting, place), limit in limits.items() if setting == "tmpfs" and place != WILDCARD and limit
+    ]
     for place, leaf in (*((place, _leaf("tmpfs", place)) for place in bounded), (_SHM, _leaf("shm_size"))):
         mounted = place == _SHM or place in tmpfs
         what = f"it replaces the tmpfs at {place}"
@@ -219,7 +221,7 @@ def _adds(target: str, place: str, *, mounted: bool) -> bool:
 def _rights(source: _Source, volume: Volume, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
     """What its options give that a limit may withhold under another name."""
     if volume.dev:
-        for member in sorted({REST, *(member for setting, member in limits if setting == "devices")}):
+        for member in sorted({WILDCARD, *(member for setting, member in limits if setting == "devices")}):
             yield Implied(source.leaf, _leaf("devices", member), True, "all devices in it work", free=True)
     word = volume.propagation.removeprefix("r")
     if word != "private":

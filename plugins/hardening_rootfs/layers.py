@@ -24,7 +24,7 @@ _REDIRECTS = "/sys/module/overlay/parameters/redirect_dir"
 class Layers:
     """What is known of the layers of some overlays, of ``mounts``: many share theirs."""
 
-    def __init__(self, mounts: Sequence[mountinfo.Mount]) -> None:
+    def __init__(self, mounts: Sequence[mountinfo.MountInfo]) -> None:
         self._mounts = mounts
         self._by_place = {mount.place: mount for mount in mounts}
         self._own = {mount.device for mount in mounts if mount.place == "/"}
@@ -33,7 +33,7 @@ class Layers:
         self._listed = cache(_listed)
         self._by_default = _read(_REDIRECTS) if any(mount.kind == "overlay" for mount in mounts) else ""
 
-    def of(self, mount: mountinfo.Mount) -> tuple[tuple[str, ...], str]:
+    def of(self, mount: mountinfo.MountInfo) -> tuple[tuple[str, ...], str]:
         """The directories that an overlay is made of, and the first name of one that may be any directory. What a relative
         name was relative to, the working directory of whoever mounted it, nobody tells. What has it above a mount of the
         overlay, as in bundles and in podman's storage, or above the layers that have a whole name, as in containerd's, may
@@ -51,7 +51,7 @@ class Layers:
             unknown = whole[:1]
         return tuple(map(self._real, (*whole, *maybe))), next(iter(unknown), "")
 
-    def _is_lost(self, path: str, mount: mountinfo.Mount) -> bool:
+    def _is_lost(self, path: str, mount: mountinfo.MountInfo) -> bool:
         """Whether a name may have led elsewhere, or leads into the overlay itself. Those of the root count as they are:
         it may be that of a container, whose layers lie outside."""
         if mount.device in self._own:
@@ -60,7 +60,7 @@ class Layers:
         through = over(real, self._by_place) if real is not None else None
         return real is None or (through is not None and through.device == mount.device)
 
-    def renames(self, mount: mountinfo.Mount) -> bool:
+    def renames(self, mount: mountinfo.MountInfo) -> bool:
         """Whether a directory of a layer may have another name in an overlay, or a file its data from another place. What
         is as the module has it by default is not among the options."""
         if mount.kind != "overlay" or mount.device in self._own:
@@ -70,7 +70,7 @@ class Layers:
         apart = "datadir+" in options or "::" in options.get("lowerdir", "")
         return said == "on" or options.get("metacopy") == "on" or apart
 
-    def _explain(self, mount: mountinfo.Mount, layers: Iterable[str]) -> bool:
+    def _explain(self, mount: mountinfo.MountInfo, layers: Iterable[str]) -> bool:
         """Whether all that is seen at the top of an overlay is in one of its layers: another directory may have had the
         place of one, which was mounted there, or moved away."""
         if mount.device in self._own or over(mount.place, self._by_place) is not mount:
@@ -79,7 +79,7 @@ class Layers:
         return self._listed(mount.place) <= frozenset().union(*map(self._listed, places))
 
 
-def said(mount: mountinfo.Mount) -> list[str]:
+def said(mount: mountinfo.MountInfo) -> list[str]:
     """The names of an overlay's layers as they were said. What is escaped in one, and in which options, has changed from one
     version of the kernel to another: a name with a backslash stands as it is, and is not there."""
     found: list[str] = []

@@ -27,7 +27,7 @@ WORDS = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
 
 
 @frozen
-class Mounted:
+class MountedTree:
     """One line of mountinfo: ``device`` and ``top`` are the part of a file system that is mounted, ``options`` are the
     mount's own, ``fields`` its propagation, ``data`` the file system's options."""
 
@@ -57,7 +57,7 @@ class Mounted:
             [self.kind, *restrictions, *sizes, *(f"{key}={self.data[key]}" for key in _PROC if key in self.data)]
         )
 
-    def is_same(self, other: Mounted) -> bool:
+    def is_same(self, other: MountedTree) -> bool:
         """Whether both show the same part of a file system."""
         return (self.device, self.top) == (other.device, other.top)
 
@@ -66,11 +66,11 @@ class Mounted:
         return restriction in self.options or (restriction == "ro" and "ro" in self.data)
 
 
-def read(lines: Iterable[str], *, seen: bool = False) -> list[Mounted]:
+def read(lines: Iterable[str], *, seen: bool = False) -> list[MountedTree]:
     """The mounts in their order; or those that are ``seen``, which paths lead through."""
     found = mountinfo.parse(lines)
     return [
-        Mounted(
+        MountedTree(
             item.device, item.place, item.top, frozenset(item.options), item.tags, item.kind,
             dict(option.partition("=")[::2] for option in item.data),
         )
@@ -78,7 +78,7 @@ def read(lines: Iterable[str], *, seen: bool = False) -> list[Mounted]:
     ]  # fmt: skip
 
 
-def cover(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
+def cover(path: str, mounts: Iterable[MountedTree]) -> MountedTree | None:
     """The mount that a path is seen through: the innermost, and of several at one place the one on top."""
     found = None
     for item in mounts:
@@ -90,25 +90,25 @@ def cover(path: str, mounts: Iterable[Mounted]) -> Mounted | None:
 
 
 @frozen
-class Place:
+class MountLocation:
     """A part of a file system."""
 
     device: str
     top: str
 
 
-def on_host(path: str, mounts: Iterable[Mounted]) -> Place | None:
+def on_host(path: str, mounts: Iterable[MountedTree]) -> MountLocation | None:
     """Where a path of the caller's lies."""
     real = real_path(path)
     item = cover(real, mounts)
     if item is None:
         return None
     below = os.path.relpath(real, item.place)
-    return Place(item.device, os.path.normpath(os.path.join(item.top, below)))
+    return MountLocation(item.device, os.path.normpath(os.path.join(item.top, below)))
 
 
 @frozen
-class Wanted:
+class WantedMounts:
     """An entry of ``/mounts``, and the leaves that decided it."""
 
     entry: Mapping[str, Any]
@@ -154,13 +154,13 @@ class Wanted:
 
 
 def looser(
-    wanted: Wanted, found: Mounted, caller: Sequence[Mounted], propagation: str, made: Container[str]
+    wanted: WantedMounts, found: MountedTree, caller: Sequence[MountedTree], propagation: str, made: Container[str]
 ) -> Iterator[str]:
     """In what a mount permits more than an entry of the configuration, or is another one. ``caller`` are the host's mounts,
     ``propagation`` is that of the whole root, ``made`` the types of the namespaces that were made for the container."""
     if wanted.is_bind:
         source = on_host(str(wanted.entry.get("source")), caller)
-        if source != Place(found.device, found.top):
+        if source != MountLocation(found.device, found.top):
             yield "another source"
     else:
         yield from _another_kind(wanted, found, {item.device for item in caller}, made)
@@ -175,7 +175,9 @@ def looser(
         yield "idmapped"
 
 
-def _another_kind(wanted: Wanted, found: Mounted, host: Container[str], made: Container[str]) -> Iterator[str]:
+def _another_kind(
+    wanted: WantedMounts, found: MountedTree, host: Container[str], made: Container[str]
+) -> Iterator[str]:
     kind, values = str(wanted.entry.get("type")), wanted.values()
     kinds = {kind} if kind != "cgroup" else {"cgroup", "cgroup2", "tmpfs"}
     own = kind in _FRESH or _OF_NAMESPACES.get(kind) in made

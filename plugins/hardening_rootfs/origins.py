@@ -18,7 +18,7 @@ def member(path: str, settings: RootfsSettings) -> tuple[str, bool]:
     return os.path.normpath(os.path.join(said, os.path.relpath(path, place))), settings.volume_sources[said]
 
 
-def names(path: str, settings: RootfsSettings, mounts: tuple[aliases.Mounted, ...]) -> tuple[str, ...]:
+def names(path: str, settings: RootfsSettings, mounts: tuple[aliases.MountAlias, ...]) -> tuple[str, ...]:
     """The names of a path without links that have to be permitted: its own, and all that it has where it is seen through
     something that is mounted in the place that permits it. Who names a place means what is mounted there, or above it."""
     place, _ = _nearest(path, settings)

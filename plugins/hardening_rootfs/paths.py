@@ -89,7 +89,7 @@ def is_host_root(path: str) -> bool:
 
 
 @frozen
-class Root:
+class RootPath:
     """A root directory and where it was said; two roots of one path are equal. The host's own root is always ``/``."""
 
     path: str
@@ -105,34 +105,34 @@ class Root:
 
 
 @frozen(eq=False)
-class RootKind(Kind[Root]):
+class RootKind(Kind[RootPath]):
     """The root directory: equal or incomparable. Neither the host's files nor those of any directory are a part of the
     others' in a way that a reviewer of one could vouch for the other."""
 
     identity = True
 
-    def parse(self, node: Node) -> Root:
+    def parse(self, node: Node) -> RootPath:
         path = host_path(node.string(), node)
-        return Root("/" if is_host_root(path) else path, node.origin)
+        return RootPath("/" if is_host_root(path) else path, node.origin)
 
-    def at_most(self, a: Root, b: Root) -> bool:
+    def is_no_looser_than(self, a: RootPath, b: RootPath) -> bool:
         return a == b
 
-    def meet(self, a: Root, b: Root) -> Root | None:
+    def intersect(self, a: RootPath, b: RootPath) -> RootPath | None:
         return a if a == b else None
 
     def grammar(self) -> str:
         return 'path of a directory; `"/"` is the host\'s root'
 
-    def samples(self) -> Sequence[Root]:
-        return (Root("/"), Root("/srv/a"), Root("/srv/a/b"))
+    def samples(self) -> Sequence[RootPath]:
+        return (RootPath("/"), RootPath("/srv/a"), RootPath("/srv/a/b"))
 
-    def dump(self, value: Root) -> object:
+    def dump(self, value: RootPath) -> object:
         return value.path
 
 
 @frozen
-class Place:
+class PathLocation:
     """Where a path leads inside a root: ``path`` has no symbolic links in it; ``missing`` are the last components, those
     that do not exist."""
 
@@ -146,7 +146,7 @@ class Place:
         return "/" + "/".join(parts[: len(parts) - len(self.missing)]) if self.path != "/" else "/"
 
 
-def resolve(root: str, path: str) -> Place:
+def resolve(root: str, path: str) -> PathLocation:
     """Follow ``path`` as a process whose root directory is ``root`` would; raises `ProfileError` for a circle of links."""
     pending = [part for part in reversed(path.split("/")) if part]
     done: list[str] = []
@@ -171,8 +171,8 @@ def resolve(root: str, path: str) -> Place:
             done.append(part)
         else:
             rest = (part, *reversed(pending))
-            return Place("/" + "/".join((*done, *rest)), rest)
-    return Place("/" + "/".join(done), ())
+            return PathLocation("/" + "/".join((*done, *rest)), rest)
+    return PathLocation("/" + "/".join(done), ())
 
 
 def is_below(path: str, parent: str) -> bool:

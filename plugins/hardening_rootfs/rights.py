@@ -14,7 +14,7 @@ from hardening.base import units
 from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
 from hardening.launch.config.config_mounts import PROPAGATION as LAUNCHED
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening.mechanism.roles import Volume
 from hardening_rootfs import mounts
 from hardening_rootfs.settings import RootfsSettings
@@ -37,11 +37,11 @@ PLACES: Mapping[str, str] = {
 }
 _WORDS = frozenset({*ATTRIBUTES, *OPPOSITES, *ACCESS_TIMES, *LAUNCHED, "bind", "rbind", "defaults", ""})
 _IDMAPS = ("idmap", "ridmap")
-Tightened = tuple[mounts.Mount | None, str, list[Excess]]
+Tightened = tuple[mounts.Mount | None, str, list[Violation]]
 
 
 @frozen
-class Asked:
+class RequestedRights:
     """One entry of a foreign ``/mounts`` and where it stands."""
 
     pointer: str
@@ -90,31 +90,31 @@ class Asked:
                     rights.discard(right)
         return frozenset(rights)
 
-    def showing(self, source: str) -> Asked:
+    def showing(self, source: str) -> RequestedRights:
         """The same mount of another source."""
         return attrs.evolve(self, entry={**self.entry, "source": source})
 
-    def at(self, place: str) -> Asked:
+    def at(self, place: str) -> RequestedRights:
         """The same mount at another place."""
         return attrs.evolve(self, entry={**self.entry, "destination": place})
 
-    def with_known_options(self) -> tuple[Asked, list[Excess]]:
+    def with_known_options(self) -> tuple[RequestedRights, list[Violation]]:
         """The same mount without options that no launcher answers for, and what these were. A kernel reads them for itself:
         of version 1 of control groups one names a program that the host runs."""
         kind, known, unknown = self.kind, list[str](), list[str]()
         for option in self.options:
             (known if _is_known(kind, option) else unknown).append(option)
         leaf = f"rootfs.volumes.{self.destination}"
-        excesses = [
-            Excess(f"{self.pointer}/options", f"{option} at {self.destination}", "none: no mechanism owns it", leaf)
+        violations = [
+            Violation(f"{self.pointer}/options", f"{option} at {self.destination}", "none: no mechanism owns it", leaf)
             for option in unknown
         ]
-        return (attrs.evolve(self, entry={**self.entry, "options": known}) if unknown else self), excesses
+        return (attrs.evolve(self, entry={**self.entry, "options": known}) if unknown else self), violations
 
-    def excess(self, allowed: str, leaf: str) -> Excess:
+    def violation(self, allowed: str, leaf: str) -> Violation:
         """This mount as one that was asked for beyond the settings."""
         what = self.source if self.kind == "bind" else self.kind
-        return Excess(self.pointer, f"{what} at {self.destination} ({','.join(self.options)})", allowed, leaf)
+        return Violation(self.pointer, f"{what} at {self.destination} ({','.join(self.options)})", allowed, leaf)
 
     def cut(self, allowed: Iterable[str], *, drop: Iterable[str] = (), add: Iterable[str] = ()) -> list[str]:
         """The options with no rights but the ``allowed`` ones, without those of the names ``drop``, then ``add``.
@@ -137,14 +137,14 @@ def _is_known(kind: str, option: str) -> bool:
     return name + equals in (*FILE_SYSTEMS.get(kind, ()), *((COPIES,) if kind == "tmpfs" else ()))
 
 
-def tighten_tmpfs(asked: Asked, allowed: Tmpfs | None, leaf: str) -> Tightened:
+def tighten_tmpfs(asked: RequestedRights, allowed: Tmpfs | None, leaf: str) -> Tightened:
     """A tmpfs within what is allowed there; one that is not allowed stays as an empty directory."""
     filled = {COPIES, "remount"} & set(asked.options)
     if allowed is None and not asked.rights and 0 < asked.size <= _EMPTY and not filled:
         return _rebuilt(asked, list(asked.options)), leaf, []
     if allowed is None:
         options = asked.cut((), drop=("size", "nr_inodes", "nr_blocks", COPIES), add=["size=4k"])
-        return _rebuilt(asked, options), leaf, [asked.excess("an empty read-only directory", leaf)]
+        return _rebuilt(asked, options), leaf, [asked.violation("an empty read-only directory", leaf)]
     rights = {"rw", *(right for right in ("suid", "dev", "exec") if getattr(allowed, right))}
     size = min(asked.size or allowed.size, allowed.size)
     mode = _mode(asked) & allowed.mode | allowed.mode & 0o1000
@@ -152,15 +152,15 @@ def tighten_tmpfs(asked: Asked, allowed: Tmpfs | None, leaf: str) -> Tightened:
     options = asked.cut(rights, drop=("size", "nr_inodes", "nr_blocks", "mode", *_TIED), add=["rprivate", *bounds])
     beyond = not asked.rights <= rights or not 0 < asked.size <= allowed.size
     described = ",".join([*(RIGHTS[right] for right in RIGHTS if right not in rights), f"size={size}"])
-    return _rebuilt(asked, options), leaf, [asked.excess(described, leaf)] if beyond else []
+    return _rebuilt(asked, options), leaf, [asked.violation(described, leaf)] if beyond else []
 
 
-def _mode(asked: Asked) -> int:
+def _mode(asked: RequestedRights) -> int:
     modes = [option[5:] for option in asked.options if re.fullmatch(r"mode=[0-7]{3,5}", option)]
     return int(modes[-1], 8) if modes else 0o1777
 
 
-def tighten_bind(asked: Asked, volume: Volume, leaf: str) -> Tightened:
+def tighten_bind(asked: RequestedRights, volume: Volume, leaf: str) -> Tightened:
     """A bind mount within a volume of the settings."""
     rights = {right for right in ("suid", "dev", "exec") if getattr(volume, right)}
     if volume.writable:
@@ -177,15 +177,15 @@ def tighten_bind(asked: Asked, volume: Volume, leaf: str) -> Tightened:
     allowed = ",".join(RIGHTS[right] for right in RIGHTS if right not in rights) or "as in the profile"
     unmapped = bool(words or maps) and not volume.idmap
     beyond = not asked.rights <= rights or bool(wide) or unmapped or bool(maps) or not set(words) <= {*_IDMAPS}
-    return mount, leaf, [asked.excess(allowed, leaf)] if beyond else []
+    return mount, leaf, [asked.violation(allowed, leaf)] if beyond else []
 
 
-def tighten_kernel(settings: RootfsSettings, asked: Asked) -> Tightened:
+def tighten_kernel(settings: RootfsSettings, asked: RequestedRights) -> Tightened:
     """One of the kernel's own file systems, at the place where each container has it; no other, and nowhere else."""
     kind, place = asked.kind, asked.destination
     if PLACES.get(kind) != place:
         leaf = f"rootfs.volumes.{place}"
-        return None, "", [asked.excess("none", leaf)]
+        return None, "", [asked.violation("none", leaf)]
     if kind == "proc":
         return _proc(settings, asked)
     if kind == "tmpfs":
@@ -197,11 +197,11 @@ def tighten_kernel(settings: RootfsSettings, asked: Asked) -> Tightened:
     return (
         _rebuilt(asked, asked.cut(())),
         "rootfs.sys",
-        [asked.excess("ro,nosuid,nodev,noexec", "rootfs.sys")] if beyond else [],
+        [asked.violation("ro,nosuid,nodev,noexec", "rootfs.sys")] if beyond else [],
     )
 
 
-def _proc(settings: RootfsSettings, asked: Asked) -> Tightened:
+def _proc(settings: RootfsSettings, asked: RequestedRights) -> Tightened:
     # A group that is named there sees all processes.
     options = asked.cut({"rw"}, drop=("hidepid", "subset", "gid"))
     said = [option.partition("=")[2] for option in asked.options if option.startswith("hidepid=")]
@@ -214,6 +214,6 @@ def _proc(settings: RootfsSettings, asked: Asked) -> Tightened:
     return _rebuilt(asked, options), "rootfs.proc.hidepid", []
 
 
-def _rebuilt(asked: Asked, options: list[str]) -> mounts.Mount:
+def _rebuilt(asked: RequestedRights, options: list[str]) -> mounts.Mount:
     known = {key: asked.entry[key] for key in ("type", "source") if key in asked.entry}
     return {"destination": asked.destination, **known, "options": options}

@@ -13,7 +13,7 @@ from hardening.mechanism.roles import RootDirectory, Volume
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.profile.source import Node
 from hardening_rootfs import hidden
-from hardening_rootfs.paths import Root, RootKind, host_path, inside, resolve
+from hardening_rootfs.paths import RootKind, RootPath, host_path, inside, resolve
 from hardening_rootfs.sources import require_root
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
 from hardening_rootfs.volumes import GRANTS, VolumeKind, read_destination, read_item
@@ -116,9 +116,9 @@ _NAMED = "a root of which every path is hidden or read-only would be none: paths
 class RootfsSettings(RootDirectory):
     """Composed `[rootfs]`."""
 
-    path: Root = scalar(
+    path: RootPath = scalar(
         RootKind(),
-        Root("/"),
+        RootPath("/"),
         "The root directory; the host's own `/` is always shown read-only, with `hidden_paths` hidden.",
     )
     read_only: bool = scalar(Flag(strict=True), True, "Whether the root is read-only, with all that is mounted below.")

@@ -20,7 +20,7 @@ MAX_ENTRIES = 512
 
 
 @frozen
-class Target:
+class MountTarget:
     """A mount point that must exist: ``path`` has no links in it; ``directory`` says which kind it must have."""
 
     path: str
@@ -38,13 +38,13 @@ class Skeleton:
     opened: tuple[str, ...]
 
 
-def is_needed(root: str, targets: Iterable[Target]) -> bool:
+def is_needed(root: str, targets: Iterable[MountTarget]) -> bool:
     """Whether a root lacks mount points. Raises `ProfileError` where one is of the wrong kind."""
     lacking = [target for target in targets if not _exists(root, target)]
     return bool(lacking)
 
 
-def build(root: str, targets: Sequence[Target], empty: frozenset[str], *, spare: bool = False) -> Skeleton:
+def build(root: str, targets: Sequence[MountTarget], empty: frozenset[str], *, spare: bool = False) -> Skeleton:
     """The skeleton of ``root`` with all ``targets``; ``empty`` are directories to be shown without what is in them.
     With ``spare``, directories that are empty anyway are made and not mounted.
 
@@ -93,7 +93,7 @@ def _parents(path: str) -> list[str]:
     return ["/", *("/" + "/".join(parts[: end + 1]) for end in range(len(parts)))]
 
 
-def _exists(root: str, target: Target) -> bool:
+def _exists(root: str, target: MountTarget) -> bool:
     place = resolve(root, target.path)
     if place.missing:
         return False

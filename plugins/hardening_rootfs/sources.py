@@ -16,7 +16,7 @@ from hardening.base.linux import mountinfo
 from hardening.errors import ProfileError
 from hardening.mechanism.roles import Volume
 from hardening_rootfs import aliases, hidden
-from hardening_rootfs.paths import Root, is_below, real_path
+from hardening_rootfs.paths import RootPath, is_below, real_path
 
 #: File systems in which the kernel shows itself (proc_filesystems(5)). What is masked or read-only in them is so by its path
 #: in the container, and would be neither at another one.
@@ -51,7 +51,7 @@ def require_public(volume: Volume) -> None:
         )
 
 
-def require_root(root: Root) -> None:
+def require_root(root: RootPath) -> None:
     """Raise `ProfileError`, with the place that said it, unless a root is a directory that can be read."""
     try:
         os.scandir(root.path).close()
@@ -97,7 +97,7 @@ def _device(status: os.stat_result) -> str:
 def kept_in(
     source: str,
     secrets: Iterable[str],
-    mounts: tuple[aliases.Mounted, ...] | None = None,
+    mounts: tuple[aliases.MountAlias, ...] | None = None,
     *,
     recursive: bool = True,
 ) -> tuple[str, ...]:

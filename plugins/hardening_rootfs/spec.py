@@ -14,11 +14,11 @@ from hardening.errors import ProfileError, quoted
 from hardening.mechanism.fragment import Directory, Fragment
 from hardening.mechanism.idmaps import to_oci
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.schema import REST, Leaf, Members
+from hardening.mechanism.schema import WILDCARD, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.paths import followed, is_below, on_host, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
-from hardening_rootfs.skeleton import Skeleton, Target
+from hardening_rootfs.skeleton import MountTarget, Skeleton
 from hardening_rootfs.surroundings import (
     Surroundings,
     require,
@@ -40,7 +40,7 @@ class Planned:
 
     mount: mounts.Mount
     leaves: tuple[str, ...]
-    target: Target
+    target: MountTarget
     follows: bool = False
 
 
@@ -86,7 +86,7 @@ def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) ->
     for mount in mounts.devices(settings, around):
         place = mount["destination"]
         if mount["type"] == "bind":
-            yield Planned(mount, (f"rootfs.devices.{place}",), Target(place, False), follows=True)
+            yield Planned(mount, (f"rootfs.devices.{place}",), MountTarget(place, False), follows=True)
         else:
             yield _directory(mount, "rootfs.shm_size" if place == "/dev/shm" else "rootfs.devices")  # noqa: S108
     for mount in mounts.sys(settings, around):
@@ -94,7 +94,7 @@ def _kernel(settings: RootfsSettings, context: Context, around: Surroundings) ->
 
 
 def _directory(mount: mounts.Mount, *leaves: str, follows: bool = True) -> Planned:
-    return Planned(mount, leaves, Target(mount["destination"], True), follows)
+    return Planned(mount, leaves, MountTarget(mount["destination"], True), follows)
 
 
 def _tmpfs(settings: RootfsSettings) -> Iterable[Planned]:
@@ -111,7 +111,7 @@ def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
         maps = volume_maps(context) if kept.idmap else None
         if maps is not None:
             mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
-        yield Planned(mount, (leaf,), Target(volume.target, os.path.isdir(volume.source), volume.origin))
+        yield Planned(mount, (leaf,), MountTarget(volume.target, os.path.isdir(volume.source), volume.origin))
 
 
 def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _hollows(wanted: Iterable[Planned], kept: Mapping[str, str]) -> Iterable[Pla
 
 def _others(context: Context) -> Iterable[Planned]:
     for point in context.mount_points:
-        yield Planned(dict(point.mount), point.leaves, Target(point.path, point.directory, point.origin))
+        yield Planned(dict(point.mount), point.leaves, MountTarget(point.path, point.directory, point.origin))
 
 
 def _place(root: str, wanted: Iterable[Planned]) -> dict[str, Planned]:
@@ -258,7 +258,7 @@ def build(
 def limits_devices(settings: RootfsSettings, context: Context) -> bool:
     """Whether a limit withholds devices, whose nodes in the root work where that is no mount of ours (`NATIVE` alone mounts
     it without)."""
-    limits = (context.limit(Leaf("rootfs", "devices", name), True) for name in (REST, *settings.devices.named))
+    limits = (context.limit(Leaf("rootfs", "devices", name), True) for name in (WILDCARD, *settings.devices.named))
     return not all(limits)
 
 
@@ -267,7 +267,7 @@ def spares(settings: RootfsSettings) -> bool:
     return settings.read_only and settings.propagation == "private" and not settings.path.is_host
 
 
-def _empty(settings: RootfsSettings, targets: Iterable[Target], secret: Iterable[str]) -> frozenset[str]:
+def _empty(settings: RootfsSettings, targets: Iterable[MountTarget], secret: Iterable[str]) -> frozenset[str]:
     """The directories to be shown empty: of a host, those of the running system; hidden ones at the top, and those with a
     mount in them."""
     covered = {target.path for target in targets}

@@ -16,13 +16,13 @@ from hardening.errors import quoted
 from hardening.launch.config.bundle import NODES
 from hardening.launch.config.config_mounts import COPIES
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
 from hardening_rootfs.layers import upwards
 from hardening_rootfs.paths import resolve
-from hardening_rootfs.rights import PLACES, Asked, Tightened, tighten_kernel, tighten_tmpfs
+from hardening_rootfs.rights import PLACES, RequestedRights, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand, limits_devices
 from hardening_rootfs.surroundings import RootfsFacts, Surroundings, secrets, volume_maps, withheld
@@ -37,16 +37,16 @@ Kept = tuple[mounts.Mount, str]
 
 def tighten(
     settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """Contribute the tightened root, mounts, paths, devices and propagation; yield what was asked for beyond them."""
-    root, kept, excesses = _mounts(settings, document, context)
+    root, kept, violations = _mounts(settings, document, context)
     yield from _tighten_root(settings, document, root, fragment)
-    yield from excesses
+    yield from violations
     fragment.replace("/mounts", "rootfs.volumes")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
     hides = _hides(settings, context, root, kept) - set(kept)
-    shown = {place: mount["source"] for place, (mount, _) in kept.items() if Asked("", mount).kind == "bind"}
+    shown = {place: mount["source"] for place, (mount, _) in kept.items() if RequestedRights("", mount).kind == "bind"}
     yield from _tighten_paths(settings, document, root, shown, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
     if limits_devices(settings, context):
@@ -64,27 +64,27 @@ def elsewhere(settings: RootfsSettings, document: Mapping[str, Any], context: Co
 
 def _mounts(
     settings: RootfsSettings, document: Mapping[str, Any], context: Context
-) -> tuple[ForeignRoot, dict[str, Kept], list[Excess]]:
+) -> tuple[ForeignRoot, dict[str, Kept], list[Violation]]:
     """The root, the mounts that stay or are added by their places, each with its leaf, and what was asked for beyond."""
     root = foreign_root.locate(settings, document, context)
-    found: dict[str, tuple[Asked, Kept]] = {}
-    beyond: list[Excess] = []
+    found: dict[str, tuple[RequestedRights, Kept]] = {}
+    beyond: list[Violation] = []
     others = {point.path for point in context.mount_points}
     program = next(iter((document.get("process") or {}).get("args") or ()), "")
     mapped = _mapped_groups(document, context)
     for index, entry in enumerate(document.get("mounts") or ()):
         if entry.get("destination") in others:
             continue  # it is for the mechanism whose place this is to say what stays
-        whole = Asked(f"/mounts/{index}", _with_mapped_group(entry, mapped))
+        whole = RequestedRights(f"/mounts/{index}", _with_mapped_group(entry, mapped))
         if max(len(whole.destination), len(whole.source)) >= _PATH_MAX:
-            beyond.append(whole.excess("none: no path is so long", "rootfs.volumes"))
+            beyond.append(whole.violation("none: no path is so long", "rootfs.volumes"))
             continue
         asked, unknown = _by_name(settings, root, whole).with_known_options()
-        mount, leaf, excesses = _tighten_mount(settings, context, asked)
+        mount, leaf, violations = _tighten_mount(settings, context, asked)
         if mount is None and asked.kind == "bind" and aliases.holds(asked.destination, program):
-            excesses = [_of_program(context, root, asked, item) for item in excesses]
+            violations = [_of_program(context, root, asked, item) for item in violations]
         found.pop(asked.destination, None)
-        beyond += [*excesses, *(unknown if mount is not None else ())]
+        beyond += [*violations, *(unknown if mount is not None else ())]
         if mount is not None:
             found[asked.destination] = (asked, (mount, leaf))
     kept: dict[str, Kept] = {}
@@ -93,13 +93,13 @@ def _mounts(
         led = _led(root, place, kept)
         if led:
             # What a limit or a layer says of that place would not meet it.
-            beyond.append(asked.excess(f"none: {led}", leaf))
+            beyond.append(asked.violation(f"none: {led}", leaf))
             continue
         copied = _copied(settings, context, root, kept, mount)
         if copied is not None:
             mount = mount | {"options": [option for option in mount["options"] if option != COPIES]}
             why = f"none: it would show what {copied} holds, which is hidden"
-            beyond.append(Excess(f"{asked.pointer}/options", f"{COPIES} at {place}", why, leaf))
+            beyond.append(Violation(f"{asked.pointer}/options", f"{COPIES} at {place}", why, leaf))
         kept[place] = (mount, leaf)
     writable = not (document.get("root") or {}).get("readonly")
     for place in _missing_places(settings, root, kept) if root.host or writable else ():
@@ -110,7 +110,7 @@ def _mounts(
     return root, kept, beyond
 
 
-def _by_name(settings: RootfsSettings, root: ForeignRoot, asked: Asked) -> Asked:
+def _by_name(settings: RootfsSettings, root: ForeignRoot, asked: RequestedRights) -> RequestedRights:
     """A bind mount at the place where it lies in the root, where the settings have a volume there."""
     place = asked.destination if asked.kind != "bind" else _lies(root, asked.destination)
     return asked.at(place) if place != asked.destination and settings.volumes[place] is not None else asked
@@ -120,13 +120,13 @@ def _lies(root: ForeignRoot, place: str) -> str:
     return resolve(root.path, place).path if root.path is not None else place
 
 
-def _of_program(context: Context, root: ForeignRoot, asked: Asked, excess: Excess) -> Excess:
+def _of_program(context: Context, root: ForeignRoot, asked: RequestedRights, violation: Violation) -> Violation:
     """That a mount goes in which the command's program is, as the init of docker's `--init`: with what adds it."""
     place = _lies(root, asked.destination)
     limited = context.limit(Leaf("rootfs", "volumes", place)) is not None
     words = f"-v {quoted(f'{asked.source}:{place}:ro')} adds it"
     why = "a limit binds it" if limited else words
-    return attrs.evolve(excess, allowed=f"{excess.allowed}: the command is in it, and {why}")
+    return attrs.evolve(violation, allowed=f"{violation.allowed}: the command is in it, and {why}")
 
 
 def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
@@ -137,7 +137,7 @@ def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
     if not cover:
         found = _lies(root, place)
         return "" if found == place else f"it is {found} in the root"
-    over, below = Asked("", kept[cover][0]), place.removeprefix(cover)
+    over, below = RequestedRights("", kept[cover][0]), place.removeprefix(cover)
     if over.kind != "bind" or resolve(over.source, below).path == below:
         return ""
     return f"a link in {over.source}, which is mounted at {cover}, is on the way"
@@ -145,13 +145,13 @@ def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
 
 def _tighten_root(
     settings: RootfsSettings, document: Mapping[str, Any], root: ForeignRoot, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     asked = document.get("root") or {}
     if asked.get("path", foreign_root.DEFAULT) != root.said:
         fragment.put("/root/path", root.said, "rootfs.path")
     if settings.read_only or root.host:
         if not asked.get("readonly"):
-            yield Excess("/root/readonly", "false", "true", "rootfs.read_only")
+            yield Violation("/root/readonly", "false", "true", "rootfs.read_only")
         fragment.put("/root/readonly", True, "rootfs.read_only")
 
 
@@ -202,11 +202,11 @@ def _with_mapped_group(entry: Mapping[str, Any], ranges: Sequence[tuple[int, int
     return {**entry, "options": [option for option in entry["options"] if not str(option).startswith("gid=")]}
 
 
-def _tighten_mount(settings: RootfsSettings, context: Context, asked: Asked) -> Tightened:
+def _tighten_mount(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
     place, kind = asked.destination, asked.kind
     if place == "/":
         # The root itself is no mount's business.
-        return None, "", [asked.excess("none", "rootfs.path")]
+        return None, "", [asked.violation("none", "rootfs.path")]
     if place == "/dev/shm":  # noqa: S108
         return _shared_memory(settings, asked)
     if kind == "bind":
@@ -214,21 +214,21 @@ def _tighten_mount(settings: RootfsSettings, context: Context, asked: Asked) -> 
     if kind == "tmpfs" and place != PLACES["tmpfs"]:
         return tighten_tmpfs(asked, settings.mounted_tmpfs().get(place), f"rootfs.tmpfs.{place}")
     if settings.sys == "none" and kind in ("sysfs", "cgroup", "cgroup2"):
-        return None, "", [asked.excess("none", "rootfs.sys")]
+        return None, "", [asked.violation("none", "rootfs.sys")]
     unified = context.host.of(RootfsFacts).unified
     if kind in ("cgroup", "cgroup2") and not unified and PLACES[kind] == place:
         return mounts.no_cgroups(place), "rootfs.sys", []
     return tighten_kernel(settings, asked)
 
 
-def _shared_memory(settings: RootfsSettings, asked: Asked) -> Tightened:
+def _shared_memory(settings: RootfsSettings, asked: RequestedRights) -> Tightened:
     """Shared memory is always our own: an engine's is a directory of the host's that it made larger."""
     leaf = "rootfs.shm_size"
     if not settings.shm_size:
-        return None, "", [asked.excess("none", leaf)]
+        return None, "", [asked.violation("none", leaf)]
     size = min(asked.size or settings.shm_size, settings.shm_size)
     same = asked.kind == "tmpfs" and asked.size == size
-    return mounts.shared_memory(size), leaf, [] if same else [asked.excess(f"tmpfs of {size} bytes", leaf)]
+    return mounts.shared_memory(size), leaf, [] if same else [asked.violation(f"tmpfs of {size} bytes", leaf)]
 
 
 def _missing_places(settings: RootfsSettings, root: ForeignRoot, kept: Mapping[str, Kept]) -> Iterator[str]:
@@ -248,7 +248,7 @@ def _tighten_paths(
     hides: set[str],
     context: Context,
     fragment: Fragment,
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     linux, around = document.get("linux") or {}, Surroundings.of(context)
     masked = expand(root.path or "/", settings.masked_paths, shown) | hides
     if not around.own_sys and settings.sys != "none":
@@ -260,14 +260,16 @@ def _tighten_paths(
     ):
         asked = set(linux.get(key) or ())
         for path in sorted(wanted - asked - set(linux.get("maskedPaths") or ())):
-            yield Excess(f"/linux/{key}", f"{path} as it is", f"{path} {word}", f"rootfs.{leaf}.{path}")
+            yield Violation(f"/linux/{key}", f"{path} as it is", f"{path} {word}", f"rootfs.{leaf}.{path}")
         fragment.put(f"/linux/{key}", sorted(wanted | asked), f"rootfs.{leaf}")
 
 
-def _tighten_propagation(settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+def _tighten_propagation(
+    settings: RootfsSettings, document: Mapping[str, Any], fragment: Fragment
+) -> Iterator[Violation]:
     asked = (document.get("linux") or {}).get("rootfsPropagation")
     propagation = str(asked or "private").removeprefix("r")
     if propagation not in _PROPAGATION or _PROPAGATION.index(propagation) > _PROPAGATION.index(settings.propagation):
-        yield Excess("/linux/rootfsPropagation", propagation, settings.propagation, "rootfs.propagation")
+        yield Violation("/linux/rootfsPropagation", propagation, settings.propagation, "rootfs.propagation")
         propagation = settings.propagation
     fragment.put("/linux/rootfsPropagation", propagation, "rootfs.propagation")

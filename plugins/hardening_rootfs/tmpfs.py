@@ -9,7 +9,7 @@ from hardening.base.text import nearest
 from hardening.base.units import show_size
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Kind
-from hardening.mechanism.schema import REST, Family, Say, require_absent
+from hardening.mechanism.schema import WILDCARD, Family, Statement, require_absent
 from hardening.profile.source import Node
 from hardening_rootfs.paths import destination
 
@@ -58,7 +58,7 @@ class TmpfsKind(Kind[Tmpfs | None]):
             return Tmpfs(SIZE.parse(node))
         return _from_table(node)
 
-    def at_most(self, a: Tmpfs | None, b: Tmpfs | None) -> bool:
+    def is_no_looser_than(self, a: Tmpfs | None, b: Tmpfs | None) -> bool:
         if a is None or b is None:
             return a is None
         return (
@@ -68,7 +68,7 @@ class TmpfsKind(Kind[Tmpfs | None]):
             and bool(a.mode & STICKY or not b.mode & STICKY)
         )
 
-    def meet(self, a: Tmpfs | None, b: Tmpfs | None) -> Tmpfs | None:
+    def intersect(self, a: Tmpfs | None, b: Tmpfs | None) -> Tmpfs | None:
         if a is None or b is None:
             return None
         flags = {flag: getattr(a, flag) and getattr(b, flag) for flag in _FLAGS}
@@ -155,14 +155,14 @@ def read_item(node: Node) -> tuple[str, Tmpfs]:
     return where, _from_text(options, node, where) if options else Tmpfs(mode=usual_mode(where))
 
 
-def read(family: Family[Tmpfs | None], node: Node) -> Iterator[Say]:
+def read(family: Family[Tmpfs | None], node: Node) -> Iterator[Statement]:
     """The says of ``tmpfs``: a table of destinations; ``"none"`` for no tmpfs at all; an array of ``DST[:OPTS]``, which
     replaces what there is; or such arrays as ``add`` and ``drop`` in the table."""
     if node.raw == NONE:
-        yield Say(family.name, REST, None, node.origin)
+        yield Statement(family.name, WILDCARD, None, node.origin)
         return
     if not isinstance(node.raw, dict):
-        yield Say(family.name, REST, None, node.origin)
+        yield Statement(family.name, WILDCARD, None, node.origin)
         yield from _once(family, [(item, *read_item(item)) for item in node.items()])
         return
     members: list[tuple[Node, str, Tmpfs | None]] = []
@@ -173,17 +173,17 @@ def read(family: Family[Tmpfs | None], node: Node) -> Iterator[Say]:
             members += [(item, destination(item.string(), item), None) for item in value.items()]
         else:
             said = family.kind.parse(value)
-            if key == REST:
+            if key == WILDCARD:
                 require_absent(family, said, value)
-            members.append((value, key if key == REST else destination(key, value), said))
+            members.append((value, key if key == WILDCARD else destination(key, value), said))
     yield from _once(family, members)
 
 
-def _once(family: Family[Tmpfs | None], members: list[tuple[Node, str, Tmpfs | None]]) -> Iterator[Say]:
+def _once(family: Family[Tmpfs | None], members: list[tuple[Node, str, Tmpfs | None]]) -> Iterator[Statement]:
     seen: dict[str, Tmpfs | None] = {}
     for node, place, value in members:
         if place in seen and seen[place] != value:
             raise node.error(f"{place} is given twice", hint="name it once")
         if place not in seen:
-            yield Say(family.name, place, value, node.origin)
+            yield Statement(family.name, place, value, node.origin)
         seen[place] = value

@@ -11,7 +11,17 @@ from hardening.launch.config.config_linux import DEFAULT_DEVICES
 from hardening.mechanism.fragment import Directory, Spec, Symlink
 from hardening.mechanism.mechanism import Context, State, Verification
 from hardening_rootfs import spec as composed
-from hardening_rootfs.mounted import RESTRICTIONS, WORDS, Mounted, Place, Wanted, cover, looser, on_host, read
+from hardening_rootfs.mounted import (
+    RESTRICTIONS,
+    WORDS,
+    MountedTree,
+    MountLocation,
+    WantedMounts,
+    cover,
+    looser,
+    on_host,
+    read,
+)
 from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
 
@@ -22,7 +32,7 @@ _SHM, _CONSOLE, _TERMINALS = "/dev/shm", "/dev/console", "/dev/pts"  # noqa: S10
 
 
 @frozen(eq=False)
-class Seen:
+class SeenRoot:
     """What a receipt has of the root, and what was composed. ``paths`` says what is visible at each path that was looked at,
     ``devices`` what is in the places of default devices, ``nodes`` each device that is no mount, ``tree`` what the root's
     own mount holds; each is None where it could not be entered. ``others`` are the places that other mechanisms fill, and
@@ -31,8 +41,8 @@ class Seen:
     settings: RootfsSettings
     spec: Spec
     document: Mapping[str, Any]
-    mounts: Sequence[Mounted]
-    caller: Sequence[Mounted]
+    mounts: Sequence[MountedTree]
+    caller: Sequence[MountedTree]
     paths: Mapping[str, str] | None
     devices: Mapping[str, str] | None
     nodes: Mapping[str, str] | None
@@ -40,7 +50,9 @@ class Seen:
     others: frozenset[str]
 
     @classmethod
-    def of(cls, settings: RootfsSettings, spec: Spec, receipt: Mapping[str, Any], others: Iterable[str] = ()) -> Seen:
+    def of(
+        cls, settings: RootfsSettings, spec: Spec, receipt: Mapping[str, Any], others: Iterable[str] = ()
+    ) -> SeenRoot:
         """From a receipt."""
         observed = receipt["observed"]
         mounts, caller = read(receipt["mountinfo"]), read(receipt["caller_mountinfo"], seen=True)
@@ -58,17 +70,17 @@ class Seen:
         )
 
     @property
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WantedMounts]:
         """The composed mounts by place."""
         entries = enumerate(self.document.get("mounts") or ())
-        found = [Wanted(entry, self.spec.leaves.get(f"/mounts/{index}", ())) for index, entry in entries]
+        found = [WantedMounts(entry, self.spec.leaves.get(f"/mounts/{index}", ())) for index, entry in entries]
         return {item.place: item for item in found}
 
     def listed(self, key: str) -> list[str]:
         """``maskedPaths`` or ``readonlyPaths``."""
         return list(self.document.get("linux", {}).get(key) or ())
 
-    def cover(self, path: str) -> Mounted | None:
+    def cover(self, path: str) -> MountedTree | None:
         """The mount that a path is seen through."""
         return cover(path, self.mounts)
 
@@ -77,7 +89,7 @@ def verify(settings: RootfsSettings, context: Context, receipt: Mapping[str, Any
     """The root, each mount that was composed, that there is no other, and what is hidden, masked and read-only."""
     if context.spec is None:
         return
-    seen = Seen.of(settings, context.spec, receipt, (point.path for point in context.mount_points))
+    seen = SeenRoot.of(settings, context.spec, receipt, (point.path for point in context.mount_points))
     yield _root(seen)
     yield from _each(seen)
     yield _no_other(seen)
@@ -92,13 +104,13 @@ def _list(found: Sequence[str], otherwise: str) -> str:
     return f"not {', '.join(found[:4])}{' and others' if len(found) > 4 else ''}" if found else otherwise
 
 
-def _root(seen: Seen) -> Verification:
+def _root(seen: SeenRoot) -> Verification:
     """The root is the directory that was named, or one that was made of its entries, with nothing else in it."""
     path, item = seen.settings.path.path, cover("/", seen.mounts)
     if item is None:
         return Verification.of("rootfs.path", path, "no root", False)
     if seen.document["root"]["path"] != "rootfs":
-        holds = on_host(path, seen.caller) == Place(item.device, item.top)
+        holds = on_host(path, seen.caller) == MountLocation(item.device, item.top)
         return Verification.of("rootfs.path", path, f"{item.top} of {item.device}", holds)
     expected = f"{path}, entry by entry"
     if seen.tree is None:
@@ -125,7 +137,7 @@ def _is_made(entry: str, content: object) -> bool:
     return content == b"" and entry == "file 0"
 
 
-def _each(seen: Seen) -> Iterator[Verification]:
+def _each(seen: SeenRoot) -> Iterator[Verification]:
     """Each composed mount: what it shows, and what it permits. Those that make up the root share one line."""
     parts: list[str] = []
     for wanted in seen.wanted.values():
@@ -148,13 +160,13 @@ def _each(seen: Seen) -> Iterator[Verification]:
         )
 
 
-def _looser(seen: Seen, wanted: Wanted, item: Mounted) -> Iterator[str]:
+def _looser(seen: SeenRoot, wanted: WantedMounts, item: MountedTree) -> Iterator[str]:
     namespaces = seen.document.get("linux", {}).get("namespaces") or ()
     made = {entry["type"] for entry in namespaces if not entry.get("path")}
     return looser(wanted, item, seen.caller, seen.settings.propagation, made)
 
 
-def _no_other(seen: Seen) -> Verification:
+def _no_other(seen: SeenRoot) -> Verification:
     """Every mount is one that was composed, or belongs to one."""
     wanted = seen.wanted
     if seen.devices is None or seen.paths is None:
@@ -176,7 +188,7 @@ def _no_other(seen: Seen) -> Verification:
     )
 
 
-def _no_other_device(seen: Seen) -> Verification:
+def _no_other_device(seen: SeenRoot) -> Verification:
     """Every device that is no mount is a default one or was composed, in its place and with its numbers."""
     leaf, expected = _MOUNTS[2], "no other device"
     if seen.nodes is None:
@@ -193,7 +205,7 @@ def _no_other_device(seen: Seen) -> Verification:
     return Verification.of(leaf, expected, f"also {', '.join(beyond[:4])}" if beyond else expected, not beyond)
 
 
-def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
+def _belongs(seen: SeenRoot, wanted: Mapping[str, WantedMounts], item: MountedTree) -> bool:
     """Whether a mount is the root, a default device, what another mechanism has mounted in a place of its own, or what the
     host has mounted below a part that is shown with all below it."""
     if item.place in seen.others:
@@ -211,25 +223,25 @@ def _belongs(seen: Seen, wanted: Mapping[str, Wanted], item: Mounted) -> bool:
     if not (part.is_bind and part.recursive):
         return False
     source = os.path.join(str(part.entry["source"]), os.path.relpath(item.place, outer))
-    shown = Wanted({**part.entry, "source": source}, part.leaves)
+    shown = WantedMounts({**part.entry, "source": source}, part.leaves)
     return any(host.place == source for host in seen.caller) and not list(_looser(seen, shown, item))
 
 
-def _is_console(seen: Seen, item: Mounted) -> bool:
+def _is_console(seen: SeenRoot, item: MountedTree) -> bool:
     """Whether a mount is a terminal of the container's own."""
     terminals = seen.cover(_TERMINALS)
     has = bool(seen.document.get("process", {}).get("terminal"))
     return has and item.place == _CONSOLE and item.kind == "devpts" and item.device == getattr(terminals, "device", "")
 
 
-def _is_default_device(seen: Seen, item: Mounted) -> bool:
+def _is_default_device(seen: SeenRoot, item: MountedTree) -> bool:
     """Whether a mount is a device that every runtime mounts by itself where it cannot make it (runtime-spec,
     config-linux.md, Default Devices): what stands in its place tells, not what it is called elsewhere."""
     numbers = DEFAULT_DEVICES.get(item.place)
     return numbers is not None and (seen.devices or {}).get(item.place) == "{}:{}".format(*numbers)
 
 
-def _is_itself(seen: Seen, item: Mounted) -> bool:
+def _is_itself(seen: SeenRoot, item: MountedTree) -> bool:
     """Whether a mount shows what would be seen without it."""
     below = cover(item.place, (other for other in seen.mounts if other.place != item.place))
     if below is None:
@@ -239,7 +251,7 @@ def _is_itself(seen: Seen, item: Mounted) -> bool:
     )
 
 
-def _is_echo(seen: Seen, item: Mounted) -> bool:
+def _is_echo(seen: SeenRoot, item: MountedTree) -> bool:
     """Whether a mount is a part of this very root, seen where the root lies on the host: runc mounts a root in place, and
     after that what it lies below."""
     root = cover("/", seen.mounts)
@@ -253,18 +265,18 @@ def _is_echo(seen: Seen, item: Mounted) -> bool:
     return False
 
 
-def _is_of_runtime(seen: Seen, item: Mounted) -> bool:
+def _is_of_runtime(seen: SeenRoot, item: MountedTree) -> bool:
     """Whether a mount is one that runtimes make as they like, and that keeps nothing."""
     return _is_default_device(seen, item) or _is_mask(seen, item)
 
 
-def _is_mask(seen: Seen, item: Mounted) -> bool:
+def _is_mask(seen: SeenRoot, item: MountedTree) -> bool:
     """Whether a mount shows nothing: the null device, or a directory with nothing in it."""
     word = (seen.paths or {}).get(item.place)
     return word == "null" or (word == "empty" and item.kind == "tmpfs" and item.top == "/" and not item.writable)
 
 
-def _writable(seen: Seen) -> Iterator[Verification]:
+def _writable(seen: SeenRoot) -> Iterator[Verification]:
     """The root is read-only, and what is writable was composed so."""
     item = cover("/", seen.mounts)
     if not seen.settings.read_only:
@@ -284,7 +296,7 @@ def _writable(seen: Seen) -> Iterator[Verification]:
     yield Verification.of("rootfs.read_only", expected, _list(beyond, expected), not beyond)
 
 
-def _kernel(seen: Seen) -> Iterator[Verification]:
+def _kernel(seen: SeenRoot) -> Iterator[Verification]:
     """What the kernel's own file systems show, and the ties of all mounts."""
     yield from _proc(seen)
     trees = [item.place for item in seen.mounts if item.place == "/sys" or is_below(item.place, "/sys")]
@@ -305,7 +317,7 @@ def _kernel(seen: Seen) -> Iterator[Verification]:
     yield Verification.of("rootfs.propagation", expected, _list(tied, expected), not tied)
 
 
-def _proc(seen: Seen) -> Iterator[Verification]:
+def _proc(seen: SeenRoot) -> Iterator[Verification]:
     """The options of /proc as they were said, whether or not this host can have them."""
     item = seen.cover("/proc")
     data = item.data if item is not None and item.place == "/proc" and item.kind == "proc" else {}
@@ -321,7 +333,7 @@ def _proc(seen: Seen) -> Iterator[Verification]:
     yield Verification.of("rootfs.proc.subset", seen.settings.subset or "everything", subset or "everything", holds)
 
 
-def _visible(seen: Seen, path: str) -> State:
+def _visible(seen: SeenRoot, path: str) -> State:
     """Whether a path that is to show nothing shows nothing: by what was seen there, else by what covers it."""
     item = seen.cover(path)
     word = seen.paths.get(path) if seen.paths is not None else None
@@ -347,7 +359,7 @@ def _visible(seen: Seen, path: str) -> State:
     return State.NOT_SEEN if word == "unreadable" else State.DIFFERS
 
 
-def _hidden(seen: Seen, context: Context) -> Iterator[Verification]:
+def _hidden(seen: SeenRoot, context: Context) -> Iterator[Verification]:
     """What is masked in the kernel's file systems, and what of the host is hidden."""
     secrets = composed.shown_secrets(seen.settings, context)
     targets = list(seen.wanted)
@@ -362,7 +374,7 @@ def _hidden(seen: Seen, context: Context) -> Iterator[Verification]:
     yield _nothing_at(seen, "rootfs.hidden_paths.*", "hidden", {*own, *(set(seen.listed("maskedPaths")) - masked)})
 
 
-def _is_there(seen: Seen, path: str) -> bool:
+def _is_there(seen: SeenRoot, path: str) -> bool:
     """Whether there is something to be masked in a root like the composed one: in the kernel's own file systems of this
     host, as far as they are shown, in a volume, or in the root."""
     if path.startswith(("/proc/", "/sys/")):
@@ -374,7 +386,7 @@ def _is_there(seen: Seen, path: str) -> bool:
     return os.path.lexists(os.path.join(seen.settings.path.path, path.lstrip("/")))
 
 
-def _nothing_at(seen: Seen, leaf: str, word: str, paths: Iterable[str]) -> Verification:
+def _nothing_at(seen: SeenRoot, leaf: str, word: str, paths: Iterable[str]) -> Verification:
     states = {path: _visible(seen, path) for path in sorted(paths)}
     shown = [path for path, state in states.items() if state is State.DIFFERS]
     unseen = [path for path, state in states.items() if state is State.NOT_SEEN]
@@ -383,7 +395,7 @@ def _nothing_at(seen: Seen, leaf: str, word: str, paths: Iterable[str]) -> Verif
     return Verification.of(leaf, word, _list(shown, word), not shown)
 
 
-def _read_only_paths(seen: Seen) -> Iterator[Verification]:
+def _read_only_paths(seen: SeenRoot) -> Iterator[Verification]:
     """Paths of the kernel that this host has cannot be written to."""
     loose = []
     for path in composed.expand(seen.settings.path.path, seen.settings.read_only_paths, seen.settings.sources()):

@@ -49,7 +49,7 @@ class VolumeKind(Kind[Volume | None]):
     def parse(self, node: Node) -> Volume | None:
         return None if node.raw == NONE else read_item(node)[1]
 
-    def at_most(self, a: Volume | None, b: Volume | None) -> bool:
+    def is_no_looser_than(self, a: Volume | None, b: Volume | None) -> bool:
         if a is None or b is None:
             return a is None
         return (
@@ -59,7 +59,7 @@ class VolumeKind(Kind[Volume | None]):
             and RELABEL.index(a.relabel) <= RELABEL.index(b.relabel)
         )
 
-    def meet(self, a: Volume | None, b: Volume | None) -> Volume | None:
+    def intersect(self, a: Volume | None, b: Volume | None) -> Volume | None:
         if a is None or b is None or (a.source, a.target) != (b.source, b.target):
             return None
         return attrs.evolve(

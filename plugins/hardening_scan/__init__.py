@@ -14,8 +14,8 @@ from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.mechanism.schema import REST, Say
+from hardening.mechanism.mechanism import Context, Mechanism, Reading, Unsupported, Violation
+from hardening.mechanism.schema import WILDCARD, Statement
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
@@ -36,7 +36,7 @@ class Scan(Mechanism[ScanSettings]):
     may_fall_short = False
     before_launch = ("*",)
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
@@ -45,13 +45,13 @@ class Scan(Mechanism[ScanSettings]):
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         # All kinds are declared alike: one of them, and the command, are drawn more often than the others.
         own = super().samples()
-        often = [say for say in own if say[0] in (settings.COMMAND, scankinds.SETUID)]
-        return [*own, *often * 3, *((scankinds.SETUID, REST, value) for value in (True, False))]
+        often = [statement for statement in own if statement[0] in (settings.COMMAND, scankinds.SETUID)]
+        return [*own, *often * 3, *((scankinds.SETUID, WILDCARD, value) for value in (True, False))]
 
     def inputs(self, settings: ScanSettings, context: Context) -> Inputs:
         return ()  # what decides about a root is told by `hardening_inputs`
 
-    def check(self, settings: ScanSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: ScanSettings, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def contribute(self, settings: ScanSettings, context: Context, fragment: Fragment) -> None:
@@ -59,7 +59,7 @@ class Scan(Mechanism[ScanSettings]):
 
     def tighten(
         self, settings: ScanSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         return ()  # the root is judged by `hardening_admit`, as all others are
 
     def rules(self) -> Mapping[str, str]:

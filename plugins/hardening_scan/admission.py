@@ -17,8 +17,8 @@ from hardening.images.ids import Ids
 from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Refusal
 from hardening.mechanism.scankinds import UNREAD
-from hardening.mechanism.scanner import Found, Scanner
-from hardening.mechanism.schema import REST, Leaf
+from hardening.mechanism.scanner import Detection, Scanner
+from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.profile.layers import REASON
 from hardening.profile.toml_text import inline
@@ -103,7 +103,7 @@ def refusals(scanned: Scanned, settings: ScanSettings, composition: Composition)
 
 def decider(composition: Composition, kind: str, path: str) -> Resolved:
     """The leaf that decides about something of a kind at a path."""
-    names = (path, *above(path), REST)
+    names = (path, *above(path), WILDCARD)
     found = (composition.leaves.get(Leaf(NAME, kind, name)) for name in names)
     return next(item for item in found if item is not None)
 
@@ -113,7 +113,7 @@ def _limit(resolved: Resolved) -> str:
     return resolved.limit_origin if resolved.limit_origin and not resolved.limit else ""
 
 
-def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequence[Found]) -> str:
+def _hint(composition: Composition, kind: str, by: Sequence[str], items: Sequence[Detection]) -> str:
     """Where it is said, and what permits exactly these paths, if anything can."""
     paths = list(dict.fromkeys(item.path for item in items))
     said = ", ".join(_said(decider(composition, name, paths[0])) for name in by)

@@ -16,7 +16,7 @@ from hardening.images.ids import Ids
 from hardening.images.store import Unpacked
 from hardening.images.unpacking import child, tree
 from hardening.mechanism.scankinds import CAPABILITIES, DENIABLE, DEVICES, SETGID, SETUID, UNREAD
-from hardening.mechanism.scanner import Found, Package, Scanner
+from hardening.mechanism.scanner import Detection, Package, Scanner
 from hardening_scan import walk
 from hardening_scan.external import External
 from hardening_scan.settings import ScanSettings
@@ -28,18 +28,18 @@ class Scanned:
     that it may be, all of them where it says nothing; ``left_out`` is what the image has that was asked about, and the root
     that was made of it has not; ``digest`` is that of its manifest."""
 
-    findings: tuple[Found, ...]
+    findings: tuple[Detection, ...]
     packages: tuple[Package, ...]
     entries: int
-    hiding: Mapping[Found, frozenset[str]] = MappingProxyType({})
-    left_out: tuple[Found, ...] = ()
+    hiding: Mapping[Detection, frozenset[str]] = MappingProxyType({})
+    left_out: tuple[Detection, ...] = ()
     digest: str = ""
 
-    def denied(self, settings: ScanSettings) -> tuple[Found, ...]:
+    def denied(self, settings: ScanSettings) -> tuple[Detection, ...]:
         """What of it the settings deny."""
         return tuple(item for item in (*self.findings, *self.left_out) if self.denying(item, settings))
 
-    def denying(self, item: Found, settings: ScanSettings) -> tuple[str, ...]:
+    def denying(self, item: Detection, settings: ScanSettings) -> tuple[str, ...]:
         """The kinds for which the settings deny a finding. What could not be looked at is whatever may not be there."""
         if item.kind == UNREAD:
             may_be = self.hiding.get(item, DENIABLE)
@@ -59,12 +59,12 @@ def of_image(scanned: Scanned, unpacked: Unpacked) -> Scanned:
         f"{tree.ATTRIBUTE} security.capability": CAPABILITIES,
     }
     named = sorted(
-        Found(kinds[why], f"/{path}", f"{why}, left out when it was unpacked")
+        Detection(kinds[why], f"/{path}", f"{why}, left out when it was unpacked")
         for why, path in unpacked.skipped
         if why in kinds
     )
     count = unpacked.count - len(unpacked.skipped)
-    more = [Found(UNREAD, "/", f"{count} more were left out when it was unpacked")] if count > 0 else []
+    more = [Detection(UNREAD, "/", f"{count} more were left out when it was unpacked")] if count > 0 else []
     hiding = {**scanned.hiding, **{item: frozenset(kinds.values()) for item in more}}
     return attrs.evolve(
         scanned, left_out=(*named, *more), hiding=MappingProxyType(hiding), digest=str(unpacked.about["digest"])
@@ -86,7 +86,7 @@ def examine(
     path: str,
     scanners: Sequence[Scanner],
     ids: Ids,
-    limits: walk.Limits | None = None,
+    limits: walk.WalkLimits | None = None,
 ) -> Scanned:
     """Look at the root at a path. Raises `UsageError` for what is no directory, and `HostError` where it cannot be looked at
     safely."""
@@ -97,7 +97,7 @@ def examine(
     def work(tell: child.Tell) -> dict[str, Any]:
         tree = walk.mounted(real)
         try:
-            return walk.scan(tree, scanners, limits or walk.Limits())
+            return walk.scan(tree, scanners, limits or walk.WalkLimits())
         finally:
             os.close(tree)
 
@@ -108,10 +108,10 @@ def examine(
             raise UsageError(f"cannot be looked at: {error.strerror}", origin=path) from None
         hint = "it needs open_tree(2) and mount_setattr(2) of Linux 5.12, and of an ordinary user a user namespace"
         raise HostError(f"cannot be mounted to be looked at: {error.strerror}", origin=path, hint=hint) from None
-    hiding: dict[Found, frozenset[str]] = {}
+    hiding: dict[Detection, frozenset[str]] = {}
     findings = []
     for kind, path_in_root, detail, may_be in data["findings"]:
-        item = Found(kind, path_in_root, detail)
+        item = Detection(kind, path_in_root, detail)
         findings.append(item)
         if kind == UNREAD:
             hiding[item] = hiding.get(item, frozenset()) | frozenset(may_be)

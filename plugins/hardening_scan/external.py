@@ -19,7 +19,7 @@ from hardening.base import programs
 from hardening.base.linux import abi, kernel
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.scankinds import EXTERNAL, UNREAD
-from hardening.mechanism.scanner import Entry, Found, Root, Scanner
+from hardening.mechanism.scanner import Detection, RootEntry, ScannedRoot, Scanner
 from hardening_scan.settings import PLACE
 
 #: Seconds that it may take, and bytes that it may say.
@@ -48,22 +48,22 @@ class External(Scanner):
     def inputs(self) -> Inputs:
         return (Unknown("an external scanner looks at each run"),)
 
-    def entry(self, entry: Entry) -> Iterable[Found]:
+    def entry(self, entry: RootEntry) -> Iterable[Detection]:
         return ()
 
-    def whole(self, root: Root) -> list[Found]:
+    def whole(self, root: ScannedRoot) -> list[Detection]:
         program = programs.find(self._command[0])
         if program is None:
-            return [Found(UNREAD, "/", f"the scanner {self._command[0]} is not installed")]
+            return [Detection(UNREAD, "/", f"the scanner {self._command[0]} is not installed")]
         place = f"/proc/self/fd/{root.tree}"
         words = [program, *(word.replace(PLACE, place) for word in self._command[1:])]
         name = posixpath.basename(program)
         try:
             code, said = _ran(words, root.tree)
         except OSError as error:
-            return [Found(UNREAD, "/", f"the scanner {name} cannot be started: {error.strerror}")]
+            return [Detection(UNREAD, "/", f"the scanner {name} cannot be started: {error.strerror}")]
         except _Failed as error:
-            return [Found(UNREAD, "/", f"the scanner {name} {error}")]
+            return [Detection(UNREAD, "/", f"the scanner {name} {error}")]
         return answer(name, code, said, place)
 
 
@@ -129,7 +129,7 @@ def _end_with(scan: int) -> None:
         os._exit(1)  # which it has already
 
 
-def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
+def answer(name: str, code: int, data: bytes, place: str) -> list[Detection]:
     """What a scanner means by its exit code and output; ``place`` is where it saw the root."""
     try:
         said = json.loads(data)
@@ -142,24 +142,24 @@ def answer(name: str, code: int, data: bytes, place: str) -> list[Found]:
                 for run in said["runs"]
                 for item in run.get("invocations") or ()
             ):
-                return [Found(UNREAD, "/", f"the scanner {name} reports a failure")]
+                return [Detection(UNREAD, "/", f"the scanner {name} reports a failure")]
             every = (_found(name, item, run, place) for run in said["runs"] for item in run.get("results") or ()
                      if item.get("kind", "fail") not in _FINE)  # fmt: skip
             found = list(islice(every, _MOST + 1))
         except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
-            return [Found(UNREAD, "/", f"the scanner {name} did not print SARIF")]
+            return [Detection(UNREAD, "/", f"the scanner {name} did not print SARIF")]
         if len(found) > _MOST:
-            return [Found(UNREAD, "/", f"the scanner {name} finds more than {_MOST} things")]
+            return [Detection(UNREAD, "/", f"the scanner {name} finds more than {_MOST} things")]
         if found or code == 0:
             return found
-    return [Found(EXTERNAL, "/", f"{name}: exit code {code}")] if code else []
+    return [Detection(EXTERNAL, "/", f"{name}: exit code {code}")] if code else []
 
 
-def _found(name: str, item: dict[str, Any], run: dict[str, Any], place: str) -> Found:
+def _found(name: str, item: dict[str, Any], run: dict[str, Any], place: str) -> Detection:
     locations = item.get("locations") or ()
     path = _path(locations[0].get("physicalLocation") or {}, run, place) if locations else "/"
     rule, text = _line(item.get("ruleId") or "finding"), _line((item.get("message") or {}).get("text") or "")
-    return Found(EXTERNAL, path, f"{name}: {rule}{': ' if text else ''}{text}")
+    return Detection(EXTERNAL, path, f"{name}: {rule}{': ' if text else ''}{text}")
 
 
 def _line(text: object) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.scankinds import UNREAD
-from hardening.mechanism.scanner import Entry, Found, Package, Root, Scanner
+from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRoot, Scanner
 from hardening_scan import rpm
 from hardening_scan.malformed import Malformed
 
@@ -38,10 +38,10 @@ class Packages(Scanner):
     def inputs(self) -> Inputs:
         return ()
 
-    def entry(self, entry: Entry) -> Iterable[Found]:
+    def entry(self, entry: RootEntry) -> Iterable[Detection]:
         return ()
 
-    def packages(self, root: Root) -> list[Package | Found]:
+    def packages(self, root: ScannedRoot) -> list[Package | Detection]:
         found = _Lists(root, self._total)
         found.read("dpkg", DPKG, partial(stanzas, "dpkg"))
         for name in found.names("dpkg", DPKG_PARTS):
@@ -63,9 +63,9 @@ class Packages(Scanner):
 class _Lists:
     """Reads lists of packages: each once, however many links lead to it."""
 
-    def __init__(self, root: Root, total: int) -> None:
+    def __init__(self, root: ScannedRoot, total: int) -> None:
         self.packages: list[Package] = []
-        self.unread: list[Found] = []
+        self.unread: list[Detection] = []
         self._root = root
         self._seen: set[bytes] = set()
         self._text, self._left = 0, total
@@ -105,7 +105,7 @@ class _Lists:
         if isinstance(error, OSError) and error.errno in _ABSENT:
             return
         why = error.strerror if isinstance(error, OSError) else error
-        self.unread.append(Found(UNREAD, path, f"the packages of {manager} cannot be read: {why}"))
+        self.unread.append(Detection(UNREAD, path, f"the packages of {manager} cannot be read: {why}"))
 
 
 def stanzas(manager: str, data: bytes) -> list[Package]:

@@ -14,7 +14,7 @@ import attrs
 from hardening.base.text import printable
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.scankinds import EXTERNAL, KINDS, UNREAD
-from hardening.mechanism.scanner import Found
+from hardening.mechanism.scanner import Detection
 from hardening.report import sarif
 from hardening.report.table import Table
 from hardening_scan.examine import Scanned
@@ -25,7 +25,7 @@ BASE = "ROOT"
 _WORDS = {Severity.ERROR: "refused", Severity.WARNING: "warning", Severity.NOTE: "left out"}
 
 
-def _judged(scanned: Scanned, settings: ScanSettings) -> list[tuple[Found, Severity]]:
+def _judged(scanned: Scanned, settings: ScanSettings) -> list[tuple[Detection, Severity]]:
     denied = set(scanned.denied(settings))
     found = [(item, Severity.ERROR if item in denied else Severity.WARNING) for item in scanned.findings]
     return [*found, *((item, Severity.ERROR if item in denied else Severity.NOTE) for item in scanned.left_out)]
@@ -112,17 +112,17 @@ def _rule(kind: str) -> str:
     return f"scan/{kind.replace('_', '-')}"
 
 
-def _described(kind: str) -> sarif.Rule:
+def _described(kind: str) -> sarif.SarifRule:
     remedy = "Fix what the result names" if kind == UNREAD else "Take it out of the root"
     said = f"A profile denies it with `scan.{kind}`, and permits paths with `scan.{kind}.allow`."
-    return sarif.Rule(WHAT[kind], f"{remedy}. {said}")
+    return sarif.SarifRule(WHAT[kind], f"{remedy}. {said}")
 
 
-def _fingerprint(item: Found) -> str:
+def _fingerprint(item: Detection) -> str:
     """What stays the same from one scan to the next; scanners of other packages may find several things at one path."""
     parts = (item.kind, item.path, item.detail if item.kind == EXTERNAL else "")
     return hashlib.sha256(b"\0".join(os.fsencode(part) for part in parts)).hexdigest()[:32]
 
 
-def _uri(item: Found) -> str:
+def _uri(item: Detection) -> str:
     return quote(os.fsencode(item.path.lstrip("/"))) or "."

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hardening.base.linux import abi
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
-from hardening.mechanism.scanner import Entry, Found, Scanner
+from hardening.mechanism.scanner import Detection, RootEntry, Scanner
 from hardening_scan import credentials
 from hardening_scan.packages import Packages
 
@@ -30,32 +30,32 @@ class Modes(OfTheRoot):
     summary = "setuid and setgid programs, what everybody can write to, device nodes"
     kinds = (SETUID, SETGID, WORLD_WRITABLE, DEVICES)
 
-    def entry(self, entry: Entry) -> Iterator[Found]:
+    def entry(self, entry: RootEntry) -> Iterator[Detection]:
         mode = entry.status.st_mode
         if stat.S_ISLNK(mode):
             return
         shown = f"mode {stat.S_IMODE(mode):04o}"
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             number = f"{os.major(entry.status.st_rdev)}:{os.minor(entry.status.st_rdev)}"
-            yield Found(DEVICES, entry.path, f"{'character' if stat.S_ISCHR(mode) else 'block'} device {number}")
+            yield Detection(DEVICES, entry.path, f"{'character' if stat.S_ISCHR(mode) else 'block'} device {number}")
             return
         if stat.S_ISREG(mode):
             if mode & stat.S_ISUID:
-                yield Found(SETUID, entry.path, shown)
+                yield Detection(SETUID, entry.path, shown)
             if mode & stat.S_ISGID:
-                yield Found(SETGID, entry.path, shown)
+                yield Detection(SETGID, entry.path, shown)
         if mode & stat.S_IWOTH and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
-            yield Found(WORLD_WRITABLE, entry.path, shown)
+            yield Detection(WORLD_WRITABLE, entry.path, shown)
 
 
-class Capabilities(OfTheRoot):
+class FileCapabilities(OfTheRoot):
     """Capabilities in extended attributes."""
 
     name = "capabilities"
     summary = "programs with capabilities of their own"
     kinds = (CAPABILITIES,)
 
-    def entry(self, entry: Entry) -> Iterator[Found]:
+    def entry(self, entry: RootEntry) -> Iterator[Detection]:
         if not stat.S_ISREG(entry.status.st_mode):
             return
         value = b""
@@ -65,9 +65,9 @@ class Capabilities(OfTheRoot):
             if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
                 return
             if error.errno != errno.EOVERFLOW:  # of another user namespace, and there all the same
-                yield Found(UNREAD, entry.path, f"its capabilities cannot be read: {error.strerror}")
+                yield Detection(UNREAD, entry.path, f"its capabilities cannot be read: {error.strerror}")
                 return
-        yield Found(CAPABILITIES, entry.path, granted(value) or "security.capability")
+        yield Detection(CAPABILITIES, entry.path, granted(value) or "security.capability")
 
 
 def granted(value: bytes) -> str:
@@ -92,14 +92,14 @@ def granted(value: bytes) -> str:
     )
 
 
-class Credentials(OfTheRoot):
+class CredentialFiles(OfTheRoot):
     """Private keys, passwords and tokens."""
 
     name = "credentials"
     summary = "private keys, passwords and tokens"
     kinds = (CREDENTIALS,)
 
-    def entry(self, entry: Entry) -> Iterator[Found]:
+    def entry(self, entry: RootEntry) -> Iterator[Detection]:
         if not stat.S_ISREG(entry.status.st_mode) or not entry.status.st_size:
             return
         try:
@@ -109,10 +109,10 @@ class Credentials(OfTheRoot):
             if not what and credentials.searched(size, data):
                 what = credentials.within(entry.pieces(credentials.WHOLE))
         except OSError as error:
-            yield Found(UNREAD, entry.path, f"cannot be read: {error.strerror}")
+            yield Detection(UNREAD, entry.path, f"cannot be read: {error.strerror}")
             return
         if what:
-            yield Found(CREDENTIALS, entry.path, what)
+            yield Detection(CREDENTIALS, entry.path, what)
 
 
-SCANNERS = (Modes(), Capabilities(), Credentials(), Packages())
+SCANNERS = (Modes(), FileCapabilities(), CredentialFiles(), Packages())

@@ -15,7 +15,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism import scankinds
 from hardening.mechanism.kinds import Kind
-from hardening.mechanism.schema import REST, Family, Members, Say, Schema, family, scalar, unknown_key
+from hardening.mechanism.schema import WILDCARD, Family, Members, Schema, Statement, family, scalar, unknown_key
 from hardening.profile.source import Node
 
 ALLOW, DENY, DEFAULT = "allow", "deny", "default"
@@ -48,10 +48,10 @@ class Permission(Kind[bool]):
             raise node.error(f'"{value}" is neither "{ALLOW}" nor "{DENY}"', hint=nearest(value, (ALLOW, DENY)))
         return value == ALLOW
 
-    def at_most(self, a: bool, b: bool) -> bool:
+    def is_no_looser_than(self, a: bool, b: bool) -> bool:
         return b or not a
 
-    def meet(self, a: bool, b: bool) -> bool:
+    def intersect(self, a: bool, b: bool) -> bool:
         return a and b
 
     def grammar(self) -> str:
@@ -81,10 +81,10 @@ class CommandKind(Kind[tuple[str, ...]]):
             )
         return words
 
-    def at_most(self, a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    def is_no_looser_than(self, a: tuple[str, ...], b: tuple[str, ...]) -> bool:
         return a == b or not b
 
-    def meet(self, a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...] | None:
+    def intersect(self, a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...] | None:
         return a if not b or a == b else b if not a else None
 
     def grammar(self) -> str:
@@ -103,8 +103,8 @@ class CommandKind(Kind[tuple[str, ...]]):
 def read_path(node: Node) -> str:
     """A path in a root."""
     text = node.string()
-    if text in (REST, DEFAULT):
-        return REST
+    if text in (WILDCARD, DEFAULT):
+        return WILDCARD
     if not text.startswith("/") or "\0" in text or ".." in text.split("/") or text.strip("/") == "":
         raise node.error(f'"{text}" is not a path in a root', hint='it begins with / and has no ..: "/usr/bin/passwd"')
     return "/" + posixpath.normpath(text).lstrip("/")
@@ -173,7 +173,7 @@ class ScanSettings:
         return self.permits(kind, path) and all(permitted for name, permitted in named if name.startswith(below))
 
 
-def read(schema: Schema, table: Node) -> Iterator[Say]:
+def read(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of a layer's table. Raises `ProfileError`."""
     settings = schema.settings
     for key, node in table.members():
@@ -183,30 +183,30 @@ def read(schema: Schema, table: Node) -> Iterator[Say]:
         if isinstance(setting, Family):
             yield from _kind(setting, node)
         else:
-            yield Say(key, "", setting.kind.parse(node), node.origin)
+            yield Statement(key, "", setting.kind.parse(node), node.origin)
 
 
-def _kind(setting: Family[bool], node: Node) -> Iterator[Say]:
+def _kind(setting: Family[bool], node: Node) -> Iterator[Statement]:
     if isinstance(node.raw, str):
-        yield Say(setting.name, REST, setting.kind.parse(node), node.origin)
+        yield Statement(setting.name, WILDCARD, setting.kind.parse(node), node.origin)
     elif isinstance(node.raw, dict):
         yield from _table(setting, node)
     else:
-        yield Say(setting.name, REST, False, node.origin)
+        yield Statement(setting.name, WILDCARD, False, node.origin)
         for path in dict.fromkeys(_paths(node)):
-            yield Say(setting.name, path, True, node.origin)
+            yield Statement(setting.name, path, True, node.origin)
 
 
-def _table(setting: Family[bool], node: Node) -> Iterator[Say]:
+def _table(setting: Family[bool], node: Node) -> Iterator[Statement]:
     said: dict[str, str] = {}
     for key, value in node.members():
         if key == DEFAULT:
-            yield Say(setting.name, REST, setting.kind.parse(value), value.origin)
+            yield Statement(setting.name, WILDCARD, setting.kind.parse(value), value.origin)
         elif key in (ALLOW, DENY):
             for path in dict.fromkeys(_paths(value)):
                 if said.setdefault(path, key) != key:
                     raise value.error(f"{path} is allowed and denied at once", hint="name it once")
-                yield Say(setting.name, path, key == ALLOW, value.origin)
+                yield Statement(setting.name, path, key == ALLOW, value.origin)
         else:
             keys = (DEFAULT, ALLOW, DENY)
             raise value.error("unknown key", hint=nearest(key, keys) or f"the keys here are {', '.join(keys)}")
@@ -215,7 +215,7 @@ def _table(setting: Family[bool], node: Node) -> Iterator[Say]:
 def _paths(node: Node) -> Iterator[str]:
     for item in node.items():
         path = read_path(item)
-        if path == REST:
+        if path == WILDCARD:
             raise item.error(f'"{item.raw}" is not a path in a root', hint='for all others write "allow" or "deny"')
         yield path
 
@@ -227,7 +227,7 @@ def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, obj
         setting = schema.settings[name]
         if not isinstance(setting, Family):
             table[name] = setting.kind.dump(value)
-        elif member == REST:
+        elif member == WILDCARD:
             table.setdefault(name, {})[DEFAULT] = setting.kind.dump(value)
         else:
             table.setdefault(name, {}).setdefault(ALLOW if value else DENY, []).append(member)

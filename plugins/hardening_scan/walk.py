@@ -22,7 +22,7 @@ import attrs
 from hardening.base.linux import abi, kernel
 from hardening.base.values import frozen
 from hardening.mechanism.scankinds import DENIABLE, EXTERNAL, UNREAD
-from hardening.mechanism.scanner import Entry, Found, Package, Root, Scanner
+from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRoot, Scanner
 
 #: Files in all, directories below one another, findings of a kind, characters of these, and names in a directory of lists.
 ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 8 << 20, 100_000
@@ -31,7 +31,7 @@ _RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
 
 
 @frozen(eq=False)
-class Limits:
+class WalkLimits:
     """How much of a root is looked at: how many files, how deep, how many findings of a kind and characters of these; and
     the seconds for one file, for the whole root by one scanner, for all files, and of a processor for everything."""
 
@@ -78,7 +78,7 @@ def concerns(scanner: Scanner) -> frozenset[str]:
     return frozenset(scanner.kinds).difference((UNREAD,)).union((EXTERNAL,) if scanner.lists else ())
 
 
-def scan(tree: int, scanners: Sequence[Scanner], limits: Limits) -> dict[str, Any]:
+def scan(tree: int, scanners: Sequence[Scanner], limits: WalkLimits) -> dict[str, Any]:
     """Everything that scanners find, as JSON data: ``findings`` and ``packages``, sorted, and ``entries``, how many files
     there are. The last of each finding are the kinds that may be there as well, where it could not be looked at. To be
     called in a process of its own: it takes the timers."""
@@ -86,7 +86,7 @@ def scan(tree: int, scanners: Sequence[Scanner], limits: Limits) -> dict[str, An
     signal.setitimer(signal.ITIMER_PROF, limits.processor)  # what holds the interpreter gets no signal, and so an end
     walk = _Walk(tree, scanners, limits)
     walk.run()
-    root = Root(tree, walk.read_path, walk.names)
+    root = ScannedRoot(tree, walk.read_path, walk.names)
     packages = [item for scanner in scanners if scanner.lists for item in walk.packages(scanner, root)]
     root = attrs.evolve(root, packages=tuple(packages))
     for scanner in scanners:
@@ -117,8 +117,8 @@ def _late(number: int, frame: object) -> None:
 class _Walk:
     """One walk through a root. Directories are held open down to the one that is being listed."""
 
-    def __init__(self, tree: int, scanners: Sequence[Scanner], limits: Limits) -> None:
-        self.found: list[tuple[Found, frozenset[str]]] = []
+    def __init__(self, tree: int, scanners: Sequence[Scanner], limits: WalkLimits) -> None:
+        self.found: list[tuple[Detection, frozenset[str]]] = []
         self.entries = 0
         self._counts: Counter[str] = Counter()
         self._characters: Counter[str] = Counter()
@@ -154,11 +154,11 @@ class _Walk:
             for descriptor, *_ in stack:
                 os.close(descriptor)
 
-    def packages(self, scanner: Scanner, root: Root) -> list[Package]:
+    def packages(self, scanner: Scanner, root: ScannedRoot) -> list[Package]:
         """The packages that a scanner lists."""
         packages: list[Package] = []
 
-        def others() -> Iterator[Found]:
+        def others() -> Iterator[Detection]:
             for item in scanner.packages(root):
                 if isinstance(item, Package):
                     packages.append(item)
@@ -170,13 +170,13 @@ class _Walk:
         signal.setitimer(signal.ITIMER_REAL, 0)
         return packages
 
-    def whole(self, scanner: Scanner, root: Root) -> None:
+    def whole(self, scanner: Scanner, root: ScannedRoot) -> None:
         """Show the root as a whole to a scanner."""
         signal.setitimer(signal.ITIMER_REAL, self._limits.whole)
         self._ask(scanner, "/", lambda: scanner.whole(root))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _ask(self, scanner: Scanner, path: str, question: Callable[[], Iterable[Found]]) -> None:
+    def _ask(self, scanner: Scanner, path: str, question: Callable[[], Iterable[Detection]]) -> None:
         """Keep what a scanner finds. What it fails with is no acceptance, and keeps no other scanner from its work."""
         may_be = self._concerns[scanner]
         try:
@@ -196,9 +196,9 @@ class _Walk:
             self._unread(path, f"the scanner {scanner.name} failed: {type(error).__name__}", may_be)
 
     def _unread(self, path: str, why: str, may_be: frozenset[str] = frozenset(DENIABLE)) -> None:
-        self._add(Found(UNREAD, path, why), may_be)
+        self._add(Detection(UNREAD, path, why), may_be)
 
-    def _add(self, item: Found, may_be: frozenset[str]) -> None:
+    def _add(self, item: Detection, may_be: frozenset[str]) -> None:
         """Keep a finding. Each kind has limits of its own: many of one do not hide another."""
         if self._counts[item.kind] < 0:
             return
@@ -208,7 +208,7 @@ class _Walk:
             self.found.append((item, may_be))
             return
         self._counts[item.kind] = -1
-        said = Found(UNREAD, "/", f"there are too many findings of the kind {item.kind}: the rest is left out")
+        said = Detection(UNREAD, "/", f"there are too many findings of the kind {item.kind}: the rest is left out")
         self.found.append((said, frozenset(DENIABLE if item.kind == UNREAD else (item.kind,))))
 
     def _enter(self, stack: list[tuple[int, str, Iterator[str]]], place: int, path: str) -> None:
@@ -253,7 +253,7 @@ class _Walk:
 
     def _show(self, path: str, place: int) -> os.stat_result:
         status = os.fstat(place)
-        entry = Entry(path, status, place, _reader(place, status), partial(_pieces, place, status))
+        entry = RootEntry(path, status, place, _reader(place, status), partial(_pieces, place, status))
         for scanner in self._scanners:
             self._ask(scanner, path, partial(scanner.entry, entry))
         return status

@@ -13,7 +13,7 @@ from typing import Any
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_seccomp import groups, suid
@@ -37,8 +37,8 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
     after = ("capabilities",)
     settings_type = SeccompSettings
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
-        return TableReader(table, reading).says()
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
+        return TableReader(table, reading).statements()
 
     def expand(self, name: str) -> Sequence[str]:
         """A system call, ``*``, or all members of a group such as ``@debug``."""
@@ -49,7 +49,7 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
         known = setting in ("architectures", "flags", suid.SETTING, "requirement") or name in {
             *data.names,
             *YOUNG,
-            REST,
+            WILDCARD,
         }
         return (name,) if known else ()
 
@@ -64,7 +64,7 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
     def permissions(self, leaf: Leaf) -> Sequence[tuple[Rule, Mapping[str, object]]]:
         """To allow a system call, where the smallest step would be to have its uses logged; before that, what its own group
         allows of it, where that is less."""
-        if leaf.setting or leaf.member == REST:
+        if leaf.setting or leaf.member == WILDCARD:
             return ()
         data = groups.load()
         group = groups.PREFIX + leaf.member
@@ -82,8 +82,8 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Every action for ``*``, but none with conditions: a default action knows no arguments."""
         filters = self.schema.settings[""].kind
-        named = [say for say in super().samples() if say[:2] != ("", REST)]
-        return [*named, *(("", REST, rule) for rule in filters.samples() if rule.is_constant)]
+        named = [statement for statement in super().samples() if statement[:2] != ("", WILDCARD)]
+        return [*named, *(("", WILDCARD, rule) for rule in filters.samples() if rule.is_constant)]
 
     def options(self) -> Sequence[Option]:
         return (

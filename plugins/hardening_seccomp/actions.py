@@ -25,7 +25,7 @@ MOST_ERRNO = MAX_ERRNO - 1  # that libseccomp takes, and with it every runtime
 _DIGITS = 10  # no number here has more
 
 
-class Kind(enum.IntEnum):
+class ActionKind(enum.IntEnum):
     """The kinds of answer; a greater number is stricter."""
 
     ALLOW = 0
@@ -39,45 +39,45 @@ class Kind(enum.IntEnum):
 
 
 _WORDS = {
-    Kind.ALLOW: "allow",
-    Kind.LOG: "log",
-    Kind.TRACE: "trace",
-    Kind.NOTIFY: "notify",
-    Kind.ERRNO: "errno",
-    Kind.TRAP: "trap",
-    Kind.KILL_THREAD: "kill-thread",
-    Kind.KILL_PROCESS: "kill-process",
+    ActionKind.ALLOW: "allow",
+    ActionKind.LOG: "log",
+    ActionKind.TRACE: "trace",
+    ActionKind.NOTIFY: "notify",
+    ActionKind.ERRNO: "errno",
+    ActionKind.TRAP: "trap",
+    ActionKind.KILL_THREAD: "kill-thread",
+    ActionKind.KILL_PROCESS: "kill-process",
 }
 _RETURNS = {
-    Kind.ALLOW: 0x7FFF0000,
-    Kind.LOG: 0x7FFC0000,
-    Kind.TRACE: 0x7FF00000,
-    Kind.NOTIFY: 0x7FC00000,
-    Kind.ERRNO: 0x00050000,
-    Kind.TRAP: 0x00030000,
-    Kind.KILL_THREAD: 0x00000000,
-    Kind.KILL_PROCESS: 0x80000000,
+    ActionKind.ALLOW: 0x7FFF0000,
+    ActionKind.LOG: 0x7FFC0000,
+    ActionKind.TRACE: 0x7FF00000,
+    ActionKind.NOTIFY: 0x7FC00000,
+    ActionKind.ERRNO: 0x00050000,
+    ActionKind.TRAP: 0x00030000,
+    ActionKind.KILL_THREAD: 0x00000000,
+    ActionKind.KILL_PROCESS: 0x80000000,
 }
 _KINDS_BY_RETURN = {value: kind for kind, value in _RETURNS.items()}
-_KINDS_BY_WORD = {word: kind for kind, word in _WORDS.items() if kind is not Kind.NOTIFY}
-_WITH_DATA = (Kind.ERRNO, Kind.TRACE)
+_KINDS_BY_WORD = {word: kind for kind, word in _WORDS.items() if kind is not ActionKind.NOTIFY}
+_WITH_DATA = (ActionKind.ERRNO, ActionKind.TRACE)
 
 
 @frozen
 class Action:
     """One answer. ``data`` is the errno of ERRNO or the message of TRACE (16 bits), else 0."""
 
-    kind: Kind
+    kind: ActionKind
     data: int = 0
 
-    def at_most(self, other: Action) -> bool:
+    def is_no_looser_than(self, other: Action) -> bool:
         """Whether this permits no more than ``other``. Two errnos are equally strict."""
         return self.kind >= other.kind
 
     def __str__(self) -> str:
-        if self.kind is Kind.ERRNO:
+        if self.kind is ActionKind.ERRNO:
             return f"errno:{errno.errorcode.get(self.data, str(self.data))}"
-        if self.kind is Kind.TRACE:
+        if self.kind is ActionKind.TRACE:
             return f"trace:{self.data}"
         return _WORDS[self.kind]
 
@@ -87,11 +87,11 @@ class Action:
         return _RETURNS[self.kind] | self.data
 
 
-ALLOW = Action(Kind.ALLOW)
-LOG = Action(Kind.LOG)
-KILL_PROCESS = Action(Kind.KILL_PROCESS)
-EPERM = Action(Kind.ERRNO, errno.EPERM)
-ENOSYS = Action(Kind.ERRNO, errno.ENOSYS)
+ALLOW = Action(ActionKind.ALLOW)
+LOG = Action(ActionKind.LOG)
+KILL_PROCESS = Action(ActionKind.KILL_PROCESS)
+EPERM = Action(ActionKind.ERRNO, errno.EPERM)
+ENOSYS = Action(ActionKind.ERRNO, errno.ENOSYS)
 
 
 def stricter(earlier: Action, later: Action) -> Action:
@@ -101,14 +101,14 @@ def stricter(earlier: Action, later: Action) -> Action:
 
 def is_denial(action: Action) -> bool:
     """Whether the system call does not run."""
-    return action.at_most(EPERM)
+    return action.is_no_looser_than(EPERM)
 
 
 def from_returned(value: int) -> Action:
     """The action that the kernel takes for a returned 32-bit value; an unknown one kills the process (seccomp(2))."""
-    kind = _KINDS_BY_RETURN.get(value & RET_ACTION_FULL, Kind.KILL_PROCESS)
+    kind = _KINDS_BY_RETURN.get(value & RET_ACTION_FULL, ActionKind.KILL_PROCESS)
     data = value & RET_DATA if kind in _WITH_DATA else 0
-    return Action(kind, min(data, MAX_ERRNO) if kind is Kind.ERRNO else data)
+    return Action(kind, min(data, MAX_ERRNO) if kind is ActionKind.ERRNO else data)
 
 
 def errno_number(text: str, *, origin: object | None = None) -> int:
@@ -147,9 +147,9 @@ def parse_action(text: object, *, origin: object | None = None) -> Action:
         if word == "notify":
             hint = "a notify action needs a supervising process, which a profile cannot name"
         raise ProfileError(f"unknown action {text!r}", origin=origin, hint=hint)
-    if kind is Kind.ERRNO:
+    if kind is ActionKind.ERRNO:
         return Action(kind, errno_number(data, origin=origin)) if colon else EPERM
-    if kind is Kind.TRACE and colon:
+    if kind is ActionKind.TRACE and colon:
         if not (data.isascii() and data.isdigit() and len(data) <= _DIGITS and int(data) <= RET_DATA):
             raise ProfileError(f"trace takes a number up to {RET_DATA}, not {data[:40]!r}", origin=origin)
         return Action(kind, int(data))

@@ -26,7 +26,7 @@ Stretches = int
 
 
 @frozen(eq=False)
-class Reader:
+class AnswerReader:
     """A program, and where the stretches of numbers and of architectures begin that it tells apart."""
 
     program: bpf.Program
@@ -34,7 +34,7 @@ class Reader:
     architectures: Sequence[int]
 
     @classmethod
-    def of(cls, program: bpf.Program) -> Reader:
+    def of(cls, program: bpf.Program) -> AnswerReader:
         """Read a checked program."""
         compared = _compared(program)
         return cls(program, *(_starts(compared[offset]) for offset in (bpf.NUMBER, bpf.ARCHITECTURE)))

@@ -54,7 +54,7 @@ Program = tuple[Instruction, ...]
 
 
 @frozen(eq=False)
-class Result:
+class FilterResult:
     """What a program answered, and how many instructions it took."""
 
     action: Action
@@ -139,7 +139,7 @@ def seccomp_data(arch: int, number: int, arguments: Sequence[int], pointer: int 
     return tuple(words + [0] * (16 - len(words)))
 
 
-def evaluate(program: Program, arch: int, number: int, arguments: Sequence[int] = (), pointer: int = 0) -> Result:
+def evaluate(program: Program, arch: int, number: int, arguments: Sequence[int] = (), pointer: int = 0) -> FilterResult:
     """What a checked program answers to one system call; up to six arguments of 64 bits."""
     data = seccomp_data(arch, number, arguments, pointer)
     accumulator = index_register = 0
@@ -156,7 +156,7 @@ def evaluate(program: Program, arch: int, number: int, arguments: Sequence[int] 
             right = index_register if code & FROM_X else k
             at += item.jt if holds(code & OPERATION, accumulator, right) else item.jf
         elif code in (RET_K, RET_A):
-            return Result(from_returned(k if code == RET_K else accumulator), executed)
+            return FilterResult(from_returned(k if code == RET_K else accumulator), executed)
         elif code == JA:
             at += k
         elif code == NEG:
@@ -164,7 +164,7 @@ def evaluate(program: Program, arch: int, number: int, arguments: Sequence[int] 
         elif code in _ARITHMETIC:
             right = index_register if code & FROM_X else k
             if code & OPERATION == DIV and right == 0:
-                return Result(from_returned(0), executed)  # the kernel ends the program with 0
+                return FilterResult(from_returned(0), executed)  # the kernel ends the program with 0
             accumulator = _compute(code & OPERATION, accumulator, right)
         elif code == ST:
             memory[k] = accumulator

@@ -18,7 +18,7 @@ import attrs
 from hardening.base.values import frozen
 from hardening.errors import HostError, SpecError
 from hardening_seccomp import bpf
-from hardening_seccomp.answers import Reader
+from hardening_seccomp.answers import AnswerReader
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import lower_halves
 from hardening_seccomp.filters import Filter
@@ -155,7 +155,7 @@ def _shortest(spans: Mapping[int, Sequence[Span]], library: Libseccomp) -> bytes
 def differences(spans: Mapping[int, Sequence[Span]], program: bytes, library: Libseccomp) -> frozenset[str]:
     """The system calls that a program answers otherwise than `wanted`, for any argument vector; ``*`` for numbers that no
     call has, and for architectures that the filter has not."""
-    reader = Reader.of(bpf.decode(program))
+    reader = AnswerReader.of(bpf.decode(program))
     others = [token for token in reader.architectures if token not in spans]
     wrong = {"*"} if any(reader.answers(token) != (Span(0, bpf.U32, KILLED),) for token in others) else set()
     for token, right in spans.items():

@@ -13,8 +13,8 @@ from hardening_seccomp.actions import Action, stricter
 from hardening_seccomp.diagrams import (
     MAX_ARGUMENT,
     WIDTH,
-    Builder,
     Diagram,
+    DiagramBuilder,
     apply,
     at_least,
     constant,
@@ -71,7 +71,7 @@ class Comparison:
 
 
 @frozen
-class Entry:
+class ConditionEntry:
     """One rule of a system call: the action where all comparisons hold."""
 
     action: Action
@@ -104,7 +104,7 @@ def where(comparisons: Iterable[Comparison]) -> Diagram[bool]:
 Partial = Diagram[Action | None]
 
 
-def partial(entry: Entry) -> Partial:
+def partial(entry: ConditionEntry) -> Partial:
     """What one entry states."""
     if not entry.comparisons:
         return constant(entry.action)
@@ -128,7 +128,7 @@ def fill(known: Partial, otherwise: Action) -> Rule:
     return apply(lambda action: otherwise if action is None else action, known)
 
 
-def rule_of(entries: Iterable[Entry], otherwise: Action) -> Rule:
+def rule_of(entries: Iterable[ConditionEntry], otherwise: Action) -> Rule:
     """The strictest action of all entries that match, ``otherwise`` where none does."""
     return fill(join(map(partial, entries)), otherwise)
 
@@ -140,7 +140,7 @@ def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
     return stricter(b, a)
 
 
-def entries(rule: Rule, default: Action | None, bound: int, style: Style = Style.NATIVE) -> tuple[Entry, ...]:
+def entries(rule: Rule, default: Action | None, bound: int, style: Style = Style.NATIVE) -> tuple[ConditionEntry, ...]:
     """Disjoint entries that give ``rule`` on top of ``default`` (None: on top of nothing, every argument is covered), each
     with one comparison an argument at most.
 
@@ -152,15 +152,15 @@ def entries(rule: Rule, default: Action | None, bound: int, style: Style = Style
     return found
 
 
-def _entries(rule: Rule, ref: int, default: Action | None, bound: int, style: Style) -> Iterator[Entry]:
+def _entries(rule: Rule, ref: int, default: Action | None, bound: int, style: Style) -> Iterator[ConditionEntry]:
     if ref < 0:
         if rule.leaves[~ref] != default:
-            yield Entry(rule.leaves[~ref])
+            yield ConditionEntry(rule.leaves[~ref])
         return
     for target, comparisons in _cover(rule, ref, bound, style):
         for entry in _entries(rule, target, default, bound, style):
             for comparison in comparisons:
-                yield Entry(entry.action, (comparison, *entry.comparisons))
+                yield ConditionEntry(entry.action, (comparison, *entry.comparisons))
 
 
 def _cover(rule: Rule, ref: int, bound: int, style: Style) -> list[tuple[int, list[Comparison]]]:
@@ -205,7 +205,7 @@ def coarser(rule: Rule, default: Action | None, most: int) -> Rule:
     more than ``most`` entries. Nowhere looser, and stricter the fewer there may be."""
     if len({bit // WIDTH for bit, _, _ in rule.branches}) < 2:
         return rule
-    builder: Builder[Action] = Builder()
+    builder: DiagramBuilder[Action] = DiagramBuilder()
     moved: list[int] = []
     strictest: list[Action] = []
     needed: dict[int, int] = {}

@@ -87,7 +87,7 @@ def judged_at(origin: object) -> Iterator[None]:
         raise TooTangled(origin) from None
 
 
-class Builder(Generic[L]):
+class DiagramBuilder(Generic[L]):
     """Collects shared nodes; `finish` returns the canonical diagram of one of them."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Builder(Generic[L]):
         """Number the nodes below ``root`` by depth-first order, so that equal functions give equal diagrams."""
         leaves = list(self._leaves)
         branches = list(self._branches)
-        kept: Builder[L] = Builder()
+        kept: DiagramBuilder[L] = DiagramBuilder()
         renumbered: dict[int, int] = {}
 
         def visit(ref: int) -> int:
@@ -152,7 +152,7 @@ def _mapped(operation: Callable[[Any], M], diagram: Diagram[Any]) -> Diagram[M]:
     values = tuple(operation(leaf) for leaf in diagram.leaves)
     if len(set(values)) == len(values):
         return Diagram(values, diagram.branches, diagram.root)
-    builder: Builder[M] = Builder()
+    builder: DiagramBuilder[M] = DiagramBuilder()
     refs: list[int] = []
 
     def moved(ref: int) -> int:
@@ -168,7 +168,7 @@ def _paired(operation: Callable[[Any, Any], M], one: Diagram[Any], other: Diagra
         return _mapped(lambda value: operation(one.leaves[0], value), other)
     if other.is_constant:
         return _mapped(lambda value: operation(value, other.leaves[0]), one)
-    builder: Builder[M] = Builder()
+    builder: DiagramBuilder[M] = DiagramBuilder()
     branch = builder.branch
     known: dict[tuple[int, int], int] = {}
 
@@ -189,7 +189,7 @@ def _paired(operation: Callable[[Any, Any], M], one: Diagram[Any], other: Diagra
         known[a, b] = result
         return result
 
-    # The walk goes through the result in the order of `Builder.finish`, and makes nothing that is not part of it.
+    # The walk goes through the result in the order of `DiagramBuilder.finish`, and makes nothing that is not part of it.
     return builder.taken(walk(one.root, other.root))
 
 
@@ -198,7 +198,7 @@ def select(test: Diagram[bool], then: Diagram[L], otherwise: Diagram[L]) -> Diag
     if then.is_constant and otherwise.is_constant:
         yes, no = then.leaves[0], otherwise.leaves[0]
         return apply(lambda held: yes if held else no, test)
-    builder: Builder[L] = Builder()
+    builder: DiagramBuilder[L] = DiagramBuilder()
     branch = builder.branch
     copied: dict[tuple[bool, int], int] = {}
     known: dict[tuple[int, int, int], int] = {}
@@ -230,7 +230,7 @@ def select(test: Diagram[bool], then: Diagram[L], otherwise: Diagram[L]) -> Diag
             known[a, b, c] = branch(bit, walk(low, below, under), walk(high, above, over))
         return known[a, b, c]
 
-    # As in `_paired`, in the order of `Builder.finish`, and nothing is made that is not part of the result.
+    # As in `_paired`, in the order of `DiagramBuilder.finish`, and nothing is made that is not part of the result.
     return builder.taken(walk(test.root, then.root, otherwise.root))
 
 
@@ -238,7 +238,7 @@ def masked_equal(argument: int, mask: int, value: int) -> Diagram[bool]:
     """Where ``argument & mask == value``; nowhere if ``value`` has bits outside the mask."""
     if not mask or value & ~mask:
         return constant(value & ~mask == 0)
-    # Numbered as `Builder.finish` does: a value with a 1 is first seen to be missed, one without to be met.
+    # Numbered as `DiagramBuilder.finish` does: a value with a 1 is first seen to be missed, one without to be met.
     leaves = (False, True) if value else (True, False)
     no, ref = (~0, ~1) if value else (~1, ~0)
     branches: list[tuple[int, int, int]] = []
@@ -276,7 +276,7 @@ def negation(test: Diagram[bool]) -> Diagram[bool]:
 
 def lower_halves(diagram: Diagram[L]) -> Diagram[L]:
     """The function where the upper 32 bits of every argument are 0, as for a 32-bit architecture."""
-    builder: Builder[L] = Builder()
+    builder: DiagramBuilder[L] = DiagramBuilder()
     refs: list[int] = []
 
     def moved(ref: int) -> int:

@@ -17,8 +17,8 @@ from hardening.base import jsontext, wholefile
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, ProfileError
-from hardening_seccomp.actions import Action, Kind, errno_number
-from hardening_seccomp.conditions import Entry
+from hardening_seccomp.actions import Action, ActionKind, errno_number
+from hardening_seccomp.conditions import ConditionEntry
 from hardening_seccomp.oci import (
     ARCHITECTURES,
     FLAGS,
@@ -58,7 +58,7 @@ _GO_NAMES = {
 
 
 @frozen
-class Target:
+class DockerTarget:
     """What a profile is resolved for: ``architecture`` as libseccomp names it, ``capabilities`` with their CAP_ prefix
     (those of the bounding set), the kernel's (major, minor)."""
 
@@ -73,7 +73,7 @@ class DockerProfile:
     ``digest`` is the SHA-256 of the file, at ``path``, that it was read from."""
 
     default: Action
-    entries: tuple[tuple[str, Entry], ...]
+    entries: tuple[tuple[str, ConditionEntry], ...]
     architectures: frozenset[str]
     flags: tuple[str, ...]
     digest: str = ""
@@ -82,13 +82,13 @@ class DockerProfile:
     @property
     def ambiguous(self) -> Sequence[str]:
         """The system calls with overlapping entries of different actions."""
-        listed: dict[str, list[Entry]] = {}
+        listed: dict[str, list[ConditionEntry]] = {}
         for name, entry in self.entries:
             listed.setdefault(name, []).append(entry)
         return [name for name, found in listed.items() if is_ambiguous(found)]
 
 
-def read_file(path: Path, target: Target, *, origin: object | None = None) -> DockerProfile:
+def read_file(path: Path, target: DockerTarget, *, origin: object | None = None) -> DockerProfile:
     """Read and resolve a file; `ProfileError` where it is missing, too large, malformed, or where others could have written
     or replaced it."""
     hint = "check the path, which begins at the folder of the TOML profile, and its permissions"
@@ -99,7 +99,7 @@ def read_file(path: Path, target: Target, *, origin: object | None = None) -> Do
     return attrs.evolve(parse(data, target, origin=path), digest=hashlib.sha256(data).hexdigest(), path=path)
 
 
-def parse(data: bytes, target: Target, *, origin: object | None = None) -> DockerProfile:
+def parse(data: bytes, target: DockerTarget, *, origin: object | None = None) -> DockerProfile:
     """Resolve the JSON text of a profile. Raises `ProfileError`: not JSON, unknown or repeated keys, wrong values."""
     try:
         raw = jsontext.parse(data, str(origin or "the profile"))
@@ -110,7 +110,7 @@ def parse(data: bytes, target: Target, *, origin: object | None = None) -> Docke
         if top.get(key):
             raise ProfileError(f"/{key}: {NO_LISTENER}", origin=origin, hint=INSTEAD)
     default = _action(top.get("defaultAction"), top.get("defaultErrno"), top.get("defaultErrnoRet"), "", origin)
-    entries: list[tuple[str, Entry]] = []
+    entries: list[tuple[str, ConditionEntry]] = []
     for index, item in enumerate(_array(top.get("syscalls"), "/syscalls", origin)):
         place = f"/syscalls/{index}"
         rule = _object(item, _RULE, place, origin)
@@ -164,18 +164,18 @@ def _action(name: object, word: object, number: object, place: str, origin: obje
     action = read_action(
         name, None if named and number == 0 else number, origin, f"{place}/action" if place else "/defaultAction"
     )
-    if not named or action.kind is not Kind.ERRNO:
+    if not named or action.kind is not ActionKind.ERRNO:
         return action
     key = f"{place}/errno" if place else "/defaultErrno"
     if not isinstance(word, str):
         raise ProfileError(f"{key} is not a string", origin=origin)
     try:
-        return Action(Kind.ERRNO, errno_number(word))
+        return Action(ActionKind.ERRNO, errno_number(word))
     except ProfileError as error:
         raise ProfileError(f"{key}: {error.message}", origin=origin, hint=error.hint) from None
 
 
-def _entries(rule: Mapping[str, Any], place: str, origin: object | None) -> Iterable[tuple[str, Entry]]:
+def _entries(rule: Mapping[str, Any], place: str, origin: object | None) -> Iterable[tuple[str, ConditionEntry]]:
     if bool(rule.get("name")) == bool(rule.get("names")):
         raise ProfileError(f"{place} needs either name or names", origin=origin)
     names = rule.get("names") or [rule["name"]]
@@ -183,10 +183,12 @@ def _entries(rule: Mapping[str, Any], place: str, origin: object | None) -> Iter
     tests = _array(rule.get("args"), f"{place}/args", origin)
     tests = [_object(test, _ARGUMENT, f"{place}/args/{index}", origin) for index, test in enumerate(tests)]
     cases = read_cases(tests, origin, f"{place}/args")
-    return [(name, Entry(action, case)) for name in read_names(names, origin, f"{place}/names") for case in cases]
+    return [
+        (name, ConditionEntry(action, case)) for name in read_names(names, origin, f"{place}/names") for case in cases
+    ]
 
 
-def _applies(rule: Mapping[str, Any], target: Target, place: str, origin: object | None) -> bool:
+def _applies(rule: Mapping[str, Any], target: DockerTarget, place: str, origin: object | None) -> bool:
     keys = ("caps", "arches", "minKernel")
     includes = _object(rule.get("includes"), keys, f"{place}/includes", origin)
     excludes = _object(rule.get("excludes"), keys, f"{place}/excludes", origin)
@@ -205,7 +207,7 @@ def _applies(rule: Mapping[str, Any], target: Target, place: str, origin: object
     return not includes.get("minKernel") or _reached(includes["minKernel"], target, f"{place}/includes", origin)
 
 
-def _reached(version: object, target: Target, place: str, origin: object | None) -> bool:
+def _reached(version: object, target: DockerTarget, place: str, origin: object | None) -> bool:
     match = re.fullmatch(r"(\d{1,5})\.(\d{1,5})(\.\d{1,5})?", version) if isinstance(version, str) else None
     if match is None:
         raise ProfileError(f"{place}/minKernel {version!r} is not a kernel version such as 4.8", origin=origin)
@@ -217,7 +219,7 @@ def go_name(architecture: str) -> str:
     return _GO_NAMES.get(architecture, architecture)
 
 
-def _architectures(top: Mapping[str, Any], target: Target, origin: object | None) -> frozenset[str]:
+def _architectures(top: Mapping[str, Any], target: DockerTarget, origin: object | None) -> frozenset[str]:
     mapped = _array(top.get("archMap"), "/archMap", origin)
     listed = _strings(top.get("architectures"), "/architectures", origin)
     if mapped and listed:

@@ -19,19 +19,19 @@ from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import apply, constant
 
 
-def rule_at_most(a: Rule, b: Rule) -> bool:
+def rule_is_no_looser_than(a: Rule, b: Rule) -> bool:
     """Whether ``a`` permits no more than ``b`` for any argument vector."""
     if a.is_constant and b.is_constant:
-        return a.leaves[0].at_most(b.leaves[0])
+        return a.leaves[0].is_no_looser_than(b.leaves[0])
     return a == b or _compared(a, b)
 
 
 @lru_cache(maxsize=1024)
 def _compared(a: Rule, b: Rule) -> bool:
-    return all(apply(lambda x, y: x.at_most(y), a, b).leaves)
+    return all(apply(lambda x, y: x.is_no_looser_than(y), a, b).leaves)
 
 
-def rule_meet(earlier: Rule, later: Rule) -> Rule:
+def rule_intersect(earlier: Rule, later: Rule) -> Rule:
     """The stricter action for every argument vector; of two equally strict ones the later."""
     if earlier.is_constant and later.is_constant:
         return constant(stricter(earlier.leaves[0], later.leaves[0]))
@@ -69,10 +69,10 @@ class Filter:
         return attrs.evolve(self, rules={name: rule for name, rule in self.rules.items() if rule != default})
 
 
-def meet(earlier: Filter, later: Filter) -> Filter:
+def intersect(earlier: Filter, later: Filter) -> Filter:
     """The exact intersection. ``log`` is kept if either has it, ``spec-allow`` only if both have it."""
     names = {**earlier.rules, **later.rules}
-    rules = {name: rule_meet(earlier.rule(name), later.rule(name)) for name in names}
+    rules = {name: rule_intersect(earlier.rule(name), later.rule(name)) for name in names}
     either = frozenset({"log"}) & (earlier.flags | later.flags)
     return Filter(
         default=stricter(earlier.default, later.default),
@@ -82,16 +82,16 @@ def meet(earlier: Filter, later: Filter) -> Filter:
     ).normal()
 
 
-def at_most(a: Filter, b: Filter) -> bool:
+def is_no_looser_than(a: Filter, b: Filter) -> bool:
     """Whether ``a`` permits nothing that ``b`` does not."""
-    return not excesses(a, b) and a.architectures <= b.architectures and not looser_flags(a, b)
+    return not violations(a, b) and a.architectures <= b.architectures and not looser_flags(a, b)
 
 
-def excesses(a: Filter, b: Filter) -> tuple[str, ...]:
+def violations(a: Filter, b: Filter) -> tuple[str, ...]:
     """The system calls that ``a`` answers less strictly than ``b``; ``*`` stands for those that neither names."""
     names: Iterable[str] = sorted({*a.rules, *b.rules})
-    looser = [name for name in names if not rule_at_most(a.rule(name), b.rule(name))]
-    return tuple(looser if a.default.at_most(b.default) else ["*", *looser])
+    looser = [name for name in names if not rule_is_no_looser_than(a.rule(name), b.rule(name))]
+    return tuple(looser if a.default.is_no_looser_than(b.default) else ["*", *looser])
 
 
 def looser_flags(a: Filter, b: Filter) -> frozenset[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
-from hardening_seccomp.actions import ALLOW, Action, Kind, is_denial
+from hardening_seccomp.actions import ALLOW, Action, ActionKind, is_denial
 from hardening_seccomp.conditions import Rule, describe
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
@@ -178,7 +178,7 @@ def _permissions(settings: SeccompSettings, overruled: Sequence[str]) -> Iterabl
 
 def _defaults(rest: Rule) -> Iterable[Finding]:
     action = strictest(rest)
-    if action == ALLOW or action.kind is Kind.LOG:
+    if action == ALLOW or action.kind is ActionKind.LOG:
         yield Finding(
             "seccomp/open-default",
             Severity.WARNING,
@@ -186,12 +186,14 @@ def _defaults(rest: Rule) -> Iterable[Finding]:
             leaf="seccomp.*",
             hint='write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
         )
-    elif action.kind in (Kind.KILL_THREAD, Kind.KILL_PROCESS):
+    elif action.kind in (ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS):
         yield _harsh(action)
 
 
 def _harsh(action: Action) -> Finding:
-    thread = "; killing one thread can leave the others waiting for ever" if action.kind is Kind.KILL_THREAD else ""
+    thread = (
+        "; killing one thread can leave the others waiting for ever" if action.kind is ActionKind.KILL_THREAD else ""
+    )
     return Finding(
         "seccomp/harsh-default",
         Severity.NOTE,

@@ -11,7 +11,7 @@ from typing import Any
 
 from hardening.base.values import frozen
 from hardening_seccomp.actions import ALLOW, Action, parse_action
-from hardening_seccomp.conditions import Comparison, Entry, Op, Partial, Rule, partial, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Partial, Rule, partial, rule_of
 from hardening_seccomp.diagrams import MAX_ARGUMENT, WIDTH, apply
 
 PREFIX = "@"
@@ -19,7 +19,7 @@ STRICT = "@strict"
 
 
 @frozen(eq=False)
-class Guard:
+class ArgumentGuard:
     """What groups allow of one system call, and why not all of it. ``data`` is the entry of the data file, ``narrow`` are
     the arguments of which the kernel looks at 32 bits."""
 
@@ -37,8 +37,8 @@ class Guard:
         denied = parse_action(self.data["action"])
         cases = [tuple(map(self._comparison, case)) for case in self.data.get("only", self.data.get("not"))]
         if "only" in self.data:
-            return rule_of([Entry(ALLOW, case) for case in cases], denied)
-        return rule_of([Entry(ALLOW), *(Entry(denied, case) for case in cases)], denied)
+            return rule_of([ConditionEntry(ALLOW, case) for case in cases], denied)
+        return rule_of([ConditionEntry(ALLOW), *(ConditionEntry(denied, case) for case in cases)], denied)
 
     def _comparison(self, raw: Mapping[str, Any]) -> Comparison:
         width = 32 if raw["index"] in self.narrow else WIDTH
@@ -52,8 +52,8 @@ class Groups:
 
     members: Mapping[str, frozenset[str]]
     meanings: Mapping[str, str]
-    guards: Mapping[str, Guard]
-    special_guards: Mapping[tuple[str, str], Guard]
+    guards: Mapping[str, ArgumentGuard]
+    special_guards: Mapping[tuple[str, str], ArgumentGuard]
     widths: Mapping[str, frozenset[int]]
 
     @property
@@ -68,7 +68,7 @@ class Groups:
     def allowed(self, name: str, machine: str) -> Partial:
         """What a group that holds ``name`` allows of it on a machine, which is named as libseccomp names it."""
         guard = self.special_guards.get((name, machine)) or self.guards.get(name)
-        return partial(Entry(ALLOW)) if guard is None else apply(_stated, guard.rule)
+        return partial(ConditionEntry(ALLOW)) if guard is None else apply(_stated, guard.rule)
 
 
 def _stated(action: Action) -> Action | None:
@@ -81,10 +81,10 @@ def load() -> Groups:
     data = tomllib.loads(Path(__file__).with_name("groups.toml").read_text(encoding="utf-8"))
     raw = data["groups"]
     widths = {name: frozenset(indices) for name, indices in data["widths"].items()}
-    guards: dict[str, Guard] = {}
-    special: dict[tuple[str, str], Guard] = {}
+    guards: dict[str, ArgumentGuard] = {}
+    special: dict[tuple[str, str], ArgumentGuard] = {}
     for item in data["guards"]:
-        guard = Guard(item, widths.get(item["name"], frozenset()))
+        guard = ArgumentGuard(item, widths.get(item["name"], frozenset()))
         if "architectures" in item:
             special |= {(item["name"], machine): guard for machine in item["architectures"]}
         else:

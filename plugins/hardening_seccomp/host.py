@@ -11,27 +11,27 @@ from hardening.base.values import frozen
 from hardening.errors import HardeningError, HostError
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, Unknown, environment, kernel, program
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import Privileges, SystemCalls
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_seccomp import groups, oci
-from hardening_seccomp.actions import Action, Kind
+from hardening_seccomp.actions import Action, ActionKind
 from hardening_seccomp.bpf import LITTLE_ENDIAN
 from hardening_seccomp.conditions import Rule
-from hardening_seccomp.filters import rule_at_most
+from hardening_seccomp.filters import rule_is_no_looser_than
 from hardening_seccomp.libseccomp import INSTALL, LIBRARY, YOUNG, Libseccomp
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")
 _KERNEL_WORDS = {
-    Kind.ALLOW: "allow",
-    Kind.LOG: "log",
-    Kind.TRACE: "trace",
-    Kind.NOTIFY: "user_notif",
-    Kind.ERRNO: "errno",
-    Kind.TRAP: "trap",
-    Kind.KILL_THREAD: "kill_thread",
-    Kind.KILL_PROCESS: "kill_process",
+    ActionKind.ALLOW: "allow",
+    ActionKind.LOG: "log",
+    ActionKind.TRACE: "trace",
+    ActionKind.NOTIFY: "user_notif",
+    ActionKind.ERRNO: "errno",
+    ActionKind.TRAP: "trap",
+    ActionKind.KILL_THREAD: "kill_thread",
+    ActionKind.KILL_PROCESS: "kill_process",
 }
 SPEC_ALLOW_SINCE = (4, 17)
 
@@ -113,11 +113,11 @@ def mapped(stem: str) -> list[str]:
     return sorted(path for path in paths if path.rpartition("/")[2].startswith(stem))
 
 
-def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
+def check(settings: SeccompSettings, context: Context) -> Iterable[Unsupported]:
     """Missing libseccomp, missing kernel support, actions, architectures or flags."""
     facts = context.host.of(SeccompFacts)
     if not facts.actions:
-        yield Shortfall(
+        yield Unsupported(
             "seccomp.*",
             f"the kernel has no seccomp filters: {ACTIONS_AVAILABLE} cannot be read",
             "use a kernel with CONFIG_SECCOMP_FILTER, and mount procfs",
@@ -125,42 +125,42 @@ def check(settings: SeccompSettings, context: Context) -> Iterable[Shortfall]:
         )
         return
     if facts.library is None:
-        yield Shortfall("seccomp.*", facts.problem, INSTALL, whole=True)
+        yield Unsupported("seccomp.*", facts.problem, INSTALL, whole=True)
         return
     for action, leaf in _actions(settings).items():
         if _KERNEL_WORDS[action.kind] not in facts.actions:
             word = str(action).partition(":")[0]
             # Without its default action there is no filter at all.
-            yield Shortfall(
-                f"seccomp.{leaf}", f"the kernel has no action {word}", "choose another action", whole=leaf == REST
+            yield Unsupported(
+                f"seccomp.{leaf}", f"the kernel has no action {word}", "choose another action", whole=leaf == WILDCARD
             )
     for name in (facts.native, *settings.architectures.having(True)):
         token, leaf = facts.library.architecture(name), f"seccomp.architectures.{name}"
         if token is None:
-            yield Shortfall(leaf, f"libseccomp does not know the architecture {name}", INSTALL)
+            yield Unsupported(leaf, f"libseccomp does not know the architecture {name}", INSTALL)
         elif (token ^ facts.library.native()) & LITTLE_ENDIAN:
             reason = f"{name} has another byte order than {facts.native}, and libseccomp builds no filter for both"
-            yield Shortfall(leaf, reason, f"leave {name} out of the architectures")
+            yield Unsupported(leaf, reason, f"leave {name} out of the architectures")
     if settings.spec_allow and context.host.kernel < SPEC_ALLOW_SINCE:
-        yield Shortfall("seccomp.flags.spec-allow", "the kernel is older than 4.17", "leave the flag out")
+        yield Unsupported("seccomp.flags.spec-allow", "the kernel is older than 4.17", "leave the flag out")
     for name, rule in settings.syscalls.named.items():
-        if not facts.knows(name) and not rule_at_most(settings.syscalls.rest, rule):
+        if not facts.knows(name) and not rule_is_no_looser_than(settings.syscalls.rest, rule):
             reason = f"libseccomp knows no system call {name}, and the default action lets it run"
             meant = nearest(name, facts.native_names)
             remedy = f"correct or remove the name in the file of the profile{f' ({meant})' if meant else ''}"
-            yield Shortfall(f"seccomp.{name}", reason, f"{remedy}, or update libseccomp")
+            yield Unsupported(f"seccomp.{name}", reason, f"{remedy}, or update libseccomp")
     capabilities = context.of(Privileges)
     if capabilities is not None and not capabilities.no_new_privileges:
         yield from _too_early(settings, context.host)
 
 
-def _too_early(settings: SeccompSettings, host: Host) -> Iterable[Shortfall]:
+def _too_early(settings: SeccompSettings, host: Host) -> Iterable[Unsupported]:
     """Calls of the launch itself that the filter denies: without no_new_privs the kernel takes a filter from the privileged
     only (seccomp(2)), so it is in force before the launch gives its privileges up."""
     denied = kept_from_launch(settings.syscalls.__getitem__, host)
     if denied:
         reason = f"with capabilities.no_new_privileges = false the launch itself must still call {', '.join(denied)}"
-        yield Shortfall(
+        yield Unsupported(
             f"seccomp.{denied[0]}",
             reason,
             'keep no_new_privileges, or allow these calls: "@credentials" has those that change ids',
@@ -173,7 +173,11 @@ def kept_from_launch(rule: Callable[[str], Rule], host: Host) -> list[str]:
 
     # An ordinary user's process may have no groups to set.
     names = [name for name in AFTER_EARLY_FILTER if host.root or name != "setgroups"]
-    return [name for name in names if not any(action.kind in (Kind.ALLOW, Kind.LOG) for action in rule(name).leaves)]
+    return [
+        name
+        for name in names
+        if not any(action.kind in (ActionKind.ALLOW, ActionKind.LOG) for action in rule(name).leaves)
+    ]
 
 
 def _actions(settings: SeccompSettings) -> dict[Action, str]:

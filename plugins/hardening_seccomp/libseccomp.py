@@ -151,7 +151,9 @@ class Libseccomp:
             self._lib.free(text)
 
     @contextmanager
-    def build(self, default: int, bad_architecture: int, tokens: Sequence[int], *, tree: bool) -> Iterator[Builder]:
+    def build(
+        self, default: int, bad_architecture: int, tokens: Sequence[int], *, tree: bool
+    ) -> Iterator[FilterBuilder]:
         """A filter under construction, freed at the end; ``default`` and ``bad_architecture`` are SCMP_ACT_* values.
 
         A syscall of an architecture outside ``tokens`` gets ``bad_architecture``.
@@ -160,7 +162,7 @@ class Libseccomp:
         if context == self._ffi.NULL:
             raise HardeningError(f"libseccomp refuses the default action {default:#x}")
         try:
-            builder = Builder(self._ffi, self._lib, context)
+            builder = FilterBuilder(self._ffi, self._lib, context)
             builder.attribute("SCMP_FLTATR_ACT_BADARCH", bad_architecture)
             builder.attribute("SCMP_FLTATR_CTL_NNP", 0)
             if tree:
@@ -172,7 +174,7 @@ class Libseccomp:
 
 
 @frozen(eq=False)
-class Builder:
+class FilterBuilder:
     """A filter under construction (seccomp_init(3))."""
 
     _ffi: Any

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 import attrs
 
-from hardening_seccomp.actions import ENOSYS, EPERM, Action, Kind, stricter
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.actions import ENOSYS, EPERM, Action, ActionKind, stricter
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.libseccomp import Libseccomp
@@ -64,18 +64,18 @@ def guard(model: Filter, library: Libseccomp) -> Filter:
 
 
 def _is_free(rule: Rule) -> bool:
-    return rule.is_constant and not rule.leaves[0].at_most(EPERM)
+    return rule.is_constant and not rule.leaves[0].is_no_looser_than(EPERM)
 
 
 def _answer(model: Filter, carrier: str) -> Rule:
     rules = [model.rule(name) for name in CARRIED[carrier]]
     hardest = reduce(stricter, map(strictest, rules))
-    if culprits(model, carrier) and hardest.kind <= Kind.ERRNO:
+    if culprits(model, carrier) and hardest.kind <= ActionKind.ERRNO:
         hardest = ENOSYS  # not the errno of one call among many
     wanted = stricter(hardest, strictest(model.rule(carrier)))
     if wanted != model.default or all(rule == constant(wanted) for rule in rules):
         return constant(wanted)
-    if not wanted.at_most(EPERM):
+    if not wanted.is_no_looser_than(EPERM):
         return _each(model, carrier)
     return constant(_other_denial(wanted))
 
@@ -83,14 +83,14 @@ def _answer(model: Filter, carrier: str) -> Rule:
 def _each(model: Filter, carrier: str) -> Rule:
     """Where all of it runs and only what the kernel notes differs, each call as by its own number, as libseccomp has it."""
     listed = zip(_NUMBERS[carrier], CARRIED[carrier], strict=True)
-    cases = [Entry(strictest(model.rule(name)), (Comparison(0, Op.EQ, number),)) for number, name in listed]
+    cases = [ConditionEntry(strictest(model.rule(name)), (Comparison(0, Op.EQ, number),)) for number, name in listed]
     return rule_of(cases, model.default)
 
 
 def _other_denial(default: Action) -> Action:
     """A denial that is not the default action, and as strict where there is one."""
-    if default.kind is Kind.KILL_PROCESS:
-        return Action(Kind.KILL_THREAD)
-    if default.kind > Kind.ERRNO:
-        return Action(Kind(default.kind + 1))
+    if default.kind is ActionKind.KILL_PROCESS:
+        return Action(ActionKind.KILL_THREAD)
+    if default.kind > ActionKind.ERRNO:
+        return Action(ActionKind(default.kind + 1))
     return EPERM if default == ENOSYS else ENOSYS

@@ -13,11 +13,11 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.errors import SpecError
-from hardening.mechanism.schema import REST
-from hardening_seccomp.actions import MOST_ERRNO, RET_DATA, SUCCESS, Action, Kind, is_denial, stricter
+from hardening.mechanism.schema import WILDCARD
+from hardening_seccomp.actions import MOST_ERRNO, RET_DATA, SUCCESS, Action, ActionKind, is_denial, stricter
 from hardening_seccomp.conditions import (
     Comparison,
-    Entry,
+    ConditionEntry,
     Op,
     Rule,
     Style,
@@ -43,14 +43,14 @@ FLAGS = {
 OF_LISTENERS = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _FLAG_WORDS = {name: word for word, name in FLAGS.items()}
 _ACTIONS = {
-    "SCMP_ACT_KILL": Kind.KILL_THREAD,
-    "SCMP_ACT_KILL_THREAD": Kind.KILL_THREAD,
-    "SCMP_ACT_KILL_PROCESS": Kind.KILL_PROCESS,
-    "SCMP_ACT_TRAP": Kind.TRAP,
-    "SCMP_ACT_ERRNO": Kind.ERRNO,
-    "SCMP_ACT_TRACE": Kind.TRACE,
-    "SCMP_ACT_LOG": Kind.LOG,
-    "SCMP_ACT_ALLOW": Kind.ALLOW,
+    "SCMP_ACT_KILL": ActionKind.KILL_THREAD,
+    "SCMP_ACT_KILL_THREAD": ActionKind.KILL_THREAD,
+    "SCMP_ACT_KILL_PROCESS": ActionKind.KILL_PROCESS,
+    "SCMP_ACT_TRAP": ActionKind.TRAP,
+    "SCMP_ACT_ERRNO": ActionKind.ERRNO,
+    "SCMP_ACT_TRACE": ActionKind.TRACE,
+    "SCMP_ACT_LOG": ActionKind.LOG,
+    "SCMP_ACT_ALLOW": ActionKind.ALLOW,
 }
 _OPERATORS = {f"SCMP_CMP_{op.name}": op for op in Op}
 ARCHITECTURES = (
@@ -108,7 +108,7 @@ def emit(model: Filter, *, tried: Mapping[str, int] = NONE_TRIED, bound: int = M
     A rule is written in the first of its `forms`, from that on which ``tried`` has, that needs no more than ``bound``
     entries.
     """
-    groups: dict[tuple[Entry, ...], list[str]] = {}
+    groups: dict[tuple[ConditionEntry, ...], list[str]] = {}
     plainer, taken = {}, {}
     for name, rule in model.normal().rules.items():
         taken[name], written, found = _written(rule, model.default, bound, tried.get(name, 0))
@@ -118,7 +118,7 @@ def emit(model: Filter, *, tried: Mapping[str, int] = NONE_TRIED, bound: int = M
             groups.setdefault(found, []).append(name)
     ordered = sorted(groups.items(), key=lambda item: (len(item[0]) > 1 or bool(item[0][0].comparisons), item[1]))
     document: dict[str, Any] = {"defaultAction": _action_name(model.default)}
-    if model.default.kind in (Kind.ERRNO, Kind.TRACE):
+    if model.default.kind in (ActionKind.ERRNO, ActionKind.TRACE):
         document["defaultErrnoRet"] = model.default.data
     document["architectures"] = [oci_architecture(name) for name in sorted(model.architectures)]
     if model.flags:
@@ -127,7 +127,7 @@ def emit(model: Filter, *, tried: Mapping[str, int] = NONE_TRIED, bound: int = M
     return Emission(document, MappingProxyType(plainer), MappingProxyType(taken))
 
 
-def _written(rule: Rule, default: Action, bound: int, first: int) -> tuple[int, Rule, tuple[Entry, ...]]:
+def _written(rule: Rule, default: Action, bound: int, first: int) -> tuple[int, Rule, tuple[ConditionEntry, ...]]:
     """The first form from ``first`` on that needs no more entries than ``bound``, and these; the last one needs one at most.
     Masks, which need more of them, are for what libseccomp did not take without."""
     if not first:
@@ -156,7 +156,7 @@ def flatter(rule: Rule, default: Action) -> tuple[Rule, ...]:
     if rule.is_constant:
         return (rule,)
     candidates = [rule, _with_one(rule, _is_errno)]
-    if default.kind is Kind.ERRNO:
+    if default.kind is ActionKind.ERRNO:
         candidates.append(apply(lambda action: default if _is_errno(action) else action, rule))
     for alike in (is_denial, lambda action: not is_denial(action)):
         candidates.append(_with_one(candidates[-1], alike))
@@ -165,7 +165,7 @@ def flatter(rule: Rule, default: Action) -> tuple[Rule, ...]:
 
 
 def _is_errno(action: Action) -> bool:
-    return action.kind is Kind.ERRNO
+    return action.kind is ActionKind.ERRNO
 
 
 def _with_one(rule: Rule, alike: Callable[[Action], bool]) -> Rule:
@@ -200,9 +200,9 @@ def _action_name(action: Action) -> str:
     return f"SCMP_ACT_{action.kind.name}"
 
 
-def _syscall(names: Sequence[str], entry: Entry) -> dict[str, Any]:
+def _syscall(names: Sequence[str], entry: ConditionEntry) -> dict[str, Any]:
     item: dict[str, Any] = {"names": list(names), "action": _action_name(entry.action)}
-    if entry.action.kind in (Kind.ERRNO, Kind.TRACE):
+    if entry.action.kind in (ActionKind.ERRNO, ActionKind.TRACE):
         item["errnoRet"] = entry.action.data
     if entry.comparisons:
         item["args"] = [_argument(comparison) for comparison in entry.comparisons]
@@ -217,7 +217,7 @@ def _argument(comparison: Comparison) -> dict[str, Any]:
 
 
 @frozen(eq=False)
-class Reading:
+class FilterReading:
     """A filter read from an OCI object. ``ambiguous`` names system calls with overlapping entries of different actions:
     runtimes disagree about those, the model holds the strictest. ``pretended`` holds the JSON pointer and the names of
     each errno 0, with which a call that never ran seems to succeed; the model holds EPERM."""
@@ -227,7 +227,7 @@ class Reading:
     pretended: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def read(document: object, *, native: str, origin: object | None = None, pointer: str = POINTER) -> Reading:
+def read(document: object, *, native: str, origin: object | None = None, pointer: str = POINTER) -> FilterReading:
     """Read an OCI object as the runtimes do; ``native`` is the architecture where the object names none.
 
     Raises `SpecError` with the JSON pointer for what is malformed, and for a listener, which there is none of.
@@ -244,10 +244,10 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
     pretended: list[tuple[str, tuple[str, ...]]] = []
     number = top.get("defaultErrnoRet")
     if _pretends(top.get("defaultAction"), number):
-        pretended.append((f"{pointer}/defaultErrnoRet", (REST,)))
+        pretended.append((f"{pointer}/defaultErrnoRet", (WILDCARD,)))
         number = errno.EPERM
     default = read_action(top.get("defaultAction"), number, origin, f"{pointer}/defaultAction")
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[ConditionEntry]] = {}
     for index, item in enumerate(_list(top.get("syscalls"), origin, f"{pointer}/syscalls")):
         place = f"{pointer}/syscalls/{index}"
         fields = _object(item, ("names", "action", "errnoRet", "args"), origin, place)
@@ -259,7 +259,7 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
         action = read_action(fields.get("action"), number, origin, f"{place}/action")
         cases = read_cases(fields.get("args"), origin, f"{place}/args")
         for name in names:
-            found.setdefault(name, []).extend(Entry(action, case) for case in cases)
+            found.setdefault(name, []).extend(ConditionEntry(action, case) for case in cases)
     rules = {}
     for name, listed in found.items():
         with judged_at(f"{origin or ''}{pointer}/syscalls ({name})"):
@@ -271,25 +271,28 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
         flags=_flags(top.get("flags"), origin, f"{pointer}/flags"),
     )
     ambiguous = sorted(name for name, listed in found.items() if is_ambiguous(listed))
-    return Reading(model.normal(), tuple(ambiguous), tuple(pretended))
+    return FilterReading(model.normal(), tuple(ambiguous), tuple(pretended))
 
 
 def _pretends(action: object, number: object) -> bool:
     return action == "SCMP_ACT_ERRNO" and number == 0 and not isinstance(number, bool)
 
 
-def is_ambiguous(listed: Sequence[Entry]) -> bool:
+def is_ambiguous(listed: Sequence[ConditionEntry]) -> bool:
     """Whether two entries of different actions match one argument vector."""
     if len({entry.action for entry in listed}) < 2:
         return False
     return rule_of(listed, listed[0].action) != _loosest(listed)
 
 
-def _loosest(listed: Sequence[Entry]) -> Rule:
+def _loosest(listed: Sequence[ConditionEntry]) -> Rule:
     """The rule with the overlaps decided the other way round."""
-    turned = [Entry(Action(Kind(Kind.KILL_PROCESS - e.action.kind), e.action.data), e.comparisons) for e in listed]
+    turned = [
+        ConditionEntry(Action(ActionKind(ActionKind.KILL_PROCESS - e.action.kind), e.action.data), e.comparisons)
+        for e in listed
+    ]
     rule = rule_of(reversed(turned), turned[0].action)
-    back = tuple(Action(Kind(Kind.KILL_PROCESS - leaf.kind), leaf.data) for leaf in rule.leaves)
+    back = tuple(Action(ActionKind(ActionKind.KILL_PROCESS - leaf.kind), leaf.data) for leaf in rule.leaves)
     return attrs.evolve(rule, leaves=back)
 
 
@@ -328,14 +331,14 @@ def read_action(name: object, data: object, origin: object | None, pointer: str)
     kind = _ACTIONS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise SpecError(f"{pointer}: unknown action {name!r}", origin=origin, hint="one of " + ", ".join(_ACTIONS))
-    if kind not in (Kind.ERRNO, Kind.TRACE):
+    if kind not in (ActionKind.ERRNO, ActionKind.TRACE):
         return Action(kind)
     if data is None:
         return Action(kind, errno.EPERM)
-    high = MOST_ERRNO if kind is Kind.ERRNO else RET_DATA
+    high = MOST_ERRNO if kind is ActionKind.ERRNO else RET_DATA
     place = f"{pointer.rpartition('/')[0]}/{'defaultErrnoRet' if pointer.endswith('defaultAction') else 'errnoRet'}"
     read = Action(kind, _number(data, 0, high, origin, place))
-    if read == Action(Kind.ERRNO, 0):
+    if read == Action(ActionKind.ERRNO, 0):
         raise SpecError(f"{place}: {SUCCESS}", origin=origin, hint="write 1 (EPERM) or 38 (ENOSYS)")
     return read
 

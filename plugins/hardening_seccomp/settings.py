@@ -8,14 +8,14 @@ from functools import cached_property
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Flag, Kind, Neutral
+from hardening.mechanism.kinds import Flag, Kind, Unordered
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.profile.source import Node
 from hardening_seccomp import groups
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, read_action
 from hardening_seccomp.conditions import (
     Comparison,
-    Entry,
+    ConditionEntry,
     Op,
     Rule,
     TooManyEntries,
@@ -27,7 +27,7 @@ from hardening_seccomp.conditions import (
     rule_of,
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
-from hardening_seccomp.filters import rule_at_most, rule_meet
+from hardening_seccomp.filters import rule_intersect, rule_is_no_looser_than
 from hardening_seccomp.oci import ARCHITECTURES, architecture_of, strictest
 
 #: The family of system calls has no name: its members stand for ``seccomp.<syscall>``.
@@ -95,7 +95,7 @@ def dump_entries(rule: Rule) -> list[dict[str, object]]:
     """TOML data of entries that say exactly ``rule`` under 'the strictest entry that matches'."""
     shares = rule.shares()
     usual = max(shares, key=lambda action: shares[action])
-    if all(action.at_most(usual) for action in rule.leaves):
+    if all(action.is_no_looser_than(usual) for action in rule.leaves):
         try:
             special = entries(rule, usual, MAX_DUMPED)
         except TooManyEntries:
@@ -109,7 +109,7 @@ def dump_entries(rule: Rule) -> list[dict[str, object]]:
         return [{"action": str(strictest(rule))}]
 
 
-def _dump_entry(entry: Entry) -> dict[str, object]:
+def _dump_entry(entry: ConditionEntry) -> dict[str, object]:
     data: dict[str, object] = {"action": str(entry.action)}
     if entry.comparisons:
         data["args"] = [_dump_comparison(item) for item in entry.comparisons]
@@ -140,14 +140,14 @@ class RuleKind(Kind[Rule]):
                 raise item.error("action is missing")
             cases = item.get("args")
             comparisons = tuple(read_comparison(one, ()) for one in cases.items()) if cases else ()
-            parts.append(partial(Entry(read_action(action), comparisons)))
+            parts.append(partial(ConditionEntry(read_action(action), comparisons)))
         return fill(join(parts), ENOSYS)
 
-    def at_most(self, a: Rule, b: Rule) -> bool:
-        return rule_at_most(a, b)
+    def is_no_looser_than(self, a: Rule, b: Rule) -> bool:
+        return rule_is_no_looser_than(a, b)
 
-    def meet(self, a: Rule, b: Rule) -> Rule:
-        return rule_meet(a, b)
+    def intersect(self, a: Rule, b: Rule) -> Rule:
+        return rule_intersect(a, b)
 
     def grammar(self) -> str:
         return (
@@ -162,9 +162,9 @@ class RuleKind(Kind[Rule]):
             constant(ENOSYS),
             constant(LOG),
             constant(ALLOW),
-            rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, 1),))], ENOSYS),
-            rule_of([Entry(ALLOW), Entry(ENOSYS, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], ENOSYS),
-            rule_of([Entry(LOG, (Comparison(0, Op.NE, 1),)), Entry(ALLOW, (low,))], ENOSYS),
+            rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 1),))], ENOSYS),
+            rule_of([ConditionEntry(ALLOW), ConditionEntry(ENOSYS, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], ENOSYS),
+            rule_of([ConditionEntry(LOG, (Comparison(0, Op.NE, 1),)), ConditionEntry(ALLOW, (low,))], ENOSYS),
         )
 
     def show(self, value: Rule) -> str:
@@ -198,7 +198,7 @@ class StrictDefaults(Mapping[str, Rule]):
 
 
 @frozen(eq=False)
-class Switch(Neutral[bool]):
+class Switch(Unordered[bool]):
     """A boolean without an order that matters to security."""
 
     def show(self, value: bool) -> str:

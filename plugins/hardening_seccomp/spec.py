@@ -11,7 +11,7 @@ from hardening.mechanism.roles import Privileges
 from hardening_seccomp import multiplex, suid
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.filters import Filter, rule_meet
+from hardening_seccomp.filters import Filter, rule_intersect
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import YOUNG, Libseccomp
 from hardening_seccomp.oci import POINTER, strictest
@@ -67,7 +67,7 @@ def without_strangers(model: Filter, library: Libseccomp) -> Filter:
     rules = {}
     for name, rule in model.rules.items():
         if is_young(name, library):
-            rule = rule_meet(rule, constant(model.default))
+            rule = rule_intersect(rule, constant(model.default))
         if not is_stranger(name, model, library):
             rules[name] = rule
     return attrs.evolve(model, rules=rules)

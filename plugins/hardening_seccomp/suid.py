@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import attrs
 
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind, is_denial
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, fill, join, partial
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind, is_denial
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, fill, join, partial
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.filters import Filter, rule_meet
+from hardening_seccomp.filters import Filter, rule_intersect
 
 SETTING = "restrict_suid_sgid"
 _BITS = (0o4000, 0o2000)  # S_ISUID and S_ISGID (inode(7))
@@ -32,7 +32,7 @@ _HIDDEN = ("openat2", "io_uring_setup")
 #: The name of an attribute lies in memory, so with the capability to write security.capability all of them go: to the
 #: caller the file system has none.
 _ATTRIBUTES = ("setxattr", "lsetxattr", "fsetxattr", "setxattrat")
-_NO_ATTRIBUTES = Action(Kind.ERRNO, errno.EOPNOTSUPP)
+_NO_ATTRIBUTES = Action(ActionKind.ERRNO, errno.EOPNOTSUPP)
 
 
 def overruled(model: Filter, *, may_set_capabilities: bool) -> list[str]:
@@ -48,7 +48,7 @@ def restricted(model: Filter, *, may_set_capabilities: bool) -> Filter:
     common = not any(name.startswith(_OTHER_NUMBERS) for name in model.architectures)
     rules = dict(_rules(common, may_set_capabilities))
     met = {
-        name: rule_meet(model.rule(name), rule)
+        name: rule_intersect(model.rule(name), rule)
         for name, rule in rules.items()
         if not all(map(is_denial, model.rule(name).leaves))
     }
@@ -69,7 +69,7 @@ def _rules(common: bool, may_set_capabilities: bool) -> Iterator[tuple[str, Rule
 def _denied(*cases: tuple[tuple[Comparison, ...], int]) -> Rule:
     """EPERM where one of the comparisons holds and the argument that is a mode has one of the bits."""
     parts = [
-        partial(Entry(EPERM, (*made, Comparison(mode, Op.MASKED_EQ, bit, bit))))
+        partial(ConditionEntry(EPERM, (*made, Comparison(mode, Op.MASKED_EQ, bit, bit))))
         for made, mode in cases
         for bit in _BITS
     ]

@@ -14,7 +14,16 @@ from hardening.base.values import frozen
 from hardening.errors import SpecError
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import Action, from_returned
-from hardening_seccomp.diagrams import WIDTH, Builder, Diagram, at_least, constant, masked_equal, negation, select
+from hardening_seccomp.diagrams import (
+    WIDTH,
+    Diagram,
+    DiagramBuilder,
+    at_least,
+    constant,
+    masked_equal,
+    negation,
+    select,
+)
 
 _FIRST_ARGUMENT = 16
 
@@ -33,7 +42,7 @@ State = tuple[int, int | Word | None]
 
 
 @frozen(eq=False)
-class Split:
+class Branch:
     """A test of an argument, and the states after it."""
 
     test: Diagram[bool]
@@ -45,20 +54,20 @@ def meaning(program: bpf.Program, arch: int, number: int, start: State = (0, Non
     """The answers of a checked program to ``number`` on ``arch``, from ``start`` on; `SpecError` where it computes with
     arguments."""
     concrete = bpf.seccomp_data(arch, number, ())
-    steps: dict[State, Diagram[Action] | Split] = {}
+    steps: dict[State, Diagram[Action] | Branch] = {}
     waiting: list[State] = [start]
     while waiting:
         state = waiting.pop()
         if state not in steps:
             steps[state] = found = _run(program, state, arch, concrete)
-            if isinstance(found, Split):
+            if isinstance(found, Branch):
                 waiting += [found.then, found.otherwise]
     done: dict[State, Diagram[Action]] = {}
     # Jumps only go forward, so a later start never depends on an earlier one.
     for state in sorted(steps, key=lambda item: item[0], reverse=True):
         found = steps[state]
         done[state] = (
-            _joined(found.test, done[found.then], done[found.otherwise]) if isinstance(found, Split) else found
+            _joined(found.test, done[found.then], done[found.otherwise]) if isinstance(found, Branch) else found
         )
     return done[start]
 
@@ -68,7 +77,7 @@ def _joined(test: Diagram[bool], then: Diagram[Action], otherwise: Diagram[Actio
     return select(test, then, otherwise)
 
 
-def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...]) -> Diagram[Action] | Split:
+def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...]) -> Diagram[Action] | Branch:
     """Go on from a state to the return, or to the first test of an argument."""
     at, accumulator = state
     while True:
@@ -88,7 +97,7 @@ def _run(program: bpf.Program, state: State, arch: int, concrete: tuple[int, ...
         elif item.code & (bpf.CLASS | bpf.FROM_X) == bpf.JMP and isinstance(accumulator, Word):
             test = _test(item, accumulator)
             if not test.is_constant:
-                return Split(test, (at + item.jt, accumulator), (at + item.jf, accumulator))
+                return Branch(test, (at + item.jt, accumulator), (at + item.jf, accumulator))
             at += item.jt if test.leaves[0] else item.jf
         else:
             raise SpecError(f"BPF instruction {at - 1} does more than compare: its meaning cannot be proved")
@@ -126,7 +135,7 @@ def _masked_at_least(value: Word, bound: int) -> Diagram[bool]:
         return at_least(value.argument, bound, shift=value.shift, width=bpf.WORD)
     if bound >> bpf.WORD:
         return constant(False)
-    builder: Builder[bool] = Builder()
+    builder: DiagramBuilder[bool] = DiagramBuilder()
     no, yes = builder.leaf(False), builder.leaf(True)
     ref = yes
     for position in range(bpf.WORD):

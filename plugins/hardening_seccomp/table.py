@@ -16,11 +16,11 @@ from hardening.base.text import nearest
 from hardening.mechanism import inputs
 from hardening.mechanism.mechanism import Reading
 from hardening.mechanism.roles import Privileges
-from hardening.mechanism.schema import REQUIREMENT, REST, Family, Say, Schema, read_family, unknown_key
+from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Schema, Statement, read_family, unknown_key
 from hardening.profile.source import Node, Origin
 from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action
-from hardening_seccomp.conditions import Entry, Partial, Rule, fill, join, partial
+from hardening_seccomp.conditions import ConditionEntry, Partial, Rule, fill, join, partial
 from hardening_seccomp.diagrams import constant, judged_at
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
@@ -72,7 +72,7 @@ class TableReader:
         self.profile: docker.DockerProfile | None = None
         self.asked: dict[str, Origin] = {}
 
-    def says(self) -> Iterator[Say]:
+    def statements(self) -> Iterator[Statement]:
         """All says of the table. Raises `ProfileError` for anything that it does not understand."""
         fields = dict(self.table.members())
         for key, node in fields.items():
@@ -89,13 +89,13 @@ class TableReader:
         complete = fields.get("default") or fields.get("profile")
         architectures = list(self._architectures(fields.get("architectures"), complete))
         yield from architectures
-        self._note(frozenset(say.member for say in architectures if say.value), fields.get("profile"))
+        self._note(frozenset(statement.member for statement in architectures if statement.value), fields.get("profile"))
         yield from self._flags(fields.get("flags"), fields.get("profile"))
         if suid.SETTING in fields:
-            yield Say(suid.SETTING, "", fields[suid.SETTING].boolean(), fields[suid.SETTING].origin)
+            yield Statement(suid.SETTING, "", fields[suid.SETTING].boolean(), fields[suid.SETTING].origin)
         if REQUIREMENT.name in fields:
             node = fields[REQUIREMENT.name]
-            yield Say(REQUIREMENT.name, "", REQUIREMENT.kind.parse(node), node.origin)
+            yield Statement(REQUIREMENT.name, "", REQUIREMENT.kind.parse(node), node.origin)
 
     def _names(self, node: Node) -> Sequence[str]:
         """The system calls that one word means: a name, or the members of a group that this machine can know."""
@@ -119,7 +119,7 @@ class TableReader:
         found.by_name |= by_name
 
     def _read_list(self, node: Node | None, action: Action) -> None:
-        part, denied = partial(Entry(action)), is_denial(action)
+        part, denied = partial(ConditionEntry(action)), is_denial(action)
         for item in node.items() if node is not None else ():
             names = self._names(item)
             group = item.string() if item.string().startswith(groups.PREFIX) else ""
@@ -154,7 +154,7 @@ class TableReader:
             self.asked |= {item.string(): item.origin for item in words}
         arguments = fields["args"].items() if "args" in fields else ()
         comparisons = tuple(read_comparison(item, names) for item in arguments)
-        part = partial(Entry(action, comparisons))
+        part = partial(ConditionEntry(action, comparisons))
         for name in names:
             # An unconditional rule states a value; only a partial denial is a bound.
             self._add(name, part, node.origin, denied=is_denial(action) and bool(comparisons), by_name=not comparisons)
@@ -170,7 +170,7 @@ class TableReader:
         held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()
         from hardening_seccomp import docker  # few profiles name one
 
-        target = docker.Target(facts.native, held, self.reading.host.kernel)
+        target = docker.DockerTarget(facts.native, held, self.reading.host.kernel)
         self.profile = docker.read_file(path, target, origin=node.origin)
         self.reading.looked.extend(inputs.file(path, self.profile.digest))
         for name, entry in self.profile.entries:
@@ -202,40 +202,44 @@ class TableReader:
             )
             noted.extend(notes.overlap(name, profile.origin) for name in self.profile.ambiguous)
 
-    def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Say]:
+    def _syscalls(self, default: Node | None, profile: Node | None) -> Iterator[Statement]:
         if default is not None or self.profile is not None:
             stated = default or profile or self.table
             otherwise = read_action(default) if default else self._profile_default()
             for name, found in self.named.items():
-                yield Say(FAMILY, name, found.rule(otherwise), found.origin, at_most=True)
-            yield Say(FAMILY, REST, constant(otherwise), stated.origin, at_most=True)
+                yield Statement(FAMILY, name, found.rule(otherwise), found.origin, is_upper_bound=True)
+            yield Statement(FAMILY, WILDCARD, constant(otherwise), stated.origin, is_upper_bound=True)
             return
         for name, found in self.named.items():
             otherwise = ALLOW if found.only_denied else ENOSYS
-            yield Say(FAMILY, name, found.rule(otherwise), found.origin, found.only_denied, found.group)
+            yield Statement(FAMILY, name, found.rule(otherwise), found.origin, found.only_denied, found.group)
 
     def _profile_default(self) -> Action:
         return self.profile.default if self.profile is not None else ENOSYS
 
-    def _architectures(self, node: Node | None, complete: Node | None) -> Iterator[Say]:
+    def _architectures(self, node: Node | None, complete: Node | None) -> Iterator[Statement]:
         """A ``complete`` filter without a list is one of the machine's own architecture, or of those of its profile."""
-        bounds: dict[str, Say] = {}
+        bounds: dict[str, Statement] = {}
         if complete is not None:
             further = sorted(self.profile.architectures) if self.profile is not None else ()
-            listed = {REST: False, **dict.fromkeys(further, True)}
-            bounds = {name: Say("architectures", name, held, complete.origin) for name, held in listed.items()}
+            listed = {WILDCARD: False, **dict.fromkeys(further, True)}
+            bounds = {name: Statement("architectures", name, held, complete.origin) for name, held in listed.items()}
         setting = Schema.of(SeccompSettings).settings["architectures"]
         if node is not None and isinstance(setting, Family):
             native = self.reading.host.of(SeccompFacts).native
-            stated = {say.member: say for say in read_family(setting, node) if say.member not in (NATIVE, native)}
-            bounds = stated if REST in stated else {**bounds, **stated}
-        yield from (attrs.evolve(say, at_most=complete is not None) for say in bounds.values())
+            stated = {
+                statement.member: statement
+                for statement in read_family(setting, node)
+                if statement.member not in (NATIVE, native)
+            }
+            bounds = stated if WILDCARD in stated else {**bounds, **stated}
+        yield from (attrs.evolve(statement, is_upper_bound=complete is not None) for statement in bounds.values())
 
-    def _flags(self, node: Node | None, profile: Node | None) -> Iterator[Say]:
+    def _flags(self, node: Node | None, profile: Node | None) -> Iterator[Statement]:
         """What the table says, and of the flags of its profile the one that makes nothing looser."""
-        stated: dict[str, Say] = {}
+        stated: dict[str, Statement] = {}
         if self.profile is not None and profile is not None and FLAGS["log"] in self.profile.flags:
-            stated["log"] = Say("flags.log", "", True, profile.origin)
+            stated["log"] = Statement("flags.log", "", True, profile.origin)
         if node is None:
             pass
         elif isinstance(node.raw, dict):
@@ -244,13 +248,13 @@ class TableReader:
                     raise edits.error("unknown key", hint="flags are changed with `add` and `drop`, or set by an array")
                 stated |= {word: _flag(word, key == "add", item) for item in edits.items() for word in [_word(item)]}
         else:
-            stated = {word: Say(f"flags.{word}", "", False, node.origin) for word in _WORDS}
+            stated = {word: Statement(f"flags.{word}", "", False, node.origin) for word in _WORDS}
             stated |= {word: _flag(word, True, item) for item in node.items() for word in [_word(item)]}
         yield from stated.values()
 
 
-def _flag(word: str, held: bool, node: Node) -> Say:
-    return Say(f"flags.{word}", "", held, node.origin)
+def _flag(word: str, held: bool, node: Node) -> Statement:
+    return Statement(f"flags.{word}", "", held, node.origin)
 
 
 def _word(node: Node) -> str:
@@ -265,7 +269,7 @@ def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
     """TOML data that says exactly ``values``, keyed by setting and member."""
     table: dict[str, object] = {}
     syscalls = {member: value for (name, member), value in values.items() if name == FAMILY}
-    rest = syscalls.pop(REST, None)
+    rest = syscalls.pop(WILDCARD, None)
     if rest is not None:
         table["default"] = str(rest.leaves[0])
     rules = [{"names": [name], **entry} for name, rule in sorted(syscalls.items()) for entry in dump_entries(rule)]
@@ -273,7 +277,7 @@ def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         table["rules"] = rules
     architectures = {member: value for (name, member), value in values.items() if name == "architectures"}
     present = sorted(name for name, value in architectures.items() if value)
-    if REST in architectures:
+    if WILDCARD in architectures:
         table["architectures"] = present
     elif architectures:
         dropped = sorted(name for name, value in architectures.items() if not value)

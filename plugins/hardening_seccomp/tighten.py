@@ -9,10 +9,10 @@ import attrs
 
 from hardening.base.pointer import lookup
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess
-from hardening.mechanism.schema import REST
+from hardening.mechanism.mechanism import Context, Violation
+from hardening.mechanism.schema import WILDCARD
 from hardening_seccomp.conditions import describe
-from hardening_seccomp.filters import excesses, looser_flags, meet
+from hardening_seccomp.filters import intersect, looser_flags, violations
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import POINTER, read
 from hardening_seccomp.settings import SeccompSettings
@@ -21,7 +21,7 @@ from hardening_seccomp.spec import composed, filter_of, finished, is_stranger, p
 
 def tighten(
     settings: SeccompSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterable[Excess]:
+) -> Iterable[Violation]:
     """Replace a foreign filter by its exact intersection with the composed one."""
     if context.lacks("seccomp.*"):
         return
@@ -30,34 +30,34 @@ def tighten(
     allowed = filter_of(settings, context)
     found = lookup(document, POINTER)
     if found is None:
-        yield Excess(POINTER, "no filter", f"a filter, else {allowed.default}", "seccomp.*")
+        yield Violation(POINTER, "no filter", f"a filter, else {allowed.default}", "seccomp.*")
         put(allowed, library, fragment)
         return
     foreign = read(found, native=facts.native)
     # Of an architecture that goes all system calls go.
     common = attrs.evolve(foreign.model, architectures=foreign.model.architectures & allowed.architectures)
     model = without_strangers(common, library)
-    for name in excesses(model, allowed):
-        asked = describe(model.rule(name)) if name != REST else str(model.default)
-        limit = describe(allowed.rule(name)) if name != REST else str(allowed.default)
-        yield Excess(
-            f"{POINTER}/syscalls" if name != REST else f"{POINTER}/defaultAction", asked, limit, f"seccomp.{name}"
+    for name in violations(model, allowed):
+        asked = describe(model.rule(name)) if name != WILDCARD else str(model.default)
+        limit = describe(allowed.rule(name)) if name != WILDCARD else str(allowed.default)
+        yield Violation(
+            f"{POINTER}/syscalls" if name != WILDCARD else f"{POINTER}/defaultAction", asked, limit, f"seccomp.{name}"
         )
     for name in sorted(foreign.model.architectures - allowed.architectures):
-        yield Excess(f"{POINTER}/architectures", name, "kill-process", f"seccomp.architectures.{name}")
+        yield Violation(f"{POINTER}/architectures", name, "kill-process", f"seccomp.architectures.{name}")
     for flag in sorted(looser_flags(model, allowed)):
-        yield Excess(f"{POINTER}/flags", flag, "not set", f"seccomp.flags.{flag}")
+        yield Violation(f"{POINTER}/flags", flag, "not set", f"seccomp.flags.{flag}")
     for pointer, names in foreign.pretended:
         for name in names:
-            yield Excess(pointer, "errno 0: the call seems to succeed", "errno:EPERM", f"seccomp.{name}")
+            yield Violation(pointer, "errno 0: the call seems to succeed", "errno:EPERM", f"seccomp.{name}")
     for name in foreign.ambiguous:
         rule = describe(foreign.model.rule(name))
-        yield Excess(
+        yield Violation(
             f"{POINTER}/syscalls", f"{name}: overlapping entries of different actions", rule, f"seccomp.{name}"
         )
     for name in foreign.model.rules:
         if is_stranger(name, foreign.model, library):
             asked = f"{name}: unknown here, as it is to the runtime"
-            yield Excess(f"{POINTER}/syscalls", asked, "left out", f"seccomp.{name}")
+            yield Violation(f"{POINTER}/syscalls", asked, "left out", f"seccomp.{name}")
     # With fewer architectures than the foreign filter, more of its system calls are strangers.
-    put(finished(meet(composed(settings, context), foreign.model), library), library, fragment)
+    put(finished(intersect(composed(settings, context), foreign.model), library), library, fragment)

@@ -1,7 +1,7 @@
 """Hold the filter of a process against the composed one.
 
 Where it could be read back (ptrace(2), PTRACE_SECCOMP_GET_FILTER), every system call with every argument vector is compared,
-whoever compiled it. Else there is the digest of what the launch stage has loaded, or given to the runtime, and how many
+whoever compiled it. Else there is the digest of what the launcher has loaded, or given to the runtime, and how many
 filters the process has beyond those of the caller.
 """
 
@@ -15,9 +15,9 @@ from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context, Verification
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import EPERM
-from hardening_seccomp.answers import Reader
+from hardening_seccomp.answers import AnswerReader
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import strictest
@@ -62,7 +62,7 @@ def _beyond(receipt: Mapping[str, Any]) -> int:
 
 
 def _is_loaded(model: Filter, library: Libseccomp, receipt: Mapping[str, Any]) -> bool:
-    """Whether the launch stage has loaded this very filter, or has given it to the runtime that did."""
+    """Whether the launcher has loaded this very filter, or has given it to the runtime that did."""
     compiled = compile_filter(model, library)
     given = digest.sha256(digest.canonical(compiled.document))
     return receipt["seccomp"]["digest"] in (given, digest.of_filter(compiled.document, compiled.program))
@@ -113,14 +113,14 @@ def _looser(spans: Mapping[int, Sequence[Span]], program: bpf.Program, library: 
     """The system calls that a program answers more loosely than `wanted`, for any argument vector, with words for
     numbers that no call has, and for architectures that the filter has not. A number that no call has may be denied in any
     way."""
-    reader = Reader.of(program)
+    reader = AnswerReader.of(program)
     for token in {*reader.architectures, *spans}:
         for first, last, found, expected in overlaps(
             reader.answers(token), spans.get(token, (Span(0, bpf.U32, KILLED),))
         ):
-            if rule_at_most(found, expected):
+            if rule_is_no_looser_than(found, expected):
                 continue
-            denied = all(action.at_most(EPERM) for action in found.leaves)
+            denied = all(action.is_no_looser_than(EPERM) for action in found.leaves)
             x32 = bool(token & WIDE) and first >= X32_BIT
             numbers = range(first, min(last, first + _MANY) + 1) if token in spans and not x32 else ()
             named = {name for number in numbers if (name := library.name(token, number)) is not None}

@@ -1,7 +1,7 @@
 """Secrets: what the command may know that nobody else should, as files in memory or as variables.
 
 Owns `[secrets]`, and of the OCI spec the annotation with their names and the mounts where they will lie. Their values are
-kept by `hardening secret` and its drivers, and handed to the launch stage at each run (`hardening.assemble.handover`).
+kept by `hardening secret` and its drivers, and handed to the launcher at each run (`hardening.assemble.handover`).
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def hardening_secret_drivers() -> Sequence[SecretDriver]:
 def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretDriver]) -> Mapping[str, bytes]:
     """Open the secrets that a configuration names, as far as the caller's store has them."""
     from hardening.launch.secret.secrets import named
-    from hardening_secrets.store import Store
+    from hardening_secrets.store import SecretStore
 
-    store = Store.of_caller()
+    store = SecretStore.of_caller()
     return {
         secret.name: store.open(secret.name, drivers)
         for secret in named(document)
@@ -104,6 +104,6 @@ def hardening_secrets(document: Mapping[str, Any], drivers: Mapping[str, SecretD
 @hookimpl
 def hardening_secret_names() -> Sequence[str]:
     """The caller's secrets."""
-    from hardening_secrets.store import Store
+    from hardening_secrets.store import SecretStore
 
-    return [record.name for record in Store.of_caller().records()]
+    return [record.name for record in SecretStore.of_caller().records()]

@@ -15,7 +15,7 @@ from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError, raise_al
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from hardening_secrets.store import Record, Store
+    from hardening_secrets.store import SecretRecord, SecretStore
 
 SOURCE = "FILE|-"
 DEFAULT_DRIVER = "file"
@@ -195,18 +195,18 @@ def list_drivers(context: click.Context) -> None:
     api.show_table(Table(("driver", "what it does, and its options"), rows))
 
 
-def _store() -> Store:
-    from hardening_secrets.store import Store
+def _store() -> SecretStore:
+    from hardening_secrets.store import SecretStore
 
-    return Store.of_caller()
+    return SecretStore.of_caller()
 
 
-def _tell(store: Store) -> None:
+def _tell(store: SecretStore) -> None:
     for line in dict.fromkeys(store.notes):
         api.note(line)
 
 
-def _described(record: Record) -> dict[str, Any]:
+def _described(record: SecretRecord) -> dict[str, Any]:
     return {
         "ID": record.id,
         "CreatedAt": record.created,

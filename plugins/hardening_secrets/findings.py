@@ -59,10 +59,10 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
 def _missing(uses: list[Use]) -> Iterator[Finding]:
     """Where nothing is run now, what a run would miss."""
     from hardening.mechanism.secret_driver import SecretError
-    from hardening_secrets.store import Store
+    from hardening_secrets.store import SecretStore
 
     try:
-        known = {record.name for record in Store.of_caller().records()} if uses else set()
+        known = {record.name for record in SecretStore.of_caller().records()} if uses else set()
     except SecretError as error:
         yield Finding("secrets/store", Severity.WARNING, error.message, origin=str(error.origin), hint=error.hint or "")
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_secrets.settings import SecretsSettings
 
 
@@ -19,6 +19,6 @@ def inputs(settings: SecretsSettings, context: Context) -> Inputs:
     return (Unknown("secrets are opened anew at each run"),) if settings.uses() else ()
 
 
-def check(settings: SecretsSettings, context: Context) -> Iterable[Shortfall]:
+def check(settings: SecretsSettings, context: Context) -> Iterable[Unsupported]:
     """No host is too weak."""
     return ()

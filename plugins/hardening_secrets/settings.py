@@ -81,14 +81,14 @@ class UseKind(Kind[Use | None]):
     def parse(self, node: Node) -> Use | None:
         return None if node.raw == NONE else read_item(node)[1]
 
-    def at_most(self, a: Use | None, b: Use | None) -> bool:
+    def is_no_looser_than(self, a: Use | None, b: Use | None) -> bool:
         if a is None or b is None:
             return a is None
         if _place(a) == _place(b):
             return not a.mode & ~b.mode
         return a.name == b.name and a.is_usual and not b.is_file and not a.mode & ~secrets.MODE
 
-    def meet(self, a: Use | None, b: Use | None) -> Use | None:
+    def intersect(self, a: Use | None, b: Use | None) -> Use | None:
         if a is None or b is None or a.name != b.name:
             return None
         if _place(a) == _place(b):

@@ -1,6 +1,6 @@
 """Secrets in the OCI spec: their names in an annotation, and an empty mount where each file will lie.
 
-The launch stage covers these mounts with the files (`hardening.launch.secret.handed`). Any other program that runs the same
+The launcher covers these mounts with the files (`hardening.launch.secret.handed`). Any other program that runs the same
 configuration shows an empty directory, and null devices.
 """
 

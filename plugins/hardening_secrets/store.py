@@ -43,7 +43,7 @@ _HINT = "set HARDENING_SECRETS to a directory of your own"
 
 
 @frozen
-class Record:
+class SecretRecord:
     """What is kept of a secret beside its value. ``key`` is what its driver has the value under; times are UTC."""
 
     id: str
@@ -67,7 +67,7 @@ def require_size(value: bytes) -> None:
         raise UsageError(f"the secret {what}", hint=f"a secret has 1 to {LONGEST} bytes")
 
 
-class Store:
+class SecretStore:
     """A store. Nothing is looked at or made before a method asks for it; each raises `SecretError` for a store that others
     could have read or written, and for a disk that does not do its part. ``notes`` says what was left undone, ``left`` has
     the keys of values that no secret has, and that a driver has not removed."""
@@ -78,20 +78,20 @@ class Store:
         self.left: set[str] = set()
 
     @classmethod
-    def of_caller(cls) -> Store:
+    def of_caller(cls) -> SecretStore:
         """The caller's own. Raises `SecretError` where the caller has no place for one."""
         try:
             return cls(state.secrets())
         except OSError as error:
             raise SecretError(f"no directory for secrets: {error}", hint=_HINT) from None
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[SecretRecord]:
         """All secrets, by name, but for those of which the file is damaged: there is one of `notes` for each."""
         if not self._is_there():
             return []
         return sorted(self._readable(_SECRETS), key=lambda record: record.name)
 
-    def _readable(self, folder: str) -> Iterator[Record]:
+    def _readable(self, folder: str) -> Iterator[SecretRecord]:
         with self._trouble("read"):
             names = [name for name in os.listdir(self.path / folder) if name.endswith(_SUFFIX)]
         for name in names:
@@ -103,7 +103,7 @@ class Store:
             if record is not None:
                 yield record
 
-    def find(self, name: str) -> Record:
+    def find(self, name: str) -> SecretRecord:
         """One secret, by its name or id. Raises `UsageError`."""
         record = self.known(name)
         if record is not None:
@@ -111,7 +111,7 @@ class Store:
         hint = nearest(name, [other.name for other in self.records()])
         raise UsageError(f'no such secret: "{name}"', hint=hint or "`hardening secret ls` lists those that there are")
 
-    def known(self, name: str) -> Record | None:
+    def known(self, name: str) -> SecretRecord | None:
         """One secret, by its name or id; None where there is none."""
         record = self._read(self._file(name)) if self._is_there() else None
         return record or next((other for other in self.records() if other.id == name), None)
@@ -145,7 +145,7 @@ class Store:
         driver: SecretDriver,
         options: Mapping[str, str],
         drivers: Mapping[str, SecretDriver],
-    ) -> Record:
+    ) -> SecretRecord:
         """Keep a new secret. Raises `UsageError` for a name that is taken or cannot be one, and for a value of a wrong size;
         nothing is kept then."""
         if not is_name(name):
@@ -161,11 +161,11 @@ class Store:
                     hint=f"hardening secret rotate {quoted(name)} FILE gives it a new value",
                 )
             time = now()
-            record = Record(os.urandom(12).hex(), name, driver.name, _new_key(), time, time, kept)
+            record = SecretRecord(os.urandom(12).hex(), name, driver.name, _new_key(), time, time, kept)
             self._replace(None, record, value, driver, drivers)
         return record
 
-    def rotate(self, name: str, value: bytes, drivers: Mapping[str, SecretDriver]) -> Record:
+    def rotate(self, name: str, value: bytes, drivers: Mapping[str, SecretDriver]) -> SecretRecord:
         """Give a secret a new value. Raises `UsageError` and `SecretError`; the old one is intact then."""
         require_size(value)
         with self._changing():
@@ -174,7 +174,7 @@ class Store:
             self._replace(old, record, value, _driver(old.driver, drivers), drivers)
         return record
 
-    def remove(self, name: str, drivers: Mapping[str, SecretDriver]) -> Record:
+    def remove(self, name: str, drivers: Mapping[str, SecretDriver]) -> SecretRecord:
         """Remove a secret with its value, which is among `left` where the driver does not do its part. Raises `UsageError`
         and `SecretError`."""
         with self._changing():
@@ -190,8 +190,8 @@ class Store:
 
     def _replace(
         self,
-        old: Record | None,
-        new: Record,
+        old: SecretRecord | None,
+        new: SecretRecord,
         value: bytes,
         driver: SecretDriver,
         drivers: Mapping[str, SecretDriver],
@@ -211,7 +211,7 @@ class Store:
             raise
         self._finish(driver.name, drivers)
 
-    def _announce(self, record: Record) -> None:
+    def _announce(self, record: SecretRecord) -> None:
         """Write down a key, whose value is removed by the next change unless a secret has it."""
         self._write(self.path / _PENDING / f"{record.key}{_SUFFIX}", record)
 
@@ -224,7 +224,7 @@ class Store:
         with self._trouble("lock"):
             lock = locks.lock_file(str(self.path / _LOCK))
         with locks.Locked(lock):
-            self._tidy()
+            self._prune()
             yield
 
     def _make(self) -> None:
@@ -235,7 +235,7 @@ class Store:
         finally:
             os.umask(mask)
 
-    def _tidy(self) -> None:
+    def _prune(self) -> None:
         with self._trouble("read"):
             for folder in (self.path / _SECRETS, self.path / _PENDING):
                 for name in os.listdir(folder):
@@ -265,7 +265,7 @@ class Store:
             return True
         return False
 
-    def _is_gone(self, left: Record, drivers: Mapping[str, SecretDriver]) -> bool:
+    def _is_gone(self, left: SecretRecord, drivers: Mapping[str, SecretDriver]) -> bool:
         """Have a driver remove a value that no secret has."""
         try:
             driver, folder = _driver(left.driver, drivers), self._folder(left.driver)
@@ -307,7 +307,7 @@ class Store:
         for folder in (self.path, *(self.path / name for name in (_SECRETS, _PENDING, _VALUES))):
             require_private(folder, os.lstat(folder))
 
-    def _read(self, file: Path) -> Record | None:
+    def _read(self, file: Path) -> SecretRecord | None:
         """What is kept of a secret; None where there is none."""
         try:
             data = read_private(file, _MOST)
@@ -318,12 +318,12 @@ class Store:
         try:
             row = json.loads(data)
             texts = {key: str(row[key]) for key in _TEXTS}
-            return Record(**texts, options=dict(row["options"]))
+            return SecretRecord(**texts, options=dict(row["options"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             hint = "remove the file, and create the secret anew"
             raise SecretError("the description of a secret is malformed", origin=file, hint=hint) from None
 
-    def _write(self, file: Path, record: Record) -> None:
+    def _write(self, file: Path, record: SecretRecord) -> None:
         data = json.dumps(attrs.asdict(record)).encode()
         if len(data) > _MOST:
             raise SecretError(f"what is to be kept of the secret {record.name} is too long", hint="shorten its options")

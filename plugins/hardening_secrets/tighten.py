@@ -8,7 +8,7 @@ from typing import Any
 from hardening.errors import LaunchError, SpecError
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess, MountPoint
+from hardening.mechanism.mechanism import Context, MountPoint, Violation
 from hardening.mechanism.roles import RootDirectory
 from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration
 from hardening_secrets.spec import mount_points, put_names
@@ -16,7 +16,7 @@ from hardening_secrets.spec import mount_points, put_names
 
 def tighten(
     settings: SecretsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """Keep of the secrets that a configuration names those that the settings give, at most so; add none that it does not
     name, and none by a link of the root. Raises `SpecError` for an annotation that is malformed."""
     try:
@@ -26,13 +26,13 @@ def tighten(
     kept: list[Use] = []
     kind, root = UseKind(), context.of(RootDirectory)
     for use in named:
-        allowed = kind.meet(use, settings.given[use.name])
+        allowed = kind.intersect(use, settings.given[use.name])
         if allowed != use:
-            yield Excess(secrets.POINTER, kind.show(use), kind.show(allowed), leaf(use))
+            yield Violation(secrets.POINTER, kind.show(use), kind.show(allowed), leaf(use))
         led = [f"none at {point.path}: {why}" for point in mount_points([allowed] if allowed is not None else ())
                if root is not None and (why := root.elsewhere(document, context, point.path))]  # fmt: skip
         if led:
-            yield Excess(secrets.POINTER, kind.show(allowed), led[0], leaf(use))
+            yield Violation(secrets.POINTER, kind.show(allowed), led[0], leaf(use))
             continue
         kept += [allowed] if allowed is not None else []
     if kept:
@@ -47,11 +47,11 @@ def tighten(
 
 def _left_out(
     points: Iterable[MountPoint], places: Mapping[str, MountPoint], mounts: Sequence[Mapping[str, Any]]
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """The configuration's own mounts where secrets of the settings would be, and none is."""
     leaves = {point.path: point.leaves[0] for point in points if point.path not in places}
     for index, mount in enumerate(mounts):
         path = mount.get("destination")
         if path in leaves:
             asked = f"{mount.get('type', 'none')} of {mount.get('source', 'nothing')} on {path}"
-            yield Excess(f"/mounts/{index}", asked, "none", leaves[path])
+            yield Violation(f"/mounts/{index}", asked, "none", leaves[path])

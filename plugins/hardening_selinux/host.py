@@ -16,7 +16,7 @@ from hardening.errors import HostError
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_selinux.contexts import BUILT_IN, ContainerContexts, load, places
 from hardening_selinux.labels import Label, Level
 from hardening_selinux.relabel import wanted_volumes
@@ -89,13 +89,13 @@ def _policy_name(config: str) -> str:
     return "targeted"
 
 
-def check(settings: SelinuxSettings, context: Context) -> Iterator[Shortfall]:
+def check(settings: SelinuxSettings, context: Context) -> Iterator[Unsupported]:
     """SELinux that is not active or stops nothing, a policy without levels, and names that the policy does not know."""
     if not settings.enabled:
         return
     facts = context.host.of(SelinuxFacts)
     if not facts.active:
-        yield Shortfall(
+        yield Unsupported(
             "selinux.enabled",
             f"SELinux is not active: {facts.inactive}",
             "install and load a policy",
@@ -103,14 +103,14 @@ def check(settings: SelinuxSettings, context: Context) -> Iterator[Shortfall]:
         )
         return
     if not facts.enforcing:
-        yield Shortfall(
+        yield Unsupported(
             "selinux.type",
             "SELinux is permissive: it records what it would deny and stops nothing",
             "run setenforce 1",
             whole=True,
         )
     if not facts.mls:
-        yield Shortfall(
+        yield Unsupported(
             "selinux.level", "the policy has no levels, so containers are not kept apart", "load a policy with MCS"
         )
     process = process_label(settings, facts)
@@ -119,7 +119,7 @@ def check(settings: SelinuxSettings, context: Context) -> Iterator[Shortfall]:
     labels = {"selinux.type": process, "selinux.mount_label": file_label(settings, facts)}
     for leaf, label in labels.items():
         if not policy_knows(label, facts):
-            yield Shortfall(
+            yield Unsupported(
                 leaf,
                 f"the policy {facts.policy} does not know the context {label}",
                 "correct the name, or install the policy module that defines it (container-selinux for container_t)",

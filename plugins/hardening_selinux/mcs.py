@@ -4,7 +4,7 @@ There is no daemon to remember who has which pair: each reservation is a *lease*
 ``c<A>,c<B>.<token>``. All reservations happen under one lock. Whoever reserves also clears away the leases that are
 dead; so a pair comes back after a crash, too. A lease lives as long as one of these holds:
 
-- the process that reserved it runs. `hardening run` becomes the launch stage by execve(2), so this is the whole run;
+- the process that reserved it runs. `hardening run` becomes the launcher by execve(2), so this is the whole run;
 - the bundle that it was made for exists and names it, unless that bundle belongs to a single run;
 - a launch holds the lease's flock(2), which it takes for the life of the container.
 
@@ -51,7 +51,7 @@ class Lease:
 
 
 @frozen
-class Holder:
+class CategoryHolder:
     """Who reserved a lease: a process, told apart from a later one of the same number by its start (clock ticks since
     boot) and the boot; ``bundle`` is the directory that keeps the lease alive, empty where only the run does."""
 
@@ -135,7 +135,7 @@ def is_alive(lease: Path) -> bool:
     if not lease.is_file() and not lease.is_symlink():  # what is in its place is none
         return False
     try:
-        holder = Holder(**read_table(str(lease.parent), lease.name))
+        holder = CategoryHolder(**read_table(str(lease.parent), lease.name))
     except TypeError:
         # Written under the lock, so whoever wrote it died over it and never used it.
         holder = None
@@ -144,7 +144,7 @@ def is_alive(lease: Path) -> bool:
     return locks.is_locked(str(lease), file=True)
 
 
-def _runs(holder: Holder, lease: Path) -> bool:
+def _runs(holder: CategoryHolder, lease: Path) -> bool:
     if holder.boot != _boot():
         return False
     if holder.namespace != _namespace():
@@ -152,7 +152,7 @@ def _runs(holder: Holder, lease: Path) -> bool:
     return files.started(holder.pid) == holder.start
 
 
-def _owned(holder: Holder, lease: Path) -> bool:
+def _owned(holder: CategoryHolder, lease: Path) -> bool:
     """Whether the bundle exists and is the one for which the lease was made, not a later one in its place."""
     if not holder.bundle:
         return False
@@ -163,9 +163,9 @@ def _owned(holder: Holder, lease: Path) -> bool:
         return not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
 
 
-def _myself(bundle: Path | None) -> Holder:
+def _myself(bundle: Path | None) -> CategoryHolder:
     pid = os.getpid()
-    return Holder(str(bundle.absolute()) if bundle else "", pid, files.started(pid) or 0, _boot(), _namespace())
+    return CategoryHolder(str(bundle.absolute()) if bundle else "", pid, files.started(pid) or 0, _boot(), _namespace())
 
 
 def _boot() -> str:
@@ -176,5 +176,5 @@ def _namespace() -> str:
     return os.readlink("/proc/self/ns/pid")
 
 
-def _write(path: Path, holder: Holder) -> None:
+def _write(path: Path, holder: CategoryHolder) -> None:
     files.create(str(path), json.dumps(attrs.asdict(holder)).encode())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.schema import Leaf
 from hardening_selinux.host import SelinuxFacts, process_label
 from hardening_selinux.labels import Level
@@ -16,7 +16,7 @@ from hardening_selinux.spec import LABEL, MOUNT_LABEL, asked_label, level_of, mo
 
 def tighten(
     settings: SelinuxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-) -> Iterator[Excess]:
+) -> Iterator[Violation]:
     """Keep a label that the settings would give, a pair of its own included; replace any other."""
     if not settings.enabled or context.lacks("selinux.enabled"):
         return
@@ -26,19 +26,19 @@ def tighten(
     if asked is not None:
         for name in ("user", "role", "type"):
             if getattr(asked, name) != getattr(wanted, name):
-                yield Excess(LABEL, f"{name} {getattr(asked, name)}", getattr(wanted, name), f"selinux.{name}")
+                yield Violation(LABEL, f"{name} {getattr(asked, name)}", getattr(wanted, name), f"selinux.{name}")
     if asked is not None and _is_within(asked.level, settings, facts, context):
         level = asked.level
     else:
         if asked is not None:
             allowed = "a pair of categories" if settings.level == AUTO else settings.level
-            yield Excess(LABEL, f"level {asked.level}", allowed, "selinux.level")
+            yield Violation(LABEL, f"level {asked.level}", allowed, "selinux.level")
         level = level_of(settings, facts, wanted, context, fragment)
     put(settings, facts, wanted.at(level), fragment)
     asked_mount = asked_label(document, MOUNT_LABEL)
     allowed_mount = mount_label(settings, facts, level)
     if asked_mount is not None and asked_mount != allowed_mount:
-        yield Excess(MOUNT_LABEL, str(asked_mount), str(allowed_mount), "selinux.mount_label")
+        yield Violation(MOUNT_LABEL, str(asked_mount), str(allowed_mount), "selinux.mount_label")
 
 
 def _is_within(level: Level | None, settings: SelinuxSettings, facts: SelinuxFacts, context: Context) -> bool:

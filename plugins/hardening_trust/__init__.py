@@ -13,8 +13,8 @@ from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.mechanism.schema import REST, Leaf, Say
+from hardening.mechanism.mechanism import Context, Mechanism, Reading, Unsupported, Violation
+from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
@@ -39,7 +39,7 @@ class Trust(Mechanism[TrustSettings]):
     may_fall_short = False
     before_launch = ("*",)
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)
 
     def expand(self, name: str) -> Sequence[str]:
@@ -49,7 +49,7 @@ class Trust(Mechanism[TrustSettings]):
         return settings.dump(self.schema, values)
 
     def meaning(self, leaf: Leaf) -> str:
-        if leaf.setting == settings.SCOPES and leaf.member == REST:
+        if leaf.setting == settings.SCOPES and leaf.member == WILDCARD:
             return "What is required of images that no scope decides about."
         return super().meaning(leaf)
 
@@ -59,16 +59,16 @@ class Trust(Mechanism[TrustSettings]):
         return ((ACCEPT, self.dump({(leaf.setting, leaf.member): ACCEPT})),)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
-        found = [say for say in super().samples() if say[1] != REST]
+        found = [statement for statement in super().samples() if statement[1] != WILDCARD]
         return [
             *found,
-            *((settings.SCOPES, REST, value) for value in self.schema.settings[settings.SCOPES].kind.samples()),
+            *((settings.SCOPES, WILDCARD, value) for value in self.schema.settings[settings.SCOPES].kind.samples()),
         ]
 
     def inputs(self, settings: TrustSettings, context: Context) -> Inputs:
         return ()  # a verdict says itself what it rests on, since it is reached once
 
-    def check(self, settings: TrustSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: TrustSettings, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def contribute(self, settings: TrustSettings, context: Context, fragment: Fragment) -> None:
@@ -79,7 +79,7 @@ class Trust(Mechanism[TrustSettings]):
 
     def tighten(
         self, settings: TrustSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         if not _names_image(document):
             return ()
         from hardening_trust import annotation
@@ -117,9 +117,9 @@ def hardening_signatures(name: Name, digest: str, composition: Composition, veri
     from hardening_trust import registriesd, subjects, view
 
     below = registriesd.configured()
-    return subjects.Places(registriesd.over(view.of_composition(composition).places, below), verify=verify).blobs(
-        name, digest
-    )
+    return subjects.SignatureLocations(
+        registriesd.over(view.of_composition(composition).places, below), verify=verify
+    ).blobs(name, digest)
 
 
 @hookimpl

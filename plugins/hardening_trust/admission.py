@@ -21,7 +21,7 @@ from hardening.mechanism import inputs as look
 from hardening.mechanism import used
 from hardening.mechanism.inputs import Input
 from hardening.mechanism.runtime import Refusal
-from hardening.mechanism.schema import REST, Leaf
+from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening.mechanism.used import Used
 from hardening.plugin.admission import Candidate, Verdict
 from hardening_trust import annotation
@@ -31,7 +31,7 @@ from hardening_trust.scopes import WITHOUT_SCOPES, Match
 from hardening_trust.settings import DEFAULT, SCOPES, TrustSettings
 
 if TYPE_CHECKING:
-    from hardening.images.store import Store
+    from hardening.images.store import ImageStore
     from hardening_trust import verification
 
 NAME = "trust"
@@ -81,9 +81,9 @@ def judged(
         return f"Running image {name.full} is rejected by policy.", ()
     if not requirements or not image.digest:
         return "", ()
-    from hardening.images.store import Store
+    from hardening.images.store import ImageStore
 
-    store = Store.existing(image.store)
+    store = ImageStore.existing(image.store)
     if store is None:
         return f"Source image rejected: there is no store {image.store}, so nothing is known of its signatures", ()
     seen = [
@@ -98,8 +98,8 @@ def judged(
 def said(composition: Composition, match: Match) -> str:
     """What is required, and where that is said: `trust.docker is reject, set at team.toml:3`."""
     resolved = composition.leaves[Leaf(NAME, SCOPES, match.member)]
-    name = f"{NAME}.{DEFAULT if match.member == REST else match.member}"
-    return f"{name} is {resolved.shown}, set at {resolved.told}"
+    name = f"{NAME}.{DEFAULT if match.member == WILDCARD else match.member}"
+    return f"{name} is {resolved.shown}, set at {resolved.described_origin}"
 
 
 def _hint(composition: Composition, image: Name, match: Match) -> str:
@@ -143,12 +143,12 @@ def _where(composition: Composition | None, name: Name, digest: str) -> str:
     from hardening_trust import registriesd, subjects, view
 
     places = registriesd.over(view.of_composition(composition).places, registriesd.configured())
-    return f"{subjects.Places(places).where(name, digest)} when it was fetched"
+    return f"{subjects.SignatureLocations(places).where(name, digest)} when it was fetched"
 
 
 def _judge(
-    store: Store, image: Used, name: Name, requirements: Requirements, say_where: Callable[[str], str]
-) -> verification.Verdict:
+    store: ImageStore, image: Used, name: Name, requirements: Requirements, say_where: Callable[[str], str]
+) -> verification.ImageVerdict:
     """Hold the manifest and the signatures that the store has against what is required."""
     from hardening_trust import lookaside, openpgp, signatures, verification
 
@@ -162,7 +162,7 @@ def _judge(
         return verification.judge(subject, requirements, rings)
 
 
-def _looks(store: Store, image: Used, requirements: Requirements) -> Iterator[Input]:
+def _looks(store: ImageStore, image: Used, requirements: Requirements) -> Iterator[Input]:
     """Every file that decides the verdict."""
     for path in key_paths(requirements):
         yield from look.file(path)

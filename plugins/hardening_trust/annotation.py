@@ -16,7 +16,7 @@ from hardening.errors import ProfileError
 from hardening.images import reference
 from hardening.mechanism import used
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening.mechanism.schema import Leaf
 from hardening.profile.source import Document, Node
 from hardening_trust.kinds import RequirementsKind
@@ -37,7 +37,7 @@ def contribute(settings: TrustSettings, image: Used, fragment: Fragment) -> None
     _write(match.requirements, match.member, fragment)
 
 
-def tighten(settings: TrustSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Excess]:
+def tighten(settings: TrustSettings, document: Mapping[str, Any], fragment: Fragment) -> Iterator[Violation]:
     """Require of the image that a configuration names what the settings do, beside what it requires itself. Raises
     `ImageError`, `ProfileError` and `LaunchError` for annotations that are malformed."""
     image = used.of(document)
@@ -48,7 +48,7 @@ def tighten(settings: TrustSettings, document: Mapping[str, Any], fragment: Frag
     found = match.requirements if asked is None else together([*match.requirements, *asked])
     if asked is not None and found != asked:
         show = RequirementsKind().show
-        yield Excess(POINTER, show(asked), show(found), str(_leaf(match.member)))
+        yield Violation(POINTER, show(asked), show(found), str(_leaf(match.member)))
     _write(found, match.member, fragment)
 
 

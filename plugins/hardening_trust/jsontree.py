@@ -28,7 +28,7 @@ def document(data: bytes, path: Path, name: str = "") -> Document:
     Raises `ProfileError` with ``path:line`` for anything malformed, a duplicate key, and absurd nesting.
     """
     text = decoded(data, path, "save it as UTF-8")
-    scanner = _Scanner(text, path)
+    scanner = _TextScanner(text, path)
     tables = scanner.whole()
     if not isinstance(tables, dict):
         raise ProfileError("JSON object expected", origin=f"{path}:1", hint='write {"default": [{"type": "reject"}]}')
@@ -36,7 +36,7 @@ def document(data: bytes, path: Path, name: str = "") -> Document:
     return Document(name or str(path), path, tables, places, sha256(data), text=text)
 
 
-class _Scanner:
+class _TextScanner:
     def __init__(self, text: str, path: Path) -> None:
         self.text = text
         self.path = path

@@ -33,14 +33,14 @@ class RequirementsKind(Kind["Requirements"]):
 
         return written.read_all(items)
 
-    def at_most(self, a: Requirements, b: Requirements) -> bool:
+    def is_no_looser_than(self, a: Requirements, b: Requirements) -> bool:
         if a == REJECT or a >= b or b == REJECT:
             return a == REJECT or a >= b
         from hardening_trust.order import all_implied  # most runs compare no requirement
 
         return all_implied(a, b)
 
-    def meet(self, a: Requirements, b: Requirements) -> Requirements:
+    def intersect(self, a: Requirements, b: Requirements) -> Requirements:
         if REJECT in (a, b):
             return REJECT
         if not (a and b):
@@ -143,16 +143,16 @@ def _url(node: Node, schemes: Sequence[str]) -> str:
 class LookasideKind(Kind[Lookaside | None]):
     """A place has no order: a signature counts by who has made it, wherever it lies."""
 
-    neutral = True
+    unordered = True
     optional = True
 
     def parse(self, node: Node) -> Lookaside | None:
         return read_lookaside(node)
 
-    def at_most(self, a: Lookaside | None, b: Lookaside | None) -> bool:
+    def is_no_looser_than(self, a: Lookaside | None, b: Lookaside | None) -> bool:
         return True
 
-    def meet(self, a: Lookaside | None, b: Lookaside | None) -> Lookaside | None:
+    def intersect(self, a: Lookaside | None, b: Lookaside | None) -> Lookaside | None:
         return b
 
     def grammar(self) -> str:

@@ -12,7 +12,7 @@ from hardening.errors import HardeningError, HostError
 from hardening.images import reference
 from hardening.images.reference import DIRECTORY, DOCKER, OCI
 from hardening.mechanism.findings import Finding, Severity
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_trust import keys, scopes
 from hardening_trust.requirements import (
     GPG_KEYS,
@@ -46,7 +46,7 @@ def _finding(rule: str, scope: Scope, message: str, hint: str, severity: Severit
 def _accepting(scope: Scope) -> Iterator[Finding]:
     if scope.requirements:
         return
-    if scope.member == REST:
+    if scope.member == WILDCARD:
         hint = 'set the default to "reject", and name what is accepted'
         yield _finding("accepts-all", scope, "every image that no scope names is accepted", hint)
         return
@@ -59,10 +59,10 @@ def _accepting(scope: Scope) -> Iterator[Finding]:
 
 
 def _never_matching(scope: Scope) -> Iterator[Finding]:
-    problem = "" if scope.member == REST else never(*scopes.split(scope.member))
+    problem = "" if scope.member == WILDCARD else never(*scopes.split(scope.member))
     if problem:
         yield _finding("never-matches", scope, f"the scope never matches: {problem}", "correct it, or remove it")
-    elif scope.member != REST:
+    elif scope.member != WILDCARD:
         for item in misread(*scopes.split(scope.member)):
             yield _finding(item.rule, scope, item.message, item.hint, item.severity)
 

@@ -11,7 +11,7 @@ from hardening.base import wholefile
 from hardening.errors import ImageError, ProfileError, UsageError
 from hardening.images.reference import Reference
 from hardening.images.signatures import LONGEST, MOST, PREFIX, names
-from hardening.images.transport.http import Bounds, Client
+from hardening.images.transport.http import Client, TransferBounds
 from hardening_trust.signatures import UnreadableSignature
 
 #: Seconds to wait for a server's word, and for all signatures of an image.
@@ -89,7 +89,7 @@ def write_into(folder: Path, data: bytes, prefix: str = PREFIX) -> Path:
 
 def _from_server(base: str) -> Iterator[tuple[bytes, str]]:
     """What a signature says is held against its key, so nothing is lost where a server has no TLS."""
-    client = Client(verify=urlsplit(base).scheme == "https", bounds=Bounds(read=PATIENCE))
+    client = Client(verify=urlsplit(base).scheme == "https", bounds=TransferBounds(read=PATIENCE))
     end = time.monotonic() + ALTOGETHER
     for number in range(1, MOST + 2):
         url = f"{base}/{PREFIX}{number}"

@@ -43,11 +43,11 @@ _OF_SYSTEM = 0x8000
 _ROOM = state.remedy(OSError(errno.ENOSPC, ""))
 
 
-class NotSigned(ValueError):
+class OpenPGPNotSigned(ValueError):
     """The data is no good signature by one of the keys; the text says why."""
 
 
-class TooSlow(NotSigned):
+class TooSlow(OpenPGPNotSigned):
     """It takes GnuPG too long to check it: a few bytes, compressed several times, become any number."""
 
 
@@ -71,7 +71,7 @@ class Keyring:
     _expiries: Mapping[str, int]
 
     def verify(self, data: bytes) -> Signed:
-        """What a signed message holds. Raises `NotSigned`, and `HostError` where GnuPG does not work."""
+        """What a signed message holds. Raises `OpenPGPNotSigned`, and `HostError` where GnuPG does not work."""
         from hardening.base import gnupg
 
         result = self._gpg.verify(data, extra_args=["--output", "-"])
@@ -81,12 +81,12 @@ class Keyring:
         found = _one_result(lines, data)
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
         if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
-            raise NotSigned(_reason(found, lines))
+            raise OpenPGPNotSigned(_reason(found, lines))
         key, until, primary = valid[0][0], valid[0][3], valid[0][9]
         if not _is_number(until):
-            raise NotSigned(f"Invalid GPG signature: GnuPG says that it ends at {until}")
+            raise OpenPGPNotSigned(f"Invalid GPG signature: GnuPG says that it ends at {until}")
         if primary not in self.primaries:
-            raise NotSigned(f"Signature by key {primary} is not accepted")
+            raise OpenPGPNotSigned(f"Signature by key {primary} is not accepted")
         times = [int(until), self._expiries.get(key, 0), self._expiries.get(primary, 0)]
         return Signed(bytes(result.data), key, primary, min((time for time in times if time), default=None))
 
@@ -113,7 +113,7 @@ def keyrings() -> Iterator[Keyrings]:
     folder = state.directory() / FOLDER
     with _told(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sweep(folder)
+        _prune(folder)
         place = locks.lock(str(folder), shared=True)
         name = places.new_id()
         try:
@@ -127,7 +127,7 @@ def keyrings() -> Iterator[Keyrings]:
         os.close(lock)
 
 
-def _sweep(folder: Path) -> None:
+def _prune(folder: Path) -> None:
     """Remove what nobody holds."""
     if not os.listdir(folder):
         return
@@ -182,18 +182,18 @@ def _expiries(gpg: Any) -> Mapping[str, int]:
 
 
 def _one_result(lines: Sequence[tuple[str, list[str]]], data: bytes) -> str:
-    """The keyword of the one result that a signed message has. Raises `NotSigned`."""
+    """The keyword of the one result that a signed message has. Raises `OpenPGPNotSigned`."""
     count = Counter(keyword for keyword, _ in lines)
     results = [keyword for keyword, _ in lines if keyword in _RESULTS]
     if "DECRYPTION_INFO" in count or "BEGIN_DECRYPTION" in count or "UNEXPECTED" in count:
-        raise NotSigned("Invalid GPG signature: it is encrypted, or no signed message at all")
+        raise OpenPGPNotSigned("Invalid GPG signature: it is encrypted, or no signed message at all")
     if count["NEWSIG"] > 1 or len(results) > 1:
-        raise NotSigned(f"Unexpected GPG signature count {max(count.get('NEWSIG', 0), len(results))}")
+        raise OpenPGPNotSigned(f"Unexpected GPG signature count {max(count.get('NEWSIG', 0), len(results))}")
     if count["PLAINTEXT"] != 1:
         kind = "it is a detached signature, without what it signs" if _is_signature(data) else "it is corrupt"
-        raise NotSigned(f"Invalid GPG signature: {kind}")
+        raise OpenPGPNotSigned(f"Invalid GPG signature: {kind}")
     if not results:
-        raise NotSigned("Invalid GPG signature: the message in it is not signed")
+        raise OpenPGPNotSigned("Invalid GPG signature: the message in it is not signed")
     return results[0]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hardening.base.values import frozen
 from hardening.errors import UsageError
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 
 if TYPE_CHECKING:
     from hardening.images.reference import Name
@@ -50,7 +50,7 @@ _FORMS = {
 }
 
 
-class Rule(StrEnum):
+class ScopeRule(StrEnum):
     """Which kind of scope has matched."""
 
     REFERENCE = "the reference itself"
@@ -65,11 +65,11 @@ class Rule(StrEnum):
 
 
 @frozen
-class Candidate:
+class ScopeCandidate:
     """A scope that may decide about an image, and by which rule."""
 
     member: str
-    rule: Rule
+    rule: ScopeRule
 
 
 @frozen
@@ -77,9 +77,9 @@ class Match:
     """The scope that decides. ``passed`` are those that were tried before it and are not there."""
 
     member: str
-    rule: Rule
+    rule: ScopeRule
     requirements: Requirements
-    passed: tuple[Candidate, ...]
+    passed: tuple[ScopeCandidate, ...]
 
 
 def member(transport: str, scope: str) -> str:
@@ -90,7 +90,7 @@ def member(transport: str, scope: str) -> str:
 def split(name: str) -> tuple[str, str]:
     """Transport and scope of a name; both are empty for the default."""
     transport, _, scope = name.partition(".")
-    return ("", "") if name == REST else (transport, scope)
+    return ("", "") if name == WILDCARD else (transport, scope)
 
 
 def scope_problem(transport: str, scope: str) -> str:
@@ -158,7 +158,7 @@ def _wider_names(scope: str) -> Iterator[str]:
         yield f"*.{host}"
 
 
-def candidates(image: Name) -> Iterator[Candidate]:
+def candidates(image: Name) -> Iterator[ScopeCandidate]:
     """The scopes that may decide about an image, in the order of the look-up. Its path is one without links
     (`hardening.images.reference.resolved`): where it lay when it was fetched.
 
@@ -167,24 +167,24 @@ def candidates(image: Name) -> Iterator[Candidate]:
     transport = image.transport
     identity, rules = _identity(image)
     if identity:
-        yield Candidate(member(transport, identity), rules[0])
+        yield ScopeCandidate(member(transport, identity), rules[0])
         for wider in wider_scopes(transport, identity):
-            yield Candidate(member(transport, wider), _rule(image, wider, rules[1:]))
-    yield Candidate(transport, Rule.TRANSPORT)
-    yield Candidate(REST, Rule.DEFAULT)
+            yield ScopeCandidate(member(transport, wider), _rule(image, wider, rules[1:]))
+    yield ScopeCandidate(transport, ScopeRule.TRANSPORT)
+    yield ScopeCandidate(WILDCARD, ScopeRule.DEFAULT)
 
 
 def match(image: Name, named: Mapping[str, Requirements], default: Requirements) -> Match:
     """The scope among ``named`` that decides about an image; raises as `candidates` does."""
-    passed: list[Candidate] = []
+    passed: list[ScopeCandidate] = []
     for candidate in candidates(image):
         if candidate.member in named:
             return Match(candidate.member, candidate.rule, named[candidate.member], tuple(passed))
         passed.append(candidate)
-    return Match(REST, Rule.DEFAULT, default, tuple(passed[:-1]))
+    return Match(WILDCARD, ScopeRule.DEFAULT, default, tuple(passed[:-1]))
 
 
-def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
+def _identity(image: Name) -> tuple[str, tuple[ScopeRule, ScopeRule]]:
     """The narrowest scope of an image, and the rules of that and of the next."""
     if image.docker is not None:
         found = image.docker
@@ -194,18 +194,18 @@ def _identity(image: Name) -> tuple[str, tuple[Rule, Rule]]:
                 hint=f"name it by its digest alone: {found.repository}@{found.digest}",
             )
         suffix = f"@{found.digest}" if found.digest else f":{found.tag}"
-        return f"{found.repository}{suffix}", (Rule.REFERENCE, Rule.REPOSITORY)
+        return f"{found.repository}{suffix}", (ScopeRule.REFERENCE, ScopeRule.REPOSITORY)
     if image.transport == ARCHIVE:
-        return "", (Rule.TRANSPORT, Rule.TRANSPORT)
+        return "", (ScopeRule.TRANSPORT, ScopeRule.TRANSPORT)
     # Of an OCI layout all images: `dir` and `dir:tag` may be the same one.
-    return image.path, (Rule.PATH, Rule.DIRECTORY)
+    return image.path, (ScopeRule.PATH, ScopeRule.DIRECTORY)
 
 
-def _rule(image: Name, wider: str, rules: Sequence[Rule]) -> Rule:
+def _rule(image: Name, wider: str, rules: Sequence[ScopeRule]) -> ScopeRule:
     if image.docker is None:
         return rules[0]
     if wider == image.docker.repository:
         return rules[0]
     if wider.startswith("*."):
-        return Rule.WILDCARD
-    return Rule.HOST if wider == image.docker.host else Rule.NAMESPACE
+        return ScopeRule.WILDCARD
+    return ScopeRule.HOST if wider == image.docker.host else ScopeRule.NAMESPACE

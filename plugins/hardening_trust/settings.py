@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Kind
-from hardening.mechanism.schema import REST, Members, Say, Schema, family
+from hardening.mechanism.schema import WILDCARD, Members, Schema, Statement, family
 from hardening.profile.source import Node
 from hardening_trust.ends import REJECT
 from hardening_trust.kinds import Lookaside, LookasideKind, RequirementsKind
@@ -32,7 +32,7 @@ SCOPES = ""
 def _scope(node: Node) -> str:
     """A scope as it is written in an exception or a question: `docker.docker.io/library`, `docker`, `default`."""
     name = node.string()
-    return REST if name in (DEFAULT, REST) else name
+    return WILDCARD if name in (DEFAULT, WILDCARD) else name
 
 
 def _above(name: str) -> Sequence[str]:
@@ -87,14 +87,14 @@ class TrustSettings:
         return scopes.match(image, self.scopes.named, self.scopes.rest)
 
 
-def read(schema: Schema, table: Node) -> Iterator[Say]:
+def read(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of a layer's table. Raises `ProfileError`."""
     from hardening_trust import scopes
 
     settings = schema.settings
     for key, node in table.members():
         if key == DEFAULT:
-            yield Say(SCOPES, REST, settings[SCOPES].kind.parse(node), node.origin)
+            yield Statement(SCOPES, WILDCARD, settings[SCOPES].kind.parse(node), node.origin)
         elif key in (LOOKASIDE, "requirement"):
             yield from _plain(settings, key, node)
         elif key in scopes.KNOWN or isinstance(node.raw, dict):
@@ -105,16 +105,16 @@ def read(schema: Schema, table: Node) -> Iterator[Say]:
             raise node.error("unknown key", hint=hint)
 
 
-def _plain(settings: Mapping[str, Any], key: str, node: Node) -> Iterator[Say]:
+def _plain(settings: Mapping[str, Any], key: str, node: Node) -> Iterator[Statement]:
     kind = settings[key].kind
     if key != LOOKASIDE:
-        yield Say(key, "", kind.parse(node), node.origin)
+        yield Statement(key, "", kind.parse(node), node.origin)
         return
     for scope, place in node.members():
-        yield Say(LOOKASIDE, scope, kind.parse(place), place.origin)
+        yield Statement(LOOKASIDE, scope, kind.parse(place), place.origin)
 
 
-def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator[Say]:
+def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator[Statement]:
     from hardening_trust import scopes
 
     if transport not in scopes.KNOWN:
@@ -124,7 +124,7 @@ def _transport(kind: Kind[Requirements], transport: str, node: Node) -> Iterator
         problem = scopes.scope_problem(transport, scope)
         if problem:
             raise value.error(f'"{scope}" is not a scope of {transport}', hint=problem)
-        yield Say(SCOPES, scopes.member(transport, scope), kind.parse(value), value.origin)
+        yield Statement(SCOPES, scopes.member(transport, scope), kind.parse(value), value.origin)
 
 
 def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
@@ -136,12 +136,12 @@ def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, obj
     for (setting, name), value in sorted(values.items(), key=lambda item: item[0]):
         if setting == SCOPES:
             transport, scope = scopes.split(name)
-            if name == REST:
+            if name == WILDCARD:
                 table[DEFAULT] = kind.dump(value)
             else:
                 table.setdefault(transport, {})[scope] = kind.dump(value)
         elif setting == LOOKASIDE:
-            if value is not None and name != REST:
+            if value is not None and name != WILDCARD:
                 table.setdefault(LOOKASIDE, {})[name] = schema.settings[LOOKASIDE].kind.dump(value)
         else:
             table[setting] = value
@@ -150,4 +150,4 @@ def dump(schema: Schema, values: Mapping[tuple[str, str], Any]) -> dict[str, obj
 
 def expand(name: str) -> Sequence[str]:
     """What a name in an exception or a question means: `default` is the default."""
-    return (REST,) if name == DEFAULT else (name,)
+    return (WILDCARD,) if name == DEFAULT else (name,)

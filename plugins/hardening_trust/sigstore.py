@@ -22,7 +22,7 @@ _CURVES = ("secp224r1", "secp256r1", "secp384r1", "secp521r1")
 _TAKEN = "ECDSA on P-224, P-256, P-384 and P-521, RSA and Ed25519 are"
 
 
-class NotSigned(ValueError):
+class SigstoreNotSigned(ValueError):
     """The attachment is no good signature by one of the keys; the text says why."""
 
 
@@ -52,18 +52,19 @@ def key(data: bytes) -> PublicKeyTypes:
 
 
 def verify(signature: Sigstore, trusted: Sequence[PublicKeyTypes]) -> tuple[bytes, str]:
-    """The payload that one of the keys has signed, and that key's fingerprint (SHA-256 of its DER). Raises `NotSigned`."""
+    """The payload that one of the keys has signed, and that key's fingerprint (SHA-256 of its DER). Raises
+    `SigstoreNotSigned`."""
     text = signature.annotations.get(SIGSTORE_SIGNATURE)
     if text is None:
-        raise NotSigned(f"missing {SIGSTORE_SIGNATURE} annotation")
+        raise SigstoreNotSigned(f"missing {SIGSTORE_SIGNATURE} annotation")
     try:
         value = base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
     except (ValueError, binascii.Error):
-        raise NotSigned("the signature is not base64") from None
+        raise SigstoreNotSigned("the signature is not base64") from None
     for key in trusted:
         if _is_by(key, value, signature.payload):
             return signature.payload, _fingerprint(key)
-    raise NotSigned("cryptographic signature verification failed: none of the keys made it, or it was changed")
+    raise SigstoreNotSigned("cryptographic signature verification failed: none of the keys made it, or it was changed")
 
 
 def _fingerprint(key: PublicKeyTypes) -> str:

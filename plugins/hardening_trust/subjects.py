@@ -34,7 +34,7 @@ MOST_IMAGES = 64
 
 
 @attrs.frozen(eq=False)
-class Places:
+class SignatureLocations:
     """Where images and their signatures are got from: ``registries`` says it for registries, and with ``verify`` False one
     without a certificate that is trusted, or without encryption, will do. ``others`` give what signatures they have of a
     manifest, and the place of each, beside those."""

@@ -18,7 +18,7 @@ from hardening.errors import ProfileError
 from hardening.images.reference import Reference
 from hardening_trust import identities, keys, payload
 from hardening_trust.kinds import show_one
-from hardening_trust.openpgp import Keyrings, NotSigned, TooSlow
+from hardening_trust.openpgp import Keyrings, OpenPGPNotSigned, TooSlow
 from hardening_trust.requirements import (
     GPG_KEYS,
     REJECT,
@@ -74,7 +74,7 @@ class Judged:
 
 
 @attrs.frozen
-class Held:
+class RequirementResult:
     """One requirement: why it does not hold, empty where it does, and what was found of each signature."""
 
     requirement: Requirement
@@ -84,12 +84,12 @@ class Held:
 
 
 @attrs.frozen
-class Verdict:
+class ImageVerdict:
     """Whether an image may be used. ``digest`` is empty where no image was looked at."""
 
     image: str
     digest: str
-    requirements: tuple[Held, ...]
+    requirements: tuple[RequirementResult, ...]
 
     @property
     def accepted(self) -> bool:
@@ -113,16 +113,16 @@ class Refused(ValueError):
     """A requirement does not hold whatever the signatures are; the text says why."""
 
 
-def judge(image: Image, requirements: Requirements, rings: Keyrings, read: ReadKey = keys.read) -> Verdict:
+def judge(image: Image, requirements: Requirements, rings: Keyrings, read: ReadKey = keys.read) -> ImageVerdict:
     """The verdict of a set of requirements; ``read`` reads files of keys. Raises `HostError` where GnuPG does not work,
     `ImageError` where the image cannot be had, and what else getting its signatures raises."""
     if requirements == REJECT:
-        return Verdict(image.name, "", tuple(_holds(item, image, rings, read) for item in requirements))
+        return ImageVerdict(image.name, "", tuple(_holds(item, image, rings, read) for item in requirements))
     ordered = sorted(requirements, key=lambda item: json.dumps(dump_one(item), sort_keys=True)) or [Accept()]
-    return Verdict(image.name, image.digest, tuple(_holds(item, image, rings, read) for item in ordered))
+    return ImageVerdict(image.name, image.digest, tuple(_holds(item, image, rings, read) for item in ordered))
 
 
-def _holds(requirement: Requirement, image: Image, rings: Keyrings, read: ReadKey) -> Held:
+def _holds(requirement: Requirement, image: Image, rings: Keyrings, read: ReadKey) -> RequirementResult:
     try:
         if isinstance(requirement, SignedBy):
             return _one_good(requirement, image, _signed_by(requirement, rings, read))
@@ -133,8 +133,8 @@ def _holds(requirement: Requirement, image: Image, rings: Keyrings, read: ReadKe
         if isinstance(requirement, Reject):
             raise Refused(f"Running image {image.name} is rejected by policy.")
     except (Refused, UnreadableSignature) as error:
-        return Held(requirement, str(error))
-    return Held(requirement)
+        return RequirementResult(requirement, str(error))
+    return RequirementResult(requirement)
 
 
 class _Bad(ValueError):
@@ -146,7 +146,7 @@ class _Bad(ValueError):
 _Check = Callable[[Signature], tuple[payload.Payload, str, int | None] | None]
 
 
-def _one_good(requirement: SignedBy | SigstoreSigned, image: Image, check: _Check) -> Held:
+def _one_good(requirement: SignedBy | SigstoreSigned, image: Image, check: _Check) -> RequirementResult:
     """Look for the first good signature; without one, say what is wrong with each."""
     judged: list[Judged] = []
     others = 0
@@ -161,8 +161,8 @@ def _one_good(requirement: SignedBy | SigstoreSigned, image: Image, check: _Chec
         except _Bad as error:
             judged.append(Judged(signature.origin, str(error)))
             continue
-        return Held(requirement, "", (*judged, Judged(signature.origin, key=key)), until)
-    return Held(requirement, _summary(image, judged, others), tuple(judged))
+        return RequirementResult(requirement, "", (*judged, Judged(signature.origin, key=key)), until)
+    return RequirementResult(requirement, _summary(image, judged, others), tuple(judged))
 
 
 def _summary(image: Image, judged: Sequence[Judged], others: int) -> str:
@@ -205,7 +205,7 @@ def _signed_by(requirement: SignedBy, rings: Keyrings, read: ReadKey) -> _Check:
         except TooSlow as error:
             slow += 1
             raise _Bad(str(error)) from None
-        except (NotSigned, payload.PayloadError) as error:
+        except (OpenPGPNotSigned, payload.PayloadError) as error:
             raise _Bad(str(error)) from None
 
     return check
@@ -229,7 +229,7 @@ def _sigstore_signed(requirement: SigstoreSigned, read: ReadKey) -> _Check:
         try:
             content, key = sigstore.verify(signature, trusted)
             return payload.read(content, payload.SIGSTORE), key, None
-        except (sigstore.NotSigned, payload.PayloadError) as error:
+        except (sigstore.SigstoreNotSigned, payload.PayloadError) as error:
             raise _Bad(str(error)) from None
 
     return check

@@ -13,7 +13,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.images import reference
 from hardening.images.reference import DOCKER, Name
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_trust import policy, registriesd, scopes
 from hardening_trust.kinds import Lookaside
 from hardening_trust.requirements import Requirements, SigstoreSigned
@@ -34,7 +34,7 @@ class Scope:
     @property
     def name(self) -> str:
         """The name as people write it."""
-        return DEFAULT if self.member == REST else self.member
+        return DEFAULT if self.member == WILDCARD else self.member
 
 
 @frozen(eq=False)
@@ -47,12 +47,12 @@ class View:
     @property
     def default(self) -> Scope:
         """What holds where no scope does."""
-        return self.scopes[REST]
+        return self.scopes[WILDCARD]
 
     def named(self) -> Iterator[Scope]:
         """All scopes but the default, by transport and name."""
         for member, scope in sorted(self.scopes.items(), key=lambda item: scopes.split(item[0])):
-            if member != REST:
+            if member != WILDCARD:
                 yield scope
 
     def match(self, image: Name) -> Match:
@@ -61,12 +61,12 @@ class View:
 
     @cached_property
     def _required(self) -> Mapping[str, Requirements]:
-        return {member: scope.requirements for member, scope in self.scopes.items() if member != REST}
+        return {member: scope.requirements for member, scope in self.scopes.items() if member != WILDCARD}
 
     def place(self, scope: Scope) -> str:
         """The URL where the signatures of a scope's images are read; empty where nothing says so."""
         transport, name = scopes.split(scope.member)
-        if transport != DOCKER and scope.member != REST:
+        if transport != DOCKER and scope.member != WILDCARD:
             return ""
         around = [name, *scopes.wider_scopes(DOCKER, name)] if name else []
         return next((place.read for key in (*around, "") if (place := self.places.get(key)) and place.read), "")
@@ -100,7 +100,7 @@ def _attached(known: Mapping[str, Scope], places: Mapping[str, Lookaside]) -> It
     said = registriesd.Registries({scope: place.fields for scope, place in places.items()})
     for member, scope in known.items():
         transport, name = scopes.split(member)
-        of_registries = transport == DOCKER or member == REST
+        of_registries = transport == DOCKER or member == WILDCARD
         if of_registries and any(isinstance(item, SigstoreSigned) for item in scope.requirements):
             around = [name, *scopes.wider_scopes(DOCKER, name)] if name else []
             if not said.says_of_attachments(around):
@@ -110,7 +110,7 @@ def _attached(known: Mapping[str, Scope], places: Mapping[str, Lookaside]) -> It
 def of_file(path: Path) -> View:
     """The policy in a policy.json, and the places that registries.d names. Raises `ProfileError`."""
     found = policy.read(path)
-    known = {REST: Scope(REST, found.default, found.origins["", ""])}
+    known = {WILDCARD: Scope(WILDCARD, found.default, found.origins["", ""])}
     for transport, members in found.transports.items():
         for name, requirements in members.items():
             member = scopes.member(transport, name)

@@ -67,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         named = write(folder, curve, count)
-        search = layers.SearchPath((layers.Folder(folder, "bench"), *plugins.shipped_profiles()))
+        search = layers.SearchPath((layers.SearchDirectory(folder, "bench"), *plugins.shipped_profiles()))
         for _ in range(repeats):
             before = time.perf_counter()
             if curve == "search":

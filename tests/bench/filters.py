@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hardening_seccomp import bpf, symbolic
-from hardening_seccomp.actions import Kind
+from hardening_seccomp.actions import ActionKind
 from hardening_seccomp.diagrams import ARGUMENTS, WIDTH, Diagram, apply, constant
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.bench.contenders import BenchError
@@ -19,7 +19,7 @@ from tests.bench.contenders import BenchError
 SOURCE = Path(__file__).with_name("percall.c")
 _ATTACH, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C  # linux/ptrace.h
 _WALL = 0x40000000
-_RUNS = frozenset({Kind.ALLOW, Kind.LOG})
+_RUNS = frozenset({ActionKind.ALLOW, ActionKind.LOG})
 
 
 def loaded(pid: int) -> bytes:
@@ -69,7 +69,7 @@ def vectors(program: bpf.Program, arch: int, number: int) -> Iterator[tuple[int,
     while waiting:
         state, region = waiting.pop()
         found = symbolic._run(program, state, arch, concrete)
-        if not isinstance(found, symbolic.Split):
+        if not isinstance(found, symbolic.Branch):
             yield member(region)
             continue
         held = apply(lambda here, test: here and test, region, found.test)

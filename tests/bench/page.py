@@ -33,7 +33,7 @@ What a launch costs, beside other launchers: the same command, `/bin/true` of bu
 To repeat: `make bench` as root, on a machine with nothing else to do. It installs what is missing, takes a few minutes,
 prints these tables and leaves its result in `build/bench`; `make bench B=--publish` also writes it here.
 """
-COMPOSING, STAGE = "hardening run --dry-run", "launch stage"
+COMPOSING, STAGE = "hardening run --dry-run", "launcher"
 OTHERS = ("bubblewrap", "crun", "runc", "podman")
 
 
@@ -53,7 +53,7 @@ def sections(result: Mapping[str, Any]) -> Iterator[str]:
     yield HEAD
     yield "## Targets"
     yield target_table(result)
-    yield from shortfalls(result)
+    yield from unsupported(result)
     yield "## Launches"
     yield "Milliseconds from start to end of the launcher; the launchers take turns, round by round."
     for who, samples in result["launches"].items():
@@ -115,7 +115,7 @@ def target_table(result: Mapping[str, Any]) -> str:
     )
 
 
-def shortfalls(result: Mapping[str, Any]) -> Iterator[str]:
+def unsupported(result: Mapping[str, Any]) -> Iterator[str]:
     """Where the time goes of each launcher that misses a target."""
     for name in dict.fromkeys(one.launcher for one in targets(result) if one.reached is False and one.launcher):
         steps = result["steps"].get(name, [])

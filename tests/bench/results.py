@@ -51,7 +51,7 @@ def result() -> dict[str, Any]:
             "hardening run, first composition": [["python is executed", 180.0], ["a process ends", 20.0]],
         },
         "imports": {
-            "launch stage": {"hardening.launch.main": 1.5},
+            "launcher": {"hardening.launch.main": 1.5},
             "hardening run --dry-run": {"attr": 90.0, "re": 1.0},
         },
     }

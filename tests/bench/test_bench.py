@@ -42,7 +42,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     assert set(result["verifying"]["seconds"]) == {"docker", "dir"}
     assert set(result["explaining"]["command"]) == {"2", "4"}
     assert set(result["curves"]) == {"layers", "profiles", "search", "scopes"}
-    assert result["imports"]["launch stage"]
+    assert result["imports"]["launcher"]
     if os.geteuid() == 0:
         assert {label for label, _ in result["steps"][LAUNCH]} >= {"the root is in place", "the filter is loaded"}
         assert {"crun", "runc", "podman"} <= set(result["launches"][who])

@@ -14,7 +14,7 @@ from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM
 from hardening_seccomp.build import build
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import probe
@@ -24,7 +24,7 @@ from tests.support.features import require
 
 FACTS = probe(plain())
 LIBRARY = FACTS.required_library()
-RULE = rule_of([Entry(EPERM, (Comparison(1, Op.EQ, 0x5412),))], ALLOW)
+RULE = rule_of([ConditionEntry(EPERM, (Comparison(1, Op.EQ, 0x5412),))], ALLOW)
 MODEL = Filter(ENOSYS, {"read": constant(ALLOW), "ioctl": RULE, "mount": constant(EPERM)}, frozenset({FACTS.native}))
 COMPILED = compile_filter(MODEL, LIBRARY)
 

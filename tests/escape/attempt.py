@@ -140,7 +140,7 @@ class Profiled:
     left_out: str = ""
     before: str = ""
     change: Callable[[dict[str, Any]], None] | None = None
-    #: A command in front of the launch stage's.
+    #: A command in front of the launcher's.
     prefix: tuple[str, ...] = ()
     #: In a container of its own where it succeeds: it leaves traces there.
     alone: bool = False
@@ -160,7 +160,7 @@ class Profiled:
 
 @attrs.frozen
 class Setup:
-    """What makes one container: layers on top of `strict`, code for the launch stage, a change of the configuration,
+    """What makes one container: layers on top of `strict`, code for the launcher, a change of the configuration,
     a command in front. Attempts that agree in it share the container, unless ``only`` names one."""
 
     layers: tuple[str, ...]

@@ -129,7 +129,7 @@ def attack(
 
 
 def with_code(argv: list[str], code: str) -> list[str]:
-    """The command line of a launch stage that runs ``code`` when its modules are there and before it launches."""
+    """The command line of a launcher that runs ``code`` when its modules are there and before it launches."""
     place = argv.index(START_OF_STAGE)
     head, separator, tail = START_OF_STAGE.partition("from hardening.launch.main import main;")
     assert separator

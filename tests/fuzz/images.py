@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 import zstandard
 
-from hardening.compose.offer import Offer
+from hardening.compose.image_defaults import ImageDefaults
 from hardening.errors import UsageError
 from hardening.images import media, reference
 from hardening.images.ids import Ids
@@ -63,12 +63,14 @@ def manifest(data: bytes, _: Path) -> None:
     assert len(blobs) <= media.MAX_LAYERS + 1 or found is not None
 
 
-@target(of_json, "hardening.compose.offer hardening_process.image hardening.images.media", short=100)
+@target(of_json, "hardening.compose.image_defaults hardening_process.image hardening.images.media", short=100)
 def imageconfig(data: bytes, _: Path) -> None:
     """What it says to the mechanisms is text that a configuration can hold."""
     plugins, host = shipped.here()
     config = media.read_config(data, "here")["config"]
-    offer = Offer.of(Used("docker.io/library/x:latest", f"sha256:{HEX}", Path("/store")), config, plugins.mechanisms)
+    offer = ImageDefaults.of(
+        Used("docker.io/library/x:latest", f"sha256:{HEX}", Path("/store")), config, plugins.mechanisms
+    )
     for mechanism in plugins.mechanisms:
         found = offer.taken(mechanism, Reading(host, {}))
         for said in found.values():
@@ -112,7 +114,7 @@ def layer(data: bytes, place: Path) -> None:
     file.write_bytes(data)
     ids = Ids(owner=(os.geteuid(), os.getegid()))
     limits = Limits(file=1 << 20, total=4 << 20, entries=500, names=1 << 16, searched=10_000)
-    what = unpack.Layer(file, "layer", media.digest_of(data))
+    what = unpack.ImageLayer(file, "layer", media.digest_of(data))
     try:
         unpack.unpack([what], root, ids, limits, keep_ids=False, tell=lambda _: None)
     finally:

@@ -56,7 +56,7 @@ def policy_(data: bytes, _: Path) -> None:
             ((transport, scope) for transport, scope in _wider(name) if scope in found.transports.get(transport, {})),
             None,
         )
-        assert (scopes.split(decided.member) if wanted else decided.rule) == (wanted or scopes.Rule.DEFAULT)
+        assert (scopes.split(decided.member) if wanted else decided.rule) == (wanted or scopes.ScopeRule.DEFAULT)
         assert decided.requirements == (found.transports[wanted[0]][wanted[1]] if wanted else found.default)
     again = policy.parse(document(policy.dump(found).encode(), Path("policy.json")))
     assert (again.default, again.transports) == (found.default, found.transports)
@@ -83,13 +83,13 @@ class _Said:
     """GnuPG that has said this."""
 
     def __init__(self, text: bytes) -> None:
-        self.result = gnupg.Result(b"content", text.decode("utf-8", "replace"), 0, True)
+        self.result = gnupg.GnuPGResult(b"content", text.decode("utf-8", "replace"), 0, True)
 
-    def verify(self, *_: Any, **__: Any) -> gnupg.Result:
+    def verify(self, *_: Any, **__: Any) -> gnupg.GnuPGResult:
         return self.result
 
 
-@target(of_lines, "hardening_trust.openpgp", refusals=(HardeningError, openpgp.NotSigned), short=1000)
+@target(of_lines, "hardening_trust.openpgp", refusals=(HardeningError, openpgp.OpenPGPNotSigned), short=1000)
 def status(data: bytes, _: Path) -> None:
     """Accepted is what one good signature of our key says, and nothing else says more."""
     ring = openpgp.Keyring(_Said(data), frozenset({FINGER}), {FINGER: 1 << 40})
@@ -122,7 +122,7 @@ def _signatures() -> Iterator[bytes]:
 
 @target(
     of_lines, "hardening_trust.payload hardening_trust.signatures hardening_trust.sigstore", seeds=_signatures, short=1000,
-    refusals=(payload.PayloadError, kept.UnreadableSignature, sigstore.NotSigned),
+    refusals=(payload.PayloadError, kept.UnreadableSignature, sigstore.SigstoreNotSigned),
 )  # fmt: skip
 def signature(data: bytes, _: Path) -> None:
     """What is read is what would be written, and nothing that the key has not signed is accepted."""

@@ -26,7 +26,7 @@ from hardening.profile.source import Document
 from hardening.report.changes import changes
 from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.docker import Target as Machine
+from hardening_seccomp.docker import DockerTarget as Machine
 from hardening_seccomp.docker import parse
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import read as read_filter
@@ -76,8 +76,8 @@ def profile(data: bytes, place: Path) -> None:
         mechanism = plugins.mechanism(leaf.mechanism)
         assert mechanism is not None
         closed = before.at(mechanism, leaf.setting, leaf.member)
-        if not (layer.exceptions or now.kind.neutral or now.kind.identity or leaf.setting == "requirement"):
-            assert now.kind.at_most(now.value, closed.value), (leaf, now.shown, closed.shown)
+        if not (layer.exceptions or now.kind.unordered or now.kind.identity or leaf.setting == "requirement"):
+            assert now.kind.is_no_looser_than(now.value, closed.value), (leaf, now.shown, closed.shown)
 
 
 _TESTS = {
@@ -215,7 +215,7 @@ def apply_(data: bytes, _: Path) -> None:
         assert set(linux.get("maskedPaths", ())) | set(linux.get(name, ())) >= kernel or _gone(document, kernel), name
     again = _tightened(copy.deepcopy(document))
     assert again.spec.document == document
-    assert again.excesses == ()
+    assert again.violations == ()
 
 
 def _capabilities(uid: int) -> dict[str, set[str]]:
@@ -262,7 +262,7 @@ def _own() -> list[bytes]:
     seeds=_own, short=100,
 )  # fmt: skip
 def launch(data: bytes, _: Path) -> None:
-    """As the launch stage reads a configuration: refused with a place, or as it says, and nothing else."""
+    """As the launcher reads a configuration: refused with a place, or as it says, and nothing else."""
     try:
         document = jsontext.parse(data, "f")
         leases.paths(document, "f")

@@ -154,15 +154,15 @@ def applied(member: str) -> str:
         return "refused"
     plan = tightened(document)
     stays = lookup(plan.spec.document, pointer) is not None
-    excesses = [item for item in plan.excesses if touches(pointer, [item.pointer])]
+    violations = [item for item in plan.violations if touches(pointer, [item.pointer])]
     if not stays:
-        assert excesses, f"{pointer} goes without a word"
+        assert violations, f"{pointer} goes without a word"
     if member in WINDOWS:
         return "removed" if not stays else "kept"
     owned = [each for mechanism in plan.composition.mechanisms for each in mechanism.owns]
     if any(f"{pointer}/".startswith(f"{each}/") for each in owned) or touches(pointer, [*plan.spec.leaves]):
         return "held"
-    return "held" if any(item.leaf for item in excesses) else "kept" if stays else "removed"
+    return "held" if any(item.leaf for item in violations) else "kept" if stays else "removed"
 
 
 def _kinds(row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input
 from hardening.mechanism.kinds import Ceiling
-from hardening.mechanism.mechanism import Context, Excess, Implied, Mechanism, Reading, Shortfall
+from hardening.mechanism.mechanism import Context, Implied, Mechanism, Reading, Unsupported, Violation
 from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
 from hardening.mechanism.schema import Leaf, scalar
@@ -72,7 +72,7 @@ class Chaos(Mechanism[Settings]):
 
     def tighten(
         self, settings: Settings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterator[Excess]:
+    ) -> Iterator[Violation]:
         yield from ()
 
 
@@ -267,8 +267,8 @@ def test_tables_of_a_layer_cannot_be_changed() -> None:
     def deed(self: object, table: Any, reading: Any) -> Any:
         table.document.tables["namespaces"] = {"net": "host"}
 
-    with pytest.raises(PluginError, match=r"failed in Chaos\.says: TypeError: this data is frozen"):
-        misbehaving(Chaos, "says", deed).says(*arguments(Chaos, "says"))
+    with pytest.raises(PluginError, match=r"failed in Chaos\.statements: TypeError: this data is frozen"):
+        misbehaving(Chaos, "statements", deed).statements(*arguments(Chaos, "statements"))
 
 
 def test_an_error_on_purpose_stays_what_it_is() -> None:
@@ -463,9 +463,9 @@ DECLARED = {
 }
 
 
-@pytest.mark.parametrize("short", [Shortfall("seccomp", "why", ""), Shortfall("chaos.level", "why", "", also=("x.y",)),
-                                   Shortfall("chaos", "why", "", requirement="process.requirement")])  # fmt: skip
-def test_what_cannot_be_enforced_is_a_setting_of_its_own(short: Shortfall) -> None:
+@pytest.mark.parametrize("short", [Unsupported("seccomp", "why", ""), Unsupported("chaos.level", "why", "", also=("x.y",)),
+                                   Unsupported("chaos", "why", "", requirement="process.requirement")])  # fmt: skip
+def test_what_cannot_be_enforced_is_a_setting_of_its_own(short: Unsupported) -> None:
     """Else it would be another table that waives it."""
 
     class Short(Chaos):
@@ -640,7 +640,7 @@ from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import scalar
 
 class Bad(Ceiling):
-    def at_most(self, a, b):
+    def is_no_looser_than(self, a, b):
         raise {raised}
 
 @attrs.frozen
@@ -682,7 +682,7 @@ def test_a_kind_of_values_that_fails_is_its_plugin_s(raised: str, tmp_path: Path
 
 
 def test_a_mechanism_knows_what_will_run_it(tmp_path: Path) -> None:
-    installed(tmp_path, KIND.format(raised="ValueError").replace("def at_most", "def other"))
+    installed(tmp_path, KIND.format(raised="ValueError").replace("def is_no_looser_than", "def other"))
     for runtime in ("native", "crun"):
         done = call(tmp_path, "run", "--dry-run", "--json", "--runtime", runtime, "--", "true")
         assert json.loads(done.stdout)["spec"]["annotations"]["chaos"] == runtime, done.stderr
@@ -709,7 +709,7 @@ def test_a_fault_of_the_program_is_no_verdict(
 
 RUNTIME = """
 from hardening.plugin.hookspecs import hookimpl
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.runtime import Runtime
 
 class Loose(Runtime):
@@ -722,9 +722,9 @@ class Loose(Runtime):
     def check(self, document, host):
         return ()
 
-    def shortfalls(self, document):
+    def unsupported(self, document):
         if "seccomp" in document["linux"]:
-            yield Shortfall("seccomp.*", "loose has no filter", "use another runtime", whole=True)
+            yield Unsupported("seccomp.*", "loose has no filter", "use another runtime", whole=True)
 
     def command(self, bundle, request):
         return ["/bin/echo", "started"]

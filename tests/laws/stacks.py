@@ -14,11 +14,11 @@ from hardening.testing.laws import NOTHING, Case
 def cases(draw: st.DrawFn, mechanism: Mechanism[Any]) -> Case:
     """One layer: up to five says, up to three limits, exceptions for some of what it says."""
     samples = st.sampled_from(list(mechanism.samples()))
-    says = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=5))}
+    statements = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=5))}
     limits = {(setting, member): value for setting, member, value in draw(st.lists(samples, max_size=3))}
-    excepted = draw(st.sets(st.sampled_from(sorted(says)))) if says else set()
+    excepted = draw(st.sets(st.sampled_from(sorted(statements)))) if statements else set()
     complete = draw(st.integers(0, 3)) == 3
-    return Case(says, limits if draw(st.booleans()) else NOTHING, frozenset(excepted), complete)
+    return Case(statements, limits if draw(st.booleans()) else NOTHING, frozenset(excepted), complete)
 
 
 def stacks(mechanism: Mechanism[Any]) -> st.SearchStrategy[list[Case]]:

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardening.compose.composition import Composition, _fold_all, compose
-from hardening.compose.fold import Spoken
+from hardening.compose.fold import LayerStatements
 from hardening.errors import HardeningError
 from hardening.mechanism import host
 from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.schema import REST, Leaf, Say, Scalar, Setting
+from hardening.mechanism.schema import WILDCARD, Leaf, Scalar, Setting, Statement
 from hardening.plugin import plugins
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document, Origin
@@ -37,33 +37,35 @@ def _members(setting: Setting) -> Iterator[tuple[str, Any]]:
     if isinstance(setting, Scalar):
         yield "", setting.default
         return
-    for member in dict.fromkeys([*setting.default, *setting.examples, "another", REST]):
+    for member in dict.fromkeys([*setting.default, *setting.examples, "another", WILDCARD]):
         yield member, setting.default.get(member, setting.rest)
 
 
 @each
-@pytest.mark.parametrize("at_most", [False, True])
+@pytest.mark.parametrize("is_upper_bound", [False, True])
 def test_no_later_value_of_any_leaf_loosens_what_a_complete_layer_closed(
-    mechanism: Mechanism[Any], at_most: bool
+    mechanism: Mechanism[Any], is_upper_bound: bool
 ) -> None:
     closing, later = to_layer(mechanism, Case(complete=True), "base"), to_layer(mechanism, Case(), "later")
     refused = 0
     for setting in mechanism.schema.settings.values():
-        if setting.kind.neutral or setting.kind.identity:
+        if setting.kind.unordered or setting.kind.identity:
             continue
         defaults = dict(_members(setting))
         for value in setting.kind.samples():
-            says = {
-                (setting.name, member): Say(setting.name, member, value, Origin("later", "later.toml:1"), at_most)
+            statements = {
+                (setting.name, member): Statement(
+                    setting.name, member, value, Origin("later", "later.toml:1"), is_upper_bound
+                )
                 for member in defaults
             }
-            spoken = [Spoken(0, closing, {}, {}, {}), Spoken(1, later, says, {}, {})]
-            resolved, problems = _fold_all(mechanism, spoken, {})
+            stating = [LayerStatements(0, closing, {}, {}, {}), LayerStatements(1, later, statements, {}, {})]
+            resolved, problems = _fold_all(mechanism, stating, {})
             for leaf, found in resolved.items():
                 if leaf.setting == setting.name and leaf.member in defaults:
-                    assert setting.kind.at_most(found.value, defaults[leaf.member]), (leaf, found.shown)
+                    assert setting.kind.is_no_looser_than(found.value, defaults[leaf.member]), (leaf, found.shown)
             refused += len(problems)
-    assert at_most or refused, "there is something to loosen"
+    assert is_upper_bound or refused, "there is something to loosen"
 
 
 def test_only_which_root_it_is_stays_open() -> None:
@@ -77,7 +79,7 @@ def test_only_which_root_it_is_stays_open() -> None:
 def test_an_exception_opens_its_own_leaf_again(mechanism: Mechanism[Any]) -> None:
     for setting, member, value in mechanism.samples():
         kind = mechanism.schema.settings[setting].kind
-        if member == REST or kind.neutral:
+        if member == WILDCARD or kind.unordered:
             continue
         later = Case({(setting, member): value}, exceptions=frozenset({(setting, member)}))
         composed = _composed([to_layer(mechanism, Case(complete=True), "base"), to_layer(mechanism, later, "later")])
@@ -129,7 +131,7 @@ def test_any_stack_and_its_flat_profile_say_the_same(mechanism: Mechanism[Any], 
     drawn = data.draw(st.lists(cases(mechanism), min_size=1, max_size=4))
     layers = []
     for number, case in enumerate(drawn):
-        exceptions = frozenset(key for key in case.exceptions if key[1] != REST)
+        exceptions = frozenset(key for key in case.exceptions if key[1] != WILDCARD)
         layers.append(to_layer(mechanism, attrs.evolve(case, exceptions=exceptions), f"layer{number}"))
     composed = _composed(layers)
     if isinstance(composed, Composition):

@@ -26,14 +26,14 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdRange
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.roles import Volume
-from hardening.mechanism.schema import REST, Scalar
+from hardening.mechanism.schema import WILDCARD, Scalar
 from hardening.plugin import plugins
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document
 from hardening.testing.laws import Case, to_layer
 from hardening_process.cgroups import Cgroups, Controller
 from hardening_process.facts import ProcessFacts
-from hardening_rootfs.paths import Root
+from hardening_rootfs.paths import RootPath
 from hardening_selinux.host import SelinuxFacts
 from tests.plugins.selinux.hosts import facts as selinux_facts
 
@@ -96,7 +96,7 @@ def samples_of(mechanism: Mechanism[Any], folder: Path) -> Samples:
     found: dict[tuple[str, str], list[Any]] = {}
     for setting, member, value in mechanism.samples():
         declared = mechanism.schema.settings[setting]
-        if member != REST and not declared.kind.neutral and setting != "requirement":
+        if member != WILDCARD and not declared.kind.unordered and setting != "requirement":
             values = found.setdefault((setting, member), [])
             values += [value]
     # Of the members of a family two, and of their values a few, stand for the others.
@@ -109,7 +109,7 @@ def samples_of(mechanism: Mechanism[Any], folder: Path) -> Samples:
         device = next(path for path in ("/dev/fuse", "/dev/kvm", "/dev/net/tun", "/dev/kmsg") if os.path.exists(path))
         volume = Volume(str(folder / "a"), "/data/x")
         found = {key: value for key, value in found.items() if key[0] not in ("devices", "volumes")}
-        found["path", ""] = [Root(str(folder / "a")), Root(str(folder / "b")), Root("/")]
+        found["path", ""] = [RootPath(str(folder / "a")), RootPath(str(folder / "b")), RootPath("/")]
         found["devices", device] = [True, False]
         found["volumes", "/data/x"] = [
             None, volume, attrs.evolve(volume, source=str(folder / "b")), attrs.evolve(volume, writable=False),
@@ -147,7 +147,7 @@ class Tried:
             return self._with_mount_namespace(value)
         if self.leaf == "rootfs.read_only":
             beside = {"rootfs": {"path": str(self.folder / "a")}}  # the host's own is never written to
-        case = Case(says={self.key: value}, exceptions=frozenset([self.key]))
+        case = Case(statements={self.key: value}, exceptions=frozenset([self.key]))
         try:
             return self._document(self.composed(case, beside))
         except HardeningError as error:
@@ -171,7 +171,7 @@ class Tried:
         limits = {self.key: limit}
         setting = self.mechanism.schema.settings[self.key[0]]
         if not isinstance(setting, Scalar) and setting.listed:
-            limits[self.key[0], REST] = setting.absent
+            limits[self.key[0], WILDCARD] = setting.absent
         try:
             composition = self.composed(Case(limits=limits), {})
             return composition, self._document(composition)
@@ -236,7 +236,11 @@ def outcomes(tried: Tried, values: list[Any]) -> Iterator[str]:
     for limit, within in zip(values, written, strict=True):
         bound = tried.bound(limit)
         for value, loose in zip(values, written, strict=True):
-            if kind.at_most(value, limit) or isinstance(within, HardeningError) or isinstance(loose, HardeningError):
+            if (
+                kind.is_no_looser_than(value, limit)
+                or isinstance(within, HardeningError)
+                or isinstance(loose, HardeningError)
+            ):
                 continue
             assert not isinstance(bound, HardeningError), f"{tried.leaf}: {kind.show(limit)}: {bound}"
             if tried.leaf == "namespaces.id_map" and tried.here.uid and {value, limit} == {"auto", "one-id"}:
@@ -251,7 +255,7 @@ def outcomes(tried: Tried, values: list[Any]) -> Iterator[str]:
             if not differing:
                 continue
             # Of two values without an order each has something that the other one permits.
-            wrong = bool(same) if kind.at_most(limit, value) else same == differing
+            wrong = bool(same) if kind.is_no_looser_than(limit, value) else same == differing
             shown = f"{tried.leaf}: {kind.show(value)} under the limit {kind.show(limit)} keeps {sorted(same)[:3]}"
             assert not wrong, shown
             yield "tightened"

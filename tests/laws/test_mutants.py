@@ -13,7 +13,7 @@ from hardening.compose.fold import Fold
 from hardening.mechanism import host
 from hardening.mechanism.kinds import Ceiling, Exact, Flag
 from hardening.mechanism.mechanism import Mechanism, Option, Reading
-from hardening.mechanism.schema import Members, Say, family, scalar
+from hardening.mechanism.schema import Members, Statement, family, scalar
 from hardening.plugin import plugins
 from hardening.profile.source import Node
 from hardening.testing.laws import Case, check_kind, check_mechanism, check_stack, random_stacks
@@ -31,42 +31,42 @@ def _laws(broken: Sequence[Any]) -> set[str]:
 
 
 class LooserMeet(Ceiling):
-    def meet(self, a: int, b: int) -> int:
+    def intersect(self, a: int, b: int) -> int:
         return max(a, b)
 
 
 class AlwaysAtMost(Ceiling):
-    def at_most(self, a: int, b: int) -> bool:
+    def is_no_looser_than(self, a: int, b: int) -> bool:
         return True
 
 
 class NeverAtMost(Ceiling):
-    def at_most(self, a: int, b: int) -> bool:
+    def is_no_looser_than(self, a: int, b: int) -> bool:
         return a < b
 
 
 class NoOrder(Ceiling):
     """0 <= 1 <= 4096 <= the top, but nothing further apart."""
 
-    def at_most(self, a: int, b: int) -> bool:
+    def is_no_looser_than(self, a: int, b: int) -> bool:
         ranks = list(self.samples())
         return 0 <= ranks.index(b) - ranks.index(a) < 2
 
 
 class TooStrictMeet(Ceiling):
-    def meet(self, a: int, b: int) -> int:
+    def intersect(self, a: int, b: int) -> int:
         return self.low
 
 
 class OneSidedMeet(Exact[str]):
-    def meet(self, a: str, b: str) -> str | None:
+    def intersect(self, a: str, b: str) -> str | None:
         return a
 
 
 class NoMeet(Ceiling):
     """Knows a meet only of neighbours."""
 
-    def meet(self, a: int, b: int) -> int | None:  # type: ignore[override]
+    def intersect(self, a: int, b: int) -> int | None:  # type: ignore[override]
         ranks = list(self.samples())
         return min(a, b) if abs(ranks.index(a) - ranks.index(b)) < 2 else None
 
@@ -84,14 +84,14 @@ class UnreadableDump(Ceiling):
 @pytest.mark.parametrize(
     ("kind", "law"),
     [
-        (LooserMeet(), "meet is a lower bound"),
+        (LooserMeet(), "intersect is a lower bound"),
         (AlwaysAtMost(), "antisymmetric"),
         (NeverAtMost(), "reflexive"),
         (NoOrder(), "transitive"),
-        (TooStrictMeet(), "meet is the greatest lower bound"),
-        (TooStrictMeet(), "meet is idempotent"),
-        (OneSidedMeet(Node.string, "a word", None, ("a", "b")), "meet is commutative"),
-        (NoMeet(), "meet is associative"),
+        (TooStrictMeet(), "intersect is the greatest lower bound"),
+        (TooStrictMeet(), "intersect is idempotent"),
+        (OneSidedMeet(Node.string, "a word", None, ("a", "b")), "intersect is commutative"),
+        (NoMeet(), "intersect is associative"),
         (ForgetfulDump(), "what is dumped is parsed to the same"),
         (UnreadableDump(), "what is dumped can be parsed"),
         (Exact(Node.string, "a word", "", ("",)), "samples"),
@@ -105,14 +105,14 @@ def test_wrong_order_breaks_its_law(kind: Any, law: str) -> None:
 # --- merges -----------------------------------------------------------------------------------------------------------
 
 
-def _last_wins(self: Fold, layer: Any, said: Say, exception: Any) -> None:
+def _last_wins(self: Fold, layer: Any, said: Statement, exception: Any) -> None:
     self.value, self.origin = said.value, said.origin
 
 
-def _first_is_the_measure(self: Fold, layer: Any, said: Say, exception: Any) -> None:
+def _first_is_the_measure(self: Fold, layer: Any, said: Statement, exception: Any) -> None:
     """Compares with what the first layer said, not with the value so far."""
     first = self.__dict__.setdefault("first", said.value)
-    if self.kind.at_most(said.value, first):
+    if self.kind.is_no_looser_than(said.value, first):
         self.value, self.origin = said.value, said.origin
     elif exception is None:
         raise self._loosening(layer, said)
@@ -121,32 +121,32 @@ def _first_is_the_measure(self: Fold, layer: Any, said: Say, exception: Any) -> 
 _honest = Fold._say
 
 
-def _equal_is_refused(self: Fold, layer: Any, said: Say, exception: Any) -> None:
-    if self.origin is not None and self.kind.at_most(self.value, said.value):
+def _equal_is_refused(self: Fold, layer: Any, said: Statement, exception: Any) -> None:
+    if self.origin is not None and self.kind.is_no_looser_than(self.value, said.value):
         raise self._loosening(layer, said)
     _honest(self, layer, said, exception)
 
 
-def _ignore_limit(self: Fold, layer: Any, said: Say) -> None:
+def _ignore_limit(self: Fold, layer: Any, said: Statement) -> None:
     """Leaves the limit out."""
 
 
-def _raise_to_limit(self: Fold, layer: Any, said: Say) -> None:
+def _raise_to_limit(self: Fold, layer: Any, said: Statement) -> None:
     """Takes a limit for a value."""
     self.limit = said
     self.value, self.origin = said.value, said.origin
 
 
-def _loosest_limit(self: Fold, layer: Any, said: Say) -> None:
+def _loosest_limit(self: Fold, layer: Any, said: Statement) -> None:
     """Lets a later limit lift an earlier one."""
     self.limit = said
 
 
-def _first_limit_wins(self: Fold, layer: Any, said: Say) -> None:
+def _first_limit_wins(self: Fold, layer: Any, said: Statement) -> None:
     """Forgets the limits of later layers."""
     self.limit = self.limit or said
-    if self.origin is not None and not self.kind.at_most(self.value, self.limit.value):
-        self.value, self.origin = self._meet(self.limit, self.value, self.origin), said.origin
+    if self.origin is not None and not self.kind.is_no_looser_than(self.value, self.limit.value):
+        self.value, self.origin = self._intersect_values(self.limit, self.value, self.origin), said.origin
 
 
 MERGES: list[tuple[str, Callable[..., None], str]] = [
@@ -189,7 +189,7 @@ def test_a_complete_layer_that_states_nothing_breaks_its_law(
 def test_merge_that_depends_on_more_than_the_stack_is_not_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = itertools.cycle((True, False, False))
 
-    def sometimes(self: Fold, layer: Any, said: Say, exception: Any) -> None:
+    def sometimes(self: Fold, layer: Any, said: Statement, exception: Any) -> None:
         if next(turn):
             _honest(self, layer, said, exception)
 
@@ -241,10 +241,10 @@ def test_wrong_declaration_breaks_its_law(settings: type, law: str) -> None:
 
 
 class SaysTwice(Quota):
-    def says(self, table: Node, reading: Reading) -> Any:
-        for say in super().says(table, reading):
-            yield say
-            yield say
+    def statements(self, table: Node, reading: Reading) -> Any:
+        for statement in super().statements(table, reading):
+            yield statement
+            yield statement
 
 
 class Forgets(Quota):

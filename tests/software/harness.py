@@ -77,7 +77,7 @@ class Service:
 class Place:
     """A folder with the files of one page, and who works in it: None is whoever runs the tests.
 
-    After ``patience`` seconds without an answer a program is taken for broken. ``direct`` starts the launch stage without
+    After ``patience`` seconds without an answer a program is taken for broken. ``direct`` starts the launcher without
     the command line before it, to save time; then no options can be given."""
 
     name: str
@@ -164,7 +164,7 @@ class Place:
         context = examine(composition, host)
         context = attrs.evolve(context, spec=pipeline.plan(plugins, composition, host, context=context).spec)
         checks = receipt.verify(composition, context, receipt.read(self.folder / "receipt.json"))
-        lines = verification.judge(composition, checks, context.shortfalls)
+        lines = verification.judge(composition, checks, context.unsupported)
         assert {line.leaf for line in lines} >= {"capabilities.*", "seccomp.*", "rootfs.read_only", "namespaces.user"}
         assert [line for line in lines if not verification.holds([line]) and line.leaf not in EXCUSED] == []
 

@@ -106,5 +106,5 @@ def _one(
         tally.problems.append(f"{what}: exit code {process.returncode}: {said[-400:]}")
     elif process.returncode == 125 and not ours:
         tally.problems.append(f"{what}: exit code {process.returncode} without a word: {said[-400:]}")
-    # An interpreter that its limits kill, or that cannot start its guard, may leave something to the next launch.
+    # An interpreter that its limits kill, or that cannot start its cleanup process, may leave something to the next launch.
     return tally.judge(subject, before, output, what, sweep=bool(under))

@@ -43,7 +43,8 @@ def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, 
 
 
 def _said(tally: Tally, subject: Subject, process: subprocess.Popen[str], what: str, *, guarded: bool) -> str:
-    """What a command has said, once nobody is left who could say more. Without its guard a container of crun or runc runs
+    """What a command has said, once nobody is left who could say more. Without its cleanup process a container of crun or
+    runc runs
     on until the next launch; nothing else may."""
     abandoned = not guarded and subject.runtime != "native"
     try:

@@ -157,7 +157,7 @@ def stage(
     secrets: int = -1,
     debug: bool = False,
 ) -> list[str]:
-    """The command line of the launch stage for a bundle, as ``user``."""
+    """The command line of the launcher for a bundle, as ``user``."""
     state = bundle.parent / "state"
     state.mkdir(mode=0o755, exist_ok=True)
     runs.hand_over(state, user)
@@ -224,7 +224,7 @@ def _environment(user: User | None, state: Path | None) -> dict[str, str]:
 def started(
     bundle: Path, runtime: str = "native", user: User | None = None, *, state: Path | None = None, **options: Any
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A running bundle whose command prints a line when it is ready: the launch stage, and the command's pid."""
+    """A running bundle whose command prints a line when it is ready: the launcher, and the command's pid."""
     process = subprocess.Popen(
         stage(bundle, runtime, user, **options),
         stdin=subprocess.DEVNULL,
@@ -256,7 +256,7 @@ def child_of(pid: int) -> int:
     own = runs.command_line(pid)
 
     def others() -> list[int]:
-        # Beside crun and runc the launch stage has a guard, which is a copy of itself.
+        # Beside crun and runc the launcher has a guard, which is a copy of itself.
         found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return [child for child in found if runs.command_line(child) != own]
 

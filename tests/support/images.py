@@ -14,15 +14,15 @@ from typing import Any
 import zstandard
 
 from hardening.images import media
-from hardening.images.store import Store
+from hardening.images.store import ImageStore
 
 BUSYBOX = Path("/usr/bin/busybox")
 SHELL = ("sh", "cat", "id", "ls", "echo", "env", "pwd", "sleep", "true")
 
 
-def opened(path: Path) -> Store:
+def opened(path: Path) -> ImageStore:
     """The store at a path, made if it is missing."""
-    store = Store.at(path)
+    store = ImageStore.at(path)
     store.make()
     return store
 

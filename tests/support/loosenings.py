@@ -88,7 +88,7 @@ class Group:
 class Held:
     """A receipt held against a stack."""
 
-    lines: Sequence[verification.Line]
+    lines: Sequence[verification.ReceiptLine]
 
     @property
     def holds(self) -> bool:
@@ -150,7 +150,7 @@ def held(report: Mapping[str, Any], layers: Iterable[str], plugins: Plugins, use
     composition, plan = planned(list(layers), plugins, user, folder)
     context = attrs.evolve(plan.context, spec=plan.spec)
     found: list[Verification] = receipt.verify(composition, context, report)
-    return Held(verification.judge(composition, found, context.shortfalls))
+    return Held(verification.judge(composition, found, context.unsupported))
 
 
 def planned(

@@ -1,4 +1,4 @@
-"""What the launch stage would write of a process that runs, and one mechanism's verdict on it."""
+"""What the launcher would write of a process that runs, and one mechanism's verdict on it."""
 
 from __future__ import annotations
 

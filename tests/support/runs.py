@@ -31,7 +31,7 @@ from hardening.assemble.spec import OCI_VERSION, to_json
 from hardening.compose import composition as compose
 from hardening.launch.request import START, LaunchRequest
 from hardening.mechanism.host import Host, plain
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening.plugin.plugins import Plugin, Plugins, load, shipped_profiles
 from hardening.profile import layers
 from hardening_namespaces.settings import NamespacesSettings
@@ -260,7 +260,7 @@ def hand_over(folder: Path, user: User | None) -> None:
 def launch_argv(
     runtime: str, folder: Path, user: User | None = None, *, receipt: Path | None = None, secrets_fd: int = -1
 ) -> list[str]:
-    """The command line of the launch stage that runs ``folder / "bundle"`` under a runtime, as ``user``; ``secrets_fd``
+    """The command line of the launcher that runs ``folder / "bundle"`` under a runtime, as ``user``; ``secrets_fd``
     holds the values of its secrets."""
     _require_cgroups(runtime)
     state = folder / "state"
@@ -276,13 +276,13 @@ def launch_argv(
 
 
 def _require_cgroups(runtime: str) -> None:
-    """crun takes no hybrid layout: the launch stage gives it cgroup2 alone, where it may mount it."""
+    """crun takes no hybrid layout: the launcher gives it cgroup2 alone, where it may mount it."""
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
 
 
 def _for_user(argv: list[str], user: User) -> list[str]:
-    """The command line with an interpreter and a launch stage that ``user`` can read."""
+    """The command line with an interpreter and a launcher that ``user`` can read."""
     script = Path(program(user))
     if script.parent == Path(sys.executable).parent:
         return argv
@@ -317,7 +317,7 @@ def running_tightened(
     runtime: str = "crun",
     mechanisms: Sequence[str] | None = None,
     user: User | None = None,
-) -> Iterator[tuple[Running, tuple[Excess, ...]]]:
+) -> Iterator[tuple[Running, tuple[Violation, ...]]]:
     """Run a configuration that was made elsewhere, tightened to a stack of TOML texts: with `SHELL` as its command and a
     busybox root in the place of its own. Also what it asked for beyond the stack.
 
@@ -335,7 +335,7 @@ def running_tightened(
         bundle.write(attrs.evolve(plan.spec, config=to_json(tightened)), folder / "bundle")
         hand_over(folder, user)
         with running_bundle(folder, tightened, runtime=runtime, user=user) as found:
-            yield found, plan.excesses
+            yield found, plan.violations
 
 
 @contextmanager

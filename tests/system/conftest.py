@@ -1,4 +1,4 @@
-"""Bundles of each stance, for the tests of the launch stage, and places where lines are typed, for those of stored plans."""
+"""Bundles of each stance, for the tests of the launcher, and places where lines are typed, for those of stored plans."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from hardening.base.pointer import lookup
 from hardening.mechanism.fragment import Spec
 from hardening.report.changes import changes
 from hardening.runs import receipt
-from hardening_seccomp.filters import at_most
+from hardening_seccomp.filters import is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import read
 from hardening_seccomp.spec import filter_of
@@ -132,11 +132,11 @@ def test_the_filter_allows_nothing_that_the_profile_denies(workshop: Workshop, n
     plan = tightened(workshop.documents[name], profile, workshop.folder)
     bound = filter_of(plan.composition.settings["seccomp"], plan.context)
     result = read(plan.spec.document["linux"]["seccomp"], native=plan.host.of(SeccompFacts).native).model
-    assert at_most(result, bound)
+    assert is_no_looser_than(result, bound)
     foreign = workshop.documents[name]["linux"].get("seccomp")
     if foreign is not None:
         # The counter-proof, with the filter that podman wrote.
-        assert not at_most(read(foreign, native=plan.host.of(SeccompFacts).native).model, bound)
+        assert not is_no_looser_than(read(foreign, native=plan.host.of(SeccompFacts).native).model, bound)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -145,7 +145,7 @@ def test_a_second_time_nothing_changes(workshop: Workshop, name: str, profile: s
     first = tightened(workshop.documents[name], profile, workshop.folder)
     second = tightened(first.spec.document, profile, workshop.folder)
     assert changes(first.spec.document, second.spec.document, {}) == []
-    assert second.excesses == ()
+    assert second.violations == ()
     assert first.spec.files == second.spec.files
 
 
@@ -154,20 +154,20 @@ def test_files_of_the_engine_are_no_wish(workshop: Workshop, name: str) -> None:
     plan = tightened(workshop.documents[name], "strict", workshop.folder)
     places = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"}
     assert places <= {mount["destination"] for mount in plan.spec.document["mounts"]}
-    assert not {f"rootfs.volumes.{place}" for place in places} & {item.leaf for item in plan.excesses}
+    assert not {f"rootfs.volumes.{place}" for place in places} & {item.leaf for item in plan.violations}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_was_asked_for_beyond_the_profile_is_reported(workshop: Workshop, name: str) -> None:
     document = workshop.documents[name]
     plan = tightened(document, "strict", workshop.folder)
-    reported = {item.leaf: item for item in plan.excesses}
+    reported = {item.leaf: item for item in plan.violations}
     # What a runtime would do at the word of an annotation.
-    assert "/annotations/org.systemd.property.KillSignal" in {item.pointer for item in plan.excesses}
+    assert "/annotations/org.systemd.property.KillSignal" in {item.pointer for item in plan.violations}
     for leaf, pointer in VARIANTS[name].beyond.items():
         assert leaf in reported, leaf
         assert reported[leaf].pointer.startswith(pointer), reported[leaf].pointer
-    for item in plan.excesses:
+    for item in plan.violations:
         assert item.asked != item.allowed
         place = item.pointer
         assert lookup(document, place) is not None or lookup(document, place.rpartition("/")[0]) is not None, place
@@ -215,7 +215,7 @@ def test_the_spec_of_a_runtime_runs_within_the_profile(author: str, profile: str
         first = tightened(document, profile, folder)
         second = tightened(first.spec.document, profile, folder)
         assert changes(first.spec.document, second.spec.document, {}) == []
-        assert second.excesses == ()
+        assert second.violations == ()
         for runtime in RUNTIMES:
             assert looser(run_tightened(document, profile, runtime, folder), profile) == [], runtime
             shutil.rmtree(folder / "bundle")
@@ -301,7 +301,7 @@ def test_the_mount_of_the_program_is_told_with_what_adds_it(sbin: str) -> None:
         (folder / "config.json").write_text(json.dumps(document))
         (folder / "bundle").mkdir()
         words = ["apply", "--json", "-q", "-o", str(folder / "bundle/config.json"), str(folder / "config.json")]
-        told = {item["pointer"]: item["allowed"] for item in json.loads(hardening(*words).stdout)["excesses"]}[
+        told = {item["pointer"]: item["allowed"] for item in json.loads(hardening(*words).stdout)["violations"]}[
             "/mounts/7"
         ]
         assert told == f"none: the command is in it, and -v '{init}:/{sbin}/init:ro' adds it"
@@ -392,7 +392,7 @@ def test_runc_sees_no_key_in_another_case(name: str) -> None:
             again = tightened(hostile, layer, folder)
             assert again.spec.document == plan.spec.document
             assert seen_by_runc(folder, again.spec.document, again.spec.files) == plain
-            assert {item.pointer for item in again.excesses} == {f"{pointer}/{key}" for key in added}
+            assert {item.pointer for item in again.violations} == {f"{pointer}/{key}" for key in added}
 
 
 def hardening(*words: str) -> subprocess.CompletedProcess[str]:
@@ -413,7 +413,7 @@ def test_the_command_line_reports_replaces_and_is_content(tmp_path: Path) -> Non
         assert done.returncode == 1
         assert config.read_text() == before
         report = json.loads(done.stdout)
-        beyond = {item["leaf"]: item["pointer"] for item in report["excesses"]}
+        beyond = {item["leaf"]: item["pointer"] for item in report["violations"]}
         assert beyond["capabilities.SYS_ADMIN"] == "/process/capabilities"
         assert "/process/noNewPrivileges" not in {item["pointer"] for item in report["changes"]}
         done = hardening("apply", "-p", "strict", "--in-place", str(folder / "bundle"))

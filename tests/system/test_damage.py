@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hardening.base.locks import is_locked
-from hardening.launch.oci.ociprogram import Runtime
+from hardening.launch.oci.ociprogram import RuntimeProgram
 from tests.support.detached import Caller, caller
 from tests.support.disks import small_disk
 from tests.support.features import require
@@ -252,7 +252,7 @@ def every_file(person: Caller) -> Iterator[Path]:
         identity = f"{number:012x}"
         place = state / "launches" / identity / "runtime"
         place.parent.mkdir(parents=True)
-        Runtime(str(program), identity, str(place), frozenset()).make_state({})
+        RuntimeProgram(str(program), identity, str(place), frozenset()).make_state({})
         (place / "process.json").write_text(json.dumps({"pid": os.getpid(), "start": 1}))
         (place / "log").touch()
         (place / "root" / identity).mkdir(parents=True)

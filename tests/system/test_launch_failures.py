@@ -382,7 +382,7 @@ def limited(script: str, path: str) -> dict[str, Any]:
 
 
 def kill_with_guard(process: subprocess.Popen[str]) -> None:
-    """Kill a launch stage, and the guard that would clean up after it."""
+    """Kill a launcher, and the guard that would clean up after it."""
     stage = Path(f"/proc/{process.pid}")
     children = (stage / "task" / str(process.pid) / "children").read_text().split()
     cmdline = (stage / "cmdline").read_bytes()

@@ -1,4 +1,4 @@
-"""The launch stage puts the secrets that a bundle names where they belong, under every runtime, and refuses all else."""
+"""The launcher puts the secrets that a bundle names where they belong, under every runtime, and refuses all else."""
 
 from __future__ import annotations
 

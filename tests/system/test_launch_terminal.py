@@ -60,7 +60,7 @@ def test_a_session_in_a_terminal(stance: Stance, runtime: str) -> None:
         assert termios.tcgetattr(slave)[3] & (termios.ICANON | termios.ECHO) == 0
         screen.resize(20, 60)
         process.send_signal(signal.SIGWINCH)
-        # The launch stage may pass on what is typed before it has passed on the size.
+        # The launcher may pass on what is typed before it has passed on the size.
         screen.type("until stty size | grep '20 60'; do sleep 0.1; done\n")
         screen.expect("\n20 60")
         screen.type("exit 7\n")

@@ -40,7 +40,7 @@ def _caller(name: str) -> Iterator[Caller]:
 
 @pytest.fixture
 def person() -> Iterator[Caller]:
-    """An ordinary user: whose commands have other ids than the launch stage."""
+    """An ordinary user: whose commands have other ids than the launcher."""
     yield from _caller("user")
 
 

@@ -1,6 +1,6 @@
 """The audit trail: the login uid of whoever typed `hardening run` is the command's, as the host's kernel reports it.
 
-A login uid can be set once, so each test sets it in a fresh child, which then becomes `hardening` (and its launch stage:
+A login uid can be set once, so each test sets it in a fresh child, which then becomes `hardening` (and its launcher:
 the pid stays). What the host sees of the command, which still runs, is compared: through the eyes of a user namespace the
 number could be another one.
 """
@@ -35,7 +35,7 @@ CALLERS = ("root", "user")
 def login_uid_of_command(
     loginuid: str | None, runtime: str, user: User | None, *within: str
 ) -> Iterator[tuple[str, str]]:
-    """Run a command under `strict` in a session with a login uid: the command's own, and the launch stage's. ``within`` are
+    """Run a command under `strict` in a session with a login uid: the command's own, and the launcher's. ``within`` are
     words before those of the program."""
     options = ["-q", "-i", "-p", "strict", "--runtime", runtime]
     program = users.program(user) if user is not None else str(Path(sys.executable).with_name("hardening"))

@@ -92,7 +92,7 @@ def test_a_namespace_that_is_loosened_is_the_hosts(runtime: str, who: str, name:
         # Beside a new time namespace crun also makes a pid namespace that nobody asked for.
         text += 'time = "host"'
     with running(text, loosened(**{name: "host"}), runtime=runtime, mechanisms=MECHANISMS, user=user) as found:
-        # A rootless runc runs in a cgroup namespace that the launch stage makes, crun does on a hybrid host: the container
+        # A rootless runc runs in a cgroup namespace that the launcher makes, crun does on a hybrid host: the container
         # shares that one.
         apart = runtime == "runc" or (runtime == "crun" and not available("cgroup2-unified"))
         aside = name == "cgroup" and user is not None and apart

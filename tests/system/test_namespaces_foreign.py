@@ -47,14 +47,14 @@ def test_a_bundle_of_root_runs_with_every_namespace_its_own(runtime: str, author
     require("root")
     foreign = written_by(tmp_path, author, "spec")
     assert "user" not in [entry["type"] for entry in foreign["linux"]["namespaces"]]
-    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS) as (found, excesses):
+    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS) as (found, violations):
         assert [name for name in PRIVATE if found.shares(PROC_NAMES[name])] == []
         uids, _ = found.id_maps
         assert all(outside > 65535 for _, outside, _ in uids)
         assert found.ask("id -u") == "0"
         assert found.ask("hostname") == foreign["hostname"]
         # The change that touches the ownership of files is among what is reported.
-        assert next(item.allowed for item in excesses if item.leaf == "namespaces.user").startswith("private, 0:")
+        assert next(item.allowed for item in violations if item.leaf == "namespaces.user").startswith("private, 0:")
         # What the root holds belongs to nobody now, and can be read all the same.
         assert found.ask("stat -c %u /etc/passwd") == "65534"
         assert "root" in found.ask("cat /etc/passwd")
@@ -66,12 +66,12 @@ def test_what_a_bundle_shares_with_the_host_is_taken_from_it(runtime: str, tmp_p
     foreign = shared(written_by(tmp_path, "runc", "spec"), "network", "ipc", "uts", "cgroup")
     del foreign["hostname"]
     foreign["linux"]["sysctl"] = {"kernel.shmmax": "4096"}
-    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS) as (found, excesses):
+    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS) as (found, violations):
         assert [name for name in PRIVATE if found.shares(PROC_NAMES[name])] == []
         assert found.ask("hostname") == "hardened"
         assert found.ask("cat /proc/sys/kernel/shmmax") != "4096"
         assert {"namespaces.net", "namespaces.ipc", "namespaces.uts", "namespaces.sysctls.kernel.shmmax"} <= {
-            item.leaf for item in excesses
+            item.leaf for item in violations
         }
     # A profile that permits all of it leaves all of it.
     loose = STRICT + "".join(f'{name} = "host"\n' for name in ("ipc", "uts", "user", "cgroup"))
@@ -94,10 +94,10 @@ def test_a_rootless_bundle_keeps_its_map(runtime: str, tmp_path: Path) -> None:
     require("userns")
     user = ordinary()
     foreign = rootless(tmp_path, user)
-    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS, user=user) as (found, excesses):
+    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS, user=user) as (found, violations):
         assert found.id_maps == ([(0, user.uid, 1)], [(0, user.gid, 1)])
         assert [name for name in PRIVATE if found.shares(PROC_NAMES[name])] == []
-        assert "namespaces.uid_map" not in [item.leaf for item in excesses]
+        assert "namespaces.uid_map" not in [item.leaf for item in violations]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -107,9 +107,9 @@ def test_a_map_of_host_root_is_replaced(runtime: str, tmp_path: Path) -> None:
     foreign["linux"]["namespaces"].append({"type": "user"})
     for side in ("uid", "gid"):
         foreign["linux"][f"{side}Mappings"] = [{"containerID": 0, "hostID": 0, "size": 65536}]
-    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS) as (found, excesses):
+    with running_tightened(foreign, STRICT, runtime=runtime, mechanisms=MECHANISMS) as (found, violations):
         assert found.status["Uid"].split()[0] != "0"
-        assert {"namespaces.uid_map", "namespaces.gid_map"} <= {item.leaf for item in excesses}
+        assert {"namespaces.uid_map", "namespaces.gid_map"} <= {item.leaf for item in violations}
     loose = f'{STRICT}uid_map = ["0:0:65536"]\ngid_map = ["0:0:65536"]'
     with running_tightened(foreign, loose, runtime=runtime, mechanisms=MECHANISMS) as (found, _):
         assert found.status["Uid"].split()[0] == "0"

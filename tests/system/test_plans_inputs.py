@@ -376,7 +376,7 @@ def _path(kind: str, argument: str) -> str:
 
 
 def _opened(trace: Path, folder: Path) -> set[str]:
-    """The paths that the first process names until it becomes the launch stage."""
+    """The paths that the first process names until it becomes the launcher."""
     rows = trace.read_text().splitlines()
     first = rows[0].split()[0]
     found: set[str] = set()

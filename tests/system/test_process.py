@@ -19,7 +19,7 @@ import pytest
 from hardening.assemble import pipeline
 from hardening.errors import HostError
 from hardening_process.cgroups import probe as probe_cgroups
-from hardening_process.kinds import Rlimit
+from hardening_process.kinds import ResourceLimit
 from hardening_process.limits import parse
 from tests.support import audit
 from tests.support.detached import caller
@@ -129,15 +129,15 @@ def test_only_named_groups_are_supplementary(runtime: str) -> None:
 def test_limits_are_the_kernels(runtime: str) -> None:
     with running(COMMON, runtime=runtime, mechanisms=MECHANISMS) as found:
         limits = parse(found.read("limits"))
-        assert limits["core"] == Rlimit(0, 0)
-        assert limits["nofile"] == Rlimit(1024, 4096)
-        assert limits["memlock"] == Rlimit(65536, 65536)
+        assert limits["core"] == ResourceLimit(0, 0)
+        assert limits["nofile"] == ResourceLimit(1024, 4096)
+        assert limits["memlock"] == ResourceLimit(65536, 65536)
         assert found.attempt("ulimit -n 4097")[0] != 0
     wider = f'{COMMON}rlimits.nofile = "64:8192"\nrlimits.core = "1M"'
     with running(wider, runtime=runtime, mechanisms=MECHANISMS) as found:
         limits = parse(found.read("limits"))
-        assert limits["nofile"] == Rlimit(64, 8192)
-        assert limits["core"] == Rlimit(1 << 20, 1 << 20)
+        assert limits["nofile"] == ResourceLimit(64, 8192)
+        assert limits["core"] == ResourceLimit(1 << 20, 1 << 20)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -147,7 +147,7 @@ def test_a_limit_without_ceiling_is_the_callers(runtime: str) -> None:
     with running(text, runtime=runtime, mechanisms=MECHANISMS) as found:
         limits = parse(found.read("limits"))
         assert limits["nofile"].hard == caller["nofile"].hard
-        assert limits["memlock"] == Rlimit(1, caller["memlock"].hard)
+        assert limits["memlock"] == ResourceLimit(1, caller["memlock"].hard)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -287,7 +287,7 @@ def callers_group() -> Iterator[int]:
 
 
 def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_group: int) -> None:
-    """What the shortfall says, asked of the kernel: without the setgid helper setgroups(2) is forbidden."""
+    """What the gap says, asked of the kernel: without the setgid helper setgroups(2) is forbidden."""
     plugins = installed(MECHANISMS)
     host = attrs.evolve(host_of(ordinary(), plugins), groups=(ordinary().gid, callers_group))
     text = f'[namespaces]\nid_map = "one-id"\n{COMMON.partition("[process]")[2]}'

@@ -205,7 +205,7 @@ GROUPS = {
 
 
 def is_without_effect(leaf: str, caller: str, runtime: str) -> bool:
-    """Whether what a leaf permits is not to be had here. The launch stage makes a cgroup namespace for a rootless runtime,
+    """Whether what a leaf permits is not to be had here. The launcher makes a cgroup namespace for a rootless runtime,
     which the container then shares, and never the caller's; of private mounts nothing comes to slaves."""
     if leaf in ("rootfs.propagation", "rootfs.volumes./data/tied"):
         mounts = map(mountinfo.fields, mountinfo.lines(Path("/proc/self/mountinfo").read_text()))

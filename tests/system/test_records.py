@@ -174,7 +174,7 @@ def test_a_signal_that_ends_a_command_is_in_its_record(runtime: str, number: sig
     words = caller.argv("run", "-q", "-p", "strict", "--runtime", runtime, "--", *command)
     with subprocess.Popen(words, env=caller.environment, cwd="/") as process:
         inside = runs.find(process.pid, command)
-        # What ends a process by default ends process 1 of a namespace only by the help of the launch stage.
+        # What ends a process by default ends process 1 of a namespace only by the help of the launcher.
         os.kill(inside if number == signal.SIGKILL else process.pid, number)
         assert process.wait(60) == 128 + number
     _, end = caller.records()
@@ -261,7 +261,7 @@ def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: C
         process.kill()
     end = so_many(caller, 2)[1]
     assert end["result"] == "abandoned"
-    assert end["error"].startswith("the launch stage was killed; ")
+    assert end["error"].startswith("the launcher was killed; ")
     assert "is not a regular file" in end["error"]
     assert list((caller.folder / "state/launches").iterdir()) == []
 

@@ -20,7 +20,7 @@ from hardening.assemble import bundle, pipeline
 from hardening.assemble.spec import to_json
 from hardening.mechanism.fragment import Spec
 from hardening.mechanism.mechanism import Verification
-from hardening_rootfs.mounted import Mounted, read
+from hardening_rootfs.mounted import MountedTree, read
 from tests.support.features import require
 from tests.support.reports import verdict
 from tests.support.runs import (
@@ -51,7 +51,7 @@ def by(runtime: str) -> Mapping[str, Any]:
     return {"runtime": runtime, "mechanisms": MECHANISMS}
 
 
-def mounts(found: Running) -> dict[str, Mounted]:
+def mounts(found: Running) -> dict[str, MountedTree]:
     """The mounts of a command by place, as the host reads them."""
     return {item.place: item for item in read(found.read("mountinfo").splitlines())}
 

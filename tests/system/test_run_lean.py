@@ -1,6 +1,6 @@
 """A first composition imports what it composes with, and nothing else.
 
-An audit hook (PEP 578) tells which modules are there when the launch stage takes the process over.
+An audit hook (PEP 578) tells which modules are there when the launcher takes the process over.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FOREIGN = {
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The modules of a plain run when it becomes the launch stage."""
+    """The modules of a plain run when it becomes the launcher."""
     seen = tmp_path_factory.mktemp("seen") / "modules.json"
     with workplace() as folder:
         here = Place(folder, (sys.executable, "-c", SHOW, str(seen)))

@@ -89,7 +89,7 @@ def hunt(caller: Caller, value: str, since: float) -> list[str]:
 
 
 def stages(caller: Caller, identity: str) -> list[int]:
-    """The launch stage of a container, and its guard."""
+    """The launcher of a container, and its guard."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

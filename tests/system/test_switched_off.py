@@ -143,7 +143,7 @@ def observed(layers: tuple[str, ...], runtime: str, user: User | None) -> dict[s
 
 
 def starts_in_namespaces_of_its_own(runtime: str) -> bool:
-    """Whether the launch stage makes a cgroup namespace for a rootless runtime, so that the container shares that one and
+    """Whether the launcher makes a cgroup namespace for a rootless runtime, so that the container shares that one and
     never the caller's: the stricter side."""
     return runtime == "runc" or (runtime == "crun" and not available("cgroup2-unified"))
 

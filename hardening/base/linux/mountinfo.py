@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _OCTAL = frozenset("01234567")
 
 
-class Mount(Frozen):
+class MountInfo(Frozen):
     """One line: ``top`` is the part of the file system ``device`` (``major:minor``) that is seen at ``place``, ``options``
     are the mount's own, ``tags`` its propagation, ``kind`` and ``data`` are the file system's type and options. It is
     mounted in the one whose ``number`` is its ``parent``."""
@@ -29,7 +29,7 @@ class Mount(Frozen):
     data: tuple[str, ...]
 
 
-def read(path: str = "/proc/self/mountinfo") -> list[Mount]:
+def read(path: str = "/proc/self/mountinfo") -> list[MountInfo]:
     """The mounts of a process, in the order in which they were made. `OSError`."""
     return parse(lines(files.read(path)))
 
@@ -39,14 +39,14 @@ def lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-def parse(table: Iterable[str]) -> list[Mount]:
+def parse(table: Iterable[str]) -> list[MountInfo]:
     """The mounts of some lines; what has not all fields is none."""
     found = []
     for line in table:
         first, last = fields(line)
         if len(first) >= 6 and len(last) >= 3:
             found.append(
-                Mount(
+                MountInfo(
                     number=first[0],
                     parent=first[1],
                     device=first[2],
@@ -61,11 +61,11 @@ def parse(table: Iterable[str]) -> list[Mount]:
     return found
 
 
-def seen(mounts: Iterable[Mount]) -> list[Mount]:
+def seen(mounts: Iterable[MountInfo]) -> list[MountInfo]:
     """Those that a path leads through, in their order: the ones on top, and none below what was mounted over a directory
     above it. That is told by what each is mounted in, and not by the order, which is that of making."""
     mounts = list(mounts)
-    inside: dict[str, dict[str, Mount]] = {}  # by the number of the one, the places of those that are mounted in it
+    inside: dict[str, dict[str, MountInfo]] = {}  # by the number of the one, the places of those that are mounted in it
     for mount in mounts:
         inside.setdefault(mount.parent if mount.parent != mount.number else "", {})[mount.place] = mount
     numbers, found = {mount.number for mount in mounts}, set()
@@ -82,7 +82,7 @@ def seen(mounts: Iterable[Mount]) -> list[Mount]:
     return [mount for mount in mounts if mount.number in found]
 
 
-def _is_covered(place: str, top: str, others: dict[str, Mount]) -> bool:
+def _is_covered(place: str, top: str, others: dict[str, MountInfo]) -> bool:
     """Whether one of the ``others`` that are mounted in the same one is mounted over a directory between."""
     above = files.parent(place)
     while above not in (top, "/"):

@@ -88,7 +88,7 @@ def command(
     _report(plan, found, as_json, to_stdout)
     if not as_json:
         show_notes(plan, quiet=quiet)
-    return EXIT_FINDINGS if check and (found or plan.excesses) else 0
+    return EXIT_FINDINGS if check and (found or plan.violations) else 0
 
 
 def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
@@ -154,12 +154,12 @@ def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> 
                     {"pointer": item.pointer, "before": item.before, "after": item.after, "leaves": list(item.leaves)}
                     for item in found
                 ],
-                "excesses": data.excesses(plan.excesses),
+                "violations": data.violations(plan.violations),
                 "findings": data.findings(plan.findings),
             }
         )
         return
-    tables = [part for part in (changes.table(found), changes.beyond(plan.excesses)) if part.rows]
+    tables = [part for part in (changes.table(found), changes.beyond(plan.violations)) if part.rows]
     for part in tables:
         output.show_table(part, to_stderr=to_stderr)
     if not tables:

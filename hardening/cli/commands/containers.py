@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from hardening.runs.containers import Container
-    from hardening.runs.logs import Record
+    from hardening.runs.logs import LogRecord
 
 STOP_AFTER = 10.0  # seconds
-#: What `wait` prints for a container whose launch stage was killed, and which the kernel killed with it.
+#: What `wait` prints for a container whose launcher was killed, and which the kernel killed with it.
 KILLED_CODE = 128 + signal.SIGKILL
 
 
@@ -132,10 +132,10 @@ def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, co
         output.note(f"hardening: {found.shown}: {lost.bytes} bytes of output are not in its log: {lost.reason}")
 
 
-def _writer(*, timestamps: bool) -> Callable[[list[Record]], None]:
+def _writer(*, timestamps: bool) -> Callable[[list[LogRecord]], None]:
     begun: set[str] = set()  # streams in the middle of a line
 
-    def show(records: list[Record]) -> None:
+    def show(records: list[LogRecord]) -> None:
         for record in records:
             named = sys.stdout if record.stream == "stdout" else sys.stderr
             stream = named.buffer

@@ -14,7 +14,7 @@ from hardening.errors import EXIT_FINDINGS, HardeningError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.report.diagnosis import Line
+    from hardening.report.diagnosis import DiagnosisLine
 
 EPILOG = """\b
 Examples:
@@ -69,7 +69,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     return EXIT_FINDINGS if any(line.mark == diagnosis.FAIL for line in lines) else 0
 
 
-def _records() -> Line:
+def _records() -> DiagnosisLine:
     """Where the records of launches go."""
     import os
 
@@ -77,7 +77,7 @@ def _records() -> Line:
     from hardening.report import diagnosis
 
     reasons = []
-    places = sinks.Places(os.environ)
+    places = sinks.RecordLocations(os.environ)
     try:
         for place, connect in places.each():
             try:
@@ -86,14 +86,14 @@ def _records() -> Line:
                 reasons.append(f"{place}: {error.strerror or error}")
                 continue
             passed = f" ({'; '.join(reasons)})" if reasons else ""
-            return diagnosis.Line("host", "records", diagnosis.OK, f"{place}{passed}")
+            return diagnosis.DiagnosisLine("host", "records", diagnosis.OK, f"{place}{passed}")
     finally:
         places.close()
     hint = "start auditd or journald, or free space: no command is launched without a record"
-    return diagnosis.Line("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
+    return diagnosis.DiagnosisLine("host", "records", diagnosis.FAIL, "; ".join(reasons), hint)
 
 
-def _login() -> Line:
+def _login() -> DiagnosisLine:
     """Whom the kernel's audit trail names for a launch."""
     import os
 
@@ -105,16 +105,18 @@ def _login() -> Line:
         try:
             os.close(os.open(LOGIN_UID, os.O_WRONLY | os.O_CLOEXEC))
         except FileNotFoundError:
-            return diagnosis.Line("host", "login uid", diagnosis.FACT, "none: this kernel has no audit system")
+            return diagnosis.DiagnosisLine("host", "login uid", diagnosis.FACT, "none: this kernel has no audit system")
         except OSError as error:
             hint = "log in (pam_loginuid(8)), or have /proc writable: no command is launched that could claim anybody's"
-            return diagnosis.Line("host", "login uid", diagnosis.FAIL, f"cannot be set: {error.strerror}", hint)
-        return diagnosis.Line("host", "login uid", diagnosis.OK, f"not set: a launch sets it to {os.getuid()}")
+            return diagnosis.DiagnosisLine(
+                "host", "login uid", diagnosis.FAIL, f"cannot be set: {error.strerror}", hint
+            )
+        return diagnosis.DiagnosisLine("host", "login uid", diagnosis.OK, f"not set: a launch sets it to {os.getuid()}")
     shown = uid if uid is not None else "one that this user namespace has no number for"
-    return diagnosis.Line("host", "login uid", diagnosis.OK, f"{shown}, session {session}")
+    return diagnosis.DiagnosisLine("host", "login uid", diagnosis.OK, f"{shown}, session {session}")
 
 
-def _endangered() -> Iterator[Line]:
+def _endangered() -> Iterator[DiagnosisLine]:
     """The stores that a new installation of the program would take along."""
     import os
 
@@ -128,10 +130,10 @@ def _endangered() -> Iterator[Line]:
         except (OSError, HardeningError):  # there is no such place
             continue
         if danger is not None:
-            yield diagnosis.Line("host", f"store of {name}", diagnosis.WARN, *danger)
+            yield diagnosis.DiagnosisLine("host", f"store of {name}", diagnosis.WARN, *danger)
 
 
-def _bytecode() -> Iterator[Line]:
+def _bytecode() -> Iterator[DiagnosisLine]:
     """What makes each start slow: a run writes no bytecode, and not every installer does."""
     import os
     import sys
@@ -142,16 +144,16 @@ def _bytecode() -> Iterator[Line]:
 
     if not os.path.exists(cache_from_source(hardening.__file__)):
         hint = f"{sys.executable} -m compileall {os.path.dirname(hardening.__file__)} (with uv: --compile-bytecode)"
-        yield diagnosis.Line("host", "bytecode", diagnosis.WARN, "none: each start compiles the program", hint)
+        yield diagnosis.DiagnosisLine("host", "bytecode", diagnosis.WARN, "none: each start compiles the program", hint)
 
 
-def _state() -> Line:
+def _state() -> DiagnosisLine:
     from hardening.base import state
     from hardening.report import diagnosis
 
     try:
-        return diagnosis.Line("host", "state directory", diagnosis.OK, str(state.directory()))
+        return diagnosis.DiagnosisLine("host", "state directory", diagnosis.OK, str(state.directory()))
     except HardeningError as error:
-        return diagnosis.Line(
+        return diagnosis.DiagnosisLine(
             "host", "state directory", diagnosis.FAIL, f"{error.origin}: {error.message}", error.hint or ""
         )

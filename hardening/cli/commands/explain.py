@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from hardening.mechanism.mechanism import Context
     from hardening.mechanism.schema import Leaf
     from hardening.report.attempt import Attempt, Pending
-    from hardening.report.explain import Asked
+    from hardening.report.explain import Question
+    from hardening.report.image_defaults import ShownDefault
     from hardening.report.loosen import Loosening
-    from hardening.report.offered import Offered
 
 EPILOG = """\b
 Examples:
@@ -144,13 +144,13 @@ def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
             output.show_table(table)
 
 
-def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[Offered]:
+def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[ShownDefault]:
     """What an image says, of all or of some leaves; nothing without one."""
     if tried.offer is None:
         return []
-    from hardening.report import offered
+    from hardening.report import image_defaults
 
-    found = offered.offered(tried.offer, tried.composition, tried.host)
+    found = image_defaults.offered(tried.offer, tried.composition, tried.host)
     names = None if leaves is None else [str(leaf) for leaf in leaves]
     return [item for item in found if names is None or item.leaf in names]
 
@@ -158,17 +158,17 @@ def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[Offer
 def _image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> dict[str, object] | None:
     if tried.offer is None:
         return None
-    from hardening.report import offered
+    from hardening.report import image_defaults
 
-    return offered.data(_offered(tried, leaves), tried.offer)
+    return image_defaults.data(_offered(tried, leaves), tried.offer)
 
 
 def _show_image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> None:
     if tried.offer is None:
         return
-    from hardening.report import offered
+    from hardening.report import image_defaults
 
-    found = offered.table(_offered(tried, leaves), tried.offer)
+    found = image_defaults.table(_offered(tried, leaves), tried.offer)
     if found.rows:
         output.show("")
         output.show_table(found)
@@ -218,7 +218,9 @@ def _show_path(tried: Attempt, context: Context, path: str, today: date, as_json
             _show_loosening(way, None, f" to have it {asked}")
 
 
-def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Asked | None, as_json: bool) -> None:
+def _show_leaves(
+    tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Question | None, as_json: bool
+) -> None:
     from hardening.report import data, settings
 
     if as_json:
@@ -231,7 +233,7 @@ def _show_leaves(tried: Attempt, entries: tuple[Resolved, ...], title: str, aske
     _show_image(tried, [entry.leaf for entry in entries])
 
 
-def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | None, as_json: bool) -> None:
+def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Question | None, as_json: bool) -> None:
     from hardening.report import attempt, data, explain, loosen
 
     mechanism = next(item for item in tried.composition.mechanisms if item.name == entry.leaf.mechanism)
@@ -270,11 +272,11 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Asked | No
         _show_loosening(way, refused)
 
 
-def _answer(asked: Asked | None) -> dict[str, Any] | None:
+def _answer(asked: Question | None) -> dict[str, Any] | None:
     return {"arguments": list(asked.arguments), "result": asked.result} if asked else None
 
 
-def _show_answer(asked: Asked | None) -> None:
+def _show_answer(asked: Question | None) -> None:
     if asked is not None:
         output.show(f"{asked.name}({', '.join(asked.arguments)}): {asked.result}\n")
 

@@ -13,7 +13,7 @@ from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
 
 if TYPE_CHECKING:
-    from hardening.images.store import Record, Store
+    from hardening.images.store import ImageRecord, ImageStore
 
 
 @click.command(
@@ -105,7 +105,7 @@ def rmi(force: bool, names: tuple[str, ...]) -> None:
     raise_all(problems)
 
 
-def _remove(store: Store | None, name: str, *, force: bool) -> None:
+def _remove(store: ImageStore | None, name: str, *, force: bool) -> None:
     from hardening.images import inuse
 
     found = _find(store, name)
@@ -119,11 +119,11 @@ def _remove(store: Store | None, name: str, *, force: bool) -> None:
         user = next(filter(None, map(inuse.user, holders)), None)
         if user is not None and not force:
             raise EndedError(f"{record.name} is in use by {user}", hint="stop it first, or take the name away with -f")
-        store.forget(record.name)
+        store.remove(record.name)
         output.show(f"{record.name} {record.digest}")
 
 
-def _find(store: Store | None, text: str) -> list[Record]:
+def _find(store: ImageStore | None, text: str) -> list[ImageRecord]:
     """The names that a name, a digest or the beginning of one means."""
     from hardening.images import reference
 
@@ -136,7 +136,7 @@ def _find(store: Store | None, text: str) -> list[Record]:
     return [record] if record is not None else []
 
 
-def _entry(store: Store | None, record: Record) -> dict[str, object]:
+def _entry(store: ImageStore | None, record: ImageRecord) -> dict[str, object]:
     size: int | None = None
     try:
         if store is not None:
@@ -147,7 +147,7 @@ def _entry(store: Store | None, record: Record) -> dict[str, object]:
     return {"name": record.name, "digest": record.digest, "index": record.top, "size": size, "pulled": pulled}
 
 
-def _check(store: Store | None) -> int:
+def _check(store: ImageStore | None) -> int:
     from hardening.images import check
 
     if store is None:

@@ -98,7 +98,7 @@ def _add_hints(error: HardeningError, engine: Runtime, candidate: Candidate, plu
 
 
 def _read(bundle: Path) -> bytes:
-    """The text of a bundle's configuration, read as strictly as by the launch stage, which runs no other text."""
+    """The text of a bundle's configuration, read as strictly as by the launcher, which runs no other text."""
     from hardening.launch.config.bundle import load
 
     try:

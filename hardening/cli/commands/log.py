@@ -18,7 +18,7 @@ from hardening.launch.record.audit_text import OPERATIONS
 
 if TYPE_CHECKING:
     from hardening.report.table import Table
-    from hardening.runs.records import Data, Found
+    from hardening.runs.records import Data, FoundRecords
 
 EPILOG = """\b
 Examples:
@@ -116,7 +116,7 @@ def command(
             _show([record for record in later.records if wanted(record)], later, as_json, heading=False)
 
 
-def _read(file: Path | None) -> Found:
+def _read(file: Path | None) -> FoundRecords:
     import os
 
     from hardening.runs import records
@@ -124,13 +124,13 @@ def _read(file: Path | None) -> Found:
     return records.read_file(file) if file is not None else records.read(os.environ)
 
 
-def _later(found: Found, file: Path | None) -> Iterator[Found]:
+def _later(found: FoundRecords, file: Path | None) -> Iterator[FoundRecords]:
     """What comes after ``found``, in pieces."""
     import attrs
 
-    from hardening.runs.records import Seen
+    from hardening.runs.records import SeenRecords
 
-    seen = Seen(found.records)
+    seen = SeenRecords(found.records)
     while True:
         time.sleep(POLL)
         now = _read(file)
@@ -148,7 +148,7 @@ def _within(record: Data, since: datetime | None, until: datetime | None) -> boo
     return (since is None or at >= since) and (until is None or at <= until)
 
 
-def _show(chosen: Sequence[Data], found: Found, as_json: bool, *, heading: bool = True) -> None:
+def _show(chosen: Sequence[Data], found: FoundRecords, as_json: bool, *, heading: bool = True) -> None:
     import json
     import sys
 

@@ -12,7 +12,7 @@ from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError
 
 if TYPE_CHECKING:
-    from hardening.profile.layers import Found, SearchPath
+    from hardening.profile.layers import FoundProfile, SearchPath
 
 
 @click.group("profile", short_help="List and show profiles.")
@@ -46,7 +46,7 @@ def list_profiles(context: click.Context, as_json: bool) -> int:
     return EXIT_FINDINGS if any(entry["problem"] for entry in entries) else 0
 
 
-def _entry(search: SearchPath, found: Found) -> dict[str, Any]:
+def _entry(search: SearchPath, found: FoundProfile) -> dict[str, Any]:
     from hardening.base.wholefile import Owner
     from hardening.profile.layers import parse_layer
     from hardening.profile.source import read

@@ -50,7 +50,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     report = receipt.read(file)
     examined = examine(composition, here.host)
     within = attrs.evolve(examined, spec=plan(here.plugins, composition, here.host, context=examined).spec)
-    lines = verification.judge(composition, receipt.verify(composition, within, report), within.shortfalls)
+    lines = verification.judge(composition, receipt.verify(composition, within, report), within.unsupported)
     holds = verification.holds(lines)
     if as_json:
         output.show_json({"holds": holds, "checks": data.checks(lines)})

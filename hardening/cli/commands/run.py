@@ -1,4 +1,4 @@
-"""``hardening run``: compose a stack, and replace this process by the launch stage."""
+"""``hardening run``: compose a stack, and replace this process by the launcher."""
 
 from __future__ import annotations
 
@@ -148,7 +148,12 @@ def command(
 
 
 def _line(
-    words: tuple[str, ...], typed: tuple[str, ...], image: imaged.Asked | None, command: tuple[str, ...], *, looks: bool
+    words: tuple[str, ...],
+    typed: tuple[str, ...],
+    image: imaged.ImageOptions | None,
+    command: tuple[str, ...],
+    *,
+    looks: bool,
 ) -> Line:
     """The line, as the cache has it; of one that only ``looks``, that which runs. ``typed`` is what follows its options."""
     before = words[: len(words) - len(typed)]
@@ -203,9 +208,9 @@ def _notes(plan: Plan, place: Path, *, interactive: bool) -> Iterator[str]:
     """What a person must know of each such run; a mechanism that this host has not at all is no matter of the run."""
     from hardening.report.state import notes, standing
 
-    shortfalls = plan.context.shortfalls
-    _tell_once(place, standing([item for item in shortfalls if item.whole]))
-    yield from notes(plan.composition, [item for item in shortfalls if not item.whole], plan.findings)
+    unsupported = plan.context.unsupported
+    _tell_once(place, standing([item for item in unsupported if item.whole]))
+    yield from notes(plan.composition, [item for item in unsupported if not item.whole], plan.findings)
     if not interactive and plan.spec.document.get("process", {}).get("terminal"):
         yield LOST
 
@@ -220,15 +225,15 @@ def _losses(plan: Plan) -> Iterator[str]:
 
 def show_notes(plan: Plan, *, quiet: bool = False, reported: bool = False) -> None:
     """What a person must know of every composition, on standard error; where it is ``quiet``, what it has less than its
-    layers say. With ``reported``, shortfalls and findings stand in what was shown already."""
+    layers say. With ``reported``, gaps and findings stand in what was shown already."""
     if quiet:
         for line in _losses(plan):
             output.note(line)
         return
     from hardening.report.state import notes
 
-    shortfalls, findings = ((), ()) if reported else (plan.context.shortfalls, plan.findings)
-    for line in notes(plan.composition, shortfalls, findings):
+    unsupported, findings = ((), ()) if reported else (plan.context.unsupported, plan.findings)
+    for line in notes(plan.composition, unsupported, findings):
         output.note(line)
 
 
@@ -255,7 +260,7 @@ def _show(
         obstacles = found.obstacles(plan.spec, handover.typed_variables(plan.spec, plan.composition), missing)
         bundle = entries.place(found.line) / launch.id / BUNDLE
         argv = found.argv(bundle, remove=bool(obstacles))
-    states = enforcement(plan.composition, plan.context.shortfalls)
+    states = enforcement(plan.composition, plan.context.unsupported)
     if as_json:
         output.show_json(
             {

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from hardening.cli.session import Request, Session
     from hardening.compose.composition import Composition
-    from hardening.compose.offer import Offer
+    from hardening.compose.image_defaults import ImageDefaults
     from hardening.images.reference import Name
-    from hardening.images.store import Record, Store, Unpacked
+    from hardening.images.store import ImageRecord, ImageStore, Unpacked
     from hardening.mechanism.fragment import Spec
     from hardening.mechanism.inputs import Input, Unknown
 
@@ -38,7 +38,7 @@ _HOST = "a command of the host's own root goes after `--`: {}"
 
 
 @frozen
-class Asked:
+class ImageOptions:
     """An image to run: what was typed, and the options about it. ``entrypoint`` is None for that of the image. ``command``
     is the line that would run the word as a command instead, empty where it is plain that an image was meant, ``profile``
     the one that would name it as a profile; ``remark`` is what is to be known of both lines."""
@@ -103,7 +103,9 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
 
 
-def split(context: click.Context, words: Sequence[str], typed: tuple[str, ...]) -> tuple[Asked | None, tuple[str, ...]]:
+def split(
+    context: click.Context, words: Sequence[str], typed: tuple[str, ...]
+) -> tuple[ImageOptions | None, tuple[str, ...]]:
     """The image of a command line, and the command after it. ``words`` is the whole line, ``typed`` what is left of it after
     the options: its first word is an image unless ``--`` stands before it. Raises `UsageError`."""
     asked: dict[str, Any] = context.meta.get(_ASKED, {})
@@ -130,10 +132,10 @@ def _call(context: click.Context, before: Sequence[str]) -> tuple[str, str]:
     return f"hardening {line}".rstrip(), remark
 
 
-def _asked(context: click.Context, image: str, line: str = "", profile: str = "", remark: str = "") -> Asked:
+def _asked(context: click.Context, image: str, line: str = "", profile: str = "", remark: str = "") -> ImageOptions:
     said: dict[str, Any] = context.meta.get(_ASKED, {})
     how = said.get("pull", MISSING), said.get("tls_verify", True), said.get("entrypoint")
-    return Asked(image, line, profile, remark, *how)
+    return ImageOptions(image, line, profile, remark, *how)
 
 
 def fetched(context: click.Context, request: Request, composition: Composition, image: str) -> Unpacked:
@@ -168,7 +170,7 @@ def _require_no_option(context: click.Context, before: Sequence[str], typed: Seq
 
 
 def compose(
-    here: Session, request: Request, asked: Asked, typed: Sequence[str], *, quiet: bool
+    here: Session, request: Request, asked: ImageOptions, typed: Sequence[str], *, quiet: bool
 ) -> tuple[Composition, Own]:
     """The composition of a request with an image as its root, and the image's own words; the image is pulled where that is
     asked for. What it runs where nothing was ``typed`` may be malformed where something was. Raises `ImageError`, and
@@ -178,7 +180,7 @@ def compose(
     kept = fetching.store_of_caller()
     asked, name = _meant(request, asked, kept)
     record = _record(here, lambda: here.compose(request), asked, name, kept, quiet=quiet)
-    kept.hold()  # until the launch stage holds a bundle that names the root
+    kept.hold()  # until the launcher holds a bundle that names the root
     config = kept.config(record.digest)
     offer = _offer(here, kept, record, config)
     path = _any_root(kept, record)
@@ -192,7 +194,7 @@ def compose(
     return found, _own(config["config"], asked, typed)
 
 
-def look(here: Session, request: Request, image: str | None) -> tuple[Request, Offer | None]:
+def look(here: Session, request: Request, image: str | None) -> tuple[Request, ImageDefaults | None]:
     """A request as ``--image`` completes it, and what the image offers; both as they are without one. Nothing is fetched or
     unpacked: the root is where it would be. Raises `ImageError` for an image that is not in the store."""
     if image is None:
@@ -201,7 +203,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     from hardening.images import removal
 
     kept = fetching.store_of_caller()
-    asked, name = _meant(request, Asked(image, "", "", "", NEVER, True, None), kept)
+    asked, name = _meant(request, ImageOptions(image, "", "", "", NEVER, True, None), kept)
     record = kept.find(name)
     if record is None:
         raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {quoted(asked.text)}`")
@@ -216,7 +218,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, O
     return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
 
 
-def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
+def _meant(request: Request, asked: ImageOptions, kept: ImageStore) -> tuple[ImageOptions, Name]:
     """Which image is meant. Raises `UsageError`."""
     from hardening.cli import fetching
     from hardening.images import reference
@@ -228,7 +230,7 @@ def _meant(request: Request, asked: Asked, kept: Store) -> tuple[Asked, Name]:
     return found, reference.resolved(name) if found is asked else name
 
 
-def _any_root(kept: Store, record: Record) -> Path:
+def _any_root(kept: ImageStore, record: ImageRecord) -> Path:
     """Where an image is unpacked for some ids, or a place for as long as it is nowhere."""
     from hardening.images import removal, store
 
@@ -236,7 +238,7 @@ def _any_root(kept: Store, record: Record) -> Path:
     return known[0] / removal.ROOT if known else kept.path / store.ROOTS
 
 
-def _named(asked: Asked, kept: Store) -> Asked:
+def _named(asked: ImageOptions, kept: ImageStore) -> ImageOptions:
     """What was asked for by its name, where it was by the digest of what is here. Raises `UsageError`."""
     from hardening.cli import fetching
 
@@ -260,7 +262,7 @@ def require_read_only(spec: Spec) -> None:
         )
 
 
-def _require_no_root(request: Request, asked: Asked) -> None:
+def _require_no_root(request: Request, asked: ImageOptions) -> None:
     table = request.options.tables.get(_ROOT[0]) if request.options is not None else None
     if isinstance(table, dict) and _ROOT[1] in table:
         raise UsageError(
@@ -270,8 +272,8 @@ def _require_no_root(request: Request, asked: Asked) -> None:
 
 
 def _record(
-    here: Session, compose: Callable[[], Composition], asked: Asked, name: Name, kept: Store, *, quiet: bool
-) -> Record:
+    here: Session, compose: Callable[[], Composition], asked: ImageOptions, name: Name, kept: ImageStore, *, quiet: bool
+) -> ImageRecord:
     """What the name stands for, pulled before where that is asked for, under what ``compose`` gives."""
     from hardening.cli import fetching
 
@@ -295,7 +297,7 @@ def _record(
 
 
 @contextmanager
-def _told_apart(asked: Asked, *, repeated: bool = False) -> Iterator[None]:
+def _told_apart(asked: ImageOptions, *, repeated: bool = False) -> Iterator[None]:
     """Say of a refused image first that a command or a profile was perhaps meant, where there is one of that name;
     ``repeated``: the error's hint has the line that was typed anyway."""
     try:
@@ -332,14 +334,14 @@ def _is_profile(text: str) -> bool:
     return bool(session(click.get_current_context()).search.hits(text))
 
 
-def _offer(here: Session, kept: Store, record: Record, config: dict[str, Any]) -> Offer:
-    from hardening.compose.offer import Offer
+def _offer(here: Session, kept: ImageStore, record: ImageRecord, config: dict[str, Any]) -> ImageDefaults:
+    from hardening.compose.image_defaults import ImageDefaults
     from hardening.mechanism.used import Used
 
-    return Offer.of(Used(record.name, record.digest, kept.path), config["config"], here.plugins.mechanisms)
+    return ImageDefaults.of(Used(record.name, record.digest, kept.path), config["config"], here.plugins.mechanisms)
 
 
-def _with_root(request: Request, path: str, asked: Asked) -> Request:
+def _with_root(request: Request, path: str, asked: ImageOptions) -> Request:
     """The request with a root, said where the image was typed."""
     from hardening.profile.source import command_line
 
@@ -353,7 +355,7 @@ def _with_root(request: Request, path: str, asked: Asked) -> Request:
     return attrs.evolve(request, options=command_line(tables, places))
 
 
-def _inputs(kept: Store, name: Name, record: Record, asked: Asked) -> Iterator[Input | Unknown]:
+def _inputs(kept: ImageStore, name: Name, record: ImageRecord, asked: ImageOptions) -> Iterator[Input | Unknown]:
     """What decides which image a name stands for, and that it can be believed."""
     from hardening.images import reference, removal
     from hardening.images.store import VARIABLE
@@ -372,7 +374,7 @@ def _inputs(kept: Store, name: Name, record: Record, asked: Asked) -> Iterator[I
         yield from inputs.way(holder / removal.ABOUT)
 
 
-def _findings(root: Unpacked, record: Record) -> Iterator[Any]:
+def _findings(root: Unpacked, record: ImageRecord) -> Iterator[Any]:
     from hardening.cli.fetching import left_out
     from hardening.mechanism.findings import Finding, Severity
 
@@ -386,7 +388,7 @@ def _findings(root: Unpacked, record: Record) -> Iterator[Any]:
         )
 
 
-def _own(config: dict[str, Any], asked: Asked, typed: Sequence[str]) -> Own:
+def _own(config: dict[str, Any], asked: ImageOptions, typed: Sequence[str]) -> Own:
     if asked.entrypoint is not None:
         return Own(_entrypoint(asked.entrypoint))
     before = _words(config, "Entrypoint", asked)
@@ -398,7 +400,7 @@ def _own(config: dict[str, Any], asked: Asked, typed: Sequence[str]) -> Own:
         return Own(before)
 
 
-def _words(config: dict[str, Any], key: str, asked: Asked) -> tuple[str, ...]:
+def _words(config: dict[str, Any], key: str, asked: ImageOptions) -> tuple[str, ...]:
     found = config.get(key) or []
     if not isinstance(found, list) or not all(isinstance(word, str) and "\0" not in word for word in found):
         raise ImageError(

@@ -74,12 +74,12 @@ def kept(context: click.Context, engine: Runtime, launch: LaunchRequest) -> Laun
         raise UsageError(f"{name!r} looks like an id", origin="--name", hint="choose a name that no id can be")
     if size is not None and not detach:
         raise UsageError("only a detached container has a log", origin="--log-size", hint="add -d, or leave it out")
+    if asked.get("debug") and detach:
+        raise UsageError("nobody sees the operations of a detached launch", origin="--debug", hint="leave out -d")
     if asked.get("debug") and not engine.describes:
         raise UsageError(
             f"the runtime {engine.name} does not describe its operations", origin="--debug", hint="use --runtime native"
         )
-    if asked.get("debug") and detach:
-        raise UsageError("nobody sees the operations of a detached launch", origin="--debug", hint="leave out -d")
     launch = launch.changed(debug=bool(asked.get("debug")))
     if not engine.detaches:
         if detach or name:

@@ -33,7 +33,7 @@ _HINT = "write it anew: docker save -o FILE IMAGE, or skopeo copy … docker-arc
 
 
 @frozen
-class _Member:
+class _ArchiveMember:
     offset: int
     size: int
 
@@ -120,11 +120,11 @@ class Archive(Source):
             while view:
                 view = view[plain.write(view) :]
 
-    def _index(self) -> tuple[dict[str, _Member], dict[str, str]]:
+    def _index(self) -> tuple[dict[str, _ArchiveMember], dict[str, str]]:
         """Where each file of the archive stands, and where each link leads."""
-        members: dict[str, _Member] = {}
+        members: dict[str, _ArchiveMember] = {}
         links: dict[str, str] = {}
-        reader = tar.Reader(self._file.read, self._name.path, lambda size: self._file.seek(size, os.SEEK_CUR))
+        reader = tar.TarReader(self._file.read, self._name.path, lambda size: self._file.seek(size, os.SEEK_CUR))
         for number, entry in enumerate(reader, 1):
             if number > MAX_ENTRIES:
                 raise self._wrong(f"has more than {MAX_ENTRIES} entries")
@@ -132,7 +132,7 @@ class Archive(Source):
             if entry.size > MAX_UNPACKED:
                 raise self._wrong(f"has a file of {entry.size} bytes")
             if entry.kind == tar.FILE:
-                members[name] = _Member(self._file.tell(), entry.size)
+                members[name] = _ArchiveMember(self._file.tell(), entry.size)
             elif entry.kind in (tar.LINK, tar.HARD_LINK):
                 target = entry.target.decode("utf-8", "replace")
                 base = posixpath.dirname(name) if entry.kind == tar.LINK else ""
@@ -168,14 +168,14 @@ class Archive(Source):
                 continue
         return found
 
-    def _find_layers(self) -> list[tuple[str, _Member]]:
+    def _find_layers(self) -> list[tuple[str, _ArchiveMember]]:
         names = self._image.get("Layers")
         digests = media.diff_ids(media.read_config(self._config, self._name.path), self._name.path)
         if not isinstance(names, list) or len(names) != len(digests) or len(names) > media.MAX_LAYERS:
             raise self._wrong("does not have the layers that its configuration names")
         return [(digest, self._member(self._text(name))) for digest, name in zip(digests, names, strict=True)]
 
-    def _member(self, name: str) -> _Member:
+    def _member(self, name: str) -> _ArchiveMember:
         here = posixpath.normpath(name)
         for _ in range(_MAX_LINKS):
             if here in self._members:

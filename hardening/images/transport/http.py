@@ -46,7 +46,7 @@ class NoTls(ImageError):
 
 
 @frozen
-class Bounds:
+class TransferBounds:
     """How long is waited, in seconds, and how much is read. An answer has to begin within ``document``, all of one goes into
     that where it is a document, and a download has to bring ``slowest`` bytes a second on the average of each ``window``.
     """
@@ -60,7 +60,7 @@ class Bounds:
 
 
 @frozen(eq=False)
-class Answer:
+class Response:
     """The answer to a request: ``url`` is the one that was asked at last. Its body is read with `Client.whole` or
     `Client.pieces`, once."""
 
@@ -79,12 +79,12 @@ class Answer:
 class Client:
     """Asks servers. With ``verify`` False certificates are not checked, and plain HTTP is permitted."""
 
-    def __init__(self, *, verify: bool = True, bounds: Bounds | None = None) -> None:
+    def __init__(self, *, verify: bool = True, bounds: TransferBounds | None = None) -> None:
         self.verify = verify
-        self.bounds = bounds or Bounds()
+        self.bounds = bounds or TransferBounds()
 
     @contextmanager
-    def get(self, url: str, headers: Mapping[str, str], *, secret: str = "") -> Iterator[Answer]:
+    def get(self, url: str, headers: Mapping[str, str], *, secret: str = "") -> Iterator[Response]:
         """Ask for ``url``. ``secret`` is the value of an ``Authorization`` header, which no other scheme, host or port ever
         gets. Raises `ImageError` where nobody answers, or where too many redirects lead on."""
         first = origin(url)
@@ -99,7 +99,7 @@ class Client:
         raise _failed(url, "too many redirects", "the server is misconfigured")
 
     @contextmanager
-    def post(self, url: str, fields: Mapping[str, str]) -> Iterator[Answer]:
+    def post(self, url: str, fields: Mapping[str, str]) -> Iterator[Response]:
         """Send a form; redirects are not followed. Raises `ImageError`."""
         from urllib.parse import urlencode
 
@@ -107,7 +107,7 @@ class Client:
         with self._ask("POST", url, form, urlencode(fields)) as answer:
             yield answer
 
-    def whole(self, answer: Answer, most: int, what: str) -> bytes:
+    def whole(self, answer: Response, most: int, what: str) -> bytes:
         """The body of at most ``most`` bytes, within the time for a document. Raises `ImageError`."""
         end = time.monotonic() + self.bounds.document
         answer.watch.until(end)
@@ -122,7 +122,7 @@ class Client:
             parts.append(piece)
         return b"".join(parts)
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: Response) -> Iterator[bytes]:
         """The body as it comes. Raises `ImageError` for one that comes too slowly, or breaks off."""
         begun, got = time.monotonic(), 0
         for piece in self._read(answer, self.bounds.window + self.bounds.read):
@@ -134,7 +134,7 @@ class Client:
                 begun, got = time.monotonic(), 0
             yield piece
 
-    def _read(self, answer: Answer, patience: float | None = None) -> Iterator[bytes]:
+    def _read(self, answer: Response, patience: float | None = None) -> Iterator[bytes]:
         """The pieces of a body; with ``patience`` each has so many seconds, whatever is sent between them."""
         import urllib3
 
@@ -154,7 +154,7 @@ class Client:
             raise _failed(answer.url, _reason(error), "try again later") from None
 
     @contextmanager
-    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: str | None = None) -> Iterator[Answer]:
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: str | None = None) -> Iterator[Response]:
         import urllib3
 
         origin(url)
@@ -173,7 +173,7 @@ class Client:
                 raise _late(url) if watch.expired else _unreached(url, error) from None
             try:
                 lower = {key.lower(): value for key, value in response.headers.items()}
-                yield Answer(response.status, lower, url, response, watch)
+                yield Response(response.status, lower, url, response, watch)
             finally:
                 response.close()
                 pool.connection_from_url(url).close()  # what `clear` forgets is closed when it is collected

@@ -65,7 +65,7 @@ class Layout(Source):
         raise ImageError(problem, origin=path, hint=hint)
 
 
-class Folder(Source):
+class DirectorySource(Source):
     """The one image of a directory that ``skopeo copy`` has written: ``manifest.json``, and a file for each blob."""
 
     def __init__(self, name: Name) -> None:

@@ -15,7 +15,7 @@ from hardening.images.media import Descriptor
 from hardening.images.reference import DEFAULT_HOST, Name, Reference
 from hardening.images.transport import auth
 from hardening.images.transport.auth import Credentials
-from hardening.images.transport.http import Answer, Bounds, Client, NoTls, origin
+from hardening.images.transport.http import Client, NoTls, Response, TransferBounds, origin
 from hardening.images.transport.source import Source
 
 _DOCKER_IO = "registry-1.docker.io"
@@ -41,7 +41,7 @@ class Registry(Source):
 
     @classmethod
     def of(
-        cls, name: Name, environment: Mapping[str, str], uid: int, *, verify: bool, bounds: Bounds | None
+        cls, name: Name, environment: Mapping[str, str], uid: int, *, verify: bool, bounds: TransferBounds | None
     ) -> Registry:
         """The image of a ``docker://`` name. Raises `ImageError` for credentials that cannot be read."""
         if name.docker is None:
@@ -70,7 +70,7 @@ class Registry(Source):
             return data, answer.headers.get("content-type", "").partition(";")[0].strip()
 
     @contextmanager
-    def _get(self, path: str, accepted: str) -> Iterator[Answer]:
+    def _get(self, path: str, accepted: str) -> Iterator[Response]:
         """Ask for something of the repository, and where the registry wants to know who asks, once more with an answer."""
         headers = {"Accept": accepted}
         for last in (False, True):
@@ -83,7 +83,7 @@ class Registry(Source):
             self._secret = self._answer(challenge)
 
     @contextmanager
-    def _ask(self, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def _ask(self, path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         """With --tls-verify=false a registry that has no TLS is asked without."""
         with ExitStack() as opened:
             try:
@@ -98,7 +98,7 @@ class Registry(Source):
     def _url(self, path: str) -> str:
         return f"{self._scheme}://{self._host}{path}"
 
-    def _is_own(self, answer: Answer) -> bool:
+    def _is_own(self, answer: Response) -> bool:
         """Whether the registry itself has answered, and no other host that it has led to."""
         return origin(answer.url) == origin(self._url("/"))
 
@@ -138,7 +138,7 @@ class Registry(Source):
         with self._client.get(url, {}, secret=known.basic if known is not None else "") as answer:
             return self._read_token(answer)
 
-    def _read_token(self, answer: Answer) -> str:
+    def _read_token(self, answer: Response) -> str:
         if answer.status in (401, 403):
             raise self._refused()
         if answer.status != 200:
@@ -149,7 +149,7 @@ class Registry(Source):
             raise self._wrong(f"the token service {answer.host} returned no token", "report this to its operator")
         return token
 
-    def _require(self, answer: Answer, what: str) -> None:
+    def _require(self, answer: Response, what: str) -> None:
         """Raise `ImageError` with what the registry says unless it gives what was asked for."""
         if answer.status == 200:
             return
@@ -173,7 +173,7 @@ class Registry(Source):
             "try again later, or report this to its operator",
         )
 
-    def _said(self, answer: Answer) -> str:
+    def _said(self, answer: Response) -> str:
         """The registry's own words, as far as they can be shown."""
         try:
             document: Any = media.parse(self._client.whole(answer, _MAX_TOKEN, "an error"), answer.host)

@@ -48,7 +48,7 @@ _PAX, _GLOBAL, _NAME, _TARGET = b"x", b"g", b"L", b"K"
 
 
 @frozen
-class Entry:
+class TarEntry:
     """One entry. ``name`` and ``target`` are bytes as they stand there, ``mode`` the permission bits with set-id and sticky
     bits, ``mtime`` nanoseconds since the epoch."""
 
@@ -63,7 +63,7 @@ class Entry:
     attributes: Mapping[str, bytes] = attrs.field(factory=dict)
 
 
-class Reader:
+class TarReader:
     """The entries of an archive. ``read(n)`` gives at most ``n`` bytes, b'' at the end; ``origin`` names the archive.
     ``skip(n)`` passes over content faster than by reading it, where that can be done; ``header(n)`` is told of each header
     of ``n`` bytes that is no entry, of which there is at most one of a kind before an entry, and may raise."""
@@ -82,7 +82,7 @@ class Reader:
         self._left = 0  # bytes of the current entry that were not read
         self._padding = 0
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TarEntry]:
         """Each entry in its order; what was not read of it with `data` is passed over. Raises `ImageError`."""
         before: dict[bytes, bytes] = {}
         extended: dict[str, bytes] = {}
@@ -182,7 +182,7 @@ class Reader:
             position = end
         return found
 
-    def _entry(self, header: bytes, extended: Mapping[str, bytes], before: Mapping[bytes, bytes]) -> Entry:
+    def _entry(self, header: bytes, extended: Mapping[str, bytes], before: Mapping[bytes, bytes]) -> TarEntry:
         kind = _KINDS.get(header[156:157])
         if kind is None:
             if header[156:157] == b"S":
@@ -201,7 +201,7 @@ class Reader:
         if kind in (HARD_LINK, LINK) and not target:
             raise self._wrong(f"has a link without a target: {name!r}")
         size = self._decimal(extended, "size", header[124:136])
-        return Entry(
+        return TarEntry(
             name,
             kind,
             _number(header[100:108], self._wrong) & 0o7777,

@@ -20,7 +20,7 @@ from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images.ids import Ids
 from hardening.images.unpacking import tar
-from hardening.images.unpacking.tar import Entry
+from hardening.images.unpacking.tar import TarEntry
 from hardening.images.unpacking.whiteouts import WHITEOUT, Hiding, chain, lstat
 
 #: What is left out: words that `Notes` begins with.
@@ -124,7 +124,7 @@ class Tree:
         if self.bytes + self._headed > self.limits.total:
             raise self.wrong(f"has more than {self.limits.total} bytes, those of the layers below it included")
 
-    def add(self, entry: Entry, reader: tar.Reader) -> None:
+    def add(self, entry: TarEntry, reader: tar.TarReader) -> None:
         """Make one entry. Raises `ImageError` for one that wants out of the root, or is beyond the limits."""
         self.entries += 1
         self._require_few()
@@ -251,7 +251,7 @@ class Tree:
 
     # --- entries --------------------------------------------------------------------------------------------------
 
-    def _make(self, entry: Entry, reader: tar.Reader, parent: int, name: bytes, path: bytes) -> None:
+    def _make(self, entry: TarEntry, reader: tar.TarReader, parent: int, name: bytes, path: bytes) -> None:
         there = lstat(parent, name)
         if there is not None and not (entry.kind == tar.DIRECTORY and stat.S_ISDIR(there.st_mode)):
             self._remove(parent, name, path, there)
@@ -281,7 +281,7 @@ class Tree:
             os.chmod(name, self._mode(entry, path) & 0o777, dir_fd=parent)
             os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
-    def _write(self, entry: Entry, reader: tar.Reader, parent: int, name: bytes, path: bytes) -> None:
+    def _write(self, entry: TarEntry, reader: tar.TarReader, parent: int, name: bytes, path: bytes) -> None:
         if entry.size > self.limits.file:
             raise self.wrong(f"has a file of {entry.size} bytes: {path[:100]!r}")
         self.bytes += entry.size
@@ -301,7 +301,7 @@ class Tree:
         finally:
             os.close(descriptor)
 
-    def _extend(self, entry: Entry, descriptor: int, path: bytes) -> None:
+    def _extend(self, entry: TarEntry, descriptor: int, path: bytes) -> None:
         """Extended attributes: those of users are set, where the file system has them. The kernel acts on all others."""
         for name, value in entry.attributes.items():
             if not name.startswith("user."):
@@ -312,7 +312,7 @@ class Tree:
             except OSError:
                 self._notes.add(f"{ATTRIBUTE} {name}", path)
 
-    def _link(self, entry: Entry, parent: int, name: bytes, path: bytes) -> None:
+    def _link(self, entry: TarEntry, parent: int, name: bytes, path: bytes) -> None:
         parts = self._parts(entry.target)
         if b"/".join(parts) == path:
             raise self.wrong(f"has a hard link to itself: {path[:100]!r}")
@@ -335,7 +335,7 @@ class Tree:
         finally:
             os.close(folder)
 
-    def _no_target(self, entry: Entry) -> ImageError:
+    def _no_target(self, entry: TarEntry) -> ImageError:
         return self.wrong(
             f"has a hard link to something that is not a file in it: {entry.name[:100]!r} to {entry.target[:100]!r}"
         )
@@ -348,7 +348,7 @@ class Tree:
         if not self._squashed:
             os.chown(name, *found, dir_fd=parent, follow_symlinks=False)
 
-    def _note_directory(self, path: bytes, descriptor: int, entry: Entry) -> None:
+    def _note_directory(self, path: bytes, descriptor: int, entry: TarEntry) -> None:
         if not path and not self._squashed:
             os.fchown(descriptor, *self._owner(entry, path))
         if path not in self._directories:
@@ -357,7 +357,7 @@ class Tree:
         if any(not name.startswith("user.") for name in entry.attributes):
             self._notes.add("extended attributes of a directory", path)
 
-    def _owner(self, entry: Entry, path: bytes) -> tuple[int, int]:
+    def _owner(self, entry: TarEntry, path: bytes) -> tuple[int, int]:
         found = self._ids.outside(entry.uid, entry.gid)
         if found is None:
             raise self._unmapped(entry.uid, entry.gid, path)
@@ -370,7 +370,7 @@ class Tree:
             hint="map more ids: a longer range in /etc/subuid and /etc/subgid, or namespaces.uid_map",
         )
 
-    def _mode(self, entry: Entry, path: bytes) -> int:
+    def _mode(self, entry: TarEntry, path: bytes) -> int:
         if entry.mode & _SET_ID and not self._keep_ids:
             if entry.kind == tar.FILE:
                 for bit, what in ((stat.S_ISUID, SET_USER), (stat.S_ISGID, SET_GROUP)):

@@ -13,7 +13,7 @@ from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import media, removal
 from hardening.images.ids import Ids
-from hardening.images.store import Store, Unpacked
+from hardening.images.store import ImageStore, Unpacked
 from hardening.images.unpacking import child, tar
 from hardening.images.unpacking.compression import Read, decompressed
 from hardening.images.unpacking.tree import Limits, Notes, Tree
@@ -22,7 +22,7 @@ _CHUNK = 1 << 18
 
 
 @frozen
-class Layer:
+class ImageLayer:
     """A layer's file, what it is called in messages, and the digest that it must have once decompressed."""
 
     path: Path
@@ -31,7 +31,7 @@ class Layer:
 
 
 def ensure(
-    store: Store, digest: str, ids: Ids, stage: Path, limits: Limits, tell: Callable[[int], None] | None = None
+    store: ImageStore, digest: str, ids: Ids, stage: Path, limits: Limits, tell: Callable[[int], None] | None = None
 ) -> Unpacked:
     """The image with this manifest as a directory whose files belong to ``ids``, unpacked in ``stage`` where it is not there
     yet; ``tell`` is told of compressed bytes that are done. Raises `ImageError`."""
@@ -62,18 +62,18 @@ def ensure(
     return made
 
 
-def _layers(store: Store, digest: str) -> list[Layer]:
+def _layers(store: ImageStore, digest: str) -> list[ImageLayer]:
     manifest = store.manifest(digest)
     wanted = media.diff_ids(store.config(digest), digest)
     if len(wanted) != len(manifest.layers):
         problem = f"has {len(manifest.layers)} layers, and its configuration names {len(wanted)}"
         raise ImageError(problem, origin=digest, hint="use another image, or report this to its author")
     pairs = zip(manifest.layers, wanted, strict=True)
-    return [Layer(store.blob(layer.digest), layer.digest, diff_id) for layer, diff_id in pairs]
+    return [ImageLayer(store.blob(layer.digest), layer.digest, diff_id) for layer, diff_id in pairs]
 
 
 def _make(
-    layers: Iterable[Layer], root: Path, ids: Ids, limits: Limits, tell: Callable[[int], None], *, keep_ids: bool
+    layers: Iterable[ImageLayer], root: Path, ids: Ids, limits: Limits, tell: Callable[[int], None], *, keep_ids: bool
 ) -> dict[str, object]:
     """In the child: make the root, and have it on the disk."""
     os.umask(0)
@@ -111,7 +111,7 @@ def _sync(root: Path) -> None:
 
 
 def unpack(
-    layers: Iterable[Layer], root: Path, ids: Ids, limits: Limits, *, keep_ids: bool, tell: Callable[[int], None]
+    layers: Iterable[ImageLayer], root: Path, ids: Ids, limits: Limits, *, keep_ids: bool, tell: Callable[[int], None]
 ) -> dict[str, object]:
     """Fill the empty directory ``root`` with layers, the lowest first. ``keep_ids`` keeps set-user-ID and set-group-ID bits;
     ``tell`` is told of compressed bytes that are done. What was left out, as JSON data. Raises `ImageError`, `OSError`."""
@@ -136,7 +136,7 @@ def _told(read: Read, tell: Callable[[int], None]) -> Read:
     return reader
 
 
-def _apply(tree: Tree, layer: Layer, read: Read) -> None:
+def _apply(tree: Tree, layer: ImageLayer, read: Read) -> None:
     """Apply one layer, and hold what was read against the digest of its contents."""
     import hashlib
 
@@ -150,7 +150,7 @@ def _apply(tree: Tree, layer: Layer, read: Read) -> None:
         tree.read(len(piece))
         return piece
 
-    reader = tar.Reader(hashing, layer.digest, header=tree.header)
+    reader = tar.TarReader(hashing, layer.digest, header=tree.header)
     tree.begin(layer.digest)
     for entry in reader:
         tree.add(entry, reader)

@@ -11,8 +11,8 @@ from hardening.launch.config.bundle import SECRETS
 from hardening.launch.config.config_linux import read_linux
 from hardening.launch.config.config_mounts import read_mounts
 from hardening.launch.config.config_process import read_process
-from hardening.launch.config.reader import Problem, Refused, Table
-from hardening.launch.config.wanted import Process, Wanted
+from hardening.launch.config.reader import ConfigTable, Problem, Refused
+from hardening.launch.config.wanted import Wanted, WantedProcess
 
 __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
 
@@ -50,7 +50,7 @@ def unsupported(document: object) -> list[Problem]:
 def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
     """What is wanted, or None with the problems that prevent it."""
     problems: list[Problem] = []
-    config = Table(document, "", problems)
+    config = ConfigTable(document, "", problems)
     _read_version(config)
     root, read_only = _read_root(config)
     process = read_process(config)
@@ -82,7 +82,7 @@ def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
     return (None if problems else wanted), problems
 
 
-def _check_secrets(config: Table, text: str, process: Process | None) -> None:
+def _check_secrets(config: ConfigTable, text: str, process: WantedProcess | None) -> None:
     from hardening.launch.secret import secrets
 
     try:
@@ -96,7 +96,7 @@ def _check_secrets(config: Table, text: str, process: Process | None) -> None:
             config.refuse("annotations", f"the variable {secret.target} is set in /process/env already", SECRETS)
 
 
-def _read_version(config: Table) -> None:
+def _read_version(config: ConfigTable) -> None:
     version = config.text("ociVersion", required=True)
     numbers = version.split("-")[0].split("+")[0].split(".")
     if config.has("ociVersion") and not (len(numbers) == 3 and all(number.isdecimal() for number in numbers)):
@@ -105,7 +105,7 @@ def _read_version(config: Table) -> None:
         config.refuse("ociVersion", f"version {version} is not 1.x, which is what this launcher reads")
 
 
-def _read_root(config: Table) -> tuple[str, bool]:
+def _read_root(config: ConfigTable) -> tuple[str, bool]:
     root = config.table("root", required=True)
     if root is None:
         return "", False
@@ -117,7 +117,7 @@ def _read_root(config: Table) -> tuple[str, bool]:
     return path, read_only
 
 
-def _check_together(config: Table, wanted: Wanted, process: Process) -> None:
+def _check_together(config: ConfigTable, wanted: Wanted, process: WantedProcess) -> None:
     """What no field shows alone."""
     if wanted.device_rules:
         from hardening.launch.config import device_rules

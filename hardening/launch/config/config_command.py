@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hardening.base.frozen import Frozen
 from hardening.errors import LaunchError, raise_all
-from hardening.launch.config.reader import Problem, Table
+from hardening.launch.config.reader import ConfigTable, Problem
 
 
 class Invocation(Frozen):
@@ -22,14 +22,14 @@ def read(document: object, origin: str) -> Invocation:
     """The command of a configuration whose other fields have been read before; `LaunchError` for each field of it that is
     refused."""
     problems: list[Problem] = []
-    table = Table(document, "", problems).table("process", required=True)
+    table = ConfigTable(document, "", problems).table("process", required=True)
     command = read_command(table) if table is not None else None
     raise_all([LaunchError(reason, origin=f"{origin}:{pointer}") for pointer, reason in problems])
     assert command is not None  # noqa: S101 - there was a problem
     return command
 
 
-def read_command(table: Table) -> Invocation:
+def read_command(table: ConfigTable) -> Invocation:
     """The command of `/process`."""
     args = table.strings("args", required=True)
     if table.has("args") and (not args or not args[0]):
@@ -46,7 +46,7 @@ def read_command(table: Table) -> Invocation:
     )
 
 
-def _read_environment(table: Table) -> tuple[tuple[str, str], ...]:
+def _read_environment(table: ConfigTable) -> tuple[tuple[str, str], ...]:
     pairs = []
     for index, entry in enumerate(table.strings("env")):
         name, equals, value = entry.partition("=")
@@ -56,7 +56,7 @@ def _read_environment(table: Table) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _read_console_size(table: Table) -> tuple[int, int] | None:
+def _read_console_size(table: ConfigTable) -> tuple[int, int] | None:
     size = table.table("consoleSize")
     if size is None:
         return None

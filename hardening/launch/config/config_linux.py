@@ -9,8 +9,8 @@ from hardening.base.digest import ANNOTATION
 from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
 from hardening.launch.config.config_mounts import PROPAGATION, read_id_maps
-from hardening.launch.config.reader import Refused, Table
-from hardening.launch.config.wanted import Device, Namespace, Resources, Seccomp
+from hardening.launch.config.reader import ConfigTable, Refused
+from hardening.launch.config.wanted import Device, Namespace, Resources, WantedSeccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ UNSUPPORTED_CPU: dict[str, Refused] = dict.fromkeys(
 )
 
 
-def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
+def read_linux(config: ConfigTable, annotations: dict[str, str]) -> dict[str, Any]:
     """Keyword arguments for `Wanted`, and ``mount_label``."""
-    table = config.table("linux", required=True) or Table({}, "/linux", [])
+    table = config.table("linux", required=True) or ConfigTable({}, "/linux", [])
     namespaces = _read_namespaces(table)
     kinds = {namespace.kind: namespace for namespace in namespaces}
     propagation = table.text("rootfsPropagation")
@@ -100,7 +100,7 @@ def read_linux(config: Table, annotations: dict[str, str]) -> dict[str, Any]:
     return fields
 
 
-def _read_namespaces(table: Table) -> tuple[Namespace, ...]:
+def _read_namespaces(table: ConfigTable) -> tuple[Namespace, ...]:
     found: dict[str, Namespace] = {}
     for entry in table.tables("namespaces"):
         kind, path = entry.text("type", required=True), entry.text("path", longest=4096)
@@ -117,7 +117,7 @@ def _read_namespaces(table: Table) -> tuple[Namespace, ...]:
 
 
 def _check_user_namespace(
-    table: Table, user: Namespace | None, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]
+    table: ConfigTable, user: Namespace | None, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]
 ) -> None:
     if user is None or user.path:
         where = "in the namespace that is joined" if user else "without a user namespace"
@@ -130,7 +130,7 @@ def _check_user_namespace(
                 table.refuse(key, "is needed for a new user namespace")
 
 
-def _read_time_offsets(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple[str, int, int], ...]:
+def _read_time_offsets(table: ConfigTable, kinds: dict[str, Namespace]) -> tuple[tuple[str, int, int], ...]:
     offsets = table.table("timeOffsets")
     if offsets is None:
         return ()
@@ -147,7 +147,7 @@ def _read_time_offsets(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple
     return tuple(result)
 
 
-def _read_sysctl(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple[str, str], ...]:
+def _read_sysctl(table: ConfigTable, kinds: dict[str, Namespace]) -> tuple[tuple[str, str], ...]:
     pairs = table.mapping("sysctl")
     for name, _ in pairs:
         needed = next((kind for prefix, kind in NAMESPACED_SYSCTLS.items() if name.startswith(prefix)), None)
@@ -160,7 +160,7 @@ def _read_sysctl(table: Table, kinds: dict[str, Namespace]) -> tuple[tuple[str, 
     return pairs
 
 
-def _read_paths(table: Table, key: str) -> tuple[str, ...]:
+def _read_paths(table: ConfigTable, key: str) -> tuple[str, ...]:
     paths = table.strings(key)
     for index, path in enumerate(paths):
         if not path.startswith("/"):
@@ -168,7 +168,7 @@ def _read_paths(table: Table, key: str) -> tuple[str, ...]:
     return paths
 
 
-def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
+def _read_seccomp(table: ConfigTable, annotations: dict[str, str]) -> WantedSeccomp | None:
     digest = annotations.get(ANNOTATION)
     entry = table.table("seccomp")
     if entry is None:
@@ -190,10 +190,10 @@ def _read_seccomp(table: Table, annotations: dict[str, str]) -> Seccomp | None:
     # The digest holds these to the program; only what no runtime knows is refused by name.
     entry.pass_over("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
     entry.done(UNSUPPORTED_SECCOMP)
-    return Seccomp(flags=flags, source=entry.data(), sha256=(digest or "").lower())
+    return WantedSeccomp(flags=flags, source=entry.data(), sha256=(digest or "").lower())
 
 
-def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:
+def _read_devices(table: ConfigTable, has_user_namespace: bool) -> tuple[Device, ...]:
     devices = []
     for entry in table.tables("devices"):
         path, kind = entry.text("path", required=True), entry.text("type", required=True)
@@ -223,7 +223,7 @@ def _read_devices(table: Table, has_user_namespace: bool) -> tuple[Device, ...]:
     return tuple(devices)
 
 
-def _read_cgroups_path(table: Table) -> str:
+def _read_cgroups_path(table: ConfigTable) -> str:
     # `slice:prefix:name`, which engines write for systemd, is the name of a group as any other: that is how crun and runc
     # take it where nobody has them ask systemd.
     path = table.text("cgroupsPath", longest=4096)
@@ -232,7 +232,7 @@ def _read_cgroups_path(table: Table) -> str:
     return path
 
 
-def _read_resources(table: Table) -> dict[str, Any]:
+def _read_resources(table: ConfigTable) -> dict[str, Any]:
     entry = table.table("resources")
     if entry is None:
         return {"resources": None}
@@ -270,7 +270,7 @@ def _read_resources(table: Table) -> dict[str, Any]:
     return {"resources": limits, "device_rules": rules}
 
 
-def _read_hugepages(resources: Table) -> Iterator[tuple[str, int]]:
+def _read_hugepages(resources: ConfigTable) -> Iterator[tuple[str, int]]:
     for entry in resources.tables("hugepageLimits"):
         size = entry.text("pageSize", required=True)
         limit = entry.integer("limit", 0, 2**64 - 1, required=True)

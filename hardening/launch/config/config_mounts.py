@@ -1,16 +1,16 @@
-"""`/mounts` and `/root` of a configuration -> each `Mount` (runtime-spec config.md, mount_setattr(2))."""
+"""`/mounts` and `/root` of a configuration -> each `WantedMount` (runtime-spec config.md, mount_setattr(2))."""
 
 from __future__ import annotations
 
 from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
-from hardening.launch.config.wanted import Mount
+from hardening.launch.config.wanted import WantedMount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from hardening.launch.config.reader import Table
+    from hardening.launch.config.reader import ConfigTable
 
 ATTRIBUTES = {
     "ro": abi.MOUNT_ATTR_RDONLY,
@@ -96,7 +96,7 @@ class _Options:
         return True
 
 
-def read_mounts(config: Table, label: str) -> tuple[Mount, ...]:
+def read_mounts(config: ConfigTable, label: str) -> tuple[WantedMount, ...]:
     """All entries of `/mounts`; ``label`` is `/linux/mountLabel`."""
     return tuple(_read_mount(table, label) for table in config.tables("mounts"))
 
@@ -106,7 +106,7 @@ def is_bind(kind: object, options: Collection[object]) -> bool:
     return kind == "bind" or "bind" in options or "rbind" in options
 
 
-def _read_mount(table: Table, label: str) -> Mount:
+def _read_mount(table: ConfigTable, label: str) -> WantedMount:
     destination = table.text("destination", required=True)
     if destination and not destination.startswith("/"):
         table.refuse("destination", "must be an absolute path")
@@ -132,7 +132,7 @@ def _read_mount(table: Table, label: str) -> Mount:
     if label and options.kind in ("tmpfs", "devpts") and not any(key == "context" for key, _ in options.data):
         options.data.append(("context", label))
     table.done()
-    return Mount(
+    return WantedMount(
         pointer=table.pointer,
         destination=destination,
         kind=options.kind,
@@ -174,7 +174,7 @@ def _read_option(options: _Options, option: str) -> str:
     return f"the native launcher does not know the option {option!r} for {options.kind} mounts"
 
 
-def _check_idmap(table: Table, options: _Options, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> None:
+def _check_idmap(table: ConfigTable, options: _Options, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> None:
     if (options.idmap or uid_map or gid_map) and options.kind not in ("bind", ""):
         table.refuse("options", "only bind mounts can be id-mapped")
     if bool(uid_map) != bool(gid_map):
@@ -184,7 +184,7 @@ def _check_idmap(table: Table, options: _Options, uid_map: tuple[IdMap, ...], gi
         options.idmap = "ridmap"
 
 
-def read_id_maps(table: Table, key: str) -> tuple[IdMap, ...]:
+def read_id_maps(table: ConfigTable, key: str) -> tuple[IdMap, ...]:
     """A list of `containerID`, `hostID`, `size`."""
     maps = []
     for entry in table.tables(key):

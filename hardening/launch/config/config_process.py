@@ -1,14 +1,14 @@
-"""`/process` of a configuration -> `Process` (runtime-spec config.md, "Process")."""
+"""`/process` of a configuration -> `WantedProcess` (runtime-spec config.md, "Process")."""
 
 from __future__ import annotations
 
 from hardening.base.linux import abi
 from hardening.launch.config.config_command import read_command
-from hardening.launch.config.wanted import Capabilities, Process, Rlimit
+from hardening.launch.config.wanted import Rlimit, WantedCapabilities, WantedProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.launch.config.reader import Refused, Table
+    from hardening.launch.config.reader import ConfigTable, Refused
 
 MAX_ID = 2**32 - 2  # 2**32 - 1 means "no change" to the kernel
 RLIM_INFINITY = 2**64 - 1
@@ -22,7 +22,7 @@ UNSUPPORTED: dict[str, Refused] = {
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
 
-def read_process(config: Table) -> Process | None:
+def read_process(config: ConfigTable) -> WantedProcess | None:
     """The process, or None when the object is absent or no object."""
     table = config.table("process", required=True)
     if table is None:
@@ -37,7 +37,7 @@ def read_process(config: Table) -> Process | None:
         umask = user.integer("umask", 0, 0o777)
         groups = user.integers("additionalGids", 0, MAX_ID)
         user.done({"username": (str, "is for Windows")})
-    process = Process(
+    process = WantedProcess(
         command=read_command(table),
         uid=uid,
         gid=gid,
@@ -53,10 +53,10 @@ def read_process(config: Table) -> Process | None:
     return process
 
 
-def _read_capabilities(table: Table) -> Capabilities:
+def _read_capabilities(table: ConfigTable) -> WantedCapabilities:
     sets = table.table("capabilities")
     if sets is None:
-        return Capabilities()
+        return WantedCapabilities()
     masks = {name: _read_set(sets, name) for name in SETS}
     sets.done()
     if masks["effective"] & ~masks["permitted"]:
@@ -66,10 +66,10 @@ def _read_capabilities(table: Table) -> Capabilities:
         sets.refuse("ambient", f"not permitted and inheritable, too: {', '.join(abi.capability_names(unheld))}")
     if masks["inheritable"] & ~(masks["bounding"] | masks["permitted"]):
         sets.refuse("inheritable", "holds what the bounding and the permitted set lack")
-    return Capabilities(**masks)
+    return WantedCapabilities(**masks)
 
 
-def _read_set(sets: Table, name: str) -> int:
+def _read_set(sets: ConfigTable, name: str) -> int:
     mask = 0
     for index, capability in enumerate(sets.strings(name)):
         if capability in abi.CAPABILITIES:
@@ -79,7 +79,7 @@ def _read_set(sets: Table, name: str) -> int:
     return mask
 
 
-def _read_rlimits(table: Table) -> tuple[Rlimit, ...]:
+def _read_rlimits(table: ConfigTable) -> tuple[Rlimit, ...]:
     limits: list[Rlimit] = []
     entries = table.tables("rlimits")
     if not entries:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.launch.config.reader import Problem, Table
+    from hardening.launch.config.reader import ConfigTable, Problem
     from hardening.launch.config.wanted import Wanted
 
 POINTER = "/linux/resources/devices"
@@ -44,7 +44,7 @@ class Rule(Frozen):
         return self.kind == "a" or (self.kind == kind and self.major in (ANY, major) and self.minor in (ANY, minor))
 
 
-def read(resources: Table) -> tuple[Rule, ...]:
+def read(resources: ConfigTable) -> tuple[Rule, ...]:
     """The rules, () where they forbid nothing."""
     rules, everything = [], frozenset[str]()
     for entry in resources.tables("devices"):

@@ -12,7 +12,7 @@ MAX_TEXT = 128 * 1024  # MAX_ARG_STRLEN of execve(2): no longer argument or vari
 MAX_ITEMS = 65536
 
 
-class Table:
+class ConfigTable:
     """One JSON object. Wrong values go to ``problems`` and read as the default, so that one pass finds them all."""
 
     def __init__(self, values: object, pointer: str, problems: list[Problem]) -> None:
@@ -110,16 +110,16 @@ class Table:
                 self.problems.append((pointer, "must be a string"))
         return tuple(pairs)
 
-    def table(self, key: str, *, required: bool = False) -> Table | None:
+    def table(self, key: str, *, required: bool = False) -> ConfigTable | None:
         """An object, or None when it is absent or something else."""
         value = self._take(key, dict, required)
-        return Table(value, self.at(key), self.problems) if value is not None else None
+        return ConfigTable(value, self.at(key), self.problems) if value is not None else None
 
-    def tables(self, key: str) -> tuple[Table, ...]:
+    def tables(self, key: str) -> tuple[ConfigTable, ...]:
         """A list of objects."""
         items = self._take(key, list, False)
         return tuple(
-            Table(item, f"{self.at(key)}/{index}", self.problems)
+            ConfigTable(item, f"{self.at(key)}/{index}", self.problems)
             for index, item in enumerate(items if isinstance(items, list) else ())
         )
 

@@ -20,7 +20,7 @@ class Namespace(Frozen):
     pointer: str
 
 
-class Mount(Frozen):
+class WantedMount(Frozen):
     """One entry of `/mounts`. ``kind`` is ``bind`` or a file system type.
 
     A relative ``source`` of a bind mount starts at the bundle.
@@ -52,7 +52,7 @@ class Mount(Frozen):
         return self.own_idmap or bool(self.uid_map)
 
 
-class Capabilities(Frozen):
+class WantedCapabilities(Frozen):
     """The five sets of capabilities(7) as bit masks."""
 
     bounding: int = 0
@@ -72,7 +72,7 @@ class Rlimit(Frozen):
     pointer: str
 
 
-class Process(Frozen):
+class WantedProcess(Frozen):
     """`/process`. ``capabilities`` None: the field is absent, and the sets are empty."""
 
     command: Invocation
@@ -80,7 +80,7 @@ class Process(Frozen):
     gid: int
     umask: int | None
     groups: tuple[int, ...]
-    capabilities: Capabilities
+    capabilities: WantedCapabilities
     rlimits: tuple[Rlimit, ...]
     no_new_privileges: bool
     oom_score_adj: int | None
@@ -115,7 +115,7 @@ class Resources(Frozen):
     unified: tuple[tuple[str, str], ...] = ()  # (file of cgroup v2, what to write)
 
 
-class Seccomp(Frozen):
+class WantedSeccomp(Frozen):
     """The compiled filter: its flags for seccomp(2), the JSON data that it is compiled from, and the digest of both that
     the bundle states (lower-case hex)."""
 
@@ -130,10 +130,10 @@ class Wanted(Frozen):
     root: str
     root_read_only: bool
     root_propagation: int
-    process: Process
+    process: WantedProcess
     hostname: str
     domainname: str
-    mounts: tuple[Mount, ...]
+    mounts: tuple[WantedMount, ...]
     annotations: tuple[tuple[str, str], ...]
     namespaces: tuple[Namespace, ...]
     uid_map: tuple[IdMap, ...]
@@ -142,7 +142,7 @@ class Wanted(Frozen):
     sysctl: tuple[tuple[str, str], ...]
     masked: tuple[str, ...]
     read_only: tuple[str, ...]
-    seccomp: Seccomp | None
+    seccomp: WantedSeccomp | None
     devices: tuple[Device, ...]
     root_propagation_below: bool = False
     device_rules: tuple[Rule, ...] = ()
@@ -165,7 +165,7 @@ class Wanted(Frozen):
         """Whether it has a control group of its own."""
         return self.resources is not None or bool(self.cgroups_path)
 
-    def at_dev(self) -> Mount | None:
+    def at_dev(self) -> WantedMount | None:
         """The mount that is seen at `/dev`, or None."""
         found = [mount for mount in self.mounts if mount.destination.rstrip("/") == "/dev"]
         return found[-1] if found else None

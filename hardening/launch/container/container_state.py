@@ -30,7 +30,7 @@ NEW = "container.json.new"
 KILLED = 128 + 9  # the exit code for a container that died with its stage
 
 
-class Entry:
+class ContainerEntry:
     """What is written down of one container, by its stage."""
 
     def __init__(self, directory: LaunchDirectory, description: dict[str, object]) -> None:

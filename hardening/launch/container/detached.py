@@ -14,9 +14,9 @@ from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch.container.container_state import Entry, describe, identify, remove
+from hardening.launch.container.container_state import ContainerEntry, describe, identify, remove
 from hardening.launch.container.outputlog import OutputLog
-from hardening.launch.supervise.watchers import Watcher
+from hardening.launch.supervise.run_observer import RunObserver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hardening.launch.container.directory import LaunchDirectory
     from hardening.launch.request import LaunchRequest
 
-    RunBundle = Callable[[Watcher | None], int]
+    RunBundle = Callable[[RunObserver | None], int]
 
 STARTED = b"+"
 FAILED = b"-"
@@ -60,14 +60,14 @@ def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundl
     raise LaunchError(f"the launcher exited with {status} before the command ran", hint="was it killed?")
 
 
-def _become_stage(watcher: Detached, run_bundle: RunBundle) -> None:
+def _become_stage(observer: Detached, run_bundle: RunBundle) -> None:
     """Be the child. Does not return."""
     code = EXIT_LAUNCHER
     try:
         os.setsid()
         _close_inherited()
         os.chdir("/")
-        code = _supervise(watcher, run_bundle)
+        code = _supervise(observer, run_bundle)
     finally:
         # Whatever happened: this copy must not go on as if it were the process that was started.
         kind, defect, trace = sys.exc_info()
@@ -76,21 +76,21 @@ def _become_stage(watcher: Detached, run_bundle: RunBundle) -> None:
         os._exit(code)
 
 
-def _supervise(watcher: Detached, run_bundle: RunBundle) -> int:
+def _supervise(observer: Detached, run_bundle: RunBundle) -> int:
     try:
-        watcher.directory.adopt()
-        code = run_bundle(watcher)
+        observer.directory.adopt()
+        code = run_bundle(observer)
     except HardeningError as error:
-        watcher.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
+        observer.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
     except (OSError, MemoryError) as error:
-        watcher.fail(EXIT_LAUNCHER, f"the launch failed: {error or 'out of memory'}")
+        observer.fail(EXIT_LAUNCHER, f"the launch failed: {error or 'out of memory'}")
     else:
-        watcher.end(code)
+        observer.end(code)
         return code
     return EXIT_LAUNCHER
 
 
-class Detached(Watcher):
+class Detached(RunObserver):
     """Keeps what there is to know of a detached container. ``writer`` is the pipe to the process that waits."""
 
     captures = True
@@ -98,13 +98,13 @@ class Detached(Watcher):
     def __init__(self, request: LaunchRequest, directory: LaunchDirectory, writer: int) -> None:
         super().__init__(request, directory)
         self._writer = writer
-        self._entry: Entry | None = None
+        self._entry: ContainerEntry | None = None
         self._log: OutputLog | None = None
         self._runs = False
         self._problem = ""
 
     def prepare(self, document: object) -> None:
-        self._entry = Entry(self.directory, describe(self.request, document))
+        self._entry = ContainerEntry(self.directory, describe(self.request, document))
         self._entry.create(self.request.name)
         with Step("open the container's log", hint="free space in the state directory, or set HARDENING_STATE"):
             self._log = OutputLog(self._entry, self.request.log_size)

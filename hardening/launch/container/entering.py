@@ -15,8 +15,8 @@ _FLAGS = {
 }
 
 
-class Namespaces:
-    """Namespaces of a process, opened before any is entered: /proc may be another one then."""
+class OpenNamespaces:
+    """OpenNamespaces of a process, opened before any is entered: /proc may be another one then."""
 
     def __init__(self, pid: int, *names: str) -> None:
         self._spaces = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names}

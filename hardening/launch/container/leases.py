@@ -1,4 +1,4 @@
-"""Leases: files that the launch stage holds under flock(2) for as long as its container lives.
+"""Leases: files that the launcher holds under flock(2) for as long as its container lives.
 
 The annotation `org.hardening.leases` is a JSON list of absolute paths. Whoever reserved the name of a lease (an MCS
 pair, for example) sees from the lock whether its container still runs, also after a crash.

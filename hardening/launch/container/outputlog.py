@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.launch.container.container_state import Entry
+    from hardening.launch.container.container_state import ContainerEntry
 
 NAMES = {1: b"stdout", 2: b"stderr"}
 LONGEST = 16384  # bytes of a line's text; the rest of a longer one goes on in the next record
@@ -28,7 +28,7 @@ BLANK = 127  # bytes that `LOST` has room for
 class OutputLog:
     """Writes the log in a container's directory: at most ``size`` bytes, half of it in the older file ``log.1``."""
 
-    def __init__(self, entry: Entry, size: int) -> None:
+    def __init__(self, entry: ContainerEntry, size: int) -> None:
         self._entry = entry
         self._half = size // 2
         self._fd = self._open()
@@ -76,7 +76,7 @@ class OutputLog:
         return [*(b"P %s\n" % piece for piece in pieces[:-1]), b"%s %s\n" % (tag, pieces[-1])]
 
     def say(self, text: str) -> None:
-        """Add words of the launch stage itself."""
+        """Add words of the launcher itself."""
         self.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
 
     def _append(self, texts: list[bytes]) -> int:

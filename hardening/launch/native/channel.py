@@ -1,4 +1,4 @@
-"""The socket between the launch stage and the process that becomes the command.
+"""The socket between the launcher and the process that becomes the command.
 
 Each message is one packet: a word and text fields, NUL between them, and descriptors beside it. Both ends are
 close-on-exec, so a successful execve(2) shows as the end of the stream.
@@ -89,7 +89,7 @@ def pair() -> tuple[Channel, Channel]:
 
 
 def report(channel: Channel, error: LaunchError) -> None:
-    """Tell the launch stage why this process ends. When even that fails, the closed channel must do."""
+    """Tell the launcher why this process ends. When even that fails, the closed channel must do."""
     try:
         texts = (error.message, str(error.origin) if error.origin is not None else "", error.hint or "")
         channel.send("fail", str(error.exit_code), *(text[:MAX_TEXT] for text in texts))

@@ -124,7 +124,7 @@ def not_executable(path: str, reason: str) -> LaunchError:
 def execute(path: str, command: Invocation, secrets: Mapping[bytes, bytes]) -> NoReturn:
     """execve(2), with ``secrets`` in the environment. Where it fails this process ends, with the errno as its status.
 
-    The filter is loaded and may deny every call that could tell more; the launch stage words it (`not_executed`).
+    The filter is loaded and may deny every call that could tell more; the launcher words it (`not_executed`).
     """
     try:
         os.execve(

@@ -131,7 +131,7 @@ class Root:
 
     def outlives(self, directory: int) -> bool:
         """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
-        before: until then the launch stage looks at what could be changed by it."""
+        before: until then the launcher looks at what could be changed by it."""
         if os.fstat(directory).st_dev in self._fresh:
             return False
         if not self._may_make:
@@ -141,7 +141,7 @@ class Root:
         return True
 
     def tell_made(self, name: str, directory: int) -> None:
-        """Tell the launch stage what was made in an open directory, to be taken away after a launch that fails."""
+        """Tell the launcher what was made in an open directory, to be taken away after a launch that fails."""
         try:
             # Its own mount: the one of this directory may be read-only by then.
             place = kernel.open_tree(directory, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)

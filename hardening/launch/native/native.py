@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hardening.launch.context import LaunchContext
     from hardening.launch.native.grouping import CreateCgroup
     from hardening.launch.native.setup import NativeSupervisor
-    from hardening.launch.supervise.guard import Guard
+    from hardening.launch.supervise.cleanup_process import CleanupProcess
 
 #: The exit code of what SIGKILL has ended, of a shell also that waited for it, and what is said where memory is the reason.
 KILLED, OUT_OF_MEMORY = 128 + signal.SIGKILL, "out of memory"
@@ -39,15 +39,19 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
         state.debug = os.dup(2)  # which stays the caller's where the container gets another one
     state.waits = bool(context.request.receipt) or state.first("StartInit") is not None
     state.signal_mask = block_signals()
-    watcher = context.watcher
+    observer = context.observer
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
     guard = None
-    if state.first("CreateCgroup") or context.cleaning.takes_bundle or (watcher is not None and watcher.needs_guard):
+    if (
+        state.first("CreateCgroup")
+        or context.cleaning.takes_bundle
+        or (observer is not None and observer.needs_cleanup)
+    ):
         guard = _stand_guard(context)
         state.tell = guard.tell
     try:
-        if guard is not None and watcher is not None:
-            watcher.guarded = True
+        if guard is not None and observer is not None:
+            observer.guarded = True
         state.perform(Preparation)
         return _Run(state, context, guard).run()
     finally:
@@ -63,15 +67,17 @@ def _read(bundle: Bundle) -> LaunchState:
     return LaunchState(translate(wanted), bundle, wanted.process.command)
 
 
-def _stand_guard(context: LaunchContext) -> Guard:
-    from hardening.launch.supervise.guard import Guard
+def _stand_guard(context: LaunchContext) -> CleanupProcess:
+    from hardening.launch.supervise.cleanup_process import CleanupProcess
 
     secrets = context.secrets
-    return Guard(lambda words: _clean(words, context.cleaning), without=secrets.fd if secrets is not None else -1)
+    return CleanupProcess(
+        lambda words: _clean(words, context.cleaning), without=secrets.fd if secrets is not None else -1
+    )
 
 
 def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
-    """What the guard does after a stage that was killed."""
+    """What the cleanup process does after a stage that was killed."""
 
     def remove_groups() -> None:
         heard = list(words)
@@ -96,7 +102,7 @@ def _answer(channel: Channel, word: str) -> list[str]:
 class _Run:
     """One native run, in the order of its methods."""
 
-    def __init__(self, state: LaunchState, context: LaunchContext, guard: Guard | None) -> None:
+    def __init__(self, state: LaunchState, context: LaunchContext, guard: CleanupProcess | None) -> None:
         self._state = state
         self._context = context
         self._guard = guard
@@ -126,7 +132,7 @@ class _Run:
 
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
         supervisor = NativeSupervisor(state, signals)
-        supervisor.watcher = self._context.watcher
+        supervisor.observer = self._context.observer
         supervisor.reaps_orphans = not self._has_pids
         supervisor.on_wait = self._prepare
         supervisor.on_release = self._context.records.launched
@@ -162,8 +168,8 @@ class _Run:
             f"OOM-killed (limit {units.show_size(resources.memory)}, process.resources.memory)\n"
             "hint: `hardening explain process.resources.memory`, with the profiles of the run, shows the line that decided"
         )
-        if self._context.watcher is not None:
-            self._context.watcher.why = OUT_OF_MEMORY
+        if self._context.observer is not None:
+            self._context.observer.why = OUT_OF_MEMORY
         return OUT_OF_MEMORY
 
     def _prepare(self) -> None:

@@ -1,4 +1,4 @@
-"""The launch stage's answers to a native container's set-up, and then the watch over it."""
+"""The launcher's answers to a native container's set-up, and then the watch over it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hardening.base.linux.idmaps import IdMap
-    from hardening.launch.config.wanted import Mount, Namespace, Wanted
+    from hardening.launch.config.wanted import Namespace, Wanted, WantedMount
     from hardening.launch.native.operation import Operation, Operations
 
 DEFAULT_UMASK = 0o022
@@ -263,12 +263,12 @@ def _build(wanted: Wanted) -> Iterator[Operation]:
     yield session.ReportReady()
 
 
-def _attributes(mount: Mount) -> int:
+def _attributes(mount: WantedMount) -> int:
     """``MOUNT_ATTR_*`` of a new file system, but for read-only: what follows may have to make mount points in it."""
     return ((mount.add | mount.add_below) & ~abi.MOUNT_ATTR_RDONLY) | (mount.atime or 0)
 
 
-def _mount(mount: Mount) -> Operation:
+def _mount(mount: WantedMount) -> Operation:
     if mount.kind == "bind":
         return mounts.MountBind(
             pointer=mount.pointer,

@@ -2,7 +2,7 @@
 
 The runtime only creates and starts the container (`create`, `start`, `delete`); this process is the subreaper that its
 first process falls to, and watches it as it watches a native one: signals, terminal, exit code, receipt. A second
-process, the guard, deletes the container when this one is killed.
+process, the cleanup process, deletes the container when this one is killed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from hardening.launch import cgroups
 from hardening.launch.config.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.config.config_mounts import COPIES, is_bind
 from hardening.launch.container.directory import RUNTIME
-from hardening.launch.oci.ociprogram import Runtime, classify, enter_view, kill, kill_unfinished, open_process
+from hardening.launch.oci.ociprogram import RuntimeProgram, classify, enter_view, kill, kill_unfinished, open_process
 from hardening.launch.record import receipt
 from hardening.launch.supervise.cleaning import finally_do
+from hardening.launch.supervise.cleanup_process import CleanupProcess
 from hardening.launch.supervise.feed import Feed
-from hardening.launch.supervise.guard import Guard
 from hardening.launch.supervise.supervise import Supervisor, exit_code, kill_orphans
 
 TYPE_CHECKING = False
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from hardening.launch.context import LaunchContext
 
-CREATED = "created"  # to the guard; every other word is the pid of the runtime that creates
-CREATE_PAUSE = 1.0  # seconds in which a runtime that the guard has not heard of comes to an end
-CREATE_LONGEST = 60.0  # seconds that the guard gives a runtime that creates
+CREATED = "created"  # to the cleanup process; every other word is the pid of the runtime that creates
+CREATE_PAUSE = 1.0  # seconds in which a runtime that the cleanup process has not heard of comes to an end
+CREATE_LONGEST = 60.0  # seconds that the cleanup process gives a runtime that creates
 
 
 def run(bundle: Bundle, context: LaunchContext) -> int:
@@ -53,7 +53,7 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
         # What the runtime can reach shows only from here.
         refuse_fifos(bundle)
         refuse_links(bundle)
-        return _Run(bundle, context, mask, report).run()
+        return _ExternalRun(bundle, context, mask, report).run()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -205,7 +205,7 @@ def _is_fifo(top: int, path: str) -> bool:
         os.close(found)
 
 
-class _Run:
+class _ExternalRun:
     """One run, in the order of its methods."""
 
     def __init__(
@@ -214,7 +214,7 @@ class _Run:
         self._bundle = bundle
         self._context = context
         self._state = os.path.join(context.directory.path, RUNTIME)
-        self._runtime = Runtime(context.request.runtime, context.request.id, self._state, mask)
+        self._runtime = RuntimeProgram(context.request.runtime, context.request.id, self._state, mask)
         self._report = report
         self._secrets = context.secrets
         process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
@@ -223,8 +223,8 @@ class _Run:
 
     def run(self) -> int:
         """Create, watch, delete."""
-        self._context.directory.make()  # before, so that the guard has it locked, too
-        guard = Guard(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
+        self._context.directory.make()  # before, so that the cleanup process has it locked, too
+        guard = CleanupProcess(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
         try:
             self._runtime.make_state(self._bundle.document)
             return self._run(guard)
@@ -237,7 +237,7 @@ class _Run:
             )
 
     def _clean_up(self, words: Iterator[str]) -> None:
-        """What the guard does: once this process is gone, end what the runtime has made, and remove it."""
+        """What the cleanup process does: once this process is gone, end what the runtime has made, and remove it."""
         self._context.cleaning.after_kill(lambda: self._end(words), self._runtime.delete)
 
     def _end(self, words: Iterator[str]) -> None:
@@ -266,7 +266,7 @@ class _Run:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _run(self, guard: Guard) -> int:
+    def _run(self, guard: CleanupProcess) -> int:
         listener = self._listen() if self._terminal else None
         standard, copies = self._standard_descriptors()
         pid = self._create(standard, guard)
@@ -304,7 +304,7 @@ class _Run:
         writers, copies = stand_between(lambda _status: False)
         return [*standard, *(writers[fd] if fd in writers else os.dup(fd) for fd in (1, 2))], copies
 
-    def _create(self, standard: list[int], guard: Guard) -> int:
+    def _create(self, standard: list[int], guard: CleanupProcess) -> int:
         pid_file = os.path.join(self._state, "pid")
         argv = self._runtime.argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
         if self._terminal:
@@ -322,7 +322,7 @@ class _Run:
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
         supervisor = Supervisor(pid, signals, keep_stdin=self._context.request.stdin)
         supervisor.copies = copies
-        supervisor.watcher = self._context.watcher
+        supervisor.observer = self._context.observer
         supervisor.reaps_orphans = True
         supervisor.feed = self._feed
         if listener is not None:

@@ -1,6 +1,7 @@
 """Another OCI runtime as a program: how it is called for one container, and what is left of one is deleted.
 
-What the sweep of a container needs whose stage and guard were killed stands in its state directory, not in its bundle,
+What the sweep of a container needs whose stage and cleanup process were killed stands in its state directory, not in its
+bundle,
 which is the caller's, and may be gone or another one by then.
 """
 
@@ -38,7 +39,7 @@ LOG = "log"
 ROOT = "root"  # in it, the directory for what the runtime writes down
 
 
-class Runtime:
+class RuntimeProgram:
     """A runtime and one container of it, whose state is in the directory ``state``. ``mask`` are the signals that the
     runtime finds blocked."""
 
@@ -184,7 +185,7 @@ def _delete_abandoned(state: str) -> None:
     if files.exists(os.path.join(state, LOG)):
         os.unlink(os.path.join(state, LOG))  # the runtime would wait for who reads from a FIFO in its place
     enter_view(program, read_json(state, VIEW))
-    Runtime(program, os.path.basename(os.path.dirname(state)), state, frozenset()).delete()
+    RuntimeProgram(program, os.path.basename(os.path.dirname(state)), state, frozenset()).delete()
 
 
 def _kill_started(state: str) -> None:

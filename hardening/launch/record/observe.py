@@ -14,7 +14,7 @@ from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.signals import signal
 from hardening.launch.config.config_linux import DEFAULT_DEVICES
-from hardening.launch.container.entering import Namespaces
+from hardening.launch.container.entering import OpenNamespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _IPC = ("fs/mqueue", "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/
 _NAMED = ("net", "ipc", "uts")
 
 
-class Wanted(Frozen):
+class Observation(Frozen):
     """What is to be looked at. ``paths`` are some in the container, ``mounts`` the places of its mounts, ``memory`` those of
     its own file systems in memory; ``nodes`` are the places of devices that its configuration makes; ``made`` says that its
     root was made for it; ``sysctls`` are the parameters that its configuration sets, ``variables`` those variables that it
@@ -45,7 +45,7 @@ class Wanted(Frozen):
     variables: dict[str, str]
 
 
-def observe(pid: int, wanted: Wanted) -> dict[str, object]:
+def observe(pid: int, wanted: Observation) -> dict[str, object]:
     """What a container shows, by key: ``sysctls`` of namespaces of its own, with their values: those that its configuration
     sets, those that these change, and those that differ from new ones; ``new_sysctls``, the same of new ones; ``effects``,
     what each one that is set changes with it in new ones; ``uts``, the host and domain name; ``environment``,
@@ -67,7 +67,7 @@ def observe(pid: int, wanted: Wanted) -> dict[str, object]:
     return found
 
 
-def _look(pid: int, writer: int, wanted: Wanted) -> None:
+def _look(pid: int, writer: int, wanted: Observation) -> None:
     """Be the process that looks."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
@@ -80,7 +80,7 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
             return
 
     try:
-        spaces = Namespaces(pid, "user", "net", "ipc", "uts", "mnt")
+        spaces = OpenNamespaces(pid, "user", "net", "ipc", "uts", "mnt")
         # What was joined belongs to a user namespace further out, and only rights there enter it; the rest needs those of
         # the container's own.
         joined = [name for name in _NAMED if _entered(spaces, name)]
@@ -110,7 +110,7 @@ def _look(pid: int, writer: int, wanted: Wanted) -> None:
         return
 
 
-def _entered(spaces: Namespaces, name: str) -> bool:
+def _entered(spaces: OpenNamespaces, name: str) -> bool:
     try:
         return spaces.enter(name)
     except PermissionError:
@@ -206,7 +206,7 @@ def _device(root: int, path: str) -> str:
         os.close(fd)
 
 
-def _nodes(root: int, wanted: Wanted) -> Iterator[tuple[str, str]]:
+def _nodes(root: int, wanted: Observation) -> Iterator[tuple[str, str]]:
     """The devices that are no mounts, by path."""
     for path in wanted.nodes:
         if path not in wanted.mounts:

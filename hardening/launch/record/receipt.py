@@ -12,7 +12,7 @@ from hardening.base.linux import kernel, mountinfo
 from hardening.launch import cgroups
 from hardening.launch.config import variables
 from hardening.launch.record import behalf
-from hardening.launch.record.observe import Wanted, descriptors, environment, observe
+from hardening.launch.record.observe import Observation, descriptors, environment, observe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Report:
         directory = os.path.realpath(self._bundle.directory)
         made = os.path.realpath(os.path.join(directory, root.get("path", "/"))).startswith(f"{directory}/")
         sysctls = {str(name): str(value) for name, value in (linux.get("sysctl") or {}).items()}
-        wanted = Wanted(paths=tuple(paths), mounts=frozenset(places), memory=tuple(memory), nodes=tuple(nodes),
+        wanted = Observation(paths=tuple(paths), mounts=frozenset(places), memory=tuple(memory), nodes=tuple(nodes),
                         made=made, sysctls=sysctls, variables=self._variables)  # fmt: skip
         return observe(pid, wanted)
 
@@ -173,7 +173,7 @@ def _joined(document: object) -> Iterator[str]:
             yield from (_PROC_NAMES.get(str(name), str(name)) for name in _under(entry, "type"))
 
 
-def _mounts(text: object) -> list[mountinfo.Mount]:
+def _mounts(text: object) -> list[mountinfo.MountInfo]:
     return mountinfo.parse(mountinfo.lines(str(text or "")))
 
 
@@ -203,7 +203,7 @@ def _filters(pid: int, mode: str) -> list[str] | None:
     return found
 
 
-def _enforce(mounts: list[mountinfo.Mount]) -> int | None:
+def _enforce(mounts: list[mountinfo.MountInfo]) -> int | None:
     """Whether SELinux denies (1) or only records (0), by its file system; None without one (selinux(8))."""
     place = next((mount.place for mount in mountinfo.seen(mounts) if mount.kind == "selinuxfs"), None)
     text = None if place is None else _text(f"{place}/enforce")

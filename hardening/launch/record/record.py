@@ -116,7 +116,7 @@ class Recorder:
         """
         self._places, self._sinks = places, []
         facts = self.facts
-        error = "; ".join(("the launch stage was killed", *problems))
+        error = "; ".join(("the launcher was killed", *problems))
         fields: dict[str, Any] = {"spec": facts.spec, "code": code, "error": error}
         if self._is_launched():
             self._write("end", {**fields, "result": "abandoned", "signal": None})

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.config.bundle import Bundle
     from hardening.launch.record.record import Recorder, Who
-    from hardening.launch.record.sinks import Places
+    from hardening.launch.record.sinks import RecordLocations
 
 
 UNSET = 2**32 - 1  # the login uid and session of a process that no login is behind
@@ -32,7 +32,7 @@ class Records:
         self._runtime = runtime
         self._caller: Who = {"loginuid": None, "session": None, **caller, "pid": os.getpid()}
         self._bundle: Bundle | None = None
-        self._places: Places | None = None
+        self._places: RecordLocations | None = None
         self._recorder: Recorder | None = None
         # A child that outlives this process learns from a byte in this pipe that the launch is recorded.
         self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -56,9 +56,9 @@ class Records:
     def recorder(self) -> Recorder:
         """What writes them. `LaunchError`, on the first call, where an annotation of ours in the bundle is malformed."""
         if self._recorder is None:
-            from hardening.launch.record.sinks import Places
+            from hardening.launch.record.sinks import RecordLocations
 
-            self._places = Places(files.environment())
+            self._places = RecordLocations(files.environment())
             from hardening.launch.record.record import Recorder
 
             self._recorder = Recorder(self._identity, self._runtime, self._places.each, self._caller, self._pipe)
@@ -95,9 +95,9 @@ class Records:
     def abandoned(self, code: int, problems: list[str]) -> None:
         """Record, in a child of that process, that this one was killed, and what of its launch could not be taken away.
         `OSError` where nothing keeps that."""
-        from hardening.launch.record.sinks import Places
+        from hardening.launch.record.sinks import RecordLocations
 
-        self._at_last().abandoned(Places(files.environment()).each, code, problems)
+        self._at_last().abandoned(RecordLocations(files.environment()).each, code, problems)
 
     def _at_last(self) -> Recorder:
         """The recorder, with whatever could be read of the bundle: there is an error to be recorded already."""

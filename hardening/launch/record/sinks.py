@@ -146,7 +146,7 @@ def make(directory: str, mode: int) -> None:
     os.chmod(directory, mode)
 
 
-class Places:
+class RecordLocations:
     """All sinks of a caller, and those of them that were opened. Some variables of ``environment`` say where the caller's
     own file lies (`places.of_records`)."""
 

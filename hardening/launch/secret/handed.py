@@ -1,6 +1,6 @@
 """How the values of secrets get into the container and nowhere else (docs/reference/secrets.md).
 
-They come in a sealed memfd (memfd_create(2)), which the whole program fills right before it becomes the launch stage. Only
+They come in a sealed memfd (memfd_create(2)), which the whole program fills right before it becomes the launcher. Only
 the process that puts them in their places reads it: the one that becomes the command, or for another runtime one that
 enters the container's mount namespace before its start. Neither can be traced or leave a core dump (PR_SET_DUMPABLE). A file
 lies on a tmpfs that is filled before it is mounted, read-only, so that no value touches a disk or a path of the host; a
@@ -18,7 +18,7 @@ from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
-from hardening.launch.container.entering import Namespaces
+from hardening.launch.container.entering import OpenNamespaces
 from hardening.launch.native import channel
 from hardening.launch.secret.secrets import ENV, MOUNT, PLACE, POINTER, Secret, named, unpack
 
@@ -262,7 +262,7 @@ def _give(secrets: Handed, pid: int, far: channel.Channel) -> None:
 def _enter(pid: int) -> None:
     """Enter the mount namespace of a process, and its user namespace, as whoever owns files there."""
     with Step("enter the container"):
-        spaces = Namespaces(pid, "user", "mnt")
+        spaces = OpenNamespaces(pid, "user", "mnt")
         spaces.enter("user")
         spaces.enter("mnt")
     os.umask(0)

@@ -13,15 +13,15 @@ from hardening.base.linux import abi, kernel, memory
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER
-from hardening.launch.supervise.target import Target
+from hardening.launch.supervise.signal_forwarder import SignalForwarder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hardening.launch.supervise.feed import Feed
+    from hardening.launch.supervise.run_observer import RunObserver
     from hardening.launch.supervise.terminal import Relay
-    from hardening.launch.supervise.watchers import Watcher
 
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
@@ -36,7 +36,7 @@ class Supervisor:
     def __init__(self, pid: int, signals: int, *, keep_stdin: bool) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
-        self.target = Target(pid, self.pidfd)
+        self.target = SignalForwarder(pid, self.pidfd)
         self.status: int | None = None
         self.poll = select.poll()
         self.on_exec_stop: Callable[[int], None] | None = None
@@ -45,9 +45,9 @@ class Supervisor:
         self.helper_status = 0
         self.lost = 0  # the number of the error for which output could not be written
         self.reaps_orphans = False  # this process is their subreaper
-        self.watcher: Watcher | None = None
+        self.observer: RunObserver | None = None
         self._announced = False
-        self._due: float | None = None  # when the watcher is to be told
+        self._due: float | None = None  # when the observer is to be told
         self._signals = signals
         self._keep_stdin = keep_stdin
         self._relay: Relay | None = None
@@ -61,8 +61,8 @@ class Supervisor:
         that one."""
         gc.freeze()
         gc.enable()
-        if self.watcher is not None:
-            self.copies = {**self.copies, **self.watcher.readers}
+        if self.observer is not None:
+            self.copies = {**self.copies, **self.observer.readers}
         for fd in (self._signals, self.pidfd, *self.copies):
             self.poll.register(fd, select.POLLIN)
         try:
@@ -92,16 +92,16 @@ class Supervisor:
         return self.helper is None and self.helper_status == 0 and self.on_exec_stop is None
 
     def announce(self) -> None:
-        """Tell the watcher, once, that the command runs; end the command where the watcher says so."""
-        if self.watcher is None or self._announced or not self.has_started():
+        """Tell the observer, once, that the command runs; end the command where the observer says so."""
+        if self.observer is None or self._announced or not self.has_started():
             return
         if self._due is None:
-            self._due = time.monotonic() + self.watcher.delay
-        if self.watcher.delay and (self.status is not None or self._due > time.monotonic()):
+            self._due = time.monotonic() + self.observer.delay
+        if self.observer.delay and (self.status is not None or self._due > time.monotonic()):
             return
         self._announced = True
-        self._rested = False  # what the watcher does now takes memory again
-        if not self.watcher.started(self.pid):
+        self._rested = False  # what the observer does now takes memory again
+        if not self.observer.started(self.pid):
             self.send_signal(signal.SIGKILL)
 
     def _patience(self) -> float | None:
@@ -167,7 +167,7 @@ class Supervisor:
         """Connect the user's terminal to the container's, from now on."""
         from hardening.launch.supervise.terminal import Relay
 
-        show = self.watcher.write if self.watcher is not None and self.watcher.captures else None
+        show = self.observer.write if self.observer is not None and self.observer.captures else None
         self._relay = Relay(master, with_input=self._keep_stdin, show=show)
 
     def trace_until_exec(self, look: Callable[[int], None]) -> None:
@@ -205,8 +205,8 @@ class Supervisor:
             data = os.read(fd, files.RELAYED)
         except BlockingIOError:
             return False
-        if self.watcher is not None and fd in self.watcher.readers:
-            self.watcher.write(self.copies[fd], data)
+        if self.observer is not None and fd in self.observer.readers:
+            self.observer.write(self.copies[fd], data)
             return bool(data)
         number = files.relay(self.copies[fd], data)
         if number not in (0, errno.EPIPE, errno.ECONNRESET):  # of these the command's next write tells it

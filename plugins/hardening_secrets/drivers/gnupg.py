@@ -21,7 +21,7 @@ _LOCKED = "gpg-agent asks for the passphrase, and there is no terminal to ask on
 _UNLOCK = "unlock the key first, such as by `gpg --decrypt` of something on a terminal, or run where there is one"
 
 
-class GnuPG(SecretDriver):
+class GnuPGDriver(SecretDriver):
     """One encrypted file for each value. Keeping a value needs the public key, reading it the secret one."""
 
     name: ClassVar[str] = "gpg"

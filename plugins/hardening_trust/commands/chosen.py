@@ -16,7 +16,7 @@ from hardening_trust.admission import NAME
 from hardening_trust.commands import viewed
 from hardening_trust.registriesd import Registries
 from hardening_trust.scopes import Match
-from hardening_trust.subjects import Places
+from hardening_trust.subjects import SignatureLocations
 from hardening_trust.verification import ReadKey
 from hardening_trust.view import View, of_composition
 
@@ -48,7 +48,7 @@ class Chosen:
 
     match: Callable[[Name], Match]
     read_key: ReadKey
-    places: Places
+    places: SignatureLocations
 
 
 def lookup(
@@ -59,7 +59,7 @@ def lookup(
     if file is not None:
         view = viewed.viewed(context, profiles, file)
         found = registriesd.configured(directory)
-        return Chosen(view.match, keys.read_bare, Places(found, verify=verify))
+        return Chosen(view.match, keys.read_bare, SignatureLocations(found, verify=verify))
     here = api.session(context)
     composition = here.compose(api.request(context, profiles))
     view = of_composition(composition)
@@ -69,7 +69,7 @@ def lookup(
         for number, content in enumerate(found, 1):
             yield content, f"signature {number} of other plugins"
 
-    return Chosen(view.match, keys.read, Places(_over(view, directory), verify=verify, others=others))
+    return Chosen(view.match, keys.read, SignatureLocations(_over(view, directory), verify=verify, others=others))
 
 
 def places(context: click.Context, profiles: tuple[str, ...], directory: Path | None) -> Registries:

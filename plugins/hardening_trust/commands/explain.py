@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hardening.cli import api
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_trust import scopes
 from hardening_trust.admission import permission
 from hardening_trust.commands import viewed
@@ -68,7 +68,7 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
 
 def _written(member: str) -> str:
     transport, name = scopes.split(member)
-    return "default" if member == REST else f'{transport} "{name}"'
+    return "default" if member == WILDCARD else f'{transport} "{name}"'
 
 
 def _required(match: Match) -> list[str]:

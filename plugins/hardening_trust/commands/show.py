@@ -11,7 +11,7 @@ import click
 from hardening.cli import api
 from hardening.errors import HardeningError
 from hardening.images.reference import DOCKER
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_trust import keys, scopes
 from hardening_trust.commands import viewed
 from hardening_trust.kinds import show_one
@@ -100,7 +100,7 @@ def _rows(found: View, scope: Scope, readers: _Keys) -> Iterator[tuple[str, ...]
 
 def _named(scope: Scope) -> tuple[str, str]:
     transport, name = scopes.split(scope.member)
-    if scope.member == REST:
+    if scope.member == WILDCARD:
         return "all", "default"
     return ("repository" if transport == DOCKER else transport), name
 
@@ -120,7 +120,7 @@ def _data(found: View, scope: Scope) -> dict[str, Any]:
     types = [kind for kind, _ in _types(scope.requirements)]
     return {
         "transport": transport,
-        "name": "* (default)" if scope.member == REST else name,
+        "name": "* (default)" if scope.member == WILDCARD else name,
         "repo_name": name,
         "type": types[0],
         "scope": scope.name,

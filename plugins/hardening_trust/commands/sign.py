@@ -17,7 +17,7 @@ from hardening.launch.record import behalf
 from hardening_trust import lookaside
 from hardening_trust.commands import chosen
 from hardening_trust.signing import Signer, signer
-from hardening_trust.subjects import Places, around_of
+from hardening_trust.subjects import SignatureLocations, around_of
 
 
 @click.command(
@@ -67,7 +67,7 @@ def command(
     """
     name = parse(image)
     reference = _identity(name, identity)
-    places = Places(chosen.places(context, profiles, registries), verify=tls_verify)
+    places = SignatureLocations(chosen.places(context, profiles, registries), verify=tls_verify)
     digests = places.digests(name)
     with_key = signer(key, passphrase_file)
     if target is not None:
@@ -96,7 +96,9 @@ def _identity(name: Name, said: str | None) -> str:
     return str(found)
 
 
-def _keep(places: Places, name: Name, digests: tuple[str, ...], with_key: Signer, reference: str) -> Iterator[Path]:
+def _keep(
+    places: SignatureLocations, name: Name, digests: tuple[str, ...], with_key: Signer, reference: str
+) -> Iterator[Path]:
     """Sign each manifest, and write the signature to its place."""
     for number, digest in enumerate(digests):
         if name.docker is not None:

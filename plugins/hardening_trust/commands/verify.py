@@ -19,19 +19,19 @@ from hardening_trust.kinds import show_one
 from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.requirements import dump_one
 from hardening_trust.subjects import OtherManifest
-from hardening_trust.verification import Held, Verdict, judge
+from hardening_trust.verification import ImageVerdict, RequirementResult, judge
 
 ACCEPTED, REFUSED, NONE = "accepted", "refused", "no verdict"
 _COLOURS = {ACCEPTED: "green", REFUSED: "red", NONE: "yellow"}
 
 
 @attrs.frozen
-class Outcome:
+class ImageOutcome:
     """What came of one image. Where no requirement was judged, ``verdict`` is None, and ``reason`` says why. ``code`` is the
     exit code that it asks for: 1 where it is refused, and that of the error where nobody could tell."""
 
     image: str
-    verdict: Verdict | None
+    verdict: ImageVerdict | None
     reason: str = ""
     hint: str = ""
     code: int = 0
@@ -82,21 +82,21 @@ def command(
     return max(outcome.code for outcome in outcomes)
 
 
-def _outcome(name: Name, policy: Chosen, rings: Keyrings) -> Outcome:
+def _outcome(name: Name, policy: Chosen, rings: Keyrings) -> ImageOutcome:
     """What is wrong with one image is no reason to leave out the others; without GnuPG there is no verdict on any."""
     try:
         requirements = policy.match(name).requirements
         verdict = judge(policy.places.image(name), requirements, rings, policy.read_key)
-        return Outcome(name.full, verdict, code=0 if verdict.accepted else EXIT_FINDINGS)
+        return ImageOutcome(name.full, verdict, code=0 if verdict.accepted else EXIT_FINDINGS)
     except HostError:
         raise
     except HardeningError as error:
         place = f"{error.origin}: " if error.origin is not None else ""
         code = EXIT_FINDINGS if isinstance(error, OtherManifest) else error.exit_code
-        return Outcome(name.full, None, f"{place}{error.message}", error.hint or "", code)
+        return ImageOutcome(name.full, None, f"{place}{error.message}", error.hint or "", code)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: ImageOutcome) -> None:
     """The verdict, and below it what decided it."""
     verdict, more = outcome.verdict, ""
     if verdict is None:
@@ -113,7 +113,7 @@ def _show(outcome: Outcome) -> None:
         api.show(f"  {line}")
 
 
-def _why(held: Held, *, alone: bool) -> list[str]:
+def _why(held: RequirementResult, *, alone: bool) -> list[str]:
     """Why a requirement does not hold; where several signatures are refused, each with its reason."""
     if not held.reason:
         return []
@@ -126,7 +126,7 @@ def _date(moment: int) -> str:
     return timestamp(moment * 10**9)
 
 
-def _data(outcome: Outcome) -> dict[str, Any]:
+def _data(outcome: ImageOutcome) -> dict[str, Any]:
     verdict = outcome.verdict
     return {
         "image": outcome.image,
@@ -139,7 +139,7 @@ def _data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _requirement(held: Held) -> dict[str, Any]:
+def _requirement(held: RequirementResult) -> dict[str, Any]:
     signatures = [
         {"origin": item.origin, "accepted": not item.reason, "key": item.key, "reason": item.reason}
         for item in held.signatures

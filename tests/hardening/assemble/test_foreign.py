@@ -109,14 +109,14 @@ def test_only_what_somebody_answers_for_stays() -> None:
             "resources": {"unified": {"a": "b"}},
         },
     }
-    kept, excesses = strip(document, ["/process/oomScoreAdj"])
+    kept, violations = strip(document, ["/process/oomScoreAdj"])
     assert kept == {
         "ociVersion": "1.2.0",
         "process": {"args": ["id"], "cwd": "/", "apparmorProfile": "tight", "oomScoreAdj": 7},
         "linux": {"namespaces": [], "resources": {}},
     }
     gone = "/hooks /vm /windows /process/scheduler /process/ioPriority /linux/intelRdt /linux/personality "
-    assert {item.pointer for item in excesses} == set((gone + "/linux/resources/unified").split())
+    assert {item.pointer for item in violations} == set((gone + "/linux/resources/unified").split())
     assert strip(kept, ["/process/oomScoreAdj"]) == (kept, [])
 
 
@@ -136,10 +136,10 @@ def test_annotations_that_direct_a_runtime_go_and_those_that_inform_stay() -> No
     )
     directives = dict.fromkeys(names, "1")
     informing = {"io.container.manager": "libpod", "org.opencontainers.image.stopSignal": "15"}
-    kept, excesses = strip({"annotations": directives | informing}, [])
+    kept, violations = strip({"annotations": directives | informing}, [])
     assert kept == {"annotations": informing}
-    assert len(excesses) == len(directives)
-    assert "/annotations/module.wasm.image~1variant" in {item.pointer for item in excesses}
+    assert len(violations) == len(directives)
+    assert "/annotations/module.wasm.image~1variant" in {item.pointer for item in violations}
     assert (
         strip({"annotations": directives}, [f"/annotations/{name}".replace("e/v", "e~1v") for name in directives])[1]
         == []
@@ -209,7 +209,7 @@ def test_no_key_that_only_a_runtime_understands_changes_what_is_written() -> Non
     hostile, count = with_variants(FULL, CONFIG, 0)
     plan = tightened(hostile)
     assert plan.spec.document == tightened(FULL).spec.document
-    reported = [item for item in plan.excesses if "written in Go" in item.allowed]
+    reported = [item for item in plan.violations if "written in Go" in item.allowed]
     assert len(reported) == count
     assert list(unknown(plan.spec.document)) == []
 
@@ -233,7 +233,7 @@ def test_known_ceilings_survive_and_what_lifts_one_does_not() -> None:
     document["linux"]["resources"]["memory"]["disableOOMKiller"] = True
     plan = tightened(document)
     assert plan.spec.document["linux"]["resources"] == ceilings
-    gone = {item.pointer.removeprefix("/linux/resources/") for item in plan.excesses}
+    gone = {item.pointer.removeprefix("/linux/resources/") for item in plan.violations}
     assert gone >= {
         *("unified/memory.low", "unified/cpu.weight", "network/priorities"),
         *("cpu/realtimeRuntime", "cpu/realtimePeriod", "memory/disableOOMKiller"),

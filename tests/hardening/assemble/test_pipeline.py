@@ -21,7 +21,7 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input
 from hardening.mechanism.kinds import Ceiling
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Shortfall
+from hardening.mechanism.mechanism import Context, Mechanism, Unsupported, Violation
 from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.mechanism.schema import scalar
 from hardening.plugin.admission import Candidate, Verdict
@@ -41,24 +41,24 @@ class GateSettings:
 
 
 class Gate(Mechanism[GateSettings]):
-    """Puts its height at ``/<name>/height``; the host lacks what ``shortfalls`` say."""
+    """Puts its height at ``/<name>/height``; the host lacks what ``unsupported`` say."""
 
     summary = "a gate"
     settings_type = GateSettings
 
-    def __init__(self, name: str, *shortfalls: Shortfall, also: str = "", calls: list[str] | None = None) -> None:
+    def __init__(self, name: str, *unsupported: Unsupported, also: str = "", calls: list[str] | None = None) -> None:
         self.name = name  # type: ignore[misc]
         # Settings are looked up by their class, so each gate has one of its own.
         own: Any = attrs.make_class(f"{name.title()}Settings", {}, bases=(GateSettings,), frozen=True)
         self.settings_type = own
-        self.shortfalls = shortfalls
+        self.unsupported = unsupported
         self.also = also
         self.calls = calls if calls is not None else []
 
-    def check(self, settings: GateSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: GateSettings, context: Context) -> Iterable[Unsupported]:
         self.calls.append(f"{self.name} checks")
-        self.seen = context.shortfalls
-        return self.shortfalls
+        self.seen = context.unsupported
+        return self.unsupported
 
     def contribute(self, settings: GateSettings, context: Context, fragment: Fragment) -> None:
         self.calls.append(f"{self.name} contributes")
@@ -68,20 +68,20 @@ class Gate(Mechanism[GateSettings]):
 
     def tighten(
         self, settings: GateSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterator[Excess]:
+    ) -> Iterator[Violation]:
         asked = document.get(self.name, {}).get("height", 0)
         fragment.put(f"/{self.name}/height", min(asked, settings.height), f"{self.name}.height")
         if asked > settings.height:
-            yield Excess(f"/{self.name}/height", str(asked), str(settings.height), f"{self.name}.height")
+            yield Violation(f"/{self.name}/height", str(asked), str(settings.height), f"{self.name}.height")
 
     def findings(self, settings: GateSettings, context: Context) -> Iterable[Finding]:
-        yield Finding(f"{self.name}/seen", Severity.NOTE, f"{len(context.shortfalls)} shortfalls")
+        yield Finding(f"{self.name}/seen", Severity.NOTE, f"{len(context.unsupported)} gaps")
 
 
 class Asking(Gate):
     """One that asks for its limit wherever it is given a context."""
 
-    def check(self, settings: GateSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: GateSettings, context: Context) -> Iterable[Unsupported]:
         self.calls.append(f"checks with {context.limit(self.leaf('height'))}")
         return ()
 
@@ -146,7 +146,7 @@ def test_the_bundle_reaches_every_mechanism_and_the_command_the_spec_alone(tmp_p
     assert plan.spec.document["process"] == {"args": ["true", "-x"]}
     assert plan.spec.document["b"]["height"] == 0
     assert plan.spec.leaves["/a/height"] == ("a.height",)
-    assert plan.excesses == ()
+    assert plan.violations == ()
     assert plan.context.bundle == tmp_path
 
 
@@ -178,7 +178,7 @@ def test_whoever_is_given_a_context_may_ask_for_limits() -> None:
 
 # --- hosts that give less ---------------------------------------------------------------------------------------------
 
-SHORT = Shortfall("a.height", "the ground is soft", "dig")
+SHORT = Unsupported("a.height", "the ground is soft", "dig")
 
 
 def test_a_required_mechanism_stops_the_launch_with_reason_and_remedy() -> None:
@@ -195,7 +195,7 @@ def test_without_a_remedy_best_effort_is_the_hint() -> None:
     assert caught.value.hint == 'set requirement = "best-effort" in [a]'
 
 
-def test_all_shortfalls_are_reported_at_once() -> None:
+def test_all_gaps_are_reported_at_once() -> None:
     with pytest.raises(Problems) as caught:
         planned(plugins(Gate("a", SHORT), Gate("b", attrs.evolve(SHORT, leaf="b.height"))))
     assert [problem.message.split(" ")[0] for problem in caught.value.problems] == ["a.height", "b.height"]
@@ -251,8 +251,8 @@ def test_a_foreign_configuration_is_cut_down_and_what_nobody_answers_for_goes() 
     assert (plan.spec.document["a"]["height"], plan.spec.document["b"]["height"]) == (5, 1)
     assert plan.spec.document["a"] == {"height": 5, "kept": 1}
     assert "hooks" not in plan.spec.document
-    assert plan.excesses[0] == Excess("/a/height", "9", "5", "a.height")
-    assert [item.pointer for item in plan.excesses[1:]] == ["/a/gone", "/hooks"]
+    assert plan.violations[0] == Violation("/a/height", "9", "5", "a.height")
+    assert [item.pointer for item in plan.violations[1:]] == ["/a/gone", "/hooks"]
     assert foreign["a"] == {"height": 9, "kept": 1, "gone": 2}
 
 
@@ -261,7 +261,7 @@ def test_tightening_twice_changes_nothing_more() -> None:
     composition = composed(loaded, "a.height = 5")
     once = pipeline.tighten(loaded, composition, HOST, {"a": {"height": 9}})
     again = pipeline.tighten(loaded, composition, HOST, once.spec.document)
-    assert (again.spec.document, again.excesses) == (once.spec.document, ())
+    assert (again.spec.document, again.violations) == (once.spec.document, ())
 
 
 def test_the_host_is_held_against_a_foreign_configuration_too() -> None:
@@ -270,12 +270,12 @@ def test_the_host_is_held_against_a_foreign_configuration_too() -> None:
         pipeline.tighten(loaded, composed(loaded), HOST, {})
 
 
-def test_a_host_check_sees_the_shortfalls_of_the_mechanisms_before_it() -> None:
+def test_a_host_check_sees_the_unsupported_of_the_mechanisms_before_it() -> None:
     first, second = Gate("z", attrs.evolve(SHORT, leaf="z.height", tolerated=True)), Gate("a")
     second.after = ("z",)  # type: ignore[misc]
     planned(plugins(first, second))
     assert first.seen == ()
-    assert [shortfall.leaf for shortfall in second.seen] == ["z.height"]
+    assert [lacking.leaf for lacking in second.seen] == ["z.height"]
 
 
 def test_a_verdict_cannot_change_what_it_judges() -> None:

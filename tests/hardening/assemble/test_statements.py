@@ -15,15 +15,15 @@ from hardening.assemble import handover, pipeline, statements
 from hardening.assemble.spec import assemble
 from hardening.cli.session import Request
 from hardening.compose.composition import compose
-from hardening.compose.offer import Offer
+from hardening.compose.image_defaults import ImageDefaults
 from hardening.launch.config import bundle
 from hardening.launch.config.variables import public
 from hardening.launch.record import record
 from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.kinds import Neutral
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Shortfall
+from hardening.mechanism.kinds import Unordered
+from hardening.mechanism.mechanism import Context, Mechanism, Unsupported, Violation
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.mechanism.used import Used
 from hardening.plugin import plugins
@@ -83,7 +83,7 @@ def stated(name: str, typed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) ->
     if typed:
         layers += (parse_layer(command_line({"process": typed}, {("process",): "--set"})),)
     image = Used("example.com/app:v1", "sha256:" + "1" * 64, Path("/store"))
-    offer = Offer.of(image, {"Env": ["OF_IMAGE=image", "SAID=image", "OF_IMAGE_TOKEN=image"]}, mechanisms)
+    offer = ImageDefaults.of(image, {"Env": ["OF_IMAGE=image", "SAID=image", "OF_IMAGE_TOKEN=image"]}, mechanisms)
     composition = compose(Stack(layers), mechanisms, here, TODAY, offer)
     fragments = []
     for mechanism in mechanisms:
@@ -133,10 +133,10 @@ def test_a_value_is_public_where_a_profile_or_the_image_says_it(
 class RegionSettings:
     """Composed `[region]`."""
 
-    name: str = scalar(Neutral(Node.string, "any text", ("", "a")), "", "A name.")
-    home: str = scalar(Neutral(Node.string, "any text", ("", "a")), "", "Another.", name="place.home")
+    name: str = scalar(Unordered(Node.string, "any text", ("", "a")), "", "A name.")
+    home: str = scalar(Unordered(Node.string, "any text", ("", "a")), "", "Another.", name="place.home")
     labels: Members[str] = family(
-        Neutral(Node.string, "any text", ("", "a")), rest="", absent="", read_member=Node.string, help="Names.",
+        Unordered(Node.string, "any text", ("", "a")), rest="", absent="", read_member=Node.string, help="Names.",
         examples=("a", "b"),
     )  # fmt: skip
 
@@ -151,12 +151,12 @@ class Region(Mechanism[RegionSettings]):
     def inputs(self, settings: RegionSettings, context: Context) -> Inputs:
         return ()
 
-    def check(self, settings: RegionSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: RegionSettings, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def tighten(
         self, settings: RegionSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         return ()
 
     def contribute(self, settings: RegionSettings, context: Context, fragment: Fragment) -> None:

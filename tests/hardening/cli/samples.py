@@ -22,13 +22,13 @@ from hardening.launch.request import LaunchRequest
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.kinds import Ceiling, Choice, Flag, Neutral
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Shortfall, Verification
+from hardening.mechanism.kinds import Ceiling, Choice, Flag, Unordered
+from hardening.mechanism.mechanism import Context, Mechanism, Option, Unsupported, Verification, Violation
 from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugins import Plugin, Plugins
-from hardening.profile.layers import Folder, SearchPath
+from hardening.profile.layers import SearchDirectory, SearchPath
 from hardening.profile.source import Node
 from tests.support.forking import ForkServer
 
@@ -56,7 +56,7 @@ class BoxSettings:
     closed: bool = scalar(Flag(strict=True), True, "Whether the lid is closed.")
     size: int = scalar(Ceiling(0, 1000), 10, "How many things fit.")
     lock: str = scalar(Choice(("double", "single", "none")), "double", "How it is locked.", name="lid.lock")
-    label: str = scalar(Neutral(Node.string, "any text", ("", "x")), "", "What stands on it.")
+    label: str = scalar(Unordered(Node.string, "any text", ("", "x")), "", "What stands on it.")
     colours: Members[bool] = family(
         Flag(strict=False),
         rest=False,
@@ -66,7 +66,7 @@ class BoxSettings:
         read_item=lambda node: (_colour(node), True),
     )
     env: Members[str] = family(
-        Neutral(Node.string, "any text", ("", "x")),
+        Unordered(Node.string, "any text", ("", "x")),
         rest="",
         absent="",
         help="The environment.",
@@ -115,9 +115,9 @@ class Box(Mechanism[BoxSettings]):
     def probe(self, host: Host) -> BoxFacts:
         return BoxFacts(broken=self.broken)
 
-    def check(self, settings: BoxSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: BoxSettings, context: Context) -> Iterable[Unsupported]:
         if context.host.of(BoxFacts).broken:
-            yield Shortfall("box.closed", "the hinge is broken", "buy a hinge", whole=settings.size == 6)
+            yield Unsupported("box.closed", "the hinge is broken", "buy a hinge", whole=settings.size == 6)
 
     def contribute(self, settings: BoxSettings, context: Context, fragment: Fragment) -> None:
         fragment.put("/annotations/box", json.dumps(settings.size), "box.size")
@@ -125,11 +125,11 @@ class Box(Mechanism[BoxSettings]):
 
     def tighten(
         self, settings: BoxSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         asked = int((document.get("annotations") or {}).get("box", 0))
         fragment.put("/annotations/box", json.dumps(min(asked, settings.size)), "box.size")
         if asked > settings.size:
-            yield Excess("/annotations/box", str(asked), str(settings.size), "box.size")
+            yield Violation("/annotations/box", str(asked), str(settings.size), "box.size")
 
     def findings(self, settings: BoxSettings, context: Context) -> Iterable[Finding]:
         if not settings.closed:
@@ -182,7 +182,7 @@ def plugins(*, broken: bool = False) -> Plugins:
 
 def session(folder: Path, *, broken: bool = False) -> Session:
     """A session whose profiles stand in ``folder``."""
-    return Session(plugins(broken=broken), SearchPath((Folder(folder, "these tests"),)))
+    return Session(plugins(broken=broken), SearchPath((SearchDirectory(folder, "these tests"),)))
 
 
 def profile(folder: Path, name: str, text: str) -> Path:

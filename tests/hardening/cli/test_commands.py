@@ -149,7 +149,7 @@ def test_dry_run_shows_everything_and_writes_nothing(folder: Path, capsys: pytes
     assert answer["runtime"] == "native"
     assert answer["argv"][0].startswith("/")
     assert answer["mechanisms"] == [
-        {"mechanism": "box", "requirement": "required", "state": "enforced", "shortfalls": []}
+        {"mechanism": "box", "requirement": "required", "state": "enforced", "unsupported": []}
     ]
     assert [finding["rule"] for finding in answer["findings"]] == ["box/open"]
     assert answer["spec"]["process"]["args"] == ["id"]
@@ -244,12 +244,12 @@ def test_an_exception_of_the_command_line_permits_a_loosening(arguments: tuple[s
 def test_a_name_of_two_profiles_is_listed_twice_and_composed_by_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hardening.profile.layers import Folder, SearchPath
+    from hardening.profile.layers import SearchDirectory, SearchPath
 
     nearer = folder / "nearer"
     nearer.mkdir()
     profile(nearer, "default", "[box]\nsize = 1\n")
-    here = Session(samples.plugins(), SearchPath((Folder(nearer, "near"), Folder(folder, "far"))))
+    here = Session(samples.plugins(), SearchPath((SearchDirectory(nearer, "near"), SearchDirectory(folder, "far"))))
     assert call(here, "compose") == 2
     assert f'"default" names 2 profiles: {nearer}/default.toml, {folder}/default.toml' in capsys.readouterr().err
     assert call(here, "profile", "list", "--json") == 1

@@ -15,7 +15,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.runtime import Refusal
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugins import Plugin, Plugins
-from hardening.profile.layers import Folder, SearchPath
+from hardening.profile.layers import SearchDirectory, SearchPath
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call
 
@@ -37,7 +37,7 @@ def session(folder: Path, mechanism: Preparing) -> Session:
     module = ModuleType(__name__)
     module.hardening_mechanisms = hookimpl(lambda: (mechanism,))  # type: ignore[attr-defined]
     module.hardening_runtimes = hookimpl(lambda: (samples.Shell(),))  # type: ignore[attr-defined]
-    return Session(Plugins([Plugin("box", module, "box-shop", "1")]), SearchPath((Folder(folder, "tests"),)))
+    return Session(Plugins([Plugin("box", module, "box-shop", "1")]), SearchPath((SearchDirectory(folder, "tests"),)))
 
 
 def test_a_bundle_is_prepared_before_it_is_written(tmp_path: Path) -> None:

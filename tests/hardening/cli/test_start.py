@@ -1,4 +1,4 @@
-"""What is opened for the launch stage right before it starts."""
+"""What is opened for the launcher right before it starts."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from hardening.errors import HardeningError, Problems
 from hardening.mechanism import host
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Mechanism, Reading
-from hardening.mechanism.schema import Leaf, Say
+from hardening.mechanism.schema import Leaf, Statement
 from hardening.profile.source import Node
 from tests.support.texts import TODAY, composed, stack
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
@@ -259,9 +259,9 @@ def test_a_mechanism_reads_what_it_waits_for() -> None:
         name = "reads"
         after = ("quota",)
 
-        def says(self, table: Any, reading: Reading) -> Any:
+        def statements(self, table: Any, reading: Reading) -> Any:
             seen.append(reading.of(QuotaSettings))
-            return super().says(table, reading)
+            return super().statements(table, reading)
 
     composed("[quota]\nfiles = 3\n[reads]\nfiles = 1", by=[Reads(), Quota()])
     assert [settings.files for settings in seen if isinstance(settings, QuotaSettings)] == [3]
@@ -282,9 +282,9 @@ def test_stated_values_and_limits_are_known_by_leaf() -> None:
 class NotingQuota(Quota):
     """One that has something to say about each table that it reads."""
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         reading.noted.append(Finding("quota/seen", Severity.NOTE, "a table", origin=str(table.origin)))
-        return super().says(table, reading)
+        return super().statements(table, reading)
 
 
 def test_what_is_noted_while_layers_are_read_stands_among_the_findings_once() -> None:

@@ -16,8 +16,8 @@ from hardening.errors import HardeningError
 from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.kinds import Kind
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Reading, Shortfall
-from hardening.mechanism.schema import REST, Leaf, Members, Say, family
+from hardening.mechanism.mechanism import Context, Mechanism, Reading, Unsupported, Violation
+from hardening.mechanism.schema import WILDCARD, Leaf, Members, Statement, family
 from hardening.profile.source import Node
 from hardening.testing.laws import check_mechanism, check_stack
 from tests.laws.stacks import stacks
@@ -32,10 +32,10 @@ class Locks(Kind[frozenset[str] | None]):
     def parse(self, node: Node) -> frozenset[str] | None:
         return None if node.raw == "shut" else frozenset(item.string() for item in node.items())
 
-    def at_most(self, a: frozenset[str] | None, b: frozenset[str] | None) -> bool:
+    def is_no_looser_than(self, a: frozenset[str] | None, b: frozenset[str] | None) -> bool:
         return a is None or (b is not None and a >= b)
 
-    def meet(self, a: frozenset[str] | None, b: frozenset[str] | None) -> frozenset[str] | None:
+    def intersect(self, a: frozenset[str] | None, b: frozenset[str] | None) -> frozenset[str] | None:
         return None if a is None or b is None else a | b
 
     def grammar(self) -> str:
@@ -74,21 +74,21 @@ class House(Mechanism[Doors]):
     summary = "which keys open a room"
     settings_type = Doors
 
-    def says(self, table: Node, reading: Reading) -> Iterator[Say]:
+    def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         for key, node in table.members():
             setting = "" if key != "requirement" else key
             kind = self.schema.settings[setting].kind
-            yield Say(setting, "" if setting else key, kind.parse(node), node.origin)
+            yield Statement(setting, "" if setting else key, kind.parse(node), node.origin)
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         found = {member: Locks().dump(value) for (setting, member), value in values.items() if not setting}
         return found | {setting: value for (setting, _), value in values.items() if setting}
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
-        named = [say for say in super().samples() if say[:2] != ("", REST)]
-        return [*named, *(("", REST, value) for value in Locks().samples())]
+        named = [statement for statement in super().samples() if statement[:2] != ("", WILDCARD)]
+        return [*named, *(("", WILDCARD, value) for value in Locks().samples())]
 
-    def check(self, settings: Doors, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: Doors, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def contribute(self, settings: Doors, context: Context, fragment: Fragment) -> None:
@@ -96,7 +96,7 @@ class House(Mechanism[Doors]):
 
     def tighten(
         self, settings: Doors, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         return ()
 
 
@@ -238,14 +238,14 @@ def test_any_stack_is_lawful(data: st.DataObject) -> None:
 _HONEST = descent._Descent._nearest
 
 
-def _own_say_only(self: Any, says: Any, chain: Any) -> Any:
+def _own_say_only(self: Any, statements: Any, chain: Any) -> Any:
     """Forgets what a layer says above a member."""
-    return _HONEST(self, says, chain[:1]) if len(chain) > 1 else None
+    return _HONEST(self, statements, chain[:1]) if len(chain) > 1 else None
 
 
-def _widest(self: Any, says: Any, chain: Any) -> Any:
+def _widest(self: Any, statements: Any, chain: Any) -> Any:
     """Takes what a layer says of all before what it says of the nearest."""
-    return _HONEST(self, says, tuple(reversed(chain)))
+    return _HONEST(self, statements, tuple(reversed(chain)))
 
 
 def _free(self: Any, chain: Any, before: Any = None) -> Any:

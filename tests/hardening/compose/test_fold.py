@@ -8,27 +8,27 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.compose.fold import Entry, Fold, Outcome, Resolved
+from hardening.compose.fold import Fold, LeafEntry, Outcome, Resolved
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Ceiling, Exact, Kind
-from hardening.mechanism.schema import Leaf, Say
+from hardening.mechanism.schema import Leaf, Statement
 from hardening.profile.layers import Exemption, Layer
 from hardening.profile.source import Node, Origin
 from tests.support.texts import layer
 
 LEAF = Leaf("m", "size")
 PATH = Exact(Node.string, "a path", None, ("/a", "/b"))
-Build = Callable[[Layer], Entry]
+Build = Callable[[Layer], LeafEntry]
 
 
-def entry(say: Any = None, *, limit: Any = None, at_most: bool = False, excepted: bool = False) -> Build:
-    def build(owner: Layer) -> Entry:
+def entry(statement: Any = None, *, limit: Any = None, is_upper_bound: bool = False, excepted: bool = False) -> Build:
+    def build(owner: Layer) -> LeafEntry:
         origin = Origin(owner.name, f"{owner.name}.toml:1")
         ceiling = Origin(owner.name, f"{owner.name}.toml:9")
-        return Entry(
+        return LeafEntry(
             owner,
-            None if limit is None else Say("size", "", limit, ceiling),
-            None if say is None else Say("size", "", say, origin, at_most),
+            None if limit is None else Statement("size", "", limit, ceiling),
+            None if statement is None else Statement("size", "", statement, origin, is_upper_bound),
             Exemption("m.size", "why", "", None, origin) if excepted else None,
         )
 
@@ -173,34 +173,34 @@ def test_limits_that_have_nothing_in_common() -> None:
 
 
 def test_an_upper_bound_never_loosens_and_needs_no_exception() -> None:
-    resolved = fold(entry(3), entry(5, at_most=True))
+    resolved = fold(entry(3), entry(5, is_upper_bound=True))
     assert (resolved.value, resolved.origin, outcomes(resolved)) == (
         3, "a.toml:1", [Outcome.STATED, Outcome.INTERSECTED],
     )  # fmt: skip
-    assert fold(entry(5), entry(3, at_most=True)).origin == "b.toml:1"
+    assert fold(entry(5), entry(3, is_upper_bound=True)).origin == "b.toml:1"
 
 
 def test_a_first_upper_bound_is_a_statement() -> None:
-    resolved = fold(entry(5, at_most=True), entry(4))
+    resolved = fold(entry(5, is_upper_bound=True), entry(4))
     assert (resolved.value, outcomes(resolved)) == (4, [Outcome.STATED, Outcome.TIGHTENED])
 
 
 def test_an_upper_bound_is_cut_by_a_limit() -> None:
-    assert fold(entry(limit=4), entry(9, at_most=True)).value == 4
-    assert fold(entry(limit=4), entry(2), entry(9, at_most=True)).value == 2
+    assert fold(entry(limit=4), entry(9, is_upper_bound=True)).value == 4
+    assert fold(entry(limit=4), entry(2), entry(9, is_upper_bound=True)).value == 2
 
 
 def test_with_an_exception_an_upper_bound_is_meant_as_said() -> None:
-    assert fold(entry(3), entry(5, at_most=True, excepted=True)).value == 5
-    assert "exceeds the limit" in refused(entry(3, limit=4), entry(5, at_most=True, excepted=True))
+    assert fold(entry(3), entry(5, is_upper_bound=True, excepted=True)).value == 5
+    assert "exceeds the limit" in refused(entry(3, limit=4), entry(5, is_upper_bound=True, excepted=True))
 
 
 def test_upper_bounds_without_a_meet_are_refused() -> None:
-    assert "cannot be compared with /a" in refused(entry("/a"), entry("/b", at_most=True), kind=PATH)
+    assert "cannot be compared with /a" in refused(entry("/a"), entry("/b", is_upper_bound=True), kind=PATH)
 
 
 def test_every_say_is_kept_in_order_with_the_value_after_it() -> None:
-    resolved = fold(entry(9), entry(5, limit=6), entry(8, at_most=True), entry(6, excepted=True), entry(1))
+    resolved = fold(entry(9), entry(5, limit=6), entry(8, is_upper_bound=True), entry(6, excepted=True), entry(1))
     assert [(step.layer, step.said, step.value) for step in resolved.steps] == [
         ("a", "9", "9"),
         ("b", "6", "9"),
@@ -216,7 +216,7 @@ def test_every_say_is_kept_in_order_with_the_value_after_it() -> None:
 
 
 def complete(build: Build) -> Build:
-    def built(owner: Layer) -> Entry:
+    def built(owner: Layer) -> LeafEntry:
         return build(attrs.evolve(owner, complete=Origin(owner.name, f"{owner.name}.toml:9")))
 
     return built

@@ -17,7 +17,7 @@ from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host, plain
 from hardening.mechanism.kinds import Ceiling, Flag
-from hardening.mechanism.mechanism import Context, Excess, Implied, Mechanism, Shortfall
+from hardening.mechanism.mechanism import Context, Implied, Mechanism, Unsupported, Violation
 from hardening.mechanism.schema import scalar
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import read
@@ -41,7 +41,7 @@ class Door(Mechanism[DoorSettings]):
             leaves = self.leaf("keys"), self.leaf("locked")
             yield Implied(*leaves, False, "a key lies there", settings.keys == 1, "keep the key in a safe")
 
-    def check(self, settings: DoorSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: DoorSettings, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def contribute(self, settings: DoorSettings, context: Context, fragment: Fragment) -> None:
@@ -49,7 +49,7 @@ class Door(Mechanism[DoorSettings]):
 
     def tighten(
         self, settings: DoorSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         return ()
 
 

@@ -11,7 +11,7 @@ import pytest
 from hardening.errors import ImageError, SpecError
 from hardening.images import removal
 from hardening.images.bundled import require
-from hardening.images.store import Store
+from hardening.images.store import ImageStore
 from hardening.mechanism import inputs
 from hardening.mechanism.used import DIGEST, REFERENCE, STORE, Used
 
@@ -22,7 +22,7 @@ ONE, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 class Place:
     """A store with two images, and the directory of a bundle."""
 
-    store: Store
+    store: ImageStore
     bundle: Path
 
     def root(self, digest: str = ONE) -> Path:
@@ -46,7 +46,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    found = Place(Store(tmp_path / "images"), tmp_path / "bundle")
+    found = Place(ImageStore(tmp_path / "images"), tmp_path / "bundle")
     found.store.make()
     monkeypatch.setenv("HARDENING_IMAGES", str(found.store.path))
     (found.bundle / "rootfs").mkdir(parents=True)

@@ -9,7 +9,7 @@ import pytest
 from hardening.base.state import LOGINS, logins
 from hardening.images import media, store
 from hardening.images.reference import TRANSPORTS
-from hardening.images.transport.http import CERTIFICATES, Bounds
+from hardening.images.transport.http import CERTIFICATES, TransferBounds
 from hardening.images.unpacking.tree import Limits
 from hardening.images.unpacking.whiteouts import OPAQUE
 from hardening.mechanism.findings import NOT_TAKEN
@@ -31,7 +31,7 @@ def test_every_place_of_the_store_stands_on_the_page(folder: str) -> None:
 
 
 def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
-    bounds, limits = Bounds(), Limits()
+    bounds, limits = TransferBounds(), Limits()
     for words in (
         f"{bounds.connect} seconds for a connection, {bounds.read} for the next byte, {bounds.document} for a manifest",
         f"has to bring {bounds.slowest // KIB} KiB a second",

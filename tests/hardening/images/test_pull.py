@@ -23,8 +23,8 @@ from hardening.images import check, media, pull
 from hardening.images.ids import Ids
 from hardening.images.media import Platform
 from hardening.images.reference import parse
-from hardening.images.store import Store
-from hardening.images.transport.http import Bounds
+from hardening.images.store import ImageStore
+from hardening.images.transport.http import TransferBounds
 from tests.support.disks import small_disk
 from tests.support.images import archive, entry, folder, layout, opened
 from tests.support.registry import PASSWORD, USER, Registry, registry
@@ -34,7 +34,7 @@ LAYERS = (archive([folder("etc"), entry("etc/a", b"one")]), archive([entry("etc/
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def kept(tmp_path: Path) -> ImageStore:
     return opened(tmp_path / "images")
 
 
@@ -50,22 +50,22 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield running
 
 
-def fetch(kept: Store, name: str, **options: Any) -> str:
-    return pull.pull(kept, pull.Request(parse(name), OWN, **options)).digest
+def fetch(kept: ImageStore, name: str, **options: Any) -> str:
+    return pull.pull(kept, pull.PullRequest(parse(name), OWN, **options)).digest
 
 
 def skopeo(*words: str) -> None:
     subprocess.run(["skopeo", "copy", "-q", *words], check=True, capture_output=True, timeout=60)
 
 
-def is_whole(kept: Store, digest: str) -> bool:
+def is_whole(kept: ImageStore, digest: str) -> bool:
     root = kept.root(digest, OWN)
     assert root is not None
     assert (root.path / "etc/a").read_text() + (root.path / "etc/b").read_text() == "one" + "two" * 1000
     return check.check(kept).problems == ()
 
 
-def is_empty(kept: Store) -> bool:
+def is_empty(kept: ImageStore) -> bool:
     """Whether no name was given, and nothing half-made is there."""
     assert check.check(kept).problems == ()
     return not kept.records() and not kept.roots() and not list(kept.partial.iterdir())
@@ -75,13 +75,13 @@ def is_empty(kept: Store) -> bool:
 
 
 @pytest.mark.parametrize("how", ["gzip", "zstd", "plain"])
-def test_a_layout(kept: Store, tmp_path: Path, how: str) -> None:
+def test_a_layout(kept: ImageStore, tmp_path: Path, how: str) -> None:
     digest = layout(tmp_path / "image", LAYERS, how=how)
     assert fetch(kept, f"oci:{tmp_path}/image:v1") == fetch(kept, f"oci:{tmp_path}/image") == digest
     assert is_whole(kept, digest)
 
 
-def test_what_skopeo_wrote(kept: Store, tmp_path: Path) -> None:
+def test_what_skopeo_wrote(kept: ImageStore, tmp_path: Path) -> None:
     digest = layout(tmp_path / "image", LAYERS)
     skopeo(f"oci:{tmp_path}/image:v1", f"dir:{tmp_path}/dir")
     skopeo(f"oci:{tmp_path}/image:v1", f"docker-archive:{tmp_path}/plain.tar:team/app:v1")
@@ -108,7 +108,7 @@ def test_a_full_disk_is_told_where_an_archive_is_unpacked(tmp_path: Path) -> Non
         assert os.statvfs(disk).f_bavail > 100
 
 
-def test_a_registry_without_encryption(kept: Store, plain: Registry, tmp_path: Path) -> None:
+def test_a_registry_without_encryption(kept: ImageStore, plain: Registry, tmp_path: Path) -> None:
     digest = layout(tmp_path / "image", LAYERS)
     skopeo("--dest-tls-verify=false", f"oci:{tmp_path}/image:v1", f"docker://{plain.host}/team/app:v1")
     with pytest.raises(ImageError, match="TLS handshake failed") as refused:
@@ -122,10 +122,10 @@ def test_a_registry_without_encryption(kept: Store, plain: Registry, tmp_path: P
         fetch(kept, f"{plain.host}/team/app:v2", verify=False)
 
 
-def test_an_index_gives_the_image_for_this_machine(kept: Store, plain: Registry, tmp_path: Path) -> None:
+def test_an_index_gives_the_image_for_this_machine(kept: ImageStore, plain: Registry, tmp_path: Path) -> None:
     digest = layout(tmp_path / "image", LAYERS, platforms=[media.own_platform(), Platform("linux", "s390x")])
     skopeo("--all", "--dest-tls-verify=false", f"oci:{tmp_path}/image:v1", f"docker://{plain.host}/many:v1")
-    record = pull.pull(kept, pull.Request(parse(f"{plain.host}/many:v1"), OWN, verify=False))
+    record = pull.pull(kept, pull.PullRequest(parse(f"{plain.host}/many:v1"), OWN, verify=False))
     assert record.digest == digest
     assert record.top != digest
     assert is_whole(kept, digest)
@@ -143,7 +143,7 @@ def log_in(path: Path, host: str, password: str = PASSWORD, identity: str = "") 
 
 
 def test_a_registry_with_a_password_and_a_certificate(
-    kept: Store, secured: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: ImageStore, secured: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = layout(tmp_path / "image", LAYERS)
     name = f"{secured.host}/team/app:v1"
@@ -171,7 +171,7 @@ def test_a_registry_with_a_password_and_a_certificate(
     assert f"podman login {secured.host}; no login is in {tmp_path}/none.json" in (refused.value.hint or "")
 
 
-def test_a_second_pull_fetches_nothing_that_is_there(kept: Store, tmp_path: Path) -> None:
+def test_a_second_pull_fetches_nothing_that_is_there(kept: ImageStore, tmp_path: Path) -> None:
     digest = layout(tmp_path / "image", LAYERS)
     fetch(kept, f"oci:{tmp_path}/image")
     for path in (tmp_path / "image/blobs/sha256").iterdir():
@@ -183,7 +183,7 @@ def test_a_second_pull_fetches_nothing_that_is_there(kept: Store, tmp_path: Path
 # --- verdicts and signatures ------------------------------------------------------------------------------------------
 
 
-def test_signatures_are_there_when_the_verdict_is_asked_and_layers_are_not(kept: Store, tmp_path: Path) -> None:
+def test_signatures_are_there_when_the_verdict_is_asked_and_layers_are_not(kept: ImageStore, tmp_path: Path) -> None:
     digest = layout(tmp_path / "image", LAYERS)
     asked: list[str] = []
 
@@ -205,7 +205,7 @@ def test_signatures_are_there_when_the_verdict_is_asked_and_layers_are_not(kept:
     assert not kept.signed()
 
 
-def test_signatures_stay_where_the_next_pull_is_refused_or_finds_none(kept: Store, tmp_path: Path) -> None:
+def test_signatures_stay_where_the_next_pull_is_refused_or_finds_none(kept: ImageStore, tmp_path: Path) -> None:
     name = f"oci:{tmp_path}/image"
     digest = layout(tmp_path / "image", LAYERS)
     layout(tmp_path / "other", LAYERS)
@@ -256,7 +256,7 @@ def blob_of(place: Path, number: int) -> Path:
     ids=["short", "long", "changed", "missing", "directory"],
 )
 def test_a_damaged_layer_leaves_the_store_as_it_was(
-    kept: Store, tmp_path: Path, damage: Callable[[Path], object], message: str
+    kept: ImageStore, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     layout(tmp_path / "image", LAYERS)
     damage(blob_of(tmp_path / "image", 1))
@@ -265,7 +265,7 @@ def test_a_damaged_layer_leaves_the_store_as_it_was(
     assert is_empty(kept)
 
 
-def test_what_a_name_stood_for_stays_where_the_next_pull_fails(kept: Store, tmp_path: Path) -> None:
+def test_what_a_name_stood_for_stays_where_the_next_pull_fails(kept: ImageStore, tmp_path: Path) -> None:
     first = layout(tmp_path / "image", LAYERS)
     fetch(kept, f"oci:{tmp_path}/image")
     layout(tmp_path / "image", [archive([entry("../out", b"x")])])
@@ -285,14 +285,14 @@ def test_what_a_name_stood_for_stays_where_the_next_pull_fails(kept: Store, tmp_
         ('{"manifests": [{"digest": "sha256:x", "size": 1}]}', "no digest"),
     ],
 )
-def test_a_layout_that_is_none(kept: Store, tmp_path: Path, index: str | None, message: str) -> None:
+def test_a_layout_that_is_none(kept: ImageStore, tmp_path: Path, index: str | None, message: str) -> None:
     if index is not None:
         (tmp_path / "index.json").write_text(index)
     with pytest.raises(ImageError, match=message):
         fetch(kept, f"oci:{tmp_path}:v1")
 
 
-def test_a_layout_of_several_images_needs_a_name(kept: Store, tmp_path: Path) -> None:
+def test_a_layout_of_several_images_needs_a_name(kept: ImageStore, tmp_path: Path) -> None:
     layout(tmp_path / "image", LAYERS, tag="one")
     index = json.loads((tmp_path / "image/index.json").read_bytes())
     second = {**index["manifests"][0], "annotations": {"org.opencontainers.image.ref.name": "two"}}
@@ -321,13 +321,13 @@ def test_a_layout_of_several_images_needs_a_name(kept: Store, tmp_path: Path) ->
     ],
     ids=range(6),
 )
-def test_an_archive_that_is_none(kept: Store, tmp_path: Path, members: Mapping[str, bytes], message: str) -> None:
+def test_an_archive_that_is_none(kept: ImageStore, tmp_path: Path, members: Mapping[str, bytes], message: str) -> None:
     (tmp_path / "a.tar").write_bytes(archive([entry(name, content) for name, content in members.items()]))
     with pytest.raises(ImageError, match=message):
         fetch(kept, f"docker-archive:{tmp_path}/a.tar")
 
 
-def test_an_archive_that_says_it_holds_more_than_any_disk(kept: Store, tmp_path: Path) -> None:
+def test_an_archive_that_says_it_holds_more_than_any_disk(kept: ImageStore, tmp_path: Path) -> None:
     for size in (1 << 40, 1 << 62, (1 << 63) - 1):
         info, _ = entry("manifest.json", b"", pax={"size": str(size)})
         (tmp_path / "a.tar").write_bytes(archive([(info, b"")]))
@@ -339,7 +339,7 @@ def test_an_archive_that_says_it_holds_more_than_any_disk(kept: Store, tmp_path:
 # --- registries that misbehave ----------------------------------------------------------------------------------------
 
 MANIFEST, INDEX = media.OCI_MANIFEST, media.OCI_INDEX
-QUICK = Bounds(connect=5, read=0.3, document=1, window=0.3, slowest=100_000, redirects=3)
+QUICK = TransferBounds(connect=5, read=0.3, document=1, window=0.3, slowest=100_000, redirects=3)
 
 
 class Peer(ThreadingHTTPServer):
@@ -523,7 +523,7 @@ WRONG: dict[str, tuple[dict[str, Callable[[str, Handler], None]], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_registry_that_misbehaves_leaves_nothing(kept: Store, tmp_path: Path, case: str) -> None:
+def test_a_registry_that_misbehaves_leaves_nothing(kept: ImageStore, tmp_path: Path, case: str) -> None:
     instead, message = WRONG[case]
     others = connections()
     with peer(serving(tmp_path / "image", **instead)) as server:
@@ -541,14 +541,14 @@ def connections() -> list[socket.socket]:
     return [thing for thing in made if thing.fileno() >= 0 and thing.proto == socket.IPPROTO_TCP]
 
 
-def test_nobody_answers_at_all(kept: Store) -> None:
+def test_nobody_answers_at_all(kept: ImageStore) -> None:
     with peer(lambda path, to: None) as server:
         host = server.host
     with pytest.raises(ImageError, match="cannot be reached: Connection refused"):
         fetch(kept, f"{host}/app", bounds=QUICK)
 
 
-def test_a_digest_that_was_typed_is_held_against_what_comes(kept: Store, tmp_path: Path) -> None:
+def test_a_digest_that_was_typed_is_held_against_what_comes(kept: ImageStore, tmp_path: Path) -> None:
     with (
         peer(serving(tmp_path / "image")) as server,
         pytest.raises(ImageError, match="digest mismatch: received sha256:"),
@@ -557,7 +557,7 @@ def test_a_digest_that_was_typed_is_held_against_what_comes(kept: Store, tmp_pat
     assert is_empty(kept)
 
 
-def test_an_index_that_lies_about_its_image(kept: Store, tmp_path: Path) -> None:
+def test_an_index_that_lies_about_its_image(kept: ImageStore, tmp_path: Path) -> None:
     manifest, blobs = image(tmp_path / "image")
     wanted = media.own_platform()
     said = {"os": "linux", "architecture": wanted.architecture}
@@ -572,7 +572,7 @@ def test_an_index_that_lies_about_its_image(kept: Store, tmp_path: Path) -> None
     assert is_empty(kept)
 
 
-def test_credentials_stay_with_the_registry(kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_stay_with_the_registry(kept: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blobs lie elsewhere, as those of the big registries do: their server learns neither password nor token."""
     manifest, blobs = image(tmp_path / "image")
     elsewhere = lambda path, to: to.send(blobs[path.rpartition("/")[2]])  # noqa: E731
@@ -601,7 +601,7 @@ def test_credentials_stay_with_the_registry(kept: Store, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("identity", ["", "the-identity"])
 def test_a_login_of_another_host_is_not_answered(
-    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: str
+    kept: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: str
 ) -> None:
     """A host that a registry redirects to may ask who asks, and is not told, neither by itself nor by its token service."""
     manifest, _ = image(tmp_path / "image")
@@ -628,7 +628,7 @@ def test_a_login_of_another_host_is_not_answered(
     assert not [path for path, _ in other.asked if path.startswith("/token")]
 
 
-def test_plain_http_is_not_asked_unless_it_is_permitted(kept: Store, tmp_path: Path) -> None:
+def test_plain_http_is_not_asked_unless_it_is_permitted(kept: ImageStore, tmp_path: Path) -> None:
     with peer(serving(tmp_path / "image")) as server:
         with pytest.raises(ImageError, match="TLS handshake failed"):
             fetch(kept, f"{server.host}/app", bounds=QUICK)

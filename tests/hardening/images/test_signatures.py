@@ -8,16 +8,16 @@ import pytest
 
 from hardening.errors import HardeningError, ImageError
 from hardening.images.signatures import LONGEST, MOST, gather, keep, names
-from hardening.images.store import Store
+from hardening.images.store import ImageStore
 from tests.support.images import opened
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def kept(tmp_path: Path) -> ImageStore:
     return opened(tmp_path / "images")
 
 
-def sign(kept: Store, *found: bytes, spoilt: bytes = b"spoilt", target: str = "name") -> list[bytes]:
+def sign(kept: ImageStore, *found: bytes, spoilt: bytes = b"spoilt", target: str = "name") -> list[bytes]:
     """Keep signatures: those that are there then. With ``spoilt`` among them an image would be refused."""
 
     def judge(folder: Path) -> None:
@@ -31,7 +31,7 @@ def sign(kept: Store, *found: bytes, spoilt: bytes = b"spoilt", target: str = "n
     return [(place / name).read_bytes() for name in names() if (place / name).exists()]
 
 
-def test_what_was_kept_stays_whatever_another_pull_finds(kept: Store) -> None:
+def test_what_was_kept_stays_whatever_another_pull_finds(kept: ImageStore) -> None:
     assert sign(kept) == []
     assert not kept.signed()
     assert sign(kept, b"one", b"two") == [b"one", b"two"]
@@ -43,12 +43,12 @@ def test_what_was_kept_stays_whatever_another_pull_finds(kept: Store) -> None:
     assert sign(kept) == [b"one", b"two", b"three"]
 
 
-def test_what_spoils_the_others_goes_with_the_next_pull(kept: Store) -> None:
+def test_what_spoils_the_others_goes_with_the_next_pull(kept: ImageStore) -> None:
     assert sign(kept, b"old", b"spoilt") == [b"old", b"spoilt"]
     assert sign(kept, b"new") == [b"new"]
 
 
-def test_there_is_an_end_to_them(kept: Store) -> None:
+def test_there_is_an_end_to_them(kept: ImageStore) -> None:
     many = [str(number).encode() for number in range(MOST)]
     assert sign(kept, *many) == many
     assert sign(kept, b"new") == [b"new"]

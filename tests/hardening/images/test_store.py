@@ -14,7 +14,7 @@ from hardening.images import check, inuse, media, removal, store
 from hardening.images.ids import Ids, load
 from hardening.images.media import Descriptor
 from hardening.images.reference import parse
-from hardening.images.store import Store
+from hardening.images.store import ImageStore
 from hardening.images.unpacking import unpack
 from hardening.images.unpacking.tree import Limits
 from tests.support.features import require
@@ -26,18 +26,18 @@ OWN = Ids(owner=(os.geteuid(), os.getegid()))
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def kept(tmp_path: Path) -> ImageStore:
     return opened(tmp_path / "images")
 
 
-def add(kept: Store, data: bytes, *, digest: str = "", size: int = -1) -> str:
+def add(kept: ImageStore, data: bytes, *, digest: str = "", size: int = -1) -> str:
     wanted = digest or media.digest_of(data)
     with kept.stage() as stage:
         kept.add(wanted, [data[:3], data[3:]], len(data) if size < 0 else size, stage)
     return wanted
 
 
-def image(kept: Store, tmp_path: Path, content: bytes = b"x") -> str:
+def image(kept: ImageStore, tmp_path: Path, content: bytes = b"x") -> str:
     """An image with a name and a root."""
     digest = layout(tmp_path / "layout", [archive([folder("d", 0o500), entry("d/a", content)])])
     for path in (tmp_path / "layout/blobs/sha256").iterdir():
@@ -62,7 +62,7 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256:", "sha512:"])
-def test_a_blob_is_kept_by_its_digest(kept: Store, algorithm: str) -> None:
+def test_a_blob_is_kept_by_its_digest(kept: ImageStore, algorithm: str) -> None:
     digest = add(kept, b"content", digest=media.digest_of(b"content", algorithm))
     assert kept.read(digest) == b"content"
     assert kept.has(Descriptor(digest, 7))
@@ -77,14 +77,16 @@ def test_a_blob_is_kept_by_its_digest(kept: Store, algorithm: str) -> None:
         (7, "sha256:" + "0" * 64, "digest mismatch: received sha256:ed7002b439e9ac84"),
     ],
 )
-def test_a_blob_that_is_not_what_it_should_be_is_not_kept(kept: Store, size: int, digest: str, message: str) -> None:
+def test_a_blob_that_is_not_what_it_should_be_is_not_kept(
+    kept: ImageStore, size: int, digest: str, message: str
+) -> None:
     with pytest.raises(ImageError, match=message):
         add(kept, b"content", digest=digest, size=size)
     assert kept.blobs() == []
     assert not list(kept.partial.iterdir())
 
 
-def test_a_blob_that_was_changed_is_not_believed(kept: Store) -> None:
+def test_a_blob_that_was_changed_is_not_believed(kept: ImageStore) -> None:
     digest = add(kept, b"content")
     kept.blob(digest).write_bytes(b"changed")
     with pytest.raises(ImageError, match="digest mismatch"):
@@ -92,19 +94,19 @@ def test_a_blob_that_was_changed_is_not_believed(kept: Store) -> None:
     assert "digest mismatch" in check.check(kept).problems[0]
 
 
-def test_a_name_stands_for_an_image_until_it_is_forgotten(kept: Store) -> None:
+def test_a_name_stands_for_an_image_until_it_is_forgotten(kept: ImageStore) -> None:
     assert kept.find(NAME) is None
     with kept.stage() as stage:
         first = kept.name(NAME, "sha256:1", "sha256:0", stage)
         assert kept.find(NAME) == first
         second = kept.name(NAME, "sha256:2", "sha256:0", stage)
     assert kept.records() == [second]
-    kept.forget(str(NAME))
-    kept.forget(str(NAME))
+    kept.remove(str(NAME))
+    kept.remove(str(NAME))
     assert kept.records() == []
 
 
-def test_a_malformed_record_is_told(kept: Store) -> None:
+def test_a_malformed_record_is_told(kept: ImageStore) -> None:
     kept.name_file(NAME).write_text("{}")
     with pytest.raises(ImageError, match="malformed"):
         kept.find(NAME)
@@ -112,10 +114,10 @@ def test_a_malformed_record_is_told(kept: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "blobs", "blobs/sha256", "names", "signatures", "roots", "partial"])
-def test_a_store_that_others_could_write_is_refused(kept: Store, name: str) -> None:
+def test_a_store_that_others_could_write_is_refused(kept: ImageStore, name: str) -> None:
     (kept.path / name).chmod(0o777)
     with pytest.raises(ImageError, match="other users can write to it"):
-        Store.existing(kept.path)
+        ImageStore.existing(kept.path)
 
 
 def test_a_store_below_what_others_can_write_is_refused(tmp_path: Path) -> None:
@@ -123,21 +125,21 @@ def test_a_store_below_what_others_can_write_is_refused(tmp_path: Path) -> None:
     opened(tmp_path / "open/images")
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(ImageError, match="can be written by others"):
-        Store.existing(tmp_path / "open/images")
+        ImageStore.existing(tmp_path / "open/images")
 
 
-def test_a_store_behind_a_link_of_the_wrong_kind_is_refused(kept: Store, tmp_path: Path) -> None:
+def test_a_store_behind_a_link_of_the_wrong_kind_is_refused(kept: ImageStore, tmp_path: Path) -> None:
     (kept.path / "names").rmdir()
     (kept.path / "names").symlink_to(tmp_path)
     with pytest.raises(ImageError, match="other users can write to it"):
-        Store.existing(kept.path)
+        ImageStore.existing(kept.path)
 
 
 def test_there_need_be_no_store(tmp_path: Path) -> None:
-    assert Store.existing(tmp_path / "none") is None
+    assert ImageStore.existing(tmp_path / "none") is None
 
 
-def test_what_nobody_names_is_swept_and_what_is_named_stays(kept: Store, tmp_path: Path) -> None:
+def test_what_nobody_names_is_swept_and_what_is_named_stays(kept: ImageStore, tmp_path: Path) -> None:
     digest = image(kept, tmp_path)
     stray = add(kept, b"stray")
     for signed in (kept.signatures("sha256:" + "9" * 64, str(NAME)), kept.signatures(digest, "other")):
@@ -149,41 +151,41 @@ def test_what_nobody_names_is_swept_and_what_is_named_stays(kept: Store, tmp_pat
     assert len(kept.roots()) == 1
     assert kept.signed() == [kept.signatures(digest, str(NAME))]
     assert check.check(kept).problems == ()
-    kept.forget(str(NAME))
+    kept.remove(str(NAME))
     assert kept.prune()
     assert (kept.blobs(), kept.roots(), kept.signed()) == ([], [], [])
 
 
-def test_nothing_is_swept_while_somebody_uses_the_store(kept: Store) -> None:
+def test_nothing_is_swept_while_somebody_uses_the_store(kept: ImageStore) -> None:
     stray = add(kept, b"stray")
     with kept.shared():
         assert not kept.prune()
     assert kept.blob(stray).exists()
 
 
-def test_what_a_killed_process_left_is_tidied_and_what_is_held_stays(kept: Store) -> None:
+def test_what_a_killed_process_left_is_tidied_and_what_is_held_stays(kept: ImageStore) -> None:
     (kept.partial / "left").mkdir()
     (kept.partial / "left/blob").write_bytes(b"half")
     with kept.stage() as stage:
         assert removal.left(kept.partial) == ["left"]
-        removal.tidy(kept.partial)
+        removal.prune(kept.partial)
         assert list(kept.partial.iterdir()) == [stage]
 
 
-def test_what_cannot_be_removed_is_in_nobody_s_way(kept: Store) -> None:
+def test_what_cannot_be_removed_is_in_nobody_s_way(kept: ImageStore) -> None:
     require("root")
     for name in ("kept", "left"):
         (kept.partial / name / "place").mkdir(parents=True)
     stuck = kept.partial / "kept/place"
     subprocess.run(["mount", "--bind", stuck, stuck], check=True)
     try:
-        removal.tidy(kept.partial)
+        removal.prune(kept.partial)
         assert [path.name for path in kept.partial.iterdir()] == ["kept"]
     finally:
         subprocess.run(["umount", stuck], check=True)
 
 
-def test_a_check_finds_what_is_missing(kept: Store, tmp_path: Path) -> None:
+def test_a_check_finds_what_is_missing(kept: ImageStore, tmp_path: Path) -> None:
     digest = image(kept, tmp_path)
     assert check.check(kept) == check.Checked(1, 3, 1, ())
     layer = kept.manifest(digest).layers[0].digest
@@ -199,7 +201,7 @@ def test_a_check_finds_what_is_missing(kept: Store, tmp_path: Path) -> None:
     assert "cannot be read: No such file" in check.check(kept).problems[0]
 
 
-def test_nobody_uses_a_root_that_nobody_mounts(kept: Store, tmp_path: Path) -> None:
+def test_nobody_uses_a_root_that_nobody_mounts(kept: ImageStore, tmp_path: Path) -> None:
     image(kept, tmp_path)
     assert inuse.user(kept.roots()[0]) is None
 

@@ -62,7 +62,7 @@ def _at_run_time(tree: ast.Module) -> ast.Module:
 
 
 def _lean() -> set[str]:
-    """The modules of the launch stage, and all of ours that they import."""
+    """The modules of the launcher, and all of ours that they import."""
     paths = [path.relative_to(PLACE).with_suffix("") for path in (PLACE / "hardening/launch").rglob("*.py")]
     left = {".".join(path.parts).removesuffix(".__init__") for path in paths} - OTHERS
     found = set[str]()

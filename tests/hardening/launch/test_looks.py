@@ -158,7 +158,9 @@ def test_mounts_are_told_by_what_each_is_mounted_in_and_taken_along(monkeypatch:
     assert len(set(seen)) == 3
 
 
-@pytest.mark.parametrize("kind", sorted(set(looks.KINDS) - {"variable", "mounts", "lines", "access", "before"}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(looks.KINDS) - {"variable", "passed", "folder", "mounts", "lines", "access", "before"})
+)
 def test_nothing_blocks_and_nothing_raises(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert look(kind, tmp_path / "absent") == "-"

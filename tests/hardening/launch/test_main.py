@@ -1,4 +1,4 @@
-"""The launch stage from its request on."""
+"""The launcher from its request on."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hardening.launch import quick
-from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.container.container_state import ContainerEntry, describe, identify
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.runs import containers
@@ -100,7 +100,7 @@ def test_without_a_plan_nothing_is_done(place: Place) -> None:
 def test_what_a_killed_launch_has_left_is_tidied_first(place: Place) -> None:
     def abandon(identity: str, auto_remove: bool = False) -> None:
         request = LaunchRequest(id=identity, state=str(place.state), detach=True, auto_remove=auto_remove)
-        made = Entry(LaunchDirectory(request.directory), describe(request, {}))
+        made = ContainerEntry(LaunchDirectory(request.directory), describe(request, {}))
         made.create("")
         made.update(process=identify(os.getpid()))
         os.close(made._fd)
@@ -177,6 +177,6 @@ def test_a_signal_that_was_ignored_stays_so_and_the_others_end_the_command(place
     first, second = (place.type(*line, preexec_fn=ignore) for _ in range(2))
     assert second.stdout == first.stdout
     ignored = int(second.stdout.split()[1], 16)
-    # Python itself ignores two more, and the launch stage gives them back.
+    # Python itself ignores two more, and the launcher gives them back.
     assert ignored == sum(1 << number - 1 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
     assert place.type(*line).stdout.split()[1].strip("0") == ""

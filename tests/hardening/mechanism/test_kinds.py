@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hardening.base.text import nearest
 from hardening.errors import ProfileError
-from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Neutral
+from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Unordered
 from hardening.profile.source import Node
 from hardening.testing.laws import check_kind
 from tests.support.texts import node
@@ -23,7 +23,7 @@ KINDS: list[Kind[Any]] = [
     Ceiling(1, 9),
     Ceiling(-5, 5),
     Ceiling(size=True),
-    Neutral(Node.string, "text", ("a", "b")),
+    Unordered(Node.string, "text", ("a", "b")),
     WORD,
     Exact(Node.string, "a word", "none", ("none", "a", "b")),
 ]
@@ -47,26 +47,26 @@ def test_ceiling_is_lawful_for_any_numbers(samples: list[int]) -> None:
 @pytest.mark.parametrize(("strict", "looser"), [(True, False), (False, True)])
 def test_flag_is_stricter_where_it_says(strict: bool, looser: bool) -> None:
     kind = Flag(strict=strict)
-    assert kind.at_most(strict, looser)
-    assert not kind.at_most(looser, strict)
-    assert kind.meet(strict, looser) is kind.meet(looser, strict) is strict
-    assert kind.meet(looser, looser) is looser
+    assert kind.is_no_looser_than(strict, looser)
+    assert not kind.is_no_looser_than(looser, strict)
+    assert kind.intersect(strict, looser) is kind.intersect(looser, strict) is strict
+    assert kind.intersect(looser, looser) is looser
     assert (kind.show(True), kind.show(False)) == ("true", "false")
 
 
 def test_choice_goes_from_strict_to_loose() -> None:
     kind = Choice(("required", "best-effort"))
-    assert kind.at_most("required", "best-effort")
-    assert not kind.at_most("best-effort", "required")
-    assert kind.meet("best-effort", "required") == "required"
+    assert kind.is_no_looser_than("required", "best-effort")
+    assert not kind.is_no_looser_than("best-effort", "required")
+    assert kind.intersect("best-effort", "required") == "required"
     with pytest.raises(ProfileError, match='"requird" is none of required, best-effort\nhint: did you mean "required"'):
         kind.parse(node("requird"))
 
 
 def test_a_smaller_number_is_stricter() -> None:
-    assert Ceiling().at_most(1, 2)
-    assert not Ceiling().at_most(2, 1)
-    assert Ceiling().meet(2, 1) == 1
+    assert Ceiling().is_no_looser_than(1, 2)
+    assert not Ceiling().is_no_looser_than(2, 1)
+    assert Ceiling().intersect(2, 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,25 +101,25 @@ def test_a_number_takes_no_size_and_keeps_its_range() -> None:
 
 
 def test_a_neutral_value_never_loosens() -> None:
-    kind = Neutral(Node.string, "text", ("a", "b"))
-    assert kind.neutral
-    assert kind.at_most("a", "b")
-    assert kind.at_most("b", "a")
+    kind = Unordered(Node.string, "text", ("a", "b"))
+    assert kind.unordered
+    assert kind.is_no_looser_than("a", "b")
+    assert kind.is_no_looser_than("b", "a")
 
 
 def test_an_exact_value_is_equal_or_incomparable() -> None:
-    assert WORD.at_most("a", "a")
-    assert not WORD.at_most("a", "b")
-    assert not WORD.at_most("b", "a")
-    assert WORD.meet("a", "b") is None
-    assert WORD.meet("a", "a") == "a"
+    assert WORD.is_no_looser_than("a", "a")
+    assert not WORD.is_no_looser_than("a", "b")
+    assert not WORD.is_no_looser_than("b", "a")
+    assert WORD.intersect("a", "b") is None
+    assert WORD.intersect("a", "a") == "a"
 
 
 def test_the_strictest_exact_value_is_below_all() -> None:
     kind = Exact(Node.string, "a word", "none", ("none", "a", "b"))
-    assert kind.at_most("none", "a")
-    assert not kind.at_most("a", "none")
-    assert kind.meet("a", "b") == "none"
+    assert kind.is_no_looser_than("none", "a")
+    assert not kind.is_no_looser_than("a", "none")
+    assert kind.intersect("a", "b") == "none"
 
 
 def test_the_nearest_word_is_offered() -> None:

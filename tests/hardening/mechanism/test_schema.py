@@ -8,11 +8,11 @@ import pytest
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Ceiling, Flag
 from hardening.mechanism.schema import (
-    REST,
+    WILDCARD,
     Leaf,
     Members,
-    Say,
     Schema,
+    Statement,
     dump_table,
     family,
     read_family,
@@ -46,19 +46,19 @@ class Settings:
 SCHEMA = Schema.of(Settings)
 
 
-def says(text: str) -> list[Say]:
+def statements(text: str) -> list[Statement]:
     table = document(text).root.get("m")
     assert table is not None
     return list(read_table(SCHEMA, table))
 
 
 def values(text: str) -> dict[tuple[str, str], Any]:
-    return {(say.setting, say.member): say.value for say in says(text)}
+    return {(statement.setting, statement.member): statement.value for statement in statements(text)}
 
 
 def wrong(text: str) -> str:
     with pytest.raises(ProfileError) as caught:
-        says(text)
+        statements(text)
     return str(caught.value)
 
 
@@ -73,16 +73,16 @@ def test_every_setting_has_its_name_and_the_core_s_own_stands_beside_them() -> N
 
 
 def test_a_say_knows_its_line() -> None:
-    (size, inner) = says("[m]\nsize = 3\n\n[m.below]\ninner = 4\n")
+    (size, inner) = statements("[m]\nsize = 3\n\n[m.below]\ninner = 4\n")
     assert (size.setting, size.value, str(size.origin)) == ("size", 3, "profile.toml:2")
     assert (inner.setting, inner.value, str(inner.origin)) == ("below.inner", 4, "profile.toml:5")
 
 
 def test_an_array_names_its_members_and_makes_all_others_absent() -> None:
     assert values('[m]\nletters = ["a", "b"]') == {
-        ("letters", REST): False, ("letters", "a"): True, ("letters", "b"): True,
+        ("letters", WILDCARD): False, ("letters", "a"): True, ("letters", "b"): True,
     }  # fmt: skip
-    assert values("[m]\nletters = []") == {("letters", REST): False}
+    assert values("[m]\nletters = []") == {("letters", WILDCARD): False}
 
 
 def test_add_and_drop_say_only_what_they_name() -> None:
@@ -90,17 +90,17 @@ def test_add_and_drop_say_only_what_they_name() -> None:
 
 
 def test_an_element_stands_on_its_own_line() -> None:
-    origins = [str(say.origin) for say in says('[m]\nletters = [\n  "a",\n  "b",\n]')]
+    origins = [str(statement.origin) for statement in statements('[m]\nletters = [\n  "a",\n  "b",\n]')]
     assert origins == ["profile.toml:2", "profile.toml:3", "profile.toml:4"]
 
 
 def test_a_table_of_members_may_say_everything_else() -> None:
-    assert values('[m.below.sizes]\na = 1\n"*" = 0') == {("below.sizes", "a"): 1, ("below.sizes", REST): 0}
+    assert values('[m.below.sizes]\na = 1\n"*" = 0') == {("below.sizes", "a"): 1, ("below.sizes", WILDCARD): 0}
 
 
 def test_one_value_is_a_list_on_the_command_line() -> None:
     table = said({"letters": {"add": "a"}}, "m")
-    assert [(say.member, say.value) for say in read_table(SCHEMA, table)] == [("a", True)]
+    assert [(statement.member, statement.value) for statement in read_table(SCHEMA, table)] == [("a", True)]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_wrong_tables_are_refused_in_words(text: str, message: str) -> None:
 
 
 def test_a_name_twice_with_one_meaning_is_no_contradiction() -> None:
-    assert values('[m]\nletters = ["a", "a"]') == {("letters", REST): False, ("letters", "a"): True}
+    assert values('[m]\nletters = ["a", "a"]') == {("letters", WILDCARD): False, ("letters", "a"): True}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,9 @@ def test_members_answer_for_what_is_not_named() -> None:
 def test_what_is_dumped_says_the_same(text: str) -> None:
     said_once = values(text)
     table = Node(dump_table(SCHEMA, said_once), ("m",), document(text))
-    assert {(say.setting, say.member): say.value for say in read_table(SCHEMA, table)} == said_once
+    assert {
+        (statement.setting, statement.member): statement.value for statement in read_table(SCHEMA, table)
+    } == said_once
 
 
 def test_a_value_for_every_member_of_a_table_means_nothing() -> None:
@@ -193,4 +195,4 @@ def test_a_value_for_every_member_of_a_table_means_nothing() -> None:
     with pytest.raises(ProfileError, match="for every t there is"):
         list(read_family(setting, open_ended.root))
     closed = Document("p", None, {"*": 0}, {})
-    assert [say.member for say in read_family(setting, closed.root)] == ["*"]
+    assert [statement.member for statement in read_family(setting, closed.root)] == ["*"]

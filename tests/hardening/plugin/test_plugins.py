@@ -23,7 +23,7 @@ from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Option
 from hardening.mechanism.roles import Privileges
 from hardening.mechanism.runtime import Refusal
-from hardening.mechanism.scanner import Entry, Scanner
+from hardening.mechanism.scanner import RootEntry, Scanner
 from hardening.mechanism.secret_driver import SecretDriver, SecretError
 from hardening.plugin import hookspecs, pluginchecks, plugins
 from hardening.plugin.admission import Candidate, Verdict, require_admission
@@ -361,7 +361,7 @@ def test_a_scanner_finds_kinds_that_there_are(of: tuple[str, ...]) -> None:
         summary = "looks"
         kinds = of
 
-        def entry(self, entry: Entry) -> Any:
+        def entry(self, entry: RootEntry) -> Any:
             return ()
 
     @hookimpl
@@ -433,7 +433,7 @@ def test_scanners_of_all_plugins_are_collected_and_a_name_has_one_owner_and_verd
         summary = "looks"
         kinds = ("external",)
 
-        def entry(self, entry: Entry) -> Any:
+        def entry(self, entry: RootEntry) -> Any:
             return ()
 
     @hookimpl

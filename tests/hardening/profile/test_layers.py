@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import ProfileError
-from hardening.profile.layers import Folder, SearchPath, Stack, resolve
+from hardening.profile.layers import SearchDirectory, SearchPath, Stack, resolve
 from tests.support.texts import document, layer
 
 
@@ -28,7 +28,7 @@ def put(folder: Path, name: str, text: str = "") -> Path:
 
 
 def search(*folders: Path) -> SearchPath:
-    return SearchPath(tuple(Folder(folder, folder.name) for folder in folders))
+    return SearchPath(tuple(SearchDirectory(folder, folder.name) for folder in folders))
 
 
 def names(stack: Stack) -> list[str]:
@@ -154,7 +154,7 @@ def test_no_name_is_looked_up_where_the_caller_stands(monkeypatch: pytest.Monkey
             monkeypatch.setenv("XDG_CONFIG_HOME", config)
         monkeypatch.setenv("HOME", ".")
         own = config if config == str(tmp_path) else f"{pwd.getpwuid(os.getuid()).pw_dir}/.config"
-        folders = [str(folder.path) for folder in SearchPath.standard([Folder(Path("/shipped"), "x")]).folders]
+        folders = [str(folder.path) for folder in SearchPath.standard([SearchDirectory(Path("/shipped"), "x")]).folders]
         assert folders == ["/etc/hardening/profiles", f"{own}/hardening/profiles", "/shipped"]
 
 
@@ -233,6 +233,8 @@ def test_what_a_package_ships_is_told_from_what_lies_elsewhere(tmp_path: Path) -
     (tmp_path / "package/a.toml").write_text("")
     (tmp_path / "own/b.toml").write_text('extends = ["a"]\n')
     (tmp_path / "own/link.toml").symlink_to(tmp_path / "package/a.toml")
-    search = SearchPath((Folder(tmp_path / "package", "package", shipped=True), Folder(tmp_path / "own", "own")))
+    search = SearchPath(
+        (SearchDirectory(tmp_path / "package", "package", shipped=True), SearchDirectory(tmp_path / "own", "own"))
+    )
     shipped = {name: [layer.shipped for layer in resolve([name], search).layers] for name in ("a", "b", "link")}
     assert shipped == {"a": [True], "b": [True, False], "link": [True]}

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening.report.changes import Change, beyond, changes, table
 
 JSON = st.recursive(
@@ -64,8 +64,8 @@ def test_long_values_are_cut_in_the_table_only() -> None:
     (change,) = changes({}, {"a": "x" * 500}, {})
     assert len(table([change]).rows[0][2]) == 120
     assert change.after == "x" * 500
-    excess = Excess("/a", "y" * 500, "z" * 200, "box.size")
-    assert [len(cell) for cell in beyond([excess]).rows[0]] == [2, 120, 200, 8]
+    violation = Violation("/a", "y" * 500, "z" * 200, "box.size")
+    assert [len(cell) for cell in beyond([violation]).rows[0]] == [2, 120, 200, 8]
 
 
 def test_true_is_not_1() -> None:

@@ -8,11 +8,12 @@ import attrs
 import pytest
 
 from hardening.report.containers import data, status, table
-from hardening.runs.containers import Container, End, Process
+from hardening.runs.containers import Container, End, ProcessId
 
 ONE = Container(
     path=Path("/x"), id="abc", name="web", command=("sh", "-c", "echo  a long line of words; sleep 1"), profiles="strict",
-    runtime="native", detached=True, auto_remove=False, created=1000.0, stage=Process(1, 2, ""), process=Process(3, 4, ""),
+    runtime="native", detached=True, auto_remove=False, created=1000.0,
+    stage=ProcessId(1, 2, ""), process=ProcessId(3, 4, ""),
     running=True, end=None,
 )  # fmt: skip
 OVER = attrs.evolve(ONE, running=False, end=End(3, 1100.0))

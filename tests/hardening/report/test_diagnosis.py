@@ -23,7 +23,7 @@ class Inner:
 
 
 @attrs.frozen
-class Spoken:
+class LayerStatements:
     """A part of a fact that knows how it reads."""
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Facts:
         (frozenset({"b", "a"}), "a, b"),
         ({"a": True}, "a yes"),
         (Inner(), "name n, count 0"),
-        (Spoken(), "as people say it"),
+        (LayerStatements(), "as people say it"),
     ],
 )
 def test_a_fact_as_people_read_it(value: Any, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hardening.mechanism.findings import Finding, Severity
-from hardening.report.sarif import Rule, log
+from hardening.report.sarif import SarifRule, log
 from tests.support import sarif
 
 
@@ -48,7 +48,7 @@ def test_a_relative_place_is_a_relative_uri() -> None:
 
 def test_a_rule_is_described_by_what_is_said_of_it_or_by_its_name() -> None:
     found = [Finding("box/too-big", Severity.NOTE, "message"), Finding("box/open", Severity.NOTE, "message")]
-    run = log(found, {"box/open": Rule("Boxes that are open.", "Close them.", Severity.ERROR)})["runs"][0]
+    run = log(found, {"box/open": SarifRule("Boxes that are open.", "Close them.", Severity.ERROR)})["runs"][0]
     described, named = run["tool"]["driver"]["rules"]
     assert described == {
         "id": "box/open",

@@ -8,7 +8,7 @@ import pytest
 
 from hardening.cli.session import Request
 from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity
-from hardening.mechanism.mechanism import Shortfall, State, Verification
+from hardening.mechanism.mechanism import State, Unsupported, Verification
 from hardening.report import verification
 from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session
@@ -27,7 +27,7 @@ def test_notes_are_one_line_each_and_not_repeated(tmp_path: Path) -> None:
         Finding("box/d", Severity.ERROR, "about everything"),
         Finding(NOT_TAKEN, Severity.WARNING, "it wants a lid", origin="image x", hint="--lid gives it one"),
     ]
-    lacks = [Shortfall("box.lid", "no lid", 'buy one, or set requirement = "best-effort" in [box]')]
+    lacks = [Unsupported("box.lid", "no lid", 'buy one, or set requirement = "best-effort" in [box]')]
     assert list(notes(composition, lacks, findings)) == [
         "not enforced: box.lid: no lid",
         "warning: file:1: a warning",
@@ -66,7 +66,7 @@ def test_a_check_of_what_a_best_effort_mechanism_lacks_is_no_failure(tmp_path: P
         Verification.of("box.closed", "a", "a", True),
         Verification.of("box.lid", "1", "2", False),
     ]
-    lacks = [Shortfall("box.size", "reason", ""), Shortfall("box.closed", "reason", "")]
+    lacks = [Unsupported("box.size", "reason", ""), Unsupported("box.closed", "reason", "")]
     lax = verification.judge(session(tmp_path).compose(Request(("lax",))), checks, lacks)
     assert [line.result for line in lax] == ["not enforced", "holds", "does not hold"]
     hard = verification.judge(session(tmp_path).compose(Request(("hard",))), checks, lacks)
@@ -74,4 +74,4 @@ def test_a_check_of_what_a_best_effort_mechanism_lacks_is_no_failure(tmp_path: P
     assert [line.result for line in hard] == ["does not hold", "holds", "does not hold", *["does not hold"] * 2]
     assert not verification.holds(hard)
     assert verification.holds(lax[:2])
-    assert not verification.holds([verification.Line("box.size", "1", "", State.NOT_SEEN)])
+    assert not verification.holds([verification.ReceiptLine("box.size", "1", "", State.NOT_SEEN)])

@@ -16,12 +16,12 @@ import attrs
 import pytest
 
 from hardening.errors import HardeningError, LaunchError, UsageError
-from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.container.container_state import ContainerEntry, describe, identify
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.report import containers as report
 from hardening.runs import containers
-from hardening.runs.containers import Container, End, Process, await_end, find, known, signal_container, stop
+from hardening.runs.containers import Container, End, ProcessId, await_end, find, known, signal_container, stop
 from tests.support.features import require
 from tests.support.patience import until
 
@@ -31,25 +31,25 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "launches"
 
 
-def entry(place: Path, identity: str, **options: Any) -> Entry:
+def entry(place: Path, identity: str, **options: Any) -> ContainerEntry:
     request = LaunchRequest(id=identity, state=str(place.parent), detach=True, **options)
-    made = Entry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job"]}}))
+    made = ContainerEntry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job"]}}))
     made.create(request.name)
     return made
 
 
 @pytest.fixture
-def child() -> Iterator[Process]:
+def child() -> Iterator[ProcessId]:
     with subprocess.Popen(["sleep", "600"]) as process:
         found = identify(process.pid)
         assert found is not None
         try:
-            yield Process(**found)  # type: ignore[arg-type]
+            yield ProcessId(**found)  # type: ignore[arg-type]
         finally:
             process.kill()
 
 
-def in_background(place: Path, then: Callable[[Entry], None], **options: Any) -> int:
+def in_background(place: Path, then: Callable[[ContainerEntry], None], **options: Any) -> int:
     """A process that has made the entry `one`: what it does then, ends it."""
     pid = os.fork()
     if pid == 0:
@@ -102,7 +102,7 @@ def test_a_broken_description_hides_no_other_container(place: Path, text: str) -
 
 
 def test_a_member_of_another_type_is_damage(place: Path) -> None:
-    """Each as the launch stage writes it, or the tables and signals that use it would meet something else."""
+    """Each as the launcher writes it, or the tables and signals that use it would meet something else."""
     entry(place, "one")
     file = place / "one/container.json"
     description = json.loads(file.read_text()) | {"process": {"pid": 1, "start": 1}}
@@ -192,7 +192,7 @@ def test_what_is_not_found_is_an_error_that_helps(place: Path, word: str, says: 
     assert str(caught.value).startswith(says)
 
 
-def test_a_number_that_another_process_has_gets_no_signal(place: Path, child: Process) -> None:
+def test_a_number_that_another_process_has_gets_no_signal(place: Path, child: ProcessId) -> None:
     entry(place, "one").update(process=attrs.asdict(child))
     (found,) = known(place)
     later = attrs.evolve(found, process=attrs.evolve(child, start=child.start + 1), stage=None)
@@ -203,7 +203,7 @@ def test_a_number_that_another_process_has_gets_no_signal(place: Path, child: Pr
     assert os.waitpid(child.pid, 0)[1] == signal.SIGKILL
 
 
-def test_a_container_that_has_ended_gets_no_signal(place: Path, child: Process) -> None:
+def test_a_container_that_has_ended_gets_no_signal(place: Path, child: ProcessId) -> None:
     made = entry(place, "one")
     made.update(process=attrs.asdict(child))
     os.close(made._fd)
@@ -215,7 +215,7 @@ def test_a_container_that_has_ended_gets_no_signal(place: Path, child: Process) 
 def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
     go, going = os.pipe()
 
-    def then(made: Entry) -> None:
+    def then(made: ContainerEntry) -> None:
         os.read(go, 1)
         made.finish(7)
         made.remove()
@@ -240,7 +240,7 @@ def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
 def test_a_stage_that_does_not_end_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "LAST_WAIT", 0.1)
 
-    def then(made: Entry) -> None:
+    def then(made: ContainerEntry) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         made.update(auto_remove=False)
         signal.pause()

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch.container.container_state import Entry, identify
+from hardening.launch.container.container_state import ContainerEntry, identify
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.container.outputlog import OutputLog
-from hardening.runs.containers import Process
-from hardening.runs.logs import Log, Record, moment, parse
+from hardening.runs.containers import ProcessId
+from hardening.runs.logs import Log, LogRecord, moment, parse
 
 
 @pytest.fixture
-def entry(tmp_path: Path) -> Entry:
-    made = Entry(LaunchDirectory(str(tmp_path / "launches/one")), {})
+def entry(tmp_path: Path) -> ContainerEntry:
+    made = ContainerEntry(LaunchDirectory(str(tmp_path / "launches/one")), {})
     made.create("")
     return made
 
 
-def text(records: list[Record]) -> bytes:
+def text(records: list[LogRecord]) -> bytes:
     return b"".join(record.text + b"\n" * record.ends for record in records)
 
 
@@ -42,13 +42,13 @@ def test_what_is_no_record_is_passed_over(line: bytes) -> None:
         (9, b"one\ntwo\nthree\nfour"),
     ],
 )
-def test_the_last_lines(entry: Entry, tail: int | None, kept: bytes) -> None:
+def test_the_last_lines(entry: ContainerEntry, tail: int | None, kept: bytes) -> None:
     OutputLog(entry, 1 << 20).write(1, b"one\ntwo\nthree\nfour")
     with Log(Path(entry.path)) as log:
         assert text(log.history(tail=tail)) == kept
 
 
-def test_since(entry: Entry) -> None:
+def test_since(entry: ContainerEntry) -> None:
     log = OutputLog(entry, 1 << 20)
     log.write(1, b"old\n")
     time.sleep(0.01)
@@ -58,7 +58,7 @@ def test_since(entry: Entry) -> None:
         assert text(found.history(since=moment(now.isoformat(), now))) == b"new\n"
 
 
-def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: Entry) -> None:
+def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: ContainerEntry) -> None:
     stage = os.fork()
     if stage == 0:
         log = OutputLog(entry, 8192)
@@ -72,20 +72,20 @@ def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: Entr
         time.sleep(0.01)
     with Log(Path(entry.path)) as log_:
         seen = log_.history()
-        for records in log_.follow(Process(**found)):  # type: ignore[arg-type]
+        for records in log_.follow(ProcessId(**found)):  # type: ignore[arg-type]
             seen += records
     os.waitpid(stage, 0)
     assert text(seen) == b"".join(b"line %d\n" % number for number in range(400))
     assert Path(entry.path, "log.1").exists()
 
 
-def test_following_needs_no_stage_that_lives(entry: Entry) -> None:
+def test_following_needs_no_stage_that_lives(entry: ContainerEntry) -> None:
     OutputLog(entry, 1 << 20).write(1, b"last words\n")
     with Log(Path(entry.path)) as log:
-        assert [text(records) for records in log.follow(Process(os.getpid(), 0, ""))] == [b"last words\n"]
+        assert [text(records) for records in log.follow(ProcessId(os.getpid(), 0, ""))] == [b"last words\n"]
 
 
-def test_nothing_is_read_twice(entry: Entry) -> None:
+def test_nothing_is_read_twice(entry: ContainerEntry) -> None:
     log = OutputLog(entry, 1 << 20)
     with Log(Path(entry.path)) as found:
         log.write(1, b"one\n")

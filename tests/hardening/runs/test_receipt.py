@@ -1,4 +1,4 @@
-"""Receipts: what the launch stage writes, read back and held against a composition."""
+"""Receipts: what the launcher writes, read back and held against a composition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
 
 def written(path: Path, **changes: Any) -> Path:
-    """A receipt of this very process, as the launch stage writes it, with changes."""
+    """A receipt of this very process, as the launcher writes it, with changes."""
     found = gathered() | changes
     path.write_text(json.dumps({key: value for key, value in found.items() if value is not ...}))
     return path

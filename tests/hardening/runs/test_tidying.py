@@ -12,18 +12,18 @@ import pytest
 
 from hardening.launch import cgroups
 from hardening.launch.container import directory
-from hardening.launch.container.container_state import Entry, describe, identify
+from hardening.launch.container.container_state import ContainerEntry, describe, identify
 from hardening.launch.container.directory import LaunchDirectory, any_left
-from hardening.launch.oci.ociprogram import Runtime
+from hardening.launch.oci.ociprogram import RuntimeProgram
 from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import known
 from hardening.runs.tidying import tidy
 from tests.support.features import require
 
 
-def entry(state: Path, identity: str, **options: Any) -> Entry:
+def entry(state: Path, identity: str, **options: Any) -> ContainerEntry:
     request = LaunchRequest(id=identity, state=str(state), detach=True, **options)
-    made = Entry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job"]}}))
+    made = ContainerEntry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job"]}}))
     made.create(request.name)
     return made
 
@@ -85,7 +85,7 @@ def test_one_that_cannot_be_understood_keeps_nobody_from_the_others(tmp_path: Pa
 def runtime(path: Path) -> Path:
     """The state of a container of another runtime, in the directory of its launch."""
     path.mkdir(parents=True)
-    Runtime("/bin/false", path.name, str(path / "runtime"), frozenset()).make_state({})
+    RuntimeProgram("/bin/false", path.name, str(path / "runtime"), frozenset()).make_state({})
     return path / "runtime"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hardening.errors import HostError
 from hardening.mechanism.host import plain
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.host import CapabilityFacts, available, check, probe
 from tests.plugins.capabilities.stacks import EVERY, composed, context, host, namespaces
@@ -57,7 +57,7 @@ def test_the_kernel_gives_the_full_set_in_a_new_user_namespace() -> None:
     assert int(fields["CapBnd"], 16) == (1 << (probe(plain()).last + 1)) - 1
 
 
-def test_a_capability_newer_than_the_kernel_is_a_shortfall(tmp_path: Path) -> None:
+def test_a_capability_newer_than_the_kernel_is_a_gap(tmp_path: Path) -> None:
     old = host(last=36)
     found = list(check(settings(tmp_path, "BPF", "KILL"), context(old)))
     assert [item.leaf for item in found] == ["capabilities.BPF"]
@@ -67,7 +67,7 @@ def test_a_capability_newer_than_the_kernel_is_a_shortfall(tmp_path: Path) -> No
 
 def test_a_caller_who_cannot_reduce_the_bounding_set(tmp_path: Path) -> None:
     weak = host(effective=frozenset())
-    found: list[Shortfall] = list(check(settings(tmp_path, "KILL"), context(weak)))
+    found: list[Unsupported] = list(check(settings(tmp_path, "KILL"), context(weak)))
     assert [item.leaf for item in found] == ["capabilities.*"]
     assert not list(check(settings(tmp_path, "KILL"), context(weak, namespaces(user="private"))))
     assert not list(check(settings(tmp_path, "ALL"), context(weak)))

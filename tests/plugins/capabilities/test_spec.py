@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hardening.assemble.spec import assemble
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.schema import Members
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT
@@ -52,7 +52,7 @@ def test_what_the_host_lacks_is_left_out() -> None:
     chosen = settings("KILL", "SYS_RESOURCE", "BPF")
     cut = context(host(bounding=EVERY - {"SYS_RESOURCE"}))
     assert granted(chosen, cut) == {"KILL", "BPF"}
-    lacking = attrs.evolve(cut, shortfalls=(Shortfall("capabilities.BPF", "", ""),))
+    lacking = attrs.evolve(cut, unsupported=(Unsupported("capabilities.BPF", "", ""),))
     assert granted(chosen, lacking) == {"KILL"}
     assert granted(chosen, context(host(last=38))) == {"KILL", "SYS_RESOURCE"}
     own = context(host(bounding=frozenset()), namespaces(user="private"))

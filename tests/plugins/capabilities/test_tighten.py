@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hardening.assemble.spec import assemble
 from hardening.errors import SpecError
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening_capabilities import CapabilitiesSettings
 from hardening_capabilities.spec import SETS, sets_of
 from hardening_capabilities.tighten import tighten
@@ -21,26 +21,26 @@ from tests.plugins.capabilities.stacks import host
 from tests.plugins.capabilities.test_spec import NAMES, settings
 
 
-def tightened(chosen: CapabilitiesSettings, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Excess]]:
+def tightened(chosen: CapabilitiesSettings, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Violation]]:
     fragment = Fragment("capabilities")
-    excesses = list(tighten(chosen, document, Context(host(), {}), fragment))
-    return dict(assemble([fragment], document).document), excesses
+    violations = list(tighten(chosen, document, Context(host(), {}), fragment))
+    return dict(assemble([fragment], document).document), violations
 
 
 def test_tighten_adds_the_sets_that_a_configuration_lacks() -> None:
-    document, excesses = tightened(settings("KILL"), {"process": {"args": ["true"]}})
+    document, violations = tightened(settings("KILL"), {"process": {"args": ["true"]}})
     assert document["process"]["capabilities"] == {name: [] for name in SETS}
     assert document["process"]["noNewPrivileges"] is True
-    assert excesses == []
+    assert violations == []
 
 
 def test_tighten_names_what_was_asked_for_beyond() -> None:
     foreign = {"process": {"capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_ADMIN"], "ambient": ["CAP_KILL"]},
                            "noNewPrivileges": False}}  # fmt: skip
-    document, excesses = tightened(settings("KILL"), foreign)
+    document, violations = tightened(settings("KILL"), foreign)
     assert document["process"]["capabilities"]["bounding"] == ["CAP_KILL"]
     assert document["process"]["capabilities"]["ambient"] == []
-    assert [(item.leaf, item.pointer) for item in excesses] == [
+    assert [(item.leaf, item.pointer) for item in violations] == [
         ("capabilities.SYS_ADMIN", "/process/capabilities"),
         ("capabilities.KILL", "/process/capabilities/ambient"),
         ("capabilities.no_new_privileges", "/process/noNewPrivileges"),
@@ -59,10 +59,10 @@ def test_tighten_refuses_sets_of_another_shape() -> None:
 
 def test_tighten_says_what_is_for_root_alone() -> None:
     foreign = {"process": {"user": {"uid": 1000}, "capabilities": {name: ["CAP_KILL", "CAP_CHOWN"] for name in SETS}}}
-    document, excesses = tightened(settings("KILL", root=["CHOWN"]), foreign)
+    document, violations = tightened(settings("KILL", root=["CHOWN"]), foreign)
     kept = {name: ["CAP_KILL"] for name in SETS} | {"bounding": ["CAP_CHOWN", "CAP_KILL"]}
     assert document["process"]["capabilities"] == kept
-    assert {(item.leaf, item.allowed) for item in excesses} == {("capabilities.CHOWN", "for uid 0 alone")}
+    assert {(item.leaf, item.allowed) for item in violations} == {("capabilities.CHOWN", "for uid 0 alone")}
 
 
 @given(NAMES, NAMES, st.dictionaries(st.sampled_from(SETS), NAMES), st.sampled_from([None, 0, 1000]), st.booleans())
@@ -75,14 +75,14 @@ def test_tightening_is_nowhere_looser_and_idempotent(
     before = copy.deepcopy(foreign)
     chosen = settings(*kept, root=root, no_new_privileges=flag)
     allowed = kept | root
-    document, excesses = tightened(chosen, foreign)
+    document, violations = tightened(chosen, foreign)
     assert foreign == before
     bound = sets_of(allowed, kept, root=not uid)
     for name in SETS:
         wanted = set(foreign["process"]["capabilities"].get(name, ()))
         assert set(document["process"]["capabilities"][name]) == wanted & set(bound[name])
     beyond = {n for names in asked.values() for n in names} - allowed
-    assert {item.leaf for item in excesses if item.pointer == "/process/capabilities"} == {
+    assert {item.leaf for item in violations if item.pointer == "/process/capabilities"} == {
         f"capabilities.{name}" for name in beyond
     }
     assert tightened(chosen, document) == (document, [])

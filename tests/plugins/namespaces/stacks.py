@@ -15,7 +15,7 @@ from hardening.assemble.spec import assemble
 from hardening.compose.composition import Composition, compose
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import Document
 from hardening_namespaces import Namespaces
@@ -65,11 +65,11 @@ def contributed(body: str = "", on: Host | None = None, **more: Any) -> dict[str
 
 def tightened(
     document: Mapping[str, Any], body: str = "", on: Host | None = None, **more: Any
-) -> tuple[dict[str, Any], list[Excess]]:
+) -> tuple[dict[str, Any], list[Violation]]:
     """A foreign configuration tightened to `[namespaces]`, and what it asked for beyond."""
     fragment = Fragment("namespaces")
-    excesses = list(Namespaces().tighten(settings(body), document, context(on, **more), fragment))
-    return dict(assemble([fragment], document).document), excesses
+    violations = list(Namespaces().tighten(settings(body), document, context(on, **more), fragment))
+    return dict(assemble([fragment], document).document), violations
 
 
 def places(document: Mapping[str, Any]) -> dict[str, str]:

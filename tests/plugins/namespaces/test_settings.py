@@ -153,12 +153,12 @@ def test_a_limit_keeps_the_user_namespace_private() -> None:
 
 def test_one_id_and_auto_cannot_be_compared() -> None:
     kind = IdMapping()
-    assert not kind.at_most("auto", "one-id")
-    assert not kind.at_most("one-id", "auto")
-    assert kind.meet("auto", "one-id") is None
-    assert kind.meet("root", "one-id") == "one-id"
-    assert kind.at_most("keep-id", "root")
-    assert not kind.at_most("root", "keep-id")
+    assert not kind.is_no_looser_than("auto", "one-id")
+    assert not kind.is_no_looser_than("one-id", "auto")
+    assert kind.intersect("auto", "one-id") is None
+    assert kind.intersect("root", "one-id") == "one-id"
+    assert kind.is_no_looser_than("keep-id", "root")
+    assert not kind.is_no_looser_than("root", "keep-id")
 
 
 def test_host_and_domain_name_have_no_order() -> None:
@@ -173,11 +173,13 @@ def test_the_laws_hold() -> None:
 
 def test_a_way_of_mapping_ids_binds_explicit_maps_as_value_and_as_limit() -> None:
     """What `id_map` says would mean nothing if another key could map ids past it."""
-    said = {say.setting: say.value for say in read(Namespaces().schema, document('id_map = "auto"').root)}
+    said = {
+        statement.setting: statement.value for statement in read(Namespaces().schema, document('id_map = "auto"').root)
+    }
     assert said == {"id_map": "auto", "uid_map": (), "gid_map": ()}
     both = {
-        say.setting: say.value
-        for say in read(Namespaces().schema, document('id_map = "root"\nuid_map = ["0:5:1"]').root)
+        statement.setting: statement.value
+        for statement in read(Namespaces().schema, document('id_map = "root"\nuid_map = ["0:5:1"]').root)
     }
     assert both["uid_map"] == (IdRange(0, 5, 1),)
     assert both["gid_map"] == ()

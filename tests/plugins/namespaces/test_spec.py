@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, contributed, host, places
 
@@ -51,9 +51,9 @@ def test_names_sysctls_and_offsets() -> None:
 
 
 def test_what_the_host_lacks_leaves_nothing_that_would_reach_the_host() -> None:
-    lacking = tuple(Shortfall(f"namespaces.{name}", "", "") for name in ("net", "uts", "time", "user"))
+    lacking = tuple(Unsupported(f"namespaces.{name}", "", "") for name in ("net", "uts", "time", "user"))
     document = contributed(
-        'sysctls = { "net.ipv4.ip_forward" = "1", "kernel.sem" = "5" }\ntime_offsets.boottime = 1', shortfalls=lacking
+        'sysctls = { "net.ipv4.ip_forward" = "1", "kernel.sem" = "5" }\ntime_offsets.boottime = 1', unsupported=lacking
     )
     assert set(places(document)) == {"pid", "mount", "ipc", "cgroup"}
     assert "hostname" not in document

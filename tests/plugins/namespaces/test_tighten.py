@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import SpecError
 from hardening.mechanism.idmaps import IdRange
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.schema import Leaf
 from hardening_namespaces.settings import TYPES
 from tests.plugins.namespaces.stacks import USER, host, places, settings, tightened
@@ -33,51 +33,51 @@ def document(*kinds: str, uids: list[tuple[int, int, int]] | None = None, **more
     return {"ociVersion": "1.0.2", "process": {"args": ["true"], "user": {"uid": 0, "gid": 0}}, "linux": linux} | more
 
 
-def leaves(excesses: Any) -> list[str]:
-    return [item.leaf for item in excesses]
+def leaves(violations: Any) -> list[str]:
+    return [item.leaf for item in violations]
 
 
 def test_what_is_shared_becomes_private_and_is_reported() -> None:
-    result, excesses = tightened(document("pid", "mount"))
+    result, violations = tightened(document("pid", "mount"))
     assert places(result) == dict.fromkeys(TYPES.values(), "private")
-    assert leaves(excesses) == [f"namespaces.{name}" for name in ("ipc", "uts", "net", "cgroup", "time", "user")]
+    assert leaves(violations) == [f"namespaces.{name}" for name in ("ipc", "uts", "net", "cgroup", "time", "user")]
     assert result["linux"]["uidMappings"] == result["linux"]["gidMappings"] == OF_ITS_OWN
-    said = excesses[-1].allowed
+    said = violations[-1].allowed
     assert "0:1878982656:65536" in said
     assert "65534" in said
 
 
 def test_what_is_joined_becomes_private_unless_the_settings_join_the_same() -> None:
     asked = document("network=/proc/1/ns/net", "pid=/proc/5/ns/pid")
-    result, excesses = tightened(asked, 'net = "/proc/1/ns/net"')
+    result, violations = tightened(asked, 'net = "/proc/1/ns/net"')
     assert places(result)["network"] == "/proc/1/ns/net"
     assert places(result)["pid"] == "private"
-    assert "pid: /proc/5/ns/pid" in [item.asked for item in excesses]
+    assert "pid: /proc/5/ns/pid" in [item.asked for item in violations]
     result, _ = tightened(asked, 'net = "/proc/2/ns/net"')
     assert places(result)["network"] == "/proc/2/ns/net"
 
 
 def test_what_is_private_stays_so_where_the_settings_share() -> None:
     body = "\n".join(f'{name} = "host"' for name in TYPES)
-    result, excesses = tightened(document(*TYPES.values(), uids=[(0, 0, 4294967295)]), body)
+    result, violations = tightened(document(*TYPES.values(), uids=[(0, 0, 4294967295)]), body)
     assert places(result) == dict.fromkeys(TYPES.values(), "private")
     assert result["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 0, "size": 4294967295}]
-    assert excesses == []
+    assert violations == []
 
 
 def test_what_is_shared_stays_so_where_the_settings_share() -> None:
     body = "\n".join(f'{name} = "host"' for name in TYPES)
-    result, excesses = tightened(document("network=/proc/1/ns/net"), body)
+    result, violations = tightened(document("network=/proc/1/ns/net"), body)
     assert places(result) == {"network": "/proc/1/ns/net"}
-    assert excesses == []
+    assert violations == []
 
 
 def test_what_the_host_lacks_is_not_added() -> None:
-    lacking = (Shortfall("namespaces.user", "", ""), Shortfall("namespaces.time", "", ""))
-    result, excesses = tightened(document("pid"), shortfalls=lacking)
+    lacking = (Unsupported("namespaces.user", "", ""), Unsupported("namespaces.time", "", ""))
+    result, violations = tightened(document("pid"), unsupported=lacking)
     assert set(TYPES.values()) - places(result).keys() == {"user", "time"}
     assert "uidMappings" not in result["linux"]
-    assert "namespaces.user" not in leaves(excesses)
+    assert "namespaces.user" not in leaves(violations)
 
 
 # --- id maps ----------------------------------------------------------------------------------------------------------
@@ -91,53 +91,53 @@ PRIVATE = tuple(TYPES.values())
 )
 def test_maps_to_ids_that_are_for_containers_stay(uids: list[tuple[int, int, int]]) -> None:
     asked = document(*PRIVATE, uids=uids)
-    result, excesses = tightened(asked)
+    result, violations = tightened(asked)
     assert result["linux"]["uidMappings"] == asked["linux"]["uidMappings"]
-    assert excesses == []
+    assert violations == []
 
 
 @pytest.mark.parametrize("uids", [[(0, 0, 1)], [(0, 1000, 1)], [(0, 0x80000, 10), (10, 0, 1)], [(0, 0x7FFFF, 2)]])
 def test_maps_to_root_or_people_are_replaced_for_root(uids: list[tuple[int, int, int]]) -> None:
-    result, excesses = tightened(document(*PRIVATE, uids=uids))
+    result, violations = tightened(document(*PRIVATE, uids=uids))
     assert result["linux"]["uidMappings"] == OF_ITS_OWN
-    assert {"namespaces.uid_map", "namespaces.gid_map"} == set(leaves(excesses))
+    assert {"namespaces.uid_map", "namespaces.gid_map"} == set(leaves(violations))
 
 
 def test_maps_to_ids_that_subuid_gives_to_somebody_are_replaced_for_root() -> None:
     on = host(given=((493_216, 65536),))
-    result, excesses = tightened(document(*PRIVATE, uids=[(0, 0x80000, 65536)]), on=on)
+    result, violations = tightened(document(*PRIVATE, uids=[(0, 0x80000, 65536)]), on=on)
     assert result["linux"]["uidMappings"] == OF_ITS_OWN
-    assert {"namespaces.uid_map", "namespaces.gid_map"} == set(leaves(excesses))
+    assert {"namespaces.uid_map", "namespaces.gid_map"} == set(leaves(violations))
     assert tightened(document(*PRIVATE, uids=[(0, 600_000, 65536)]), on=on)[1] == []
 
 
 def test_host_root_stays_where_the_settings_map_it() -> None:
     asked = document(*PRIVATE, uids=[(0, 0, 1)])
-    result, excesses = tightened(asked, 'id_map = "one-id"')
+    result, violations = tightened(asked, 'id_map = "one-id"')
     assert result["linux"]["uidMappings"] == asked["linux"]["uidMappings"]
-    assert excesses == []
+    assert violations == []
 
 
 def test_an_explicit_map_is_the_ceiling() -> None:
     body = 'uid_map = ["0:600000:100"]\ngid_map = ["0:600000:100"]'
-    _, excesses = tightened(document(*PRIVATE, uids=[(0, 600_050, 10)]), body)
-    assert excesses == []
-    result, excesses = tightened(document(*PRIVATE, uids=[(0, 600_050, 60)]), body)
+    _, violations = tightened(document(*PRIVATE, uids=[(0, 600_050, 10)]), body)
+    assert violations == []
+    result, violations = tightened(document(*PRIVATE, uids=[(0, 600_050, 60)]), body)
     assert result["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 600_000, "size": 100}]
-    assert len(excesses) == 2
+    assert len(violations) == 2
 
 
 def test_a_rootless_configuration_keeps_its_map() -> None:
     asked = document(*PRIVATE, uids=[(0, USER, 1), (1, 100_000, 65536)])
-    result, excesses = tightened(asked, on=host(USER))
+    result, violations = tightened(asked, on=host(USER))
     assert result["linux"]["uidMappings"] == asked["linux"]["uidMappings"]
-    assert excesses == []
+    assert violations == []
 
 
 def test_an_ordinary_user_does_not_get_what_newuidmap_would_refuse() -> None:
-    result, excesses = tightened(document(*PRIVATE, uids=[(0, 0, 65536)]), on=host(USER))
+    result, violations = tightened(document(*PRIVATE, uids=[(0, 0, 65536)]), on=host(USER))
     assert {row["hostID"] for row in result["linux"]["uidMappings"]} == {100_000, USER, 101_000}
-    assert excesses
+    assert violations
 
 
 def test_one_id_keeps_no_wider_map() -> None:
@@ -175,9 +175,9 @@ def test_maps_go_with_the_namespace() -> None:
 
 
 def test_a_namespace_without_maps_gets_those_of_the_settings() -> None:
-    result, excesses = tightened(document(*PRIVATE))
+    result, violations = tightened(document(*PRIVATE))
     assert result["linux"]["uidMappings"] == OF_ITS_OWN
-    assert excesses == []
+    assert violations == []
     with pytest.raises(SpecError, match="needs id maps"):
         tightened(document(*PRIVATE), 'user = "host"')
 
@@ -196,17 +196,17 @@ def test_the_hosts_name_is_not_shown() -> None:
 
 
 def test_no_name_for_a_namespace_of_others() -> None:
-    result, excesses = tightened(document("pid", hostname="box", domainname="x"), 'uts = "host"')
+    result, violations = tightened(document("pid", hostname="box", domainname="x"), 'uts = "host"')
     assert not {"hostname", "domainname"} & result.keys()
-    assert {"namespaces.hostname", "namespaces.domainname"} <= set(leaves(excesses))
+    assert {"namespaces.hostname", "namespaces.domainname"} <= set(leaves(violations))
 
 
 def test_sysctls_stay_only_as_the_settings_have_them() -> None:
     asked = document(*PRIVATE, uids=[(0, 0x80000, 65536)])
     asked["linux"]["sysctl"] = {"net/ipv4/ip_forward": "1", "kernel.sem": "5", "kernel.panic": "1"}
-    result, excesses = tightened(asked, 'sysctls = { "net.ipv4.ip_forward" = "1", "kernel.shmmax" = "9" }')
+    result, violations = tightened(asked, 'sysctls = { "net.ipv4.ip_forward" = "1", "kernel.shmmax" = "9" }')
     assert result["linux"]["sysctl"] == {"net.ipv4.ip_forward": "1", "kernel.shmmax": "9"}
-    assert [item.pointer for item in excesses] == ["/linux/sysctl/kernel.sem", "/linux/sysctl/kernel.panic"]
+    assert [item.pointer for item in violations] == ["/linux/sysctl/kernel.sem", "/linux/sysctl/kernel.panic"]
     assert "sysctl" not in tightened(asked)[0]["linux"]
 
 
@@ -216,11 +216,11 @@ def test_sysctls_stay_only_as_the_settings_have_them() -> None:
 def test_a_sysctl_is_one_by_each_of_its_names(name: str) -> None:
     asked = document(*PRIVATE, uids=[(0, 0x80000, 65536)])
     asked["linux"]["sysctl"] = {name: "1"}
-    result, excesses = tightened(asked, 'sysctls = { "net.ipv4.conf.all.forwarding" = "1" }')
-    assert (result["linux"]["sysctl"], excesses) == ({"net.ipv4.ip_forward": "1"}, [])
-    result, excesses = tightened(asked, 'sysctls = { "net.ipv4.conf.all.forwarding" = "0" }')
+    result, violations = tightened(asked, 'sysctls = { "net.ipv4.conf.all.forwarding" = "1" }')
+    assert (result["linux"]["sysctl"], violations) == ({"net.ipv4.ip_forward": "1"}, [])
+    result, violations = tightened(asked, 'sysctls = { "net.ipv4.conf.all.forwarding" = "0" }')
     assert result["linux"]["sysctl"] == {"net.ipv4.ip_forward": "0"}
-    assert leaves(excesses) == ["namespaces.sysctls.net.ipv4.ip_forward"]
+    assert leaves(violations) == ["namespaces.sysctls.net.ipv4.ip_forward"]
 
 
 def test_clock_offsets_stay_in_a_time_namespace_of_its_own() -> None:
@@ -310,5 +310,5 @@ def test_the_result_is_nowhere_looser(
         assert all(row["hostID"] != 0 for row in result["linux"]["uidMappings"])
     assert not result["linux"].get("sysctl")
     assert ("hostname" in result) == (got.get("uts") == "private")
-    again, excesses = tightened(result, body, on)
-    assert (again, excesses) == (result, [])
+    again, violations = tightened(result, body, on)
+    assert (again, violations) == (result, [])

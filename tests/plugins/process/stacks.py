@@ -12,7 +12,7 @@ from hardening.assemble.spec import assemble
 from hardening.compose.composition import Composition, compose
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.schema import Members, Scalar, Schema
 from hardening.profile import toml_lines
 from hardening.profile.layers import Stack, parse_layer
@@ -22,9 +22,9 @@ from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process import Process
 from hardening_process.cgroups import Cgroups, Controller
 from hardening_process.facts import ProcessFacts
-from hardening_process.kinds import UNLIMITED, Rlimit
+from hardening_process.kinds import UNLIMITED, ResourceLimit
 from hardening_process.settings import RLIMITS, ProcessSettings
-from hardening_rootfs.paths import Root
+from hardening_rootfs.paths import RootPath
 from hardening_rootfs.settings import RootfsSettings
 
 S = TypeVar("S")
@@ -41,7 +41,7 @@ def host(
     gid: int | None = None,
     groups: tuple[int, ...] = (),
     subids: tuple[tuple[int, int], ...] = SUBIDS,
-    rlimits: Mapping[str, Rlimit] = MappingProxyType({}),
+    rlimits: Mapping[str, ResourceLimit] = MappingProxyType({}),
     sys_resource: bool = False,
     oom_score_adj: int = 0,
     cgroups: Cgroups = DELEGATED,
@@ -93,15 +93,15 @@ def context(
     *,
     root: Path | None = None,
     bundle: Path | None = None,
-    shortfalls: tuple[Shortfall, ...] = (),
+    unsupported: tuple[Unsupported, ...] = (),
     **namespaces: Any,
 ) -> Context:
     """A context with settings of `process`, of `namespaces` (its defaults but for what is named) and of `rootfs`."""
     others: list[object] = [strict(NamespacesSettings, **namespaces)]
     others.append(own if own is not None else strict(ProcessSettings))
     if root is not None:
-        others.append(strict(RootfsSettings, path=Root(str(root))))
-    return Context(on, {type(other): other for other in others}, shortfalls, bundle)
+        others.append(strict(RootfsSettings, path=RootPath(str(root))))
+    return Context(on, {type(other): other for other in others}, unsupported, bundle)
 
 
 def contributed(own: ProcessSettings, within: Context) -> dict[str, Any]:

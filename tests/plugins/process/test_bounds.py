@@ -15,13 +15,13 @@ from hardening.assemble.spec import assemble
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.roles import Volume
-from hardening.mechanism.schema import REST, Members
+from hardening.mechanism.schema import WILDCARD, Members
 from hardening_process import bounds
 from hardening_process.kinds import User
 from hardening_process.passwd import Account, Accounts
 from hardening_process.settings import ProcessSettings
 from hardening_process.users import identify
-from hardening_rootfs.paths import Root
+from hardening_rootfs.paths import RootPath
 from hardening_rootfs.settings import RootfsSettings
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
 
@@ -30,7 +30,7 @@ HOST = Accounts(
     (Account("man", 6, 12, "/"), Account("ann", 1000, 1000, "/"), Account("bob", 1001, 100, "/")),
     (("disk", 6), ("man", 12), ("audio", 29), ("users", 100), ("docker", 999)),
 )
-NONE = {("groups", REST): False}
+NONE = {("groups", WILDCARD): False}
 NO_DISK = {("groups", "disk"): False}
 AUDIO = {**NONE, ("groups", "audio"): True}
 PASSWD = "evil:x:1000:0::/:\nsix:x:1002:6::/:\nown:x:1003:1003::/:\n"
@@ -115,7 +115,7 @@ def test_where_ids_are_the_hosts_its_accounts_say_whose_a_group_is(
 ) -> None:
     root = root_with(tmp_path)
     volumes = Members({"/x": Volume("/srv", "/x", idmap=True)}, None)
-    rootfs = strict(RootfsSettings, path=Root(str(root)), **({"volumes": volumes} if "idmap" in how else {}))
+    rootfs = strict(RootfsSettings, path=RootPath(str(root)), **({"volumes": volumes} if "idmap" in how else {}))
     held = context(host(0)) if "idmap" in how else context(host(0), user="host")
     held = attrs.evolve(held, composed={**held.composed, RootfsSettings: rootfs}, limits=lambda _: NONE)
     user, _, group = text.partition(":")

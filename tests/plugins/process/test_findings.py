@@ -7,7 +7,7 @@ from typing import Any
 from hardening.mechanism.findings import Severity
 from hardening.mechanism.schema import Members
 from hardening_process.findings import findings
-from hardening_process.kinds import UNLIMITED, Rlimit
+from hardening_process.kinds import UNLIMITED, ResourceLimit
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import context, host, strict
 
@@ -46,7 +46,7 @@ def test_what_is_without_end_is_noted() -> None:
 
 
 def test_what_the_caller_decides_is_noted() -> None:
-    found = rules(strict(ProcessSettings), rlimits={"nofile": Rlimit(512, 512)}, oom_score_adj=300)
+    found = rules(strict(ProcessSettings), rlimits={"nofile": ResourceLimit(512, 512)}, oom_score_adj=300)
     assert {"process/limit-of-caller", "process/oom-score-of-caller"} <= found.keys()
 
 

@@ -14,7 +14,7 @@ from hardening.assemble.oci_fields import CONFIG
 from hardening.assemble.spec import assemble
 from hardening.base.pointer import lookup
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening.mechanism.schema import Leaf
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import PROCESS, context, host, strict
@@ -23,20 +23,20 @@ MIB = 1 << 20
 OWN: dict[str, Any] = {"pids": 50, "memory": 64 * MIB, "memory_swap": 96 * MIB, "cpu": 40_000}
 
 
-def tightened(own: ProcessSettings, linux: dict[str, Any]) -> tuple[dict[str, Any], list[Excess]]:
+def tightened(own: ProcessSettings, linux: dict[str, Any]) -> tuple[dict[str, Any], list[Violation]]:
     """`/linux` afterwards, and what it asked for beyond the settings."""
     fragment = Fragment("process")
-    excesses = list(PROCESS.tighten(own, {"process": {}, "linux": linux}, context(host(), own), fragment))
+    violations = list(PROCESS.tighten(own, {"process": {}, "linux": linux}, context(host(), own), fragment))
     document = assemble([fragment], {"process": {}, "linux": linux}).document
     again = Fragment("process")
     assert list(PROCESS.tighten(own, document, context(host(), own), again)) == []
     assert assemble([again], document).document == document
-    return document["linux"], excesses
+    return document["linux"], violations
 
 
 def resources(asked: dict[str, Any], own: dict[str, Any] = OWN) -> tuple[dict[str, Any], set[str]]:
-    linux, excesses = tightened(strict(ProcessSettings, **own), {"resources": asked})
-    return linux["resources"], {item.pointer.removeprefix("/linux/resources/") for item in excesses}
+    linux, violations = tightened(strict(ProcessSettings, **own), {"resources": asked})
+    return linux["resources"], {item.pointer.removeprefix("/linux/resources/") for item in violations}
 
 
 def test_what_no_ceiling_counts_goes() -> None:
@@ -158,6 +158,6 @@ def test_a_path_that_no_layer_says_is_within_the_limit(asked: str, limit: str, p
     own, document = strict(ProcessSettings), {"linux": {"cgroupsPath": asked}}
     held = attrs.evolve(context(host(), own), limit={Leaf("process", "resources.cgroup"): limit}.get)
     fragment = Fragment("process")
-    excesses = [item.leaf for item in PROCESS.tighten(own, document, held, fragment)]
+    violations = [item.leaf for item in PROCESS.tighten(own, document, held, fragment)]
     assert assemble([fragment], document).document["linux"]["cgroupsPath"] == path
-    assert excesses.count("process.resources.cgroup") == (path != asked)
+    assert violations.count("process.resources.cgroup") == (path != asked)

@@ -16,12 +16,12 @@ from hardening.mechanism.host import plain
 from hardening.mechanism.schema import Members
 from hardening_process.facts import effective_oom_score_adj, effective_rlimit
 from hardening_process.host import check, probe
-from hardening_process.kinds import UNLIMITED, Rlimit, User
+from hardening_process.kinds import UNLIMITED, ResourceLimit, User
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import DELEGATED, NO_CGROUPS, context, host, strict
 
 
-def limits(**named: Rlimit) -> ProcessSettings:
+def limits(**named: ResourceLimit) -> ProcessSettings:
     return strict(ProcessSettings, rlimits=Members(named, UNLIMITED))
 
 
@@ -55,36 +55,36 @@ def test_only_a_user_namespace_lets_an_ordinary_caller_become_another() -> None:
 @pytest.mark.parametrize(
     ("caller", "sys_resource", "user", "expected"),
     [
-        (UNLIMITED, False, "private", Rlimit(1024, 4096)),
-        (Rlimit(256, 2048), False, "private", Rlimit(1024, 2048)),
-        (Rlimit(256, 512), False, "private", Rlimit(512, 512)),
-        (Rlimit(256, 512), False, "host", Rlimit(512, 512)),
-        (Rlimit(256, 512), True, "host", Rlimit(1024, 4096)),
+        (UNLIMITED, False, "private", ResourceLimit(1024, 4096)),
+        (ResourceLimit(256, 2048), False, "private", ResourceLimit(1024, 2048)),
+        (ResourceLimit(256, 512), False, "private", ResourceLimit(512, 512)),
+        (ResourceLimit(256, 512), False, "host", ResourceLimit(512, 512)),
+        (ResourceLimit(256, 512), True, "host", ResourceLimit(1024, 4096)),
         # In a user namespace of its own the launch has no power over the host's limits.
-        (Rlimit(256, 512), True, "private", Rlimit(512, 512)),
+        (ResourceLimit(256, 512), True, "private", ResourceLimit(512, 512)),
     ],
 )
 def test_a_limit_is_cut_to_what_the_caller_can_hand_down(
-    caller: Rlimit, sys_resource: bool, user: str, expected: Rlimit
+    caller: ResourceLimit, sys_resource: bool, user: str, expected: ResourceLimit
 ) -> None:
     on = host(0, rlimits={"nofile": caller}, sys_resource=sys_resource)
-    assert effective_rlimit("nofile", limits(nofile=Rlimit(1024, 4096)), context(on, user=user)) == expected
+    assert effective_rlimit("nofile", limits(nofile=ResourceLimit(1024, 4096)), context(on, user=user)) == expected
 
 
 def test_a_limit_that_the_process_cannot_even_start_with_is_told() -> None:
-    own = limits(nofile=Rlimit(1024, 4096))
-    (found,) = check(own, context(host(rlimits={"nofile": Rlimit(256, 512)})))
+    own = limits(nofile=ResourceLimit(1024, 4096))
+    (found,) = check(own, context(host(rlimits={"nofile": ResourceLimit(256, 512)})))
     assert found.leaf == "process.rlimits.nofile"
     assert found.tolerated, "what counts instead is stricter, so nothing stops"
-    assert list(check(own, context(host(rlimits={"nofile": Rlimit(256, 2048)})))) == []
+    assert list(check(own, context(host(rlimits={"nofile": ResourceLimit(256, 2048)})))) == []
 
 
 def test_no_ceiling_leaves_the_callers_limit() -> None:
-    on = host(rlimits={"nofile": Rlimit(256, 512)})
+    on = host(rlimits={"nofile": ResourceLimit(256, 512)})
     assert effective_rlimit("nofile", limits(), context(on)) is None
-    half = limits(nofile=Rlimit(64, None))
-    assert effective_rlimit("nofile", half, context(on)) == Rlimit(64, 512)
-    assert effective_rlimit("nofile", half, context(host())) == Rlimit(64, None)
+    half = limits(nofile=ResourceLimit(64, None))
+    assert effective_rlimit("nofile", half, context(on)) == ResourceLimit(64, 512)
+    assert effective_rlimit("nofile", half, context(host())) == ResourceLimit(64, None)
 
 
 def test_the_callers_score_is_the_least() -> None:
@@ -119,7 +119,7 @@ def test_limits_are_those_of_the_kernel() -> None:
     found = probe(plain()).rlimits
     for name in ("as", "core", "cpu", "fsize", "memlock", "nofile", "nproc", "stack", "msgqueue", "rttime"):
         numbers = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))
-        assert found[name] == Rlimit(*(None if n == resource.RLIM_INFINITY else n for n in numbers)), name
+        assert found[name] == ResourceLimit(*(None if n == resource.RLIM_INFINITY else n for n in numbers)), name
 
 
 def test_capability_and_score_are_those_of_the_kernel() -> None:

@@ -20,7 +20,7 @@ from hardening_process.kinds import (
     Bound,
     CpuBound,
     OomKind,
-    Rlimit,
+    ResourceLimit,
     RlimitKind,
     UmaskKind,
     User,
@@ -39,10 +39,10 @@ def node(raw: object, *, typed: bool = False) -> Node:
 
 
 @st.composite
-def rlimits(draw: st.DrawFn) -> Rlimit:
+def rlimits(draw: st.DrawFn) -> ResourceLimit:
     soft, hard = draw(LIMITS), draw(LIMITS)
     ordered = sorted((soft, hard), key=lambda value: (value is None, value or 0))
-    return Rlimit(*ordered)
+    return ResourceLimit(*ordered)
 
 
 @st.composite
@@ -79,7 +79,7 @@ def test_kinds_are_lawful_for_any_values(drawn: tuple[Kind[Any], list[Any]]) -> 
 
 
 @given(rlimits(), rlimits())
-def test_a_limit_at_most_another_permits_no_use_that_the_other_does_not(a: Rlimit, b: Rlimit) -> None:
+def test_a_limit_at_most_another_permits_no_use_that_the_other_does_not(a: ResourceLimit, b: ResourceLimit) -> None:
     """What an order is for: every soft and hard limit below `a` is below `b` too."""
 
     def within(value: int, limit: int | None) -> bool:
@@ -92,33 +92,33 @@ def test_a_limit_at_most_another_permits_no_use_that_the_other_does_not(a: Rlimi
     )
     # Above the largest number there is only `unlimited`.
     contained &= not ((a.hard is None and b.hard is not None) or (a.soft is None and b.soft is not None))
-    assert RlimitKind().at_most(a, b) == contained
+    assert RlimitKind().is_no_looser_than(a, b) == contained
 
 
 @given(st.integers(0, 0o777), st.integers(0, 0o777), st.integers(0, 0o777))
 def test_a_stricter_mask_grants_no_permission_that_the_other_withholds(a: int, b: int, mode: int) -> None:
-    if UmaskKind().at_most(a, b):
+    if UmaskKind().is_no_looser_than(a, b):
         assert mode & ~a & ~(mode & ~b) == 0
-    met = UmaskKind().meet(a, b)
+    met = UmaskKind().intersect(a, b)
     assert mode & ~met == mode & ~a & ~b
 
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        (1024, Rlimit(1024, 1024)),
-        (0, Rlimit(0, 0)),
+        (1024, ResourceLimit(1024, 1024)),
+        (0, ResourceLimit(0, 0)),
         ("unlimited", UNLIMITED),
         (-1, UNLIMITED),
-        ("64M", Rlimit(64 << 20, 64 << 20)),
-        ("1024:4096", Rlimit(1024, 4096)),
-        ("1024:unlimited", Rlimit(1024, None)),
-        ("1024:-1", Rlimit(1024, None)),
-        ({"soft": 10, "hard": "1K"}, Rlimit(10, 1024)),
-        ({"hard": 10}, Rlimit(10, 10)),
+        ("64M", ResourceLimit(64 << 20, 64 << 20)),
+        ("1024:4096", ResourceLimit(1024, 4096)),
+        ("1024:unlimited", ResourceLimit(1024, None)),
+        ("1024:-1", ResourceLimit(1024, None)),
+        ({"soft": 10, "hard": "1K"}, ResourceLimit(10, 1024)),
+        ({"hard": 10}, ResourceLimit(10, 10)),
     ],
 )
-def test_limits_are_read(raw: object, expected: Rlimit) -> None:
+def test_limits_are_read(raw: object, expected: ResourceLimit) -> None:
     assert RlimitKind().parse(node(raw)) == expected
 
 
@@ -173,15 +173,15 @@ def test_wrong_users_are_refused(raw: object) -> None:
 def test_root_is_the_loosest_user_and_others_cannot_be_compared() -> None:
     kind = UserKind()
     root, natural, one, other = User("0", "0"), User(), User("1000"), User("1001")
-    assert kind.at_most(one, natural)
-    assert kind.at_most(natural, root)
-    assert not kind.at_most(root, one)
-    assert not kind.at_most(natural, one)
-    assert not kind.at_most(one, other)
-    assert kind.meet(one, other) is None
-    assert kind.meet(natural, one) == one
+    assert kind.is_no_looser_than(one, natural)
+    assert kind.is_no_looser_than(natural, root)
+    assert not kind.is_no_looser_than(root, one)
+    assert not kind.is_no_looser_than(natural, one)
+    assert not kind.is_no_looser_than(one, other)
+    assert kind.intersect(one, other) is None
+    assert kind.intersect(natural, one) == one
     # Another ordinary group may own devices and sockets: it is no tightening.
-    assert not kind.at_most(User("1000", "6"), User("1000"))
+    assert not kind.is_no_looser_than(User("1000", "6"), User("1000"))
 
 
 @pytest.mark.parametrize(("raw", "mask"), [("022", 0o022), ("0077", 0o077), ("7", 0o007), ("000", 0)])
@@ -221,7 +221,7 @@ def test_only_the_command_line_may_write_numbers_as_text() -> None:
 
 def test_no_ceiling_is_looser_than_every_ceiling() -> None:
     kind = Bound(1)
-    assert kind.at_most(10**12, NO_CEILING)
-    assert not kind.at_most(NO_CEILING, 10**12)
+    assert kind.is_no_looser_than(10**12, NO_CEILING)
+    assert not kind.is_no_looser_than(NO_CEILING, 10**12)
     assert kind.show(NO_CEILING) == "unlimited"
     assert kind.parse(node("unlimited")) == kind.parse(node("max")) == NO_CEILING

@@ -8,7 +8,7 @@ import pytest
 
 from hardening.errors import Problems, ProfileError
 from hardening.mechanism.schema import Leaf
-from hardening_process.kinds import NO_CEILING, UNLIMITED, Rlimit, User
+from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, User
 from hardening_process.settings import LOCALE, RLIMITS
 from tests.plugins.process.stacks import PROCESS, composed, settings
 
@@ -18,7 +18,7 @@ def test_what_nobody_says_is_strict(tmp_path: Path) -> None:
     assert found.user == User()
     assert found.groups.having(True) == ()
     assert set(found.environment.having(True)) == {"TERM", "LANG", *LOCALE}
-    assert found.rlimits["core"] == Rlimit(0, 0)
+    assert found.rlimits["core"] == ResourceLimit(0, 0)
     assert found.rlimits["as"] == UNLIMITED
     assert found.umask == 0o077
     assert not found.terminal
@@ -71,7 +71,7 @@ def test_values_have_no_order_and_cannot_be_limited(tmp_path: Path) -> None:
 
 def test_limits_tighten_freely_and_loosen_with_an_exception(tmp_path: Path) -> None:
     first, second = "[process.rlimits]\nnofile = 1024", '[process.rlimits]\nnofile = "512:1024"'
-    assert settings(tmp_path, first, second).rlimits["nofile"] == Rlimit(512, 1024)
+    assert settings(tmp_path, first, second).rlimits["nofile"] == ResourceLimit(512, 1024)
     with pytest.raises(ProfileError, match="is looser than 512:1024") as caught:
         composed(tmp_path, second, first)
     assert "layer1.toml:2" in str(caught.value)
@@ -81,7 +81,7 @@ def test_limits_tighten_freely_and_loosen_with_an_exception(tmp_path: Path) -> N
 def test_limits_meet_and_cut_what_was_said_before(tmp_path: Path) -> None:
     texts = ('[process.rlimits]\nnofile = "2048:unlimited"', "[limits.process.rlimits]\nnofile = 1024")
     found = composed(tmp_path, *texts).leaves[Leaf("process", "rlimits", "nofile")]
-    assert found.value == Rlimit(1024, 1024)
+    assert found.value == ResourceLimit(1024, 1024)
     assert "layer1.toml" in found.limit_origin
 
 
@@ -89,7 +89,7 @@ def test_an_unknown_resource_limit_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ProfileError) as caught:
         settings(tmp_path, "[process.rlimits]\nnofiles = 1")
     assert 'did you mean "nofile"' in str(caught.value)
-    assert settings(tmp_path, "[process.rlimits]\nRLIMIT_NOFILE = 7").rlimits["nofile"] == Rlimit(7, 7)
+    assert settings(tmp_path, "[process.rlimits]\nRLIMIT_NOFILE = 7").rlimits["nofile"] == ResourceLimit(7, 7)
 
 
 def test_all_resource_limits_of_the_kernel_are_known() -> None:
@@ -153,7 +153,7 @@ def test_the_command_line_says_what_podman_users_write(tmp_path: Path) -> None:
     )
     assert (found.set_environment["A"], found.set_environment["EMPTY"]) == ("b=c", "")
     assert found.environment["EDITOR"]
-    assert found.rlimits["nofile"] == Rlimit(10, 20)
+    assert found.rlimits["nofile"] == ResourceLimit(10, 20)
     assert found.user == User("1000", "1000")
     assert found.groups.having(True) == ("5",)
     assert (found.memory, found.pids, found.cpu) == (64 << 20, 100, 150_000)
@@ -163,7 +163,7 @@ def test_the_command_line_says_what_podman_users_write(tmp_path: Path) -> None:
 def test_of_two_values_on_the_command_line_the_last_counts(tmp_path: Path) -> None:
     found = settings(tmp_path, options={"env": ["A=1", "A=2"], "ulimit": ["nofile=9", "nofile=8"]})
     assert found.set_environment["A"] == "2"
-    assert found.rlimits["nofile"] == Rlimit(8, 8)
+    assert found.rlimits["nofile"] == ResourceLimit(8, 8)
 
 
 def test_the_command_line_obeys_the_layers(tmp_path: Path) -> None:

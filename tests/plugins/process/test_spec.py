@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.base.places import OF_COMMANDS
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.schema import Members
-from hardening_process.kinds import UNLIMITED, Rlimit, User
+from hardening_process.kinds import UNLIMITED, ResourceLimit, User
 from hardening_process.settings import LOCALE, ProcessSettings
 from tests.plugins.process.stacks import NO_CGROUPS, context, contributed, host, root_with, strict
 
@@ -81,7 +81,7 @@ def test_a_terminal_has_a_type() -> None:
 
 
 def test_limits_without_end_are_written_as_the_kernels_infinity() -> None:
-    own = strict(ProcessSettings, rlimits=Members({"nofile": Rlimit(5, None)}, UNLIMITED))
+    own = strict(ProcessSettings, rlimits=Members({"nofile": ResourceLimit(5, None)}, UNLIMITED))
     limits = contributed(own, context(host(), own))["process"]["rlimits"]
     assert limits == [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": 2**64 - 1}]
 
@@ -129,8 +129,8 @@ def test_memory_is_never_above_memory_and_swap_together() -> None:
 
 def test_what_the_host_lacks_is_left_out() -> None:
     own = strict(ProcessSettings, pids=50, memory=1 << 26, resources_requirement="best-effort")
-    lacking = (Shortfall("process.resources.pids", "", "", True),)
-    linux = contributed(own, context(host(), own, shortfalls=lacking))["linux"]
+    lacking = (Unsupported("process.resources.pids", "", "", True),)
+    linux = contributed(own, context(host(), own, unsupported=lacking))["linux"]
     assert linux["resources"] == {"memory": {"limit": 1 << 26}}
-    both = (*lacking, Shortfall("process.resources.memory", "", "", True))
-    assert "linux" not in contributed(own, context(host(cgroups=NO_CGROUPS), own, shortfalls=both))
+    both = (*lacking, Unsupported("process.resources.memory", "", "", True))
+    assert "linux" not in contributed(own, context(host(cgroups=NO_CGROUPS), own, unsupported=both))

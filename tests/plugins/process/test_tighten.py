@@ -16,26 +16,28 @@ from hardening.assemble.spec import assemble
 from hardening.base.places import OF_COMMANDS
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Excess
-from hardening.mechanism.schema import REST, Leaf, Members
-from hardening_process.kinds import UNLIMITED, Rlimit, RlimitKind, User
+from hardening.mechanism.mechanism import Violation
+from hardening.mechanism.schema import WILDCARD, Leaf, Members
+from hardening_process.kinds import UNLIMITED, ResourceLimit, RlimitKind, User
 from hardening_process.settings import ProcessSettings
 from hardening_process.spec import INFINITY
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
 
 
-def tightened(own: ProcessSettings, document: dict[str, Any], **more: Any) -> tuple[dict[str, Any], dict[str, Excess]]:
+def tightened(
+    own: ProcessSettings, document: dict[str, Any], **more: Any
+) -> tuple[dict[str, Any], dict[str, Violation]]:
     """The configuration afterwards, and what it asked for beyond the settings, by leaf."""
     fragment = Fragment("process")
-    excesses = list(PROCESS.tighten(own, document, context(host(**more), own), fragment))
-    return dict(assemble([fragment], document).document), {item.leaf: item for item in excesses}
+    violations = list(PROCESS.tighten(own, document, context(host(**more), own), fragment))
+    return dict(assemble([fragment], document).document), {item.leaf: item for item in violations}
 
 
-def rlimits(document: dict[str, Any]) -> dict[str, Rlimit]:
+def rlimits(document: dict[str, Any]) -> dict[str, ResourceLimit]:
     found = {}
     for entry in document["process"]["rlimits"]:
         soft, hard = (None if entry[key] >= INFINITY else entry[key] for key in ("soft", "hard"))
-        found[entry["type"].removeprefix("RLIMIT_").lower()] = Rlimit(soft, hard)
+        found[entry["type"].removeprefix("RLIMIT_").lower()] = ResourceLimit(soft, hard)
     return found
 
 
@@ -53,16 +55,16 @@ def test_what_is_within_the_settings_is_kept() -> None:
         },
         "linux": {"resources": {"devices": [{"allow": False}]}, "cgroupsPath": "/x"},
     }
-    after, excesses = tightened(own, document)
-    assert excesses == {}
+    after, violations = tightened(own, document)
+    assert violations == {}
     assert after["process"]["user"] == {"uid": 33, "gid": 44, "additionalGids": [44, 7], "umask": 0o177}
     assert after["process"]["env"] == ["PATH=/bin", "A=1"]
     assert after["process"]["oomScoreAdj"] == 500
     assert (after["process"]["args"], after["process"]["cwd"]) == (["sh"], "/work")
     assert after["process"]["terminal"] is True
     assert after["linux"] == document["linux"]
-    assert rlimits(after)["nofile"] == Rlimit(10, 20)
-    assert rlimits(after)["core"] == Rlimit(0, 0), "what it lacks is added"
+    assert rlimits(after)["nofile"] == ResourceLimit(10, 20)
+    assert rlimits(after)["core"] == ResourceLimit(0, 0), "what it lacks is added"
 
 
 def test_what_is_beyond_is_cut_and_told() -> None:
@@ -79,52 +81,52 @@ def test_what_is_beyond_is_cut_and_told() -> None:
             "resources": {"pids": {"limit": 0}, "memory": {"limit": 1 << 30}, "cpu": {"quota": 200, "period": 100}}
         },
     }
-    after, excesses = tightened(own, document)
+    after, violations = tightened(own, document)
     assert after["process"]["user"] == {"uid": 33, "gid": 44, "umask": 0o077}
     assert after["process"]["oomScoreAdj"] == 0
     assert after["process"]["terminal"] is False
     assert after["process"]["env"] == ["GITHUB_TOKEN=x"]
-    assert rlimits(after)["core"] == Rlimit(0, 0)
+    assert rlimits(after)["core"] == ResourceLimit(0, 0)
     assert after["linux"]["resources"] == {
         "pids": {"limit": 50},
         "memory": {"limit": 1 << 26, "swap": 1 << 26},
         "cpu": {"quota": 50_000, "period": 100_000},
     }
-    assert excesses.keys() == {
+    assert violations.keys() == {
         "process.user", "process.groups", "process.umask", "process.oom_score_adj", "process.terminal",
         "process.environment", "process.rlimits.core", "process.resources.pids", "process.resources.memory",
         "process.resources.cpu",
     }  # fmt: skip
-    assert excesses["process.user"].asked == "0:0"
-    assert excesses["process.environment"].pointer == "/process/env/0"
-    assert "x" not in excesses["process.environment"].asked.split()
+    assert violations["process.user"].asked == "0:0"
+    assert violations["process.environment"].pointer == "/process/env/0"
+    assert "x" not in violations["process.environment"].asked.split()
 
 
 def test_an_empty_configuration_gets_every_ceiling() -> None:
     own = strict(ProcessSettings, pids=50, cpu=50_000)
-    after, excesses = tightened(own, {"process": {}})
-    assert excesses == {}, "it asked for nothing"
+    after, violations = tightened(own, {"process": {}})
+    assert violations == {}, "it asked for nothing"
     assert after["process"]["user"]["umask"] == 0o077
     assert after["linux"]["resources"] == {"pids": {"limit": 50}, "cpu": {"quota": 50_000, "period": 100_000}}
 
 
 def test_the_natural_user_leaves_the_configurations_own() -> None:
-    after, excesses = tightened(strict(ProcessSettings), {"process": {"user": {"uid": 0, "gid": 0}}})
-    assert (after["process"]["user"]["uid"], excesses) == (0, {})
+    after, violations = tightened(strict(ProcessSettings), {"process": {"user": {"uid": 0, "gid": 0}}})
+    assert (after["process"]["user"]["uid"], violations) == (0, {})
 
 
 def test_a_user_without_group_leaves_the_configurations_group() -> None:
     own = strict(ProcessSettings, user=User("33"))
-    after, excesses = tightened(own, {"process": {"user": {"uid": 33, "gid": 44}}})
-    assert (after["process"]["user"]["gid"], excesses) == (44, {})
+    after, violations = tightened(own, {"process": {"user": {"uid": 33, "gid": 44}}})
+    assert (after["process"]["user"]["gid"], violations) == (44, {})
 
 
 def test_under_any_limit_a_named_user_has_its_own_group() -> None:
     own = strict(ProcessSettings, user=User("33"))
     held = attrs.evolve(context(host(), own), limit={Leaf("process", "user"): User("33")}.get)
     fragment = Fragment("process")
-    (excess,) = PROCESS.tighten(own, {"process": {"user": {"uid": 33, "gid": 44}}}, held, fragment)
-    assert (excess.leaf, excess.asked, excess.allowed) == ("process.user", "33:44", "33:33")
+    (violation,) = PROCESS.tighten(own, {"process": {"user": {"uid": 33, "gid": 44}}}, held, fragment)
+    assert (violation.leaf, violation.asked, violation.allowed) == ("process.user", "33:44", "33:33")
 
 
 def test_names_are_looked_up_in_the_configurations_own_root(tmp_path: Path) -> None:
@@ -137,10 +139,10 @@ def test_names_are_looked_up_in_the_configurations_own_root(tmp_path: Path) -> N
 
 
 def test_the_callers_hard_limits_count_too() -> None:
-    own = strict(ProcessSettings, rlimits=Members({"nofile": Rlimit(1024, 4096)}, UNLIMITED))
+    own = strict(ProcessSettings, rlimits=Members({"nofile": ResourceLimit(1024, 4096)}, UNLIMITED))
     document = {"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 2048, "hard": 2048}]}}
-    after, _ = tightened(own, document, rlimits={"nofile": Rlimit(100, 512)})
-    assert rlimits(after)["nofile"] == Rlimit(512, 512)
+    after, _ = tightened(own, document, rlimits={"nofile": ResourceLimit(100, 512)})
+    assert rlimits(after)["nofile"] == ResourceLimit(512, 512)
 
 
 def test_a_limit_that_nobody_knows_is_left_to_the_runtime() -> None:
@@ -156,9 +158,9 @@ def test_of_two_values_for_a_variable_the_last_is_kept() -> None:
 
 def test_a_cgroup_outside_the_stated_one_is_moved_inside() -> None:
     own = strict(ProcessSettings, cgroup="/containers")
-    after, excesses = tightened(own, {"process": {}, "linux": {"cgroupsPath": "machine.slice:libpod:abc"}})
+    after, violations = tightened(own, {"process": {}, "linux": {"cgroupsPath": "machine.slice:libpod:abc"}})
     assert after["linux"]["cgroupsPath"] == "/containers/machine.slice_libpod_abc"
-    assert "process.resources.cgroup" in excesses
+    assert "process.resources.cgroup" in violations
     inside = {"process": {}, "linux": {"cgroupsPath": "/containers/x"}}
     assert tightened(own, inside)[1] == {}
 
@@ -170,15 +172,15 @@ CEILINGS = st.none() | st.integers(0, 3000)
 @given(NUMBERS, NUMBERS, CEILINGS, CEILINGS)
 def test_no_limit_is_looser_than_either_side(a: int, b: int, c: int | None, d: int | None) -> None:
     soft, hard = sorted((a, b))
-    ceiling = Rlimit(*sorted((c, d), key=lambda value: (value is None, value or 0)))
+    ceiling = ResourceLimit(*sorted((c, d), key=lambda value: (value is None, value or 0)))
     own = strict(ProcessSettings, rlimits=Members({"nofile": ceiling}, UNLIMITED))
     entry = {"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}
     document = {"process": {"rlimits": [entry]}}
-    after, excesses = tightened(own, document)
+    after, violations = tightened(own, document)
     found, asked = rlimits(after)["nofile"], rlimits(document)["nofile"]
-    assert RlimitKind().at_most(found, ceiling)
-    assert RlimitKind().at_most(found, asked)
-    assert ("process.rlimits.nofile" in excesses) == (found != asked)
+    assert RlimitKind().is_no_looser_than(found, ceiling)
+    assert RlimitKind().is_no_looser_than(found, asked)
+    assert ("process.rlimits.nofile" in violations) == (found != asked)
 
 
 @given(st.integers(-1, 400_000), st.integers(1000, 1_000_000), st.integers(1000, 400_000))
@@ -196,37 +198,37 @@ def test_the_example_of_a_runtime_becomes_strict(tmp_path: Path, runtime: str) -
     subprocess.run([runtime, "spec"], cwd=tmp_path, check=True)
     document = json.loads((tmp_path / "config.json").read_text())
     own = strict(ProcessSettings, user=User("33", "33"), cpu=50_000)
-    after, excesses = tightened(own, document)
-    assert {"process.user", "process.terminal"} <= excesses.keys()
+    after, violations = tightened(own, document)
+    assert {"process.user", "process.terminal"} <= violations.keys()
     assert after["process"]["user"] == {"uid": 33, "gid": 33, "umask": 0o077}
     assert after["process"]["args"] == document["process"]["args"]
-    assert rlimits(after)["core"] == Rlimit(0, 0)
+    assert rlimits(after)["core"] == ResourceLimit(0, 0)
     assert after["linux"]["resources"]["devices"] == document["linux"]["resources"]["devices"]
     assert tightened(own, after)[1] == {}, "a second time there is nothing to cut"
 
 
 def under(
     limits: dict[Leaf, Any], document: dict[str, Any], own: ProcessSettings
-) -> tuple[dict[str, Any], list[Excess]]:
+) -> tuple[dict[str, Any], list[Violation]]:
     """The configuration under limits that no layer comes near to, and what it asked for beyond them."""
     fragment = Fragment("process")
     on = host(environment={"LD_X": "the caller's"})
     held = attrs.evolve(
         context(on, own),
-        limit=lambda leaf, other=None: limits.get(leaf, limits.get(attrs.evolve(leaf, member=REST), other)),
+        limit=lambda leaf, other=None: limits.get(leaf, limits.get(attrs.evolve(leaf, member=WILDCARD), other)),
     )
-    excesses = list(PROCESS.tighten(own, document, held, fragment))
-    return dict(assemble([fragment], document).document), excesses
+    violations = list(PROCESS.tighten(own, document, held, fragment))
+    return dict(assemble([fragment], document).document), violations
 
 
 def test_a_limit_of_variables_leaves_those_that_a_command_has_anyway() -> None:
     entries = ["PATH=/evil", "HOME=/evil", "LD_X=1", "TERM=vt100", "GITHUB_TOKEN=x", "broken"]
     document: dict[str, Any] = {"process": {"env": entries, "user": {"uid": 33, "gid": 44}}}
     own = strict(ProcessSettings)
-    limits = {Leaf("process", "environment", REST): False, Leaf("process", "environment", "TERM"): True}
-    after, excesses = under(limits, document, own)
+    limits = {Leaf("process", "environment", WILDCARD): False, Leaf("process", "environment", "TERM"): True}
+    after, violations = under(limits, document, own)
     assert after["process"]["env"] == [f"PATH={OF_COMMANDS}", "HOME=/", "TERM=vt100"]
-    told = {item.leaf: (item.asked, item.allowed) for item in excesses}
+    told = {item.leaf: (item.asked, item.allowed) for item in violations}
     assert told["process.environment.LD_X"] == ("LD_X as it is", "LD_X unset")
     assert not any("evil" in text for pair in told.values() for text in pair), "a value may be a secret"
     only = {Leaf("process", "environment", "LD_X"): False}

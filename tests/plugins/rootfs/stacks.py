@@ -13,7 +13,7 @@ from hardening.compose.composition import Composition, compose
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import read
 from hardening_namespaces import Namespaces
@@ -62,7 +62,7 @@ def context_of(composition: Composition, on: Host | None = None) -> Context:
     """The context after the host check."""
     context = Context(on or host(), composition.composed)
     found = tuple(check(composition.settings["rootfs"], context))
-    return Context(context.host, composition.composed, shortfalls=found)
+    return Context(context.host, composition.composed, unsupported=found)
 
 
 def spec_of(folder: Path, *texts: str, on: Host | None = None) -> Spec:
@@ -80,13 +80,13 @@ def mounts_of(spec: Spec) -> dict[str, dict[str, Any]]:
 
 def tightened(
     folder: Path, document: Mapping[str, Any], *texts: str, on: Host | None = None
-) -> tuple[dict[str, Any], list[Excess]]:
+) -> tuple[dict[str, Any], list[Violation]]:
     """A foreign configuration after tightening, and what it asked for beyond."""
     composition = composed(folder, *texts, on=on)
     fragment = Fragment("rootfs")
     context = Context(on or host(), composition.composed)
-    excesses = list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
-    return dict(assemble([fragment], document).document), excesses
+    violations = list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
+    return dict(assemble([fragment], document).document), violations
 
 
 def findings_of(folder: Path, *texts: str, on: Host | None = None) -> list[Finding]:

@@ -8,7 +8,7 @@ import pytest
 
 from hardening.base.linux import mountinfo
 from hardening_rootfs import aliases
-from hardening_rootfs.aliases import Mounted, mounted, names, over, shown
+from hardening_rootfs.aliases import MountAlias, mounted, names, over, shown
 from hardening_rootfs.layers import Layers
 
 
@@ -16,13 +16,13 @@ def test_a_path_has_a_name_in_each_mount_of_its_file_system(tmp_path: Path) -> N
     (tmp_path / "a/keys").mkdir(parents=True)
     (tmp_path / "b").mkdir()
     (tmp_path / "b/keys").symlink_to("../a/keys")
-    here = Mounted("8:1", "/", str(tmp_path))
+    here = MountAlias("8:1", "/", str(tmp_path))
     secret = str(tmp_path / "a/keys")
     assert names(secret, [here]) == (secret,)
     # A mount that hides below another one leads somewhere else, and is no other name.
-    assert names(secret, [here, Mounted("8:1", "/a", str(tmp_path / "b"))]) == (secret,)
-    twice = Mounted("8:1", "/a", f"{tmp_path}/b/../a/.")
-    assert names(secret, [here, twice, Mounted("8:2", "/a", "/elsewhere")]) == (secret,)
+    assert names(secret, [here, MountAlias("8:1", "/a", str(tmp_path / "b"))]) == (secret,)
+    twice = MountAlias("8:1", "/a", f"{tmp_path}/b/../a/.")
+    assert names(secret, [here, twice, MountAlias("8:2", "/a", "/elsewhere")]) == (secret,)
 
 
 def test_the_mounts_of_the_caller_are_read() -> None:
@@ -31,7 +31,11 @@ def test_the_mounts_of_the_caller_are_read() -> None:
 
 
 def test_a_part_of_a_directory_that_is_mounted_once_more_shows_it() -> None:
-    mounts = [Mounted("8:1", "/", "/"), Mounted("8:1", "/root/x", "/srv/x"), Mounted("8:1", "/var/x", "/srv/other")]
+    mounts = [
+        MountAlias("8:1", "/", "/"),
+        MountAlias("8:1", "/root/x", "/srv/x"),
+        MountAlias("8:1", "/var/x", "/srv/other"),
+    ]
     assert shown("/root", mounts) == ("/root", "/srv/x")
 
 
@@ -39,14 +43,18 @@ def test_what_is_mounted_in_a_directory_has_its_other_place(tmp_path: Path) -> N
     """As where /home is hidden and /home/ann is a bind mount of /data/ann."""
     for name in ("home/ann", "data/ann"):
         (tmp_path / name).mkdir(parents=True)
-    top = Mounted("8:1", "/", "/")
-    bound = Mounted("8:1", f"{tmp_path}/data/ann", f"{tmp_path}/home/ann")
-    elsewhere = Mounted("8:1", f"{tmp_path}/data/ann/keys", "/media/keys")
+    top = MountAlias("8:1", "/", "/")
+    bound = MountAlias("8:1", f"{tmp_path}/data/ann", f"{tmp_path}/home/ann")
+    elsewhere = MountAlias("8:1", f"{tmp_path}/data/ann/keys", "/media/keys")
     assert shown(f"{tmp_path}/home", [top, bound, elsewhere]) == ("/media/keys", f"{tmp_path}/home")
 
 
 def test_the_systems_own_files_in_a_chroot_are_no_secret() -> None:
-    mounts = [Mounted("8:1", "/", "/"), Mounted("8:1", "/usr", "/root/chroot/usr"), Mounted("8:1", "/", "/root/all")]
+    mounts = [
+        MountAlias("8:1", "/", "/"),
+        MountAlias("8:1", "/usr", "/root/chroot/usr"),
+        MountAlias("8:1", "/", "/root/all"),
+    ]
     assert shown("/root", mounts) == ("/root",)
 
 
@@ -54,28 +62,34 @@ def test_a_part_of_it_at_the_system_s_own_place_shows_it_but_where_the_root_is_a
     for name in ("hid/in", "hid/etc"):
         (tmp_path / name).mkdir(parents=True)
     hid = f"{tmp_path}/hid"
-    assert shown(hid, [Mounted("8:1", "/", "/"), Mounted("8:1", f"{hid}/sub", "/opt")]) == tuple(sorted(("/opt", hid)))
-    deployed = [Mounted("8:1", f"{hid}/1", "/"), Mounted("8:1", f"{hid}/1/opt", "/opt"), Mounted("8:1", hid, hid)]
+    assert shown(hid, [MountAlias("8:1", "/", "/"), MountAlias("8:1", f"{hid}/sub", "/opt")]) == tuple(
+        sorted(("/opt", hid))
+    )
+    deployed = [
+        MountAlias("8:1", f"{hid}/1", "/"),
+        MountAlias("8:1", f"{hid}/1/opt", "/opt"),
+        MountAlias("8:1", hid, hid),
+    ]
     assert shown(hid, deployed) == (hid,)
 
 
 def test_what_is_mounted_in_it_is_the_system_s_where_a_chroot_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """And shown at its other place, wherever that is, where it has another name."""
     monkeypatch.setattr(aliases, "_same", lambda one, other: True)
-    top = Mounted("8:1", "/", "/")
-    assert shown("/root", [top, Mounted("8:1", "/etc/x", "/root/chroot/etc/x")]) == ("/root",)
-    assert shown("/root", [top, Mounted("8:1", "/etc/x", "/root/x")]) == ("/etc/x", "/root")
+    top = MountAlias("8:1", "/", "/")
+    assert shown("/root", [top, MountAlias("8:1", "/etc/x", "/root/chroot/etc/x")]) == ("/root",)
+    assert shown("/root", [top, MountAlias("8:1", "/etc/x", "/root/x")]) == ("/etc/x", "/root")
 
 
 def test_of_several_mounts_at_one_place_the_last_is_seen() -> None:
-    below, above = Mounted("8:1", "/", "/srv"), Mounted("8:2", "/", "/srv")
-    assert over("/srv/x", [Mounted("8:0", "/", "/"), below, above]) is above
+    below, above = MountAlias("8:1", "/", "/srv"), MountAlias("8:2", "/", "/srv")
+    assert over("/srv/x", [MountAlias("8:0", "/", "/"), below, above]) is above
     assert over("/var", [below]) is None
 
 
 def test_an_overlay_of_a_part_of_a_directory_shows_it() -> None:
-    merged = Mounted("0:40", "/", "/srv/merged", "overlay", ("/root/low", "/srv/up"))
-    assert shown("/root", [Mounted("8:1", "/", "/"), merged]) == ("/root", "/srv/merged")
+    merged = MountAlias("0:40", "/", "/srv/merged", "overlay", ("/root/low", "/srv/up"))
+    assert shown("/root", [MountAlias("8:1", "/", "/"), merged]) == ("/root", "/srv/merged")
 
 
 def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +115,7 @@ def test_an_overlay_of_an_unknown_layer_may_show_any_directory(tmp_path: Path, m
     assert layers(tmp_path / "run", containerd) == ("7/fs", (f"{snapshots}/2/fs", f"{snapshots}/7/fs"))
     for name in ("l/A", "l/B", "../hid", "../gone", f"{low}:gone"):
         assert layers(merged, f"lowerdir={name}")[0] == name.removeprefix(f"{low}:")
-        assert set(shown("/root", [Mounted("8:1", "/", "/"), *mounted()])) == {"/root", str(merged)}
+        assert set(shown("/root", [MountAlias("8:1", "/", "/"), *mounted()])) == {"/root", str(merged)}
 
 
 @pytest.mark.parametrize("options", ["lowerdir={},redirect_dir=on", "lowerdir={},metacopy=on", "lowerdir=/usr::{}",
@@ -131,13 +145,15 @@ def test_what_shows_a_name_is_a_name_as_well(tmp_path: Path) -> None:
     for name in ("vol/a/b", "low", "wd", "one/a/b", "two/a/b", "part/b"):
         (tmp_path / name).mkdir(parents=True)
     vol, low, wd, one, two, part = (str(tmp_path / name) for name in ("vol", "low", "wd", "one", "two", "part"))
-    top = Mounted("8:1", "/", "/")
-    first = Mounted("0:40", "/", one, "overlay", (vol, low))
-    second = Mounted("0:41", "/", two, "overlay", (one, low))
+    top = MountAlias("8:1", "/", "/")
+    first = MountAlias("0:40", "/", one, "overlay", (vol, low))
+    second = MountAlias("0:41", "/", two, "overlay", (one, low))
     assert shown(vol, [top, first, second]) == tuple(sorted((vol, one, two)))
-    assert shown(vol, [top, first, Mounted("0:40", "/a", part)]) == tuple(sorted((vol, one, part)))
-    bound = Mounted("8:1", f"{vol}/a", wd)
-    assert shown(vol, [top, bound, Mounted("0:42", "/", part, "overlay", (wd, low))]) == tuple(sorted((vol, wd, part)))
+    assert shown(vol, [top, first, MountAlias("0:40", "/a", part)]) == tuple(sorted((vol, one, part)))
+    bound = MountAlias("8:1", f"{vol}/a", wd)
+    assert shown(vol, [top, bound, MountAlias("0:42", "/", part, "overlay", (wd, low))]) == tuple(
+        sorted((vol, wd, part))
+    )
     assert vol in names(two, [top, first, second])
     # A layer beside the one that is hidden shows nothing of it.
     assert low not in shown(vol, [top, first, second])
@@ -146,7 +162,7 @@ def test_what_shows_a_name_is_a_name_as_well(tmp_path: Path) -> None:
 def test_an_overlay_of_what_it_is_in_has_an_end(tmp_path: Path) -> None:
     (tmp_path / "a/m").mkdir(parents=True)
     (tmp_path / "a/self").symlink_to(".")
-    mounts = [Mounted("8:1", "/", "/"), Mounted("0:40", "/", f"{tmp_path}/a/self", "overlay", (f"{tmp_path}/a",))]
+    mounts = [MountAlias("8:1", "/", "/"), MountAlias("0:40", "/", f"{tmp_path}/a/self", "overlay", (f"{tmp_path}/a",))]
     assert f"{tmp_path}/a/self/m" in names(f"{tmp_path}/a/m", mounts)
 
 
@@ -163,10 +179,10 @@ def test_a_host_of_many_overlays_is_looked_through_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(aliases, "_join", counted)
     counts = []
     for number in (100, 200):
-        mounts = [Mounted("8:1", "/", "/")]
+        mounts = [MountAlias("8:1", "/", "/")]
         for each in range(number):
             layers = tuple(f"/var/lib/engine/{layer}" for layer in range(each, each + 20))
-            mounts.append(Mounted(f"0:{each}", "/", f"/run/engine/{each}", "overlay", layers))
+            mounts.append(MountAlias(f"0:{each}", "/", f"/run/engine/{each}", "overlay", layers))
         asked = 0
         assert len(shown("/var/lib/engine", mounts)) == number + 1
         counts.append(asked)

@@ -13,7 +13,7 @@ from hardening.assemble.spec import assemble
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening_rootfs import Rootfs
-from hardening_rootfs.rights import RIGHTS, Asked
+from hardening_rootfs.rights import RIGHTS, RequestedRights
 from tests.plugins.rootfs.stacks import composed, host
 
 ID = "5d66f18929f6dbc2f1bd7f95bb8e5fbe3965435d50792749665ea917b5f7928c"
@@ -28,9 +28,9 @@ def bound(
     fragment = Fragment("rootfs")
     document = {"root": {"path": "rootfs", "readonly": True}, "mounts": [entry], "linux": {}}
     context = Context(on, composition.composed, origin=origin, limit=composition.limit)
-    excesses = list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
+    violations = list(Rootfs().tighten(composition.settings["rootfs"], document, context, fragment))
     result = assemble([fragment], document).document
-    return next(iter(result["mounts"]), None), result["linux"], [item.pointer for item in excesses]
+    return next(iter(result["mounts"]), None), result["linux"], [item.pointer for item in violations]
 
 
 def bind(destination: str, source: object, *options: str, kind: str = "bind") -> dict[str, Any]:
@@ -70,9 +70,9 @@ def bind(destination: str, source: object, *options: str, kind: str = "bind") ->
 )
 @pytest.mark.parametrize("destination", ["/data", "/etc/hosts", "/dev/x", "/proc/sys", "/sys/kernel"])
 def test_what_the_profile_does_not_name_goes(tmp_path: Path, source: str, destination: str) -> None:
-    mount, _, excesses = bound(tmp_path, bind(destination, source, "ro"), origin=tmp_path)
+    mount, _, violations = bound(tmp_path, bind(destination, source, "ro"), origin=tmp_path)
     assert mount is None
-    assert "/mounts/0" in excesses
+    assert "/mounts/0" in violations
 
 
 def test_a_link_to_what_the_profile_does_not_name_goes(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_a_volume_is_bound_by_the_name_that_the_profile_gives_it(tmp_path: Path)
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to("data")
     profile = f'[rootfs]\nvolumes = ["{tmp_path}/data:/data"]'
-    mount, _, excesses = bound(tmp_path, bind("/data", tmp_path / "link", "nosuid", "nodev"), profile)
+    mount, _, violations = bound(tmp_path, bind("/data", tmp_path / "link", "nosuid", "nodev"), profile)
     assert mount is not None
     assert mount["source"] == f"{tmp_path}/data"
-    assert "/mounts/0" not in excesses
+    assert "/mounts/0" not in violations
 
 
 @pytest.mark.parametrize(("place", "kept"), [("/data", True), ("/alias/x", False), ("/file", False), ("/alias", False)])
@@ -97,9 +97,9 @@ def test_a_volume_is_taken_by_the_name_of_the_place_where_it_lies(place: str, ke
     (tmp_path / "rootfs/alias").symlink_to("etc")
     (tmp_path / "rootfs/file").symlink_to("/etc/passwd")
     profile = f'[rootfs]\nvolumes = ["{tmp_path}/data:{place}"]'
-    mount, _, excesses = bound(tmp_path, bind(place, tmp_path / "data", "nosuid", "nodev"), profile, tmp_path)
+    mount, _, violations = bound(tmp_path, bind(place, tmp_path / "data", "nosuid", "nodev"), profile, tmp_path)
     assert (mount is not None) == kept
-    assert ("/mounts/0" in excesses) != kept
+    assert ("/mounts/0" in violations) != kept
 
 
 @pytest.mark.parametrize("driver", ["overlay-containers", "vfs-containers"])
@@ -108,13 +108,13 @@ def test_files_that_an_engine_provides_stay_without_rights(tmp_path: Path, place
     source = tmp_path / driver / ID / "userdata" / os.path.basename(place)
     source.parent.mkdir(parents=True)
     for _ in ("missing", "there"):
-        mount, _, excesses = bound(tmp_path, bind(place, source, "rprivate"))
+        mount, _, violations = bound(tmp_path, bind(place, source, "rprivate"))
         assert mount is not None
-        assert Asked("", mount).rights == frozenset()
+        assert RequestedRights("", mount).rights == frozenset()
         assert {f"r{word}" for word in RIGHTS.values()} <= set(mount["options"])
-        assert "/mounts/0" not in excesses
-        again, _, excesses = bound(tmp_path, mount)
-        assert (again, "/mounts/0" in excesses) == (mount, False)
+        assert "/mounts/0" not in violations
+        again, _, violations = bound(tmp_path, mount)
+        assert (again, "/mounts/0" in violations) == (mount, False)
         source.touch()
     assert bound(tmp_path, bind("/etc/passwd", source))[0] is None
     assert bound(tmp_path, bind("/etc/hosts", source.with_name("other")))[0] is None
@@ -164,26 +164,26 @@ def test_secrets_of_this_container_stay_and_those_of_another_go(tmp_path: Path) 
     source.mkdir(parents=True)
     for own, kept in ((ID, True), (ID[::-1], False)):
         origin = tmp_path / "overlay-containers" / own / "userdata"
-        mount, _, excesses = bound(tmp_path, bind("/run/secrets", source), origin=origin)
-        assert (mount is not None, "/mounts/0" not in excesses) == (kept, kept)
+        mount, _, violations = bound(tmp_path, bind("/run/secrets", source), origin=origin)
+        assert (mount is not None, "/mounts/0" not in violations) == (kept, kept)
     assert bound(tmp_path, bind("/run/secrets", source))[0] is None
 
 
 def test_usual_devices_stay(tmp_path: Path) -> None:
-    mount, _, excesses = bound(tmp_path, bind("/x", "/dev/null", "suid"))
+    mount, _, violations = bound(tmp_path, bind("/x", "/dev/null", "suid"))
     assert mount is not None
-    assert Asked("", mount).rights == {"rw", "dev"}
-    assert "/mounts/0" not in excesses
+    assert RequestedRights("", mount).rights == {"rw", "dev"}
+    assert "/mounts/0" not in violations
 
 
 def test_the_kernels_file_systems_are_the_containers_own(tmp_path: Path) -> None:
     own = '[rootfs]\nsys = "read-only"\n[namespaces]\nuser = "private"'
     for place, kind in (("/proc", "proc"), ("/sys", "sysfs")):
         for source in (place, "/root"):
-            mount, _, excesses = bound(tmp_path, bind(place, source), own)
+            mount, _, violations = bound(tmp_path, bind(place, source), own)
             assert mount is not None
             assert (mount["type"], mount["source"]) == (kind, kind)
-            assert "/mounts/0" in excesses
+            assert "/mounts/0" in violations
     mount, _, _ = bound(tmp_path, bind("/sys/fs/cgroup", "/sys/fs/cgroup"), own)
     assert mount is not None
     assert mount["type"] == "tmpfs"
@@ -191,11 +191,11 @@ def test_the_kernels_file_systems_are_the_containers_own(tmp_path: Path) -> None
 
 
 def test_files_of_the_host_that_the_profile_shows_stay_with_its_secrets_hidden(tmp_path: Path) -> None:
-    mount, linux, excesses = bound(tmp_path, bind("/etc", "/etc", "rro", "rnosuid", "rnodev"))
+    mount, linux, violations = bound(tmp_path, bind("/etc", "/etc", "rro", "rnosuid", "rnodev"))
     assert mount is not None
-    assert Asked("", mount).rights == {"exec"}
+    assert RequestedRights("", mount).rights == {"exec"}
     assert "/etc/shadow" in linux["maskedPaths"]
-    assert "/mounts/0" not in excesses
+    assert "/mounts/0" not in violations
     for place in ("/root", "/run", "/home", "/etc/shadow"):
         assert bound(tmp_path, bind(place, place, "ro"))[0] is None
     (tmp_path / "image").mkdir()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening_rootfs.rights import RIGHTS, Asked
+from hardening_rootfs.rights import RIGHTS, RequestedRights
 from hardening_rootfs.settings import MASKED, READ_ONLY
 from tests.plugins.rootfs.stacks import host, mounts_of, tightened
 
@@ -29,10 +29,10 @@ class Result:
     mounts: dict[str, dict[str, Any]]
     linux: dict[str, Any]
     root: dict[str, Any]
-    excesses: dict[str, str]
+    violations: dict[str, str]
 
     def rights(self, destination: str) -> frozenset[str]:
-        return Asked("", self.mounts[destination]).rights
+        return RequestedRights("", self.mounts[destination]).rights
 
     def options(self, destination: str) -> list[str]:
         options: list[str] = self.mounts[destination]["options"]
@@ -41,18 +41,18 @@ class Result:
 
 def tighten(folder: Path, foreign: dict[str, Any], profile: str = "[rootfs]") -> Result:
     on = host(private=("/srv/people/ann",))
-    result, excesses = tightened(folder, foreign, profile, on=on)
+    result, violations = tightened(folder, foreign, profile, on=on)
     spec = type("Spec", (), {"document": result})
     mounts = mounts_of(spec) if result.get("mounts") else {}  # type: ignore[arg-type]
-    return Result(mounts, result["linux"], result["root"], {found.pointer: found.allowed for found in excesses})
+    return Result(mounts, result["linux"], result["root"], {found.pointer: found.allowed for found in violations})
 
 
 def test_the_root_becomes_read_only_and_stays_where_it_is(tmp_path: Path) -> None:
     found = tighten(tmp_path, document())
     assert found.root == {"path": "rootfs", "readonly": True}
-    assert found.excesses["/root/readonly"] == "true"
+    assert found.violations["/root/readonly"] == "true"
     already = tighten(tmp_path, document() | {"root": {"path": "/x", "readonly": True}})
-    assert "/root/readonly" not in already.excesses
+    assert "/root/readonly" not in already.violations
 
 
 def test_a_writable_root_gets_places_in_memory_where_it_has_the_directories(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ def test_a_writable_root_gets_places_in_memory_where_it_has_the_directories(tmp_
 def test_a_bind_that_no_volume_names_goes(tmp_path: Path) -> None:
     found = tighten(tmp_path, document(mount("/data", "bind", str(tmp_path), "ro", "rbind")))
     assert found.mounts == {}
-    assert found.excesses == {"/root/readonly": "true", "/mounts/0": "none"} | paths_of(found)
+    assert found.violations == {"/root/readonly": "true", "/mounts/0": "none"} | paths_of(found)
 
 
 def paths_of(found: Result) -> dict[str, str]:
-    return {pointer: allowed for pointer, allowed in found.excesses.items() if pointer.startswith("/linux/")}
+    return {pointer: allowed for pointer, allowed in found.violations.items() if pointer.startswith("/linux/")}
 
 
 def test_a_bind_within_a_volume_is_kept(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_a_bind_within_a_volume_is_kept(tmp_path: Path) -> None:
         tmp_path, document(mount("/data", "bind", str(tmp_path), "bind", "ro", "nodev", "nosuid", "noexec")), profile
     )
     assert found.rights("/data") == frozenset()
-    assert "/mounts/0" not in found.excesses
+    assert "/mounts/0" not in found.violations
     found = tighten(tmp_path, document(mount("/data", "bind", str(tmp_path), "bind")), profile)
     assert found.rights("/data") == {"rw"}
-    assert found.excesses["/mounts/0"] == "nosuid,nodev,noexec"
+    assert found.violations["/mounts/0"] == "nosuid,nodev,noexec"
 
 
 @pytest.mark.parametrize("word", ["idmap", "ridmap", "idmap=uids=0-0-1;gids=0-0-1"])
@@ -94,7 +94,7 @@ def test_files_are_mapped_where_the_profile_maps_them_and_as_the_container_is(tm
         assert not [option for option in found.options("/data") if "idmap" in option]
         assert [option for option in kept.options("/data") if "idmap" in option] == ["ridmap"]
         assert "uidMappings" not in found.mounts["/data"] | kept.mounts["/data"]
-        assert ("/mounts/0" in kept.excesses) is (asked is not entry or "=" in word)
+        assert ("/mounts/0" in kept.violations) is (asked is not entry or "=" in word)
 
 
 def test_options_that_nobody_answers_for_go(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_options_that_nobody_answers_for_go(tmp_path: Path) -> None:
         word for entry in found.mounts.values() for word in entry["options"]
     }
     assert "tmpcopyup" in found.options("/tmp")
-    assert "/mounts/2/options" in found.excesses
+    assert "/mounts/2/options" in found.violations
 
 
 def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_places_in_memory_are_bounded(tmp_path: Path) -> None:
     assert found.rights("/scratch") == frozenset()
     assert "size=4k" in found.options("/scratch")
     assert "tmpcopyup" not in found.options("/scratch")  # it is told to be empty
-    assert set(found.excesses) >= {"/mounts/0", "/mounts/2"}
-    assert "/mounts/1" not in found.excesses
+    assert set(found.violations) >= {"/mounts/0", "/mounts/2"}
+    assert "/mounts/1" not in found.violations
 
 
 def test_no_place_in_memory_holds_a_copy_of_what_is_hidden(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_no_place_in_memory_holds_a_copy_of_what_is_hidden(tmp_path: Path) -> No
     profile = f'[rootfs]\nvolumes = ["{data}:/data:ro"]\ntmpfs.add = [{given}]\n'
     found = tighten(tmp_path, asked, f'{profile}hidden_paths.add = ["{image}/etc/private", "{data}/hid"]')
     assert [place for place in places if "tmpcopyup" in found.options(place)] == ["/open"]
-    assert "/etc/private holds, which is hidden" in found.excesses["/mounts/1/options"]
-    assert found.excesses["/mounts/5"] == "an empty read-only directory"
+    assert "/etc/private holds, which is hidden" in found.violations["/mounts/1/options"]
+    assert found.violations["/mounts/5"] == "an empty read-only directory"
     plain = tighten(tmp_path, asked, profile)
     assert [place for place in places if "tmpcopyup" in plain.options(place)] == list(places[:-1])
 
@@ -182,9 +182,9 @@ def test_no_mount_is_led_elsewhere_by_a_link(tmp_path: Path, word: str) -> None:
     volumes = f'volumes = ["{data}:/srv", "{data}/sub:/srv/link/x", "{data}/sub:/srv/sub"]'
     found = tighten(tmp_path, asked, f'[rootfs]\n{volumes}\ntmpfs.add = ["/alias/x", "/copied", "/copied/link"]')
     kept = {"/copied", "/copied/there", "/new", "/new/link", "/srv", "/srv/sub"}
-    assert set(found.mounts) == kept, found.excesses
-    assert "it is /var/x in the root" in found.excesses["/mounts/0"]
-    assert f"a link in {data}" in found.excesses["/mounts/4"]
+    assert set(found.mounts) == kept, found.violations
+    assert "it is /var/x in the root" in found.violations["/mounts/0"]
+    assert f"a link in {data}" in found.violations["/mounts/4"]
 
 
 def test_what_was_tightened_stays_as_it_is(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_what_was_tightened_stays_as_it_is(tmp_path: Path) -> None:
     foreign["root"]["path"] = str(tmp_path)
     for profile in ("[rootfs]", '[rootfs]\nsys = "read-only"'):
         first, _ = tightened(tmp_path, foreign, profile, on=host(unified=False))
-        again, excesses = tightened(tmp_path, first, profile, on=host(unified=False))
+        again, violations = tightened(tmp_path, first, profile, on=host(unified=False))
         assert again == first
-        assert [found.pointer for found in excesses] == []
+        assert [found.pointer for found in violations] == []
 
 
 def test_shared_memory_is_our_own(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_file_systems_of_the_kernel(tmp_path: Path) -> None:
     assert found.rights("/dev/pts") == {"rw", "dev"}
     assert "gid=5" in found.options("/dev/pts")
     assert found.rights("/sys") == found.rights("/sys/fs/cgroup") == frozenset()
-    assert {"/mounts/3", "/mounts/4"} <= set(found.excesses)
+    assert {"/mounts/3", "/mounts/4"} <= set(found.violations)
     without = tighten(tmp_path, foreign)
     assert not [place for place in without.mounts if place.startswith("/sys")]
 
@@ -262,7 +262,7 @@ def test_a_stricter_proc_is_kept(tmp_path: Path) -> None:
 def test_file_systems_of_other_kinds_or_at_other_places_go(tmp_path: Path, kind: str, place: str) -> None:
     found = tighten(tmp_path, document(mount(place, kind, "x", "ro")), '[rootfs]\nsys = "read-only"')
     assert place not in found.mounts
-    assert found.excesses["/mounts/0"] == "none"
+    assert found.violations["/mounts/0"] == "none"
 
 
 def test_a_mount_that_was_judged_is_not_mounted_anew(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_paths_are_joined(tmp_path: Path) -> None:
     found = tighten(tmp_path, document(maskedPaths=["/proc/kcore", "/proc/own"], readonlyPaths=None))
     assert {path for path in MASKED if "*" not in path} | {"/proc/own"} <= set(found.linux["maskedPaths"])
     assert set(READ_ONLY) == set(found.linux["readonlyPaths"])
-    assert "/linux/maskedPaths" in found.excesses
+    assert "/linux/maskedPaths" in found.violations
 
 
 def test_a_bundle_of_the_hosts_root_hides_its_secrets(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_bundle_of_the_hosts_root_hides_its_secrets(tmp_path: Path) -> None:
 def test_propagation(tmp_path: Path, asked: str | None, allowed: str, result: str) -> None:
     found = tighten(tmp_path, document(rootfsPropagation=asked), f'[rootfs]\npropagation = "{allowed}"')
     assert found.linux["rootfsPropagation"] == result
-    assert ("/linux/rootfsPropagation" in found.excesses) == (asked == "rshared")
+    assert ("/linux/rootfsPropagation" in found.violations) == (asked == "rshared")
 
 
 def test_devices(tmp_path: Path) -> None:
@@ -311,10 +311,10 @@ def test_devices(tmp_path: Path) -> None:
     found = tighten(tmp_path, document(mount("/dev/kvm", "bind", "/dev/kvm", "bind"), devices=[fuse, null]))
     assert "devices" not in found.linux
     assert "/dev/kvm" not in found.mounts
-    assert {"/linux/devices/0", "/mounts/0"} <= set(found.excesses)
-    assert "/linux/devices/1" not in found.excesses
+    assert {"/linux/devices/0", "/mounts/0"} <= set(found.violations)
+    assert "/linux/devices/1" not in found.violations
     swapped = tighten(tmp_path, document(devices=[null | {"type": "b", "major": 254}]))
-    assert "/linux/devices/0" in swapped.excesses
+    assert "/linux/devices/0" in swapped.violations
 
 
 def test_a_device_is_kept_where_it_is_the_hosts(tmp_path: Path) -> None:
@@ -326,13 +326,13 @@ def test_a_device_is_kept_where_it_is_the_hosts(tmp_path: Path) -> None:
     assert "/dev/kvm" in kept.mounts
     wide = tighten(tmp_path, document(devices=[null | {"fileMode": 0o777, "uid": 7}]), profile)
     assert wide.linux["devices"] == [null | {"fileMode": 0o666, "uid": 0, "gid": 0}]
-    assert "/linux/devices/0" in wide.excesses
+    assert "/linux/devices/0" in wide.violations
     for mode in (-1, 2**63):  # no modes, and no errors of the program itself
         assert tighten(tmp_path, document(devices=[null | {"fileMode": mode}]), profile).linux["devices"]
     for change in ({"type": "b"}, {"major": 254}, {"minor": 0}, {"path": "/dev/nix"}):
         found = tighten(tmp_path, document(devices=[null | change]), profile)
         assert "devices" not in found.linux
-        assert "/linux/devices/0" in found.excesses
+        assert "/linux/devices/0" in found.violations
     assert tighten(tmp_path, document(devices=[null | {"type": "u"}]), profile).linux["devices"]
 
 
@@ -357,7 +357,7 @@ def test_rules_permit_the_devices_of_the_profile_and_the_usual_ones(tmp_path: Pa
     asked["linux"]["resources"] = {"devices": [*kept, *beyond]}
     found = tighten(tmp_path, asked, "[rootfs]\ndevices = []")
     assert found.linux["resources"]["devices"] == kept
-    assert sum(pointer.startswith("/linux/resources/devices/") for pointer in found.excesses) == len(beyond)
+    assert sum(pointer.startswith("/linux/resources/devices/") for pointer in found.violations) == len(beyond)
 
 
 OPTIONS = st.lists(
@@ -370,18 +370,18 @@ OPTIONS = st.lists(
 
 @given(OPTIONS, st.sets(st.sampled_from(sorted(RIGHTS))))
 def test_rights_are_cut_to_what_is_allowed_and_never_added(options: list[str], allowed: set[str]) -> None:
-    asked = Asked("", mount("/data", "bind", "/srv", *options))
-    cut = Asked("", mount("/data", "bind", "/srv", *asked.cut(allowed)))
+    asked = RequestedRights("", mount("/data", "bind", "/srv", *options))
+    cut = RequestedRights("", mount("/data", "bind", "/srv", *asked.cut(allowed)))
     assert cut.rights == asked.rights & allowed
     assert cut.cut(allowed) == list(cut.options)
 
 
 def test_the_last_word_on_a_right_counts() -> None:
-    assert "rw" in Asked("", mount("/d", "bind", "/s", "ro", "rw")).rights
-    assert "rw" not in Asked("", mount("/d", "bind", "/s", "rw", "rro")).rights
-    assert Asked("", {"destination": "/d//x/"}).destination == "/d/x"
-    assert Asked("", {"destination": "../proc"}).destination == "/proc"
-    assert Asked("", {"destination": ""}).destination == "/"
+    assert "rw" in RequestedRights("", mount("/d", "bind", "/s", "ro", "rw")).rights
+    assert "rw" not in RequestedRights("", mount("/d", "bind", "/s", "rw", "rro")).rights
+    assert RequestedRights("", {"destination": "/d//x/"}).destination == "/d/x"
+    assert RequestedRights("", {"destination": "../proc"}).destination == "/proc"
+    assert RequestedRights("", {"destination": ""}).destination == "/"
 
 
 def test_a_terminal_group_that_is_not_mapped_goes(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def test_what_is_dumped_reads_back(value: Tmpfs | None) -> None:
 
 
 def test_a_mode_without_the_sticky_bit_is_looser() -> None:
-    assert KIND.at_most(Tmpfs(mode=0o1777), Tmpfs(mode=0o777))
-    assert not KIND.at_most(Tmpfs(mode=0o777), Tmpfs(mode=0o1777))
+    assert KIND.is_no_looser_than(Tmpfs(mode=0o1777), Tmpfs(mode=0o777))
+    assert not KIND.is_no_looser_than(Tmpfs(mode=0o777), Tmpfs(mode=0o1777))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from hardening.assemble.spec import to_json
 from hardening.mechanism.mechanism import State
-from hardening_rootfs.mounted import Place, cover, on_host, read
+from hardening_rootfs.mounted import MountLocation, cover, on_host, read
 from hardening_rootfs.settings import MASKED
 from hardening_rootfs.verify import verify
 from tests.plugins.rootfs.stacks import composed, context_of, spec_of
@@ -216,6 +216,6 @@ def test_a_path_of_the_host_is_a_part_of_a_file_system(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a")
     inner = tmp_path.resolve() / "a"
     mounts = read(["1 1 254:0 /sub / rw - ext4 x rw", f"2 1 8:1 / {inner} rw - ext4 y rw"])
-    assert on_host(str(tmp_path / "link" / "b"), mounts) == Place("8:1", "/b")
-    assert on_host("/etc", mounts) == Place("254:0", "/sub/etc")
+    assert on_host(str(tmp_path / "link" / "b"), mounts) == MountLocation("8:1", "/b")
+    assert on_host("/etc", mounts) == MountLocation("254:0", "/sub/etc")
     assert on_host("/etc", []) is None

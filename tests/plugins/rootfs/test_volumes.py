@@ -55,17 +55,17 @@ def test_what_is_dumped_reads_back(volume: Volume | None) -> None:
 def test_the_order_has_absent_read_only_and_writable() -> None:
     writable = Volume("/a", "/data")
     read_only = attrs.evolve(writable, writable=False)
-    assert KIND.at_most(None, read_only)
-    assert KIND.at_most(read_only, writable)
-    assert not KIND.at_most(writable, read_only)
-    assert not KIND.at_most(read_only, None)
+    assert KIND.is_no_looser_than(None, read_only)
+    assert KIND.is_no_looser_than(read_only, writable)
+    assert not KIND.is_no_looser_than(writable, read_only)
+    assert not KIND.is_no_looser_than(read_only, None)
 
 
 def test_another_source_cannot_be_compared() -> None:
     one, other = Volume("/a", "/data", writable=False), Volume("/b", "/data")
-    assert not KIND.at_most(one, other)
-    assert not KIND.at_most(other, one)
-    assert KIND.meet(one, other) is None
+    assert not KIND.is_no_looser_than(one, other)
+    assert not KIND.is_no_looser_than(other, one)
+    assert KIND.intersect(one, other) is None
 
 
 @pytest.mark.parametrize("right", ["suid", "dev", "exec", "idmap", "recursive"])
@@ -73,8 +73,8 @@ def test_fewer_rights_are_stricter(right: str) -> None:
     none = Volume("/a", "/data", suid=False, dev=False, exec=False, idmap=False, recursive=False)
     changes: dict[str, Any] = {right: True}
     one = attrs.evolve(none, **changes)
-    assert KIND.at_most(none, one)
-    assert not KIND.at_most(one, none)
+    assert KIND.is_no_looser_than(none, one)
+    assert not KIND.is_no_looser_than(one, none)
 
 
 def test_the_usual_options_are_those_of_podman_without_suid_and_dev() -> None:

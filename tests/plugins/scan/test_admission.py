@@ -9,20 +9,20 @@ import pytest
 from hardening.errors import ProfileError
 from hardening.mechanism import host
 from hardening.mechanism.runtime import Refusal
-from hardening.mechanism.scanner import Found
+from hardening.mechanism.scanner import Detection
 from hardening.plugin.admission import Candidate
 from hardening_scan import Scan, admission
 from hardening_scan.examine import Scanned
 from hardening_scan.settings import ScanSettings
 from tests.support.texts import composed
 
-SU = Found("setuid", "/bin/su", "mode 4755")
-SHUT = Found("unread", "/shut", "cannot be listed: Permission denied")
-FULL = Found("unread", "/", "more than 5000000 files: the rest is not looked at")
+SU = Detection("setuid", "/bin/su", "mode 4755")
+SHUT = Detection("unread", "/shut", "cannot be listed: Permission denied")
+FULL = Detection("unread", "/", "more than 5000000 files: the rest is not looked at")
 LIMIT = "[limits.scan]\nsetuid = 'deny'"
 
 
-def refused(found: Found, *texts: str) -> list[Refusal]:
+def refused(found: Detection, *texts: str) -> list[Refusal]:
     composition = composed(*texts, by=[Scan()])
     settings = composition.settings["scan"]
     assert isinstance(settings, ScanSettings)
@@ -30,7 +30,7 @@ def refused(found: Found, *texts: str) -> list[Refusal]:
 
 
 @pytest.mark.parametrize("found", [SU, SHUT])
-def test_the_hint_permits_exactly_what_is_refused(found: Found) -> None:
+def test_the_hint_permits_exactly_what_is_refused(found: Detection) -> None:
     gate = "scan.setuid = 'deny'"
     (refusal,) = refused(found, gate)
     words = shlex.split(refusal.hint.partition("permit it: ")[2])
@@ -40,7 +40,7 @@ def test_the_hint_permits_exactly_what_is_refused(found: Found) -> None:
 
 
 @pytest.mark.parametrize("found", [SU, SHUT, FULL])
-def test_under_a_limit_the_limit_is_named_and_nothing_is_offered_that_it_refuses(found: Found) -> None:
+def test_under_a_limit_the_limit_is_named_and_nothing_is_offered_that_it_refuses(found: Detection) -> None:
     (refusal,) = refused(found, LIMIT)
     assert "scan.setuid.* is deny, a limit set at" in refusal.hint
     assert refusal.hint.endswith("no exception lifts a limit")
@@ -67,7 +67,7 @@ def test_what_is_left_unseen_in_the_whole_root_has_no_exception() -> None:
 
 def test_the_hint_for_the_root_itself_can_be_typed() -> None:
     gate = "scan.external = 'deny'"
-    (refusal,) = refused(Found("external", "/", "tool: exit code 1"), gate)
+    (refusal,) = refused(Detection("external", "/", "tool: exit code 1"), gate)
     words = shlex.split(refusal.hint.partition("all of the kind: ")[2])
     assert words == ["--set", "scan.external.default=allow", "--exception", "scan.external.*=REASON"]
     exception = "[[exceptions]]\nsetting = 'scan.external.*'\nreason = 'x'"
@@ -75,7 +75,7 @@ def test_the_hint_for_the_root_itself_can_be_typed() -> None:
 
 
 def test_what_a_scanner_says_drives_no_terminal() -> None:
-    (refusal,) = refused(Found("external", "/a", "tool: a\n\x1b]0;x\x07"), "scan.external = 'deny'")
+    (refusal,) = refused(Detection("external", "/a", "tool: a\n\x1b]0;x\x07"), "scan.external = 'deny'")
     assert refusal.reason.isprintable()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardening.images.ids import Ids
-from hardening.mechanism.scanner import Found
+from hardening.mechanism.scanner import Detection
 from hardening_scan import examine
 from hardening_scan.external import External, answer
 from tests.support.features import require
@@ -31,7 +31,7 @@ def result(uri: str) -> dict[str, object]:
 @pytest.mark.parametrize("uri", ["usr/lib/a", "/usr/lib/a", "file:///proc/self/fd/5/usr/lib/a", "usr/lib/%61"])
 def test_sarif_gives_paths_in_the_root(uri: str) -> None:
     (found,) = answer("tool", 1, sarif(result(uri)), "/proc/self/fd/5")
-    assert found == Found("external", "/usr/lib/a", "tool: CVE-1: old")
+    assert found == Detection("external", "/usr/lib/a", "tool: CVE-1: old")
 
 
 def test_bases_and_artifacts_of_sarif_are_followed() -> None:
@@ -71,7 +71,7 @@ def test_an_exit_code_counts_where_nothing_else_is_said() -> None:
     assert (
         answer("tool", 3, b"bad", "/x")
         == answer("tool", 3, sarif(), "/x")
-        == [Found("external", "/", "tool: exit code 3")]
+        == [Detection("external", "/", "tool: exit code 3")]
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 from hardening.mechanism import host, inputs
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.scankinds import EXTERNAL
-from hardening.mechanism.scanner import Entry, Found, Scanner
+from hardening.mechanism.scanner import Detection, RootEntry, Scanner
 from hardening.mechanism.used import Used
 from hardening_scan import Scan, hardening_inputs
 from hardening_scan.scanners import SCANNERS
@@ -150,7 +150,7 @@ def test_what_scanners_look_at_beside_an_image_decides_how_long_its_verdict_coun
         summary = "asks for nothing"
         kinds = (EXTERNAL,)
 
-        def entry(self, entry: Entry) -> Iterable[Found]:
+        def entry(self, entry: RootEntry) -> Iterable[Detection]:
             return ()
 
     class Telling(Silent):

@@ -11,7 +11,7 @@ import attrs
 import hardening_scan
 from hardening.mechanism import host
 from hardening.mechanism.inputs import Input, Unknown
-from hardening.mechanism.scanner import Entry, Scanner
+from hardening.mechanism.scanner import RootEntry, Scanner
 from hardening.mechanism.used import Used
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugins import Plugin, Plugins
@@ -24,7 +24,7 @@ def test_what_scanners_look_at_is_asked_of_those_that_a_gate_asks() -> None:
         summary = "looks"
         kinds = ("external",)
 
-        def entry(self, entry: Entry) -> Any:
+        def entry(self, entry: RootEntry) -> Any:
             return ()
 
     class Telling(Silent):

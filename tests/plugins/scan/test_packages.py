@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardening.images.ids import Ids
-from hardening.mechanism.scanner import Entry, Found, Package, Root, Scanner
+from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRoot, Scanner
 from hardening_scan import Scan, examine
 from hardening_scan.malformed import Malformed
 from hardening_scan.packages import Packages, apk, pacman, stanzas
@@ -30,7 +30,7 @@ def put(root: Path, path: str, text: str) -> None:
     file.write_text(text)
 
 
-def shown(root: Path) -> tuple[list[str], list[Found]]:
+def shown(root: Path) -> tuple[list[str], list[Detection]]:
     require("userns")
     scanned = examine.examine(str(root), (Packages(),), Ids())
     return [" ".join((item.manager, item.name, item.version, item.architecture)) for item in scanned.packages], list(
@@ -154,11 +154,11 @@ class Judge(Scanner):
     summary = "of a test"
     kinds = ("external",)
 
-    def entry(self, entry: Entry) -> list[Found]:
+    def entry(self, entry: RootEntry) -> list[Detection]:
         return []
 
-    def whole(self, root: Root) -> list[Found]:
-        return [Found("external", "/", f"{item.name} is old") for item in root.packages]
+    def whole(self, root: ScannedRoot) -> list[Detection]:
+        return [Detection("external", "/", f"{item.name} is old") for item in root.packages]
 
 
 def test_scanners_of_other_packages_judge_by_the_packages_and_a_gate_by_whether_they_are_known(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from hardening.mechanism import scankinds
-from hardening.mechanism.scanner import Found, Package
+from hardening.mechanism.scanner import Detection, Package
 from hardening.report.table import plain
 from hardening_scan import Scan, report
 from hardening_scan.examine import Scanned
@@ -28,8 +28,8 @@ NAMES = (
     'q"\\<>^`{|}',
     "ü/..x/€",
 )
-FOUND = tuple(Found(kind, f"/d/{name}", f"detail {name}") for kind in scankinds.KINDS for name in NAMES)
-SCANNED = Scanned((*FOUND, Found("unread", "/", "the rest is not looked at")), (Package("rpm", "a", "1"),), 9)
+FOUND = tuple(Detection(kind, f"/d/{name}", f"detail {name}") for kind in scankinds.KINDS for name in NAMES)
+SCANNED = Scanned((*FOUND, Detection("unread", "/", "the rest is not looked at")), (Package("rpm", "a", "1"),), 9)
 
 
 def settings(text: str = "") -> ScanSettings:
@@ -76,7 +76,10 @@ def test_what_is_denied_is_an_error_and_all_else_a_warning() -> None:
 
 
 def test_what_an_image_has_and_its_root_has_not_is_told_and_refused_where_it_is_denied() -> None:
-    device, more = Found("devices", "/dev/sda", "device node, left out"), Found("unread", "/", "9 more were left out")
+    device, more = (
+        Detection("devices", "/dev/sda", "device node, left out"),
+        Detection("unread", "/", "9 more were left out"),
+    )
     scanned = attrs.evolve(SCANNED, findings=(), left_out=(device, more), hiding={more: frozenset({"devices"})})
     for text, refused in (
         ("devices = 'deny'", {device, more}),
@@ -100,15 +103,15 @@ def test_what_an_image_has_and_its_root_has_not_is_told_and_refused_where_it_is_
 
 
 def test_a_result_keeps_its_fingerprint_while_only_its_detail_changes() -> None:
-    def fingerprints(*found: Found) -> list[str]:
+    def fingerprints(*found: Detection) -> list[str]:
         (run,) = report.as_sarif(".", Scanned(found, (), 1), settings())["runs"]
         return [result["partialFingerprints"]["place/v1"] for result in run["results"]]
 
-    one, other = fingerprints(Found("setuid", "/a", "mode 4755"), Found("setuid", "/a", "mode 4711"))
+    one, other = fingerprints(Detection("setuid", "/a", "mode 4755"), Detection("setuid", "/a", "mode 4711"))
     assert one == other
     different = fingerprints(
-        Found("setuid", "/a", "x"), Found("setgid", "/a", "x"), Found("setuid", "/b", "x"),
-        Found("external", "/a", "tool: CVE-1"), Found("external", "/a", "tool: CVE-2"),
+        Detection("setuid", "/a", "x"), Detection("setgid", "/a", "x"), Detection("setuid", "/b", "x"),
+        Detection("external", "/a", "tool: CVE-1"), Detection("external", "/a", "tool: CVE-2"),
     )  # fmt: skip
     assert len(set(different)) == 5
 
@@ -118,7 +121,9 @@ def test_what_is_permitted_and_not_there_is_told_where_it_was_looked_at() -> Non
         "[scan]\nsetuid = ['/d/plain', '/d', '/gone', '/shut/x']\nsetgid.allow = ['/gone']\ndevices = ['/gone']"
     )
     whole = Scanned(
-        (Found("setuid", "/d/plain", ""), Found("devices", "/gone2", ""), Found("unread", "/shut", "")), (), 2
+        (Detection("setuid", "/d/plain", ""), Detection("devices", "/gone2", ""), Detection("unread", "/shut", "")),
+        (),
+        2,
     )
     assert report.unused(whole, gate) == (("setuid", "/gone"), ("devices", "/gone"))
     assert report.unused(SCANNED, gate) == ()  # the rest was not looked at

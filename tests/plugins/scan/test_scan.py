@@ -177,8 +177,14 @@ def test_limits_are_told_and_keep_the_rest_out(tmp_path: Path) -> None:
     for _ in range(6):
         deep = deep / "d"
         deep.mkdir()
-    limits = walk.Limits(entries=20, depth=5, findings=10)
-    for one in (walk.Limits(entries=20), walk.Limits(depth=5), walk.Limits(findings=10), walk.Limits(text=100), limits):
+    limits = walk.WalkLimits(entries=20, depth=5, findings=10)
+    for one in (
+        walk.WalkLimits(entries=20),
+        walk.WalkLimits(depth=5),
+        walk.WalkLimits(findings=10),
+        walk.WalkLimits(text=100),
+        limits,
+    ):
         scanned = examine.examine(str(root), SCANNERS, Ids(), one)
         assert any(item.kind == "unread" for item in scanned.findings)
         assert len(scanned.findings) <= one.findings + 3
@@ -190,7 +196,7 @@ def test_many_findings_of_one_kind_hide_none_of_another(tmp_path: Path) -> None:
     for number in range(50):
         put(tmp_path, f"open/f{number}", mode=0o666)
     put(tmp_path, "zz/su", mode=0o4755)
-    scanned = examine.examine(str(tmp_path), SCANNERS, Ids(), walk.Limits(findings=10))
+    scanned = examine.examine(str(tmp_path), SCANNERS, Ids(), walk.WalkLimits(findings=10))
     for text, denied in (
         ("scan.setuid = 'deny'", [("setuid", "/zz/su")]),
         ("scan.setgid = 'deny'", []),

@@ -12,9 +12,9 @@ import pytest
 
 from hardening.images.ids import Ids
 from hardening.mechanism import scankinds
-from hardening.mechanism.scanner import Entry, Found, Root, Scanner
+from hardening.mechanism.scanner import Detection, RootEntry, ScannedRoot, Scanner
 from hardening_scan import examine, walk
-from hardening_scan.scanners import Credentials, Modes, granted
+from hardening_scan.scanners import CredentialFiles, Modes, granted
 from tests.support.features import require
 
 #: Attributes as setcap(8) writes them, and how getcap(8) shows them.
@@ -57,11 +57,11 @@ class Failing(Scanner):
     summary = "of a test"
     kinds = ("external",)
 
-    def entry(self, entry: Entry) -> list[Found]:
-        return [Found("external", entry.path, str(len(entry.read(10))))]
+    def entry(self, entry: RootEntry) -> list[Detection]:
+        return [Detection("external", entry.path, str(len(entry.read(10))))]
 
-    def whole(self, root: Root) -> list[Found]:
-        return [Found("external", "/", root.read("/absent", 10).decode())]
+    def whole(self, root: ScannedRoot) -> list[Detection]:
+        return [Detection("external", "/", root.read("/absent", 10).decode())]
 
 
 def test_what_a_scanner_cannot_look_at_is_no_acceptance(tmp_path: Path) -> None:
@@ -82,20 +82,20 @@ class Broken(Scanner):
     summary = "of a test"
     kinds = ("external",)
 
-    def entry(self, entry: Entry) -> Iterator[Found]:
+    def entry(self, entry: RootEntry) -> Iterator[Detection]:
         if entry.path.endswith("/slow"):
             try:
                 time.sleep(600)
             except Exception:  # noqa: BLE001  # as others write it
                 return
         if entry.path.endswith("/fault"):
-            yield Found("external", entry.path, "before the fault")
+            yield Detection("external", entry.path, "before the fault")
             raise ValueError("what was in the file")
         if entry.path.endswith("/strange"):
-            yield Found("setuid", entry.path, "mode 4755")
+            yield Detection("setuid", entry.path, "mode 4755")
 
-    def whole(self, root: Root) -> list[Found]:
-        return [Found("external", "/", "found after all that")]
+    def whole(self, root: ScannedRoot) -> list[Detection]:
+        return [Detection("external", "/", "found after all that")]
 
 
 def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_other(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_o
     for name in ("fault", "slow", "strange", "zz"):
         (tmp_path / name).touch()
     (tmp_path / "zz").chmod(0o4755)
-    limits = walk.Limits(file=0.5)
+    limits = walk.WalkLimits(file=0.5)
     scanned = examine.examine(str(tmp_path), (Broken(), Modes()), Ids(), limits)
     assert {(item.kind, item.path, item.detail) for item in scanned.findings} == {
         ("external", "/fault", "before the fault"),
@@ -119,7 +119,7 @@ def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_o
 def test_a_walk_has_an_end(tmp_path: Path) -> None:
     require("userns")
     (tmp_path / "file").touch()
-    (found,) = examine.examine(str(tmp_path), (Modes(),), Ids(), walk.Limits(patience=0)).findings
+    (found,) = examine.examine(str(tmp_path), (Modes(),), Ids(), walk.WalkLimits(patience=0)).findings
     assert (found.kind, found.path) == ("unread", "/")
 
 
@@ -129,5 +129,5 @@ def test_a_key_is_found_in_a_large_file_also_between_two_pieces(tmp_path: Path, 
     (tmp_path / "dump").write_bytes(
         b"x" * before + b"\n-----BEGIN PRIVATE KEY-----\n" + b"A" * 64 + b"\n" + b"x" * (2 << 20)
     )
-    (found,) = examine.examine(str(tmp_path), (Credentials(),), Ids()).findings
-    assert found == Found("credentials", "/dump", "private key (PEM)")
+    (found,) = examine.examine(str(tmp_path), (CredentialFiles(),), Ids()).findings
+    assert found == Detection("credentials", "/dump", "private key (PEM)")

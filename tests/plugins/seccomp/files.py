@@ -25,7 +25,7 @@ import attrs
 from hardening.assemble import pipeline
 from hardening.errors import HardeningError
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import Kind
+from hardening_seccomp.actions import ActionKind
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.spec import FILE
 from tests.support import podman, runs, shipped
@@ -34,7 +34,7 @@ from tests.support import podman, runs, shipped
 TOLD = ("seccomp/overlap", "seccomp/multiplexed", "seccomp/stricter", "seccomp/unknown-syscall")
 SOME = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_NET_ADMIN")
 _RUN = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
-_KINDS = {Kind.ALLOW: "SCMP_ACT_ALLOW", Kind.LOG: "SCMP_ACT_LOG"}
+_KINDS = {ActionKind.ALLOW: "SCMP_ACT_ALLOW", ActionKind.LOG: "SCMP_ACT_LOG"}
 _ARCHITECTURES = ("x86_64", "x86", "x32")
 _ALL = (1 << 64) - 1
 _TESTS = {

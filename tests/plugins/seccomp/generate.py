@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, Kind
-from hardening_seccomp.conditions import Comparison, Entry, Op, rule_of
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, ActionKind
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, rule_of
 
 EDGES = (0, 1, 2, 5, 7, 0x20000, 0xFFFFFFFF, 0x100000000, 0x100000005, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 MASKS = (1, 0xF, 0xFF00, 0xFFFFFFFF, 0xFFFFFFFF00000000, (1 << 64) - 1)
-ACTIONS = (ALLOW, LOG, Action(Kind.TRACE, 3), EPERM, ENOSYS, Action(Kind.ERRNO, 7), KILL_PROCESS)
+ACTIONS = (ALLOW, LOG, Action(ActionKind.TRACE, 3), EPERM, ENOSYS, Action(ActionKind.ERRNO, 7), KILL_PROCESS)
 
 numbers = st.sampled_from(EDGES) | st.integers(0, (1 << 64) - 1)
 vectors = st.tuples(*[numbers] * 6)
@@ -28,9 +28,9 @@ def comparisons(draw: st.DrawFn, index: int) -> Comparison:
 
 
 @st.composite
-def entries(draw: st.DrawFn, arguments: int = 2) -> Entry:
+def entries(draw: st.DrawFn, arguments: int = 2) -> ConditionEntry:
     indices = draw(st.lists(st.integers(0, arguments - 1), max_size=arguments, unique=True))
-    return Entry(draw(actions), tuple(draw(comparisons(index)) for index in sorted(indices)))
+    return ConditionEntry(draw(actions), tuple(draw(comparisons(index)) for index in sorted(indices)))
 
 
 def rules(arguments: int = 2, most: int = 3) -> st.SearchStrategy[object]:

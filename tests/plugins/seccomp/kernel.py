@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import ALLOW, Action, Kind
+from hardening_seccomp.actions import ALLOW, Action, ActionKind
 from hardening_seccomp.bpf import Instruction
 
 PR_SET_NO_NEW_PRIVS = 38
@@ -99,7 +99,7 @@ def _last() -> bytes:
             Instruction(bpf.JMP | bpf.JEQ, 1, 0, SECCOMP_X86_64),
             Instruction(bpf.JMP | bpf.JEQ, 0, 1, EXIT_GROUP_X86_64),
             Instruction(bpf.RET_K, 0, 0, ALLOW.returned),
-            Instruction(bpf.RET_K, 0, 0, Action(Kind.ERRNO, errno.EBADE).returned),
+            Instruction(bpf.RET_K, 0, 0, Action(ActionKind.ERRNO, errno.EBADE).returned),
         )
     )
 
@@ -134,11 +134,11 @@ def _by_machine(programs: Sequence[bytes], calls: Sequence[tuple[str, int, Seque
 
 def expected(action: Action) -> str:
     """What `answers` reports for an action without a tracer or a handler (seccomp(2))."""
-    if action.kind in (Kind.ALLOW, Kind.LOG):
+    if action.kind in (ActionKind.ALLOW, ActionKind.LOG):
         return RAN
-    if action.kind is Kind.TRACE:
+    if action.kind is ActionKind.TRACE:
         return "ENOSYS"
-    return errno.errorcode[action.data] if action.kind is Kind.ERRNO else KILLED
+    return errno.errorcode[action.data] if action.kind is ActionKind.ERRNO else KILLED
 
 
 def _end_by_signals() -> None:

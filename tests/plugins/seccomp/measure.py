@@ -29,7 +29,7 @@ from hardening.base.values import frozen
 from hardening.errors import HardeningError
 from hardening.mechanism.host import Host
 from hardening_seccomp import SeccompSettings, bpf
-from hardening_seccomp.actions import Action, Kind, stricter
+from hardening_seccomp.actions import Action, ActionKind, stricter
 from hardening_seccomp.compile import Compiled, compile_filter
 from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of
@@ -152,7 +152,7 @@ def _judge(row: Row, stacked: Action, answered: Action, where: str, *, exact: bo
     row.counts["points"] += 1
     row.counts["looser"] += answered.kind < stacked.kind
     row.counts["stricter"] += answered.kind > stacked.kind
-    if answered.kind < stacked.kind or (exact and answered != stacked and answered.kind is not Kind.ERRNO):
+    if answered.kind < stacked.kind or (exact and answered != stacked and answered.kind is not ActionKind.ERRNO):
         row.wrong.append(f"{where}: stacked {stacked}, composed {answered}")
 
 

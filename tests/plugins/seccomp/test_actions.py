@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from hardening.errors import ProfileError
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind, from_returned, parse_action, stricter
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind, from_returned, parse_action, stricter
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind, from_r
         ("errno", EPERM),
         ("errno:ENOSYS", ENOSYS),
         ("errno:38", ENOSYS),
-        ("trace", Action(Kind.TRACE)),
-        ("trace:65535", Action(Kind.TRACE, 65535)),
-        ("kill-process", Action(Kind.KILL_PROCESS)),
-        ("kill-thread", Action(Kind.KILL_THREAD)),
-        ("trap", Action(Kind.TRAP)),
-        ("log", Action(Kind.LOG)),
+        ("trace", Action(ActionKind.TRACE)),
+        ("trace:65535", Action(ActionKind.TRACE, 65535)),
+        ("kill-process", Action(ActionKind.KILL_PROCESS)),
+        ("kill-thread", Action(ActionKind.KILL_THREAD)),
+        ("trap", Action(ActionKind.TRAP)),
+        ("log", Action(ActionKind.LOG)),
     ],
 )
 def test_what_is_written_is_read(text: str, action: Action) -> None:
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_refused(text: object, hint: str | None) -> None:
 
 def test_order_is_the_kernels() -> None:
     """Smaller as a signed number is stricter: kernel/seccomp.c, ``seccomp_run_filters``."""
-    actions = [Action(kind) for kind in Kind]
+    actions = [Action(kind) for kind in ActionKind]
     signed = [action.returned - (1 << 32) if action.returned >> 31 else action.returned for action in actions]
     assert signed == sorted(signed, reverse=True)
 
@@ -68,9 +68,9 @@ def test_the_later_of_equally_strict_ones_wins() -> None:
 
 
 def test_returned_values_come_back() -> None:
-    for kind in Kind:
-        action = Action(kind, 5 if kind in (Kind.ERRNO, Kind.TRACE) else 0)
+    for kind in ActionKind:
+        action = Action(kind, 5 if kind in (ActionKind.ERRNO, ActionKind.TRACE) else 0)
         assert from_returned(action.returned) == action
-    assert from_returned(0x12340000).kind is Kind.KILL_PROCESS
+    assert from_returned(0x12340000).kind is ActionKind.KILL_PROCESS
     assert from_returned(0x0005FFFF).data == 4095
-    assert str(Action(Kind.ERRNO, errno.EACCES)) == "errno:EACCES"
+    assert str(Action(ActionKind.ERRNO, errno.EACCES)) == "errno:EACCES"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import SpecError
 from hardening_seccomp import bpf
-from hardening_seccomp.answers import Reader
+from hardening_seccomp.answers import AnswerReader
 from tests.plugins.seccomp import generate
 
 X86_64 = 0xC000003E
@@ -39,7 +39,7 @@ def comparing(draw: st.DrawFn) -> bpf.Program:
 @given(comparing(), st.sampled_from([X86_64, S390X]), st.sampled_from(NUMBERS), generate.vectors)
 def test_answers_are_evaluations(program: bpf.Program, arch: int, number: int, vector: tuple[int, ...]) -> None:
     bpf.validate(program)
-    spans = Reader.of(program).answers(arch)
+    spans = AnswerReader.of(program).answers(arch)
     assert (spans[0].first, spans[-1].last) == (0, 0xFFFFFFFF)
     assert all(one.last + 1 == other.first and one.rule != other.rule for one, other in itertools.pairwise(spans))
     span = next(span for span in spans if number <= span.last)
@@ -53,7 +53,7 @@ def test_all_architectures_that_are_told_apart_are_known() -> None:
         I(bpf.RET_K, 0, 0, 0x7FFF0000),
         I(bpf.RET_K, 0, 0, 0x80000000),
     )
-    assert Reader.of(program).architectures == [0, X86_64, X86_64 + 1]
+    assert AnswerReader.of(program).architectures == [0, X86_64, X86_64 + 1]
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_all_architectures_that_are_told_apart_are_known() -> None:
 def test_programs_that_do_more_than_compare_numbers_are_refused(instruction: bpf.Instruction) -> None:
     program = (I(bpf.LD_ABS, 0, 0, 0), instruction, I(bpf.RET_K, 0, 0, 0))
     with pytest.raises(SpecError, match="cannot be proved"):
-        Reader.of(program).answers(X86_64)
+        AnswerReader.of(program).answers(X86_64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hardening.errors import SpecError
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import Kind
+from hardening_seccomp.actions import ActionKind
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp import generate, kernel
 from tests.support.features import require
@@ -76,8 +76,10 @@ def test_validity_and_answers_are_those_of_the_kernel(program: bpf.Program) -> N
     vector = (1, 0xFFFFFFFF00000002, 3, 1 << 63, 5, 6)
     action = bpf.evaluate(guarded, NATIVE, number("getppid"), vector).action
     reads_pointer = any(item.code == bpf.LD_ABS and item.k in (8, 12) for item in program)
-    unobservable = action.kind in (Kind.NOTIFY, Kind.TRAP) or (action.kind is Kind.ERRNO and action.data == 0)
-    if reads_pointer or unobservable or (action.kind is Kind.ERRNO and action.data not in errno.errorcode):
+    unobservable = action.kind in (ActionKind.NOTIFY, ActionKind.TRAP) or (
+        action.kind is ActionKind.ERRNO and action.data == 0
+    )
+    if reads_pointer or unobservable or (action.kind is ActionKind.ERRNO and action.data not in errno.errorcode):
         return
     found = kernel.answers(number("seccomp"), [bpf.encode(guarded)], [(number("getppid"), vector)])
     assert found == [kernel.expected(action)]
@@ -102,5 +104,5 @@ def test_instructions_are_counted() -> None:
 def test_words_of_arguments_follow_the_byte_order() -> None:
     load_first_word = (I(bpf.LD_ABS, 0, 0, 16), I(bpf.JMP | bpf.JEQ, 0, 1, 2), ALLOW, I(bpf.RET_K, 0, 0, 0))
     argument = (1 << 32 | 2,)
-    assert bpf.evaluate(load_first_word, 0xC000003E, 0, argument).action.kind is Kind.ALLOW
-    assert bpf.evaluate(load_first_word, 0x80000016, 0, argument).action.kind is Kind.KILL_THREAD
+    assert bpf.evaluate(load_first_word, 0xC000003E, 0, argument).action.kind is ActionKind.ALLOW
+    assert bpf.evaluate(load_first_word, 0x80000016, 0, argument).action.kind is ActionKind.KILL_THREAD

@@ -11,9 +11,9 @@ from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG
 from hardening_seccomp.build import build, token_of
 from hardening_seccomp.compile import compile_filter, differences
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import emit
@@ -26,11 +26,14 @@ PLAIN = Filter(
     ENOSYS, {"read": constant(ALLOW), "write": constant(LOG), "mount": constant(EPERM)}, frozenset({"x86_64"})
 )
 #: Rules that libseccomp 2.6.0 merges wrongly (GHSA-4q85-33p6-j5g6), and one on which it loops.
-MERGED = rule_of([Entry(ALLOW, (Comparison(0, Op.LE, 1),)), Entry(LOG, (Comparison(0, Op.GE, 0x100000005),))], ENOSYS)
+MERGED = rule_of(
+    [ConditionEntry(ALLOW, (Comparison(0, Op.LE, 1),)), ConditionEntry(LOG, (Comparison(0, Op.GE, 0x100000005),))],
+    ENOSYS,
+)
 LOOPING = rule_of(
     [
-        Entry(LOG, (Comparison(2, Op.EQ, 7),)),
-        Entry(ALLOW, (Comparison(0, Op.GE, 0x100000000), Comparison(2, Op.EQ, 0x100000007))),
+        ConditionEntry(LOG, (Comparison(2, Op.EQ, 7),)),
+        ConditionEntry(ALLOW, (Comparison(0, Op.GE, 0x100000000), Comparison(2, Op.EQ, 0x100000007))),
     ],
     ENOSYS,
 )
@@ -47,7 +50,7 @@ def test_the_program_means_the_model(rule: Rule, names: tuple[str, ...], vector:
     wanted = compiled.written.get("getppid", rule)
     assert bpf.evaluate(program, token, number, vector).action == wanted.value(vector)
     assert meaning(program, token, number) == wanted
-    assert rule_at_most(wanted, rule)
+    assert rule_is_no_looser_than(wanted, rule)
 
 
 @pytest.mark.parametrize("rule", [MERGED, LOOPING], ids=["merged", "looping"])
@@ -56,13 +59,13 @@ def test_known_faults_of_the_library_do_not_get_through(rule: Rule) -> None:
     token = token_of(LIBRARY, "x86_64")
     found = meaning(bpf.decode(compiled.program), token, LIBRARY.names(token)["getppid"])
     assert found == compiled.written.get("getppid", rule)
-    assert rule_at_most(found, rule)
+    assert rule_is_no_looser_than(found, rule)
 
 
 @pytest.mark.parametrize("other", ["x32", "mipsel64n32", "aarch64"])
 def test_arguments_of_architectures_with_32_bit_pointers_are_compared(other: str) -> None:
     """libseccomp compares their lower halves alone, though the token of n32 and x32 has the bit of 64."""
-    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.NE, 40),))], EPERM)
+    rule = rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.NE, 40),))], EPERM)
     compiled = compile_filter(Filter(ENOSYS, {"socket": rule}, frozenset({"x86_64", other})), LIBRARY)
     assert not compiled.written
 
@@ -94,7 +97,7 @@ def test_other_architectures_are_killed() -> None:
 @pytest.mark.parametrize("comparison", [Comparison(0, Op.GE, 1 << 32), Comparison(0, Op.EQ, (1 << 32) + 5)])
 def test_32_bit_architectures_never_get_more_than_the_rule(comparison: Comparison, narrow: str) -> None:
     """libseccomp cuts 64-bit numbers to their lower half there, which would turn `>= 2**32` into `>= 0`."""
-    rule = rule_of([Entry(ALLOW, (comparison,))], EPERM)
+    rule = rule_of([ConditionEntry(ALLOW, (comparison,))], EPERM)
     compiled = compile_filter(Filter(ENOSYS, {"getppid": rule}, frozenset({"x86_64", narrow})), LIBRARY)
     program = bpf.decode(compiled.program)
     number = LIBRARY.names(token_of(LIBRARY, narrow))["getppid"]
@@ -110,7 +113,7 @@ def test_x32_has_the_token_of_x86_64() -> None:
 
 @pytest.mark.parametrize("names", [("x86_64",), ("x86_64", "x86", "x32"), ("aarch64", "arm"), ("ppc64le",), ("x32",)])
 def test_every_combination_of_architectures_is_proved_and_is_what_libseccomp_answers(names: tuple[str, ...]) -> None:
-    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.GE, 5), Comparison(2, Op.EQ, 1)))], EPERM)
+    rule = rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.GE, 5), Comparison(2, Op.EQ, 1)))], EPERM)
     model = Filter(ENOSYS, {**PLAIN.rules, "getppid": rule, "cacheflush": rule}, frozenset(names))
     spans = wanted(model, LIBRARY)
     document = emit(model).document
@@ -121,7 +124,7 @@ def test_every_combination_of_architectures_is_proved_and_is_what_libseccomp_ans
 
 def test_a_filter_longer_than_the_kernel_accepts_becomes_stricter_and_says_so() -> None:
     names = list(LIBRARY.names(token_of(LIBRARY, "x86_64")))[:60]
-    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, value * 3),)) for value in range(120)], EPERM)
+    rule = rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, value * 3),)) for value in range(120)], EPERM)
     compiled = compile_filter(Filter(ENOSYS, dict.fromkeys(names, rule), frozenset({"x86_64"})), LIBRARY)
     assert set(compiled.written) == set(names)
     assert len(compiled.program) // 8 <= bpf.MAX_INSTRUCTIONS

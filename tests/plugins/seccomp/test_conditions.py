@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, LOG, Action
 from hardening_seccomp.conditions import (
     Comparison,
-    Entry,
+    ConditionEntry,
     Op,
     Rule,
     Style,
@@ -52,7 +52,9 @@ def test_a_width_of_32_ignores_the_upper_half(op: Op, value: int, vector: tuple[
 
 
 @given(st.lists(generate.entries(), max_size=4), generate.actions, generate.vectors)
-def test_the_strictest_matching_entry_decides(listed: list[Entry], otherwise: Action, vector: tuple[int, ...]) -> None:
+def test_the_strictest_matching_entry_decides(
+    listed: list[ConditionEntry], otherwise: Action, vector: tuple[int, ...]
+) -> None:
     matching = [entry.action for entry in listed if all(holds(item, vector) for item in entry.comparisons)]
     strictest = max((action.kind for action in matching), default=otherwise.kind)
     wanted = next((action for action in matching if action.kind == strictest), otherwise)
@@ -86,17 +88,17 @@ def test_entries_on_top_of_nothing_cover_everything(rule: Rule) -> None:
 
 @pytest.mark.parametrize("op", list(Op))
 def test_one_comparison_stays_one(op: Op) -> None:
-    rule = rule_of([Entry(ALLOW, (Comparison(2, op, 4, 6 if op is Op.MASKED_EQ else (1 << 64) - 1),))], EPERM)
+    rule = rule_of([ConditionEntry(ALLOW, (Comparison(2, op, 4, 6 if op is Op.MASKED_EQ else (1 << 64) - 1),))], EPERM)
     assert len(entries(rule, EPERM, 256)) == 1
 
 
 def test_a_bound_is_kept() -> None:
-    rule = rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, value * 3),)) for value in range(40)], EPERM)
+    rule = rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, value * 3),)) for value in range(40)], EPERM)
     with pytest.raises(TooManyEntries):
         entries(rule, EPERM, 10)
 
 
 def test_rules_are_shown_with_what_is_usual_last() -> None:
-    rule = rule_of([Entry(LOG), Entry(EPERM, (Comparison(1, Op.EQ, 0x5412, width=32),))], ENOSYS)
+    rule = rule_of([ConditionEntry(LOG), ConditionEntry(EPERM, (Comparison(1, Op.EQ, 0x5412, width=32),))], ENOSYS)
     assert describe(rule) == "errno:EPERM if arg1 & 0xffffffff == 0x5412, else log"
     assert describe(constant(ALLOW)) == "allow"

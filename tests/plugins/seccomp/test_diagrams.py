@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening_seccomp.diagrams import (
-    Builder,
     Diagram,
+    DiagramBuilder,
     TooTangled,
     apply,
     at_least,
@@ -49,7 +49,7 @@ def test_equal_functions_are_equal_values(a: int, b: int) -> None:
 
 def renumbered(diagram: Diagram[bool]) -> Diagram[bool]:
     """The same function, numbered from its root anew."""
-    builder: Builder[bool] = Builder()
+    builder: DiagramBuilder[bool] = DiagramBuilder()
     leaves = [builder.leaf(value) for value in (False, True)]
     refs: list[int] = []
 

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from hardening.errors import HardeningError
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, describe, rule_of
-from hardening_seccomp.docker import DockerProfile, Target, parse, read_file
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, describe, rule_of
+from hardening_seccomp.docker import DockerProfile, DockerTarget, parse, read_file
 
 PODMAN = Path("/usr/share/containers/seccomp.json")
-NO_CAPS = Target("x86_64", frozenset(), (6, 1))
+NO_CAPS = DockerTarget("x86_64", frozenset(), (6, 1))
 
 
-def profile(target: Target = NO_CAPS, **more: Any) -> DockerProfile:
+def profile(target: DockerTarget = NO_CAPS, **more: Any) -> DockerProfile:
     return parse(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", **more}).encode(), target)
 
 
-def names(target: Target = NO_CAPS, **rule: Any) -> list[str]:
+def names(target: DockerTarget = NO_CAPS, **rule: Any) -> list[str]:
     found = profile(target, syscalls=[{"names": ["read"], "action": "SCMP_ACT_ALLOW", **rule}])
     return [name for name, _ in found.entries]
 
@@ -43,21 +43,24 @@ def test_podmans_profile_without_capabilities() -> None:
 
 
 def test_podmans_profile_with_capabilities() -> None:
-    found = read_file(PODMAN, Target("x86_64", frozenset({"CAP_SYS_ADMIN", "CAP_AUDIT_WRITE"}), (6, 1)))
+    found = read_file(PODMAN, DockerTarget("x86_64", frozenset({"CAP_SYS_ADMIN", "CAP_AUDIT_WRITE"}), (6, 1)))
     assert describe(rule(found, "bpf")) == "allow"
     assert describe(rule(found, "socket")) == "allow"
     assert describe(rule(found, "chroot")) == "errno:EPERM"
 
 
 def test_podmans_profile_on_another_machine() -> None:
-    found = read_file(PODMAN, Target("aarch64", frozenset(), (6, 1)))
+    found = read_file(PODMAN, DockerTarget("aarch64", frozenset(), (6, 1)))
     assert found.architectures == {"arm"}
     assert describe(rule(found, "arch_prctl")) == "errno:ENOSYS"
     assert describe(rule(found, "cacheflush")) == "allow"
 
 
 def test_conditions_on_the_machine() -> None:
-    one, two = Target("x86_64", frozenset({"CAP_A"}), (4, 8)), Target("x86_64", frozenset({"CAP_A", "CAP_B"}), (4, 7))
+    one, two = (
+        DockerTarget("x86_64", frozenset({"CAP_A"}), (4, 8)),
+        DockerTarget("x86_64", frozenset({"CAP_A", "CAP_B"}), (4, 7)),
+    )
     both = {"caps": ["CAP_A", "CAP_B"]}
     assert (names(one, includes=both), names(two, includes=both)) == ([], ["read"])
     assert (names(one, excludes=both), names(excludes=both)) == ([], ["read"])
@@ -86,10 +89,12 @@ def test_keys_are_read_in_any_case_and_once() -> None:
     mapped = [{"Architecture": "SCMP_ARCH_X86_64", "subarchitectures": ["SCMP_ARCH_X86"]}]
     test = {"INDEX": 0, "Value": 1, "valuetwo": 3, "op": "SCMP_CMP_MASKED_EQ"}
     rule = {"Names": ["read"], "ACTION": "SCMP_ACT_ALLOW", "includes": {"Caps": ["CAP_A"]}, "Args": [test]}
-    found = profile(Target("x86_64", frozenset({"CAP_A"}), (6, 1)), ARCHMAP=mapped, sysCalls=[rule], defaulterrnoret=38)
+    found = profile(
+        DockerTarget("x86_64", frozenset({"CAP_A"}), (6, 1)), ARCHMAP=mapped, sysCalls=[rule], defaulterrnoret=38
+    )
     assert found.default == ENOSYS
     assert found.architectures == {"x86"}
-    assert found.entries == (("read", Entry(ALLOW, (Comparison(0, Op.MASKED_EQ, 1, 1),))),)
+    assert found.entries == (("read", ConditionEntry(ALLOW, (Comparison(0, Op.MASKED_EQ, 1, 1),))),)
     assert profile(sysCalls=[rule]).entries == ()
     with pytest.raises(HardeningError, match=r"^/Defaultaction: repeats defaultAction"):
         profile(Defaultaction="SCMP_ACT_ALLOW")
@@ -106,7 +111,7 @@ def test_names_of_errnos_go_before_numbers() -> None:
         syscalls=[{"name": "read", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "errno": "EACCES"}],
     )
     assert found.default == ENOSYS
-    assert found.entries == (("read", Entry(Action(Kind.ERRNO, 13))),)
+    assert found.entries == (("read", ConditionEntry(Action(ActionKind.ERRNO, 13))),)
     assert profile().default == EPERM
 
 

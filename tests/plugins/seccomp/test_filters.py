@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 from hardening_seccomp import bpf, filters
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, LOG, Action, Kind, stricter
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, LOG, Action, ActionKind, stricter
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import apply, constant
-from hardening_seccomp.filters import Filter, at_most, excesses, meet
+from hardening_seccomp.filters import Filter, intersect, is_no_looser_than, violations
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp import generate, kernel
 from tests.support.features import require
@@ -21,7 +21,7 @@ LIBRARY = Libseccomp.load()
 NATIVE = LIBRARY.native()
 ARCHITECTURE = next(name for name in ("x86_64", "aarch64") if LIBRARY.architecture(name) == NATIVE)
 NAMES = LIBRARY.names(NATIVE)
-ENOENT, E2BIG = Action(Kind.ERRNO, 2), Action(Kind.ERRNO, 7)
+ENOENT, E2BIG = Action(ActionKind.ERRNO, 2), Action(ActionKind.ERRNO, 7)
 #: A number that no system call has, to see the default action.
 UNKNOWN = 1000
 VECTORS = [
@@ -43,7 +43,7 @@ def one(rule: Rule, default: Action = ALLOW) -> Filter:
     return Filter(default, {**rules, "getppid": rule}, frozenset({ARCHITECTURE}))
 
 
-def disagreements(layers: Sequence[Filter], combine: Meet = meet) -> list[str]:
+def disagreements(layers: Sequence[Filter], combine: Meet = intersect) -> list[str]:
     """Where the composed filter answers otherwise than the single filters stacked in the kernel, and than the model."""
     composed = layers[0]
     for layer in layers[1:]:
@@ -82,13 +82,13 @@ def test_three_filters_meet_as_the_kernel_stacks_them(a: Rule, b: Rule, c: Rule)
 
 def test_defaults_meet_as_the_kernel_stacks_them() -> None:
     require("seccomp")
-    rule = rule_of([Entry(EPERM, (Comparison(0, Op.GE, 5),))], LOG)
+    rule = rule_of([ConditionEntry(EPERM, (Comparison(0, Op.GE, 5),))], LOG)
     assert disagreements([one(rule), one(constant(ALLOW), E2BIG)]) == []
     assert disagreements([one(constant(ALLOW), ENOENT), one(rule, E2BIG)]) == []
 
 
-LOW = rule_of([Entry(ENOENT, (Comparison(0, Op.LE, 5),))], ALLOW)
-HIGH = rule_of([Entry(E2BIG, (Comparison(1, Op.GE, 5),))], ALLOW)
+LOW = rule_of([ConditionEntry(ENOENT, (Comparison(0, Op.LE, 5),))], ALLOW)
+HIGH = rule_of([ConditionEntry(E2BIG, (Comparison(1, Op.GE, 5),))], ALLOW)
 
 
 def _later_wins(earlier: Action, later: Action) -> Action:
@@ -107,47 +107,47 @@ def _looser(earlier: Action, later: Action) -> Action:
 def test_a_wrong_merge_is_noticed(wrong: Callable[[Action, Action], Action], monkeypatch: pytest.MonkeyPatch) -> None:
     require("seccomp")
     assert disagreements([one(LOW), one(HIGH)]) == []
-    monkeypatch.setattr(filters, "rule_meet", lambda a, b: apply(wrong, a, b))
+    monkeypatch.setattr(filters, "rule_intersect", lambda a, b: apply(wrong, a, b))
     assert disagreements([one(LOW), one(HIGH)]) != []
 
 
 def test_a_merge_that_forgets_conditions_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     require("seccomp")
-    monkeypatch.setattr(filters, "rule_meet", lambda a, b: constant(stricter(max(a.leaves), max(b.leaves))))
+    monkeypatch.setattr(filters, "rule_intersect", lambda a, b: constant(stricter(max(a.leaves), max(b.leaves))))
     with pytest.raises(TypeError):
-        meet(one(LOW), one(HIGH))
-    monkeypatch.setattr(filters, "rule_meet", lambda a, b: a)
+        intersect(one(LOW), one(HIGH))
+    monkeypatch.setattr(filters, "rule_intersect", lambda a, b: a)
     assert disagreements([one(LOW), one(HIGH)]) != []
 
 
 @settings(deadline=None)
 @given(generate.rules(), generate.rules(), generate.vectors)
 def test_meet_is_the_stricter_action_everywhere(a: Rule, b: Rule, vector: tuple[int, ...]) -> None:
-    met = filters.rule_meet(a, b)
+    met = filters.rule_intersect(a, b)
     assert met.value(vector) == stricter(a.value(vector), b.value(vector))
-    assert filters.rule_at_most(met, a)
-    assert filters.rule_at_most(met, b)
-    assert filters.rule_meet(a, a) == a
+    assert filters.rule_is_no_looser_than(met, a)
+    assert filters.rule_is_no_looser_than(met, b)
+    assert filters.rule_intersect(a, a) == a
 
 
 @settings(deadline=None)
 @given(generate.rules(), generate.rules(), generate.vectors)
 def test_at_most_is_exact(a: Rule, b: Rule, vector: tuple[int, ...]) -> None:
-    if filters.rule_at_most(a, b):
-        assert a.value(vector).at_most(b.value(vector))
+    if filters.rule_is_no_looser_than(a, b):
+        assert a.value(vector).is_no_looser_than(b.value(vector))
     else:
-        assert filters.rule_meet(a, b) != a
+        assert filters.rule_intersect(a, b) != a
 
 
 def test_architectures_and_flags() -> None:
     a = Filter(ENOSYS, {}, frozenset({"x86_64", "x86"}), frozenset({"log", "spec-allow"}))
     b = Filter(EPERM, {"read": constant(ALLOW)}, frozenset({"x86_64", "x32"}), frozenset())
-    met = meet(a, b)
+    met = intersect(a, b)
     assert met.architectures == {"x86_64"}
     assert met.flags == {"log"}
     assert met.default == EPERM
-    assert at_most(met, a)
-    assert at_most(met, b)
-    assert not at_most(b, a)
-    assert excesses(b, a) == ("read",)
-    assert excesses(Filter(ALLOW), b) == ("*",)
+    assert is_no_looser_than(met, a)
+    assert is_no_looser_than(met, b)
+    assert not is_no_looser_than(b, a)
+    assert violations(b, a) == ("read",)
+    assert violations(Filter(ALLOW), b) == ("*",)

@@ -12,12 +12,12 @@ from hardening.assemble import pipeline
 from hardening.mechanism.findings import Severity
 from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, Kind, is_denial
+from hardening_seccomp.actions import ALLOW, ENOSYS, KILL_PROCESS, LOG, Action, ActionKind, is_denial
 from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, coarser, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, coarser, rule_of
 from hardening_seccomp.diagrams import apply
-from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.notes import flattened
@@ -42,14 +42,14 @@ def runs_alike(a: Rule, b: Rule) -> bool:
 @settings(deadline=None)
 @given(generate.rules(4), generate.rules(4))
 def test_each_level_is_no_looser_and_what_runs_is_given_up_last(one: Rule, other: Rule) -> None:
-    rule = apply(lambda a, b: a if a.at_most(b) else b, one, other)
+    rule = apply(lambda a, b: a if a.is_no_looser_than(b) else b, one, other)
     for default in (ENOSYS, ALLOW, KILL_PROCESS):
         levels = flatter(rule, default)
         assert levels[0] == rule
         assert levels[-1].is_constant
-        assert all(rule_at_most(later, earlier) for earlier, later in pairwise(levels))
+        assert all(rule_is_no_looser_than(later, earlier) for earlier, later in pairwise(levels))
         parts = [coarser(rule, default, most) for most in PARTS]
-        assert all(rule_at_most(later, earlier) for earlier, later in pairwise([rule, *parts]))
+        assert all(rule_is_no_looser_than(later, earlier) for earlier, later in pairwise([rule, *parts]))
         alike = [level for level in levels if runs_as_often(rule, level)]
         assert list(levels[: len(alike)]) == alike  # then a part of it is given up, and at last all
         for level in alike:
@@ -59,8 +59,11 @@ def test_each_level_is_no_looser_and_what_runs_is_given_up_last(one: Rule, other
 
 def many_denials() -> Rule:
     """Two calls that run, among denials by so many errnos that libseccomp has no room for them."""
-    errnos = [Entry(Action(Kind.ERRNO, 1 + value % 90), (Comparison(0, Op.EQ, 7 * value),)) for value in range(1, 300)]
-    return rule_of([Entry(ALLOW, (Comparison(0, Op.LE, 1),)), *errnos], Action(Kind.ERRNO, 95))
+    errnos = [
+        ConditionEntry(Action(ActionKind.ERRNO, 1 + value % 90), (Comparison(0, Op.EQ, 7 * value),))
+        for value in range(1, 300)
+    ]
+    return rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.LE, 1),)), *errnos], Action(ActionKind.ERRNO, 95))
 
 
 def test_differing_errnos_are_given_up_before_what_runs() -> None:
@@ -70,7 +73,7 @@ def test_differing_errnos_are_given_up_before_what_runs() -> None:
     found = meaning(bpf.decode(compiled.program), token, LIBRARY.names(token)["getppid"])
     assert compiled.written == {"getppid": found}
     assert set(apply(lambda a, b: is_denial(a) == is_denial(b), rule, found).leaves) == {True}
-    assert rule_at_most(found, rule)
+    assert rule_is_no_looser_than(found, rule)
     assert read(compiled.document, native="x86_64").model.rule("getppid") == found
 
 
@@ -105,12 +108,14 @@ def test_what_is_lost_is_said() -> None:
     assert {item.severity for item in told} == {Severity.WARNING}  # also by a quiet run
     assert ["every denied call gets errno" in item.message for item in told] == [*[True] * (len(told) - 1), False]
     assert "also those that would run" in told[-1].message
-    both = rule_of([Entry(LOG, (Comparison(0, Op.EQ, 1),)), Entry(ALLOW, (Comparison(0, Op.EQ, 2),))], ENOSYS)
+    both = rule_of(
+        [ConditionEntry(LOG, (Comparison(0, Op.EQ, 1),)), ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 2),))], ENOSYS
+    )
     assert "every call that runs gets log" in flattened("getppid", both, flatter(both, ENOSYS)[1]).message
     pairs = [Comparison(0, Op.EQ, 1), Comparison(1, Op.EQ, 2)]
-    part = rule_of([Entry(ALLOW, tuple(pairs)), Entry(ALLOW, (Comparison(0, Op.EQ, 5),))], ENOSYS)
+    part = rule_of([ConditionEntry(ALLOW, tuple(pairs)), ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 5),))], ENOSYS)
     left = coarser(part, ENOSYS, 0)
-    assert left == rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, 5),))], ENOSYS)
+    assert left == rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 5),))], ENOSYS)
     assert (
         "some calls that would run are denied, what is left is: allow if arg0 == 0x5"
         in flattened("getppid", part, left).message

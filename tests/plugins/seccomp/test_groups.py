@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hardening_seccomp import groups
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind
 from hardening_seccomp.build import token_of
 from hardening_seccomp.conditions import fill
 from hardening_seccomp.libseccomp import Libseccomp
@@ -79,7 +79,7 @@ def test_clone_makes_no_namespaces_wherever_its_flags_are(machine: str, index: i
 
 def test_groups_give_only_sockets_that_a_network_namespace_separates() -> None:
     """AF_UNIX, AF_INET, AF_INET6 and most of AF_NETLINK; not AF_RXRPC, AF_ALG, AF_VSOCK, AF_QIPCRTR, AF_XDP and the like."""
-    denied = Action(Kind.ERRNO, errno.EAFNOSUPPORT)
+    denied = Action(ActionKind.ERRNO, errno.EAFNOSUPPORT)
     socket, pair = fill(DATA.allowed("socket", "x86_64"), ENOSYS), fill(DATA.allowed("socketpair", "x86_64"), ENOSYS)
     for family in range(64):
         answer = ALLOW if family in (1, 2, 10, 16) else denied

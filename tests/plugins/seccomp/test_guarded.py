@@ -12,15 +12,17 @@ from hardening.errors import SpecError
 from hardening_seccomp import guarded
 from hardening_seccomp.actions import ALLOW, ENOSYS, LOG
 from hardening_seccomp.build import build
-from hardening_seccomp.conditions import Comparison, Entry, Op, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, rule_of
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.guarded import programs, suspects
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import emit
 
 LIBRARY = Libseccomp.load()
-ORDERED = rule_of([Entry(ALLOW, (Comparison(0, Op.LE, 1),)), Entry(LOG, (Comparison(0, Op.GE, 9),))], ENOSYS)
-SINGLE = rule_of([Entry(ALLOW, (Comparison(0, Op.LE, 1),))], ENOSYS)
+ORDERED = rule_of(
+    [ConditionEntry(ALLOW, (Comparison(0, Op.LE, 1),)), ConditionEntry(LOG, (Comparison(0, Op.GE, 9),))], ENOSYS
+)
+SINGLE = rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.LE, 1),))], ENOSYS)
 
 
 def test_only_delicate_rules_are_suspect() -> None:

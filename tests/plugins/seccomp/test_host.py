@@ -9,7 +9,7 @@ import pytest
 
 from hardening.errors import HostError
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Shortfall
+from hardening.mechanism.mechanism import Unsupported
 from hardening_seccomp import Seccomp
 from hardening_seccomp.host import SeccompFacts
 from tests.plugins.seccomp.stacks import composed, context, settings, this_host
@@ -18,7 +18,7 @@ from tests.support.features import require
 
 def leaves(tmp_path: Path, text: str, **facts: object) -> list[str]:
     found = Seccomp().check(settings(tmp_path, text), context(this_host(**facts)))
-    return [shortfall.leaf for shortfall in found]
+    return [lacking.leaf for lacking in found]
 
 
 def test_this_host_has_everything(tmp_path: Path) -> None:
@@ -45,11 +45,11 @@ def test_a_kernel_without_filters_and_a_missing_library(tmp_path: Path) -> None:
         ('[seccomp]\nlog = ["read"]\n', {"actions": frozenset({"errno", "allow", "kill_process"})}, [False]),
     ],
 )
-def test_a_shortfall_says_whether_there_is_any_filter(
+def test_a_gap_says_whether_there_is_any_filter(
     text: str, facts: dict[str, object], whole: list[bool], tmp_path: Path
 ) -> None:
     found = Seccomp().check(settings(tmp_path, text), context(this_host(**facts)))
-    assert [shortfall.whole for shortfall in found] == whole
+    assert [lacking.whole for lacking in found] == whole
 
 
 def test_an_architecture_of_another_byte_order_is_named(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_an_architecture_of_another_byte_order_is_named(tmp_path: Path) -> None:
 def test_spec_allow_needs_a_kernel(tmp_path: Path) -> None:
     old = attrs.evolve(context(), host=attrs.evolve(this_host(), kernel=(4, 16)))
     found = Seccomp().check(settings(tmp_path, '[seccomp]\nflags = ["spec-allow"]\n'), old)
-    assert [shortfall.leaf for shortfall in found] == ["seccomp.flags.spec-allow"]
+    assert [lacking.leaf for lacking in found] == ["seccomp.flags.spec-allow"]
 
 
 def test_a_filter_that_is_loaded_early_lets_the_launch_end(tmp_path: Path) -> None:
@@ -79,14 +79,14 @@ def test_a_filter_that_is_loaded_early_lets_the_launch_end(tmp_path: Path) -> No
         )
         on = attrs.evolve(context(attrs.evolve(this_host(), uid=uid)), composed=stack.composed)
         found = Seccomp().check(stack.settings["seccomp"], on)
-        assert [shortfall.leaf for shortfall in found] == expected
+        assert [lacking.leaf for lacking in found] == expected
 
 
 def test_without_a_library_nothing_is_contributed_unless_that_was_accepted(tmp_path: Path) -> None:
     bare = context(this_host(library=None, problem="no libseccomp"))
     with pytest.raises(HostError, match="no libseccomp"):
         Seccomp().contribute(settings(tmp_path, ""), bare, Fragment("seccomp"))
-    accepted = attrs.evolve(bare, shortfalls=(Shortfall("seccomp.*", "", ""),))
+    accepted = attrs.evolve(bare, unsupported=(Unsupported("seccomp.*", "", ""),))
     fragment = Fragment("seccomp")
     Seccomp().contribute(settings(tmp_path, ""), accepted, fragment)
     assert fragment.values == {}

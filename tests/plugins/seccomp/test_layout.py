@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS
-from hardening_seccomp.answers import Reader
+from hardening_seccomp.answers import AnswerReader
 from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.layout import laid_out
@@ -44,7 +44,7 @@ def test_the_program_answers_the_spans(
     program = bpf.decode(data)
     assert bpf.evaluate(program, token, number, vector).action == rules.get(number, constant(EPERM)).value(vector)
     assert bpf.evaluate(program, token ^ 1, number, vector).action == KILL_PROCESS
-    assert all(one == other for _, _, one, other in overlaps(Reader.of(program).answers(token), spans))
+    assert all(one == other for _, _, one, other in overlaps(AnswerReader.of(program).answers(token), spans))
 
 
 def _spans(rules: dict[int, Rule]) -> list[Span]:
@@ -56,19 +56,19 @@ def _spans(rules: dict[int, Rule]) -> list[Span]:
 
 def test_the_kernel_takes_a_long_program_with_jumps_out_of_reach() -> None:
     rules = {
-        2 * number: rule_of([Entry(ALLOW, (Comparison(number % 6, Op.EQ, number << 32 | 7),))], ENOSYS)
+        2 * number: rule_of([ConditionEntry(ALLOW, (Comparison(number % 6, Op.EQ, number << 32 | 7),))], ENOSYS)
         for number in range(300)
     }
     data = laid_out({TOKEN: _spans(rules)})
     assert data is not None
     program = bpf.decode(data)
     assert any(item.code == bpf.JA for item in program)
-    assert all(one == other for _, _, one, other in overlaps(Reader.of(program).answers(TOKEN), _spans(rules)))
+    assert all(one == other for _, _, one, other in overlaps(AnswerReader.of(program).answers(TOKEN), _spans(rules)))
 
 
 def test_a_program_longer_than_the_kernel_accepts_is_not_made() -> None:
     rules = {
-        number: rule_of([Entry(ALLOW, (Comparison(index, Op.EQ, number),)) for index in range(2)], ENOSYS)
+        number: rule_of([ConditionEntry(ALLOW, (Comparison(index, Op.EQ, number),)) for index in range(2)], ENOSYS)
         for number in range(1, 700)
     }
     assert laid_out({TOKEN: _spans(rules)}) is None
@@ -85,14 +85,20 @@ def test_an_allowed_call_takes_few_steps() -> None:
 @pytest.mark.parametrize(
     ("entries", "arguments", "most"),
     [
-        ([Entry(EPERM, (Comparison(1, Op.EQ, value, width=32),)) for value in (0x5412, 0x541C)], (0, 0x5401), 3),
-        ([Entry(EPERM, (Comparison(0, Op.MASKED_EQ, 0, 0x7E020000),))], (0x11,), 2),
-        ([Entry(EPERM, (Comparison(2, Op.GE, 1 << 40),))], (0, 0, 5), 2),
-        ([Entry(EPERM, (Comparison(2, Op.EQ, 7 << 32 | 7),))], (0, 0, 7 << 32 | 7), 4),
+        (
+            [ConditionEntry(EPERM, (Comparison(1, Op.EQ, value, width=32),)) for value in (0x5412, 0x541C)],
+            (0, 0x5401),
+            3,
+        ),
+        ([ConditionEntry(EPERM, (Comparison(0, Op.MASKED_EQ, 0, 0x7E020000),))], (0x11,), 2),
+        ([ConditionEntry(EPERM, (Comparison(2, Op.GE, 1 << 40),))], (0, 0, 5), 2),
+        ([ConditionEntry(EPERM, (Comparison(2, Op.EQ, 7 << 32 | 7),))], (0, 0, 7 << 32 | 7), 4),
     ],
     ids=["two requests", "a mask", "half a number", "both halves"],
 )
-def test_arguments_are_decided_in_few_steps(entries: list[Entry], arguments: tuple[int, ...], most: int) -> None:
+def test_arguments_are_decided_in_few_steps(
+    entries: list[ConditionEntry], arguments: tuple[int, ...], most: int
+) -> None:
     """Beyond those to find the call: a load and a comparison for each half that matters."""
     model = Filter(ENOSYS, {"getppid": rule_of(entries, ALLOW)}, frozenset({"x86_64"}))
     plain = Filter(ENOSYS, {"getppid": constant(ALLOW)}, frozenset({"x86_64"}))

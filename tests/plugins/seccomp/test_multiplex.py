@@ -12,12 +12,12 @@ import pytest
 
 from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import Seccomp, bpf
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, Kind
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, ActionKind
 from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, Rule, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.filters import Filter, at_most
+from hardening_seccomp.filters import Filter, is_no_looser_than
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.multiplex import CARRIED, guard
 from hardening_seccomp.oci import read
@@ -29,7 +29,7 @@ from tests.support.features import require
 
 LIBRARY = Libseccomp.load()
 OPEN = {name: constant(ALLOW) for name in ("socketcall", *CARRIED["socketcall"])}
-ONLY_INET = rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, 2),))], EPERM)
+ONLY_INET = rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 2),))], EPERM)
 WITH_X86 = 'architectures.add = ["x86"]\n'
 BY_GROUP = f'[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@default"]\n{WITH_X86}'
 NAMES = ", ".join(f'"{name}"' for name in OPEN)
@@ -57,8 +57,8 @@ def answered(rules: dict[str, Rule], default: Action = ENOSYS, names: tuple[str,
         ({"socket": ONLY_INET}, EPERM, ENOSYS),
         ({"connect": constant(EPERM)}, ALLOW, ENOSYS),
         ({"connect": constant(KILL_PROCESS)}, ENOSYS, KILL_PROCESS),
-        ({"connect": constant(KILL_PROCESS)}, KILL_PROCESS, Action(Kind.KILL_THREAD)),
-        ({"socketcall": constant(Action(Kind.ERRNO, 7))}, ENOSYS, Action(Kind.ERRNO, 7)),
+        ({"connect": constant(KILL_PROCESS)}, KILL_PROCESS, Action(ActionKind.KILL_THREAD)),
+        ({"socketcall": constant(Action(ActionKind.ERRNO, 7))}, ENOSYS, Action(ActionKind.ERRNO, 7)),
         ({"socketcall": constant(ENOSYS)}, ENOSYS, EPERM),
         ({"send": constant(EPERM)}, ENOSYS, EPERM),
     ],
@@ -67,7 +67,7 @@ def test_a_carrier_does_no_more_than_what_it_carries(changed: dict[str, Rule], d
     assert answered({**OPEN, **changed}, default) == constant(answer)
 
 
-@pytest.mark.parametrize("default", [LOG, Action(Kind.TRACE, 3)])
+@pytest.mark.parametrize("default", [LOG, Action(ActionKind.TRACE, 3)])
 @pytest.mark.parametrize("names", [("x86_64", "x86"), ("mipsel64", "mipsel")])
 def test_where_nothing_is_denied_each_call_is_answered_as_by_its_own_number(
     default: Action, names: tuple[str, ...]
@@ -178,7 +178,7 @@ def test_a_foreign_filter_is_guarded_too_and_a_second_time_alike(tmp_path: Path)
             list(Seccomp().tighten(found, {"linux": {"seccomp": seen}}, context(), fragment))
             written = fragment.values["/linux/seccomp"].value
             model = read(written, native="x86_64").model
-            assert at_most(model, filter_of(found, context()))
+            assert is_no_looser_than(model, filter_of(found, context()))
             assert model.rule("socketcall") == constant(ENOSYS)
             assert seen is document or written == seen
             seen = written

@@ -9,9 +9,9 @@ from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, Action, is_denial
 from hardening_seccomp.build import build, token_of
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.conditions import Comparison, Entry, Op, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, rule_of
 from hardening_seccomp.diagrams import constant
-from hardening_seccomp.filters import Filter, rule_at_most
+from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.multiplex import guard
 from hardening_seccomp.oci import emit
@@ -28,7 +28,7 @@ LONG = Filter(
     ALLOW,
     {
         "socketcall": constant(KILL_PROCESS),
-        "sendto": rule_of([Entry(EPERM, (Comparison(2, Op.GE, 3),))], ALLOW),
+        "sendto": rule_of([ConditionEntry(EPERM, (Comparison(2, Op.GE, 3),))], ALLOW),
     },
     frozenset({"x86_64", "x86", "x32"}),
 )
@@ -37,7 +37,7 @@ FAMILIES = Filter(
     ENOSYS,
     {
         "socketcall": constant(ALLOW),
-        "socket": rule_of([Entry(ALLOW, (Comparison(0, Op.EQ, AF_INET),))], ENOSYS),
+        "socket": rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, AF_INET),))], ENOSYS),
     },
     frozenset({"x86_64", "x86"}),
 )
@@ -59,7 +59,7 @@ def test_a_chain_that_forgets_to_load_the_number() -> None:
         assert theirs == ALLOW or LIBRARY.version not in FAULTY
         assert is_denial(answer(ours(LONG), architecture, "sendto", 0, 0, 5))
     compiled = compile_filter(guard(LONG, LIBRARY), LIBRARY)
-    assert all(rule_at_most(rule, LONG.rule(name)) for name, rule in compiled.written.items())
+    assert all(rule_is_no_looser_than(rule, LONG.rule(name)) for name, rule in compiled.written.items())
 
 
 def test_the_kernel_runs_what_that_chain_lets_through() -> None:

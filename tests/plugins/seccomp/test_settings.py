@@ -33,17 +33,17 @@ def test_what_is_dumped_reads_back(rule: Rule) -> None:
 @settings(deadline=None)
 @given(generate.rules(), generate.rules())
 def test_meet_is_a_greatest_lower_bound(a: Rule, b: Rule) -> None:
-    met = KIND.meet(a, b)
-    assert KIND.at_most(met, a)
-    assert KIND.at_most(met, b)
-    assert KIND.at_most(KIND.meet(b, a), met)
-    assert KIND.at_most(a, b) == KIND.at_most(a, met)
+    met = KIND.intersect(a, b)
+    assert KIND.is_no_looser_than(met, a)
+    assert KIND.is_no_looser_than(met, b)
+    assert KIND.is_no_looser_than(KIND.intersect(b, a), met)
+    assert KIND.is_no_looser_than(a, b) == KIND.is_no_looser_than(a, met)
 
 
 def test_of_two_errnos_the_later_is_answered() -> None:
-    assert KIND.meet(constant(EPERM), constant(ENOSYS)) == constant(ENOSYS)
-    assert KIND.at_most(constant(EPERM), constant(ENOSYS))
-    assert KIND.at_most(constant(ENOSYS), constant(EPERM))
+    assert KIND.intersect(constant(EPERM), constant(ENOSYS)) == constant(ENOSYS)
+    assert KIND.is_no_looser_than(constant(EPERM), constant(ENOSYS))
+    assert KIND.is_no_looser_than(constant(ENOSYS), constant(EPERM))
 
 
 def test_strict_defaults_are_read_on_first_use() -> None:

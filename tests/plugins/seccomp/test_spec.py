@@ -7,9 +7,9 @@ from typing import Any
 
 from hardening.base.digest import of_filter
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Excess
+from hardening.mechanism.mechanism import Violation
 from hardening_seccomp import Seccomp, bpf
-from hardening_seccomp.filters import at_most
+from hardening_seccomp.filters import is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import read
 from hardening_seccomp.spec import DIGEST, FILE, filter_of
@@ -19,10 +19,10 @@ NATIVE = this_host().of(SeccompFacts).native
 ALLOW_SOME = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@basic-io", "ptrace", "stat64"]\n'
 
 
-def tightened(tmp_path: Path, document: dict[str, Any]) -> tuple[Fragment, list[Excess]]:
+def tightened(tmp_path: Path, document: dict[str, Any]) -> tuple[Fragment, list[Violation]]:
     fragment = Fragment("seccomp")
-    excess = list(Seccomp().tighten(settings(tmp_path, ALLOW_SOME), document, context(), fragment))
-    return fragment, excess
+    violation = list(Seccomp().tighten(settings(tmp_path, ALLOW_SOME), document, context(), fragment))
+    return fragment, violation
 
 
 def test_the_bundle_gets_the_object_the_program_and_its_digest(tmp_path: Path) -> None:
@@ -47,13 +47,13 @@ def test_a_foreign_filter_is_intersected(tmp_path: Path) -> None:
             {"names": ["write"], "action": "SCMP_ACT_LOG"},
         ],
     }
-    fragment, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    fragment, violation = tightened(tmp_path, {"linux": {"seccomp": foreign}})
     found = read(fragment.values["/linux/seccomp"].value, native=NATIVE).model
-    assert at_most(found, filter_of(settings(tmp_path, ALLOW_SOME), context()))
-    assert at_most(found, read(foreign, native=NATIVE).model)
+    assert is_no_looser_than(found, filter_of(settings(tmp_path, ALLOW_SOME), context()))
+    assert is_no_looser_than(found, read(foreign, native=NATIVE).model)
     assert str(found.rule("read").leaves[0]) == "allow"
     assert str(found.rule("write").leaves[0]) == "log"
-    assert [item.leaf for item in excess] == ["seccomp.mount"]
+    assert [item.leaf for item in violation] == ["seccomp.mount"]
 
 
 def test_an_architecture_that_goes_is_told_as_one_and_not_by_its_system_calls(tmp_path: Path) -> None:
@@ -62,14 +62,14 @@ def test_an_architecture_that_goes_is_told_as_one_and_not_by_its_system_calls(tm
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
         "syscalls": [{"names": ["read", "mount", "waitpid", "no_such_call"], "action": "SCMP_ACT_ALLOW"}],
     }
-    _, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
-    assert [item.leaf for item in excess] == ["seccomp.mount", "seccomp.architectures.x86", "seccomp.no_such_call"]
+    _, violation = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    assert [item.leaf for item in violation] == ["seccomp.mount", "seccomp.architectures.x86", "seccomp.no_such_call"]
 
 
 def test_a_configuration_without_a_filter_gets_ours(tmp_path: Path) -> None:
-    fragment, excess = tightened(tmp_path, {})
+    fragment, violation = tightened(tmp_path, {})
     assert fragment.values["/linux/seccomp"].value["defaultErrnoRet"] == 38
-    assert [item.asked for item in excess] == ["no filter"]
+    assert [item.asked for item in violation] == ["no filter"]
 
 
 def test_what_a_foreign_filter_leaves_unclear_is_told(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_what_a_foreign_filter_leaves_unclear_is_told(tmp_path: Path) -> None:
             {"names": ["no_such_call"], "action": "SCMP_ACT_KILL"},
         ],
     }
-    _, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
-    leaves = {item.leaf for item in excess}
+    _, violation = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    leaves = {item.leaf for item in violation}
     assert {"seccomp.*", "seccomp.flags.spec-allow", "seccomp.read", "seccomp.no_such_call"} <= leaves
     assert "seccomp.architectures.x86" in leaves
 
@@ -95,10 +95,10 @@ def test_a_denial_that_looks_like_success_is_replaced_and_told(tmp_path: Path) -
         "defaultErrnoRet": 0,
         "syscalls": [{"names": ["ptrace"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0}],
     }
-    fragment, excess = tightened(tmp_path, {"linux": {"seccomp": foreign}})
+    fragment, violation = tightened(tmp_path, {"linux": {"seccomp": foreign}})
     written = fragment.values["/linux/seccomp"].value
     assert 0 not in [written["defaultErrnoRet"], *(item.get("errnoRet") for item in written["syscalls"])]
-    assert [(item.pointer, item.allowed, item.leaf) for item in excess] == [
+    assert [(item.pointer, item.allowed, item.leaf) for item in violation] == [
         ("/linux/seccomp/defaultErrnoRet", "errno:EPERM", "seccomp.*"),
         ("/linux/seccomp/syscalls/0/errnoRet", "errno:EPERM", "seccomp.ptrace"),
     ]
@@ -117,6 +117,6 @@ def test_tightening_what_was_tightened_changes_nothing(tmp_path: Path) -> None:
     }
     first, _ = tightened(tmp_path, {"linux": {"seccomp": foreign}})
     document = first.values["/linux/seccomp"].value
-    again, excess = tightened(tmp_path, {"linux": {"seccomp": document}})
+    again, violation = tightened(tmp_path, {"linux": {"seccomp": document}})
     assert again.values["/linux/seccomp"].value == document
-    assert excess == []
+    assert violation == []

@@ -16,7 +16,7 @@ from hardening_seccomp.build import token_of
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import apply, constant
-from hardening_seccomp.filters import Filter, at_most, meet
+from hardening_seccomp.filters import Filter, intersect, is_no_looser_than
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.spans import kernel_token
 from tests.plugins.seccomp import generate
@@ -80,12 +80,12 @@ def test_what_an_open_finds_is_not_judged_by_a_mode_that_nobody_reads() -> None:
 def test_it_only_takes_away(rule: Rule, name: str, default: Action) -> None:
     model = Filter(default, {name: rule}, frozenset({"x86_64"}))
     after = suid.restricted(model, may_set_capabilities=True)
-    assert at_most(after, model)
+    assert is_no_looser_than(after, model)
     assert suid.restricted(after, may_set_capabilities=True).normal() == after.normal()
     place, others = WAYS[name]
     assert is_denial(after.rule(name).value(vector(0o4755, place, others)))
     # A filter that joins later, as one of `apply` does, takes nothing back.
-    joined = meet(after, Filter(ALLOW, {}, after.architectures)).rule(name)
+    joined = intersect(after, Filter(ALLOW, {}, after.architectures)).rule(name)
     assert set(apply(lambda a, b: is_denial(a) == is_denial(b), joined, after.rule(name)).leaves) == {True}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hardening.errors import HardeningError
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, Kind
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind
 from hardening_seccomp.bpf import Instruction
 from tests.plugins.seccomp import kernel, measure, stacks
 from tests.plugins.seccomp.measure import Stack, host
@@ -65,7 +65,7 @@ def test_a_quota_of_processor_time_changes_no_program(capsys: pytest.CaptureFixt
 def test_a_filter_that_denies_every_call_is_asked_to_the_end() -> None:
     """A child that it kept from ending would be waited for without end."""
     require("x86_64")
-    program = bpf.encode((Instruction(bpf.RET_K, 0, 0, Action(Kind.ERRNO, errno.EINTR).returned),))
+    program = bpf.encode((Instruction(bpf.RET_K, 0, 0, Action(ActionKind.ERRNO, errno.EINTR).returned),))
     assert kernel.answers(kernel.SECCOMP_X86_64, [program], [(0, ())]) == ["EINTR"]
     assert kernel.verdicts([program], [("x86_64", 0, (0,) * 6)]) == ["EINTR"]
 

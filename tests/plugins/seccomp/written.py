@@ -13,7 +13,7 @@ from typing import Any
 
 from hardening.base.values import frozen
 from hardening_seccomp import bpf
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, Kind
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, ActionKind
 from hardening_seccomp.bpf import Instruction
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import oci_architecture
@@ -24,7 +24,7 @@ NAMES = ("read", "getppid", "personality", "socket", "uname")  # the last is nev
 ARCHITECTURES = ("x86_64", "x86", "x32")
 #: How a layer can be written: a table with a default, docker's JSON, each with and without architectures; denials alone.
 SHAPES = ("toml", "toml listed", "docker", "docker listed", "docker archMap", "partial")
-EACCES = Action(Kind.ERRNO, 13)
+EACCES = Action(ActionKind.ERRNO, 13)
 #: Beyond 32 bits, and at their end, libseccomp is at its worst.
 EDGES = (0xFF, 0x20000, 0xFFFFFFFF, 0x100000000, 0x100000005)
 MASKS = (1, 3, 0xF, 0xFF00, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
@@ -206,7 +206,7 @@ def _tested(condition: Condition, *, wide: bool) -> list[Instruction]:
 
 def _named(action: Action, key: str, number: str) -> dict[str, Any]:
     named: dict[str, Any] = {key: f"SCMP_ACT_{action.kind.name}"}
-    return named | ({number: action.data} if action.kind is Kind.ERRNO else {})
+    return named | ({number: action.data} if action.kind is ActionKind.ERRNO else {})
 
 
 def _rule(name: str, action: Action, conditions: Sequence[Condition]) -> str:

@@ -9,7 +9,7 @@ import attrs
 
 from hardening.mechanism.secret_driver import SecretDriver
 from hardening.plugin import plugins
-from hardening_secrets.store import Record, Store
+from hardening_secrets.store import SecretRecord, SecretStore
 
 DRIVERS: Mapping[str, SecretDriver] = plugins.load().secret_drivers
 
@@ -22,19 +22,19 @@ class Kept:
     drivers: Mapping[str, SecretDriver] = DRIVERS
 
     @property
-    def store(self) -> Store:
-        return Store(self.path)
+    def store(self) -> SecretStore:
+        return SecretStore(self.path)
 
-    def create(self, name: str, value: bytes, driver: str = "file", **options: str) -> Record:
+    def create(self, name: str, value: bytes, driver: str = "file", **options: str) -> SecretRecord:
         return self.store.create(name, value, self.drivers[driver], options, self.drivers)
 
-    def rotate(self, name: str, value: bytes) -> Record:
+    def rotate(self, name: str, value: bytes) -> SecretRecord:
         return self.store.rotate(name, value, self.drivers)
 
     def open(self, name: str) -> bytes:
         return self.store.open(name, self.drivers)
 
-    def remove(self, name: str) -> Record:
+    def remove(self, name: str) -> SecretRecord:
         return self.store.remove(name, self.drivers)
 
     def files(self) -> list[str]:

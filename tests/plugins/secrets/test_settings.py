@@ -177,9 +177,9 @@ def test_what_is_dumped_reads_back(use: Use | None) -> None:
     assert KIND.parse(node(KIND.dump(use))) == use
 
 
-@pytest.mark.parametrize("method", ["meet", "at_most"])
+@pytest.mark.parametrize("method", ["intersect", "is_no_looser_than"])
 def test_a_wrong_order_is_caught(method: str) -> None:
-    wrong = {"meet": lambda self, a, b: a, "at_most": lambda self, a, b: a is None or b is not None}
+    wrong = {"intersect": lambda self, a, b: a, "is_no_looser_than": lambda self, a, b: a is None or b is not None}
     broken = type("Broken", (UseKind,), {method: wrong[method]})
     assert check_kind(broken(), list(KIND.samples())) != []
 
@@ -191,12 +191,12 @@ def test_names_are_podman_s() -> None:
 
 def test_a_file_that_the_command_alone_reads_is_stricter_than_a_variable() -> None:
     file, variable = TAKEN["db"], TAKEN["db,type=env"]
-    assert KIND.at_most(file, variable)
-    assert not KIND.at_most(variable, file)
-    assert not KIND.at_most(attrs.evolve(file, mode=0o444), variable)
-    assert KIND.meet(attrs.evolve(file, mode=0o444), variable) == file
-    assert KIND.meet(variable, Use("db", "env", "OTHER")) == file
-    assert KIND.meet(file, attrs.evolve(file, target="/etc/db")) is None
+    assert KIND.is_no_looser_than(file, variable)
+    assert not KIND.is_no_looser_than(variable, file)
+    assert not KIND.is_no_looser_than(attrs.evolve(file, mode=0o444), variable)
+    assert KIND.intersect(attrs.evolve(file, mode=0o444), variable) == file
+    assert KIND.intersect(variable, Use("db", "env", "OTHER")) == file
+    assert KIND.intersect(file, attrs.evolve(file, target="/etc/db")) is None
 
 
 def test_no_secret_is_given_unless_a_layer_says_so() -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from hardening.errors import UsageError
 from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
-from hardening_secrets.store import Store
+from hardening_secrets.store import SecretStore
 from tests.plugins.secrets.stores import DRIVERS, Kept
 from tests.support.disks import fill, small_disk
 from tests.support.features import require
@@ -278,7 +278,7 @@ def test_a_driver_that_is_out_of_order_is_asked_once_a_change_and_not_for_anothe
 def test_a_secret_whose_driver_is_gone_can_be_removed(tmp_path: Path) -> None:
     driver = Failing()
     Kept(tmp_path / "store", {"failing": driver}).create("db", b"x", "failing")
-    store = Store(tmp_path / "store")
+    store = SecretStore(tmp_path / "store")
     record = store.remove("db", {})
     assert (store.records(), store.left) == ([], {record.key})
     assert 'unknown secret driver "failing"' in store.notes[0]
@@ -448,7 +448,7 @@ def test_two_changes_at_once_come_one_after_the_other(tmp_path: Path) -> None:
 
 def test_the_caller_s_store_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HARDENING_SECRETS", str(tmp_path / "named"))
-    assert Store.of_caller().path == tmp_path / "named"
+    assert SecretStore.of_caller().path == tmp_path / "named"
     monkeypatch.delenv("HARDENING_SECRETS")
     if os.geteuid() == 0:
-        assert Store.of_caller().path == Path("/var/lib/hardening/secrets")
+        assert SecretStore.of_caller().path == Path("/var/lib/hardening/secrets")

@@ -12,7 +12,7 @@ from hardening.errors import SpecError
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from hardening_secrets import spec, tighten
 from hardening_secrets.settings import SecretsSettings
 from tests.plugins.rootfs.stacks import composed, host
@@ -21,7 +21,7 @@ from tests.plugins.secrets.test_spec import given
 
 def tightened(
     settings: SecretsSettings, document: dict[str, Any], context: Context | None = None
-) -> tuple[Fragment, list[Excess]]:
+) -> tuple[Fragment, list[Violation]]:
     fragment = Fragment("secrets")
     return fragment, list(tighten.tighten(settings, document, context or Context(host(), {}), fragment))
 
@@ -34,13 +34,13 @@ def naming(*items: str) -> dict[str, Any]:
 
 def test_a_configuration_keeps_the_secrets_that_the_settings_give_with_no_more_rights() -> None:
     document = naming("a", "b,mode=0444", "c", "d,type=env,target=D")
-    fragment, excesses = tightened(given("a,mode=0440", "b,mode=0440", "d"), document)
+    fragment, violations = tightened(given("a,mode=0440", "b,mode=0440", "d"), document)
     assert json.loads(fragment.values[secrets.POINTER].value) == [
         {"name": "a", "type": "mount", "target": "/run/secrets/a", "mode": 0o400},
         {"name": "b", "type": "mount", "target": "/run/secrets/b", "mode": 0o440},
         {"name": "d", "type": "mount", "target": "/run/secrets/d", "mode": 0o400},
     ]
-    assert [(excess.leaf, excess.allowed) for excess in excesses] == [
+    assert [(violation.leaf, violation.allowed) for violation in violations] == [
         ("secrets.given.b", "b,type=mount,mode=0440"),
         ("secrets.given.c", "none"),
         ("secrets.given.d", "d,type=mount"),
@@ -49,11 +49,11 @@ def test_a_configuration_keeps_the_secrets_that_the_settings_give_with_no_more_r
 
 
 def test_a_configuration_gets_no_secret_that_it_does_not_name() -> None:
-    fragment, excesses = tightened(given("a"), {"mounts": []})
-    assert (fragment.values, fragment.items, excesses) == ({}, {}, [])
-    fragment, excesses = tightened(given(), naming("a"))
+    fragment, violations = tightened(given("a"), {"mounts": []})
+    assert (fragment.values, fragment.items, violations) == ({}, {}, [])
+    fragment, violations = tightened(given(), naming("a"))
     assert fragment.values[secrets.POINTER].value is None
-    assert [excess.allowed for excess in excesses] == ["none"]
+    assert [violation.allowed for violation in violations] == ["none"]
 
 
 def test_no_secret_is_led_elsewhere_by_a_link_of_the_root(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_no_secret_is_led_elsewhere_by_a_link_of_the_root(tmp_path: Path) -> Non
     context = Context(host(), composed(tmp_path, '[rootfs]\ntmpfs = ["/run"]').composed)
 
     def left() -> tuple[list[str], list[str]]:
-        fragment, excesses = tightened(settings, document, context)
+        fragment, violations = tightened(settings, document, context)
         named = json.loads(fragment.values[secrets.POINTER].value or "[]")
         assert bool(fragment.items) == bool(named)
-        return [row["name"] for row in named], [item.allowed for item in excesses if item.pointer == secrets.POINTER]
+        return [row["name"] for row in named], [item.allowed for item in violations if item.pointer == secrets.POINTER]
 
     assert left() == (["a", "b", "d"], ["none at /alias/key: it is /etc/key in the root"])
     # Where the usual directory is led elsewhere, every one is: it is there for all.
@@ -83,8 +83,10 @@ def test_no_secret_is_led_elsewhere_by_a_link_of_the_root(tmp_path: Path) -> Non
 
 def test_what_lies_where_secrets_would_be_goes_and_is_told() -> None:
     mount = {"destination": "/run/secrets", "type": "bind", "source": "/srv/s"}
-    _, excesses = tightened(given("a"), {"mounts": [mount]})
-    assert [(excess.pointer, excess.asked) for excess in excesses] == [("/mounts/0", "bind of /srv/s on /run/secrets")]
+    _, violations = tightened(given("a"), {"mounts": [mount]})
+    assert [(violation.pointer, violation.asked) for violation in violations] == [
+        ("/mounts/0", "bind of /srv/s on /run/secrets")
+    ]
 
 
 def test_an_annotation_that_is_malformed_is_refused() -> None:

@@ -58,7 +58,7 @@ def test_this_host_knows_its_own_contexts() -> None:
     assert not policy_knows(Label.parse("system_u:system_r:no_such_type_t:s0"), found)
 
 
-def test_inactive_selinux_is_one_shortfall() -> None:
+def test_inactive_selinux_is_one_gap() -> None:
     (found,) = check(settings(), context(INACTIVE))
     assert (found.leaf, found.whole) == ("selinux.enabled", True)
     assert found.remedy == "install and load a policy"
@@ -69,13 +69,13 @@ def test_an_active_host_has_none(tmp_path: Path) -> None:
     assert list(check(settings(), context(facts(tmp_path)))) == []
 
 
-def test_permissive_mode_and_a_policy_without_levels_are_shortfalls(tmp_path: Path) -> None:
+def test_permissive_mode_and_a_policy_without_levels_are_gaps(tmp_path: Path) -> None:
     lax = facts(tmp_path, enforcing=False, mls=False)
     found = [(item.leaf, item.whole) for item in check(settings(), context(lax))]
     assert found == [("selinux.type", True), ("selinux.level", False)]
 
 
-def test_what_the_policy_does_not_know_is_a_shortfall(tmp_path: Path) -> None:
+def test_what_the_policy_does_not_know_is_a_gap(tmp_path: Path) -> None:
     # Writing to /dev/full fails as selinuxfs does, though with another error; a policy answers EINVAL, as /proc does here.
     given = attrs.evolve(facts(tmp_path), mount=str(tmp_path))
     (tmp_path / "context").unlink()

@@ -14,7 +14,7 @@ import pytest
 from hardening.assemble.spec import LEASES, assemble
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Shortfall
+from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import Volume
 from hardening.profile.source import Origin
 from hardening_selinux.labels import Label
@@ -69,7 +69,7 @@ def test_a_dry_run_reserves_nothing(tmp_path: Path) -> None:
 
 def test_nothing_is_contributed_without_selinux(tmp_path: Path) -> None:
     lacking = attrs.evolve(
-        context(INACTIVE, bundle=tmp_path / "bundle"), shortfalls=(Shortfall("selinux.enabled", "", ""),)
+        context(INACTIVE, bundle=tmp_path / "bundle"), unsupported=(Unsupported("selinux.enabled", "", ""),)
     )
     assert set(contributed(settings(), lacking)) == {"ociVersion"}
     active = context(facts(tmp_path), bundle=tmp_path / "bundle")

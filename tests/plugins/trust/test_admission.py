@@ -13,7 +13,7 @@ import pytest
 from hardening.compose.composition import Composition
 from hardening.images.media import digest_of
 from hardening.images.signatures import gather
-from hardening.images.store import Store
+from hardening.images.store import ImageStore
 from hardening.launch import looks
 from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
@@ -34,7 +34,7 @@ HOST = host.plain()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> ImageStore:
     """A store with a manifest, and without signatures."""
     made = opened(tmp_path / "images")
     with made.stage() as stage:
@@ -47,7 +47,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
 
 
-def composition(text: str, store: Store | None = None) -> Composition:
+def composition(text: str, store: ImageStore | None = None) -> Composition:
     found = composed(text, by=[Trust()])
     return attrs.evolve(found, image=Used(NAME, DIGEST_OF, store.path) if store is not None else None)
 
@@ -84,7 +84,7 @@ def reason(found: Composition, name: str = NAME, digest: str = DIGEST_OF) -> str
     return verdict.refusals[0].reason if verdict.refusals else ""
 
 
-def sign(store: Store, *found: bytes) -> None:
+def sign(store: ImageStore, *found: bytes) -> None:
     """Have these signatures of the image and no others."""
     place = store.signatures(DIGEST_OF, NAME)
     shutil.rmtree(place, ignore_errors=True)
@@ -134,13 +134,13 @@ def test_a_name_with_a_tag_and_a_digest_is_rejected() -> None:
     assert "both a tag and a digest" in reason(composition('[trust]\ndefault = "accept"'), f"{NAME}@{DIGEST_OF}")
 
 
-def test_before_it_is_fetched_only_what_no_image_could_pass_counts(store: Store) -> None:
+def test_before_it_is_fetched_only_what_no_image_could_pass_counts(store: ImageStore) -> None:
     layer = '[trust.docker]\n"a.example.com" = { signedBy = "/absent.gpg" }'
     assert reason(composition(layer, store), "a.example.com/x", "") == ""
     assert "rejected by policy" in reason(composition(layer, store), "b.example.com/x", "")
 
 
-def test_signatures_of_the_store_are_held_against_the_keys(store: Store, tmp_path: Path, gpg_keys: Keys) -> None:
+def test_signatures_of_the_store_are_held_against_the_keys(store: ImageStore, tmp_path: Path, gpg_keys: Keys) -> None:
     key = tmp_path / "good.gpg"
     key.write_bytes(gpg_keys.public(gpg_keys.good))
     place = '\n[trust.lookaside]\n"registry.example.com" = "https://registry.example.com/sigs"'
@@ -167,7 +167,7 @@ def test_signatures_of_the_store_are_held_against_the_keys(store: Store, tmp_pat
     assert "cannot read the key" in reason(layer)
 
 
-def test_a_manifest_that_was_changed_is_rejected(store: Store, tmp_path: Path, gpg_keys: Keys) -> None:
+def test_a_manifest_that_was_changed_is_rejected(store: ImageStore, tmp_path: Path, gpg_keys: Keys) -> None:
     key = tmp_path / "good.gpg"
     key.write_bytes(gpg_keys.public(gpg_keys.good))
     sign(store, signer(gpg_keys.good, home=gpg_keys.home.path).sign(DIGEST_OF, NAME))
@@ -176,7 +176,7 @@ def test_a_manifest_that_was_changed_is_rejected(store: Store, tmp_path: Path, g
     assert "digest mismatch" in reason(composition(required(key), store))
 
 
-def test_it_says_what_it_looks_at(store: Store, tmp_path: Path, gpg_keys: Keys) -> None:
+def test_it_says_what_it_looks_at(store: ImageStore, tmp_path: Path, gpg_keys: Keys) -> None:
     key = tmp_path / "brief.gpg"
     brief = gpg_keys.home.generate("soon", expires=time.strftime("%Y-%m-%d", time.gmtime(time.time() + 864000)))
     key.write_bytes(gpg_keys.public(brief))
@@ -196,7 +196,7 @@ def test_it_says_what_it_looks_at(store: Store, tmp_path: Path, gpg_keys: Keys) 
 
 
 def test_a_bundle_is_judged_by_what_it_requires_and_by_what_there_is_now(
-    store: Store, tmp_path: Path, gpg_keys: Keys
+    store: ImageStore, tmp_path: Path, gpg_keys: Keys
 ) -> None:
     key = tmp_path / "key.gpg"
     key.write_bytes(gpg_keys.public(gpg_keys.revoked))
@@ -223,7 +223,7 @@ def test_a_bundle_is_judged_by_what_it_requires_and_by_what_there_is_now(
     assert "digest mismatch" in refused(bundle)
 
 
-def test_a_bundle_that_does_not_say_what_it_requires_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_bundle_that_does_not_say_what_it_requires_is_refused(store: ImageStore, tmp_path: Path) -> None:
     bundle = said(composition('[trust]\ndefault = "accept"', store))
     assert bundle[ANNOTATION] == '[{"type":"insecureAcceptAnything"}]'
     assert refused(bundle) == ""
@@ -240,7 +240,7 @@ def test_a_bundle_that_does_not_say_what_it_requires_is_refused(store: Store, tm
     assert "there is no store" in refused(bundle)
 
 
-def test_an_image_is_seen_however_its_name_is_spelt(store: Store) -> None:
+def test_an_image_is_seen_however_its_name_is_spelt(store: ImageStore) -> None:
     """JSON can write each character as its number."""
     bundle = said(composition("", store))
     text = json.dumps({"annotations": bundle}).replace("org.hardening.image.", "org.hardening.\\u0069mage.")
@@ -249,14 +249,14 @@ def test_an_image_is_seen_however_its_name_is_spelt(store: Store) -> None:
     assert "is rejected by policy" in verdict.refusals[0].reason
 
 
-def test_a_foreign_bundle_requires_what_it_did_and_what_the_stack_does(store: Store) -> None:
+def test_a_foreign_bundle_requires_what_it_did_and_what_the_stack_does(store: ImageStore) -> None:
     bundle = said(composition(required(Path("/one.gpg")), store))
     stricter = composition(required(Path("/other.gpg")))
     fragment = Fragment("trust")
     document = {"annotations": bundle}
     context = Context(HOST, stricter.composed)
-    (excess,) = Trust().tighten(stricter.settings["trust"], document, context, fragment)
-    assert (excess.pointer, excess.asked, excess.leaf) == (
+    (violation,) = Trust().tighten(stricter.settings["trust"], document, context, fragment)
+    assert (violation.pointer, violation.asked, violation.leaf) == (
         POINTER,
         "signedBy /one.gpg",
         "trust.docker.registry.example.com",

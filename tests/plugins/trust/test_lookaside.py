@@ -18,7 +18,7 @@ from hardening_trust import lookaside
 from hardening_trust.lookaside import fetch, write
 from hardening_trust.registriesd import Registries
 from hardening_trust.signatures import Signature, Simple, UnreadableSignature, read
-from hardening_trust.subjects import Places
+from hardening_trust.subjects import SignatureLocations
 
 IMAGE = parse_docker("registry.example.com:5000/team/app:1")
 DIGEST = "sha256:" + "a" * 64
@@ -224,6 +224,6 @@ def test_where_signatures_are_looked_for_is_said() -> None:
         ),
     )
     for said, expected in cases:
-        places = Places(Registries({"registry.example.com": said}))
+        places = SignatureLocations(Registries({"registry.example.com": said}))
         assert places.where(parse(image), DIGEST) == expected
-    assert Places(Registries({})).where(parse("oci:/srv/x"), DIGEST) == "images of oci have none"
+    assert SignatureLocations(Registries({})).where(parse("oci:/srv/x"), DIGEST) == "images of oci have none"

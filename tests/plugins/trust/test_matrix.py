@@ -16,7 +16,7 @@ from hardening_trust import jsontree, registriesd
 from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.requirements import read_all
 from hardening_trust.signatures import UnreadableSignature
-from hardening_trust.subjects import Places
+from hardening_trust.subjects import SignatureLocations
 from hardening_trust.verification import judge
 from tests.plugins.trust import matrix
 from tests.plugins.trust.counts import COUNTS
@@ -56,7 +56,7 @@ def ours(world: World, case: Case, rings: Keyrings) -> str:
     root = jsontree.document(path.read_bytes(), path).root
     default = root.get("default")
     assert default is not None
-    image = Places(registriesd.read(world.registries(case)), verify=False).image(parse(world.image(case)))
+    image = SignatureLocations(registriesd.read(world.registries(case)), verify=False).image(parse(world.image(case)))
     try:
         return judge(image, read_all(default), rings).reason
     except (UnreadableSignature, HardeningError) as error:

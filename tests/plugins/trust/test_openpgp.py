@@ -12,7 +12,7 @@ import pytest
 
 from hardening.errors import HostError
 from hardening_trust import openpgp
-from hardening_trust.openpgp import Keyrings, NotSigned, TooSlow, keyrings
+from hardening_trust.openpgp import Keyrings, OpenPGPNotSigned, TooSlow, keyrings
 from tests.support.gpg import Keys, home, revoked_key
 
 DATA = b'{"critical":{}}'
@@ -51,7 +51,7 @@ def test_a_subkey_counts_as_its_primary(rings: Keyrings, gpg_keys: Keys) -> None
 def test_a_ring_knows_no_key_of_another(rings: Keyrings, gpg_keys: Keys) -> None:
     rings.of([gpg_keys.public(gpg_keys.good)])
     other = rings.of([gpg_keys.public(gpg_keys.other)])
-    with pytest.raises(NotSigned, match=f"unknown key {gpg_keys.good}"):
+    with pytest.raises(OpenPGPNotSigned, match=f"unknown key {gpg_keys.good}"):
         other.verify(gpg_keys.signed(DATA))
 
 
@@ -59,7 +59,7 @@ def test_the_keyring_of_the_caller_is_not_looked_at(
     rings: Keyrings, gpg_keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GNUPGHOME", str(gpg_keys.home.path))
-    with pytest.raises(NotSigned, match="unknown key"):
+    with pytest.raises(OpenPGPNotSigned, match="unknown key"):
         rings.of([gpg_keys.public(gpg_keys.other)]).verify(gpg_keys.signed(DATA))
 
 
@@ -107,12 +107,12 @@ def test_each_state_has_its_own_reason(rings: Keyrings, gpg_keys: Keys) -> None:
         ),
     }
     for name, (data, reason) in cases.items():
-        with pytest.raises(NotSigned, match=reason):
+        with pytest.raises(OpenPGPNotSigned, match=reason):
             print(name, ring.verify(data))
 
 
 def test_a_revoked_key(rings: Keyrings, gpg_keys: Keys) -> None:
-    with pytest.raises(NotSigned, match=f"key {gpg_keys.revoked} is revoked"):
+    with pytest.raises(OpenPGPNotSigned, match=f"key {gpg_keys.revoked} is revoked"):
         rings.of([revoked_key(gpg_keys)]).verify(gpg_keys.signed(DATA, key=gpg_keys.revoked))
 
 
@@ -128,7 +128,7 @@ def test_a_subkey_is_told_as_the_one_that_is_revoked_or_expired(rings: Keyrings)
         (by_revoked, f"key {revoked} \\(a subkey of {primary}\\) is revoked"),
         (by_expired, f"key {expired} \\(a subkey of {primary}\\) expired on 2024-02-01"),
     ):
-        with pytest.raises(NotSigned, match=said):
+        with pytest.raises(OpenPGPNotSigned, match=said):
             ring.verify(data)
 
 
@@ -138,7 +138,7 @@ def test_a_key_that_only_its_id_is_known_of_is_told_by_that(rings: Keyrings, gpg
     fingerprint = b"\x04" + bytes.fromhex(gpg_keys.good)
     assert signed.count(b"\x21" + fingerprint) == 1
     old = signed.replace(b"\x21" + fingerprint, b"\x64" + fingerprint)
-    with pytest.raises(NotSigned, match=f"made by the unknown key {gpg_keys.good[-16:]}$"):
+    with pytest.raises(OpenPGPNotSigned, match=f"made by the unknown key {gpg_keys.good[-16:]}$"):
         rings.of([gpg_keys.public(gpg_keys.other)]).verify(old)
 
 
@@ -149,7 +149,7 @@ def test_status_lines_that_a_signer_writes_are_none(rings: Keyrings, gpg_keys: K
         place.run("--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", f"{name} <a@example.com>")
         forged = place.run("--sender", "a@example.com", "--sign", data=DATA)
         key = place.export("a@example.com")
-    with pytest.raises(NotSigned, match="unknown key"):
+    with pytest.raises(OpenPGPNotSigned, match="unknown key"):
         rings.of([gpg_keys.public(gpg_keys.good)]).verify(forged)
     assert rings.of([gpg_keys.public(gpg_keys.good), key]).verify(forged).primary != gpg_keys.good
 
@@ -157,7 +157,7 @@ def test_status_lines_that_a_signer_writes_are_none(rings: Keyrings, gpg_keys: K
 def test_what_unpacks_to_too_much_is_refused(rings: Keyrings, gpg_keys: Keys) -> None:
     bomb = gpg_keys.signed(b" " * (openpgp.LONGEST + 100_000))
     assert len(bomb) < 100_000
-    with pytest.raises(NotSigned):
+    with pytest.raises(OpenPGPNotSigned):
         rings.of([gpg_keys.public(gpg_keys.good)]).verify(bomb)
 
 

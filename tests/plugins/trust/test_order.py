@@ -99,10 +99,10 @@ def test_the_meet_of_two_sets_accepts_what_both_accept() -> None:
     some = [SignedBy(paths, identity=identity) for paths in PATHS[:3] for identity in IDENTITIES[:3]]
     sets = [ACCEPT, REJECT, *(frozenset({item}) for item in some), frozenset(some[:2]), frozenset(some[4:6])]
     for a, b in itertools.product(sets, repeat=2):
-        met = kind.meet(a, b)
+        met = kind.intersect(a, b)
         assert _accepted(met) == _accepted(a) & _accepted(b)
         assert not (a and b) or met in (REJECT, minimal(met))
-        assert not kind.at_most(a, b) or _accepted(a) <= _accepted(b)
+        assert not kind.is_no_looser_than(a, b) or _accepted(a) <= _accepted(b)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,6 @@ def test_the_meet_of_two_sets_accepts_what_both_accept() -> None:
 )
 def test_narrowing_is_free_and_widening_is_not(wide: SignedBy, narrow: SignedBy) -> None:
     kind = RequirementsKind()
-    assert kind.at_most(frozenset({narrow}), frozenset({wide}))
-    assert not kind.at_most(frozenset({wide}), frozenset({narrow}))
-    assert kind.meet(frozenset({narrow}), frozenset({wide})) == {narrow}
+    assert kind.is_no_looser_than(frozenset({narrow}), frozenset({wide}))
+    assert not kind.is_no_looser_than(frozenset({wide}), frozenset({narrow}))
+    assert kind.intersect(frozenset({narrow}), frozenset({wide})) == {narrow}

@@ -12,7 +12,7 @@ import pytest
 from hardening.images.signatures import LONGEST, MOST
 from hardening_trust import lint, lookaside, openpgp, subjects, verification
 from hardening_trust.commands import COMMANDS, group
-from hardening_trust.scopes import Rule
+from hardening_trust.scopes import ScopeRule
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/trust.md").read_text()
 
@@ -44,7 +44,15 @@ def test_every_command_is_on_the_page_and_says_what_it_does(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [Rule.REFERENCE, Rule.REPOSITORY, Rule.NAMESPACE, Rule.HOST, Rule.WILDCARD, Rule.TRANSPORT]
+    "rule",
+    [
+        ScopeRule.REFERENCE,
+        ScopeRule.REPOSITORY,
+        ScopeRule.NAMESPACE,
+        ScopeRule.HOST,
+        ScopeRule.WILDCARD,
+        ScopeRule.TRANSPORT,
+    ],
 )
-def test_every_rule_for_registries_is_on_the_page(rule: Rule) -> None:
+def test_every_rule_for_registries_is_on_the_page(rule: ScopeRule) -> None:
     assert f"| {rule}" in PAGE

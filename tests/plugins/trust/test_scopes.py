@@ -10,10 +10,10 @@ import pytest
 
 from hardening.errors import UsageError
 from hardening.images.reference import parse, resolved
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_trust import scopes
 from hardening_trust.requirements import ACCEPT, REJECT, Requirements
-from hardening_trust.scopes import Rule
+from hardening_trust.scopes import ScopeRule
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -25,15 +25,15 @@ def tried(image: str) -> list[str]:
 def test_the_order_for_a_registry() -> None:
     found = list(scopes.candidates(parse("a.b.example.com:5000/ns/r:t")))
     assert [(item.member, item.rule) for item in found] == [
-        ("docker.a.b.example.com:5000/ns/r:t", Rule.REFERENCE),
-        ("docker.a.b.example.com:5000/ns/r", Rule.REPOSITORY),
-        ("docker.a.b.example.com:5000/ns", Rule.NAMESPACE),
-        ("docker.a.b.example.com:5000", Rule.HOST),
-        ("docker.*.b.example.com", Rule.WILDCARD),
-        ("docker.*.example.com", Rule.WILDCARD),
-        ("docker.*.com", Rule.WILDCARD),
-        ("docker", Rule.TRANSPORT),
-        (REST, Rule.DEFAULT),
+        ("docker.a.b.example.com:5000/ns/r:t", ScopeRule.REFERENCE),
+        ("docker.a.b.example.com:5000/ns/r", ScopeRule.REPOSITORY),
+        ("docker.a.b.example.com:5000/ns", ScopeRule.NAMESPACE),
+        ("docker.a.b.example.com:5000", ScopeRule.HOST),
+        ("docker.*.b.example.com", ScopeRule.WILDCARD),
+        ("docker.*.example.com", ScopeRule.WILDCARD),
+        ("docker.*.com", ScopeRule.WILDCARD),
+        ("docker", ScopeRule.TRANSPORT),
+        (WILDCARD, ScopeRule.DEFAULT),
     ]
 
 
@@ -60,12 +60,12 @@ def test_paths_are_followed(tmp_path: Path) -> None:
     assert tried(str(resolved(parse(f"dir:{tmp_path}/link")))) == [
         *(f"dir.{path}" for path in (real, *above)),
         "dir",
-        REST,
+        WILDCARD,
     ]
     found = list(scopes.candidates(resolved(parse(f"oci:{tmp_path}/link:tag"))))
-    assert [item.member for item in found] == [*(f"oci.{path}" for path in (real, *above)), "oci", REST]
-    assert [item.rule for item in found[:2]] == [Rule.PATH, Rule.DIRECTORY]
-    assert tried("docker-archive:/srv/x.tar") == ["docker-archive", REST]
+    assert [item.member for item in found] == [*(f"oci.{path}" for path in (real, *above)), "oci", WILDCARD]
+    assert [item.rule for item in found[:2]] == [ScopeRule.PATH, ScopeRule.DIRECTORY]
+    assert tried("docker-archive:/srv/x.tar") == ["docker-archive", WILDCARD]
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_the_first_that_is_there_supplies_all() -> None:
     found = scopes.match(parse("busybox:1"), named, REJECT)
     assert (found.member, found.rule, found.requirements) == (
         "docker.docker.io/library/busybox",
-        Rule.REPOSITORY,
+        ScopeRule.REPOSITORY,
         ACCEPT,
     )
     assert [item.member for item in found.passed] == ["docker.docker.io/library/busybox:1"]
     other = scopes.match(parse("oci:/srv/x"), named, ACCEPT)
-    assert (other.member, other.rule, other.requirements) == (REST, Rule.DEFAULT, ACCEPT)
+    assert (other.member, other.rule, other.requirements) == (WILDCARD, ScopeRule.DEFAULT, ACCEPT)
     assert [item.member for item in other.passed] == ["oci./srv/x", "oci./srv", "oci"]
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardening.images import reference
-from hardening.mechanism.schema import REST
+from hardening.mechanism.schema import WILDCARD
 from hardening_trust import lint, policy, scopes, view
 from hardening_trust.requirements import ACCEPT, REJECT, Requirements
 from tests.support.images import archive, entry, layout
@@ -86,7 +86,7 @@ def ask(images: Images, name: str, text: str) -> tuple[str, bool]:
     specific = re.search(r'Using transport \\"(.*?)\\"(?: specific)? policy section \\?"?(.*?)(?:\\"|")', done.stderr)
     if specific is None:
         assert "Using default policy section" in done.stderr, done.stderr
-        return REST, done.returncode == 0
+        return WILDCARD, done.returncode == 0
     return scopes.member(specific[1], specific[2]), done.returncode == 0
 
 
@@ -96,7 +96,7 @@ def written(chosen: dict[str, Requirements]) -> str:
         transport, scope = scopes.split(name)
         if transport:
             transports.setdefault(transport, {})[scope] = requirements
-    return policy.dump(policy.Policy(chosen[REST], transports, {}))
+    return policy.dump(policy.Policy(chosen[WILDCARD], transports, {}))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +107,7 @@ def test_skopeo_looks_up_the_same_scope(images: Images, data: st.DataObject) -> 
     own += [f"{own[0]}:v1"] if own[0].startswith("oci.") else []
     some: Sequence[str] = data.draw(st.lists(st.sampled_from([*own, *NOISE]), max_size=6, unique=True))
     verdicts = st.sampled_from([ACCEPT, REJECT])
-    chosen = {member: data.draw(verdicts) for member in (*some, REST)}
+    chosen = {member: data.draw(verdicts) for member in (*some, WILDCARD)}
     text = written(chosen)
     (images.folder / "ours.json").write_text(text)
     found = view.of_file(images.folder / "ours.json").match(reference.parse(name))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 
 from hardening_trust import sigstore
 from hardening_trust.signatures import SIGSTORE_SIGNATURE, SIGSTORE_TYPE, Sigstore
-from hardening_trust.sigstore import BadKey, NotSigned, verify
+from hardening_trust.sigstore import BadKey, SigstoreNotSigned, verify
 
 PAYLOAD = b"payload"
 Maker = Callable[[bytes], tuple[bytes, bytes]]
@@ -49,16 +49,16 @@ def test_a_signature_by_one_of_the_keys_is_good(made: Maker) -> None:
     assert content == PAYLOAD
     assert len(key) == 64
     for wrong in (signed(value, b"another"), signed(value[:-1]), signed(b"")):
-        with pytest.raises(NotSigned, match="cryptographic signature verification failed"):
+        with pytest.raises(SigstoreNotSigned, match="cryptographic signature verification failed"):
             verify(wrong, [sigstore.key(public)])
-    with pytest.raises(NotSigned, match="cryptographic signature verification failed"):
+    with pytest.raises(SigstoreNotSigned, match="cryptographic signature verification failed"):
         verify(signed(value), [sigstore.key(stranger)])
 
 
 def test_another_digest_than_sha_256_is_refused() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     value = key.sign(PAYLOAD, ec.ECDSA(hashes.SHA384()))
-    with pytest.raises(NotSigned):
+    with pytest.raises(SigstoreNotSigned):
         verify(signed(value), [sigstore.key(_pem(key.public_key()))])
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_key(data: bytes) -> None:
 
 def test_an_annotation_that_is_missing_or_no_base64() -> None:
     public, _ = by_ec(b"")
-    with pytest.raises(NotSigned, match=r"missing dev\.cosignproject\.cosign/signature annotation"):
+    with pytest.raises(SigstoreNotSigned, match=r"missing dev\.cosignproject\.cosign/signature annotation"):
         verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {}), [sigstore.key(public)])
-    with pytest.raises(NotSigned, match="not base64"):
+    with pytest.raises(SigstoreNotSigned, match="not base64"):
         verify(Sigstore("here", SIGSTORE_TYPE, PAYLOAD, {SIGSTORE_SIGNATURE: "*"}), [sigstore.key(public)])

@@ -15,7 +15,7 @@ import pytest
 from hardening.base.jsontext import MAX_BYTES
 from hardening.cli.session import Session
 from hardening.mechanism.fragment import Directory, Fragment
-from hardening.mechanism.mechanism import Context, Excess
+from hardening.mechanism.mechanism import Context, Violation
 from tests.hardening.cli import samples
 from tests.hardening.cli.samples import call, foreign, profile, session, shown
 from tests.support.features import require
@@ -36,7 +36,7 @@ def test_apply_check_reports_and_writes_nothing(folder: Path, capsys: pytest.Cap
     before = path.read_bytes()
     report = shown(folder, capsys, "apply", "config.json", "--check", "--json", code=1)
     assert report["changes"] == [{"pointer": "/annotations/box", "before": "50", "after": "5", "leaves": ["box.size"]}]
-    assert report["excesses"] == [{"pointer": "/annotations/box", "asked": "50", "allowed": "5", "leaf": "box.size"}]
+    assert report["violations"] == [{"pointer": "/annotations/box", "asked": "50", "allowed": "5", "leaf": "box.size"}]
     assert path.read_bytes() == before
     foreign(folder, 3)
     assert call(session(folder), "apply", "config.json", "--check") == 0
@@ -66,7 +66,7 @@ def test_apply_replaces_nothing_but_files_of_the_caller(
 ) -> None:
     def tighten(
         self: samples.Box, settings: Any, document: Any, context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         fragment.file("before", b"x", "box.size")
         fragment.file("data", b"x", "box.size")
         fragment.file("inside/data", b"x", "box.size")
@@ -149,7 +149,7 @@ def _fed(text: bytes, here: Session, *words: str) -> int:
 def test_what_apply_makes_has_its_mode_whatever_the_umask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def tighten(
         self: samples.Box, settings: Any, document: Any, context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         fragment.file("inside", Directory(0o755), "box.size")
         fragment.file("data", b"x", "box.size")
         fragment.file("inside/data", b"x", "box.size")

@@ -12,7 +12,7 @@ from click.shell_completion import ShellComplete
 
 from hardening.cli.output import harmless
 from hardening.cli.root import root
-from hardening.launch.container.container_state import Entry, describe
+from hardening.launch.container.container_state import ContainerEntry, describe
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from tests.hardening.cli.samples import call, profile, session
@@ -26,9 +26,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def entry(state: Path, identity: str, **options: Any) -> Entry:
+def entry(state: Path, identity: str, **options: Any) -> ContainerEntry:
     request = LaunchRequest(id=identity, state=str(state), **options)
-    made = Entry(LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job", "\x1b[31m"]}}))
+    made = ContainerEntry(
+        LaunchDirectory(request.directory), describe(request, {"process": {"args": ["job", "\x1b[31m"]}})
+    )
     made.create(request.name)
     return made
 

@@ -30,9 +30,9 @@ ENTRIES = [
 ]
 
 
-def read(data: bytes) -> list[tuple[tar.Entry, bytes]]:
+def read(data: bytes) -> list[tuple[tar.TarEntry, bytes]]:
     """All entries with their contents."""
-    reader = tar.Reader(io.BytesIO(data).read, "archive")
+    reader = tar.TarReader(io.BytesIO(data).read, "archive")
     return [(found, b"".join(reader.data())) for found in reader]
 
 
@@ -50,7 +50,7 @@ def test_what_python_writes_is_read(form: int) -> None:
 
 
 def test_content_that_nobody_reads_is_passed_over() -> None:
-    reader = tar.Reader(io.BytesIO(archive(ENTRIES)).read, "archive")
+    reader = tar.TarReader(io.BytesIO(archive(ENTRIES)).read, "archive")
     assert len(list(reader)) == len(ENTRIES)
 
 
@@ -123,7 +123,7 @@ def test_the_largest_id_and_one_header_of_each_kind_are_read() -> None:
     assert (found.uid, found.gid) == (2**32 - 2, 2**32 - 2)
     told: list[int] = []
     data = b"".join(block(type=kind) for kind in (b"g", b"x", b"L", b"K")) + block()
-    reader = tar.Reader(io.BytesIO(2 * data).read, "archive", header=told.append)
+    reader = tar.TarReader(io.BytesIO(2 * data).read, "archive", header=told.append)
     assert len(list(reader)) == 2
     assert told == [0] * 8
     assert read(block(type=b"g")) == []

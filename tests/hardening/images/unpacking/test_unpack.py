@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hardening.errors import ImageError
 from hardening.images import media
 from hardening.images.ids import Ids
-from hardening.images.store import Store
+from hardening.images.store import ImageStore
 from hardening.images.unpacking import child, unpack
 from hardening.images.unpacking.tree import MAX_DEPTH, MAX_NOTED, Limits
 from tests.support.features import require
@@ -55,7 +55,7 @@ def fill(
         plain = archive(entries)
         path = place / f"layer-{number}"
         path.write_bytes(packed(plain, how)[0])
-        found.append(unpack.Layer(path, f"layer-{number}", media.digest_of(plain)))
+        found.append(unpack.ImageLayer(path, f"layer-{number}", media.digest_of(plain)))
     return unpack.unpack(
         found, place / "root", ids, limits or Limits(), keep_ids=keep_ids, tell=lambda size: None
     )  # fmt: skip
@@ -334,7 +334,7 @@ def test_an_archive_of_headers_alone_comes_to_an_end(place: Path) -> None:
     """A little of it becomes any number of them."""
     path = place / "layer"
     path.write_bytes(archive([entry("a", b"x")]) + b"\0" * 100_000)
-    layer = unpack.Layer(path, "layer", media.digest_of(path.read_bytes()))
+    layer = unpack.ImageLayer(path, "layer", media.digest_of(path.read_bytes()))
     with pytest.raises(ImageError, match="too many entries"):
         unpack.unpack([layer], place / "root", OWN, Limits(total=9, entries=2), keep_ids=False, tell=lambda size: None)
 
@@ -348,7 +348,7 @@ def test_whiteouts_cannot_be_made_to_search_for_ever(place: Path) -> None:
 def test_contents_are_held_against_their_digest(place: Path) -> None:
     path = place / "layer"
     path.write_bytes(archive([entry("a", b"x")]))
-    layer = unpack.Layer(path, "layer", media.digest_of(b"else"))
+    layer = unpack.ImageLayer(path, "layer", media.digest_of(b"else"))
     with pytest.raises(ImageError, match="digest mismatch"):
         unpack.unpack([layer], place / "root", OWN, Limits(), keep_ids=False, tell=lambda size: None)
 
@@ -389,7 +389,7 @@ def test_no_order_of_entries_leads_out(
 # --- in the store -----------------------------------------------------------------------------------------------------
 
 
-def stored(tmp_path: Path, layers: Sequence[bytes]) -> tuple[Store, str]:
+def stored(tmp_path: Path, layers: Sequence[bytes]) -> tuple[ImageStore, str]:
     """A store with the blobs of an image."""
     digest = layout(tmp_path / "layout", layers)
     store = opened(tmp_path / "store")

@@ -13,7 +13,7 @@ import pytest
 from hardening.base import locks
 from hardening.errors import LaunchError
 from hardening.launch.container import container_state
-from hardening.launch.container.container_state import Entry
+from hardening.launch.container.container_state import ContainerEntry
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 
@@ -23,9 +23,9 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "launches"
 
 
-def entry(place: Path, identity: str = "one", **options: Any) -> Entry:
+def entry(place: Path, identity: str = "one", **options: Any) -> ContainerEntry:
     request = LaunchRequest(id=identity, state=str(place.parent), **options)
-    return Entry(
+    return ContainerEntry(
         LaunchDirectory(request.directory), container_state.describe(request, {"process": {"args": ["a", "ü\n"]}})
     )
 

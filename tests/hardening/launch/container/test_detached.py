@@ -16,7 +16,7 @@ from hardening.errors import LaunchError
 from hardening.launch.container import detached
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
-from hardening.launch.supervise.watchers import Watcher
+from hardening.launch.supervise.run_observer import RunObserver
 from tests.support.patience import until
 
 DOCUMENT = {"process": {"args": ["job"]}}
@@ -27,17 +27,17 @@ def asked(tmp_path: Path) -> LaunchRequest:
     return LaunchRequest(id="one", state=str(tmp_path), detach=True)
 
 
-def run(asked: LaunchRequest, run_bundle: Callable[[Watcher | None], int]) -> int:
+def run(asked: LaunchRequest, run_bundle: Callable[[RunObserver | None], int]) -> int:
     return detached.run(asked, LaunchDirectory(asked.directory), run_bundle)
 
 
-def launch(then: Callable[[Watcher], int]) -> Callable[[Watcher | None], int]:
+def launch(then: Callable[[RunObserver], int]) -> Callable[[RunObserver | None], int]:
     """A launch that is prepared as a real one is; ``then`` is what it does then."""
 
-    def run(watcher: Watcher | None) -> int:
-        assert watcher is not None
-        watcher.prepare(DOCUMENT)
-        return then(watcher)
+    def run(observer: RunObserver | None) -> int:
+        assert observer is not None
+        observer.prepare(DOCUMENT)
+        return then(observer)
 
     return run
 
@@ -45,9 +45,9 @@ def launch(then: Callable[[Watcher], int]) -> Callable[[Watcher | None], int]:
 def test_the_id_is_printed_at_the_start_and_the_end_is_kept(
     asked: LaunchRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def then(watcher: Watcher) -> int:
-        watcher.started(os.getpid())
-        watcher.write(1, b"said\n")
+    def then(observer: RunObserver) -> int:
+        observer.started(os.getpid())
+        observer.write(1, b"said\n")
         return 5
 
     assert run(asked, launch(then)) == 0
@@ -60,7 +60,7 @@ def test_the_id_is_printed_at_the_start_and_the_end_is_kept(
 
 
 def test_a_failure_is_the_callers_and_nothing_is_left(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
-    def then(watcher: Watcher) -> int:
+    def then(observer: RunObserver) -> int:
         raise LaunchError("it cannot be", origin="here", hint="let it", exit_code=126)
 
     with pytest.raises(LaunchError, match="here: it cannot be\nhint: let it") as caught:
@@ -73,14 +73,14 @@ def test_a_failure_is_the_callers_and_nothing_is_left(asked: LaunchRequest, capf
 
 def test_an_interruption_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
     with pytest.raises(LaunchError, match="the launch was interrupted") as caught:
-        run(asked, launch(lambda watcher: 130))
+        run(asked, launch(lambda observer: 130))
     assert caught.value.exit_code == 130
     os.wait()
     assert not Path(asked.directory).exists()
 
 
 def test_a_stage_that_is_killed_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
-    def then(watcher: Watcher) -> int:
+    def then(observer: RunObserver) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
@@ -90,8 +90,8 @@ def test_a_stage_that_is_killed_before_the_start_is_a_failure(asked: LaunchReque
 
 
 def test_a_failure_after_the_start_goes_to_the_log(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
-    def then(watcher: Watcher) -> int:
-        watcher.started(os.getpid())
+    def then(observer: RunObserver) -> int:
+        observer.started(os.getpid())
         raise LaunchError("it broke", exit_code=125)
 
     assert run(asked, launch(then)) == 0
@@ -105,9 +105,9 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(asked: LaunchRequest, tm
     gone = tmp_path / "gone"
     told = tmp_path / "told"
 
-    def then(watcher: Watcher) -> int:
+    def then(observer: RunObserver) -> int:
         until(gone.exists)
-        told.write_text(str(watcher.started(os.getpid())))
+        told.write_text(str(observer.started(os.getpid())))
         return 137
 
     waiting = os.fork()
@@ -123,7 +123,7 @@ def test_a_command_whose_id_nobody_would_learn_is_ended(asked: LaunchRequest, tm
 
 
 def test_a_container_that_removes_itself(asked: LaunchRequest, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(asked.changed(auto_remove=True), launch(lambda watcher: watcher.started(os.getpid()) - 1)) == 0
+    assert run(asked.changed(auto_remove=True), launch(lambda observer: observer.started(os.getpid()) - 1)) == 0
     os.wait()
     assert capfd.readouterr().out == "one\n"
     assert not Path(asked.directory).exists()
@@ -131,8 +131,8 @@ def test_a_container_that_removes_itself(asked: LaunchRequest, capfd: pytest.Cap
 
 def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(asked: LaunchRequest) -> None:
     def end_without(path: Path) -> int:
-        def then(watcher: Watcher) -> int:
-            watcher.started(os.getpid())
+        def then(observer: RunObserver) -> int:
+            observer.started(os.getpid())
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             return 5
 
@@ -155,8 +155,8 @@ def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
     lock = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # what the launch itself holds
     seen = tmp_path / "seen"
 
-    def then(watcher: Watcher) -> int:
-        watcher.started(os.getpid())
+    def then(observer: RunObserver) -> int:
+        observer.started(os.getpid())
         until(seen.exists)
         kept = {os.readlink(f"/proc/self/fd/{number}") for number in (0, lock)}
         return int(kept == {"/dev/null"} and os.getsid(0) == os.getpid() and os.getcwd() == "/")

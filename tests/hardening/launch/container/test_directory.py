@@ -10,14 +10,14 @@ import pytest
 from hardening.base import files, locks
 from hardening.errors import LaunchError
 from hardening.launch.container import directory
-from hardening.launch.container.container_state import KILLED, Entry, describe, ended
+from hardening.launch.container.container_state import KILLED, ContainerEntry, describe, ended
 from hardening.launch.container.directory import BLANK, BUNDLE, RUNTIME, LaunchDirectory, any_left, has_ended
 from hardening.launch.request import LaunchRequest
 
 
-def entry(state: Path, identity: str) -> Entry:
+def entry(state: Path, identity: str) -> ContainerEntry:
     request = LaunchRequest(id=identity, state=str(state), detach=True)
-    made = Entry(LaunchDirectory(request.directory), describe(request, {}))
+    made = ContainerEntry(LaunchDirectory(request.directory), describe(request, {}))
     made.create("")
     return made
 

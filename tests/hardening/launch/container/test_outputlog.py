@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch.container.container_state import Entry
+from hardening.launch.container.container_state import ContainerEntry
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.container.outputlog import OutputLog
 from hardening.runs.logs import Log
@@ -19,19 +19,19 @@ LINE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP
 
 
 @pytest.fixture
-def entry(tmp_path: Path) -> Entry:
-    made = Entry(LaunchDirectory(str(tmp_path / "launches/one")), {})
+def entry(tmp_path: Path) -> ContainerEntry:
+    made = ContainerEntry(LaunchDirectory(str(tmp_path / "launches/one")), {})
     made.create("")
     return made
 
 
-def lines(entry: Entry, name: str = "log") -> list[tuple[bytes, ...]]:
+def lines(entry: ContainerEntry, name: str = "log") -> list[tuple[bytes, ...]]:
     found = [LINE.fullmatch(line) for line in Path(entry.path, name).read_bytes().splitlines()]
     assert all(found)
     return [match.groups() for match in found if match is not None]
 
 
-def test_a_line_is_a_record_and_what_has_not_ended_is_a_part(entry: Entry) -> None:
+def test_a_line_is_a_record_and_what_has_not_ended_is_a_part(entry: ContainerEntry) -> None:
     log = OutputLog(entry, 1 << 20)
     log.write(1, b"one\ntwo")
     log.write(2, b"\n")
@@ -45,7 +45,7 @@ def test_a_line_is_a_record_and_what_has_not_ended_is_a_part(entry: Entry) -> No
 
 
 @pytest.mark.parametrize("chunk", [10, 1000, 65536])
-def test_both_files_stay_within_the_size_and_lose_the_oldest_only(entry: Entry, chunk: int) -> None:
+def test_both_files_stay_within_the_size_and_lose_the_oldest_only(entry: ContainerEntry, chunk: int) -> None:
     log = OutputLog(entry, 8192)
     text = b"".join(b"line %d\n" % number for number in range(3000))
     for at in range(0, len(text), chunk):
@@ -58,7 +58,7 @@ def test_both_files_stay_within_the_size_and_lose_the_oldest_only(entry: Entry, 
     assert text.endswith(kept)
 
 
-def test_a_line_without_end_is_cut_into_records_that_fit(entry: Entry) -> None:
+def test_a_line_without_end_is_cut_into_records_that_fit(entry: ContainerEntry) -> None:
     log = OutputLog(entry, 1 << 20)
     log.write(2, b"x" * 40000 + b"\n")
     found = lines(entry)
@@ -66,7 +66,7 @@ def test_a_line_without_end_is_cut_into_records_that_fit(entry: Entry) -> None:
     assert b"".join(text for _, _, text in found) == b"x" * 40000
 
 
-def test_what_a_full_disk_does_not_take_is_counted(entry: Entry) -> None:
+def test_what_a_full_disk_does_not_take_is_counted(entry: ContainerEntry) -> None:
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -17,7 +17,7 @@ from hardening.errors import LaunchError
 from hardening.launch import cgroups
 from hardening.launch.config.bundle import Bundle
 from hardening.launch.oci import external
-from hardening.launch.oci.ociprogram import Runtime
+from hardening.launch.oci.ociprogram import RuntimeProgram
 from hardening.runs.tidying import tidy
 from tests.support import runs
 from tests.support.features import require
@@ -40,12 +40,12 @@ def groups() -> Iterator[list[Path]]:
             place.rmdir()
 
 
-def runtime_of(folder: Path, identity: str = NAME) -> Runtime:
-    return Runtime("/usr/sbin/runc", identity, str(folder / "launches" / identity / "runtime"), frozenset())
+def runtime_of(folder: Path, identity: str = NAME) -> RuntimeProgram:
+    return RuntimeProgram("/usr/sbin/runc", identity, str(folder / "launches" / identity / "runtime"), frozenset())
 
 
 def abandoned(folder: Path, document: object, identity: str = NAME) -> Path:
-    """The state directory of a container whose stage and guard were killed."""
+    """The state directory of a container whose stage and cleanup process were killed."""
     made = runtime_of(folder, identity)
     Path(made.state).parent.mkdir(parents=True)
     made.make_state(document)
@@ -121,7 +121,7 @@ def refusing(folder: Path, identity: str) -> Path:
     program.chmod(0o755)
     state = folder / "launches" / identity / "runtime"
     state.parent.mkdir(parents=True)
-    Runtime(str(program), identity, str(state), frozenset()).make_state({})
+    RuntimeProgram(str(program), identity, str(state), frozenset()).make_state({})
     (state / "root" / identity).mkdir(parents=True)
     return state
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_deleted_is_said_and_stays_and_the_others_go(tmp_path: Pa
     refused = refusing(tmp_path, "a")
     missing = tmp_path / "launches/b/runtime"
     missing.parent.mkdir()
-    Runtime("/no/runtime", "b", str(missing), frozenset()).make_state({})
+    RuntimeProgram("/no/runtime", "b", str(missing), frozenset()).make_state({})
     (missing / "root/b").mkdir(parents=True)
     broken = abandoned(tmp_path, {}, "c")
     (broken / "view.json").write_text("{broken")
@@ -151,7 +151,7 @@ def test_what_cannot_be_deleted_is_said_and_stays_and_the_others_go(tmp_path: Pa
 def test_a_container_that_its_runtime_does_not_delete_stays(tmp_path: Path) -> None:
     state = refusing(tmp_path, "a")
     with pytest.raises(LaunchError, match="refuses delete: not today"):
-        Runtime(str(tmp_path / "refuses"), "a", str(state), frozenset()).delete()
+        RuntimeProgram(str(tmp_path / "refuses"), "a", str(state), frozenset()).delete()
     assert (state / "root/a").is_dir()
 
 
@@ -205,7 +205,7 @@ def _waiting(pid: int) -> str:
 def test_the_reason_is_found_in_a_log_without_newlines_and_in_one_that_is_no_json(
     log: str, said: str, tmp_path: Path
 ) -> None:
-    runtime = Runtime("/usr/bin/runsc", "a", str(tmp_path / "a"), frozenset())
+    runtime = RuntimeProgram("/usr/bin/runsc", "a", str(tmp_path / "a"), frozenset())
     runtime.make_state({})
     (tmp_path / "a/log").write_text(log)
     assert runtime.message() == said

@@ -118,7 +118,7 @@ def test_what_a_child_records_of_a_stage_that_was_killed(launched: bool, events:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [item["event"] for item in written(place)] == events
     assert {item["pid"] for item in written(place)} == {os.getpid()}
-    assert written(place)[-1]["error"] == "the launch stage was killed; x: is still there"
+    assert written(place)[-1]["error"] == "the launcher was killed; x: is still there"
     assert (written(place)[-1]["code"], written(place)[-1].get("result")) == (137, "abandoned" if launched else None)
 
 

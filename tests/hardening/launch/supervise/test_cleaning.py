@@ -15,7 +15,7 @@ from hardening.launch.record.recording import Records
 from hardening.launch.request import LaunchRequest
 from hardening.launch.supervise import cleaning
 from hardening.launch.supervise.cleaning import Cleaning
-from hardening.launch.supervise.watchers import Attached
+from hardening.launch.supervise.run_observer import Attached
 
 
 @pytest.fixture

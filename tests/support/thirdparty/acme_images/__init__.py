@@ -17,7 +17,7 @@ from hardening.mechanism import inputs, used
 from hardening.mechanism.inputs import Input, Inputs
 from hardening.mechanism.runtime import Refusal
 from hardening.mechanism.scankinds import EXTERNAL
-from hardening.mechanism.scanner import Entry, Found, Scanner
+from hardening.mechanism.scanner import Detection, RootEntry, Scanner
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 
@@ -43,9 +43,9 @@ class Advisories(Scanner):
         yield from inputs.environment(VARIABLE)
         yield from inputs.file(_place("advisories"))
 
-    def entry(self, entry: Entry) -> Iterable[Found]:
+    def entry(self, entry: RootEntry) -> Iterable[Detection]:
         if os.path.basename(entry.path) in _lines(_place("advisories")):
-            yield Found(EXTERNAL, entry.path, "Acme advises against it")
+            yield Detection(EXTERNAL, entry.path, "Acme advises against it")
 
 
 @hookimpl

@@ -13,8 +13,8 @@ import attrs
 from hardening.base.pointer import escape
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Neutral
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, Option, Shortfall, Wish
+from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Unordered
+from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option, Unsupported, Violation
 from hardening.mechanism.schema import Members, family, scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
@@ -38,7 +38,7 @@ class QuotaSettings:
     strict: bool = scalar(Flag(strict=True), True, "Whether the quota is enforced.")
     mode: str = scalar(Choice(("deny", "warn", "ignore")), "deny", "What happens beyond it.", name="beyond.mode")
     place: str = scalar(Exact(_colour, "a word", "none", ("none", "here", "there")), "none", "Where files are counted.")
-    label: str = scalar(Neutral(Node.string, "any text", ("", "a label")), "", "A label for reports.")
+    label: str = scalar(Unordered(Node.string, "any text", ("", "a label")), "", "A label for reports.")
     colours: Members[bool] = family(
         Flag(strict=False),
         rest=False,
@@ -64,7 +64,7 @@ class Quota(Mechanism[QuotaSettings]):
     summary = "how many files a command may make"
     settings_type = QuotaSettings
 
-    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[Wish]]:
+    def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         """What its labels ask for: how much is denied beyond the quota, and a label of ours."""
         labels = config.get("Labels")
         said = labels if isinstance(labels, dict) else {}
@@ -81,7 +81,7 @@ class Quota(Mechanism[QuotaSettings]):
     def inputs(self, settings: QuotaSettings, context: Context) -> Inputs:
         return ()
 
-    def check(self, settings: QuotaSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: QuotaSettings, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def contribute(self, settings: QuotaSettings, context: Context, fragment: Fragment) -> None:
@@ -90,11 +90,11 @@ class Quota(Mechanism[QuotaSettings]):
 
     def tighten(
         self, settings: QuotaSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         asked = int((document.get("annotations") or {}).get("com.example.quota/files", 0))
         fragment.put(_FILES, str(min(asked, settings.files)), "quota.files")
         if asked > settings.files:
-            yield Excess(_FILES, str(asked), str(settings.files), "quota.files")
+            yield Violation(_FILES, str(asked), str(settings.files), "quota.files")
 
 
 @hookimpl

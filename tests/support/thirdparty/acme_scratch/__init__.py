@@ -15,7 +15,7 @@ from hardening.base.linux import mountinfo
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.kinds import Ceiling, Flag
-from hardening.mechanism.mechanism import Context, Excess, Mechanism, MountPoint, Shortfall, Verification
+from hardening.mechanism.mechanism import Context, Mechanism, MountPoint, Unsupported, Verification, Violation
 from hardening.mechanism.schema import scalar
 from hardening.plugin.hookspecs import hookimpl
 
@@ -42,7 +42,7 @@ class Scratch(Mechanism[ScratchSettings]):
     def inputs(self, settings: ScratchSettings, context: Context) -> Inputs:
         return ()
 
-    def check(self, settings: ScratchSettings, context: Context) -> Iterable[Shortfall]:
+    def check(self, settings: ScratchSettings, context: Context) -> Iterable[Unsupported]:
         return ()
 
     def mount_points(self, settings: ScratchSettings) -> Sequence[MountPoint]:
@@ -58,7 +58,7 @@ class Scratch(Mechanism[ScratchSettings]):
 
     def tighten(
         self, settings: ScratchSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Excess]:
+    ) -> Iterable[Violation]:
         return ()
 
     def verify(self, settings: ScratchSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hardening.base.linux import abi, kernel
+from hardening.launch.supervise.signal_forwarder import SignalForwarder
 from hardening.launch.supervise.supervise import Supervisor, exit_code
-from hardening.launch.supervise.target import Target
 from tests.support.features import require
 from tests.support.patience import until
 
@@ -78,7 +78,7 @@ class Command:
             self._orders = -1
 
 
-class Watched(Target):
+class Watched(SignalForwarder):
     """A target for which something is done, once, right after a signal was sent to it."""
 
     afterwards: Callable[[], None] | None = None

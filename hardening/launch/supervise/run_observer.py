@@ -12,25 +12,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hardening.launch.container.container_state import Entry
+    from hardening.launch.container.container_state import ContainerEntry
     from hardening.launch.container.directory import LaunchDirectory
     from hardening.launch.request import LaunchRequest
     from hardening.launch.supervise.cleaning import Cleaning
-    from hardening.launch.supervise.guard import Guard
+    from hardening.launch.supervise.cleanup_process import CleanupProcess
 
 
-class Watcher:
+class RunObserver:
     """Learns of a run. ``readers`` are ends of pipes of the container's output, with the numbers that they stand for.
 
     ``write`` gets what comes from them, and all output where it ``captures`` that. ``delay`` is how long a command runs, in
     seconds, before it is spoken of. ``needs_guard`` says that something would be left should this process be killed;
-    ``guarded``, that there is a guard anyway. ``cleaning`` is what a guard does. ``why`` is
+    ``guarded``, that there is a cleanup process anyway. ``cleaning`` is what a cleanup process does. ``why`` is
     why the kernel has ended the command, where that is known.
     """
 
     captures = False
     delay = 0.0
-    needs_guard = True
+    needs_cleanup = True
     guarded = False
     cleaning: Cleaning | None = None
     why = ""
@@ -53,13 +53,14 @@ class Watcher:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Called by the guard, in a copy of this process as it was after `prepare`, when this process was killed."""
+        """Called by the cleanup process, in a copy of this process as it was after `prepare`, when this process was
+        killed."""
         from hardening.launch.container.container_state import abandon
 
         abandon(self.request.directory, keep=self.request.detach and not self.request.auto_remove)
 
 
-class Attached(Watcher):
+class Attached(RunObserver):
     """Writes a container of the foreground down once its command has run for a moment, so that others can find it, and takes
     that away. It would cost a tenth of a launch, so what is over before is not written down."""
 
@@ -67,20 +68,20 @@ class Attached(Watcher):
 
     def __init__(self, request: LaunchRequest, directory: LaunchDirectory) -> None:
         super().__init__(request, directory)
-        self.needs_guard = bool(request.name)
+        self.needs_cleanup = bool(request.name)
         self._document: object = None
-        self._entry: Entry | None = None
-        self._guard: Guard | None = None
+        self._entry: ContainerEntry | None = None
+        self._guard: CleanupProcess | None = None
 
     def prepare(self, document: object) -> None:
         self._document = document
         if self.request.name:
             self._describe().create(self.request.name)
 
-    def _describe(self) -> Entry:
-        from hardening.launch.container.container_state import Entry, describe
+    def _describe(self) -> ContainerEntry:
+        from hardening.launch.container.container_state import ContainerEntry, describe
 
-        self._entry = self._entry or Entry(self.directory, describe(self.request, self._document))
+        self._entry = self._entry or ContainerEntry(self.directory, describe(self.request, self._document))
         return self._entry
 
     def started(self, pid: int) -> bool:
@@ -90,10 +91,10 @@ class Attached(Watcher):
         if process is None:  # it has ended already
             return True
         try:
-            if not (self.needs_guard or self.guarded):
-                from hardening.launch.supervise.guard import Guard
+            if not (self.needs_cleanup or self.guarded):
+                from hardening.launch.supervise.cleanup_process import CleanupProcess
 
-                self._guard = Guard(self._clean, late=True)
+                self._guard = CleanupProcess(self._clean, late=True)
             entry = self._describe()
             if entry.exists:
                 entry.update(process=process)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hardening.assemble.statements import statements
 from hardening.base.places import OF_COMMANDS
 from hardening.compose.composition import Composition, compose
-from hardening.compose.offer import Offer
+from hardening.compose.image_defaults import ImageDefaults
 from hardening.errors import HardeningError, ImageError, ProfileError
 from hardening.mechanism import host
 from hardening.mechanism.findings import Severity
@@ -32,7 +32,7 @@ USED = Used("example.com/app:v1", "sha256:" + "1" * 64, Path("/store"))
 
 
 def composed(config: dict[str, Any], *texts: str) -> Composition:
-    return compose(stack(*texts), INSTALLED, HOST, TODAY, Offer.of(USED, config, INSTALLED))
+    return compose(stack(*texts), INSTALLED, HOST, TODAY, ImageDefaults.of(USED, config, INSTALLED))
 
 
 def value(composition: Composition, name: str) -> tuple[str, str]:
@@ -186,7 +186,7 @@ def test_a_mechanism_of_others_reads_images_too() -> None:
 
     def of(labels: dict[str, object], *texts: str) -> Composition:
         config = {"Labels": {f"com.example.quota.{name}": value for name, value in labels.items()}}
-        return compose(stack(*texts), [Quota()], HOST, TODAY, Offer.of(USED, config, [Quota()]))
+        return compose(stack(*texts), [Quota()], HOST, TODAY, ImageDefaults.of(USED, config, [Quota()]))
 
     assert value(of({"label": "x"}), "quota.label")[0] == "x"
     assert told(of({"label": 5}))[0][1].startswith("quota.label: ")
@@ -205,7 +205,7 @@ def test_what_cannot_be_read_is_refused_or_told_whatever_the_setting(mechanism: 
         for part in reversed(name.split(".")):
             table = {part: table}
         document = Document("image", None, {mechanism.name: table}, {(mechanism.name,): "image"})
-        offer = Offer(USED, document, {mechanism.name: table}, ())  # type: ignore[dict-item]
+        offer = ImageDefaults(USED, document, {mechanism.name: table}, ())  # type: ignore[dict-item]
         try:
             found = compose(stack(), [mechanism, *others], HOST, TODAY, offer)
         except ImageError:
@@ -214,7 +214,7 @@ def test_what_cannot_be_read_is_refused_or_told_whatever_the_setting(mechanism: 
             assert told(found), name
 
 
-def _composes(mechanism: Mechanism[Any], layers: Stack, offer: Offer | None) -> Composition | None:
+def _composes(mechanism: Mechanism[Any], layers: Stack, offer: ImageDefaults | None) -> Composition | None:
     others = [other for other in INSTALLED if other.name in mechanism.after]
     try:
         return compose(layers, [mechanism, *others], HOST, TODAY, offer)
@@ -231,10 +231,12 @@ def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObje
     from hardening.testing.laws import to_layer
 
     layers = Stack(tuple(to_layer(mechanism, data.draw(cases(mechanism)), name) for name in "ab"))
-    says = data.draw(cases(mechanism)).says
-    table = {mechanism.name: mechanism.dump(says)} if says else {}
+    statements = data.draw(cases(mechanism)).statements
+    table = {mechanism.name: mechanism.dump(statements)} if statements else {}
     document = Document("image", None, table, dict.fromkeys([(mechanism.name,)], "image"))
-    without, with_image = (_composes(mechanism, layers, offer) for offer in (None, Offer(USED, document, table, ())))
+    without, with_image = (
+        _composes(mechanism, layers, offer) for offer in (None, ImageDefaults(USED, document, table, ()))
+    )
     assert (without is None) == (with_image is None)
     if without is None or with_image is None:
         return
@@ -243,9 +245,9 @@ def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObje
         if setting is None:
             continue
         before = without.leaves.get(leaf) or without.leaves[_rest(leaf, setting)]
-        if not setting.kind.neutral:
-            assert setting.kind.at_most(resolved.value, before.value)
-        if resolved.stated and (setting.kind.neutral or before.value != _default(setting, leaf.member)):
+        if not setting.kind.unordered:
+            assert setting.kind.is_no_looser_than(resolved.value, before.value)
+        if resolved.stated and (setting.kind.unordered or before.value != _default(setting, leaf.member)):
             assert resolved.value == before.value
             assert resolved.origin == before.origin or leaf not in without.leaves
 

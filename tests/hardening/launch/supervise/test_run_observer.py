@@ -16,7 +16,7 @@ from hardening.launch.record import recording
 from hardening.launch.record.recording import Records
 from hardening.launch.request import LaunchRequest
 from hardening.launch.supervise.cleaning import Cleaning
-from hardening.launch.supervise.watchers import Attached
+from hardening.launch.supervise.run_observer import Attached
 from tests.support.patience import until
 from tests.support.runs import children
 
@@ -36,12 +36,12 @@ def attached(place: Path, identity: str = "one", name: str = "") -> Attached:
 
 
 def test_nothing_is_written_before_the_command_runs(place: Path) -> None:
-    before, watcher = children(), attached(place)
-    watcher.prepare(DOCUMENT)
+    before, observer = children(), attached(place)
+    observer.prepare(DOCUMENT)
     assert list(place.iterdir()) == []
-    assert watcher.started(os.getpid())
+    assert observer.started(os.getpid())
     assert json.loads((place / "one/container.json").read_text())["process"]["pid"] == os.getpid()
-    watcher.end(0)
+    observer.end(0)
     assert list(place.iterdir()) == []
     assert children() == before
 
@@ -62,31 +62,31 @@ def test_a_command_that_is_over_is_not_written_down(place: Path) -> None:
     if child == 0:
         os._exit(0)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    watcher = attached(place)
-    watcher.prepare(DOCUMENT)
-    assert watcher.started(child)
+    observer = attached(place)
+    observer.prepare(DOCUMENT)
+    assert observer.started(child)
     os.waitpid(child, 0)
     assert list(place.iterdir()) == []
-    watcher.end(0)
+    observer.end(0)
 
 
 def test_where_it_cannot_be_written_down_the_command_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "launches").touch()
-    watcher = attached(tmp_path / "launches")
-    watcher.prepare(DOCUMENT)
-    assert watcher.started(os.getpid())
+    observer = attached(tmp_path / "launches")
+    observer.prepare(DOCUMENT)
+    assert observer.started(os.getpid())
     assert "hardening: `hardening ps` does not show this container: " in capfd.readouterr().err
-    watcher.end(0)
+    observer.end(0)
 
 
 def test_a_guard_takes_it_away_when_its_process_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(posix.environ, b"HARDENING_STATE", os.fsencode(place.parent))
     stage = os.fork()
     if stage == 0:
-        watcher = attached(place)
-        watcher.cleaning = Cleaning(watcher.request, watcher.abandon, Records("one", "native", recording.who()))
-        watcher.prepare(DOCUMENT)
-        watcher.started(os.getpid())
+        observer = attached(place)
+        observer.cleaning = Cleaning(observer.request, observer.abandon, Records("one", "native", recording.who()))
+        observer.prepare(DOCUMENT)
+        observer.started(os.getpid())
         signal.pause()
     until((place / "one").exists)
     os.kill(stage, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""The guard: a child of the launch stage that cleans up after it when it is killed with SIGKILL.
+"""The cleanup process: a child of the launcher that cleans up after it when it is killed with SIGKILL.
 
 It is in a session of its own, with every signal blocked as in the stage, so that what ends the stage's process group does
-not reach it. It shares the stage's locks (flock(2)): what the launch holds stays held until the guard has cleaned up.
+not reach it. It shares the stage's locks (flock(2)): what the launch holds stays held until the cleanup process has cleaned
+up.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 ALL = 1 << 30  # more than there can be descriptors
 
 
-class Guard:
-    """A running guard, seen from the stage.
+class CleanupProcess:
+    """A running cleanup process, seen from the stage.
 
-    Whatever the stage forks holds the pipe open until it executes or ends; so the guard finds everything still.
+    Whatever the stage forks holds the pipe open until it executes or ends; so the cleanup process finds everything still.
     """
 
     def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: int = -1) -> None:

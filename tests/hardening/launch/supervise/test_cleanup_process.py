@@ -1,4 +1,4 @@
-"""The guard: it cleans up when the stage is killed, and only then."""
+"""The cleanup process: it cleans up when the stage is killed, and only then."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardening.launch.supervise.guard import Guard
+from hardening.launch.supervise.cleanup_process import CleanupProcess
 from tests.support.patience import until
 
 
 def stage(place: Path, *, killed: bool) -> tuple[int, int]:
-    """A process that starts a guard, tells it something and is killed or dismisses it: its pid and the guard's."""
+    """A process that starts a cleanup process, tells it something and is killed or dismisses it: its pid and the cleanup
+    process's."""
 
     def clean(words: Iterator[str]) -> None:
         (place / "heard").write_bytes(os.fsencode("|".join(words)))
@@ -21,7 +22,7 @@ def stage(place: Path, *, killed: bool) -> tuple[int, int]:
     pid = os.fork()
     if pid == 0:
         try:
-            guard = Guard(clean)
+            guard = CleanupProcess(clean)
             guard.tell("one word")
             guard.tell("another\udcff")
             os.write(writer, f"{guard.pid}\n".encode())

@@ -14,8 +14,8 @@ from hardening.base.values import freeze, frozen
 from hardening.compose.fold import Resolved
 from hardening.errors import ImageError, ProfileError, quoted
 from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity
-from hardening.mechanism.mechanism import Mechanism, Reading, Wish
-from hardening.mechanism.schema import REST, Family, Leaf, Say, Scalar, Setting
+from hardening.mechanism.mechanism import ImageRequest, Mechanism, Reading
+from hardening.mechanism.schema import WILDCARD, Family, Leaf, Scalar, Setting, Statement
 from hardening.mechanism.used import Used
 from hardening.profile.source import Document, Node
 
@@ -28,33 +28,33 @@ class Part:
     setting: Setting | None
     leaf: str
     value: object
-    says: tuple[Say, ...]
+    statements: tuple[Statement, ...]
     problem: ProfileError | None = None
 
 
 @frozen(eq=False)
-class Offer:
+class ImageDefaults:
     """The configuration of an image. ``config`` is its ``config`` object (OCI image spec, image configuration), ``tables``
-    what mechanisms read of that as theirs, ``wishes`` what they give to no image."""
+    what mechanisms read of that as theirs, ``requests`` what they give to no image."""
 
     image: Used
     document: Document
     tables: Mapping[str, Mapping[str, object]]
-    wishes: tuple[Wish, ...]
+    requests: tuple[ImageRequest, ...]
 
     @classmethod
-    def of(cls, image: Used, config: Mapping[str, Any], mechanisms: Sequence[Mechanism[Any]]) -> Offer:
+    def of(cls, image: Used, config: Mapping[str, Any], mechanisms: Sequence[Mechanism[Any]]) -> ImageDefaults:
         """What the configuration offers to these mechanisms."""
         tables: dict[str, Mapping[str, object]] = {}
-        wishes: list[Wish] = list(_of_nobody(config))
+        requests: list[ImageRequest] = list(_of_nobody(config))
         for mechanism in mechanisms:
-            table, wished = mechanism.of_image(freeze(config))
+            table, requested = mechanism.of_image(freeze(config))
             if table:
                 tables[mechanism.name] = table
-            wishes += wished
+            requests += requested
         place = f"image {image.reference}"
         document = Document("image", None, tables, {(name,): place for name in tables})
-        return cls(image, document, tables, tuple(wishes))
+        return cls(image, document, tables, tuple(requests))
 
     def parts(self, mechanism: Mechanism[Any], reading: Reading) -> Iterator[Part]:
         """What it says in the mechanism's table, each member of a family by itself: one that is malformed takes no other
@@ -65,46 +65,50 @@ class Offer:
             for part in reversed(path):
                 table = {part: table}
             try:
-                says = tuple(mechanism.says(Node(table, (mechanism.name,), self.document), reading))
+                statements = tuple(mechanism.statements(Node(table, (mechanism.name,), self.document), reading))
             except ProfileError as error:
                 yield Part(setting, leaf, value, (), error)
             else:
-                yield Part(setting, leaf, value, says)
+                yield Part(setting, leaf, value, statements)
 
-    def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Say | ImageError]:
+    def taken(self, mechanism: Mechanism[Any], reading: Reading) -> dict[tuple[str, str], Statement | ImageError]:
         """What stands in the place of the mechanism's strict defaults, by setting and member; what does not is noted. Of
         a setting that has an order, what cannot be read is an error wherever it would have counted: the image asked to be
         held tighter, and nobody knows how."""
-        found: dict[tuple[str, str], Say | ImageError] = {}
+        found: dict[tuple[str, str], Statement | ImageError] = {}
         for part in self.parts(mechanism, reading):
             if part.problem is not None:
                 setting = part.setting
-                if isinstance(setting, Scalar) and not setting.kind.neutral:
+                if isinstance(setting, Scalar) and not setting.kind.unordered:
                     found[setting.name, ""] = self._unreadable(part.leaf, part.problem.message)
                     continue
                 reading.noted.append(self._refused(part.leaf, part.problem.message))
                 continue
-            for say in part.says:
-                setting = mechanism.schema.settings[say.setting]
+            for statement in part.statements:
+                setting = mechanism.schema.settings[statement.setting]
                 default = (
-                    setting.default if isinstance(setting, Scalar) else setting.default.get(say.member, setting.rest)
+                    setting.default
+                    if isinstance(setting, Scalar)
+                    else setting.default.get(statement.member, setting.rest)
                 )
-                named = say.member != REST and (isinstance(setting, Scalar) or setting.above is None)
-                if named and (setting.kind.neutral or setting.kind.at_most(say.value, default)):
-                    found[say.setting, say.member] = say
+                named = statement.member != WILDCARD and (isinstance(setting, Scalar) or setting.above is None)
+                if named and (setting.kind.unordered or setting.kind.is_no_looser_than(statement.value, default)):
+                    found[statement.setting, statement.member] = statement
                     continue
-                shown, strict = setting.kind.show(say.value), setting.kind.show(default)
-                leaf = mechanism.leaf(say.setting, say.member)
+                shown, strict = setting.kind.show(statement.value), setting.kind.show(default)
+                leaf = mechanism.leaf(statement.setting, statement.member)
                 reading.noted.append(self._refused(str(leaf), f"{leaf}: {shown} is looser than {strict}, the default"))
         return found
 
     def unmet(self, leaves: Mapping[Leaf, Resolved]) -> Iterator[Finding]:
-        """The wishes that no layer has granted."""
+        """The requests that no layer has granted."""
         stated = {str(leaf) for leaf, resolved in leaves.items() if resolved.stated}
-        for wish in self.wishes:
-            if stated.isdisjoint(wish.leaves):
-                leaf = wish.leaves[0] if wish.leaves else ""
-                yield Finding(NOT_TAKEN, wish.severity, wish.message, leaf=leaf, origin=self.origin, hint=wish.hint)
+        for request in self.requests:
+            if stated.isdisjoint(request.leaves):
+                leaf = request.leaves[0] if request.leaves else ""
+                yield Finding(
+                    NOT_TAKEN, request.severity, request.message, leaf=leaf, origin=self.origin, hint=request.hint
+                )
 
     @property
     def origin(self) -> str:
@@ -138,14 +142,14 @@ def _statements(
             yield path, setting, value
 
 
-def _of_nobody(config: Mapping[str, Any]) -> Iterator[Wish]:
+def _of_nobody(config: Mapping[str, Any]) -> Iterator[ImageRequest]:
     """What no mechanism has a setting for."""
     signal = config.get("StopSignal")
     if isinstance(signal, str) and signal and signal.removeprefix("SIG") not in ("TERM", "15"):
-        yield Wish(
+        yield ImageRequest(
             f"it wants to be stopped with {signal[:20]}", f"write `hardening kill -s {quoted(signal[:20])} NAME`"
         )
     if config.get("Healthcheck"):
-        yield Wish(
+        yield ImageRequest(
             "it has a health check, which is not run", "let a unit of systemd, or a loop, look after the service"
         )

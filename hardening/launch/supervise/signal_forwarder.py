@@ -29,7 +29,7 @@ LOOK_AGAIN = 0.001
 LONGEST = 0.1
 
 
-class Target:
+class SignalForwarder:
     """A process that signals are sent to. Where it has to be killed in place of what a signal would have done to it,
     ``ended_by`` is that signal; ``stops``: the job is to stop with it; ``reaped``: its number may be another process's."""
 
