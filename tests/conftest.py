@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from hardening.base import trusted
 from tests.support import apart, sample, users
+from tests.support.cached import Place
 from tests.support.features import PREFIX
-from tests.support.plans import Place
 
 # Shared machines stall: a deadline an example would fail for the wrong reason. Every run tries the same examples, so that
 # a failure says something of the change at hand; `--hypothesis-profile=search` looks for new ones.
@@ -44,7 +44,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a test of stored plans again that failed while somebody else mounted something, be it for a moment: a plan counts
+    """Run a test of the cache again that failed while somebody else mounted something, be it for a moment: an entry is valid
     as long as the host's mounts are the same, and an ordinary user cannot leave them to the others."""
     if os.geteuid() == 0 or Place not in vars(getattr(item, "module", pytest)).values():
         return None

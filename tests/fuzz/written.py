@@ -1,4 +1,4 @@
-"""What this program has written itself, and others may have damaged or made: state, receipts, records, stored plans; and
+"""What this program has written itself, and others may have damaged or made: state, receipts, records, cache entries; and
 the words of a command line."""
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def annotation(data: bytes, _: Path) -> None:
     refusals=(HardeningError, ValueError, IndexError),
 )  # fmt: skip
 def plan(data: bytes, place: Path) -> None:
-    """A stored plan whose sum is right is JSON of one meaning: what is written of it reads back."""
+    """A cache entry whose sum is right is JSON of one meaning: what is written of it reads back."""
     slot = os.open(place, os.O_RDONLY)
     try:
         (place / cache.FILE).write_bytes(sha256(data).encode() + b"\n" + data)

@@ -18,8 +18,8 @@ import attrs
 import pytest
 
 from tests.support import users
+from tests.support.cached import PROGRAM, Place
 from tests.support.features import require
-from tests.support.plans import PROGRAM, Place
 from tests.support.runs import workplace
 from tests.support.users import REPOSITORY, User, ordinary
 

@@ -35,7 +35,7 @@ def limits(subject: Subject) -> Iterator[tuple[str, list[str]]]:
 
 
 def short_of(subject: Subject, every: int = 1) -> Tally:
-    """Launches under each limit, composed and from their plan."""
+    """Launches under each limit, composed and from their entry."""
     tally = Tally(f"{subject.name} {subject.runtime}: resource limits")
     before = census.take(subject.folders)
     for number, (what, under) in enumerate(limits(subject)):

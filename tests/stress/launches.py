@@ -86,7 +86,7 @@ class Subject:
         return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
 
     def sweep(self) -> None:
-        """The next launches, which take over what is left: one that stores its plan, and one of each command line."""
+        """The next launches, which take over what is left: one that stores its entry, and one of each command line."""
         self.finish(self.run_argv(("true", secrets.token_hex(4))))
         self.finish(self.run_argv(SHORT))
         with self.start(self.run_argv()) as process:
@@ -116,7 +116,7 @@ def subject(who: str, runtime: str, folder: Path) -> Subject:
     leases.living(folder / "state" / mcs.FOLDER)  # makes the place of reservations
     runs.hand_over(folder, user)
     found = Subject(who, user, runtime, folder)
-    # What is made once and stays: the folders of the state directory, and a plan for each command line.
+    # What is made once and stays: the folders of the state directory, and an entry for each command line.
     found.finish(found.run_argv(SHORT, "--fresh"))
     found.sweep()
     return found

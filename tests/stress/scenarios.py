@@ -18,7 +18,7 @@ VICTIMS = ("stage", "children", "group", "everything")
 
 def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Tally:
     """SIGKILL at moments that are spread evenly over a launch and the first part of its command's life. Every second launch
-    composes its stack, the others find their plan ready."""
+    composes its stack, the others find their entry ready."""
     tally = Tally(f"{subject.name} {subject.runtime}: SIGKILL at random")
     chance = random.Random(seed)
     ways = (("--fresh",), ())

@@ -114,7 +114,7 @@ class Step:
 
 def walk(subject: Subject, *options: str, errors: bool, every: int = 1, first: int = 0) -> Tally:
     """Take each ``every``-th step from ``first`` on: SIGKILL at it, or with ``errors`` each failure that it may meet."""
-    way = "composed" if options else "from its plan"
+    way = "composed" if options else "from its entry"
     tally = Tally(f"{subject.name} {subject.runtime}: {'errors at' if errors else 'SIGKILL at'} each call, {way}")
     argv = subject.run_argv(launches.SHORT, *options)
     subject.finish(argv)

@@ -1,4 +1,4 @@
-"""Bundles of each stance, for the tests of the launcher, and places where lines are typed, for those of stored plans."""
+"""Bundles of each stance, for the tests of the launcher, and places where lines are typed, for those of the cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import bundles
 from tests.support.bundles import Stance
-from tests.support.plans import Place, typed_place
+from tests.support.cached import Place, typed_place
 from tests.support.runs import workplace
 
 
@@ -41,6 +41,6 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def typed() -> Iterator[Place]:
-    """A place where one line was typed that depends on much; `Place.restore` brings its plan back."""
+    """A place where one line was typed that depends on much; `Place.restore` brings its entry back."""
     with typed_place() as here:
         yield here

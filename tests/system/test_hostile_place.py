@@ -15,8 +15,8 @@ import attrs
 import pytest
 
 from tests.support import users
+from tests.support.cached import PROGRAM
 from tests.support.features import require
-from tests.support.plans import PROGRAM
 from tests.support.runs import workplace
 from tests.support.users import User, ordinary
 

@@ -18,9 +18,9 @@ import pytest
 from hardening.base.digest import ANNOTATION, of_filter
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
+from tests.support.cached import WHOLE
 from tests.support.features import FREEZER, available, require
 from tests.support.patience import is_over, until
-from tests.support.plans import WHOLE
 
 pytestmark = pytest.mark.system
 

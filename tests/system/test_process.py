@@ -22,9 +22,9 @@ from hardening_process.cgroups import probe as probe_cgroups
 from hardening_process.kinds import ResourceLimit
 from hardening_process.limits import parse
 from tests.support import audit
+from tests.support.cached import Place
 from tests.support.detached import caller
 from tests.support.features import require
-from tests.support.plans import Place
 from tests.support.reports import verdict
 from tests.support.runs import (
     RUNTIMES,

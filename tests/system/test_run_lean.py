@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hardening.cli import commands
-from tests.support.plans import Place
+from tests.support.cached import Place
 from tests.support.runs import workplace
 
 SHOW = """

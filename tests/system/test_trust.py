@@ -12,10 +12,10 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.support.cached import Place
 from tests.support.features import require
 from tests.support.gpg import Home, home
 from tests.support.images import archive, entry, layout, shell
-from tests.support.plans import Place
 from tests.support.registry import Registry, registry
 from tests.support.runs import workplace
 

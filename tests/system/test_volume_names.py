@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hardening.launch.config.config_mounts import COPIES
+from tests.support.cached import Place
 from tests.support.features import require
-from tests.support.plans import Place
 from tests.support.runs import busybox_root, workplace
 
 pytestmark = pytest.mark.system

@@ -17,7 +17,7 @@ from hardening.cli.commands import COMMANDS
 from hardening.cli.root import root
 from hardening.errors import HardeningError, Problems
 from tests.hardening.cli.samples import call, process, profile, session
-from tests.support.plans import WHOLE
+from tests.support.cached import WHOLE
 
 
 @pytest.fixture

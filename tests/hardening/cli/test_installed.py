@@ -17,8 +17,8 @@ from hardening.assemble.statements import with_statements_of
 from hardening.cli import main
 from hardening.cli.session import Session
 from tests.hardening.cli.samples import profile
+from tests.support.cached import WHOLE
 from tests.support.features import require
-from tests.support.plans import WHOLE
 from tests.support.runs import workplace
 
 SHIPPED = ("strict", "default", "web", "batch", "build", "debug")

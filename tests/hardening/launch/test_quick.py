@@ -20,7 +20,7 @@ from hardening.launch.container.container_state import ContainerEntry, describe,
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.runs import containers
-from tests.support.plans import PROGRAM, Place
+from tests.support.cached import PROGRAM, Place
 from tests.support.runs import workplace
 from tests.support.users import REPOSITORY
 

@@ -13,10 +13,10 @@ import pytest
 from hardening import cli
 from hardening_trust import policy, registriesd
 from hardening_trust.requirements import ACCEPT, ExactReference, RemapIdentity, SignedBy
+from tests.support.cached import PROGRAM
 from tests.support.disks import fill, small_disk
 from tests.support.gpg import Keys
 from tests.support.homes import set_home
-from tests.support.plans import PROGRAM
 
 LAYER = """
 [trust]

@@ -20,7 +20,7 @@ from hardening.launch.request import LaunchRequest
 from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
 
-#: What the start of `hardening run` asks, and nothing else: the bundle of the plan that counts, or an empty line.
+#: What the start of `hardening run` asks, and nothing else: the bundle of the entry that is valid, or an empty line.
 _FIND = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
@@ -76,7 +76,7 @@ class Place:
     def finds(
         self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
     ) -> bool:
-        """Whether a plan counts for a line. A plan that will never count again is gone afterwards."""
+        """Whether an entry is valid for a line. One that never will be again is gone afterwards."""
         argv = LaunchRequest().stage("/")
         places = argv[argv.index("-c") + 2]
         settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, **options}
@@ -88,29 +88,29 @@ class Place:
             )  # fmt: skip
             return bool(done.stdout.strip())
 
-        plan = next(iter(self.plans()), None)
-        kept = b"" if plan is None else plan.read_bytes()
+        entry = next(iter(self.entries()), None)
+        kept = b"" if entry is None else entry.read_bytes()
         if found():
             return True
-        if plan is None or _is_of_these_mounts(kept):
+        if entry is None or _is_of_these_mounts(kept):
             return False
-        plan.write_bytes(kept)  # others mount, too: it counts again when the table is as it was
+        entry.write_bytes(kept)  # others mount, too: it counts again when the table is as it was
         until(lambda: _is_of_these_mounts(kept))
         return found()
 
-    def plans(self) -> list[Path]:
-        """The plans that are stored."""
+    def entries(self) -> list[Path]:
+        """The entries that are kept."""
         return sorted(self.state.glob("cache/*/*/entry.json"))
 
     def bundle(self) -> Path:
-        """The bundle of the only plan."""
-        (plan,) = self.plans()
-        return plan.parent / "bundle"
+        """The bundle of the only entry."""
+        (entry,) = self.entries()
+        return entry.parent / "bundle"
 
     def read(self) -> dict[str, Any]:
-        """The only plan."""
-        (plan,) = self.plans()
-        found: dict[str, Any] = json.loads(plan.read_bytes().split(b"\n", 1)[1])
+        """The only entry."""
+        (entry,) = self.entries()
+        found: dict[str, Any] = json.loads(entry.read_bytes().split(b"\n", 1)[1])
         return found
 
     def keep(self) -> None:
@@ -123,10 +123,10 @@ class Place:
         shutil.copytree(self.folder / "kept", self.state, symlinks=True)
 
 
-def _is_of_these_mounts(plan: bytes) -> bool:
-    """Whether no mount has come or gone since a plan was stored, or it is none any more."""
+def _is_of_these_mounts(entry: bytes) -> bool:
+    """Whether no mount has come or gone since an entry was kept, or it is none any more."""
     try:
-        stored = json.loads(plan.partition(b"\n")[2])["inputs"]["mounts"].items()
+        stored = json.loads(entry.partition(b"\n")[2])["inputs"]["mounts"].items()
     except (ValueError, KeyError, TypeError, AttributeError):
         return True
     return all(looks.mounts(kinds) == seen for kinds, seen in stored)
@@ -134,7 +134,7 @@ def _is_of_these_mounts(plan: bytes) -> bool:
 
 @contextmanager
 def typed_place() -> Iterator[Place]:
-    """A place where `LINE` was typed, which depends on much; `Place.restore` brings its plan back."""
+    """A place where `LINE` was typed, which depends on much; `Place.restore` brings its entry back."""
     with workplace() as folder:
         here = Place(folder)
         (folder / "app.toml").write_text(OPEN.format("077"))
@@ -162,8 +162,8 @@ def write_alike_bytes(path: Path, data: bytes) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def rewrite(plan: Path, **values: object) -> None:
-    """Change a plan, and have it look as if it had been written so."""
-    found = json.loads(plan.read_bytes().split(b"\n", 1)[1]) | values
+def rewrite(entry: Path, **values: object) -> None:
+    """Change an entry, and have it look as if it had been written so."""
+    found = json.loads(entry.read_bytes().split(b"\n", 1)[1]) | values
     text = json.dumps(found).encode()
-    plan.write_bytes(sha256(text).encode() + b"\n" + text)
+    entry.write_bytes(sha256(text).encode() + b"\n" + text)

@@ -14,7 +14,7 @@ import pytest
 
 from hardening.base.digest import sha256
 from hardening.launch import looks
-from tests.support.plans import LINE, WAIT, Place, rewrite, write_alike_bytes
+from tests.support.cached import LINE, WAIT, Place, rewrite, write_alike_bytes
 
 pytestmark = pytest.mark.system
 
@@ -28,10 +28,10 @@ def _evil(here: Place) -> None:
 
 def _evil_with_digest(here: Place) -> None:
     _evil(here)
-    (plan,) = here.plans()
-    data = plan.read_bytes()
+    (entry,) = here.entries()
+    data = entry.read_bytes()
     old = json.loads(data.split(b"\n", 1)[1])["config"].encode()
-    plan.write_bytes(data.replace(old, sha256((here.bundle() / "config.json").read_bytes()).encode()))
+    entry.write_bytes(data.replace(old, sha256((here.bundle() / "config.json").read_bytes()).encode()))
 
 
 def _fixed_command(here: Place) -> None:
@@ -40,15 +40,15 @@ def _fixed_command(here: Place) -> None:
     document = json.loads(path.read_text())
     document["process"]["args"] = ["echo", "evil"]
     path.write_text(json.dumps(document))
-    rewrite(here.plans()[0], config=sha256(path.read_bytes()), tree=looks.tree(str(here.bundle())))
+    rewrite(here.entries()[0], config=sha256(path.read_bytes()), tree=looks.tree(str(here.bundle())))
 
 
 def _other_variables(here: Place) -> None:
-    rewrite(here.plans()[0], values={"HOME": []})
+    rewrite(here.entries()[0], values={"HOME": []})
 
 
 def _variable_of_no_word(here: Place) -> None:
-    rewrite(here.plans()[0], values={"LANG": [99, 0]})
+    rewrite(here.entries()[0], values={"LANG": [99, 0]})
 
 
 def _filter(here: Place) -> None:
@@ -57,26 +57,26 @@ def _filter(here: Place) -> None:
 
 
 def _cut(here: Place) -> None:
-    (plan,) = here.plans()
-    plan.write_bytes(plan.read_bytes()[:-100])
+    (entry,) = here.entries()
+    entry.write_bytes(entry.read_bytes()[:-100])
 
 
 def _empty_entry(here: Place) -> None:
-    here.plans()[0].write_bytes(b"")
+    here.entries()[0].write_bytes(b"")
 
 
 def _no_json(here: Place) -> None:
     text = b"[1, 2"
-    here.plans()[0].write_bytes(sha256(text).encode() + b"\n" + text)
+    here.entries()[0].write_bytes(sha256(text).encode() + b"\n" + text)
 
 
 def _other_shape(here: Place) -> None:
     text = b'{"until": 3, "inputs": []}'
-    here.plans()[0].write_bytes(sha256(text).encode() + b"\n" + text)
+    here.entries()[0].write_bytes(sha256(text).encode() + b"\n" + text)
 
 
 def _unknown_look(here: Place) -> None:
-    rewrite(here.plans()[0], inputs={"stars": {"x": "y"}})
+    rewrite(here.entries()[0], inputs={"stars": {"x": "y"}})
 
 
 def _more_skeleton(here: Place) -> None:
@@ -117,21 +117,21 @@ def _link_for_config(here: Place) -> None:
 
 
 def _link_for_entry(here: Place) -> None:
-    (plan,) = here.plans()
-    plan.rename(here.folder / "moved.plan")
-    plan.symlink_to(here.folder / "moved.plan")
+    (entry,) = here.entries()
+    entry.rename(here.folder / "moved.entry")
+    entry.symlink_to(here.folder / "moved.entry")
 
 
 def _open_folder(here: Place) -> None:
-    here.plans()[0].parent.chmod(0o777)
+    here.entries()[0].parent.chmod(0o777)
 
 
 def _open_key(here: Place) -> None:
-    here.plans()[0].parent.parent.chmod(0o775 if os.geteuid() == 0 else 0o777)
+    here.entries()[0].parent.parent.chmod(0o775 if os.geteuid() == 0 else 0o777)
 
 
 def _open_entry(here: Place) -> None:
-    here.plans()[0].chmod(0o666)
+    here.entries()[0].chmod(0o666)
 
 
 def _open_state(here: Place) -> None:
@@ -155,7 +155,7 @@ def test_what_is_not_as_it_was_written_is_not_believed(typed: Place, tamper: Cal
     for path in (typed.state, *typed.state.glob("cache/*")):
         path.chmod(0o711)
     if tamper not in (_open_folder, _open_key, _open_state):
-        assert not typed.plans(), "an entry that will never be valid again is taken away"
+        assert not typed.entries(), "an entry that will never be valid again is taken away"
 
 
 @pytest.mark.parametrize("what", ["entry", "folder", "key", "cache", "config", "state"])
@@ -165,14 +165,14 @@ def test_what_belongs_to_another_user_is_not_believed(typed: Place, what: str) -
         assert not typed.finds(*LINE, changes={"HARDENING_STATE": "/run"})
         return
     typed.restore()
-    (plan,) = typed.plans()
+    (entry,) = typed.entries()
     paths = {
-        "entry": plan,
-        "folder": plan.parent,
-        "key": plan.parent.parent,
-        "cache": plan.parents[2],
+        "entry": entry,
+        "folder": entry.parent,
+        "key": entry.parent.parent,
+        "cache": entry.parents[2],
         "state": typed.state,
-        "config": plan.parent / "bundle/config.json",
+        "config": entry.parent / "bundle/config.json",
     }
     os.chown(paths[what], 48000, 48000)
     assert not typed.finds(*LINE)
@@ -181,22 +181,22 @@ def test_what_belongs_to_another_user_is_not_believed(typed: Place, what: str) -
 def test_what_was_tampered_with_is_composed_again_and_taken_away(place: Place) -> None:
     line = ("run", "-q", "-p", "strict", "--", "echo", "good")
     assert place.type(*line).stdout == "good\n"
-    before = place.plans()
+    before = place.entries()
     _evil(place)
     done = place.type(*line)
     assert (done.returncode, done.stdout) == (0, "good\n")
-    after = place.plans()
+    after = place.entries()
     assert len(after) == 1
     assert after != before
     assert place.type(*line).stdout == "good\n"
-    assert place.plans() == after
+    assert place.entries() == after
 
 
 def _rewrite(here: Place, changes: dict[str, object]) -> None:
-    """Change a plan as one could who can write to the state directory, digest and all."""
-    (plan,) = here.plans()
+    """Change an entry as one could who can write to the state directory, digest and all."""
+    (entry,) = here.entries()
     text = json.dumps({**here.read(), **changes}).encode()
-    plan.write_bytes(sha256(text).encode() + b"\n" + text)
+    entry.write_bytes(sha256(text).encode() + b"\n" + text)
 
 
 def test_an_entry_does_not_say_where_code_is_imported_from(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""What a composition has looked at decides whether its plan counts, and nothing else; what may not last is not stored."""
+"""What a composition has looked at decides whether its entry is valid, and nothing else; what may not last is not kept."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ import pytest
 
 from hardening.mechanism.inputs import way
 from tests.support import users
+from tests.support.cached import LINE, OPEN, PROFILE, PROGRAM, UMASK, WHOLE, Place, rewrite, write_alike
 from tests.support.features import require
-from tests.support.plans import LINE, OPEN, PROFILE, PROGRAM, UMASK, WHOLE, Place, rewrite, write_alike
 from tests.support.runs import busybox_root, workplace
 from tests.support.users import REPOSITORY, ordinary
 
@@ -110,7 +110,7 @@ def test_a_change_on_disk_is_seen(typed: Place, change: Callable[[Place], None])
         assert not typed.finds(*LINE)
         # Below a folder that others can write to, nothing of the state directory is believed, or touched.
         if change is not _open_folder:
-            assert not typed.plans(), "an entry that will never be valid again is taken away"
+            assert not typed.entries(), "an entry that will never be valid again is taken away"
     finally:
         for entry in typed.folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
@@ -143,7 +143,7 @@ def test_a_file_that_has_other_names_is_a_volume_of_no_entry(place: Place) -> No
     (place.folder / "other").hardlink_to(place.folder / "shown")
     (place.folder / "app.toml").write_text(OPEN.format("077"))
     assert place.type("run", "-q", "-p", "./app.toml", "-v", "./shown:/x:ro", "--", "cat", "/x").stdout == "public\n"
-    assert not place.plans(), "another of its names may be moved to a hidden place"
+    assert not place.entries(), "another of its names may be moved to a hidden place"
 
 
 def test_a_socket_that_appears_in_a_volume_is_refused_by_a_layer_that_refuses_such_findings(place: Place) -> None:
@@ -184,7 +184,7 @@ def test_a_second_profile_of_the_name_that_comes_once_it_was_looked_up_makes_a_p
     changed = MEANWHILE.format(change=f'Path("new").rename({str(second)!r})')
     done = Place(place.folder, (sys.executable, "-c", changed)).type(*line)
     assert done.returncode == 0, done.stderr
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
     done = place.type(*line)
     assert done.returncode == 2
     assert str(second) in done.stderr
@@ -200,10 +200,10 @@ def test_a_change_composes_anew_and_runs_what_is_said_now(place: Place) -> None:
     done = place.type(*UMASK)
     assert (done.returncode, done.stdout) == (2, "")
     assert "umask" in done.stderr
-    assert not place.plans()
+    assert not place.entries()
     write_alike(place.folder / "app.toml", PROFILE.format("077"))
     assert place.type(*UMASK).stdout == "0077\n"
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
 
 
 @pytest.mark.parametrize("user", ["host", "new"])
@@ -222,7 +222,7 @@ def test_a_mount_point_that_is_gone_is_refused_and_not_made_by_the_launch(place:
     for _ in range(2):
         done = place.type(*line)
         assert done.stdout == "good\n", done.stderr
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
     (place.folder / "volume/sub").rmdir()
     done = place.type(*line)
     assert (done.returncode, done.stdout, "/x/sub" in done.stderr) == (2, "", True), done.stderr
@@ -286,7 +286,7 @@ def test_an_entry_ends_before_anything_else_is_told_of_its_exceptions(place: Pla
     assert place.type(*UMASK).stdout == "0022\n"
     assert place.read()["until"] == str(today + timedelta(days=days))
     assert place.finds(*UMASK)
-    rewrite(place.plans()[0], until=str(today - timedelta(days=1)))
+    rewrite(place.entries()[0], until=str(today - timedelta(days=1)))
     assert not place.finds(*UMASK)
 
 
@@ -309,7 +309,7 @@ expires = {day}
         assert place.type(*UMASK, changes={"TZ": zone}).stdout == "0022\n"
     found = place.read()
     assert found["until"] == str(day + timedelta(days=1))
-    rewrite(place.plans()[0], until=str(day))
+    rewrite(place.entries()[0], until=str(day))
     assert not place.finds(*UMASK, changes={"TZ": "UTC+24"})
 
 
@@ -347,7 +347,7 @@ def test_every_file_that_a_composition_opens_is_an_input_or_code(caller: str) ->
         for words in lines if user is None and os.geteuid() == 0 else lines[:1]:
             shutil.rmtree(here.state, ignore_errors=True)
             done = here.type("run", "-q", *words)
-            assert len(here.plans()) == 1, done.stderr
+            assert len(here.entries()) == 1, done.stderr
             assert _undeclared(trace, here.read()["inputs"], here, Path(whole[0]).parents[1]) == set()
 
 
@@ -426,16 +426,16 @@ def test_what_may_not_last_is_not_stored(place: Place, options: tuple[str, ...])
     shutil.rmtree(place.folder / "tree/run")
     done = place.type("run", "-q", "-p", "base", *options, "--", "/bin/true")
     assert done.returncode == 0, done.stderr
-    assert not place.plans()
+    assert not place.entries()
     assert not list(place.state.glob("launches/*"))
 
 
 def test_a_variable_that_passes_is_in_no_file_and_all_is_for_the_caller_alone(place: Place) -> None:
     line = ("run", "-q", "-p", "strict", "--", "true")
     assert place.type(*line, changes={"LANG": "aa_MARKER.UTF-8"}).returncode == 0
-    (plan,) = place.plans()
+    (entry,) = place.entries()
     assert not [path for path in place.state.rglob("*") if path.is_file() and b"MARKER" in path.read_bytes()]
-    for path in (plan, place.bundle() / "config.json", place.bundle() / "seccomp.bpf"):
+    for path in (entry, place.bundle() / "config.json", place.bundle() / "seccomp.bpf"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for path in (place.state / "cache", *place.state.glob("cache/*/"), *place.state.glob("cache/*/*/")):
         if path.is_dir():
@@ -500,7 +500,7 @@ def elsewhere(place: Place) -> Place:
 def test_a_plugin_that_judges_without_saying_what_it_looks_at_keeps_all_from_being_stored(elsewhere: Place) -> None:
     _install(elsewhere.folder / "later", THIRD, "1.0")
     assert elsewhere.type("run", "-q", "-p", "strict", "--", "true").returncode == 0
-    assert not elsewhere.plans()
+    assert not elsewhere.entries()
 
 
 def test_a_plugin_counts_with_the_version_that_it_is_made_for(elsewhere: Place) -> None:
@@ -568,9 +568,9 @@ def test_a_plugin_in_a_directory_that_did_not_exist_judges_what_was_stored_befor
     for _ in range(2):
         done = elsewhere.type(*line)
         assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
-        assert len(elsewhere.plans()) == 1
+        assert len(elsewhere.entries()) == 1
     _install(elsewhere.folder / "later", REFUSING + DECLARED, "1.0")
     done = elsewhere.type(*line)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "no launches today" in done.stderr
-    assert not elsewhere.plans()
+    assert not elsewhere.entries()

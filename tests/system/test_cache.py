@@ -17,9 +17,9 @@ import pytest
 from hardening.base import files
 from hardening.launch import cgroups
 from tests.support import users
+from tests.support.cached import OPEN, PROGRAM, WAIT, WHOLE, Place, write_alike_bytes
 from tests.support.features import UNSET_LOGINUID, require
 from tests.support.patience import until
-from tests.support.plans import OPEN, PROGRAM, WAIT, WHOLE, Place, write_alike_bytes
 from tests.support.runs import busybox_root, find, workplace
 from tests.support.users import ordinary
 
@@ -76,7 +76,7 @@ def test_the_command_is_a_child_of_what_was_typed_with_its_login_uid(place: Plac
             assert uids[1] == (uids[0] if uids[0] != UNSET_LOGINUID else str(os.getuid()))
             process.communicate("go\n")
             assert process.returncode == 3
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
 
 
 def test_an_ordinary_user_has_a_cache_too() -> None:
@@ -88,15 +88,15 @@ def test_an_ordinary_user_has_a_cache_too() -> None:
         first, second = here.type(*line), here.type(*line)
         assert (first.returncode, first.stdout) == (0, f"{user.uid}\n"), first.stderr
         assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, first.stderr)
-        assert len(here.plans()) == 1
-        assert here.plans()[0].stat().st_uid == user.uid
+        assert len(here.entries()) == 1
+        assert here.entries()[0].stat().st_uid == user.uid
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_signals_of_the_command_give_the_same_exit_code(place: Place, number: int) -> None:
     line = ("run", "-q", "-p", "strict", "--", "sh", "-c", f"sh -c 'kill -{number} $PPID'; kill -{number} $$; exit 9")
     assert place.type(*line).returncode == place.type(*line).returncode
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
 
 
 def test_an_entry_whose_control_group_is_in_use_is_passed_over(place: Place) -> None:
@@ -104,8 +104,8 @@ def test_an_entry_whose_control_group_is_in_use_is_passed_over(place: Place) -> 
     line = ("run", "-q", "-p", "strict", "--pids-limit", "50", "--", "true")
     assert place.type(*line).returncode == 0
     assert place.finds(*line)
-    (plan,) = place.plans()
-    name = json.loads((plan.parent / "bundle/config.json").read_text())["linux"]["cgroupsPath"]
+    (entry,) = place.entries()
+    name = json.loads((entry.parent / "bundle/config.json").read_text())["linux"]["cgroupsPath"]
     hierarchy = next(entry for entry in cgroups.read_hierarchies() if "pids" in entry.controllers)
     group = Path(hierarchy.mount, files.join(hierarchy.own, name).strip("/"))
     group.mkdir()
@@ -121,7 +121,7 @@ def test_an_entry_whose_control_group_is_in_use_is_passed_over(place: Place) -> 
                     done = place.type(*line)
                     assert done.returncode == 0, done.stderr
                 assert place.finds(*line)
-                assert len(place.plans()) == 2
+                assert len(place.entries()) == 2
             finally:
                 other.kill()
         assert group.exists()
@@ -158,7 +158,7 @@ def is_used(place: Place, *words: str, expected: str, entries: int = 1, **option
     """A line prints this, and was run from the entries that there were."""
     done = place.type(*words, **options)
     assert (done.returncode, done.stdout) == (0, expected), done.stderr
-    assert len(place.plans()) == entries, words
+    assert len(place.entries()) == entries, words
 
 
 def test_an_entry_is_good_for_every_command_in_every_folder_and_with_every_value_that_passes(place: Place) -> None:
@@ -205,7 +205,7 @@ def test_the_name_of_a_container_is_no_part_of_the_stack(place: Place) -> None:
         assert place.type(*line, *name, "--", "sleep", "600").returncode == 0
     listed = json.loads(place.type("ps", "--json").stdout)
     assert {entry["name"] for entry in listed} == {"one", "two"}
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
     for wrong in ("../x", "0123456789ab", ""):
         done = place.type(*line, "--name", wrong, "--", "true")
         assert done.returncode == 2, done.stderr
@@ -256,7 +256,7 @@ def test_a_command_that_is_not_shown_inside_is_answered_as_ever(place: Place) ->
         assert done.returncode == 127
         assert f"hint: {name} is not shown inside: add -v" in done.stderr
         assert done.stderr == place.type("run", "--fresh", *line[1:], name).stderr
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
     assert place.finds(*line, "/bin/true")
     assert place.finds(*line, "./bin/true")
 
@@ -284,23 +284,23 @@ def end(running: list[subprocess.Popen[str]]) -> None:
 
 def test_runs_at_once_share_one_entry(place: Place) -> None:
     running = [begin(place) for _ in range(3)]
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
     assert place.type("cache", "clear").stdout == "0 entries removed\n"
     (listed,) = json.loads(place.type("cache", "list", "--json").stdout)
     assert (listed["running"], listed["profiles"]) == (True, "strict")
     end(running)
     assert place.type("cache", "clear").stdout == "1 entry removed\n"
-    assert not place.plans()
+    assert not place.entries()
 
 
 def test_runs_at_once_that_have_a_control_group_have_an_entry_each_and_use_them_again(place: Place) -> None:
     require("cgroups")
     for _ in range(2):
         running = [begin(place, "--pids-limit", "50") for _ in range(3)]
-        assert len(place.plans()) == 3
+        assert len(place.entries()) == 3
         assert place.type("cache", "clear").stdout == "0 entries removed\n"
         end(running)
-    assert len(place.plans()) == 3
+    assert len(place.entries()) == 3
     assert place.type("cache", "clear").stdout == "3 entries removed\n"
 
 
@@ -314,7 +314,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_is_believed(place: Place, w
     assert not place.finds(*line) or when == "2"
     assert place.type(*line).returncode == 0
     assert len([*place.state.glob("cache/*/*/")]) == 1
-    assert len(place.plans()) == 1
+    assert len(place.entries()) == 1
 
 
 def test_where_the_entry_cannot_be_written_the_command_runs_all_the_same(place: Place) -> None:
@@ -324,7 +324,7 @@ def test_where_the_entry_cannot_be_written_the_command_runs_all_the_same(place: 
     full = Place(place.folder, ("strace", "-qq", "-o", "/dev/null", *inject, *WHOLE))
     done = full.type(*line)
     assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
-    assert not place.plans()
+    assert not place.entries()
     assert not [*place.state.glob("cache/*/*/bundle")]
 
 
