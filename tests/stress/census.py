@@ -126,8 +126,8 @@ def _groups() -> list[str]:
 
 
 def _files(folders: Iterable[Path]) -> tuple[list[str], set[str]]:
-    """Every name below the folders, and the inodes there. What is kept on purpose does not count: records, and the cache
-    that are whole."""
+    """Every name below the folders, and the inodes there. What is kept on purpose does not count: records, and entries
+    of the cache that are whole."""
     names, inodes = [], set[str]()
     for folder in folders:
         for path in sorted((folder, *_below(folder))):

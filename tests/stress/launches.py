@@ -86,8 +86,8 @@ class Subject:
         return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
 
     def sweep(self) -> None:
-        """The next launches, which take over what is left: one that stores its entry, and one of each command line."""
-        self.finish(self.run_argv(("true", secrets.token_hex(4))))
+        """The next launches, which take over what is left: one that composes, and one of each command line."""
+        self.finish(self.run_argv(("true",), "-e", f"SWEEP={secrets.token_hex(4)}"))
         self.finish(self.run_argv(SHORT))
         with self.start(self.run_argv()) as process:
             assert process.stdout is not None
