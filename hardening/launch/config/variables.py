@@ -11,7 +11,6 @@ from hardening.base import jsontext
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import VARIABLES
-from hardening.launch.secret import secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ def pack(values: Mapping[str, str], command: Sequence[str] | None) -> dict[str, 
 
 def take(fd: int) -> tuple[dict[str, str], list[str] | None]:
     """The values by name, and the command, from a memfd that is closed. `OSError`."""
+    from hardening.launch.secret import secrets  # which a launch from the cache does not need
+
     try:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
     finally:
