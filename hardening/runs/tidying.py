@@ -12,7 +12,6 @@ from hardening.base import locks, places
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.container import container_state, directory
 from hardening.launch.oci import ociprogram
-from hardening.runs import containers
 
 
 def tidy(place: Path) -> tuple[HardeningError, ...]:
@@ -37,6 +36,8 @@ def tidy(place: Path) -> tuple[HardeningError, ...]:
 def _tidy_one(path: Path, name: str, folder: int) -> HardeningError | None:
     """Do what the stage of a launch would have done, had it not been killed. What is written down of the container stays
     where that was to stay, and says that it has ended. Raises `OSError`."""
+    from hardening.runs import containers  # what few starts need
+
     problem = None
     lock = locks.try_lock(name, folder)
     if lock is None:

@@ -40,7 +40,10 @@ SLOW = {
 #: What of a mechanism's room only other commands use, and the findings that a quiet run does not show.
 ELSEWHERE = {"findings", "tighten", "verify", "question", "docker", "ignored", "mcs"}
 IMAGES = {"hardening.images.reference"}  # by which names of images are read
-LAUNCH = ("main", "native.native", "native.inner", "native.mounts", "oci.external", "record.record", "record.sinks")
+LAUNCH = (
+    *("main", "native.native", "native.session", "native.translate", "native.mounts"),
+    *("oci.external", "record.record", "record.sinks"),
+)
 #: Modules of other commands and of what runs a bundle.
 FOREIGN = {
     *(f"hardening.cli.commands.{path.stem}" for path in Path(commands.__file__).parent.glob("*.py")),
