@@ -236,7 +236,7 @@ def every_file(person: Caller) -> Iterator[Path]:
     """Each file of bundles, plans and containers of other runtimes, in one of which all others are whole."""
     state = person.state
     for word in ("a", "b", "c", "d"):
-        person.say("run", "-q", "--", "true", word)
+        person.say("run", "-q", "-e", f"{word}=1", "--", "true")
     slots = sorted(path.parent for path in state.glob("cache/*/*/entry.json"))
     whole = slots.pop()
     files = [path.relative_to(whole) for path in whole.rglob("*") if path.is_file()]
@@ -267,7 +267,12 @@ def test_any_damaged_file_of_what_is_kept_blocks_nothing(person: Caller, damage:
         if not (path.is_symlink() and damage in (empty, torn, other_types)):  # a link has no content of its own
             damage(path)  # type: ignore[operator]
     runtimes = {str(path.parent) for path in damaged if path.parent.name == "runtime"}
-    for words in (("ps", "-a"), ("tidy",), *(("run", "-q", "--", "true", word) for word in "abcd"), ("cache", "list")):
+    for words in (
+        ("ps", "-a"),
+        ("tidy",),
+        *(("run", "-q", "-e", f"{word}=1", "--", "true") for word in "abcd"),
+        ("cache", "list"),
+    ):
         done = person.call(*words)
         told = [line for line in done.stderr.splitlines() if "hint: " not in line]
         assert done.returncode == 0 or (words, done.returncode) == (("tidy",), 125), done.stderr
