@@ -114,8 +114,10 @@ def _as_it_is(item: Input | Unknown) -> Input | Unknown:
 
 
 def of_verdict(plugins: Plugins, host: Host, runtime: Runtime, looked: Iterable[Input]) -> Basis:
-    """The basis of the verdict on a bundle that exists; ``looked`` is what the verdicts of plugins rest on."""
-    return _basis(plugins, host, None, runtime, looked, "")
+    """The basis of the verdict on a bundle that exists; ``looked`` is what the verdicts of plugins rest on. The command
+    is in its configuration, which is held to its digest."""
+    found = [item for item in looked if item.kind != looks.COMMAND]
+    return _basis(plugins, host, None, runtime, found, "")
 
 
 def _basis(

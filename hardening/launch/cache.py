@@ -245,12 +245,13 @@ def _open(
         kept = read(entry, path)
         left = dict(kept["inputs"])
         first = {kind: left.pop(kind, {}) for kind in VARYING}
-        if first.pop(looks.COMMAND) not in ({}, {"": looks.of_command(line.command)}):
+        elsewhere = kept["bundle"]
+        command = () if elsewhere else (*kept["before"], *(line.command or kept["otherwise"]))
+        if first.pop(looks.COMMAND) not in ({}, {"": looks.of_command(command)}):
             return None
         if line.name or may_wait is None or not may_wait(kept["launch"]):
             first, left = {**first, **left}, {}
         wrong = "the day" if kept["until"] and today() > kept["until"] else mismatch(first)
-        elsewhere = kept["bundle"]
         if not wrong and (elsewhere or _is_whole(kept, f"{path}/{BUNDLE}")):
             loaded = bundles.load(elsewhere or f"{path}/{BUNDLE}", kept["config"])
             if not elsewhere:
@@ -259,7 +260,7 @@ def _open(
                     fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _has_lost_its_group(loaded.document):
                         return None
-                if not _fill(loaded, kept, line, environment):
+                if not _fill(loaded, kept, line, command, environment):
                     return None
             os.utime(entry)
             return Found(
@@ -279,12 +280,13 @@ def _open(
     return None
 
 
-def _fill(loaded: Bundle, kept: dict[str, Any], line: Line, environment: Mapping[str, str]) -> bool:
+def _fill(
+    loaded: Bundle, kept: dict[str, Any], line: Line, command: Sequence[str], environment: Mapping[str, str]
+) -> bool:
     """Fill in what the line decides: the command, and the values of variables. False for a command of which only the whole
     program can say what is wrong. Raises as `variables.fill` and `variables.find` do."""
     from hardening.launch.config import variables
 
-    command = (*kept["before"], *(line.command or kept["otherwise"]))
     if not command or not command[0] or not all(map(files.is_text, command)):
         return False
     if line.kind == HOST and "/" in command[0]:

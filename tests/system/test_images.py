@@ -130,7 +130,11 @@ def test_an_image_whose_user_cannot_be_read_is_not_run_as_root(caller: Puller) -
 
 @pytest.mark.parametrize("runtime", RUNTIMES[1:])
 def test_other_runtimes_run_the_same_image(here: Puller, runtime: str) -> None:
-    assert run(here, options=("--runtime", runtime)) == (0, "1000 1000 /etc red\n")
+    options = ("--runtime", runtime)
+    assert run(here, options=options) == (0, "1000 1000 /etc red\n")
+    # What is kept for them counts for a command together with the image's own words, and not for one that looks so.
+    assert run(here, "--", "echo own", options=options) == (0, "own\n")
+    assert run(here, "--", "sh", "-c", "echo own", options=options) == (0, "")
 
 
 def test_the_owners_in_a_root_are_the_image_s(here: Puller) -> None:
