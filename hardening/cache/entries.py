@@ -361,11 +361,7 @@ def _write(entry: Path, seen: dict[str, dict[str, str]], statements: Mapping[str
     order = sorted(seen, key=lambda kind: (kind not in cache.VARYING, kind))
     whole = {"inputs": {kind: seen[kind] for kind in order}, **statements}
     text = json.dumps(whole, separators=(",", ":")).encode()
-    partial = entry / f".{cache.FILE}"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(sha256(text).encode() + b"\n" + text)
-    partial.rename(entry / cache.FILE)
+    files.replace(str(entry / cache.FILE), sha256(text).encode() + b"\n" + text)
     return True
 
 

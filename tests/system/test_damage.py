@@ -42,7 +42,8 @@ def test_a_launch_on_a_disk_that_fills_up_fails_with_one_message_and_leaves_noth
                 argv, env=here, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
             )
 
-        done = call("run", "-q", "--fresh", "-d", "--name", "n", "--", "sh", "-c", "sleep 600", "x" * 6000)
+        fresh = ("--fresh",) if size % 8 else ()  # without, the bundle lies in the cache, with what says of it
+        done = call("run", "-q", *fresh, "-d", "--name", "n", "--", "sh", "-c", "sleep 600", "x" * 6000)
         listed = call("ps", "-aq")
         assert listed.returncode == 0, listed.stderr
         if done.returncode == 0:
@@ -52,7 +53,11 @@ def test_a_launch_on_a_disk_that_fills_up_fails_with_one_message_and_leaves_noth
             lines = [line for line in done.stderr.splitlines() if not line.startswith("hint: ")]
             assert len(lines) == 1, done.stderr
             assert "No space left on device" in lines[0]
-            assert not [*disk.glob("state/launches/*"), *disk.glob("state/launches/.*")]
+            assert not [
+                *disk.glob("state/launches/*"),
+                *disk.glob("state/launches/.*"),
+                *disk.glob("state/cache/*/*/.*"),
+            ]
         removed = call("rm", "-f", "-a")
         assert removed.returncode == 0, removed.stderr
         assert call("ps", "-aq").stdout == ""
