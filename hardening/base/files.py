@@ -81,7 +81,7 @@ def restore_environment() -> None:
 
 
 def is_text(word: str) -> bool:
-    """Whether a word of a command line is UTF-8, as configurations are."""
+    """Whether a word of a command line, or the value of a variable, is UTF-8, as configurations are."""
     try:
         word.encode()
     except UnicodeEncodeError:

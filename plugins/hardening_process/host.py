@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from hardening.errors import HostError
+from hardening.base.files import is_text
+from hardening.errors import HostError, ProfileError
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
@@ -58,9 +59,14 @@ def inputs(settings: ProcessSettings, context: Context) -> Inputs:
 
 
 def check(settings: ProcessSettings, context: Context) -> Iterable[Unsupported]:
-    """What this host cannot give of the settings. Raises `ProfileError` for a user or group that does not exist."""
+    """What this host cannot give of the settings. Raises `ProfileError` for a user or group that does not exist, and for a
+    variable that no configuration can hold."""
     identity = settings.resolve(context)
     host = context.host
+    for setting, name, value in variables(settings, context):
+        if value is not None and not is_text(value):
+            hint = "an OCI configuration holds UTF-8 text only: set it to something else, or leave it out"
+            raise ProfileError(f"the value of {name} is not UTF-8", origin=f"process.{setting}.{name}", hint=hint)
     stays = id_maps(context) is None and not joins_user_namespace(context)
     if not host.root and stays and (identity.uid, identity.gid) != (host.uid, host.gid):
         yield Unsupported(

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.errors import HostError
+from hardening.errors import HostError, ProfileError
 from hardening.mechanism.host import plain
 from hardening.mechanism.schema import Members
 from hardening_process.facts import effective_oom_score_adj, effective_rlimit
@@ -140,6 +140,11 @@ def test_the_environment_is_the_callers_and_stays_out_of_messages(monkeypatch: p
     found = probe(plain())
     assert found.environment["MY_SECRET"] == "tell-nobody"
     assert "tell-nobody" not in repr(found)
+
+
+def test_a_variable_that_is_no_text_is_refused_by_its_name() -> None:
+    with pytest.raises(ProfileError, match=r"process\.environment\.LANG: the value of LANG is not UTF-8"):
+        list(check(strict(ProcessSettings), context(host(environment={"LANG": "\udcff"}))))
 
 
 def test_without_procfs_there_is_an_error(tmp_path: Path) -> None:
