@@ -35,13 +35,14 @@ _SHM, _CONSOLE, _TERMINALS = "/dev/shm", "/dev/console", "/dev/pts"  # noqa: S10
 class SeenRoot:
     """What a receipt has of the root, and what was composed. ``paths`` says what is visible at each path that was looked at,
     ``devices`` what is in the places of default devices, ``nodes`` each device that is no mount, ``tree`` what the root's
-    own mount holds; each is None where it could not be entered. ``others`` are the places that other mechanisms fill, and
-    answer for."""
+    own mount holds; each is None where it could not be entered. ``reached`` are the mounts that nothing covers, ``others``
+    the places that other mechanisms fill, and answer for."""
 
     settings: RootfsSettings
     spec: Spec
     document: Mapping[str, Any]
     mounts: Sequence[MountedTree]
+    reached: Sequence[MountedTree]
     caller: Sequence[MountedTree]
     paths: Mapping[str, str] | None
     devices: Mapping[str, str] | None
@@ -55,13 +56,13 @@ class SeenRoot:
     ) -> SeenRoot:
         """From a receipt."""
         observed = receipt["observed"]
-        mounts, caller = read(receipt["mountinfo"]), read(receipt["caller_mountinfo"], seen=True)
         return cls(
             settings,
             spec,
             spec.document,
-            mounts,
-            caller,
+            read(receipt["mountinfo"]),
+            read(receipt["mountinfo"], seen=True),
+            read(receipt["caller_mountinfo"], seen=True),
             observed.get("paths"),
             observed.get("devices"),
             observed.get("nodes"),
@@ -214,15 +215,18 @@ def _belongs(seen: SeenRoot, wanted: Mapping[str, WantedMounts], item: MountedTr
         return True
     if _is_echo(seen, item):
         return True
-    outer = max((place for place in wanted if is_below(item.place, place)), key=len, default=None)
-    if outer is None:
-        return False
-    part = wanted[outer]
+    outer = sorted((place for place in wanted if is_below(item.place, place)), key=len, reverse=True)
+    # What another mount covers is mounted in one further out than that.
+    return any(_is_part(seen, wanted[place], item) for place in (outer[:1] if item in seen.reached else outer))
+
+
+def _is_part(seen: SeenRoot, part: WantedMounts, item: MountedTree) -> bool:
+    """Whether a mount comes with the composed one above it."""
     if part.entry.get("type") == "cgroup":
         return item.kind in ("cgroup", "cgroup2") and not item.writable
     if not (part.is_bind and part.recursive):
         return False
-    source = os.path.join(str(part.entry["source"]), os.path.relpath(item.place, outer))
+    source = os.path.join(str(part.entry["source"]), os.path.relpath(item.place, part.place))
     shown = WantedMounts({**part.entry, "source": source}, part.leaves)
     return any(host.place == source for host in seen.caller) and not list(_looser(seen, shown, item))
 

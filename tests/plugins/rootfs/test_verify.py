@@ -155,6 +155,17 @@ def test_any_other_mount_is_noticed(place: Path) -> None:
         assert "rootfs.volumes.*" in broken(place, f"{STRICT}\n95 66 {line},relatime - {kind} x rw")
 
 
+def test_a_mount_of_the_host_that_a_composed_one_covers_came_with_what_lies_below_it(place: Path) -> None:
+    host = f"{HOST}\n4 1 0:61 / {{place}}/data/tmp/deep rw,relatime - tmpfs tmpfs rw"
+    line = "95 {} 0:61 / /data/tmp/deep ro,nosuid,nodev,relatime - tmpfs tmpfs rw"
+    over = "96 68 0:48 / /data/tmp rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=65536k,nr_inodes=65536"
+    more = 'tmpfs.add = ["/data/tmp:size=64M"]'
+    (place / "data/tmp/deep").mkdir(parents=True)
+    assert broken(place, f"{STRICT}\n{line.format(68)}\n{over}", more, host=host) == set()
+    # In the one that covers, it is another one's.
+    assert broken(place, f"{STRICT}\n{over}\n{line.format(96)}", more, host=host) == {"rootfs.volumes.*"}
+
+
 def test_nothing_mounted_is_nothing_enforced(place: Path) -> None:
     assert {"rootfs.read_only", "rootfs.path", "rootfs.tmpfs./tmp", "rootfs.proc.subset"} <= broken(place, "")
 
