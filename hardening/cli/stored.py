@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hardening.assemble import bundle as bundles
+from hardening.assemble import handover, pipeline
 from hardening.base.pointer import ENVIRONMENT, lookup
 from hardening.base.values import frozen
 from hardening.cache import entries
@@ -146,7 +147,12 @@ def storable(
         return ("the host has changed meanwhile",)
     if not entries.has_room(line):
         return ("as many entries of this line as there may be are in use",)
-    return Storable(line, own, basis, kept, engine, launch)
+    found = Storable(line, own, basis, kept, engine, launch)
+    if engine.takes_variables:
+        return found
+    # A bundle with values that were typed lies where each start removes what a killed one has left, and not in the cache.
+    draft = pipeline.plan(here.plugins, composition, here.host, command, bundle=None, context=context, runtime=engine)
+    return found.obstacles(draft.spec, handover.typed_variables(draft.spec, composition), None) or found
 
 
 def _is_named(line: Line, launch: LaunchRequest) -> bool:
