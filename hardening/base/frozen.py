@@ -21,11 +21,13 @@ class Frozen:
 
     def __init__(self, **values: object) -> None:
         names = type(self).__annotations__
-        unknown = values.keys() - names.keys()
-        missing = [name for name in names if name not in values and not hasattr(type(self), name)]
-        if unknown or missing:
-            raise TypeError(f"{type(self).__name__}: unknown fields {sorted(unknown)}, missing fields {missing}")
-        self.__dict__.update({name: values[name] if name in values else getattr(type(self), name) for name in names})
+        if values.keys() != names.keys():  # a launch makes many that give every field
+            unknown = values.keys() - names.keys()
+            missing = [name for name in names if name not in values and not hasattr(type(self), name)]
+            if unknown or missing:
+                raise TypeError(f"{type(self).__name__}: unknown fields {sorted(unknown)}, missing fields {missing}")
+            values = {name: values[name] if name in values else getattr(type(self), name) for name in names}
+        self.__dict__.update(values)
 
     def changed(self, **values: object) -> Self:
         """The same record with other values of some fields."""

@@ -7,7 +7,6 @@ import select
 from hardening.base import files, places
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, kernel
-from hardening.base.linux.children import Holder
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
@@ -49,6 +48,8 @@ def write_maps(pid: int, uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...])
 
 def new_user_namespace(uid_map: tuple[IdMap, ...], gid_map: tuple[IdMap, ...]) -> int:
     """A descriptor of a user namespace that exists only for its maps, as id-mapped mounts want it."""
+    from hardening.base.linux.children import Holder
+
     with Holder(abi.CLONE_NEWUSER) as pid:
         write_maps(pid, uid_map, gid_map)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 
 from hardening.base import files
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, idmaps, kernel
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch.native.operation import Building, Joining, Preparation, Separation
+from hardening.launch.native.operation import Building, Joining, Mapping, Preparation, Separation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.base.linux.idmaps import IdMap
     from hardening.launch.native.operation import LaunchState
 
 _POINTER = "/linux/namespaces"
@@ -40,6 +41,18 @@ class MakeUserNamespace(Joining):
 
     def execute(self, state: LaunchState) -> None:
         kernel.unshare(abi.CLONE_NEWUSER)
+
+
+class WriteIdMaps(Mapping):
+    """The id maps of the user namespace (user_namespaces(7))."""
+
+    pointer = "/linux/uidMappings"
+    text = "map the ids"
+    uid_map: tuple[IdMap, ...]
+    gid_map: tuple[IdMap, ...]
+
+    def execute(self, state: LaunchState) -> None:
+        idmaps.write_maps(state.pid, self.uid_map, self.gid_map)
 
 
 class MakeNamespaces(Separation):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.base import files, links
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, idmaps, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch.native.operation import Cloning, Separation
+from hardening.launch.native.operation import Cloning, Mapping, Separation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.base.linux.idmaps import IdMap
     from hardening.launch.native.operation import LaunchState
 
 
@@ -123,6 +124,30 @@ class CloneInside(Separation):
             clone(state)
         except PermissionError as error:
             raise LaunchError("the kernel does not let this process clone mounts", hint=kernel.remedy(1)) from error
+
+
+class MapSourceIds(Mapping):
+    """Id-map the tree of a bind mount; without maps by the container's user namespace. It takes CAP_SYS_ADMIN on the
+    host, so the main process does it once that namespace has its maps (mount_setattr(2))."""
+
+    hint = "the file system must support id-mapped mounts, and the tree must hold no other mounts that do not"
+    pointer: str
+    source: str
+    uid_map: tuple[IdMap, ...]
+    gid_map: tuple[IdMap, ...]
+    below: bool
+
+    def describe(self) -> str:
+        return f"map the ids of {self.source}"
+
+    def execute(self, state: LaunchState) -> None:
+        if self.uid_map:
+            space = idmaps.new_user_namespace(self.uid_map, self.gid_map)
+        else:
+            space = os.open(f"/proc/{state.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        tree = state.trees[self.pointer]
+        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_IDMAP, userns=space, recursive=self.below)
+        os.close(space)
 
 
 def make_slave() -> None:

@@ -161,13 +161,11 @@ def _map(wanted: Wanted) -> Iterator[Operation]:
     mapped = [mount for mount in wanted.mounts if mount.idmapped]
     if not (mapped or wanted.creates("user")):
         return
-    from hardening.launch.native import idmapping
-
     if wanted.creates("user"):
-        yield idmapping.WriteIdMaps(uid_map=wanted.uid_map, gid_map=wanted.gid_map)
+        yield namespaces.WriteIdMaps(uid_map=wanted.uid_map, gid_map=wanted.gid_map)
     # By a namespace whose maps are written: the kernel takes no other (mount_setattr(2)).
     for mount in mapped:
-        yield idmapping.MapSourceIds(
+        yield sources.MapSourceIds(
             pointer=mount.pointer,
             source=mount.source,
             uid_map=mount.uid_map,
