@@ -163,21 +163,15 @@ def mount_points(composition: Composition) -> tuple[MountPoint, ...]:
     )
 
 
-def release(plugins: Plugins, plan: Plan, runtime: Runtime | None = None) -> tuple[Input, ...]:
-    """The last stage before a bundle is written: everybody's verdict, then whatever mechanisms change on the host.
-
-    ``runtime`` is the one that will run it now; None where it is only written. Returns what the verdicts rest on; raises
-    `SpecError` for a rejection.
-    """
-    looked = judge(plugins, plan, runtime)
+def apply_host_changes(plan: Plan) -> None:
+    """Whatever mechanisms change on the host for a plan that was admitted, right before its bundle is written."""
     for mechanism in plan.composition.mechanisms:
         mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
-    return looked
 
 
 def judge(plugins: Plugins, plan: Plan, runtime: Runtime | None) -> tuple[Input, ...]:
-    """Hold a plan against the findings that its layers refuse, and everybody's verdict (`admit`). Raises `ProfileError` for
-    the findings."""
+    """Hold a plan against the findings that its layers refuse, and everybody's verdict (`admit`), for the ``runtime`` that
+    will run it now, or None where it is only written. Raises `ProfileError` for the findings."""
     if plan.composition.stack.refuses_findings:
         raise_all([*plan.composition.refusals(plan.findings)])
     candidate = plan.candidate

@@ -19,7 +19,7 @@ from hardening.base import jsontext
 from hardening.base.pointer import lookup
 from hardening.errors import HardeningError, LaunchError, SpecError
 from hardening.launch.config import config
-from hardening.launch.config.wanted import Wanted
+from hardening.launch.config.model import Configuration
 from hardening.mechanism.host import Host
 from hardening_oci import ignored
 from tests.docs.examples import ROOT
@@ -90,9 +90,9 @@ def test_the_names_and_types_that_are_looked_for_are_those_of_the_schema() -> No
     assert dict(flat_items(CONFIG, "")) == expected
 
 
-def read(document: object) -> tuple[Wanted | None, list[str]]:
-    wanted, problems = config.examine(document)
-    return wanted, [pointer for pointer, _ in problems]
+def read(document: object) -> tuple[Configuration | None, list[str]]:
+    found, problems = config.examine(document)
+    return found, [pointer for pointer, _ in problems]
 
 
 def touches(pointer: str, others: list[str]) -> bool:
@@ -116,9 +116,9 @@ def native(member: str) -> str:
     return "checked"
 
 
-def attrs_of(wanted: Wanted) -> dict[str, Any]:
+def attrs_of(found: Configuration) -> dict[str, Any]:
     """What a launch does; not what it merely holds against something."""
-    values = {name: getattr(wanted, name) for name in Wanted.__annotations__}
+    values = {name: getattr(found, name) for name in Configuration.__annotations__}
     filtered = values["seccomp"]
     return {**values, "annotations": (), "seccomp": filtered and (filtered.flags, filtered.sha256)}
 
@@ -186,8 +186,8 @@ def test_null_nul_and_another_type_are_refused_with_the_pointer(member: str) -> 
     nul = ["a\0b"] if ALL[member] == "string" else []
     for value in (None, *nul, members.WRONG[ALL[member]]):
         document, pointer = members.containing(member, value)
-        wanted, refused = read(document)
-        assert wanted is None
+        found, refused = read(document)
+        assert found is None
         assert touches(pointer, refused), refused
         if member in {*ocischema.ELSEWHERE, *WINDOWS}:
             continue  # refused, or removed, as a whole
@@ -202,9 +202,9 @@ def test_null_nul_and_another_type_are_refused_with_the_pointer(member: str) -> 
 @pytest.mark.parametrize("member", [member for member in ALL if not member.startswith(BOUND)])
 def test_what_is_empty_is_refused_or_as_if_it_were_not_there_unless_it_is_enforced(member: str) -> None:
     document, pointer = members.containing(member, members.EMPTY[ALL[member]])
-    wanted, refused = read(document)
+    found, refused = read(document)
     above, _, key = pointer.rpartition("/")
-    if wanted is None:
+    if found is None:
         assert touches(above, refused), refused
         return
     del lookup(document, above)[key]
@@ -212,7 +212,7 @@ def test_what_is_empty_is_refused_or_as_if_it_were_not_there_unless_it_is_enforc
     enforced = [
         other for other in LEAVES if f"{other}/".startswith(f"{member}/") and table()[other].native != "refused"
     ]
-    assert enforced or (without is not None and attrs_of(wanted) == attrs_of(without))
+    assert enforced or (without is not None and attrs_of(found) == attrs_of(without))
 
 
 @sampled
@@ -235,8 +235,8 @@ def test_a_member_in_another_case_is_none(member: str) -> None:
     for word in variants(key):
         document, pointer = members.containing(member, value, word)
         if not member.startswith("/linux/seccomp/syscalls/"):  # bound by the digest, whatever is in it
-            wanted, refused = read(document)
-            assert wanted is None
+            found, refused = read(document)
+            assert found is None
             assert touches(pointer, refused), refused
         if any(member.startswith(f"{part}/") for part in ocischema.ELSEWHERE):
             continue

@@ -76,10 +76,9 @@ def command(
     tightened = plan.spec.document
     bundled.require(tightened, origin)
     found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
-    if destination is None:
-        pipeline.judge(here.plugins, plan, None)
-    else:
-        pipeline.release(here.plugins, plan)
+    pipeline.judge(here.plugins, plan, None)
+    if destination is not None:
+        pipeline.apply_host_changes(plan)
         _write(destination, {**plan.spec.files, destination.name: plan.spec.config})
     if to_stdout:
         output.show_raw(plan.spec.config)

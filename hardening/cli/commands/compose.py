@@ -118,7 +118,8 @@ def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
     from hardening.assemble import pipeline
 
     if bundle is not None:
-        pipeline.release(here.plugins, plan)
+        pipeline.judge(here.plugins, plan, None)
+        pipeline.apply_host_changes(plan)
         bundles.write(plan.spec, bundle.absolute())
     elif form == "html":
         from hardening.report.html import page

@@ -181,9 +181,10 @@ def _plan(
     )
     if composition.image is not None:
         imaged.require_read_only(plan.spec)
+    looked = pipeline.judge(here.plugins, plan, engine)
     if bundle is not None:
-        return plan, pipeline.release(here.plugins, plan, engine)
-    return plan, pipeline.judge(here.plugins, plan, engine)
+        pipeline.apply_host_changes(plan)
+    return plan, looked
 
 
 def _tell_once(place: Path, lines: Iterable[str]) -> None:

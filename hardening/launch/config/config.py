@@ -1,4 +1,4 @@
-"""`config.json` -> `Wanted`: strict, complete, and nothing of it interpreted later.
+"""`config.json` -> `Configuration`: strict, complete, and nothing of it interpreted later.
 
 A field that the native launcher does not implement is refused, never skipped; so is one that the OCI runtime spec
 does not know. Every refusal carries the JSON pointer (RFC 6901) of the field.
@@ -11,8 +11,8 @@ from hardening.launch.config.bundle import SECRETS
 from hardening.launch.config.config_linux import read_linux
 from hardening.launch.config.config_mounts import read_mounts
 from hardening.launch.config.config_process import read_process
+from hardening.launch.config.model import ConfigProcess, Configuration
 from hardening.launch.config.reader import ConfigTable, Problem, Refused
-from hardening.launch.config.wanted import Wanted, WantedProcess
 
 __all__ = ["INTERPRETED_ANNOTATIONS", "examine", "read", "unsupported"]
 
@@ -31,15 +31,15 @@ UNSUPPORTED: dict[str, Refused] = {
 }
 
 
-def read(document: object, origin: str = "config.json") -> Wanted:
+def read(document: object, origin: str = "config.json") -> Configuration:
     """What a configuration asks for; `LaunchError` (several: `Problems`) names each refused field."""
-    wanted, problems = examine(document)
+    parsed, problems = examine(document)
     errors: list[HardeningError] = [
         LaunchError(reason, origin=f"{origin}:{pointer or '/'}") for pointer, reason in problems
     ]
     raise_all(errors)
-    assert wanted is not None  # noqa: S101 - examine() gives what is wanted, or a problem
-    return wanted
+    assert parsed is not None  # noqa: S101 - examine() gives it, or a problem
+    return parsed
 
 
 def unsupported(document: object) -> list[Problem]:
@@ -47,8 +47,8 @@ def unsupported(document: object) -> list[Problem]:
     return examine(document)[1]
 
 
-def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
-    """What is wanted, or None with the problems that prevent it."""
+def examine(document: object) -> tuple[Configuration | None, list[Problem]]:
+    """The parsed configuration, or None with the problems that prevent it."""
     problems: list[Problem] = []
     config = ConfigTable(document, "", problems)
     _read_version(config)
@@ -68,7 +68,7 @@ def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
     config.done(UNSUPPORTED)
     if process is None or problems:
         return None, problems
-    wanted = Wanted(
+    parsed = Configuration(
         root=root,
         root_read_only=read_only,
         process=process,
@@ -78,11 +78,11 @@ def examine(document: object) -> tuple[Wanted | None, list[Problem]]:
         annotations=annotations,
         **linux,
     )
-    _check_together(config, wanted, process)
-    return (None if problems else wanted), problems
+    _check_together(config, parsed, process)
+    return (None if problems else parsed), problems
 
 
-def _check_secrets(config: ConfigTable, text: str, process: WantedProcess | None) -> None:
+def _check_secrets(config: ConfigTable, text: str, process: ConfigProcess | None) -> None:
     from hardening.launch.secret import secrets
 
     try:
@@ -117,22 +117,22 @@ def _read_root(config: ConfigTable) -> tuple[str, bool]:
     return path, read_only
 
 
-def _check_together(config: ConfigTable, wanted: Wanted, process: WantedProcess) -> None:
+def _check_together(config: ConfigTable, parsed: Configuration, process: ConfigProcess) -> None:
     """What no field shows alone."""
-    if wanted.device_rules:
+    if parsed.device_rules:
         from hardening.launch.config import device_rules
 
-        config.problems += device_rules.problems(wanted)
-    if not wanted.creates("mount"):
-        joined = wanted.namespace("mount")
+        config.problems += device_rules.problems(parsed)
+    if not parsed.creates("mount"):
+        joined = parsed.namespace("mount")
         pointer = joined.pointer if joined else "/linux/namespaces"
         config.problems.append((pointer, "the native launcher needs a new mount namespace"))
-    if wanted.hostname and wanted.namespace("uts") is None:
+    if parsed.hostname and parsed.namespace("uts") is None:
         config.refuse("hostname", "needs a UTS namespace, or it would rename the host")
-    if wanted.domainname and wanted.namespace("uts") is None:
+    if parsed.domainname and parsed.namespace("uts") is None:
         config.refuse("domainname", "needs a UTS namespace, or it would rename the host")
-    if process.command.terminal and not any(mount.kind == "devpts" for mount in wanted.mounts):
+    if process.command.terminal and not any(mount.kind == "devpts" for mount in parsed.mounts):
         config.problems.append(("/process/terminal", "needs a devpts mount in /mounts"))
-    for mount in wanted.mounts:
-        if mount.own_idmap and not wanted.creates("user"):
+    for mount in parsed.mounts:
+        if mount.own_idmap and not parsed.creates("user"):
             config.problems.append((mount.pointer, "is id-mapped, and there are neither maps nor a user namespace"))

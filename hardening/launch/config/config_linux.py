@@ -1,4 +1,4 @@
-"""`/linux` of a configuration -> fields of `Wanted` (runtime-spec config-linux.md)."""
+"""`/linux` of a configuration -> fields of `Configuration` (runtime-spec config-linux.md)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hardening.base.digest import ANNOTATION
 from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
 from hardening.launch.config.config_mounts import PROPAGATION, read_id_maps
+from hardening.launch.config.model import ConfigSeccomp, Device, Namespace, Resources
 from hardening.launch.config.reader import ConfigTable, Refused
-from hardening.launch.config.wanted import Device, Namespace, Resources, WantedSeccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ UNSUPPORTED_CPU: dict[str, Refused] = dict.fromkeys(
 
 
 def read_linux(config: ConfigTable, annotations: dict[str, str]) -> dict[str, Any]:
-    """Keyword arguments for `Wanted`, and ``mount_label``."""
+    """Keyword arguments for `Configuration`, and ``mount_label``."""
     table = config.table("linux", required=True) or ConfigTable({}, "/linux", [])
     namespaces = _read_namespaces(table)
     kinds = {namespace.kind: namespace for namespace in namespaces}
@@ -168,7 +168,7 @@ def _read_paths(table: ConfigTable, key: str) -> tuple[str, ...]:
     return paths
 
 
-def _read_seccomp(table: ConfigTable, annotations: dict[str, str]) -> WantedSeccomp | None:
+def _read_seccomp(table: ConfigTable, annotations: dict[str, str]) -> ConfigSeccomp | None:
     digest = annotations.get(ANNOTATION)
     entry = table.table("seccomp")
     if entry is None:
@@ -190,7 +190,7 @@ def _read_seccomp(table: ConfigTable, annotations: dict[str, str]) -> WantedSecc
     # The digest holds these to the program; only what no runtime knows is refused by name.
     entry.pass_over("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
     entry.done(UNSUPPORTED_SECCOMP)
-    return WantedSeccomp(flags=flags, source=entry.data(), sha256=(digest or "").lower())
+    return ConfigSeccomp(flags=flags, source=entry.data(), sha256=(digest or "").lower())
 
 
 def _read_devices(table: ConfigTable, has_user_namespace: bool) -> tuple[Device, ...]:

@@ -1,10 +1,10 @@
-"""`/mounts` and `/root` of a configuration -> each `WantedMount` (runtime-spec config.md, mount_setattr(2))."""
+"""`/mounts` and `/root` of a configuration -> each `ConfigMount` (runtime-spec config.md, mount_setattr(2))."""
 
 from __future__ import annotations
 
 from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
-from hardening.launch.config.wanted import WantedMount
+from hardening.launch.config.model import ConfigMount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Options:
         return True
 
 
-def read_mounts(config: ConfigTable, label: str) -> tuple[WantedMount, ...]:
+def read_mounts(config: ConfigTable, label: str) -> tuple[ConfigMount, ...]:
     """All entries of `/mounts`; ``label`` is `/linux/mountLabel`."""
     return tuple(_read_mount(table, label) for table in config.tables("mounts"))
 
@@ -106,7 +106,7 @@ def is_bind(kind: object, options: Collection[object]) -> bool:
     return kind == "bind" or "bind" in options or "rbind" in options
 
 
-def _read_mount(table: ConfigTable, label: str) -> WantedMount:
+def _read_mount(table: ConfigTable, label: str) -> ConfigMount:
     destination = table.text("destination", required=True)
     if destination and not destination.startswith("/"):
         table.refuse("destination", "must be an absolute path")
@@ -132,7 +132,7 @@ def _read_mount(table: ConfigTable, label: str) -> WantedMount:
     if label and options.kind in ("tmpfs", "devpts") and not any(key == "context" for key, _ in options.data):
         options.data.append(("context", label))
     table.done()
-    return WantedMount(
+    return ConfigMount(
         pointer=table.pointer,
         destination=destination,
         kind=options.kind,

@@ -1,10 +1,10 @@
-"""`/process` of a configuration -> `WantedProcess` (runtime-spec config.md, "Process")."""
+"""`/process` of a configuration -> `ConfigProcess` (runtime-spec config.md, "Process")."""
 
 from __future__ import annotations
 
 from hardening.base.linux import abi
 from hardening.launch.config.config_command import read_command
-from hardening.launch.config.wanted import Rlimit, WantedCapabilities, WantedProcess
+from hardening.launch.config.model import ConfigCapabilities, ConfigProcess, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ UNSUPPORTED: dict[str, Refused] = {
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
 
-def read_process(config: ConfigTable) -> WantedProcess | None:
+def read_process(config: ConfigTable) -> ConfigProcess | None:
     """The process, or None when the object is absent or no object."""
     table = config.table("process", required=True)
     if table is None:
@@ -37,7 +37,7 @@ def read_process(config: ConfigTable) -> WantedProcess | None:
         umask = user.integer("umask", 0, 0o777)
         groups = user.integers("additionalGids", 0, MAX_ID)
         user.done({"username": (str, "is for Windows")})
-    process = WantedProcess(
+    process = ConfigProcess(
         command=read_command(table),
         uid=uid,
         gid=gid,
@@ -53,10 +53,10 @@ def read_process(config: ConfigTable) -> WantedProcess | None:
     return process
 
 
-def _read_capabilities(table: ConfigTable) -> WantedCapabilities:
+def _read_capabilities(table: ConfigTable) -> ConfigCapabilities:
     sets = table.table("capabilities")
     if sets is None:
-        return WantedCapabilities()
+        return ConfigCapabilities()
     masks = {name: _read_set(sets, name) for name in SETS}
     sets.done()
     if masks["effective"] & ~masks["permitted"]:
@@ -66,7 +66,7 @@ def _read_capabilities(table: ConfigTable) -> WantedCapabilities:
         sets.refuse("ambient", f"not permitted and inheritable, too: {', '.join(abi.capability_names(unheld))}")
     if masks["inheritable"] & ~(masks["bounding"] | masks["permitted"]):
         sets.refuse("inheritable", "holds what the bounding and the permitted set lack")
-    return WantedCapabilities(**masks)
+    return ConfigCapabilities(**masks)
 
 
 def _read_set(sets: ConfigTable, name: str) -> int:

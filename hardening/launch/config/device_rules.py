@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hardening.launch.config.model import Configuration
     from hardening.launch.config.reader import ConfigTable, Problem
-    from hardening.launch.config.wanted import Wanted
 
 POINTER = "/linux/resources/devices"
 ANY = -1
@@ -84,23 +84,23 @@ def _is_everywhere(major: int, minor: int) -> bool:
     return (major, minor) in (*DEFAULT_DEVICES.values(), _PTMX)
 
 
-def problems(wanted: Wanted) -> Iterator[Problem]:
+def problems(config: Configuration) -> Iterator[Problem]:
     """(JSON pointer, reason) of what keeps the rules from being kept."""
-    sets = wanted.process.capabilities
+    sets = config.process.capabilities
     held = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
     if abi.has_capability(held, "CAP_SYS_ADMIN"):
         yield POINTER, f"{_KEEPS}, by its mounts, which CAP_SYS_ADMIN can change"
-    if wanted.namespace("user") is None and abi.has_capability(held, "CAP_MKNOD"):
+    if config.namespace("user") is None and abi.has_capability(held, "CAP_MKNOD"):
         yield POINTER, f"{_KEEPS} where no node can be made: in a user namespace, or without CAP_MKNOD"
-    if not (wanted.creates("user") or wanted.creates("pid")):
+    if not (config.creates("user") or config.creates("pid")):
         yield POINTER, f"{_KEEPS} where it sees no other processes: in a new user or pid namespace"
-    for index, rule in enumerate(wanted.device_rules):
+    for index, rule in enumerate(config.device_rules):
         forbids = not (rule.allow or rule.is_for_all) and rule.access & set("rw")
         if forbids and any(rule.covers("c", *numbers) for numbers in DEFAULT_DEVICES.values()):
             yield f"{POINTER}/{index}", "the native launcher gives each container the default devices"
-    for index, device in enumerate(wanted.devices):
-        if not permits(wanted.device_rules, device.kind, device.major, device.minor):
+    for index, device in enumerate(config.devices):
+        if not permits(config.device_rules, device.kind, device.major, device.minor):
             yield f"/linux/devices/{index}", f"{POINTER} does not permit to read and write it"
-    at_dev = wanted.at_dev()
-    if wanted.devices_in_root() or (at_dev is not None and at_dev.kind == "bind"):
+    at_dev = config.at_dev()
+    if config.devices_in_root() or (at_dev is not None and at_dev.kind == "bind"):
         yield POINTER, f"{_KEEPS} where /dev is a new file system"

@@ -15,6 +15,7 @@ from hardening.launch.native.operation import Building
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.model import Device
     from hardening.launch.native.mounts import Root
     from hardening.launch.native.operation import LaunchState
 
@@ -28,37 +29,30 @@ LINKS = {
 
 
 class MakeDevice(Building):
-    """A device node, ``kind`` ``c`` or ``b``; or, where none may be ``made``, a mount of the host's: so too without
-    CAP_MKNOD, for one of the ``usual`` that every container has."""
+    """A device node; or, where none may be ``made``, a mount of the host's: so too without CAP_MKNOD, for one of the
+    ``usual`` that every container has."""
 
+    text = "make the device {device.path}"
     pointer: str
-    path: str
-    kind: str
-    major: int
-    minor: int
-    mode: int
-    uid: int
-    gid: int
+    device: Device
     made: bool
     usual: bool
 
-    def describe(self) -> str:
-        return f"make the device {self.path}"
-
     def execute(self, state: LaunchState) -> None:
-        number = os.makedev(self.major, self.minor)
+        number = os.makedev(self.device.major, self.device.minor)
         if not (self.made and self._make(state.root, number)):
-            tree = clone_device(self.path, number)
-            state.root.mount_at(tree, state.root.target(self.path, directory=False))
+            tree = clone_device(self.device.path, number)
+            state.root.mount_at(tree, state.root.target(self.device.path, directory=False))
 
     def _make(self, root: Root, number: int) -> bool:
-        parent, name = root.target(files.parent(self.path), directory=True), files.base(self.path)
+        device = self.device
+        parent, name = root.target(files.parent(device.path), directory=True), files.base(device.path)
         outlives = root.outlives(parent)
         try:
-            os.mknod(name, self.mode | (stat.S_IFBLK if self.kind == "b" else stat.S_IFCHR), number, dir_fd=parent)
+            os.mknod(name, device.mode | (stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR), number, dir_fd=parent)
             if outlives:
                 root.tell_made(name, parent)
-            os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
+            os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
         except OSError as error:
             if error.errno != errno.EPERM or not self.usual:
                 raise

@@ -6,11 +6,11 @@ from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 from hardening.launch import cgroups
-from hardening.launch.config.wanted import Resources
 from hardening.launch.native.operation import Building, Mapping, Preparation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.model import ConfigMount, Resources
     from hardening.launch.native.operation import LaunchState
 
 
@@ -42,19 +42,15 @@ class EnterCgroup(Mapping):
 
 class MountCgroups(Building):
     """The hierarchies of the host as the cgroup namespace shows them; where the kernel does not let this namespace mount
-    them, the host's own view. ``attributes`` are ``MOUNT_ATTR_*``."""
+    them, the host's own view."""
 
+    text = "mount {mount.kind} on {mount.destination}"
     pointer: str
-    destination: str
-    kind: str
-    attributes: int
-
-    def describe(self) -> str:
-        return f"mount {self.kind} on {self.destination}"
+    mount: ConfigMount
 
     def execute(self, state: LaunchState) -> None:
-        root, add = state.root, self.attributes
-        place = root.place(self.destination, directory=True)
+        root, add = state.root, self.mount.add | self.mount.add_below
+        place = root.place(self.mount.destination, directory=True)
         hierarchies = cgroups.read_hierarchies()
         try:
             if len(hierarchies) == 1 and hierarchies[0].unified:
@@ -70,7 +66,7 @@ class MountCgroups(Building):
         root.note_fresh(top)
         root.mount_at(top, place, late=add & abi.MOUNT_ATTR_RDONLY)
         for name, tree in trees:
-            root.mount_at(tree, root.target(f"{self.destination}/{name}", directory=True))
+            root.mount_at(tree, root.target(f"{self.mount.destination}/{name}", directory=True))
 
 
 def _name(entry: cgroups.Hierarchy) -> str:

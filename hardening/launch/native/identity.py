@@ -14,6 +14,7 @@ from hardening.launch.native.operation import Building, Checking, Limiting, Prep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.model import ConfigCapabilities, Rlimit
     from hardening.launch.native.operation import LaunchState
 
 CAPABILITIES_AT = "/process/capabilities"
@@ -85,10 +86,8 @@ class BecomeGroup(Surrender):
 
     pointer = "/process/user/gid"
     hint = _MAPPED
+    text = "become group {gid}"
     gid: int
-
-    def describe(self) -> str:
-        return f"become group {self.gid}"
 
     def execute(self, state: LaunchState) -> None:
         os.setresgid(self.gid, self.gid, self.gid)
@@ -100,10 +99,8 @@ class BecomeUser(Surrender):
 
     pointer = "/process/user/uid"
     hint = _MAPPED
+    text = "become user {uid}"
     uid: int
-
-    def describe(self) -> str:
-        return f"become user {self.uid}"
 
     def execute(self, state: LaunchState) -> None:
         kernel.prctl(abi.PR_SET_KEEPCAPS, 1)
@@ -118,23 +115,21 @@ def _leave_no_core() -> None:
 
 
 class SetCapabilities(Surrender):
-    """Exactly these sets, as masks. `LaunchError` when the kernel grants less."""
+    """Exactly these sets. `LaunchError` when the kernel grants less."""
 
     pointer = CAPABILITIES_AT
     text = "set the capabilities"
-    effective: int
-    permitted: int
-    inheritable: int
-    ambient: int
+    sets: ConfigCapabilities
 
     def execute(self, state: LaunchState) -> None:
+        sets = self.sets
         permitted = kernel.capget()[1]
-        _refuse_missing(self.permitted & ~permitted, "permitted", "the caller does not have it")
+        _refuse_missing(sets.permitted & ~permitted, "permitted", "the caller does not have it")
         kernel.prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_CLEAR_ALL)
-        kernel.capset(self.effective, self.permitted, self.inheritable)
+        kernel.capset(sets.effective, sets.permitted, sets.inheritable)
         with Step("raise the ambient capabilities", f"{CAPABILITIES_AT}/ambient"):
             for number in range(64):
-                if self.ambient >> number & 1:
+                if sets.ambient >> number & 1:
                     kernel.prctl(abi.PR_CAP_AMBIENT, abi.PR_CAP_AMBIENT_RAISE, number)
 
 
@@ -148,20 +143,15 @@ def _refuse_missing(missing: int, which: str, reason: str) -> None:
 
 
 class SetLimit(Limiting):
-    """One resource limit: ``number`` is its ``RLIMIT_*``."""
+    """One resource limit."""
 
     hint = "raising a hard limit needs CAP_SYS_RESOURCE: stay within what `ulimit -H` shows"
+    text = "set {limit.name}"
     pointer: str
-    name: str
-    number: int
-    soft: int
-    hard: int
-
-    def describe(self) -> str:
-        return f"set {self.name}"
+    limit: Rlimit
 
     def execute(self, state: LaunchState) -> None:
-        kernel.prlimit(state.pid, self.number, self.soft, self.hard)
+        kernel.prlimit(state.pid, self.limit.number, self.limit.soft, self.limit.hard)
 
 
 class ForbidNewPrivileges(Surrender):
@@ -201,11 +191,9 @@ class LoadFilter(Surrender):
 class RequireSelinux(Preparation):
     """Refuse at once a label that nothing would enforce."""
 
+    text = "look for SELinux, for the label {label}"
     pointer: str
     label: str
-
-    def describe(self) -> str:
-        return f"look for SELinux, for the label {self.label}"
 
     def execute(self, state: LaunchState) -> None:
         if not files.exists("/sys/fs/selinux/enforce"):
@@ -231,10 +219,8 @@ class SetSelinuxLabel(Building):
     """The label of the next execve(2), through the /proc of the host."""
 
     pointer = "/process/selinuxLabel"
+    text = "set the SELinux label {label}"
     label: str
-
-    def describe(self) -> str:
-        return f"set the SELinux label {self.label}"
 
     def execute(self, state: LaunchState) -> None:
         os.write(state.label, self.label.encode())

@@ -17,21 +17,19 @@ from hardening.launch.native.operation import Joining, Preparation, Separation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.model import ConfigMount, Namespace
     from hardening.launch.native.operation import LaunchState
 
 
 class OpenNamespace(Preparation):
-    """One namespace that is to be joined, opened by its ``path`` with the caller's eyes."""
+    """One namespace that is to be joined, opened by its path with the caller's eyes."""
 
+    text = "open the {namespace.kind} namespace {namespace.path}"
     pointer: str
-    kind: str
-    path: str
-
-    def describe(self) -> str:
-        return f"open the {self.kind} namespace {self.path}"
+    namespace: Namespace
 
     def execute(self, state: LaunchState) -> None:
-        state.namespaces[self.kind] = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        state.namespaces[self.namespace.kind] = os.open(self.namespace.path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 class JoinAsCaller(Joining):
@@ -40,13 +38,13 @@ class JoinAsCaller(Joining):
 
     text = "join the namespace"
     pointer: str
-    kind: str
-    flag: int
+    namespace: Namespace
 
     def execute(self, state: LaunchState) -> None:
-        if not is_owned(state.namespaces, self.kind):
-            kernel.setns(state.namespaces[self.kind], self.flag)
-            state.joined.append(self.kind)
+        kind = self.namespace.kind
+        if not is_owned(state.namespaces, kind):
+            kernel.setns(state.namespaces[kind], self.namespace.flag)
+            state.joined.append(kind)
 
 
 class Hide(Separation):
@@ -65,12 +63,11 @@ class JoinOwned(Separation):
 
     text = "join the namespace"
     pointer: str
-    kind: str
-    flag: int
+    namespace: Namespace
 
     def execute(self, state: LaunchState) -> None:
-        if self.kind not in state.joined:
-            kernel.setns(state.namespaces[self.kind], self.flag)
+        if self.namespace.kind not in state.joined:
+            kernel.setns(state.namespaces[self.namespace.kind], self.namespace.flag)
 
 
 def is_owned(namespaces: dict[str, int], kind: str) -> bool:
@@ -98,23 +95,17 @@ class MakeShown(Joining):
     """A file system that shows one namespace, of the ``shown`` kind, and that only the owner of that namespace may mount:
     made while this process is the caller, where it has joined one, for inside a user namespace the kernel refuses it."""
 
+    text = "make the {mount.kind} for {mount.destination}"
     pointer: str
-    destination: str
-    kind: str
-    source: str
-    attributes: int
-    data: tuple[tuple[str, str | None], ...]
+    mount: ConfigMount
     shown: str
-
-    def describe(self) -> str:
-        return f"make the {self.kind} for {self.destination}"
 
     def execute(self, state: LaunchState) -> None:
         if self.shown in state.joined:
-            state.trees[self.pointer] = self._make_proc() if self.kind == "proc" else self._make()
+            state.trees[self.pointer] = self._make_proc() if self.mount.kind == "proc" else self._make()
 
     def _make(self) -> int:
-        return kernel.new_filesystem(self.kind, self.data, self.attributes, self.source)
+        return kernel.new_filesystem(self.mount.kind, self.mount.data, self.mount.attributes, self.mount.source)
 
     def _make_proc(self) -> int:
         """A /proc shows the process namespace of its maker: so a child makes it, in the joined one, and hands it over."""

@@ -18,6 +18,7 @@ from hardening.launch.native.operation import Building
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.model import ConfigMount
     from hardening.launch.native.channel import Channel
     from hardening.launch.native.operation import LaunchState
 
@@ -208,77 +209,60 @@ class MakeRootReadOnly(Building):
 
 
 class MountBind(Building):
-    """The cloned tree of a bind mount, with the restrictions of its entry; nothing is ever lifted.
+    """The cloned tree of a bind mount, with the restrictions of its entry; nothing is ever lifted."""
 
-    ``add`` and ``add_below`` are ``MOUNT_ATTR_*`` for the mount itself and for it and all below; ``access_time`` replaces
-    its mode of that, -1 leaves it. ``propagation`` is a ``MS_*`` that it gets once it is mounted, 0 for none.
-    """
-
+    text = "mount bind on {mount.destination}"
     pointer: str
-    destination: str
-    source: str
-    add: int
-    add_below: int
-    access_time: int
-    propagation: int
-    propagation_below: bool
-
-    def describe(self) -> str:
-        return f"mount bind on {self.destination}"
+    mount: ConfigMount
 
     def execute(self, state: LaunchState) -> None:
+        mount = self.mount
         tree = state.trees.pop(self.pointer)
         directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-        place = state.root.place(self.destination, directory=directory)
+        place = state.root.place(mount.destination, directory=directory)
         if directory != stat.S_ISDIR(os.fstat(place).st_mode):
             kind = "a directory" if directory else "not a directory"
             raise LaunchError(
-                f"{self.source} is {kind}, and {self.destination} in the root is the opposite",
+                f"{mount.source} is {kind}, and {mount.destination} in the root is the opposite",
                 origin=f"config.json:{self.pointer}/destination",
             )
         # Restricted while it is detached: nobody sees it without.
-        if self.access_time >= 0:
+        if mount.atime is not None:
             try:
-                kernel.mount_setattr(tree, add=self.access_time, clear=abi.MOUNT_ATTR__ATIME)
+                kernel.mount_setattr(tree, add=mount.atime, clear=abi.MOUNT_ATTR__ATIME)
             except PermissionError as error:
                 # The access time mode of a mount that came with the user namespace is locked (mount_namespaces(7)).
                 text = "a user namespace cannot change how the host's mount keeps access times"
                 raise OSError(error.errno, text) from error
-        if self.add:
-            kernel.mount_setattr(tree, add=self.add)
-        if self.add_below:
-            kernel.mount_setattr(tree, add=self.add_below, recursive=True)
+        if mount.add:
+            kernel.mount_setattr(tree, add=mount.add)
+        if mount.add_below:
+            kernel.mount_setattr(tree, add=mount.add_below, recursive=True)
         kernel.move_mount(tree, place)
         os.close(place)
-        if self.propagation:
-            kernel.mount_setattr(tree, propagation=self.propagation, recursive=self.propagation_below)
+        if mount.propagation in (abi.MS_SHARED, abi.MS_UNBINDABLE):  # the others it has since it was cloned
+            kernel.mount_setattr(tree, propagation=mount.propagation, recursive=mount.propagation_below)
         os.close(tree)
 
 
 class MountNew(Building):
-    """A new file system. ``attributes`` are its ``MOUNT_ATTR_*``; ``late`` are those that it gets when the root is complete.
-    ``data`` are the options of the file system."""
+    """A new file system."""
 
+    text = "mount {mount.kind} on {mount.destination}"
     pointer: str
-    destination: str
-    kind: str
-    source: str
-    attributes: int
-    late: int
-    data: tuple[tuple[str, str | None], ...]
-
-    def describe(self) -> str:
-        return f"mount {self.kind} on {self.destination}"
+    mount: ConfigMount
 
     def execute(self, state: LaunchState) -> None:
         # A link in place of /proc or /sys would leave the masked paths without effect.
-        place = state.root.place(self.destination, directory=True, plain=self.kind in ("proc", "sysfs"))
+        place = state.root.place(self.mount.destination, directory=True, plain=self.mount.kind in ("proc", "sysfs"))
         made = state.trees.pop(self.pointer, None)
-        state.root.mount_at(self.create() if made is None else made, place, late=self.late)
+        state.root.mount_at(self.create() if made is None else made, place, late=self.mount.late)
 
     def create(self, *data: tuple[str, str | None]) -> int:
         """The file system, detached, with options before its own."""
-        return kernel.new_filesystem(self.kind, (*data, *self.data), self.attributes, self.source)
+        return kernel.new_filesystem(
+            self.mount.kind, (*data, *self.mount.data), self.mount.attributes, self.mount.source
+        )
 
 
 class MountSysfs(MountNew):
@@ -290,9 +274,9 @@ class MountSysfs(MountNew):
         except PermissionError as error:
             if error.errno != errno.EPERM:
                 raise
-            place = state.root.place(self.destination, directory=True, plain=True)
+            place = state.root.place(self.mount.destination, directory=True, plain=True)
             tree = kernel.open_tree(abi.AT_FDCWD, b"/sys", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
-            kernel.mount_setattr(tree, add=self.attributes | self.late, recursive=True)
+            kernel.mount_setattr(tree, add=self.mount.attributes | self.mount.late, recursive=True)
             state.root.mount_at(tree, place)
 
 
@@ -313,8 +297,8 @@ class MountTmpfs(MountNew):
     """A tmpfs with the mode of what it covers, as other runtimes have it: else the kernel lets everybody write."""
 
     def execute(self, state: LaunchState) -> None:
-        covered = state.root.find_if_present(self.destination)
-        place = state.root.place(self.destination, directory=True)
+        covered = state.root.find_if_present(self.mount.destination)
+        place = state.root.place(self.mount.destination, directory=True)
         data: tuple[tuple[str, str | None], ...] = ()
         if covered is not None:
             data = (("mode", f"{os.fstat(covered).st_mode & 0o1777:o}"),)
@@ -322,7 +306,7 @@ class MountTmpfs(MountNew):
         tree = self.create(*data)
         state.root.note_fresh(tree)
         self.fill(place, tree)
-        state.root.mount_at(tree, place, late=self.late)
+        state.root.mount_at(tree, place, late=self.mount.late)
 
     def fill(self, below: int, tree: int) -> None:
         """Put in what it begins with: nothing."""
@@ -331,11 +315,9 @@ class MountTmpfs(MountNew):
 class ProtectPath(Building):
     """A path that can be read only. One that is not there needs no protection."""
 
+    text = "make {path} read-only"
     pointer: str
     path: str
-
-    def describe(self) -> str:
-        return f"make {self.path} read-only"
 
     def execute(self, state: LaunchState) -> None:
         for path in self.paths(state.root):
@@ -357,8 +339,7 @@ class ProtectPath(Building):
 class MaskPath(ProtectPath):
     """A path of which nothing is seen."""
 
-    def describe(self) -> str:
-        return f"mask {self.path}"
+    text = "mask {path}"
 
     def cover(self, root: Root, place: int) -> None:
         flags = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC

@@ -140,11 +140,9 @@ class SetSysctl(Building):
     """A kernel setting of one of the new namespaces (sysctl(8)), by its name with dots."""
 
     pointer = "/linux/sysctl"
+    text = "set {name}"
     name: str
     value: str
-
-    def describe(self) -> str:
-        return f"set {self.name}"
 
     def execute(self, state: LaunchState) -> None:
         files.write(f"/proc/sys/{self.name.replace('.', '/')}", self.value)

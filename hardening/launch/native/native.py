@@ -63,8 +63,8 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
 
 def _read(bundle: Bundle) -> LaunchState:
     """What is to be done for a bundle, and for which command. `LaunchError`."""
-    wanted = config.read(bundle.document, files.join(bundle.directory, "config.json"))
-    return LaunchState(translate(wanted), bundle, wanted.process.command)
+    parsed = config.read(bundle.document, files.join(bundle.directory, "config.json"))
+    return LaunchState(translate(parsed), bundle, parsed.process.command)
 
 
 def _stand_guard(context: LaunchContext) -> CleanupProcess:

@@ -28,7 +28,8 @@ MAIN, INTERMEDIATE, INIT = "main", "intermediate", "init"
 
 class Operation(Frozen):
     """One step of a launch. ``pointer`` is the JSON pointer of the field that asks for it, '' for what every launch does;
-    ``hint`` is the remedy where the kernel refuses it, and ``text`` what `describe` says."""
+    ``hint`` is the remedy where the kernel refuses it, and ``text`` what `describe` says,
+    with fields in braces."""
 
     pointer = ""
     hint = ""
@@ -42,7 +43,7 @@ class Operation(Frozen):
 
     def describe(self) -> str:
         """What it does, in the imperative; after 'cannot' it is the message of its failure."""
-        return self.text
+        return self.text.format(**vars(self))
 
     def execute(self, state: LaunchState) -> None:
         """Do it. `OSError`, `LaunchError`."""

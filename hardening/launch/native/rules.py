@@ -13,6 +13,7 @@ from hardening.launch.native.operation import Cloning, Preparation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.config.model import ConfigMount
     from hardening.launch.native.operation import LaunchState
 
 
@@ -43,22 +44,19 @@ class KeepDevices(Cloning):
     from those.
     """
 
+    text = "hold {mount.source} to the rules for devices"
     pointer: str
-    source: str
-    recursive: bool
+    mount: ConfigMount
     rules: tuple[Rule, ...]
     has_user_namespace: bool
 
-    def describe(self) -> str:
-        return f"hold {self.source} to the rules for devices"
-
     def execute(self, state: LaunchState) -> None:
-        tree, path = state.trees[self.pointer], files.join(state.bundle.directory, self.source)
+        tree, path = state.trees[self.pointer], files.join(state.bundle.directory, self.mount.source)
         status = os.fstat(tree)
         origin = f"config.json:{self.pointer}/source"
         if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_NODEV, recursive=True)
-            if not self.has_user_namespace and _shows_processes(path, status, recursive=self.recursive):
+            if not self.has_user_namespace and _shows_processes(path, status, recursive=self.mount.recursive):
                 reason = f"{path} shows other processes, and their devices, which {POINTER} forbids"
                 raise LaunchError(reason, origin=origin, hint="mount a proc of its own, or use --runtime crun or runc")
         elif not _permits_node(self.rules, status):

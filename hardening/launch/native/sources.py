@@ -17,7 +17,7 @@ from hardening.launch.native.operation import Cloning, Mapping, Separation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hardening.base.linux.idmaps import IdMap
+    from hardening.launch.config.model import ConfigMount
     from hardening.launch.native.operation import LaunchState
 
 
@@ -27,13 +27,11 @@ class CloneRoot(Cloning):
     ``propagation`` a ``MS_*``."""
 
     pointer = "/root/path"
+    text = "clone the root {path}"
     path: str
     judged: bool
     propagation: int
     attributes: int
-
-    def describe(self) -> str:
-        return f"clone the root {self.path}"
 
     def execute(self, state: LaunchState) -> None:
         state.tree = _clone(self.path, state.bundle.directory, True, self.pointer, judged=self.judged)
@@ -48,29 +46,27 @@ class CloneRoot(Cloning):
 class CloneSource(Cloning):
     """The tree of one bind mount, as that of the root; ``propagation`` 0 leaves it as it is."""
 
+    text = "clone {mount.source}"
     pointer: str
-    source: str
+    mount: ConfigMount
     judged: bool
-    recursive: bool
     propagation: int
-    propagation_below: bool
-
-    def describe(self) -> str:
-        return f"clone {self.source}"
+    below: bool
 
     def execute(self, state: LaunchState) -> None:
         hint = "in a user namespace a tree with other mounts in it can only be bound whole: use rbind"
+        source, recursive = self.mount.source, self.mount.recursive
         tree = state.trees[self.pointer] = _clone(
-            self.source,
+            source,
             state.bundle.directory,
-            self.recursive,
+            recursive,
             f"{self.pointer}/source",
-            "" if self.recursive else hint,
+            "" if recursive else hint,
             judged=self.judged,
         )
         if self.propagation:
-            with Step(f"set the propagation of {self.source}", f"{self.pointer}/options"):
-                kernel.mount_setattr(tree, propagation=self.propagation, recursive=self.propagation_below)
+            with Step(f"set the propagation of {source}", f"{self.pointer}/options"):
+                kernel.mount_setattr(tree, propagation=self.propagation, recursive=self.below)
 
 
 def _clone(source: str, bundle: str, recursive: bool, pointer: str, hint: str = "", *, judged: bool) -> int:
@@ -131,22 +127,17 @@ class MapSourceIds(Mapping):
     host, so the main process does it once that namespace has its maps (mount_setattr(2))."""
 
     hint = "the file system must support id-mapped mounts, and the tree must hold no other mounts that do not"
+    text = "map the ids of {mount.source}"
     pointer: str
-    source: str
-    uid_map: tuple[IdMap, ...]
-    gid_map: tuple[IdMap, ...]
-    below: bool
-
-    def describe(self) -> str:
-        return f"map the ids of {self.source}"
+    mount: ConfigMount
 
     def execute(self, state: LaunchState) -> None:
-        if self.uid_map:
-            space = idmaps.new_user_namespace(self.uid_map, self.gid_map)
+        if self.mount.uid_map:
+            space = idmaps.new_user_namespace(self.mount.uid_map, self.mount.gid_map)
         else:
             space = os.open(f"/proc/{state.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         tree = state.trees[self.pointer]
-        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_IDMAP, userns=space, recursive=self.below)
+        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_IDMAP, userns=space, recursive=self.mount.idmap_below)
         os.close(space)
 
 

@@ -286,7 +286,7 @@ def test_a_verdict_cannot_change_what_it_judges() -> None:
     loaded = plugins(Gate("a"), hooks=[hardening_admit])
     plan = planned(loaded)
     before = plan.spec.config
-    pipeline.release(loaded, plan, Motor())
+    pipeline.judge(loaded, plan, Motor())
     assert plan.spec.config == before
     assert plan.spec.document["a"]["height"] == 0
     composed_settings: Any = plan.context.composed
@@ -297,8 +297,8 @@ def test_a_verdict_cannot_change_what_it_judges() -> None:
 def test_writing_a_bundle_asks_for_verdicts_too() -> None:
     loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
     with pytest.raises(SpecError, match="not today"):
-        pipeline.release(loaded, planned(loaded))
-    pipeline.release(plugins(Gate("a")), planned(plugins(Gate("a"))))
+        pipeline.judge(loaded, planned(loaded), None)
+    pipeline.judge(plugins(Gate("a")), planned(plugins(Gate("a"))), None)
 
 
 # --- admission --------------------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_what_verdicts_rest_on_is_told() -> None:
     plan = planned(loaded)
     for runtime in (Motor(), None):
         assert set(pipeline.admit(loaded, candidate(plan), runtime)) == {one, other}
-        assert set(pipeline.release(loaded, plan, runtime)) == {one, other}
+        assert set(pipeline.judge(loaded, plan, runtime)) == {one, other}
 
 
 def test_all_rejections_are_reported_together() -> None:

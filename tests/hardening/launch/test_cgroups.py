@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import cgroups
-from hardening.launch.config.wanted import Resources
+from hardening.launch.config.model import Resources
 from tests.support.features import require
 
 

@@ -15,6 +15,7 @@ from hardening.base.linux import abi
 from hardening.errors import LaunchError
 from hardening.launch.config import config
 from hardening.launch.config.bundle import Bundle
+from hardening.launch.config.model import ConfigCapabilities, ConfigMount, Namespace, Rlimit
 from hardening.launch.native import identity, joins, mounts, namespaces, sources
 from hardening.launch.native.channel import pair
 from hardening.launch.native.operation import STAGES, LaunchState, Operation
@@ -65,6 +66,9 @@ def test_each_operation_is_described_as_it_is_executed(name: str) -> None:
         ]
 
 
+JOINED = Namespace(kind="ipc", flag=abi.CLONE_NEWIPC, path="/nowhere", pointer="/linux/namespaces/0")
+BOUND = ConfigMount(pointer="/mounts/4", destination="/bound", kind="bind", source="/nowhere")
+LIMIT = Rlimit(name="RLIMIT_NOFILE", number=resource.RLIMIT_NOFILE, soft=1, hard=2**40, pointer="/process/rlimits/0")
 REFUSED = [
     (namespaces.MakeNamespaces(flags=abi.CLONE_NEWNS), "/linux/namespaces: cannot make the namespaces"),
     (namespaces.MakeIpcNamespace(), "/linux/namespaces: cannot make the ipc namespace"),
@@ -78,7 +82,7 @@ REFUSED = [
         "/linux/sysctl: cannot set net.no.such: No such file or directory",
     ),
     (
-        joins.OpenNamespace(pointer="/linux/namespaces/0/path", kind="ipc", path="/nowhere"),
+        joins.OpenNamespace(pointer=f"{JOINED.pointer}/path", namespace=JOINED),
         "/linux/namespaces/0/path: cannot open the ipc namespace /nowhere: No such file or directory",
     ),
     (
@@ -86,9 +90,7 @@ REFUSED = [
         "/root/path: /nowhere cannot be opened: No such file or directory",
     ),
     (
-        sources.CloneSource(
-            pointer="/mounts/4", source="/nowhere", judged=True, recursive=True, propagation=0, propagation_below=False
-        ),
+        sources.CloneSource(pointer=BOUND.pointer, mount=BOUND, judged=True, propagation=0, below=False),
         "/mounts/4/source: /nowhere cannot be opened: No such file or directory",
     ),
     (identity.DropBounding(kept=0), "/process/capabilities/bounding: cannot drop the bounding set"),
@@ -96,14 +98,12 @@ REFUSED = [
     (identity.BecomeGroup(gid=0), "/process/user/gid: cannot become group 0"),
     (identity.BecomeUser(uid=0), "/process/user/uid: cannot become user 0"),
     (
-        identity.SetCapabilities(effective=0, permitted=1, inheritable=0, ambient=0),
+        identity.SetCapabilities(sets=ConfigCapabilities(permitted=1)),
         "/process/capabilities/permitted: CAP_CHOWN cannot be given",
     ),
     (identity.LoadFilter(flags=0), "/linux/seccomp: cannot load the seccomp filter"),
     (
-        identity.SetLimit(
-            pointer="/process/rlimits/0", name="RLIMIT_NOFILE", number=resource.RLIMIT_NOFILE, soft=1, hard=2**40
-        ),
+        identity.SetLimit(pointer=LIMIT.pointer, limit=LIMIT),
         "/process/rlimits/0: cannot set RLIMIT_NOFILE",
     ),
     (mounts.EnterRoot(propagation=0, below=False), "/root/path: cannot enter the root"),

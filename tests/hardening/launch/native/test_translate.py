@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hardening.base.frozen import Frozen
 from hardening.launch.config import config
 from hardening.launch.native.operation import STAGES, Operation
 from hardening.launch.native.translate import translate
@@ -18,11 +19,19 @@ from tests.support import bundles
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def fields(record: Frozen) -> Iterator[str]:
+    """The fields of an operation, and of what it is handed whole those that say something."""
+    for name, value in vars(record).items():
+        if isinstance(value, Frozen):
+            says = {key for key, item in vars(value).items() if item != getattr(type(value), key, None)}
+            yield from (word for word in fields(value) if word.partition("=")[0] in says)
+        elif name != "pointer":
+            yield f"{name}={value!r}"
+
+
 def listed(operations: tuple[Operation, ...]) -> Iterator[str]:
     for operation in operations:
-        fields = {name: getattr(operation, name) for name in type(operation).__annotations__ if name != "pointer"}
-        values = " ".join(f"{name}={value!r}" for name, value in fields.items())
-        words = (operation.process, operation.pointer or "-", type(operation).__name__, values)
+        words = (operation.process, operation.pointer or "-", type(operation).__name__, *fields(operation))
         yield " ".join(word for word in words if word)
 
 

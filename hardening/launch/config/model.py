@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hardening.base.frozen import Frozen
+from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ class Namespace(Frozen):
     pointer: str
 
 
-class WantedMount(Frozen):
+class ConfigMount(Frozen):
     """One entry of `/mounts`. ``kind`` is ``bind`` or a file system type.
 
     A relative ``source`` of a bind mount starts at the bundle.
@@ -51,8 +52,18 @@ class WantedMount(Frozen):
         """Whether ids are mapped on this mount."""
         return self.own_idmap or bool(self.uid_map)
 
+    @property
+    def attributes(self) -> int:
+        """``MOUNT_ATTR_*`` of a new file system from its start."""
+        return ((self.add | self.add_below) & ~abi.MOUNT_ATTR_RDONLY) | (self.atime or 0)
 
-class WantedCapabilities(Frozen):
+    @property
+    def late(self) -> int:
+        """Those that it gets when the root is complete: in a read-only one no mount point could be made."""
+        return (self.add | self.add_below) & abi.MOUNT_ATTR_RDONLY
+
+
+class ConfigCapabilities(Frozen):
     """The five sets of capabilities(7) as bit masks."""
 
     bounding: int = 0
@@ -72,7 +83,7 @@ class Rlimit(Frozen):
     pointer: str
 
 
-class WantedProcess(Frozen):
+class ConfigProcess(Frozen):
     """`/process`. ``capabilities`` None: the field is absent, and the sets are empty."""
 
     command: Invocation
@@ -80,7 +91,7 @@ class WantedProcess(Frozen):
     gid: int
     umask: int | None
     groups: tuple[int, ...]
-    capabilities: WantedCapabilities
+    capabilities: ConfigCapabilities
     rlimits: tuple[Rlimit, ...]
     no_new_privileges: bool
     oom_score_adj: int | None
@@ -115,7 +126,7 @@ class Resources(Frozen):
     unified: tuple[tuple[str, str], ...] = ()  # (file of cgroup v2, what to write)
 
 
-class WantedSeccomp(Frozen):
+class ConfigSeccomp(Frozen):
     """The compiled filter: its flags for seccomp(2), the JSON data that it is compiled from, and the digest of both that
     the bundle states (lower-case hex)."""
 
@@ -124,16 +135,16 @@ class WantedSeccomp(Frozen):
     sha256: str
 
 
-class Wanted(Frozen):
+class Configuration(Frozen):
     """A whole configuration."""
 
     root: str
     root_read_only: bool
     root_propagation: int
-    process: WantedProcess
+    process: ConfigProcess
     hostname: str
     domainname: str
-    mounts: tuple[WantedMount, ...]
+    mounts: tuple[ConfigMount, ...]
     annotations: tuple[tuple[str, str], ...]
     namespaces: tuple[Namespace, ...]
     uid_map: tuple[IdMap, ...]
@@ -142,7 +153,7 @@ class Wanted(Frozen):
     sysctl: tuple[tuple[str, str], ...]
     masked: tuple[str, ...]
     read_only: tuple[str, ...]
-    seccomp: WantedSeccomp | None
+    seccomp: ConfigSeccomp | None
     devices: tuple[Device, ...]
     root_propagation_below: bool = False
     device_rules: tuple[Rule, ...] = ()
@@ -165,7 +176,7 @@ class Wanted(Frozen):
         """Whether it has a control group of its own."""
         return self.resources is not None or bool(self.cgroups_path)
 
-    def at_dev(self) -> WantedMount | None:
+    def at_dev(self) -> ConfigMount | None:
         """The mount that is seen at `/dev`, or None."""
         found = [mount for mount in self.mounts if mount.destination.rstrip("/") == "/dev"]
         return found[-1] if found else None
