@@ -34,7 +34,7 @@ def tidy(place: Path) -> tuple[HardeningError, ...]:
 
 
 def _tidy_one(path: Path, name: str, folder: int) -> HardeningError | None:
-    """Do what the stage of a launch would have done, had it not been killed. What is written down of the container stays
+    """Do what a launcher would have done, had it not been killed. What is written down of the container stays
     where that was to stay, and says that it has ended. Raises `OSError`."""
     from hardening.runs import containers  # what few starts need
 

@@ -41,23 +41,23 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
     state.signal_mask = block_signals()
     observer = context.observer
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
-    guard = None
+    cleanup = None
     if (
         state.first("CreateCgroup")
         or context.cleaning.takes_bundle
         or (observer is not None and observer.needs_cleanup)
     ):
-        guard = _stand_guard(context)
-        state.tell = guard.tell
+        cleanup = _start_cleanup(context)
+        state.tell = cleanup.tell
     try:
-        if guard is not None and observer is not None:
+        if cleanup is not None and observer is not None:
             observer.guarded = True
         state.perform(Preparation)
-        return _Run(state, context, guard).run()
+        return _Run(state, context, cleanup).run()
     finally:
         finally_do(*([state.group.remove] if state.group is not None else []), context.cleaning.finish)
-        if guard is not None:
-            guard.dismiss()
+        if cleanup is not None:
+            cleanup.dismiss()
         signal.pthread_sigmask(signal.SIG_SETMASK, state.signal_mask)
 
 
@@ -67,7 +67,7 @@ def _read(bundle: Bundle) -> LaunchState:
     return LaunchState(translate(parsed), bundle, parsed.process.command)
 
 
-def _stand_guard(context: LaunchContext) -> CleanupProcess:
+def _start_cleanup(context: LaunchContext) -> CleanupProcess:
     from hardening.launch.supervise.cleanup_process import CleanupProcess
 
     secrets = context.secrets
@@ -102,10 +102,10 @@ def _answer(channel: Channel, word: str) -> list[str]:
 class _Run:
     """One native run, in the order of its methods."""
 
-    def __init__(self, state: LaunchState, context: LaunchContext, guard: CleanupProcess | None) -> None:
+    def __init__(self, state: LaunchState, context: LaunchContext, cleanup: CleanupProcess | None) -> None:
         self._state = state
         self._context = context
-        self._guard = guard
+        self._cleanup = cleanup
         self._has_pids = any(
             isinstance(one, (StartProcess, StartInit)) and one.flags & abi.CLONE_NEWPID for one in state.operations
         )
@@ -146,7 +146,7 @@ class _Run:
             if not self._has_pids:
                 from hardening.launch.supervise.supervise import kill_orphans
 
-                kill_orphans(spare=self._guard.pid if self._guard is not None else 0)
+                kill_orphans(spare=self._cleanup.pid if self._cleanup is not None else 0)
             if not supervisor.executed:
                 supervisor.remove_made()
 

@@ -224,16 +224,16 @@ class _ExternalRun:
     def run(self) -> int:
         """Create, watch, delete."""
         self._context.directory.make()  # before, so that the cleanup process has it locked, too
-        guard = CleanupProcess(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
+        cleanup = CleanupProcess(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
         try:
             self._runtime.make_state(self._bundle.document)
-            return self._run(guard)
+            return self._run(cleanup)
         finally:
             finally_do(
                 self._runtime.delete,
-                lambda: kill_orphans(spare=guard.pid),
+                lambda: kill_orphans(spare=cleanup.pid),
                 self._context.cleaning.finish,
-                guard.dismiss,
+                cleanup.dismiss,
             )
 
     def _clean_up(self, words: Iterator[str]) -> None:
@@ -266,11 +266,11 @@ class _ExternalRun:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _run(self, guard: CleanupProcess) -> int:
+    def _run(self, cleanup: CleanupProcess) -> int:
         listener = self._listen() if self._terminal else None
         standard, copies = self._standard_descriptors()
-        pid = self._create(standard, guard)
-        guard.tell(CREATED)
+        pid = self._create(standard, cleanup)
+        cleanup.tell(CREATED)
         for fd in standard:
             os.close(fd)
         if self._secrets is not None:
@@ -304,13 +304,13 @@ class _ExternalRun:
         writers, copies = stand_between(lambda _status: False)
         return [*standard, *(writers[fd] if fd in writers else os.dup(fd) for fd in (1, 2))], copies
 
-    def _create(self, standard: list[int], guard: CleanupProcess) -> int:
+    def _create(self, standard: list[int], cleanup: CleanupProcess) -> int:
         pid_file = os.path.join(self._state, "pid")
         argv = self._runtime.argv("create", "--bundle", self._bundle.directory, "--pid-file", pid_file)
         if self._terminal:
             argv += ["--console-socket", os.path.join(self._state, "console")]
         creator = self._runtime.spawn([*argv, self._context.request.id], standard)
-        guard.tell(str(creator))
+        cleanup.tell(str(creator))
         if os.waitstatus_to_exitcode(os.waitpid(creator, 0)[1]) != 0:
             raise self._failure("create")
         with open(pid_file, encoding="utf-8") as file:

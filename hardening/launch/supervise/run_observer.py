@@ -23,7 +23,7 @@ class RunObserver:
     """Learns of a run. ``readers`` are ends of pipes of the container's output, with the numbers that they stand for.
 
     ``write`` gets what comes from them, and all output where it ``captures`` that. ``delay`` is how long a command runs, in
-    seconds, before it is spoken of. ``needs_guard`` says that something would be left should this process be killed;
+    seconds, before it is spoken of. ``needs_cleanup`` says that something would be left should this process be killed;
     ``guarded``, that there is a cleanup process anyway. ``cleaning`` is what a cleanup process does. ``why`` is
     why the kernel has ended the command, where that is known.
     """
@@ -71,7 +71,7 @@ class Attached(RunObserver):
         self.needs_cleanup = bool(request.name)
         self._document: object = None
         self._entry: ContainerEntry | None = None
-        self._guard: CleanupProcess | None = None
+        self._cleanup: CleanupProcess | None = None
 
     def prepare(self, document: object) -> None:
         self._document = document
@@ -94,7 +94,7 @@ class Attached(RunObserver):
             if not (self.needs_cleanup or self.guarded):
                 from hardening.launch.supervise.cleanup_process import CleanupProcess
 
-                self._guard = CleanupProcess(self._clean, late=True)
+                self._cleanup = CleanupProcess(self._clean, late=True)
             entry = self._describe()
             if entry.exists:
                 entry.update(process=process)
@@ -123,5 +123,5 @@ class Attached(RunObserver):
         except OSError as error:  # which does not change how the command has ended
             complain(f"{self.request.directory}: {error.strerror}")
         finally:
-            if self._guard is not None:
-                self._guard.dismiss()
+            if self._cleanup is not None:
+                self._cleanup.dismiss()

@@ -22,13 +22,13 @@ def stage(place: Path, *, killed: bool) -> tuple[int, int]:
     pid = os.fork()
     if pid == 0:
         try:
-            guard = CleanupProcess(clean)
-            guard.tell("one word")
-            guard.tell("another\udcff")
-            os.write(writer, f"{guard.pid}\n".encode())
+            cleanup = CleanupProcess(clean)
+            cleanup.tell("one word")
+            cleanup.tell("another\udcff")
+            os.write(writer, f"{cleanup.pid}\n".encode())
             if killed:
                 signal.pause()
-            guard.dismiss()
+            cleanup.dismiss()
         finally:
             os._exit(0)
     os.close(writer)
@@ -37,10 +37,10 @@ def stage(place: Path, *, killed: bool) -> tuple[int, int]:
 
 
 def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
-    pid, guard = stage(tmp_path, killed=True)
-    until(lambda: {os.readlink(f"/proc/{guard}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"})
-    assert os.getsid(guard) == guard
-    assert os.readlink(f"/proc/{guard}/cwd") == "/"
+    pid, cleanup = stage(tmp_path, killed=True)
+    until(lambda: {os.readlink(f"/proc/{cleanup}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"})
+    assert os.getsid(cleanup) == cleanup
+    assert os.readlink(f"/proc/{cleanup}/cwd") == "/"
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     until(lambda: (tmp_path / "heard").exists() and (tmp_path / "heard").read_bytes())
@@ -48,7 +48,7 @@ def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_it_does_nothing_when_it_is_dismissed(tmp_path: Path) -> None:
-    pid, guard = stage(tmp_path, killed=False)
+    pid, cleanup = stage(tmp_path, killed=False)
     os.waitpid(pid, 0)
-    assert not os.path.exists(f"/proc/{guard}")
+    assert not os.path.exists(f"/proc/{cleanup}")
     assert not (tmp_path / "heard").exists()

@@ -79,7 +79,9 @@ def test_where_it_cannot_be_written_down_the_command_goes_on(tmp_path: Path, cap
     observer.end(0)
 
 
-def test_a_guard_takes_it_away_when_its_process_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cleanup_process_takes_it_away_when_its_process_is_killed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(posix.environ, b"HARDENING_STATE", os.fsencode(place.parent))
     stage = os.fork()
     if stage == 0:
