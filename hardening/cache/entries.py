@@ -261,9 +261,11 @@ def share(entry: Entry) -> None:
 
 
 def drop(entry: Entry) -> None:
-    """Give an entry up, with all that is in it."""
+    """Give an entry up, with all that is in it, and its key if that has no other."""
     _remove(entry.path)
     os.close(entry.lock)
+    with suppress(OSError):  # not empty
+        entry.path.parent.rmdir()
 
 
 @frozen(eq=False)

@@ -124,7 +124,7 @@ def test_an_image_whose_user_cannot_be_read_is_not_run_as_root(caller: Puller) -
     code, said = run(caller)
     assert code == 125
     assert "error: image oci:" in said
-    assert 'cannot be read: process.user: " 1500" is not a user' in said
+    assert 'its configuration is invalid: process.user: " 1500" is not a user' in said
     assert run(caller, "id -u", options=("-u", "1500", "-w", "/")) == (0, "1500\n")
 
 

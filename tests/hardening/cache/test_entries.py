@@ -149,6 +149,7 @@ def test_code_that_is_younger_than_the_process_is_not_vouched_for(monkeypatch: p
     assert entry is not None
     assert not keep(entry)
     entries.drop(entry)
+    assert not entry.path.parent.exists()
 
 
 def test_the_data_in_a_package_counts_as_its_modules_do() -> None:
