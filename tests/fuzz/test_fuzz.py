@@ -75,19 +75,19 @@ def _lists() -> bytes:
     """A configuration of another program with long lists, all of whose members are judged."""
     document = bundles.config("true")
     mounts: list[dict[str, object]] = [
-        {"destination": f"/m{number}", "type": "tmpfs", "source": "x"} for number in range(6000)
+        {"destination": f"/m{number}", "type": "tmpfs", "source": "x"} for number in range(3000)
     ]
-    mounts += [{"destination": "/dev/pts", "type": "devpts", "source": "x", "options": ["gid=5"]}] * 6000
-    options = [["rw", "ro"] * 6000, [f"o{number}" for number in range(12_000)], [f"uid={it}" for it in range(12_000)]]
+    mounts += [{"destination": "/dev/pts", "type": "devpts", "source": "x", "options": ["gid=5"]}] * 3000
+    options = [["rw", "ro"] * 3000, [f"o{number}" for number in range(6000)], [f"uid={it}" for it in range(6000)]]
     mounts += [{"destination": "/tmp", "type": "tmpfs", "source": "x", "options": words} for words in options]
     document["mounts"] += mounts
-    names = [f"CAP_{number}" for number in range(5000)]
+    names = [f"CAP_{number}" for number in range(2500)]
     document["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
-    document["process"]["user"] = {"uid": 0, "gid": 0, "additionalGids": [0] * 40_000 + list(range(40_000))}
-    rules = [{"allow": bool(number % 2), "type": "c", "major": number, "minor": 1} for number in range(24_000)]
-    maps = [{"containerID": number, "hostID": 2**20 + number, "size": 1} for number in range(6000)]
+    document["process"]["user"] = {"uid": 0, "gid": 0, "additionalGids": [0] * 20_000 + list(range(20_000))}
+    rules = [{"allow": bool(number % 2), "type": "c", "major": number, "minor": 1} for number in range(12_000)]
+    maps = [{"containerID": number, "hostID": 2**20 + number, "size": 1} for number in range(3000)]
     document["linux"] |= {"resources": {"devices": rules}, "gidMappings": maps, "uidMappings": maps}
-    return json.dumps(document | dict.fromkeys((f"k{number}" for number in range(12_000)), 1)).encode()
+    return json.dumps(document | dict.fromkeys((f"k{number}" for number in range(6000)), 1)).encode()
 
 
 #: What is larger than a fuzzer makes, of which time or memory once grew faster than its size, by target.

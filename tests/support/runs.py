@@ -263,7 +263,7 @@ def launch_argv(
     """The command line of the launcher that runs ``folder / "bundle"`` under a runtime, as ``user``; ``secrets_fd``
     holds the values of its secrets."""
     _require_cgroups(runtime)
-    state = folder / "state"
+    state = Path(os.environ.get("HARDENING_STATE", folder / "state"))
     state.mkdir(mode=0o711, exist_ok=True)
     hand_over(state, user)
     request = LaunchRequest(
