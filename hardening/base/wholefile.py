@@ -43,7 +43,9 @@ def read(path: str | Path, longest: int | None = None) -> bytes:
     ever write, and a device, which may have no end, are refused at once; a pipe that was handed over (`<(…)` of a shell) is
     read. Raises `OSError`."""
     if os.fspath(path).startswith(_GIVEN) and stat.S_ISFIFO(os.stat(path).st_mode):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Its writer may be gone by now, for whom opening it would wait (fifo(7)).
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(descriptor, True)
     else:
         descriptor = files.open_file(os.fspath(path), follow=True)
     with os.fdopen(descriptor, "rb") as file:

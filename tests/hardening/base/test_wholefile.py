@@ -160,3 +160,14 @@ def test_a_pipe_that_was_handed_over_is_read_to_its_end() -> None:
     os.close(writer)
     assert wholefile.read(f"/dev/fd/{reader}") == b"one"
     os.close(reader)
+
+
+@pytest.mark.timeout(10)
+def test_nobody_waits_for_the_writer_of_a_fifo_that_was_handed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(tmp_path / "fifo", os.O_WRONLY)
+    os.write(writer, b"one")
+    os.close(writer)
+    assert wholefile.read(f"/dev/fd/{reader}") == b"one"
+    os.close(reader)
