@@ -148,7 +148,7 @@ def storable(
     if not entries.has_room(line):
         return ("as many entries of this line as there may be are in use",)
     found = Storable(line, own, basis, kept, engine, launch)
-    if engine.takes_variables:
+    if engine.takes_variables or not composition.has_typed:
         return found
     # A bundle with values that were typed lies where each start removes what a killed one has left, and not in the cache.
     draft = pipeline.plan(here.plugins, composition, here.host, command, bundle=None, context=context, runtime=engine)

@@ -20,7 +20,7 @@ from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.mechanism.schema import WILDCARD, Family, Leaf, Scalar, Setting, Statement
 from hardening.profile.layers import Exemption, Stack
-from hardening.profile.source import SHORTEST
+from hardening.profile.source import SHORTEST, Document
 
 if TYPE_CHECKING:
     from hardening.compose.image_defaults import ImageDefaults
@@ -115,10 +115,20 @@ class Composition:
             if step.exception is not None
         ]
 
+    @property
+    def _typed_layers(self) -> dict[str, Document]:
+        """What the command line says, by the names of its layers."""
+        return {layer.name: layer.document for layer in self.stack.layers if layer.document.typed}
+
+    @property
+    def has_typed(self) -> bool:
+        """Whether the command line says anything of the stack, so that something could be `is_typed`."""
+        return bool(self._typed_layers)
+
     def is_typed(self, names: Iterable[str], value: str) -> bool:
         """Whether the command line says something of a leaf of these names (`meant`), or has this very ``value`` for another
         one, whose name a plugin may have got wrong: it may then be a secret."""
-        layers = {layer.name: layer.document for layer in self.stack.layers if layer.document.typed}
+        layers = self._typed_layers
         entries = (entry for name in names for entry in self.meant(name)) if layers else ()
         return any(step.layer in layers for entry in entries for step in entry.steps) or (
             len(value) >= SHORTEST and any(value in document.values for document in layers.values())
