@@ -2,8 +2,8 @@
 variables that were typed.
 
 They go through a memfd (memfd_create(2)) that is sealed and inherited over execv(2), so that they stand in no file, no
-argument and no variable. This process holds them for as long as that takes, and leaves no core dump from then on: the launch
-stage, which replaces it, can leave one again, and never reads them.
+argument and no variable. This process holds them for as long as that takes, and leaves no core dump from then on: the
+launcher, which replaces it, can leave one again, and never reads them.
 """
 
 from __future__ import annotations

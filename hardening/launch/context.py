@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 class LaunchContext(Frozen):
     """``observer`` learns of the run, ``records`` keeps its records. ``cleaning`` is done at its end, or by the cleanup
-    process where
-    this process is killed. ``secrets`` are those that were handed over. ``confirm`` is called by a native run before the
-    command can run; what it raises is the end of the run."""
+    process where this process is killed. ``secrets`` are those that were handed over. ``confirm`` is called by a native run
+    before the command can run; what it raises is the end of the run."""
 
     request: LaunchRequest
     records: Records
