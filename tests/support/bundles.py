@@ -93,6 +93,18 @@ def config(
     }
 
 
+def plain(**changes: Any) -> dict[str, Any]:
+    """A valid document; a keyword such as ``linux__sysctl`` sets a member."""
+    document = config("true")
+    for path, value in changes.items():
+        place = document
+        *parents, last = path.split("__")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return document
+
+
 def write(directory: Path, document: dict[str, Any], *, user: User | None = None) -> Path:
     """Write `config.json` and a busybox root into a bundle directory, which then belongs to ``user``."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from hardening.mechanism import host as hosts
 from hardening.mechanism.host import Host
 from hardening_oci import ignored
 from tests.support import bundles, shipped
+from tests.support.bundles import plain
 
 CRUN, RUNC = (1, 21), (1, 1, 15)
 ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
@@ -25,17 +26,6 @@ def caller(uid: int) -> Host:
 def pointers(name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None) -> set[str]:
     version = version or {"crun": CRUN, "runc": RUNC}[name]
     return {refusal.pointer for refusal in ignored.refusals(name, version, document, caller(uid))}
-
-
-def plain(**changes: Any) -> dict[str, Any]:
-    document = bundles.config("true")
-    for path, value in changes.items():
-        place = document
-        *parents, last = path.split("__")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return document
 
 
 @pytest.mark.parametrize("name", ["crun", "runc"])

@@ -12,19 +12,7 @@ from hardening.base.digest import ANNOTATION
 from hardening.base.linux import abi
 from hardening.errors import HardeningError
 from hardening.launch.config import config
-from tests.support import bundles
-
-
-def plain(**changes: Any) -> dict[str, Any]:
-    """A valid document; a keyword such as ``linux__sysctl`` sets a member."""
-    document = bundles.config("true")
-    for path, value in changes.items():
-        place = document
-        *parents, last = path.split("__")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return document
+from tests.support.bundles import plain
 
 
 def pointers(document: Any) -> list[str]:
