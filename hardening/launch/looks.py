@@ -158,16 +158,19 @@ def packages(path: str) -> str:
 
 def variable(key: str) -> str:
     """A variable of the environment, of which only the digest is told."""
-    variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]  # which `posix` has as bytes
-    value = variables.get(files.encode(key))
+    value = _value(key)
     return ABSENT if value is None else sha256(value)
 
 
 def passed(key: str) -> str:
     """A variable that is passed on as it is at each run: whether it is set, and which value where that has the form of an
     address, which may hold a password, or is no text."""
+    return of_passed(_value(key))
+
+
+def _value(key: str) -> bytes | None:
     variables: dict[bytes, bytes] = os.environ  # type: ignore[assignment]  # which `posix` has as bytes
-    return of_passed(variables.get(files.encode(key)))
+    return variables.get(files.encode(key))
 
 
 def of_passed(value: bytes | None) -> str:

@@ -60,7 +60,7 @@ def _run(program: str, words: list[str]) -> int | None:
             cache.forget(found.locks[0])
         found.release()
         return None
-    if _has_to_tidy():
+    if _has_to_tidy(request.state):
         _tidy(program)
     notes = (*found.notes, cache.LOST) if found.loses and cache.has_input() else found.notes
     if not found.left:
@@ -148,9 +148,9 @@ def _sees_system(configuration: str) -> bool:
     return any((key.strip(), value.strip().lower()) == ("include-system-site-packages", "true") for key, value in said)
 
 
-def _has_to_tidy() -> bool:
+def _has_to_tidy(state: str) -> bool:
     try:
-        return directory.any_left(places.state(files.environment(), os.geteuid()))
+        return directory.any_left(state)
     except OSError:
         return True
 
