@@ -20,6 +20,11 @@ PTS_MAJOR = 136
 _LOCALE, _COERCED = b"LC_CTYPE", (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
+def is_below(path: str, directory: str) -> bool:
+    """Whether a path lies below a directory and is not that itself, by their names."""
+    return path != directory and path.startswith(directory.rstrip("/") + "/")
+
+
 def join(directory: str, name: str) -> str:
     """``name`` below ``directory``, or ``name`` itself where it is absolute."""
     return name if name.startswith("/") else f"{directory.rstrip('/')}/{name}"
@@ -267,3 +272,17 @@ def relay(fd: int, data: bytes) -> int:
         except OSError as error:
             return 0 if error.errno == errno.EIO else error.errno or errno.EIO
     return 0
+
+
+class Opened:
+    """A descriptor that is closed at the end of a ``with`` block, which gives a lock on it back:
+    ``with Opened(locks.lock(path)):``."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> int:
+        return self.fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)

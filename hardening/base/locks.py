@@ -76,16 +76,3 @@ def is_locked(path: str, folder: int | None = None, *, file: bool = False) -> bo
     except BlockingIOError:
         return True
     return False
-
-
-class Locked:
-    """A lock that is given back at the end of a ``with`` block: ``with Locked(lock(path)):``."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __enter__(self) -> int:
-        return self.fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)

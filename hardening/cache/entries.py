@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from hardening.assemble import bundles
 from hardening.base import files, locks, places, state
 from hardening.base.digest import sha256
-from hardening.base.locks import Locked
+from hardening.base.files import Opened
 from hardening.base.pointer import ARGS, CONFIG, lookup
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError
@@ -240,7 +240,7 @@ def reserve(line: Line) -> Entry | None:
         for path in (folder.parent, folder):
             state.make(path)
             os.close(cache.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
-        with Locked(locks.lock(str(folder.parent))):
+        with Opened(locks.lock(str(folder.parent))):
             prune(folder.parent, MOST - 1)
             state.make(folder)
             if len(os.listdir(folder)) >= EACH:
@@ -254,9 +254,8 @@ def reserve(line: Line) -> Entry | None:
 
 def share(entry: Entry) -> None:
     """Let others launch an entry that is whole, and go on holding it. Raises `OSError`."""
-    with Locked(
-        locks.lock(str(entry.path.parents[1]))
-    ):  # a lock that is converted is let go of in between: nobody prunes meanwhile
+    # A lock that is converted is let go of in between: nobody prunes meanwhile.
+    with Opened(locks.lock(str(entry.path.parents[1]))):
         fcntl.flock(entry.lock, fcntl.LOCK_SH)
 
 
@@ -401,9 +400,8 @@ def prune(base: Path, kept: int) -> int:
     removed = 0
     for item in stored(base):
         whole += item.whole
-        if (
-            not item.whole or whole > kept
-        ):  # whoever has it asked for its lock in passing would be in the way of a launch
+        # Of no other one the lock is asked for: in passing that would be in the way of a launch.
+        if not item.whole or whole > kept:
             removed += _take_away(item.path)
     for key in base.iterdir():
         with suppress(OSError):  # not empty, or no directory
@@ -419,7 +417,7 @@ def clear() -> int:
         return 0
     base = place / places.CACHE
     try:
-        with Locked(locks.lock(str(base))):
+        with Opened(locks.lock(str(base))):
             return prune(base, 0)
     except OSError as error:
         raise LaunchError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardening.base import files, locks, wholefile
-from hardening.base.locks import Locked
+from hardening.base.files import Opened
 from hardening.errors import HardeningError, ImageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def keep(store: ImageStore, target: Path, gathered: Path, stage: Path, judge: Ca
     elsewhere, and rest on it. ``judge`` is called with a directory that has both, and where it raises `HardeningError`,
     only what was gathered is kept. Raises `ImageError`."""
     try:
-        with Locked(locks.lock(str(target.parent))):
+        with Opened(locks.lock(str(target.parent))):
             before = _contents(target)
             added = [content for content in _contents(gathered) if content not in before]
             if not added:

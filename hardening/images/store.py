@@ -29,7 +29,7 @@ import attrs
 
 from hardening.base import files, locks, places, state, trees, trusted, wholefile
 from hardening.base.digest import sha256
-from hardening.base.locks import Locked
+from hardening.base.files import Opened
 from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import inuse, media, removal
@@ -129,7 +129,7 @@ class ImageStore:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """While something is added or used: nothing is removed."""
-        with Locked(self._lock(shared=True)):
+        with Opened(self._lock(shared=True)):
             yield
 
     def hold(self) -> None:
@@ -144,7 +144,7 @@ class ImageStore:
         except BlockingIOError:
             yield False
             return
-        with Locked(lock):
+        with Opened(lock):
             yield True
 
     def _lock(self, *, shared: bool = False, wait: bool = True) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hardening.assemble import bundles
 from hardening.base import locks, places
+from hardening.base.files import Opened
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.container import container_state, directory
 from hardening.launch.oci import ociprogram
@@ -21,7 +22,7 @@ def tidy(place: Path) -> tuple[HardeningError, ...]:
         if not directory.any_left(str(place)):
             return ()
         # Meanwhile nobody makes another one, which could have the same control groups.
-        with locks.Locked(locks.lock(str(place / places.LAUNCHES))) as folder:
+        with Opened(locks.lock(str(place / places.LAUNCHES))) as folder:
             left = [name for name in sorted(os.listdir(folder)) if directory.is_left(name, folder)]
             problems = [_tidy_one(place / places.LAUNCHES / name, name, folder) for name in left]
     except OSError as error:
@@ -42,7 +43,7 @@ def _tidy_one(path: Path, name: str, folder: int) -> HardeningError | None:
     lock = locks.try_lock(name, folder)
     if lock is None:
         return None
-    with locks.Locked(lock):
+    with Opened(lock):
         if (path / directory.RUNTIME).is_dir():
             problem = ociprogram.prune(str(path / directory.RUNTIME))
         if (path / directory.BUNDLE).is_dir():

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening_rootfs import layers
 from hardening_rootfs.layers import Layers, upwards
-from hardening_rootfs.paths import is_below
 
 #: The system's own files. A chroot in a hidden directory has them mounted as well, and the root may be deployed from one:
 #: they are no secret for that.

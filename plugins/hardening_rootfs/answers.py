@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+from hardening.base.files import is_below
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
@@ -16,7 +17,7 @@ from hardening.mechanism.roles import Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.aliases import holds
 from hardening_rootfs.foreign_binds import USUAL
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts
 

@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 
 from hardening.base import trusted
+from hardening.base.files import is_below
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.paths import followed, is_below, real_path
+from hardening_rootfs.paths import followed, real_path
 from hardening_rootfs.rights import RequestedRights, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import Surroundings, secrets

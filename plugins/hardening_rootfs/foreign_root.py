@@ -11,12 +11,13 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import hidden, sources
-from hardening_rootfs.paths import is_below, is_host_root, real_path
+from hardening_rootfs.paths import is_host_root, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from hardening.base import patterns
+from hardening.base.files import is_below
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 
 #: Stands for the caller's home and XDG directories.
 HOME = "~"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from hardening.base import state
+from hardening.base.files import is_below
 from hardening.base.patterns import STAR
 from hardening.errors import ProfileError
 from hardening.mechanism import inputs as look
@@ -13,7 +14,7 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_rootfs import hidden, layers, spec
-from hardening_rootfs.paths import is_below, on_host
+from hardening_rootfs.paths import on_host
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import Planned
 from hardening_rootfs.surroundings import RootfsFacts, Surroundings, require, require_apart, require_shown, volume_maps

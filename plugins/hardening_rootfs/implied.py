@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied
@@ -18,7 +19,7 @@ from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.paths import is_below, real_path, resolve
+from hardening_rootfs.paths import real_path, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, hidden_by
 from hardening_rootfs.tmpfs import Tmpfs

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from hardening.base import trusted
+from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 
 M = TypeVar("M")
 _REDIRECTS = "/sys/module/overlay/parameters/redirect_dir"

@@ -7,10 +7,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.base import units
+from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import is_bind
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 
 #: What an entry may take away, as the kernel shows it. An entry says it with an `r` in front for what lies below, too.
 RESTRICTIONS = ("ro", "nosuid", "nodev", "noexec")

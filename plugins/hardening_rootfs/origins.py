@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 
+from hardening.base.files import is_below
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import RootfsSettings
 
 

@@ -175,11 +175,6 @@ def resolve(root: str, path: str) -> PathLocation:
     return PathLocation("/" + "/".join(done), ())
 
 
-def is_below(path: str, parent: str) -> bool:
-    """Whether ``path`` lies under ``parent`` and is not ``parent`` itself."""
-    return path != parent and path.startswith(parent.rstrip("/") + "/")
-
-
 def on_host(root: str, path: str) -> str:
     """The host's name of a path in a root."""
     return os.path.join(root, path.lstrip("/")) if path != "/" else root

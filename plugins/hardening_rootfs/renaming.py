@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from hardening.base import trusted
+from hardening.base.files import is_below
 from hardening_rootfs import hidden
-from hardening_rootfs.paths import is_below
 
 T = TypeVar("T")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Directory, File, Symlink
 from hardening.profile.source import Origin
-from hardening_rootfs.paths import is_below, on_host, resolve
+from hardening_rootfs.paths import on_host, resolve
 
 #: More mounts than these make every start slow; they come from a mount point missing deep in a large directory.
 MAX_ENTRIES = 512

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from hardening.base.files import is_below
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 
 MOST = 1 << 18  # names in a volume among which sockets are looked for: a second's worth
 #: The ends of the names that engines, buses and managers give to theirs.

@@ -12,11 +12,12 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
 from hardening.errors import ProfileError
 from hardening.mechanism.roles import Volume
 from hardening_rootfs import aliases, hidden
-from hardening_rootfs.paths import RootPath, is_below, real_path
+from hardening_rootfs.paths import RootPath, real_path
 
 #: File systems in which the kernel shows itself (proc_filesystems(5)). What is masked or read-only in them is so by its path
 #: in the container, and would be neither at another one.

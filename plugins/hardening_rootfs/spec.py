@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from hardening.base import patterns
+from hardening.base.files import is_below
 from hardening.base.patterns import STAR
 from hardening.base.values import frozen
 from hardening.errors import ProfileError, quoted
@@ -16,7 +17,7 @@ from hardening.mechanism.idmaps import to_oci
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import WILDCARD, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
-from hardening_rootfs.paths import followed, is_below, on_host, resolve
+from hardening_rootfs.paths import followed, on_host, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.skeleton import MountTarget, Skeleton
 from hardening_rootfs.surroundings import (

@@ -6,6 +6,7 @@ import os
 import stat
 
 from hardening.base import state
+from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.host import Host
@@ -13,7 +14,7 @@ from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import PRIVATE, Isolation, Volume
 from hardening_rootfs import hidden, origins, sources
-from hardening_rootfs.paths import is_below, real_path
+from hardening_rootfs.paths import real_path
 from hardening_rootfs.settings import RootfsSettings
 
 

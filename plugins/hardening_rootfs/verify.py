@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.launch.config.config_linux import DEFAULT_DEVICES
 from hardening.mechanism.fragment import Directory, Spec, Symlink
@@ -22,7 +23,6 @@ from hardening_rootfs.mounted import (
     on_host,
     read,
 )
-from hardening_rootfs.paths import is_below
 from hardening_rootfs.settings import RootfsSettings
 
 _HIDDEN = ("absent", "null", "empty")

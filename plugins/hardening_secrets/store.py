@@ -28,6 +28,7 @@ import attrs
 
 from hardening.base import files, locks, state, trusted, wholefile
 from hardening.base.digest import sha256
+from hardening.base.files import Opened
 from hardening.base.text import nearest
 from hardening.base.units import timestamp
 from hardening.base.values import frozen
@@ -223,7 +224,7 @@ class SecretStore:
             self._require_own()
         with self._trouble("lock"):
             lock = locks.lock_file(str(self.path / _LOCK))
-        with locks.Locked(lock):
+        with Opened(lock):
             self._prune()
             yield
 

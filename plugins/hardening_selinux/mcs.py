@@ -25,6 +25,7 @@ from pathlib import Path
 import attrs
 
 from hardening.base import files, locks
+from hardening.base.files import Opened
 from hardening.base.pointer import CONFIG
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
@@ -109,10 +110,10 @@ def choose(categories: Sequence[int], taken: dict[Pair, Path] | None = None) -> 
     return generator.choice(free)
 
 
-def locked(folder: Path) -> locks.Locked:
+def locked(folder: Path) -> Opened:
     """The lock of the folder, which is made if it is missing. Raises `OSError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return locks.Locked(locks.lock_file(str(folder / _LOCK)))
+    return Opened(locks.lock_file(str(folder / _LOCK)))
 
 
 def living(folder: Path) -> dict[Pair, Path]:

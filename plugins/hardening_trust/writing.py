@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hardening.base import locks, wholefile
+from hardening.base.files import Opened
 from hardening.errors import LaunchError, ProfileError
 from hardening.launch.record import behalf
 from hardening.profile import toml_lines
@@ -44,7 +45,7 @@ def alone(path: Path) -> Iterator[None]:
     except OSError:  # `replace` will say why
         yield
         return
-    with locks.Locked(folder):
+    with Opened(folder):
         yield
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
+from hardening.base.files import is_below
 from hardening.errors import quoted
-from hardening.launch.config.shown import is_below, is_file, on_host, shown
+from hardening.launch.config.shown import is_file, on_host, shown
 from hardening.mechanism.fragment import File, Spec, Symlink
 from hardening.mechanism.inputs import Input, way
 from hardening.profile.toml_text import inline

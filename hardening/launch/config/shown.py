@@ -37,12 +37,12 @@ def is_file(path: str) -> bool:
 
 def shown(document: Mapping[str, Any], path: str, in_root: Callable[[str], bool | None]) -> bool | None:
     """Whether an absolute path is there inside; None where that is not certain. ``in_root`` says the same of the root."""
-    if any(is_below(path, masked) for masked in document.get("linux", {}).get("maskedPaths") or ()):
+    if any(files.is_below(path, masked) for masked in document.get("linux", {}).get("maskedPaths") or ()):
         return None
     mounts = {str(mount["destination"]): mount for mount in document.get("mounts") or ()}
-    if path == "/" or path in mounts or any(is_below(other, path) for other in mounts):
+    if path == "/" or path in mounts or any(files.is_below(other, path) for other in mounts):
         return True
-    above = max((place for place in mounts if is_below(path, place)), key=len, default=None)
+    above = max((place for place in mounts if files.is_below(path, place)), key=len, default=None)
     if above is None:
         return in_root(path)
     mount = mounts[above]
@@ -50,11 +50,6 @@ def shown(document: Mapping[str, Any], path: str, in_root: Callable[[str], bool 
         return None if "tmpcopyup" in mount.get("options", ()) else False
     bound = is_bind(mount.get("type"), mount.get("options", ()))
     return on_host(str(mount.get("source", "")), path.removeprefix(above)) if bound else None
-
-
-def is_below(path: str, directory: str) -> bool:
-    """Whether a path lies below a directory and is not that itself."""
-    return path.startswith(directory.rstrip("/") + "/") and path != directory
 
 
 def on_host(source: str, rest: str) -> bool | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 from hardening.base import files, jsontext, locks, trees
+from hardening.base.files import Opened
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError, quoted
@@ -54,7 +55,7 @@ class ContainerEntry:
             else:
                 parent = files.parent(self.path)
                 # Alone while the others are asked for their names.
-                with locks.Locked(locks.lock(parent)) as folder:
+                with Opened(locks.lock(parent)) as folder:
                     refuse_taken(parent, folder, unique_name)
                     self.update()
         self.exists = True
@@ -152,7 +153,7 @@ def remove(path: str) -> None:
         fd = locks.open_directory(path)
     except FileNotFoundError:
         return
-    with locks.Locked(fd):
+    with Opened(fd):
         # The description first: without it the rest is nobody's.
         for name in sorted({*os.listdir(fd)} - {BUNDLE, RUNTIME}, key=DESCRIPTION.__ne__):
             try:

@@ -16,6 +16,7 @@ import errno
 import fcntl
 
 from hardening.base import files, locks, places
+from hardening.base.files import Opened
 from hardening.base.linux.system import os
 
 BUNDLE, RUNTIME = "bundle", "runtime"
@@ -48,7 +49,7 @@ class LaunchDirectory:
             from hardening.base.linux.failure import Step
 
             # With the folder, so that in no moment it could be taken for one that is left.
-            with Step(f"lock {self.path}"), locks.Locked(locks.lock(files.parent(self.path), shared=True)):
+            with Step(f"lock {self.path}"), Opened(locks.lock(files.parent(self.path), shared=True)):
                 fcntl.flock(self.fd, fcntl.LOCK_SH)
                 fcntl.flock(self.fd, fcntl.LOCK_EX)
 
@@ -60,7 +61,7 @@ def make(path: str) -> int:
     umask = os.umask(0)
     try:
         _make_if_missing(folder)
-        with locks.Locked(locks.lock(folder, shared=True)) as held:
+        with Opened(locks.lock(folder, shared=True)) as held:
             return locks.make(name, held, 0o711)
     finally:
         os.umask(umask)
@@ -91,7 +92,7 @@ def any_left(state: str) -> bool:
         folder = locks.open_directory(f"{state}/{places.LAUNCHES}")
     except FileNotFoundError:
         return False
-    with locks.Locked(folder):
+    with Opened(folder):
         return any(is_left(name, folder) for name in os.listdir(folder))
 
 
@@ -103,7 +104,7 @@ def is_left(name: str, folder: int) -> bool:
         fd = locks.open_directory(name, folder)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    with locks.Locked(fd):
+    with Opened(fd):
         try:
             # A container in the background stays when it has ended, until somebody removes it.
             return not has_ended(_read_end(fd)) or not {BUNDLE, RUNTIME}.isdisjoint(os.listdir(fd))
@@ -119,5 +120,5 @@ def has_ended(content: bytes) -> bool:
 
 
 def _read_end(directory: int) -> bytes:
-    with locks.Locked(files.open_file(EXIT, directory)) as fd:
+    with Opened(files.open_file(EXIT, directory)) as fd:
         return os.read(fd, len(BLANK))

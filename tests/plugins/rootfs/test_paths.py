@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.files import is_below
 from hardening.errors import ProfileError
 from hardening.testing.laws import check_kind
-from hardening_rootfs.paths import PathLocation, RootKind, followed, is_below, is_host_root, resolve
+from hardening_rootfs.paths import PathLocation, RootKind, followed, is_host_root, resolve
 from tests.plugins.rootfs.stacks import composed, settings_of
 from tests.support.features import require
 
