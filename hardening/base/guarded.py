@@ -81,7 +81,10 @@ def open_standard_descriptors() -> None:
 
 
 def block_signals() -> frozenset[int]:
-    """Block what a supervisor reads from its signalfd: the mask as it was."""
+    """Block what a supervisor reads from its signalfd: the mask as it was.
+
+    A launch never goes back to that: a signal that comes once more while it cleans up would end it halfway.
+    """
     return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - TERMINAL_USE))
 
 

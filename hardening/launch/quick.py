@@ -14,6 +14,7 @@ import sys
 
 from hardening.base import files, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
+from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch import cache
@@ -89,9 +90,11 @@ def _launch_on_trial(launch: Launch, request: LaunchRequest, found: Found, notes
             confirmed = True
             _say(notes)
 
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         return launch(request, found.bundle, confirm)
     except Withdrawn:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # which a launch leaves blocked (`block_signals`)
         found.release()
         return None
 

@@ -200,6 +200,18 @@ def test_the_container_dies_with_a_stage_that_is_killed(
         assert is_over(pid)
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_signal_that_comes_again_does_not_end_the_cleaning_up(folder: Path, stance: Stance, runtime: str) -> None:
+    """A terminal that is hung up sends SIGHUP twice: by its shell, and by the kernel once that has ended."""
+    bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "echo ready; sleep 60"), user=stance.user)
+    with bundles.started(bundle, runtime, stance.user) as (process, _):
+        while process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
+        assert process.returncode == 128 + signal.SIGHUP
+        assert left(folder) == []
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.04, 0.06, 0.1])
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
 def test_a_launch_that_is_killed_on_its_way_leaves_nothing(

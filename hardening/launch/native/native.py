@@ -58,7 +58,6 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
         finally_do(*([state.group.remove] if state.group is not None else []), context.cleaning.finish)
         if cleanup is not None:
             cleanup.dismiss()
-        signal.pthread_sigmask(signal.SIG_SETMASK, state.signal_mask)
 
 
 def _read(bundle: Bundle) -> LaunchState:

@@ -46,16 +46,13 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
     refuse_others_group(bundle)
     mask = block_signals()
     report = receipt.Report(bundle, context.secrets) if context.request.receipt else None
-    try:
-        kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
-        refuse_nodes(bundle, context.request.runtime)
-        enter_view(context.request.runtime, bundle.document)
-        # What the runtime can reach shows only from here.
-        refuse_fifos(bundle)
-        refuse_links(bundle)
-        return _ExternalRun(bundle, context, mask, report).run()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
+    refuse_nodes(bundle, context.request.runtime)
+    enter_view(context.request.runtime, bundle.document)
+    # What the runtime can reach shows only from here.
+    refuse_fifos(bundle)
+    refuse_links(bundle)
+    return _ExternalRun(bundle, context, mask, report).run()
 
 
 def refuse_movable_sources(bundle: Bundle) -> None:
