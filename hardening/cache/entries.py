@@ -27,7 +27,7 @@ from hardening.base.files import Opened
 from hardening.base.pointer import ARGS, CONFIG, lookup
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError
-from hardening.launch import cache, looks
+from hardening.launch import cache, fingerprints
 from hardening.launch.config.bundle import read_table
 from hardening.launch.container import leases
 from hardening.mechanism import inputs
@@ -68,8 +68,8 @@ class Entry:
 
 
 @frozen(eq=False)
-class Basis:
-    """What decided a composition: ``seen`` are its fingerprints, ``until`` is the last day on which it is valid, ``unknown``
+class Validity:
+    """What decides whether an entry is valid: ``seen`` are its fingerprints, ``until`` is its last day, ``unknown``
     says what nobody can look at again, and then nothing is kept."""
 
     seen: dict[str, dict[str, str]]
@@ -79,7 +79,7 @@ class Basis:
     @property
     def passed(self) -> tuple[str, ...]:
         """The variables that are passed on as the caller has them."""
-        return tuple(name for name, seen in self.seen.get("passed", {}).items() if seen != looks.ABSENT)
+        return tuple(name for name, seen in self.seen.get("passed", {}).items() if seen != fingerprints.ABSENT)
 
 
 def of_composition(
@@ -89,8 +89,8 @@ def of_composition(
     context: Context,
     runtime: Runtime,
     command: Sequence[str],
-) -> Basis:
-    """The basis of a bundle that is to be composed. Where the runtime reads ``command`` and variables from the
+) -> Validity:
+    """How long a bundle that is to be composed is valid. Where the runtime reads ``command`` and variables from the
     configuration, that is good for these alone."""
     found = [
         *_of_profiles(composition, search),
@@ -105,7 +105,7 @@ def of_composition(
         found = [_as_it_is(item) for item in found]
         found += inputs.command(command)
     until = composition.until.isoformat() if composition.until is not None else ""
-    return _basis(plugins, context.host, composition, runtime, found, until)
+    return _validity(plugins, context.host, composition, runtime, found, until)
 
 
 def _as_it_is(item: Input | Unknown) -> Input | Unknown:
@@ -113,21 +113,21 @@ def _as_it_is(item: Input | Unknown) -> Input | Unknown:
     return Input("variable", item.argument) if isinstance(item, Input) and item.kind == "passed" else item
 
 
-def of_verdict(plugins: Plugins, host: Host, runtime: Runtime, looked: Iterable[Input]) -> Basis:
-    """The basis of the verdict on a bundle that exists; ``looked`` is what the verdicts of plugins rest on. The command
-    is in its configuration, which is held to its digest."""
-    found = [item for item in looked if item.kind != looks.COMMAND]
-    return _basis(plugins, host, None, runtime, found, "")
+def of_verdict(plugins: Plugins, host: Host, runtime: Runtime, looked: Iterable[Input]) -> Validity:
+    """How long the verdict on a bundle that exists is valid; ``looked`` is what the verdicts of plugins rest on. The
+    command is in its configuration, which is held to its digest."""
+    found = [item for item in looked if item.kind != fingerprints.COMMAND]
+    return _validity(plugins, host, None, runtime, found, "")
 
 
-def _basis(
+def _validity(
     plugins: Plugins,
     host: Host,
     composition: Composition | None,
     runtime: Runtime,
     found: Iterable[Input | Unknown],
     until: str,
-) -> Basis:
+) -> Validity:
     everything = [
         *_of_caller(host),
         *_of_packages(),
@@ -137,7 +137,7 @@ def _basis(
     ]
     unknown = tuple(item.reason for item in everything if isinstance(item, Unknown))
     seen = {} if unknown else inputs.take([item for item in everything if not isinstance(item, Unknown)])
-    return Basis(seen, until, unknown)
+    return Validity(seen, until, unknown)
 
 
 def _of_caller(host: Host) -> inputs.Inputs:
@@ -182,7 +182,7 @@ def _of_packages() -> Iterator[Input]:
                 for name in (installed.ENTRY_POINTS, *installed.HEADERS):
                     yield Input("code", os.path.join(folder, name))
     # One that is made in the meantime has not been asked for what it brings.
-    yield from (Input("packages", place, looks.ABSENT) for place in installed.awaited())
+    yield from (Input("packages", place, fingerprints.ABSENT) for place in installed.awaited())
 
 
 def _of_code() -> Iterator[Input]:
@@ -259,7 +259,7 @@ def share(entry: Entry) -> None:
         fcntl.flock(entry.lock, fcntl.LOCK_SH)
 
 
-def drop(entry: Entry) -> None:
+def remove(entry: Entry) -> None:
     """Give an entry up, with all that is in it, and its key if that has no other."""
     _remove(entry.path)
     os.close(entry.lock)
@@ -279,7 +279,7 @@ class Open:
 
 def store(
     entry: Entry,
-    basis: Basis,
+    validity: Validity,
     launch: LaunchRequest,
     spec: Spec,
     notes: Sequence[str],
@@ -294,7 +294,7 @@ def store(
     document = spec.document
     try:
         digests = {name: sha256(content) for name, content in contents.items() if content}
-        seen = {kind: dict(table) for kind, table in basis.seen.items()}
+        seen = {kind: dict(table) for kind, table in validity.seen.items()}
         names = leases.paths(document, CONFIG)
         for kind, table in inputs.take([*looked, *(Input("name", path) for path in names)]).items():
             seen[kind] = table | seen.get(kind, {})
@@ -302,14 +302,14 @@ def store(
             entry.path,
             seen,
             {
-                "until": basis.until,
+                "until": validity.until,
                 "notes": list(notes),
                 "loses": loses,
                 "launch": launch.kept(),
                 "bundle": "",
                 "config": sha256(spec.config),
                 "files": digests,
-                "tree": looks.tree(str(entry.bundle)),
+                "tree": fingerprints.tree(str(entry.bundle)),
                 "alone": is_alone(spec),
                 "open": lookup(document, ARGS) is None,
                 "before": list(left_open.before),
@@ -327,14 +327,14 @@ def is_alone(spec: Spec) -> bool:
     return bool(leases.paths(document, CONFIG) or lookup(document, "/linux/cgroupsPath"))
 
 
-def store_verdict(line: Line, basis: Basis, launch: LaunchRequest, place: Path, digest: str) -> None:
+def store_verdict(line: Line, validity: Validity, launch: LaunchRequest, place: Path, digest: str) -> None:
     """Keep that a bundle elsewhere, whose configuration has this SHA-256, was admitted. A failure to write is no error: the
     bundle is judged again."""
-    entry = None if basis.unknown else reserve(line)
+    entry = None if validity.unknown else reserve(line)
     if entry is None:
         return
     verdict = {
-        "until": basis.until,
+        "until": validity.until,
         "notes": [],
         "loses": False,
         "launch": launch.kept(),
@@ -342,18 +342,18 @@ def store_verdict(line: Line, basis: Basis, launch: LaunchRequest, place: Path, 
         "config": digest,
     }
     try:
-        written = _write(entry.path, basis.seen, verdict)
+        written = _write(entry.path, validity.seen, verdict)
     except OSError:
         written = False
     if written:
         os.close(entry.lock)
     else:
-        drop(entry)
+        remove(entry)
 
 
 def _write(entry: Path, seen: dict[str, dict[str, str]], statements: Mapping[str, object]) -> bool:
     """Write an entry under its name once it is whole. False where code may have changed since it was loaded."""
-    code = seen.get("code", {}) | {item.argument: looks.look("code", item.argument) for item in _of_code()}
+    code = seen.get("code", {}) | {item.argument: fingerprints.take("code", item.argument) for item in _of_code()}
     started = _started()
     if any(int(text.split()[1]) >= started for text in code.values() if " " in text):
         return False

@@ -101,12 +101,12 @@ def prepare(engine: Runtime) -> Path:
     state directory. Raises `LaunchError` where the runtime is not there, or too few files can be opened."""
     from hardening.base import state
     from hardening.base.guarded import require_descriptors
-    from hardening.runs import tidying
+    from hardening.runs import pruning
 
     _require_installed(engine)
     require_descriptors()
     place = state.directory()
-    output.tell(tidying.tidy(place))
+    output.tell(pruning.prune(place))
     return place
 
 
@@ -179,7 +179,7 @@ def split(
 
 
 def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:
-    """Replace this process by the launcher of a bundle that it holds, and that the stage holds from then on by ``lock``.
+    """Replace this process by the launcher of a bundle that it holds, and that the launcher holds from then on by ``lock``.
     Raises `LaunchError`."""
     os.set_inheritable(lock, True)
     start(engine.command(bundle, launch.changed(lock=lock, remove=remove)))
@@ -187,8 +187,8 @@ def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *
 
 def secrets(here: Session, engine: Runtime, config: bytes) -> int:
     """Open the secrets that a configuration names, for the launcher: the descriptor for `LaunchRequest`, -1 where there
-    are none. This is the last thing before the stage is started. Raises `SecretError`, and `UsageError` for a runtime that
-    gives none."""
+    are none. This is the last thing before the launcher is started. Raises `SecretError`, and `UsageError` for a runtime
+    that gives none."""
     if SECRETS.encode() not in config:
         return -1
     import json

@@ -18,11 +18,11 @@ from hardening.cli import start
 from hardening.launch import cache
 from hardening.launch.cache import Line
 from hardening.launch.config import variables
-from hardening.launch.request import of_stage
+from hardening.launch.request import of_argv
 from hardening.mechanism.inputs import Input
 
 if TYPE_CHECKING:
-    from hardening.cache.entries import Basis, Entry
+    from hardening.cache.entries import Entry, Validity
     from hardening.cli.options.imaged import Own
     from hardening.cli.session import Session
     from hardening.compose.composition import Composition
@@ -39,7 +39,7 @@ class Storable:
 
     line: Line
     own: Own
-    basis: Basis
+    validity: Validity
     kept: LaunchRequest
     engine: Runtime
     launch: LaunchRequest
@@ -61,8 +61,8 @@ class Storable:
         if not self.engine.takes_variables:
             return None if typed else {}
         has = dict(entry.partition("=")[::2] for entry in lookup(spec.document, ENVIRONMENT) or ())
-        passed = {name: has[name] for name in self.basis.passed if has.get(name) == os.environ.get(name)}
-        if len(passed) < len(self.basis.passed) or self.places({**typed, **passed}) is None:
+        passed = {name: has[name] for name in self.validity.passed if has.get(name) == os.environ.get(name)}
+        if len(passed) < len(self.validity.passed) or self.places({**typed, **passed}) is None:
             return None
         return {**typed, **passed}
 
@@ -70,7 +70,7 @@ class Storable:
         """Where the same line has these values."""
         found: dict[str, list[int]] = {}
         for name, value in values.items():
-            at = [] if name in self.basis.passed else variables.place(name, value, self.line.options, os.environ)
+            at = [] if name in self.validity.passed else variables.place(name, value, self.line.options, os.environ)
             if at is None:
                 return None
             found[name] = at
@@ -106,7 +106,7 @@ class Kept:
         stays = False
         if lasting and values is not None:
             opened = Open(found.own.before, found.own.otherwise, found.places(values) or {})
-            stays = entries.store(self.entry, found.basis, found.kept, written, notes, looked, opened, loses=loses)
+            stays = entries.store(self.entry, found.validity, found.kept, written, notes, looked, opened, loses=loses)
         if stays and not entries.is_alone(written):
             with suppress(OSError):  # then it is this run's alone until that ends
                 entries.share(self.entry)
@@ -136,18 +136,18 @@ def storable(
         return ("this is not a call of the installed program",)
     if not _is_named(line, launch):
         return (f"the name of the container is not said by one {cache.NAME}",)
-    kept = of_stage(engine.command(Path("/"), launch))
+    kept = of_argv(engine.command(Path("/"), launch))
     if kept is None:
         return (f"the runtime {engine.name} starts something else than the launcher",)
     command = own.command(line.command)
-    basis = entries.of_composition(here.plugins, here.search, composition, context, engine, command)
-    if basis.unknown:
-        return basis.unknown
+    validity = entries.of_composition(here.plugins, here.search, composition, context, engine, command)
+    if validity.unknown:
+        return validity.unknown
     if not _is_still(here):
         return ("the host has changed meanwhile",)
     if not entries.has_room(line):
         return ("as many entries of this line as there may be are in use",)
-    found = Storable(line, own, basis, kept, engine, launch)
+    found = Storable(line, own, validity, kept, engine, launch)
     if engine.takes_variables or not composition.has_typed:
         return found
     # A bundle with values that were typed lies where each start removes what a killed one has left, and not in the cache.
@@ -171,7 +171,7 @@ def entry(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
     try:
         yield Kept(made, found)
     finally:
-        entries.drop(made)
+        entries.remove(made)
 
 
 def _is_still(here: Session) -> bool:
@@ -191,10 +191,10 @@ def verdict(
     looked: Sequence[Input],
 ) -> None:
     """Keep that a bundle was admitted. ``looked`` is what the verdicts on it rest on."""
-    kept = of_stage(argv) if here.stores else None
+    kept = of_argv(argv) if here.stores else None
     line = next(cache.lines(list(here.words)), None)
     if kept is None or line is None or not _is_named(line, launch):
         return
-    basis = entries.of_verdict(here.plugins, here.host, engine, looked)
+    validity = entries.of_verdict(here.plugins, here.host, engine, looked)
     if _is_still(here):
-        entries.store_verdict(line, basis, kept, bundle, digest)
+        entries.store_verdict(line, validity, kept, bundle, digest)

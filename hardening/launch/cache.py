@@ -2,9 +2,9 @@
 
 An *entry* is a directory of the caller's state directory: `entry.json`, and for ``hardening run`` the bundle beside it. It
 lies below a *key*: the words of a command line up to the command, who typed them, and the versions. It is valid only while
-every fingerprint that its composition took is the same again (`hardening.launch.looks`), and while the files of its bundle
-are what they were. What a run decides is left open in it and filled in at each (`hardening.launch.config.variables`): the
-command, and the values of variables. Nothing is believed that somebody else than the caller could have written.
+every fingerprint that its composition took is the same again (`hardening.launch.fingerprints`), and while the files of its
+bundle are what they were. What a run decides is left open in it and filled in at each (`hardening.launch.config.variables`):
+the command, and the values of variables. Nothing is believed that somebody else than the caller could have written.
 
 Any number of launches use an entry at once, under a shared lock (flock(2)). One whose configuration names what a single
 container can have (a control group, a lease) serves one at a time, which locks `entry.json` besides.
@@ -22,7 +22,7 @@ from hardening.base.digest import sha256
 from hardening.base.frozen import Frozen
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError, UsageError
-from hardening.launch import looks
+from hardening.launch import fingerprints
 from hardening.launch.config import bundle as bundles
 from hardening.launch.config.bundle import Bundle
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FILE = "entry.json"
 BUNDLE = "bundle"
 #: Kinds of fingerprints of which entries of one key may hold different ones, each of which can come again.
-VARYING = ("variable", "passed", "folder", looks.COMMAND)
+VARYING = ("variable", "passed", "folder", fingerprints.COMMAND)
 #: Changed by every change of what is stored and how it is read.
 FORMAT = 6
 #: What stands before the command: the options alone, or an image behind them; and a bundle, behind which nothing does.
@@ -247,7 +247,7 @@ def _open(
         first = {kind: left.pop(kind, {}) for kind in VARYING}
         elsewhere = kept["bundle"]
         command = () if elsewhere else (*kept["before"], *(line.command or kept["otherwise"]))
-        if first.pop(looks.COMMAND) not in ({}, {"": looks.of_command(command)}):
+        if first.pop(fingerprints.COMMAND) not in ({}, {"": fingerprints.of_command(command)}):
             return None
         if line.name or may_wait is None or not may_wait(kept["launch"]):
             first, left = {**first, **left}, {}
@@ -276,7 +276,7 @@ def _open(
     except (LaunchError, LookupError, TypeError, AttributeError, ValueError):
         wrong = FILE
     if wrong.partition(" ")[0] not in VARYING:  # the next call may have that again
-        forget(entry)
+        remove(entry)
     return None
 
 
@@ -299,7 +299,7 @@ def _fill(
     return True
 
 
-def forget(entry: int) -> None:
+def remove(entry: int) -> None:
     """Take the file of an open entry away, which goes then. Raises `OSError`."""
     os.unlink(FILE, dir_fd=entry)
 
@@ -329,11 +329,11 @@ def confirm(found: Found) -> bool:
     return False
 
 
-def mismatch(fingerprints: Fingerprints) -> str:
+def mismatch(seen: Fingerprints) -> str:
     """The first fingerprint that is another one than at the composition, or ''."""
-    for kind, table in fingerprints.items():
+    for kind, table in seen.items():
         for argument, text in table.items():
-            if looks.look(kind, argument) != text:
+            if fingerprints.take(kind, argument) != text:
                 return f"{kind} {argument}"
     return ""
 
@@ -353,9 +353,9 @@ def _is_whole(kept: dict[str, Any], bundle: str) -> bool:
         if not stat.S_ISDIR(status.st_mode) or not trusted.is_own(status, bundle):
             return False
         for name, digest in kept["files"].items():
-            if looks.file(f"{bundle}/{name}") != digest:
+            if fingerprints.file(f"{bundle}/{name}") != digest:
                 return False
-        return bool(looks.tree(bundle) == kept["tree"])
+        return bool(fingerprints.tree(bundle) == kept["tree"])
     except OSError:
         return False
 

@@ -179,7 +179,7 @@ def _leases(request: LaunchRequest, loaded: bundle.Bundle) -> tuple[str, ...]:
     origin = files.join(loaded.directory, "config.json")
     names = leases.paths(loaded.document, origin)
     if names:
-        # What the caller's variables say counts from a working directory that a stage in the background has left.
+        # What the caller's variables say counts from a working directory that a launcher in the background has left.
         state = request.state or places.state(files.environment(), os.geteuid())
         leases.require_ours(names, state, origin)
     return names

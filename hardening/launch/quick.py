@@ -58,7 +58,7 @@ def _run(program: str, words: list[str]) -> int | None:
     launch = _launch(program) if request is not None else None
     if request is None or launch is None:
         if found.locks and request is not None:  # it will never be run: the one that is kept next takes its place
-            cache.forget(found.locks[0])
+            cache.remove(found.locks[0])
         found.release()
         return None
     if _has_to_tidy(request.state):
@@ -162,7 +162,7 @@ def _tidy(program: str) -> None:
     """Let the whole program do what it does at every start. Where it cannot, it will say so at the next one."""
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)]
     try:
-        argv = [sys.executable, "-I", "-B", program, "tidy"]
+        argv = [sys.executable, "-I", "-B", program, "prune"]
         pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=null)
     except OSError:
         return

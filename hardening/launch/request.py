@@ -83,7 +83,7 @@ class LaunchRequest(Frozen):
         """The runtime, as people name it."""
         return files.base(self.runtime) or "native"
 
-    def stage(self, bundle: str | PathLike[str], runtime: str = "") -> list[str]:
+    def argv(self, bundle: str | PathLike[str], runtime: str = "") -> list[str]:
         """The argv that replaces the calling process by the launcher of ``bundle``: this interpreter, isolated and without
         `site`. ``sys.path`` gets only the directories of `hardening` and `_cffi_backend`, behind the standard library.
         ``runtime`` is the whole path of a program with runc's command line; without, the native launcher runs it."""
@@ -121,7 +121,7 @@ def from_entry(kept: object, own: Mapping[str, object]) -> LaunchRequest:
     return _checked(kept, (*LaunchRequest.KEPT, *LaunchRequest.TYPED)).changed(**own)
 
 
-def of_stage(argv: Sequence[str]) -> LaunchRequest | None:
+def of_argv(argv: Sequence[str]) -> LaunchRequest | None:
     """The request in an argv that a runtime has made; None where that starts something else than the launcher."""
     begin = [sys.executable, *OPTIONS, "-c", START, ":".join(_directories())]
     return from_json(argv[-1]) if list(argv[:-1]) == begin else None

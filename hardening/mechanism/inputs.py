@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hardening.base import patterns
 from hardening.base.digest import sha256
 from hardening.base.values import frozen
-from hardening.launch import looks
+from hardening.launch import fingerprints
 
 _MAX_LINKS = 40
 _ACCOUNT_FILES = ("files", "compat", "systemd")
@@ -23,8 +23,8 @@ _ACCOUNT_FILES = ("files", "compat", "systemd")
 
 @frozen
 class Input:
-    """One look: a kind and an argument of `hardening.launch.looks`. ``seen`` is what was there when it was used, None where
-    it is to be looked at now."""
+    """A kind and an argument of `hardening.launch.fingerprints`. ``seen`` is the fingerprint of when it was used, None where
+    it is to be taken now."""
 
     kind: str
     argument: str
@@ -32,15 +32,17 @@ class Input:
 
     def __attrs_post_init__(self) -> None:
         """Raises `ValueError` for a kind that there is not, and `TypeError` for an argument that is no text."""
-        if self.kind not in looks.KINDS and self.kind != looks.COMMAND:
-            raise ValueError(f'there is no kind of look "{self.kind}": they are {", ".join(sorted(looks.KINDS))}')
+        if self.kind not in fingerprints.KINDS and self.kind != fingerprints.COMMAND:
+            raise ValueError(
+                f'there is no kind of input "{self.kind}": they are {", ".join(sorted(fingerprints.KINDS))}'
+            )
         if not isinstance(self.argument, str):
-            raise TypeError(f"a look at {type(self.argument).__name__}: its argument is a text")
+            raise TypeError(f"an input of {type(self.argument).__name__}: its argument is a text")
 
 
 @frozen
 class Unknown:
-    """Something that no look can tell, and why."""
+    """Something that no fingerprint can tell, and why."""
 
     reason: str
 
@@ -81,8 +83,8 @@ def way(path: str | os.PathLike[str], root: str = "/") -> Iterator[Input]:
 
 def passed_over(path: str) -> Iterator[Input]:
     """A place where a search has seen nothing, whatever is there by now. Nor does it see what it may not look at."""
-    now = looks.look("name", path)
-    yield Input("name", path, now if now.startswith("!") else looks.ABSENT)
+    now = fingerprints.take("name", path)
+    yield Input("name", path, now if now.startswith("!") else fingerprints.ABSENT)
 
 
 def file(path: str | os.PathLike[str], seen: str | None = None) -> Iterator[Input]:
@@ -158,7 +160,7 @@ def folder() -> Iterator[Input]:
 
 def command(words: Sequence[str]) -> Iterator[Input]:
     """The command, for what was judged of this one alone."""
-    yield Input(looks.COMMAND, "", looks.of_command(words))
+    yield Input(fingerprints.COMMAND, "", fingerprints.of_command(words))
 
 
 def pattern(text: str, top: str = "") -> Iterator[Input]:
@@ -214,7 +216,7 @@ def take(found: Iterable[Input]) -> dict[str, dict[str, str]]:
     for item in items:
         table = taken.setdefault(item.kind, {})
         if item.argument not in table:
-            table[item.argument] = _VARIABLES.get(item.kind, looks.look)(item.kind, item.argument)
+            table[item.argument] = _VARIABLES.get(item.kind, fingerprints.take)(item.kind, item.argument)
     return taken
 
 
@@ -222,8 +224,8 @@ def _variable(kind: str, name: str) -> str:
     """What is seen of a variable of this process, of which `posix` knows only what it was started with."""
     value = os.environb.get(os.fsencode(name))
     if kind == "passed":
-        return looks.of_passed(value)
-    return looks.ABSENT if value is None else sha256(value)
+        return fingerprints.of_passed(value)
+    return fingerprints.ABSENT if value is None else sha256(value)
 
 
 _VARIABLES = {"variable": _variable, "passed": _variable}

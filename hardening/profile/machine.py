@@ -8,7 +8,7 @@ from pathlib import Path
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
-from hardening.launch.looks import ABSENT
+from hardening.launch.fingerprints import ABSENT
 from hardening.profile.layers import MACHINE, is_path
 from hardening.profile.source import Node, read
 

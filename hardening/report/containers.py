@@ -51,7 +51,7 @@ def data(containers: Sequence[Container]) -> list[dict[str, Any]]:
             "started": _time(item.created),
             "status": item.status,
             "pid": item.process.pid if item.running and item.process is not None else None,
-            "stage_pid": item.stage.pid if item.running and item.stage is not None else None,
+            "launcher_pid": item.launcher.pid if item.running and item.launcher is not None else None,
             "exit_code": item.end.code if item.end is not None else None,
             "reason": item.end.why or None if item.end is not None else None,
             "finished": _time(item.end.finished) if item.end is not None else None,

@@ -46,7 +46,7 @@ STARTING, RUNNING, EXITED, KILLED, DAMAGED = "starting", "running", "exited", "k
 DIRECT = {*NOT_FORWARDED, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
 _LATEST = 2**36  # what a time (seconds since 1970), a start time or a number of bytes does not exceed
 _MOST = {"pid": 2**22, "code": 255, "bytes": 2**63}
-LAST_WAIT = 10.0  # seconds in which a stage whose command was killed has cleaned up
+LAST_WAIT = 10.0  # seconds in which a launcher whose command was killed has cleaned up
 
 
 @frozen
@@ -75,7 +75,7 @@ class ProcessId:
 
 @frozen
 class End:
-    """How a command ended: its exit code, when (seconds since 1970), and whether that was because its stage was killed;
+    """How a command ended: its exit code, when (seconds since 1970), and whether that was because its launcher was killed;
     ``why`` is why the kernel has ended it, where that is known."""
 
     code: int
@@ -94,10 +94,10 @@ class Lost:
 
 @frozen
 class Container:
-    """One container. ``stage`` is the process that runs it, ``process`` its command, where that has started.
+    """One container. ``launcher`` is the process that runs it, ``process`` its command, where that has started.
 
-    ``running`` says whether the stage lived when the container was looked at; ``end`` is None while it does, and for one
-    whose stage was killed with all that would have written down its end.
+    ``running`` says whether the launcher lived when the container was looked at; ``end`` is None while it does, and for one
+    whose launcher was killed with all that would have written down its end.
     """
 
     path: Path
@@ -109,7 +109,7 @@ class Container:
     detached: bool
     auto_remove: bool
     created: float
-    stage: ProcessId | None
+    launcher: ProcessId | None
     process: ProcessId | None
     running: bool
     end: End | None
@@ -147,7 +147,7 @@ def own() -> list[Container]:
 def known(place: Path) -> list[Container]:
     """The containers written down below ``place``, in the order of their start.
 
-    What was to be removed at its end, and whose stage was killed before it could, is none any more. Raises `LaunchError`
+    What was to be removed at its end, and whose launcher was killed before it could, is none any more. Raises `LaunchError`
     where somebody else could have written one down.
     """
     try:
@@ -231,7 +231,7 @@ def _described(path: Path, place: int) -> Container:
         detached=_typed(data, "detached", bool),
         auto_remove=_typed(data, "auto_remove", bool),
         created=_typed(data, "created", float),
-        stage=_process(data["stage"]),
+        launcher=_process(data["launcher"]),
         process=_process(data["process"]),
         running=False,
         end=None,
@@ -254,12 +254,12 @@ def _words(items: list[Any]) -> tuple[str, ...]:
 
 
 def _damaged(path: Path, place: int, why: str) -> Container:
-    """What can be told all the same: the name, whether its stage lives, and which process that is."""
+    """What can be told all the same: the name, whether its launcher lives, and which process that is."""
     status = os.fstat(place)
     name = (description(str(path)) or {}).get("name")
     return Container(
         path=path, id=path.name, name=name if isinstance(name, str) else "", command=(), profiles="", runtime="",
-        detached=True, auto_remove=False, created=status.st_mtime, stage=_holder(status), process=None,
+        detached=True, auto_remove=False, created=status.st_mtime, launcher=_holder(status), process=None,
         running=is_locked(str(path)), end=None, damage=why,
     )  # fmt: skip
 
@@ -322,10 +322,10 @@ def find(word: str, among: Sequence[Container]) -> Container:
 def signal_container(container: Container, number: int) -> bool:
     """Send a signal to the command; False where that has ended. Raises `OSError`.
 
-    The launcher passes it on, and gives it the effect that it has on any other process; what a stage cannot pass on
+    The launcher passes it on, and gives it the effect that it has on any other process; what a launcher cannot pass on
     goes to the command itself.
     """
-    target = container.process if number in DIRECT and container.process is not None else container.stage
+    target = container.process if number in DIRECT and container.process is not None else container.launcher
     return container.running and target is not None and _send(target, number)
 
 
@@ -347,13 +347,13 @@ def stop(containers: Sequence[Container], seconds: float) -> None:
         signal_container(container, signal.SIGTERM)
         signal_container(container, signal.SIGCONT)  # one that is stopped could not answer
     for container in containers:
-        stage = container.stage
-        if not container.running or stage is None:
+        launcher = container.launcher
+        if not container.running or launcher is None:
             continue
-        if not _ends(stage, deadline - time.monotonic()):
+        if not _ends(launcher, deadline - time.monotonic()):
             signal_container(container, signal.SIGKILL)
-            if not _ends(stage, LAST_WAIT):
-                _send(stage, signal.SIGKILL)
+            if not _ends(launcher, LAST_WAIT):
+                _send(launcher, signal.SIGKILL)
         with suppress(HardeningError):
             await_end(container)
 

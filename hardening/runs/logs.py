@@ -87,9 +87,9 @@ class Log:
         except FileNotFoundError:  # just now, and another change will follow; or the container is removed
             return False
 
-    def follow(self, stage: ProcessId) -> Iterator[list[LogRecord]]:
+    def follow(self, launcher: ProcessId) -> Iterator[list[LogRecord]]:
         """What is written from now on, until the launcher ends. Raises `OSError`."""
-        with stage.opened() as process:
+        with launcher.opened() as process:
             changes = kernel.inotify(os.fsencode(self._path), _CHANGES)
             try:
                 poll = select.poll()

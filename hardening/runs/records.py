@@ -314,7 +314,7 @@ def outcome(record: Data, ended: frozenset[tuple[object, ...]]) -> str:
         case "exception":
             return "excepted"
     if record.get("result") == "abandoned":
-        return "stage killed"
+        return "launcher killed"
     if record.get("result") == "killed":
         return f"signal {record.get('signal')}"
     return f"exit {record.get('code')}"

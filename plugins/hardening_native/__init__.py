@@ -41,7 +41,7 @@ class Native(Runtime):
         return ()
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        return request.stage(bundle)
+        return request.argv(bundle)
 
 
 def _calls_denied(document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:

@@ -47,7 +47,7 @@ class _OciRuntime(Runtime):
         yield from way("/sys/fs/selinux/enforce")
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        return request.stage(bundle, str(program.find(self.name) or self.name))
+        return request.argv(bundle, str(program.find(self.name) or self.name))
 
 
 class Crun(_OciRuntime):

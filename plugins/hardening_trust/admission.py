@@ -16,7 +16,7 @@ from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, quoted
 from hardening.images import reference
 from hardening.images.reference import Name
-from hardening.launch import looks
+from hardening.launch import fingerprints
 from hardening.mechanism import inputs as look
 from hardening.mechanism import used
 from hardening.mechanism.inputs import Input
@@ -87,7 +87,8 @@ def judged(
     if store is None:
         return f"Source image rejected: there is no store {image.store}, so nothing is known of its signatures", ()
     seen = [
-        attrs.evolve(item, seen=looks.look(item.kind, item.argument)) for item in _looks(store, image, requirements)
+        attrs.evolve(item, seen=fingerprints.take(item.kind, item.argument))
+        for item in _looks(store, image, requirements)
     ]
     verdict = _judge(store, image, name, requirements, say_where)
     if verdict.until is not None:

@@ -33,7 +33,7 @@ What a launch costs, beside other launchers: the same command, `/bin/true` of bu
 To repeat: `make bench` as root, on a machine with nothing else to do. It installs what is missing, takes a few minutes,
 prints these tables and leaves its result in `build/bench`; `make bench B=--publish` also writes it here.
 """
-COMPOSING, STAGE = "hardening run --dry-run", "launcher"
+COMPOSING, LAUNCHER = "hardening run --dry-run", "launcher"
 OTHERS = ("bubblewrap", "crun", "runc", "podman")
 
 

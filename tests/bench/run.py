@@ -17,7 +17,7 @@ import attrs
 
 from tests.bench import composing, explaining, filters, launches, machine, memory, steps, verifying
 from tests.bench.contenders import BenchError, Contender, Place
-from tests.bench.page import COMPOSING, STAGE
+from tests.bench.page import COMPOSING, LAUNCHER
 from tests.bench.samples import in_turns
 from tests.bench.signed import Hub, hub
 from tests.bench.targets import COMMAND, EXPLAIN, FIRST, LAUNCH, NEW, READ, RUN
@@ -217,7 +217,7 @@ class Bench:
 
     def _imports(self, place: Place) -> dict[str, dict[str, float]]:
         python = str(self.program.with_name("python"))
-        stage = (
+        launcher = (
             python,
             "-I",
             "-S",
@@ -227,7 +227,7 @@ class Bench:
         whole = str(self.program.with_name("hardening-cli"))
         run = (python, "-I", whole, "run", "--dry-run", "-q", "--rootfs", str(place.folder / "root"), "--", *TRUE)
         return {
-            STAGE: self._import_times(stage, place, depth=3),
+            LAUNCHER: self._import_times(launcher, place, depth=3),
             COMPOSING: self._import_times(run, place, depth=1),
         }
 

@@ -308,7 +308,7 @@ def test_no_variable_chooses_a_locale_or_a_conversion_of_the_c_library(untouched
 # --- who could have written the bytecode ------------------------------------------------------------------------------
 
 RUN = ("hardening", "run", "--fresh", "-q", "-p", "strict", "--", "true")
-COMMANDS = (RUN, *(("hardening", *words.split()) for words in ("launch bundle", "cache list", "doctor", "tidy")))
+COMMANDS = (RUN, *(("hardening", *words.split()) for words in ("launch bundle", "cache list", "doctor", "prune")))
 #: One of each kind: what the short way imports, what the whole program does, and what is a package of its own.
 PLANTED = (
     *(

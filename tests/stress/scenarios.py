@@ -13,7 +13,7 @@ from tests.stress.launches import Subject
 from tests.stress.tally import ABANDONED, Tally
 
 #: Whom the SIGKILL is sent to.
-VICTIMS = ("stage", "children", "group", "everything")
+VICTIMS = ("launcher", "children", "group", "everything")
 
 
 def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, ...] = VICTIMS) -> Tally:
@@ -35,7 +35,7 @@ def kill_at_random(subject: Subject, count: int, seed: int, victims: tuple[str, 
             # Those that it missed, and the command in its sleep, get time to end by themselves; then the rest must.
             time.sleep(lengths[way])
             process.send_signal(signal.SIGKILL)
-        guarded = victim in ("stage", "group")
+        guarded = victim in ("launcher", "group")
         what = f"{victim} after {moment * 1000:.1f} ms {''.join(ways[way])} (seed {seed}, number {number})"
         output = _said(tally, subject, process, what, guarded=guarded)
         before = tally.judge(subject, before, output, what, guarded=guarded)
@@ -70,7 +70,7 @@ def _duration(subject: Subject, *options: str) -> float:
 
 def _kill(pid: int, victim: str, chance: random.Random) -> None:
     below = [int(line.split(" ")[0]) for line in census.processes(pid)]
-    if victim == "stage":
+    if victim == "launcher":
         launches.kill([pid])
     elif victim == "children":
         launches.kill([chance.choice(below)] if below and chance.random() < 0.5 else below)

@@ -158,7 +158,7 @@ def _range(path: str, name: str) -> tuple[int, int]:
     return next((int(first), int(count)) for owner, first, count in lines if owner == name)
 
 
-def stage(
+def launcher(
     bundle: Path,
     runtime: str = "native",
     user: User | None = None,
@@ -176,7 +176,7 @@ def stage(
     program = shutil.which(runtime, path="/usr/local/bin:/usr/bin:/usr/sbin")
     code = (
         "import json, sys; from hardening.launch.request import LaunchRequest;"
-        "a = json.loads(sys.argv[1]); print(json.dumps(LaunchRequest(**a).stage(a['bundle'], a['runtime'])))"
+        "a = json.loads(sys.argv[1]); print(json.dumps(LaunchRequest(**a).argv(a['bundle'], a['runtime'])))"
     )
     request = {
         "bundle": str(bundle),
@@ -213,7 +213,7 @@ def launch(
 ) -> subprocess.CompletedProcess[str]:
     """Run a bundle to its end; ``text`` is given on standard input, and kept by the container. ``state`` is the caller's
     state directory, None for the usual one."""
-    argv = stage(bundle, runtime, user, stdin=text is not None, **options)
+    argv = launcher(bundle, runtime, user, stdin=text is not None, **options)
     return subprocess.run(
         argv,
         input=text or "",
@@ -238,7 +238,7 @@ def started(
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A running bundle whose command prints a line when it is ready: the launcher, and the command's pid."""
     process = subprocess.Popen(
-        stage(bundle, runtime, user, **options),
+        launcher(bundle, runtime, user, **options),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

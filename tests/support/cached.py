@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from hardening.base.digest import sha256
-from hardening.launch import looks
+from hardening.launch import fingerprints
 from hardening.launch.request import LaunchRequest
 from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
@@ -77,7 +77,7 @@ class Place:
         self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
     ) -> bool:
         """Whether an entry is valid for a line. One that never will be again is gone afterwards."""
-        argv = LaunchRequest().stage("/")
+        argv = LaunchRequest().argv("/")
         places = argv[argv.index("-c") + 2]
         settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, **options}
 
@@ -129,7 +129,7 @@ def _is_of_these_mounts(entry: bytes) -> bool:
         stored = json.loads(entry.partition(b"\n")[2])["inputs"]["mounts"].items()
     except (ValueError, KeyError, TypeError, AttributeError):
         return True
-    return all(looks.mounts(kinds) == seen for kinds, seen in stored)
+    return all(fingerprints.mounts(kinds) == seen for kinds, seen in stored)
 
 
 @contextmanager

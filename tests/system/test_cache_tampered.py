@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hardening.base.digest import sha256
-from hardening.launch import looks
+from hardening.launch import fingerprints
 from tests.support.cached import LINE, WAIT, Place, rewrite, write_alike_bytes
 
 pytestmark = pytest.mark.system
@@ -40,7 +40,7 @@ def _fixed_command(here: Place) -> None:
     document = json.loads(path.read_text())
     document["process"]["args"] = ["echo", "evil"]
     path.write_text(json.dumps(document))
-    rewrite(here.entries()[0], config=sha256(path.read_bytes()), tree=looks.tree(str(here.bundle())))
+    rewrite(here.entries()[0], config=sha256(path.read_bytes()), tree=fingerprints.tree(str(here.bundle())))
 
 
 def _other_variables(here: Place) -> None:

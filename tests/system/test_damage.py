@@ -141,7 +141,7 @@ def test_a_container_of_which_any_one_file_is_damaged_is_listed_and_goes(person:
     person.say("wait", whole)
     description = json.loads((place / whole / "container.json").read_text())
     # So short a command may have ended before its process was written down, and one without is no container that ran.
-    description["process"] = description["stage"]
+    description["process"] = description["launcher"]
     (place / whole / "log.1").write_bytes((place / whole / "log").read_bytes())
     names = {}
     for number, (name, damage) in enumerate(ONE_FILE):
@@ -192,7 +192,7 @@ def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Call
     for identity, damage in broken.items():
         for name in ("exit", "log"):
             damage(person.state / "launches" / identity / name)
-    assert person.call("tidy").returncode == 0
+    assert person.call("prune").returncode == 0
     for identity in broken:
         assert "is not a regular file" in (said := person.call("logs", identity).stderr) or "symbolic links" in said
     other = person.start("true")
@@ -203,7 +203,7 @@ def test_what_stands_in_the_place_of_a_file_blocks_nothing_and_goes(person: Call
 
 
 @pytest.mark.parametrize("damage", [fifo, link, dangling, directory, device])
-def test_a_killed_stage_is_followed_whatever_stands_in_the_place_of_its_exit_code(
+def test_a_killed_launcher_is_followed_whatever_stands_in_the_place_of_its_exit_code(
     person: Caller, damage: object
 ) -> None:
     """The guard writes the end in its place: it waits for nobody, and writes through no link."""
@@ -211,7 +211,7 @@ def test_a_killed_stage_is_followed_whatever_stands_in_the_place_of_its_exit_cod
     entry = person.state / "launches" / broken
     command = person.one(broken)["pid"]
     damage(entry / "exit")  # type: ignore[operator]
-    os.kill(json.loads((entry / "container.json").read_text())["stage"]["pid"], signal.SIGKILL)
+    os.kill(json.loads((entry / "container.json").read_text())["launcher"]["pid"], signal.SIGKILL)
     until(lambda: not Path(f"/proc/{command}").exists())
     until(lambda: not is_locked(str(entry)))  # by itself: a reader would wake who waits for one
     assert person.say("wait", broken) == "137"
@@ -274,13 +274,13 @@ def test_any_damaged_file_of_what_is_kept_blocks_nothing(person: Caller, damage:
     runtimes = {str(path.parent) for path in damaged if path.parent.name == "runtime"}
     for words in (
         ("ps", "-a"),
-        ("tidy",),
+        ("prune",),
         *(("run", "-q", "-e", f"{word}=1", "--", "true") for word in "abcd"),
         ("cache", "list"),
     ):
         done = person.call(*words)
         told = [line for line in done.stderr.splitlines() if "hint: " not in line]
-        assert done.returncode == 0 or (words, done.returncode) == (("tidy",), 125), done.stderr
+        assert done.returncode == 0 or (words, done.returncode) == (("prune",), 125), done.stderr
         assert len(told) <= len(runtimes), done.stderr
         assert all(any(place in line for place in runtimes) for line in told), done.stderr
         assert not [*person.state.glob("launches/*/bundle")]

@@ -66,7 +66,7 @@ COMMANDS = (
     ("ps", "-a"),
     ("stop", "evil"),
     ("log", "-n", "0"),
-    ("tidy",),
+    ("prune",),
     ("secret", "ls"),
     ("secret", "drivers"),
     ("secret", "create", "a", "-", "-d", "gpg", "--driver-opt", "key=nobody@example.com"),

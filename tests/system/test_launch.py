@@ -297,7 +297,7 @@ def test_a_bound_proc_goes_around_rules_for_devices(folder: Path, stance: Stance
 def test_a_device_as_standard_input_needs_a_rule(folder: Path, stance: Stance) -> None:
     document = stance.config("true")
     document["linux"]["resources"] = NO_DEVICES
-    argv = bundles.stage(bundles.write(folder / "bundle", document), stdin=True)
+    argv = bundles.launcher(bundles.write(folder / "bundle", document), stdin=True)
     for device, code in (("/dev/zero", 0), ("/dev/kmsg", 125)):
         with open(device, "rb") as file:
             done = subprocess.run(argv, stdin=file, capture_output=True, text=True, check=False, cwd="/")
@@ -449,7 +449,7 @@ def test_a_first_process_waits_until_the_launcher_knows_of_it(folder: Path, stan
     document = stance.config("echo", "here")
     document["linux"]["namespaces"].append({"type": "time"})
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
-    argv = with_code(bundles.stage(bundle, user=stance.user), SLOW_TO_TELL)
+    argv = with_code(bundles.launcher(bundle, user=stance.user), SLOW_TO_TELL)
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", check=False)
     assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
 
@@ -539,7 +539,13 @@ def test_the_audit_trail_names_the_person(folder: Path, stance: Stance) -> None:
     require("loginuid")
     require("root")
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", WAIT), user=stance.user)
-    argv = ["sh", "-c", 'echo 1000 >/proc/self/loginuid && exec "$@"', "sh", *bundles.stage(bundle, user=stance.user)]
+    argv = [
+        "sh",
+        "-c",
+        'echo 1000 >/proc/self/loginuid && exec "$@"',
+        "sh",
+        *bundles.launcher(bundle, user=stance.user),
+    ]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd="/") as process:
         try:
             assert process.stdout is not None
@@ -551,7 +557,7 @@ def test_the_audit_trail_names_the_person(folder: Path, stance: Stance) -> None:
 
 def test_no_descriptor_leaks(folder: Path, stance: Stance) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "ls /proc/self/fd | wc -l"), user=stance.user)
-    argv = bundles.stage(bundle, user=stance.user)
+    argv = bundles.launcher(bundle, user=stance.user)
     leak = os.open("/etc", os.O_RDONLY)
     try:
         done = subprocess.run(argv, pass_fds=[leak], capture_output=True, text=True, check=True, cwd="/")
@@ -626,7 +632,7 @@ def test_the_calls_after_an_early_filter_are_those_that_it_is_asked_for(folder: 
     document = stance.config("true")
     document["process"]["noNewPrivileges"] = False
     with_filter(folder, document, filter_that_refuses_mkdir())
-    argv = bundles.stage(bundles.write(folder / "bundle", document, user=stance.user), user=stance.user)
+    argv = bundles.launcher(bundles.write(folder / "bundle", document, user=stance.user), user=stance.user)
     trace = folder / "trace"
     subprocess.run(["strace", "-f", "-qq", "-o", trace, *argv], check=True, stdin=subprocess.DEVNULL, cwd="/")
     lines = [line.split(maxsplit=1) for line in trace.read_text().splitlines()]
@@ -714,7 +720,7 @@ def test_the_files_of_the_launcher_may_be_out_of_reach_of_the_command_s_ids(
     if processes == 2:
         require("timens")
         document["linux"]["namespaces"].append({"type": "time"})
-    argv = bundles.stage(bundles.write(folder / "bundle", document))
+    argv = bundles.launcher(bundles.write(folder / "bundle", document))
     argv[argv.index(START) + 1] = str(private)
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd="/")
     assert "the launch failed" not in done.stderr
@@ -725,7 +731,7 @@ def test_standard_input_is_kept_only_when_asked(folder: Path, stance: Stance) ->
     bundle = bundles.write(folder / "bundle", stance.config("cat"), user=stance.user)
     assert bundles.launch(bundle, user=stance.user, text="hello").stdout == "hello"
     done = subprocess.run(
-        bundles.stage(bundle, user=stance.user), input="hello", capture_output=True, text=True, check=True, cwd="/"
+        bundles.launcher(bundle, user=stance.user), input="hello", capture_output=True, text=True, check=True, cwd="/"
     )
     assert done.stdout == ""
 
@@ -758,14 +764,14 @@ def test_huge_pages_and_files_of_version_two_are_what_the_kernel_has(roots: Path
     document["linux"]["cgroupsPath"] = f"system.slice:hardening:{roots.name}"
     bundle = bundles.write(roots / "bundle", document)
     with subprocess.Popen(
-        bundles.stage(bundle, stdin=True), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
-    ) as stage:
-        assert stage.stdout is not None
-        assert stage.stdout.readline() == "ready\n"
+        bundles.launcher(bundle, stdin=True), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+    ) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == "ready\n"
         found = apart.groups(document["linux"]["cgroupsPath"])
         read = {path.name: path.read_text().strip() for group in found for path in group.glob("*.max*")}
-        stage.communicate("\n", timeout=60)
-    assert stage.returncode == 7
+        launcher.communicate("\n", timeout=60)
+    assert launcher.returncode == 7
     assert read["cgroup.max.depth"] == "3"
     assert {read[name] for name in read if name.startswith("hugetlb.2MB.") and name.endswith("max")} == {"0"}
     assert apart.groups(document["linux"]["cgroupsPath"]) == []
@@ -791,10 +797,10 @@ def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_co
     document["linux"]["resources"] = {"pids": {"limit": 64}, "memory": {"limit": 64 << 20}}
     document["linux"]["cgroupsPath"] = f"/{roots.name}"
     bundle = bundles.write(roots / "bundle", document)
-    words = bundles.stage(bundle, stdin=True)
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as stage:
-        assert stage.stdout is not None
-        assert stage.stdout.readline()
+    words = bundles.launcher(bundle, stdin=True)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline()
         for group in apart.groups(roots.name):
             members = (group / "cgroup.procs").read_text().split()
             (group / "first/second").mkdir(parents=True)
@@ -809,8 +815,8 @@ def test_groups_that_were_made_below_go_with_their_processes_and_cost_no_exit_co
             (group / "threads").mkdir()
             if (group / "threads/cgroup.type").exists():
                 (group / "threads/cgroup.type").write_text("threaded")
-        assert stage.communicate("\n", timeout=60)[0] == ""
-    assert stage.returncode == 7
+        assert launcher.communicate("\n", timeout=60)[0] == ""
+    assert launcher.returncode == 7
     assert apart.groups(roots.name) == []
     assert all(not Path(f"/proc/{member}").exists() for member in members)
 
@@ -822,7 +828,7 @@ def test_what_cannot_be_taken_away_is_told_and_costs_no_exit_code(runtime: str, 
     (bundle / "kept").touch()
     subprocess.run(["chattr", "+i", bundle / "kept"], check=True)
     try:
-        words = bundles.stage(bundle, runtime, remove=True)
+        words = bundles.launcher(bundle, runtime, remove=True)
         done = subprocess.run(words, check=False, capture_output=True, text=True, cwd="/", timeout=60)
     finally:
         subprocess.run(["chattr", "-i", bundle / "kept"], check=True)
@@ -832,6 +838,6 @@ def test_what_cannot_be_taken_away_is_told_and_costs_no_exit_code(runtime: str, 
 
 def test_closed_standard_descriptors_are_no_trap(folder: Path, stance: Stance) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "exit 5"), user=stance.user)
-    argv = bundles.stage(bundle, user=stance.user, stdin=True)
+    argv = bundles.launcher(bundle, user=stance.user, stdin=True)
     done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *argv], check=False, cwd="/")
     assert done.returncode == 5

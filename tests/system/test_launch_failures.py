@@ -34,11 +34,11 @@ def stance(request: pytest.FixtureRequest) -> Stance:
 
 def traces(folder: Path) -> tuple[Any, ...]:
     """What a launch could leave: mounts, processes of the launcher, control groups, files of the bundle."""
-    stages = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
+    launchers = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout
     groups = apart.groups(folder.name)
     files = sorted(str(path) for path in folder.rglob("*") if "state" not in (path.name, path.parent.name))
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder.name in line]
-    return mounts, stages, groups, files
+    return mounts, launchers, groups, files
 
 
 def grouped(folder: Path, stance: Stance, document: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_a_failure_leaves_nothing(folder: Path, stance: Stance, name: str) -> No
     (root / "etc" / "script").chmod(0o755)
     (folder / "bundle" / "seccomp.bpf").write_bytes(b"\xff" * 8)
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
-    argv = bundles.stage(bundle, user=stance.user)
+    argv = bundles.launcher(bundle, user=stance.user)
     before = traces(folder)
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd="/", check=False)
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
@@ -295,7 +295,7 @@ def test_a_bundle_from_elsewhere_does_not_have_a_file_that_is_no_lease_removed(
 
 
 @pytest.mark.parametrize("runtime", ["native", "crun"])
-def test_the_bundle_of_a_killed_stage_is_gone(folder: Path, stance: Stance, runtime: str) -> None:
+def test_the_bundle_of_a_killed_launcher_is_gone(folder: Path, stance: Stance, runtime: str) -> None:
     require("root")
     document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
     bundle = bundles.write(folder / "bundles" / "one", document, user=stance.user)
@@ -359,7 +359,7 @@ def test_what_others_can_write_is_refused(folder: Path, stance: Stance, name: st
 def test_a_launch_that_is_killed_on_its_way_leaves_no_process(folder: Path, stance: Stance, delay: float) -> None:
     document = grouped(folder, stance, stance.config("sh", "-c", "while :; do sleep 0.1; done"))
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
-    argv = bundles.stage(bundle, user=stance.user)
+    argv = bundles.launcher(bundle, user=stance.user)
     before = traces(folder)
     for number in (signal.SIGKILL, signal.SIGTERM):
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, cwd="/", stderr=subprocess.DEVNULL)
@@ -383,9 +383,9 @@ def limited(script: str, path: str) -> dict[str, Any]:
 
 def kill_with_guard(process: subprocess.Popen[str]) -> None:
     """Kill a launcher, and the guard that would clean up after it."""
-    stage = Path(f"/proc/{process.pid}")
-    children = (stage / "task" / str(process.pid) / "children").read_text().split()
-    cmdline = (stage / "cmdline").read_bytes()
+    launcher = Path(f"/proc/{process.pid}")
+    children = (launcher / "task" / str(process.pid) / "children").read_text().split()
+    cmdline = (launcher / "cmdline").read_bytes()
     (guard,) = (child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() == cmdline)
     os.kill(int(guard), signal.SIGKILL)
     process.kill()

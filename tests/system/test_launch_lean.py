@@ -29,7 +29,7 @@ NEEDED = {
     r"/\S+/lib-dynload/\S+\.so": "modules of the interpreter that are no part of its program file",
     r"/\S+/site-packages(/_cffi_backend\.\S+\.so)?": "the calls of the kernel",
     r"PACKAGE|PACKAGE/hardening(/base(/linux)?|/launch(/[a-z]+)?)?": "the import of the first modules searches",
-    r"PACKAGE/hardening/(base/(linux/)?|launch/([a-z]+/)?)?__pycache__/\w+\.\S+\.pyc": "the stage",
+    r"PACKAGE/hardening/(base/(linux/)?|launch/([a-z]+/)?)?__pycache__/\w+\.\S+\.pyc": "the launcher",
     r"BUNDLE|BUNDLE/rootfs": "the bundle, and the root",
     r"/\S*/hardening(/records)?(/records\.jsonl)?": "the record of the launch",
     r"/proc/self/(loginuid|sessionid|stat)": "who launches, for the record",
@@ -67,7 +67,7 @@ STEPS = {
     "capset": 2,  # as the root of the namespace, then as the command
     "unshare": 2,  # the message queues belong to whoever makes their namespace, so that one comes later
     "chdir": 2,  # into the root, then where the command is to be
-    "execve": 2,  # the stage and the command
+    "execve": 2,  # the launcher and the command
 }
 CALL = re.compile(r"^(\d+) +(\w+)\((.*?)\) += (-?\d+)")
 
@@ -81,7 +81,7 @@ class Seen:
 
 
 def parsed(text: str, bundle: Path, package: str) -> Seen:
-    """What strace has written of the stage and the process that becomes the command, up to its execve(2)."""
+    """What strace has written of the launcher and the process that becomes the command, up to its execve(2)."""
     calls: Counter[str] = Counter()
     opened: Counter[str] = Counter()
     pending: dict[str, str] = {}
@@ -96,12 +96,12 @@ def parsed(text: str, bundle: Path, package: str) -> Seen:
         if found is None or int(found[4]) < 0:
             continue
         name, arguments = found[2], found[3]
-        stage = name == "execve" and re.match(r'"[^"]+", \["[^"]+", "-I", "-B", "-S"', arguments) is not None
-        started = started or stage
+        launcher = name == "execve" and re.match(r'"[^"]+", \["[^"]+", "-I", "-B", "-S"', arguments) is not None
+        started = started or launcher
         if not started or pid == command:
             continue
         calls[name] += 1
-        if name == "execve" and not stage:
+        if name == "execve" and not launcher:
             command = pid
         path = re.match(r'(?:AT_FDCWD, )?"(/[^"]*)"', arguments)
         if name in ("open", "openat", "openat2", "open_tree") and path is not None:
@@ -119,7 +119,7 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
         document = stance.config("/bin/true")
         document["process"]["oomScoreAdj"] = int(Path("/proc/self/oom_score_adj").read_text())
         bundle = bundles.write(folder / "bundle", document, user=stance.user)
-        argv = bundles.stage(bundle, user=stance.user)
+        argv = bundles.launcher(bundle, user=stance.user)
         environment = dict(stance.user.environment) if stance.user is not None else None
         trace = folder / "trace"
         package = argv[argv.index(START) + 1].split(":")[0]
@@ -165,19 +165,19 @@ def test_what_waits_for_the_command_is_small(who: str, terminal: bool) -> None:
         document = stance.config("sh", "-c", "echo ready; read -r line")
         document["process"]["terminal"] = terminal
         bundle = bundles.write(folder / "bundle", document, user=stance.user)
-        argv = bundles.stage(bundle, user=stance.user, stdin=True)
+        argv = bundles.launcher(bundle, user=stance.user, stdin=True)
         environment = dict(stance.user.environment) if stance.user is not None else None
-        stage = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", env=environment)
-        assert stage.stdin is not None
-        assert stage.stdout is not None
+        launcher = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", env=environment)
+        assert launcher.stdin is not None
+        assert launcher.stdout is not None
         try:
-            assert stage.stdout.readline().startswith(b"ready")
-            until(lambda: memory(stage.pid, "Rss") <= 9 * 1024, lambda: memory(stage.pid, "Rss"))
-            assert memory(stage.pid, "Pss") <= memory(stage.pid, "Rss")
+            assert launcher.stdout.readline().startswith(b"ready")
+            until(lambda: memory(launcher.pid, "Rss") <= 9 * 1024, lambda: memory(launcher.pid, "Rss"))
+            assert memory(launcher.pid, "Pss") <= memory(launcher.pid, "Rss")
         finally:
-            stage.stdin.close()
-            stage.wait(60)
-            stage.stdout.close()
+            launcher.stdin.close()
+            launcher.wait(60)
+            launcher.stdout.close()
 
 
 def memory(pid: int, name: str) -> int:

@@ -24,7 +24,7 @@ def argv(folder: Path, stance: Stance, runtime: str, script: str = SCRIPT, *, ui
     document = stance.config("sh", "-c", script)
     document["process"]["user"] = {"uid": uid, "gid": uid}
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
-    return bundles.stage(bundle, runtime, stance.user)
+    return bundles.launcher(bundle, runtime, stance.user)
 
 
 def other_uid(stance: Stance) -> int:
@@ -100,7 +100,7 @@ def test_another_runtime_gets_no_device_or_file_as_standard_input(folder: Path, 
         before = path.stat()
         document = stance.config("sh", "-c", script)
         document["process"]["user"] = {"uid": 33, "gid": 33}
-        words = bundles.stage(bundles.write(folder / "bundle", document), runtime, stdin=True)
+        words = bundles.launcher(bundles.write(folder / "bundle", document), runtime, stdin=True)
         with path.open("rb") as given:
             done = subprocess.run(words, stdin=given, capture_output=True, text=True, cwd="/", check=False, timeout=60)
         after = path.stat()

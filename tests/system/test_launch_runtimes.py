@@ -181,11 +181,11 @@ def nothing_is_left(folder: Path) -> None:
 
 @pytest.mark.parametrize("whole_group", [False, True])
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
-def test_the_container_dies_with_a_stage_that_is_killed(
+def test_the_container_dies_with_a_launcher_that_is_killed(
     folder: Path, stance: Stance, runtime: str, whole_group: bool
 ) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", "echo ready; sleep 60"), user=stance.user)
-    argv = bundles.stage(bundle, runtime, stance.user)
+    argv = bundles.launcher(bundle, runtime, stance.user)
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
     with subprocess.Popen(argv, stdin=null, stdout=pipe, cwd="/", process_group=0) as process:
         assert process.stdout is not None
@@ -219,7 +219,7 @@ def test_a_launch_that_is_killed_on_its_way_leaves_nothing(
 ) -> None:
     seconds = f"61.{os.getpid()}"
     bundle = bundles.write(folder / "bundle", stance.config("sleep", seconds), user=stance.user)
-    argv = bundles.stage(bundle, runtime, stance.user)
+    argv = bundles.launcher(bundle, runtime, stance.user)
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/") as process:
         time.sleep(delay)
         process.kill()
@@ -232,7 +232,7 @@ def test_a_launch_that_is_killed_on_its_way_leaves_nothing(
 def test_standard_input(folder: Path, stance: Stance, runtime: str) -> None:
     bundle = bundles.write(folder / "bundle", stance.config("cat"), user=stance.user)
     assert bundles.launch(bundle, runtime, stance.user).stdout == ""
-    argv = bundles.stage(bundle, runtime, stance.user, stdin=True)
+    argv = bundles.launcher(bundle, runtime, stance.user, stdin=True)
     with (folder / "input").open("w+") as file:
         file.write("hello")
         file.seek(0)
@@ -247,7 +247,7 @@ def test_the_audit_trail_names_the_person(folder: Path, stance: Stance, runtime:
     require("root")
     document = stance.config("sh", "-c", "echo ready; while :; do sleep 0.1; done")
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
-    argv = bundles.stage(bundle, runtime, stance.user)
+    argv = bundles.launcher(bundle, runtime, stance.user)
     script = 'echo 1000 >/proc/self/loginuid && exec "$@"'
     with subprocess.Popen(["sh", "-c", script, "sh", *argv], stdout=subprocess.PIPE, cwd="/") as process:
         try:
@@ -266,7 +266,7 @@ def test_devices_of_the_host_keep_their_owner(folder: Path, stance: Stance, runt
     """crun gives its standard descriptors to the container's user: /dev/null must not be among them."""
     before = os.stat("/dev/null")
     bundle = bundles.write(folder / "bundle", stance.config("true"), user=stance.user)
-    argv = bundles.stage(bundle, runtime, stance.user)
+    argv = bundles.launcher(bundle, runtime, stance.user)
     null = subprocess.DEVNULL
     subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=True, cwd="/")
     after = os.stat("/dev/null")

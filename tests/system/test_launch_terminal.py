@@ -39,7 +39,7 @@ def terminal(
     before = termios.tcgetattr(slave)
     with runs.workplace(stance.user) as folder:
         bundle = bundles.write(folder / "bundle", document, user=stance.user)
-        argv = bundles.stage(bundle, runtime, stance.user, stdin=True)
+        argv = bundles.launcher(bundle, runtime, stance.user, stdin=True)
         process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, cwd="/", start_new_session=True)
         try:
             yield screen, slave, process, before
@@ -74,7 +74,7 @@ def test_the_users_terminal_is_out_of_reach_without_one_of_its_own(stance: Stanc
     script = "test -t 1 || test -t 2 || echo no''terminal; echo again >/dev/stderr; cat <&2; echo do''ne"
     with runs.workplace(stance.user) as folder:
         bundle = bundles.write(folder / "bundle", stance.config("sh", "-c", script), user=stance.user)
-        argv = bundles.stage(bundle, runtime, stance.user)
+        argv = bundles.launcher(bundle, runtime, stance.user)
         os.write(master, b"secret\n")
         process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, cwd="/", start_new_session=True)
         try:

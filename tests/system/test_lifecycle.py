@@ -66,7 +66,7 @@ def test_a_life(case: tuple[Caller, str]) -> None:
     assert person.say("ps", "-q") == identity
     assert person.say("stop", "job") == "job"
     assert is_over(found["pid"])
-    assert is_over(found["stage_pid"])
+    assert is_over(found["launcher_pid"])
     assert person.say("ps", "-q") == ""
     assert json.loads(person.say("ps", "-a", "--json")) == person.listed()
     assert person.say("wait", identity[:4]) == "143"
@@ -87,11 +87,11 @@ def test_the_id_is_printed_once_the_command_runs_under_its_confinement(case: tup
         until(lambda: b": here" in process.joinpath("cmdline").read_bytes())
     status = dict(line.split(":\t", 1) for line in process.joinpath("status").read_text().splitlines())
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-    assert status["PPid"] == str(found["stage_pid"])
+    assert status["PPid"] == str(found["launcher_pid"])
     assert os.readlink(process / "ns/pid") != os.readlink("/proc/self/ns/pid")
-    stage = Path(f"/proc/{found['stage_pid']}/stat").read_text().rpartition(")")[2].split()
-    assert stage[3] == str(found["stage_pid"])  # it leads a session of its own
-    assert stage[4] == "0"  # which has no terminal
+    launcher = Path(f"/proc/{found['launcher_pid']}/stat").read_text().rpartition(")")[2].split()
+    assert launcher[3] == str(found["launcher_pid"])  # it leads a session of its own
+    assert launcher[4] == "0"  # which has no terminal
 
 
 def test_a_launch_that_fails_says_why_and_leaves_nothing(case: tuple[Caller, str]) -> None:
@@ -106,7 +106,7 @@ def test_a_launch_that_fails_says_why_and_leaves_nothing(case: tuple[Caller, str
 
 @pytest.mark.parametrize("who", ["root", "user-range"])
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
-def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_stage_its_guard_and_its_bundle(
+def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_launcher_its_guard_and_its_bundle(
     runtime: str, who: str
 ) -> None:
     if runtime == "crun":
@@ -116,11 +116,11 @@ def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_stage_its_gua
         bundle = bundles.write(person.folder / "bundle", stance.config("sleep", "600"), user=stance.user)
         found = person.one(person.say("launch", "--runtime", runtime, "-d", str(bundle)))
         try:
-            stage = found["stage_pid"]
-            children = map(int, Path(f"/proc/{stage}/task/{stage}/children").read_text().split())
-            guards = [child for child in children if runs.command_line(child) == runs.command_line(stage)]
+            launcher = found["launcher_pid"]
+            children = map(int, Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
+            guards = [child for child in children if runs.command_line(child) == runs.command_line(launcher)]
             assert len(guards) == 1
-            for pid in (*guards, stage):
+            for pid in (*guards, launcher):
                 os.kill(pid, signal.SIGKILL)
                 until(partial(is_over, pid))
             assert not is_over(found["pid"])
@@ -134,14 +134,14 @@ def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_stage_its_gua
                 os.kill(found["pid"], signal.SIGKILL)
 
 
-def test_a_stage_that_is_killed_takes_its_container_with_it_and_leaves_the_log(case: tuple[Caller, str]) -> None:
+def test_a_launcher_that_is_killed_takes_its_container_with_it_and_leaves_the_log(case: tuple[Caller, str]) -> None:
     person, runtime = case
     identity = person.start("sh", "-c", f"sleep 600 & echo said; {LOOP}", runtime=runtime)
     found = person.one(identity)
     until(lambda: person.logged(identity))
     inside = _inside(found["pid"])
     assert len(inside) > 1
-    os.kill(found["stage_pid"], signal.SIGKILL)
+    os.kill(found["launcher_pid"], signal.SIGKILL)
     assert person.say("wait", identity) == "137"
     until(lambda: all(is_over(pid) for pid in inside))
     assert person.one(identity)["status"] == "killed"
@@ -191,7 +191,7 @@ def test_stop_ends_all_processes_also_those_in_the_hosts_process_namespace() -> 
 def test_a_signal_has_its_effect(person: Caller) -> None:
     handling = person.start("sh", "-c", f"trap 'echo usr' USR1; trap 'echo pipe' PIPE; echo ready; {LOOP}")
     until(lambda: person.logged(handling))
-    for name, said in (("USR1", "usr"), ("sigpipe", "pipe")):  # the stage itself takes no SIGPIPE
+    for name, said in (("USR1", "usr"), ("sigpipe", "pipe")):  # the launcher itself takes no SIGPIPE
         assert person.say("kill", "-s", name, handling) == handling
         until(partial(_said, person, handling, said))
     plain = person.start("sleep", "600")
@@ -313,7 +313,7 @@ def test_a_container_of_the_foreground_is_found_while_it_runs(case: tuple[Caller
     assert person.left() == []
 
 
-def test_a_killed_stage_of_the_foreground_leaves_no_container(person: Caller) -> None:
+def test_a_killed_launcher_of_the_foreground_leaves_no_container(person: Caller) -> None:
     for options in (
         (),
         (),
@@ -324,7 +324,7 @@ def test_a_killed_stage_of_the_foreground_leaves_no_container(person: Caller) ->
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             until(lambda: [item["pid"] for item in person.listed()] not in ([], [None]))
-            os.kill(person.listed()[0]["stage_pid"], signal.SIGKILL)
+            os.kill(person.listed()[0]["launcher_pid"], signal.SIGKILL)
         until(lambda: not list((person.state / "launches").iterdir()))
 
 
@@ -352,7 +352,7 @@ def test_the_callers_login_uid_is_kept_or_else_the_uid(runtime: str, login: str)
         done = subprocess.run(["sh", "-c", script, "sh", *argv], capture_output=True, text=True, env=person.environment)
         assert done.returncode == 0, done.stderr
         found = person.one(done.stdout.strip())
-        for pid in (found["pid"], found["stage_pid"]):
+        for pid in (found["pid"], found["launcher_pid"]):
             assert Path(f"/proc/{pid}/loginuid").read_text() == (login or "0")
 
 

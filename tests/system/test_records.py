@@ -137,9 +137,9 @@ def test_a_refused_launch_has_one_record_whoever_refuses(runtime: str, caller: C
     caller.call("run", "-q", "-p", "strict", "--runtime", runtime, "--", "no-such-command", status=127)
     if runtime == "native":
         caller.call("run", "-q", "-p", "no-such-profile", "--", "true", status=2)
-    by_stage, *by_command_line = caller.records()
-    assert (by_stage["event"], by_stage["code"], by_stage["command"]) == ("refused", 127, ["no-such-command"])
-    assert "no-such-command" in by_stage["error"]
+    by_launcher, *by_command_line = caller.records()
+    assert (by_launcher["event"], by_launcher["code"], by_launcher["command"]) == ("refused", 127, ["no-such-command"])
+    assert "no-such-command" in by_launcher["error"]
     for record in by_command_line:
         assert (record["event"], record["code"]) == ("refused", 2)
         assert 'no such profile: "no-such-profile"' in record["error"]
@@ -212,7 +212,7 @@ def test_who_composes_asks_or_tries_leaves_no_record(caller: Caller) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("caller", ["user"], indirect=True)
-def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, caller: Caller) -> None:
+def test_the_guard_records_the_end_of_a_launcher_that_is_killed(runtime: str, caller: Caller) -> None:
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
     # A native launch has a guard at once where something would be left of it: an entry with a name, in this case.
@@ -226,7 +226,7 @@ def test_the_guard_records_the_end_of_a_stage_that_is_killed(runtime: str, calle
     launch, end = so_many(caller, 2)
     assert (end["event"], end["result"], end["id"]) == ("end", "abandoned", launch["id"])
     assert end["pid"] == launch["pid"] == process.pid
-    assert "stage killed" in caller.call("log", "--from", str(caller.file)).stdout
+    assert "launcher killed" in caller.call("log", "--from", str(caller.file)).stdout
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_the_guard_records_what_it_cannot_take_away_and_takes_the_rest(caller: C
 
 
 @pytest.mark.parametrize("caller", ["root"], indirect=True)
-def test_without_a_guard_a_stage_that_is_killed_leaves_no_end(caller: Caller) -> None:
+def test_without_a_guard_a_launcher_that_is_killed_leaves_no_end(caller: Caller) -> None:
     words = caller.argv("run", "-q", "-p", "strict", "--", "sh", "-c", READY)
     with subprocess.Popen(words, env=caller.environment, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None

@@ -88,7 +88,7 @@ def hunt(caller: Caller, value: str, since: float) -> list[str]:
     ]
 
 
-def stages(caller: Caller, identity: str) -> list[int]:
+def launchers(caller: Caller, identity: str) -> list[int]:
     """The launcher of a container, and its guard."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -126,7 +126,7 @@ def test_a_file_is_found_in_its_mount_and_nowhere_else(caller: Caller, runtime: 
     wait_for(caller, identity, "ready")
     pid = int(caller.one(identity)["pid"])
     assert Path(f"/proc/{pid}/root/run/secrets/db").read_text() == planted
-    watching = stages(caller, identity)
+    watching = launchers(caller, identity)
     assert watching
     assert [process for process in watching if hunting.in_memory(planted, process)] == []
     assert [name for process in watching for name in opened(process) if "secrets" in name] == []
@@ -141,7 +141,7 @@ def test_a_variable_is_found_in_the_environment_of_the_command_and_nowhere_else(
     identity = caller.start("sh", "-c", script, options=("--secret", "db,type=env,target=PLANTED"))
     wait_for(caller, identity, "ready")
     pid = int(caller.one(identity)["pid"])
-    assert [process for process in stages(caller, identity) if hunting.in_memory(planted, process)] == []
+    assert [process for process in launchers(caller, identity) if hunting.in_memory(planted, process)] == []
     assert hunt(caller, planted, since) == [f"{pid}/environ"]
 
 
@@ -224,7 +224,7 @@ def test_the_search_finds_a_value_that_the_configuration_holds(caller: Caller, p
     wait_for(caller, identity, "ready")
     found = hunt(caller, planted, since)
     assert [place for place in found if place.endswith("config.json")], found
-    assert [process for process in stages(caller, identity) if hunting.in_memory(planted, process)]
+    assert [process for process in launchers(caller, identity) if hunting.in_memory(planted, process)]
 
 
 @SOME

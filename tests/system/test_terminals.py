@@ -45,7 +45,7 @@ class Maker:
         bundle = bundles.write(self.folder / os.urandom(4).hex(), document, user=self.stance.user)
         if self.runtime == ALONE:
             return bundles.alone(bundle)
-        return bundles.stage(bundle, self.runtime, self.stance.user, stdin=stdin)
+        return bundles.launcher(bundle, self.runtime, self.stance.user, stdin=stdin)
 
 
 def _made(runtime: str, name: str) -> Iterator[Maker]:
@@ -96,16 +96,16 @@ def test_ctrl_z_stops_a_job_with_all_its_processes_and_fg_goes_on(maker: Maker) 
     with shell() as person:
         person.start(maker.argv(*command, stdin=False))
         person.expect("begin")
-        stage = person.foreground
-        first, second = runs.find(stage, command), runs.find(stage, ("sleep", "4711"))
+        launcher = person.foreground
+        first, second = runs.find(launcher, command), runs.find(launcher, ("sleep", "4711"))
         person.type("\x1a")
         person.expect("Stopped")
-        assert state(stage) == "T"
+        assert state(launcher) == "T"
         until(lambda: state(first) == state(second) == "T")
         os.kill(second, signal.SIGTERM)  # which reaches it once it goes on
         person.type("fg\n")
         person.expect("\nend")
-        runs.find(stage, ("sleep", "60"))  # a shell that is about to fork takes the signal, and ends with 0
+        runs.find(launcher, ("sleep", "60"))  # a shell that is about to fork takes the signal, and ends with 0
         person.type("\x03")
         person.expect("@ ")
         assert person.ask("echo $?") == "130"
@@ -173,8 +173,8 @@ def test_a_hang_up_ends_a_container(maker: Maker) -> None:
     with shell() as person:
         person.start(maker.argv("sh", "-c", "echo be''gin; cat; :", terminal=True))
         person.expect("begin")
-        stage = person.foreground
-        pids = [stage, runs.find(stage, ["sh", "-c", "echo be''gin; cat; :"])]
+        launcher = person.foreground
+        pids = [launcher, runs.find(launcher, ["sh", "-c", "echo be''gin; cat; :"])]
     until(lambda: all(map(is_over, pids)))
     assert not list(maker.folder.glob("state/*/test-*"))
 

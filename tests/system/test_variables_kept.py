@@ -125,7 +125,7 @@ def test_in_the_background_and_removed(runtime: str, person: Caller) -> None:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_stage_that_is_killed_leaves_none(runtime: str, person: Caller) -> None:
+def test_a_launcher_that_is_killed_leaves_none(runtime: str, person: Caller) -> None:
     """The native configuration never holds one. That of another runtime does while the command runs, and the guard takes
     it away."""
     argv = line(person, needed(runtime), *OPTIONS, script=f"{CHECK} && echo ready && read line")

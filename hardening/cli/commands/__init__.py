@@ -15,7 +15,7 @@ COMMANDS = {
     "kill": "Send a signal to containers.",
     "wait": "Wait for the end of containers.",
     "rm": "Remove detached containers that have ended.",
-    "tidy": "Remove what killed launches have left.",
+    "prune": "Remove what killed launches have left.",
     "log": "Show the records of launches: who ran what.",
     "explain": "Show what decided a setting, and the smallest loosening.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",

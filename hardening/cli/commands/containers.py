@@ -77,11 +77,11 @@ def ps(every: bool, quiet: bool, as_json: bool) -> None:
 
     from hardening.base import state
     from hardening.report import containers as report
-    from hardening.runs import containers, tidying
+    from hardening.runs import containers, pruning
 
     place = state.existing()
     if place is not None:
-        output.tell(tidying.tidy(place))
+        output.tell(pruning.prune(place))
     found = [item for item in containers.own() if every or item.running]
     if quiet and as_json:
         raise UsageError("--quiet does not go with --json", hint="leave one of them out")
@@ -123,8 +123,8 @@ def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, co
     show = _writer(timestamps=timestamps)
     with Log(found.path) as log:
         show(log.history(tail=tail, since=first))
-        if follow and found.stage is not None and found.running:
-            for records in log.follow(found.stage):
+        if follow and found.launcher is not None and found.running:
+            for records in log.follow(found.launcher):
                 show(records)
     # As it is by now.
     lost = (containers.read(found.path) or found).lost

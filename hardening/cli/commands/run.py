@@ -99,7 +99,7 @@ def command(
     here = session(context)
     typed = command
     image, command = imaged.split(context, here.words, command)
-    line = _line(here.words, typed, image, command, looks=dry_run)
+    line = _line(here.words, typed, image, command, dry_run=dry_run)
     if not command and image is None:
         raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     target = start.receipt_file(receipt)
@@ -153,11 +153,11 @@ def _line(
     image: imaged.ImageOptions | None,
     command: tuple[str, ...],
     *,
-    looks: bool,
+    dry_run: bool,
 ) -> Line:
-    """The line, as the cache has it; of one that only ``looks``, that which runs. ``typed`` is what follows its options."""
+    """The line, as the cache has it; of a ``dry_run``, that which it stands for. ``typed`` is what follows its options."""
     before = words[: len(words) - len(typed)]
-    options = [word for word in before if not looks or word not in LOOKING]
+    options = [word for word in before if not dry_run or word not in LOOKING]
     if image is None:
         return Line.of(HOST, options[:-1], command)  # but for the mark of their end
     return Line.of(IMAGE, [*options, typed[0]], command)

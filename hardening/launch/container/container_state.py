@@ -2,7 +2,7 @@
 as long as it runs, and of a detached one until it is removed.
 
 ``container.json`` says what it is, and its processes; ``exit`` is blank, and then says how it ended; a detached one has
-``log``, ``log.1`` and ``lost``. The stage has the directory locked (flock(2)) for as long as it lives: a process id alone
+``log``, ``log.1`` and ``lost``. The launcher has the directory locked (flock(2)) for as long as it lives: a process id alone
 would say nothing once it has been given to another process.
 """
 
@@ -28,11 +28,11 @@ OLD_LOG = "log.1"
 BOOT = "/proc/sys/kernel/random/boot_id"
 LOST = "lost"  # blank, then what the log has not taken and why, as JSON
 NEW = "container.json.new"
-KILLED = 128 + 9  # the exit code for a container that died with its stage
+KILLED = 128 + 9  # the exit code for a container that died with its launcher
 
 
 class ContainerEntry:
-    """What is written down of one container, by its stage."""
+    """What is written down of one container, by its launcher."""
 
     def __init__(self, directory: LaunchDirectory, description: dict[str, object]) -> None:
         self.description = description
@@ -113,7 +113,7 @@ def describe(request: LaunchRequest, document: object) -> dict[str, object]:
         "detached": request.detach,
         "auto_remove": request.auto_remove or not request.detach,
         "created": time.time(),
-        "stage": identify(os.getpid()),
+        "launcher": identify(os.getpid()),
         "process": None,
     }
 
@@ -132,7 +132,7 @@ def refuse_taken(parent: str, folder: int, name: str) -> None:
         if found is None or found.get("name") != name:
             continue
         if found.get("auto_remove") and not locks.is_locked(identity, folder):
-            remove(f"{parent}/{identity}")  # its stage was killed
+            remove(f"{parent}/{identity}")  # its launcher was killed
             continue
         raise LaunchError(
             f"the name {name} is taken by the container {identity}",
@@ -166,7 +166,7 @@ def remove(path: str) -> None:
 
 
 def abandon(path: str, *, keep: bool) -> None:
-    """Do what the stage of a container would have done, had it not been killed: tell those who wait, and remove the
+    """Do what the launcher of a container would have done, had it not been killed: tell those who wait, and remove the
     container, unless it had run and is to be kept. Raises `OSError`, once the rest is done."""
     found = description(path)
     ran = found is not None and found.get("process") is not None

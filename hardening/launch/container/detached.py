@@ -1,4 +1,4 @@
-"""A container in the background: this process forks, waits for word of the start, and goes; the child is the stage.
+"""A container in the background: this process forks, waits for word of the start, and goes; the child is the launcher.
 
 There is no other process and no daemon. The child is in a session of its own, so that no terminal stops or ends it; the
 audit trail (loginuid) is inherited.
@@ -38,7 +38,7 @@ def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundl
         pid = os.fork()
     if pid == 0:
         os.close(reader)  # so that this process learns it when nobody waits any more
-        _become_stage(Detached(request, directory, writer), run_bundle)
+        _become_launcher(Detached(request, directory, writer), run_bundle)
     os.close(writer)
     for kept in (request.lock, request.secrets, request.variables):
         if kept >= 0:
@@ -60,7 +60,7 @@ def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundl
     raise LaunchError(f"the launcher exited with {status} before the command ran", hint="was it killed?")
 
 
-def _become_stage(observer: Detached, run_bundle: RunBundle) -> None:
+def _become_launcher(observer: Detached, run_bundle: RunBundle) -> None:
     """Be the child. Does not return."""
     code = EXIT_LAUNCHER
     try:

@@ -7,7 +7,7 @@
 | `runtime` | the state of another runtime | `hardening.launch.oci.ociprogram` |
 
 It is made by whoever is the first to put something into it, and goes when nothing is in it any more. Where nobody has
-locked one, all are dead who would have removed what is left in it: the next launch does (`hardening.runs.tidying`).
+locked one, all are dead who would have removed what is left in it: the next launch does (`hardening.runs.pruning`).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def remove_empty(path: str) -> None:
 
 
 def any_left(state: str) -> bool:
-    """Whether there is something to remove in a state directory (`hardening.runs.tidying.tidy` does), because all who
+    """Whether there is something to remove in a state directory (`hardening.runs.pruning.prune` does), because all who
     would have done so were killed. Raises `OSError`."""
     try:
         folder = locks.open_directory(f"{state}/{places.LAUNCHES}")

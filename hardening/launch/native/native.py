@@ -76,7 +76,7 @@ def _start_cleanup(context: LaunchContext) -> CleanupProcess:
 
 
 def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
-    """What the cleanup process does after a stage that was killed."""
+    """What the cleanup process does after a launcher that was killed."""
 
     def remove_groups() -> None:
         heard = list(words)

@@ -1,6 +1,6 @@
 """Another OCI runtime as a program: how it is called for one container, and what is left of one is deleted.
 
-What the sweep of a container needs whose stage and cleanup process were killed stands in its state directory, not in its
+What the sweep of a container needs whose launcher and cleanup process were killed stands in its state directory, not in its
 bundle,
 which is the caller's, and may be gone or another one by then.
 """

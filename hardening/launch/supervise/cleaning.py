@@ -60,7 +60,7 @@ class Cleaning:
         leases.release(self._held)
 
     def after_kill(self, *ends: Callable[[], None]) -> None:
-        """Do, as the cleanup process, what the stage would have done had it not been killed, and record that it was.
+        """Do, as the cleanup process, what the launcher would have done had it not been killed, and record that it was.
 
         ``ends`` end the container. Each step is done whatever becomes of the others, and what fails is in the record; only
         a container that could not be ended keeps its leases and its bundle, by which the next launch finds it.
@@ -98,7 +98,7 @@ def attempt(step: Callable[[], None]) -> list[str]:
 
 
 def lock_bundle(directory: str) -> int:
-    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this stage still lives."""
+    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this launcher still lives."""
     from hardening.base import locks
 
     with Step("lock the bundle"):

@@ -1,8 +1,8 @@
 """The cleanup process: a child of the launcher that cleans up after it when it is killed with SIGKILL.
 
-It is in a session of its own, with every signal blocked as in the stage, so that what ends the stage's process group does
-not reach it. It shares the stage's locks (flock(2)): what the launch holds stays held until the cleanup process has cleaned
-up.
+It is in a session of its own, with every signal blocked as in the launcher, so that what ends the launcher's process group
+does not reach it. It shares the launcher's locks (flock(2)): what the launch holds stays held until the cleanup process has
+cleaned up.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ALL = 1 << 30  # more than there can be descriptors
 
 
 class CleanupProcess:
-    """A running cleanup process, seen from the stage.
+    """A running cleanup process, seen from the launcher.
 
-    Whatever the stage forks holds the pipe open until it executes or ends; so the cleanup process finds everything still.
+    Whatever the launcher forks holds the pipe open until it executes or ends; so the cleanup process finds everything still.
     """
 
     def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: int = -1) -> None:
-        """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the stage. A
+        """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the launcher. A
         ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock; none keeps the
         descriptor ``without``. `LaunchError`."""
         reader, self._writer = os.pipe()
@@ -50,7 +50,7 @@ class CleanupProcess:
         os.close(reader)
 
     def tell(self, word: str) -> None:
-        """Say something that has to be known should the stage be killed from now on."""
+        """Say something that has to be known should the launcher be killed from now on."""
         os.write(self._writer, files.encode(word) + b"\0")
 
     def dismiss(self) -> None:
@@ -74,7 +74,7 @@ def _stand_by() -> None:
 
 
 def _listen(reader: int) -> Iterator[str]:
-    """What the stage says until its end. A last word that was cut off was of no consequence yet."""
+    """What the launcher says until its end. A last word that was cut off was of no consequence yet."""
     heard = b""
     quiet = select.poll()
     quiet.register(reader, select.POLLIN)

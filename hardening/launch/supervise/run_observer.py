@@ -107,7 +107,7 @@ class Attached(RunObserver):
         return True
 
     def _clean(self, words: Iterator[str]) -> None:
-        list(words)  # there are none; their end is that of the stage
+        list(words)  # there are none; their end is that of the launcher
         if self.cleaning is not None:
             self.cleaning.after_kill()
 

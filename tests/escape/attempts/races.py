@@ -77,7 +77,7 @@ def mount_race(world: World, on: bool) -> Outcome:
             assert accomplice.stdout is not None
             try:
                 assert accomplice.stdout.readline() == "ready\n"
-                argv = launches.with_code(bundles.stage(folder, user=world.user), code)
+                argv = launches.with_code(bundles.launcher(folder, user=world.user), code)
                 done = subprocess.run(argv, capture_output=True, text=True, cwd="/", timeout=120, check=True)
                 assert accomplice.poll() is None
             finally:
@@ -134,7 +134,7 @@ def joined(world: World, on: bool) -> Outcome:
         with bundles.started(first, user=world.user) as (process, pid):
             second = bundles.write(folder / "second", _joining(stance.config("true"), pid), user=world.user)
             code = (SLOW + ("" if on else DUMPABLE)).replace("FOLDER", str(folder))
-            argv = launches.with_code(bundles.stage(second, user=world.user), code)
+            argv = launches.with_code(bundles.launcher(second, user=world.user), code)
             with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/") as victim:
                 assert process.stdout is not None
                 until(lambda: (folder / "arrived").exists() or victim.poll() is not None)

@@ -77,7 +77,7 @@ mounts.EnterRoot.execute = enter_root
 def launched(
     world: World, prepare: Callable[[Path, dict[str, Any]], None], script: str, code: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a busybox bundle that ``prepare`` (folder, configuration) has changed, under a stage that runs ``code``."""
+    """Run a busybox bundle that ``prepare`` (folder, configuration) has changed, under a launcher that runs ``code``."""
     stance = bundles.stance("root" if world.user is None else "user-range")
     with runs.workplace(world.user) as folder:
         document = stance.config("sh", "-c", script)
@@ -85,7 +85,7 @@ def launched(
         bundles.make_root(folder / "bundle" / "rootfs")
         prepare(folder / "bundle", document)
         bundle = bundles.write(folder / "bundle", document, user=world.user)
-        argv = launches.with_code(bundles.stage(bundle, user=world.user), code)
+        argv = launches.with_code(bundles.launcher(bundle, user=world.user), code)
         environment = dict(world.user.environment) if world.user is not None else None
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", timeout=60,
                               check=False, env=environment)  # fmt: skip

@@ -14,14 +14,14 @@ import hardening_seccomp
 from hardening.assemble import bundle
 from hardening.assemble.spec import LEASES
 from hardening.cache import entries
-from hardening.cache.entries import Basis, Entry, Open
+from hardening.cache.entries import Entry, Open, Validity
 from hardening.errors import LaunchError
 from hardening.launch import cache
 from hardening.launch.cache import HOST, Line
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.fragment import Directory, File, Spec, Symlink
 
-NOTHING = Basis({}, "", ())
+NOTHING = Validity({}, "", ())
 REQUEST = LaunchRequest(stdin=True)
 
 
@@ -148,7 +148,7 @@ def test_code_that_is_younger_than_the_process_is_not_vouched_for(monkeypatch: p
     entry = entries.reserve(line("x"))
     assert entry is not None
     assert not keep(entry)
-    entries.drop(entry)
+    entries.remove(entry)
     assert not entry.path.parent.exists()
 
 

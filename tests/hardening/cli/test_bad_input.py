@@ -235,7 +235,7 @@ def test_a_state_directory_that_cannot_be_used(folder: Path) -> None:
 
 OF_STATE = [
     ("run", "--", "id"), ("ps",), ("ps", "-aq"), ("logs", "theirs"), ("stop", "theirs"), ("kill", "theirs"),
-    ("wait", "theirs"), ("rm", "theirs"), ("rm", "-f", "theirs"), ("cache", "list"), ("cache", "clear"), ("tidy",),
+    ("wait", "theirs"), ("rm", "theirs"), ("rm", "-f", "theirs"), ("cache", "list"), ("cache", "clear"), ("prune",),
 ]  # fmt: skip
 
 
@@ -274,7 +274,7 @@ def their_state(state: Path, victim: int, precious: Path) -> None:
         "profiles": "",
         "runtime": "native",
     }
-    description |= {"detached": True, "auto_remove": True, "created": 0, "stage": found, "process": found}
+    description |= {"detached": True, "auto_remove": True, "created": 0, "launcher": found, "process": found}
     (container / "container.json").write_text(json.dumps(description))
     (container / "exit").write_bytes(BLANK)
     for path in (state, *state.rglob("*")):

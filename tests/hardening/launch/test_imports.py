@@ -76,7 +76,7 @@ LEAN = sorted(_lean())
 
 
 def _loaded(statement: str) -> set[str]:
-    argv = LaunchRequest().stage("/nowhere")
+    argv = LaunchRequest().argv("/nowhere")
     path = argv[argv.index("-c") + 2]
     code = f"import sys; sys.path += {path!r}.split(':'); {statement}; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True)

@@ -15,7 +15,7 @@ from hardening.launch.request import LaunchRequest
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """The stage gives signals back what Python has changed of them; the interpreter of the tests goes on with its own."""
+    """The launcher gives signals back what Python has changed of them; the interpreter of the tests goes on with its own."""
     changed = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
     before = [signal.getsignal(number) for number in changed]
     yield
@@ -39,7 +39,7 @@ def test_an_error_is_one_message_without_control_characters(tmp_path: Path, capf
 def test_nothing_is_collected_before_the_watch_over_the_command(tmp_path: Path) -> None:
     """What is loaded and read before a launch stays: to look at it time and again would only take time."""
     (tmp_path / "config.json").write_text("{}")
-    argv = LaunchRequest().stage(tmp_path)
+    argv = LaunchRequest().argv(tmp_path)
     place = argv.index("-c") + 1
     code = argv[place].replace("posix._exit(main())", "import gc; print(main(), gc.isenabled())")
     done = subprocess.run([*argv[:place], code, *argv[place + 1 :]], capture_output=True, text=True, check=False)

@@ -46,7 +46,7 @@ def loaded(place: Place, words: tuple[str, ...]) -> set[str]:
     return set(re.findall(r"^import time:.*\| *(\S+)$", done.stderr, re.MULTILINE)) - {"package"}
 
 
-def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_stage_alone(place: Place) -> None:
+def test_a_plan_is_run_with_the_standard_library_and_this_package_s_launch_launcher_alone(place: Place) -> None:
     found = loaded(place, LINE)
     assert "hardening.launch.native.native" in found
     foreign = {name for name in found if name.split(".")[0] not in sys.stdlib_module_names}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hardening.errors import LaunchError
-from hardening.launch.request import LaunchRequest, from_entry, from_json, of_stage
+from hardening.launch.request import LaunchRequest, from_entry, from_json, of_argv
 
 #: A value of each type that is no default.
 OTHER: dict[type, Any] = {str: "a \udcff/ü", bool: True, int: 7}
@@ -17,16 +17,16 @@ WHOLE = LaunchRequest(**{name: OTHER[type(value)] for name, value in vars(Launch
 
 
 def test_the_launcher_reads_what_was_asked(tmp_path: Path) -> None:
-    argv = WHOLE.stage(tmp_path, "/usr/bin/crun")
-    assert from_json(argv[-1]) == of_stage(argv) == WHOLE.changed(bundle=str(tmp_path), runtime="/usr/bin/crun")
+    argv = WHOLE.argv(tmp_path, "/usr/bin/crun")
+    assert from_json(argv[-1]) == of_argv(argv) == WHOLE.changed(bundle=str(tmp_path), runtime="/usr/bin/crun")
     assert json.loads(LaunchRequest(bundle="/b").to_json()) == {"bundle": "/b"}
 
 
 def test_what_starts_something_else_has_no_request(tmp_path: Path) -> None:
-    argv = LaunchRequest().stage(tmp_path)
-    assert of_stage(["/usr/bin/other", "x"]) is None
+    argv = LaunchRequest().argv(tmp_path)
+    assert of_argv(["/usr/bin/other", "x"]) is None
     for index in range(len(argv) - 1):
-        assert of_stage([*argv[:index], argv[index] + " ", *argv[index + 1 :]]) is None, index
+        assert of_argv([*argv[:index], argv[index] + " ", *argv[index + 1 :]]) is None, index
 
 
 @pytest.mark.parametrize(

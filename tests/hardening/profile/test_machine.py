@@ -9,7 +9,7 @@ import pytest
 
 from hardening.base.digest import sha256
 from hardening.errors import ProfileError
-from hardening.launch.looks import ABSENT
+from hardening.launch.fingerprints import ABSENT
 from hardening.profile.machine import Machine, configured
 from tests.support.features import require
 

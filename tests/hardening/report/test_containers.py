@@ -13,7 +13,7 @@ from hardening.runs.containers import Container, End, ProcessId
 ONE = Container(
     path=Path("/x"), id="abc", name="web", command=("sh", "-c", "echo  a long line of words; sleep 1"), profiles="strict",
     runtime="native", detached=True, auto_remove=False, created=1000.0,
-    stage=ProcessId(1, 2, ""), process=ProcessId(3, 4, ""),
+    launcher=ProcessId(1, 2, ""), process=ProcessId(3, 4, ""),
     running=True, end=None,
 )  # fmt: skip
 OVER = attrs.evolve(ONE, running=False, end=End(3, 1100.0))
@@ -41,6 +41,6 @@ def test_a_row_holds_a_command_whole() -> None:
 
 def test_json_says_no_process_of_what_has_ended() -> None:
     running, over = data([ONE, OVER])
-    assert (running["pid"], running["stage_pid"], running["exit_code"], running["finished"]) == (3, 1, None, None)
-    assert (over["pid"], over["stage_pid"], over["exit_code"]) == (None, None, 3)
+    assert (running["pid"], running["launcher_pid"], running["exit_code"], running["finished"]) == (3, 1, None, None)
+    assert (over["pid"], over["launcher_pid"], over["exit_code"]) == (None, None, 3)
     assert (over["started"], over["finished"]) == ("1970-01-01T00:16:40.000Z", "1970-01-01T00:18:20.000Z")

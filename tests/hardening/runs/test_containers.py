@@ -1,4 +1,4 @@
-"""Containers as others find them: read from what a stage has written, and signalled through pidfds."""
+"""Containers as others find them: read from what a launcher has written, and signalled through pidfds."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_states(place: Path) -> None:
     assert gone.status == "exited"
 
 
-def test_what_is_not_kept_is_none_any_more_without_its_stage_and_reading_removes_nothing(place: Path) -> None:
+def test_what_is_not_kept_is_none_any_more_without_its_launcher_and_reading_removes_nothing(place: Path) -> None:
     made = entry(place, "one", auto_remove=True)
     assert len(known(place)) == 1
     os.close(made._fd)
@@ -95,8 +95,8 @@ def test_a_broken_description_hides_no_other_container(place: Path, text: str) -
     (place / "one/container.json").write_text(text)
     one, two = sorted(known(place), key=lambda item: item.id)
     assert (one.id, one.status, one.running) == ("one", "damaged", True)
-    assert one.stage is not None
-    assert one.stage.pid == os.getpid()  # who holds it is told by the kernel
+    assert one.launcher is not None
+    assert one.launcher.pid == os.getpid()  # who holds it is told by the kernel
     assert two.status == "starting"
     entry(place, "three", name="web")  # a name that cannot be read is nobody's
 
@@ -120,7 +120,7 @@ def test_a_member_of_another_type_is_damage(place: Path) -> None:
             1e18,
         ):
             strings = isinstance(other, str) and isinstance(value, str)
-            if strings or type(other) is type(value) is bool or (key in ("stage", "process") and other is None):
+            if strings or type(other) is type(value) is bool or (key in ("launcher", "process") and other is None):
                 continue
             file.write_text(json.dumps(description | {key: other}))
             (found,) = known(place)
@@ -195,7 +195,7 @@ def test_what_is_not_found_is_an_error_that_helps(place: Path, word: str, says: 
 def test_a_number_that_another_process_has_gets_no_signal(place: Path, child: ProcessId) -> None:
     entry(place, "one").update(process=attrs.asdict(child))
     (found,) = known(place)
-    later = attrs.evolve(found, process=attrs.evolve(child, start=child.start + 1), stage=None)
+    later = attrs.evolve(found, process=attrs.evolve(child, start=child.start + 1), launcher=None)
     assert not signal_container(later, signal.SIGKILL)
     with child.opened() as descriptor:
         assert descriptor is not None  # it lives
@@ -237,7 +237,7 @@ def test_the_end_is_awaited_on_the_lock(place: Path) -> None:
         await_end(found)
 
 
-def test_a_stage_that_does_not_end_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launcher_that_does_not_end_is_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "LAST_WAIT", 0.1)
 
     def then(made: ContainerEntry) -> None:

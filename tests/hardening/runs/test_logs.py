@@ -58,15 +58,15 @@ def test_since(entry: ContainerEntry) -> None:
         assert text(found.history(since=moment(now.isoformat(), now))) == b"new\n"
 
 
-def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: ContainerEntry) -> None:
-    stage = os.fork()
-    if stage == 0:
+def test_a_log_is_followed_through_its_rotation_until_the_launcher_ends(entry: ContainerEntry) -> None:
+    launcher = os.fork()
+    if launcher == 0:
         log = OutputLog(entry, 8192)
         for number in range(400):
             log.write(1, b"line %d\n" % number)
             time.sleep(0.001)
         os._exit(0)
-    found = identify(stage)
+    found = identify(launcher)
     assert found is not None
     while not Path(entry.path, "log").exists():
         time.sleep(0.01)
@@ -74,12 +74,12 @@ def test_a_log_is_followed_through_its_rotation_until_the_stage_ends(entry: Cont
         seen = log_.history()
         for records in log_.follow(ProcessId(**found)):  # type: ignore[arg-type]
             seen += records
-    os.waitpid(stage, 0)
+    os.waitpid(launcher, 0)
     assert text(seen) == b"".join(b"line %d\n" % number for number in range(400))
     assert Path(entry.path, "log.1").exists()
 
 
-def test_following_needs_no_stage_that_lives(entry: ContainerEntry) -> None:
+def test_following_needs_no_launcher_that_lives(entry: ContainerEntry) -> None:
     OutputLog(entry, 1 << 20).write(1, b"last words\n")
     with Log(Path(entry.path)) as log:
         assert [text(records) for records in log.follow(ProcessId(os.getpid(), 0, ""))] == [b"last words\n"]

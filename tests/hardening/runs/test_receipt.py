@@ -16,7 +16,7 @@ from hardening.assemble.pipeline import examine, plan
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
 from hardening.launch.config.bundle import Bundle
-from hardening.launch.record import receipt as stage
+from hardening.launch.record import receipt as launcher
 from hardening.mechanism.host import plain, probe
 from hardening.mechanism.mechanism import Context, State, Verification
 from hardening.plugin.plugins import load
@@ -46,19 +46,19 @@ def test_the_caller_s_namespaces_keep_their_numbers_until_they_are_compared() ->
     def held() -> set[str]:
         links = [os.readlink(f"/proc/self/fd/{number}") for number in map(int, os.listdir("/proc/self/fd"))
                  if os.path.lexists(f"/proc/self/fd/{number}")]  # fmt: skip
-        return {link for link in links if link in stage.namespaces().values()}
+        return {link for link in links if link in launcher.namespaces().values()}
 
     before = held()
-    report = stage.Report(Bundle(directory="/", document={}, text=b"", sha256=""), None)
-    assert held() == set(stage.namespaces().values())
+    report = launcher.Report(Bundle(directory="/", document={}, text=b"", sha256=""), None)
+    assert held() == set(launcher.namespaces().values())
     report.gather(os.getpid())
     assert held() == before
 
 
-def test_what_the_launch_stage_writes_can_be_read(tmp_path: Path) -> None:
+def test_what_the_launch_launcher_writes_can_be_read(tmp_path: Path) -> None:
     path, mounts = tmp_path / "receipt", Path("/proc/self/mountinfo")
     before = mounts.read_text().splitlines()
-    stage.write(str(path), gathered())
+    launcher.write(str(path), gathered())
     found = read(path)
     assert found.keys() >= KEYS
     assert found["pid"] == os.getpid()

@@ -14,7 +14,7 @@ from hardening.compose.composition import Composition
 from hardening.images.media import digest_of
 from hardening.images.signatures import gather
 from hardening.images.store import ImageStore
-from hardening.launch import looks
+from hardening.launch import fingerprints
 from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
@@ -189,7 +189,7 @@ def test_it_says_what_it_looks_at(store: ImageStore, tmp_path: Path, gpg_keys: K
         assert {str(key), str(store.blob(DIGEST_OF)), str(store.signatures(DIGEST_OF, NAME) / "signature-1")} <= files
         (until,) = [item.argument for item in verdict.looked if item.kind == "before"]
         assert time.time() < int(until) < time.time() + 10 * 86400 + 86400
-        assert all(item.seen == looks.look(item.kind, item.argument) for item in verdict.looked)
+        assert all(item.seen == fingerprints.take(item.kind, item.argument) for item in verdict.looked)
     accepted = judged(composition('[trust]\ndefault = "accept"', store))
     assert accepted is not None
     assert accepted.looked == ()

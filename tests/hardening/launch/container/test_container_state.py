@@ -37,7 +37,7 @@ def test_an_entry_is_complete_and_held_once_it_is_there(place: Path) -> None:
     assert locks.is_locked(str(place / "one"))
     found = json.loads((place / "one/container.json").read_text())
     assert found["command"] == ["a", "ü\n"]
-    assert found["stage"] == container_state.identify(os.getpid())
+    assert found["launcher"] == container_state.identify(os.getpid())
     assert (found["process"], found["auto_remove"], found["runtime"]) == (None, True, "native")
     assert all(path.stat().st_mode & 0o077 == 0 for path in (place / "one").iterdir())
 

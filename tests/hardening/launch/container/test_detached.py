@@ -79,7 +79,7 @@ def test_an_interruption_before_the_start_is_a_failure(asked: LaunchRequest) -> 
     assert not Path(asked.directory).exists()
 
 
-def test_a_stage_that_is_killed_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
+def test_a_launcher_that_is_killed_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
     def then(observer: RunObserver) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
@@ -147,7 +147,7 @@ def test_a_container_that_is_being_removed_at_its_end_ends_as_its_command_did(as
     assert not folder.exists()
 
 
-def test_the_stage_keeps_no_descriptor_of_the_caller_and_reads_nothing(
+def test_the_launcher_keeps_no_descriptor_of_the_caller_and_reads_nothing(
     asked: LaunchRequest, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reader, writer = os.pipe()

@@ -18,7 +18,7 @@ from hardening.launch import cgroups
 from hardening.launch.config.bundle import Bundle
 from hardening.launch.oci import external
 from hardening.launch.oci.ociprogram import RuntimeProgram
-from hardening.runs.tidying import tidy
+from hardening.runs.pruning import prune
 from tests.support import runs
 from tests.support.features import require
 from tests.support.patience import until
@@ -45,7 +45,7 @@ def runtime_of(folder: Path, identity: str = NAME) -> RuntimeProgram:
 
 
 def abandoned(folder: Path, document: object, identity: str = NAME) -> Path:
-    """The state directory of a container whose stage and cleanup process were killed."""
+    """The state directory of a container whose launcher and cleanup process were killed."""
     made = runtime_of(folder, identity)
     Path(made.state).parent.mkdir(parents=True)
     made.make_state(document)
@@ -61,7 +61,7 @@ def test_the_control_groups_of_a_container_go_with_it(
     groups: list[Path], tmp_path: Path, document: object, identity: str
 ) -> None:
     state = abandoned(tmp_path, document, identity)
-    tidy(tmp_path)
+    prune(tmp_path)
     assert not state.exists()
     assert [place for place in groups if place.exists()] == []
 
@@ -72,7 +72,7 @@ def test_a_group_goes_once_its_last_process_is_gone(groups: list[Path], tmp_path
             with suppress(OSError):  # a group that is not set up yet, of the controller for CPUs
                 (place / "cgroup.procs").write_text(str(process.pid))
         state = abandoned(tmp_path, {})
-        tidy(tmp_path)
+        prune(tmp_path)
     until(lambda: not [place for place in groups if place.exists()])
     assert not state.exists()
 
@@ -89,7 +89,7 @@ def test_the_first_process_of_a_container_is_killed_and_no_other_of_its_number(
             runtime_of(tmp_path, "two").created(others.pid)
             written = earlier / "process.json"
             written.write_text(json.dumps({**json.loads(written.read_text()), **other}))
-            tidy(tmp_path)
+            prune(tmp_path)
             assert not state.exists()
             assert not earlier.exists()
             assert ours.wait(60) == -signal.SIGKILL
@@ -108,7 +108,7 @@ def test_a_container_that_was_never_written_down_is_killed(tmp_path: Path) -> No
         subprocess.Popen([*words, str(state / "other"), "create"], stdin=subprocess.PIPE) as others,
     ):
         until(lambda: all(b"--root" in runs.command_line(process.pid) for process in (ours, others)))
-        tidy(tmp_path)
+        prune(tmp_path)
         assert ours.wait(60) == -signal.SIGKILL
         assert others.poll() is None
     assert not state.exists()
@@ -135,7 +135,7 @@ def test_what_cannot_be_deleted_is_said_and_stays_and_the_others_go(tmp_path: Pa
     broken = abandoned(tmp_path, {}, "c")
     (broken / "view.json").write_text("{broken")
     fine = abandoned(tmp_path, {}, "d")
-    said = [str(problem) for problem in tidy(tmp_path)]
+    said = [str(problem) for problem in prune(tmp_path)]
     for state, reason, text in zip(
         (refused, missing, broken),
         ("refuses delete: not today", "cannot start /no/runtime", "view.json"),
@@ -159,7 +159,7 @@ def test_a_group_that_somebody_holds_stays(groups: list[Path], tmp_path: Path) -
     taken = [locks.lock(str(place)) for place in groups]
     try:
         state = abandoned(tmp_path, {})
-        tidy(tmp_path)
+        prune(tmp_path)
         assert not state.exists()
         assert [place for place in groups if not place.exists()] == []
     finally:
@@ -178,7 +178,7 @@ def test_nobody_makes_a_container_while_what_is_left_is_swept(tmp_path: Path) ->
     child = os.fork()
     if child == 0:
         os.close(folder)  # or it would wait for itself
-        tidy(tmp_path)
+        prune(tmp_path)
         os._exit(0)
     until(lambda: "->" in _waiting(child))
     assert state.exists()

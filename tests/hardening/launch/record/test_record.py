@@ -104,9 +104,9 @@ def test_what_is_interrupted_before_it_ran_is_refused(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("launched", "events"), [(False, ["refused"]), (True, ["launch", "end"])])
-def test_what_a_child_records_of_a_stage_that_was_killed(launched: bool, events: list[str], place: Path) -> None:
+def test_what_a_child_records_of_a_launcher_that_was_killed(launched: bool, events: list[str], place: Path) -> None:
     made = recorder(place)
-    child_may, stage_is_gone = os.pipe()
+    child_may, launcher_is_gone = os.pipe()
     child = os.fork()
     if child == 0:
         os.read(child_may, 1)
@@ -114,7 +114,7 @@ def test_what_a_child_records_of_a_stage_that_was_killed(launched: bool, events:
         os._exit(0)
     if launched:
         made.launched()
-    os.write(stage_is_gone, b"x")
+    os.write(launcher_is_gone, b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [item["event"] for item in written(place)] == events
     assert {item["pid"] for item in written(place)} == {os.getpid()}

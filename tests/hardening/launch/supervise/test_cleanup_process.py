@@ -1,4 +1,4 @@
-"""The cleanup process: it cleans up when the stage is killed, and only then."""
+"""The cleanup process: it cleans up when the launcher is killed, and only then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hardening.launch.supervise.cleanup_process import CleanupProcess
 from tests.support.patience import until
 
 
-def stage(place: Path, *, killed: bool) -> tuple[int, int]:
+def launcher(place: Path, *, killed: bool) -> tuple[int, int]:
     """A process that starts a cleanup process, tells it something and is killed or dismisses it: its pid and the cleanup
     process's."""
 
@@ -36,8 +36,8 @@ def stage(place: Path, *, killed: bool) -> tuple[int, int]:
         return pid, int(said.readline())
 
 
-def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
-    pid, cleanup = stage(tmp_path, killed=True)
+def test_it_cleans_up_after_a_launcher_that_was_killed(tmp_path: Path) -> None:
+    pid, cleanup = launcher(tmp_path, killed=True)
     until(lambda: {os.readlink(f"/proc/{cleanup}/fd/{number}") for number in (0, 1, 2)} == {"/dev/null"})
     assert os.getsid(cleanup) == cleanup
     assert os.readlink(f"/proc/{cleanup}/cwd") == "/"
@@ -48,7 +48,7 @@ def test_it_cleans_up_after_a_stage_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_it_does_nothing_when_it_is_dismissed(tmp_path: Path) -> None:
-    pid, cleanup = stage(tmp_path, killed=False)
+    pid, cleanup = launcher(tmp_path, killed=False)
     os.waitpid(pid, 0)
     assert not os.path.exists(f"/proc/{cleanup}")
     assert not (tmp_path / "heard").exists()

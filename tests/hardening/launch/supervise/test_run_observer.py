@@ -83,14 +83,14 @@ def test_a_cleanup_process_takes_it_away_when_its_process_is_killed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(posix.environ, b"HARDENING_STATE", os.fsencode(place.parent))
-    stage = os.fork()
-    if stage == 0:
+    launcher = os.fork()
+    if launcher == 0:
         observer = attached(place)
         observer.cleaning = Cleaning(observer.request, observer.abandon, Records("one", "native", recording.who()))
         observer.prepare(DOCUMENT)
         observer.started(os.getpid())
         signal.pause()
     until((place / "one").exists)
-    os.kill(stage, signal.SIGKILL)
-    os.waitpid(stage, 0)
+    os.kill(launcher, signal.SIGKILL)
+    os.waitpid(launcher, 0)
     until(lambda: not list(place.iterdir()))

@@ -17,7 +17,7 @@ from hardening.launch.container.directory import LaunchDirectory, any_left
 from hardening.launch.oci.ociprogram import RuntimeProgram
 from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import known
-from hardening.runs.tidying import tidy
+from hardening.runs.pruning import prune
 from tests.support.features import require
 
 
@@ -29,7 +29,7 @@ def entry(state: Path, identity: str, **options: Any) -> ContainerEntry:
 
 
 def abandoned(state: Path, identity: str, **options: Any) -> None:
-    """A container that ran, and whose stage is gone."""
+    """A container that ran, and whose launcher is gone."""
     made = entry(state, identity, **options)
     made.update(process=identify(os.getpid()))
     os.close(made._fd)
@@ -42,7 +42,7 @@ def names(place: Path) -> list[str]:
 def test_what_was_to_be_removed_is_removed_and_what_runs_stays(tmp_path: Path) -> None:
     runs = entry(tmp_path, "runs", auto_remove=True)
     abandoned(tmp_path, "gone", auto_remove=True)
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(tmp_path / "launches") == ["runs"]
     assert [item.id for item in known(tmp_path / "launches")] == ["runs"]
     assert runs.exists
@@ -51,14 +51,14 @@ def test_what_was_to_be_removed_is_removed_and_what_runs_stays(tmp_path: Path) -
 def test_the_end_of_what_is_kept_is_written_down_once(tmp_path: Path) -> None:
     abandoned(tmp_path, "one")
     assert any_left(str(tmp_path))
-    tidy(tmp_path)
+    prune(tmp_path)
     (found,) = known(tmp_path / "launches")
     assert found.end is not None
     assert (found.status, found.end.code, found.end.killed) == ("killed", 137, True)
     assert not any_left(str(tmp_path))
     entry(tmp_path, "two").update(process=None)
     (tmp_path / "launches/x").mkdir(parents=True)  # so that there is something to do
-    tidy(tmp_path)
+    prune(tmp_path)
     assert {item.id: item.end for item in known(tmp_path / "launches")}["one"] == found.end
 
 
@@ -67,10 +67,10 @@ def test_debris_is_removed_and_what_is_being_made_stays(tmp_path: Path) -> None:
     lock = directory.make(str(place / "one"))
     (place / "half").mkdir()
     (place / "half/log").touch()
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(place) == ["one"]
     os.close(lock)
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(place) == []
 
 
@@ -78,7 +78,7 @@ def test_one_that_cannot_be_understood_keeps_nobody_from_the_others(tmp_path: Pa
     for identity in ("a", "b", "c"):
         abandoned(tmp_path, identity, auto_remove=True)
     (tmp_path / "launches/b/container.json").write_text("{}")
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(tmp_path / "launches") == ["b"]
 
 
@@ -92,7 +92,7 @@ def runtime(path: Path) -> Path:
 def test_bundles_and_containers_of_other_runtimes_go(tmp_path: Path) -> None:
     (tmp_path / "launches/one/bundle").mkdir(parents=True)
     runtime(tmp_path / "launches/two")
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(tmp_path / "launches") == []
 
 
@@ -102,7 +102,7 @@ def test_of_a_container_that_has_ended_only_what_is_written_down_stays(tmp_path:
     made.finish(3)
     (tmp_path / "launches/one/bundle").mkdir()
     os.close(made._fd)
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(tmp_path / "launches/one") == ["container.json", "exit"]
     assert [item.end and item.end.code for item in known(tmp_path / "launches")] == [3]
 
@@ -111,7 +111,7 @@ def test_a_container_of_another_runtime_that_cannot_be_deleted_is_said_and_keeps
     state = runtime(tmp_path / "launches/one")
     (state / "root/one").mkdir(parents=True)
     (tmp_path / "launches/two/bundle").mkdir(parents=True)
-    (problem,) = tidy(tmp_path)
+    (problem,) = prune(tmp_path)
     assert re.match(f"{state}: .*: false delete: no reason given", str(problem))
     assert names(tmp_path / "launches") == ["one"]
     assert any_left(str(tmp_path))
@@ -121,7 +121,7 @@ def test_a_container_of_another_runtime_that_cannot_be_deleted_is_said_and_keeps
 def test_a_bundle_that_was_not_written_to_its_end_goes_too(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "launches/one/bundle").mkdir(parents=True)
     (tmp_path / "launches/one/bundle/config.json").write_bytes(text)
-    tidy(tmp_path)
+    prune(tmp_path)
     assert names(tmp_path / "launches") == []
 
 
@@ -136,7 +136,7 @@ def test_a_bundle_goes_with_its_control_groups(tmp_path: Path) -> None:
     bundle = tmp_path / "launches/one/bundle"
     bundle.mkdir(parents=True)
     (bundle / "config.json").write_text(json.dumps({"linux": {"cgroupsPath": f"/{name}"}}))
-    tidy(tmp_path)
+    prune(tmp_path)
     assert not any(group.exists() for group in groups)
 
 
@@ -148,12 +148,12 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     (place / "link").symlink_to(outside)
     (place / "one/link").symlink_to(outside)
     (place / "one/bundle/link").symlink_to(outside)
-    tidy(tmp_path)
+    prune(tmp_path)
     assert outside.exists()
     assert names(place) == ["link"]
 
 
 def test_nothing_is_there_to_tidy(tmp_path: Path) -> None:
-    tidy(tmp_path / "missing")
-    tidy(tmp_path)
+    prune(tmp_path / "missing")
+    prune(tmp_path)
     assert names(tmp_path) == []

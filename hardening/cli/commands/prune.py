@@ -1,11 +1,13 @@
-"""``hardening tidy``: what every launch does first."""
+"""``hardening prune``: what every launch does first."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command("tidy", short_help="Remove what killed launches have left.", epilog="\b\nExamples:\n  hardening tidy\n")
+@click.command(
+    "prune", short_help="Remove what killed launches have left.", epilog="\b\nExamples:\n  hardening prune\n"
+)
 def command() -> None:
     """Remove what is left of launches that were killed with all that would have cleaned up after them.
 
@@ -13,8 +15,8 @@ def command() -> None:
     """
     from hardening.base import state
     from hardening.errors import raise_all
-    from hardening.runs import tidying
+    from hardening.runs import pruning
 
     place = state.existing()
     if place is not None:
-        raise_all(list(tidying.tidy(place)))
+        raise_all(list(pruning.prune(place)))

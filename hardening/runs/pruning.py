@@ -15,16 +15,16 @@ from hardening.launch.container import container_state, directory
 from hardening.launch.oci import ociprogram
 
 
-def tidy(place: Path) -> tuple[HardeningError, ...]:
-    """Tidy a state directory up, which the caller alone can write: why containers of other runtimes cannot be deleted, which
-    keeps nothing else from being tidied up, or from being launched. Raises `LaunchError`."""
+def prune(place: Path) -> tuple[HardeningError, ...]:
+    """Prune a state directory, which the caller alone can write: why containers of other runtimes cannot be deleted, which
+    keeps nothing else from being pruned, or from being launched. Raises `LaunchError`."""
     try:
         if not directory.any_left(str(place)):
             return ()
         # Meanwhile nobody makes another one, which could have the same control groups.
         with Opened(locks.lock(str(place / places.LAUNCHES))) as folder:
             left = [name for name in sorted(os.listdir(folder)) if directory.is_left(name, folder)]
-            problems = [_tidy_one(place / places.LAUNCHES / name, name, folder) for name in left]
+            problems = [_prune_one(place / places.LAUNCHES / name, name, folder) for name in left]
     except OSError as error:
         raise LaunchError(
             f"cannot remove what a launch has left that was killed: {error.strerror}",
@@ -34,7 +34,7 @@ def tidy(place: Path) -> tuple[HardeningError, ...]:
     return tuple(problem for problem in problems if problem is not None)
 
 
-def _tidy_one(path: Path, name: str, folder: int) -> HardeningError | None:
+def _prune_one(path: Path, name: str, folder: int) -> HardeningError | None:
     """Do what a launcher would have done, had it not been killed. What is written down of the container stays
     where that was to stay, and says that it has ended. Raises `OSError`."""
     from hardening.runs import containers  # what few starts need

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hardening.launch import looks
+from hardening.launch import fingerprints
 
 
 def look(kind: str, path: Path, before: str = "") -> str:
-    return looks.look(kind, f"{before}{path}")
+    return fingerprints.take(kind, f"{before}{path}")
 
 
 Change = Callable[[Path], object]
@@ -93,12 +93,12 @@ def test_lines_by_how_they_begin(tmp_path: Path) -> None:
     path = tmp_path / "status"
     path.write_text("CapEff:\t1\nCapBnd:\t2\nThreads:\t1\n")
     argument = f"{path}\nCapEff:\nCapBnd:"
-    before = looks.look("lines", argument)
+    before = fingerprints.take("lines", argument)
     assert before == "CapEff:\t1\nCapBnd:\t2"
     path.write_text("CapEff:\t1\nCapBnd:\t2\nThreads:\t9\n")
-    assert looks.look("lines", argument) == before
+    assert fingerprints.take("lines", argument) == before
     path.write_text("CapEff:\t1\nCapBnd:\t3\nThreads:\t9\n")
-    assert looks.look("lines", argument) != before
+    assert fingerprints.take("lines", argument) != before
 
 
 def test_rights(tmp_path: Path) -> None:
@@ -131,16 +131,16 @@ def test_packages_are_names_with_versions_and_links_with_content(tmp_path: Path)
 
 
 def test_the_value_of_a_variable_is_not_told() -> None:
-    assert looks.look("variable", "PATH") != "-"
-    assert os.environ["PATH"] not in looks.look("variable", "PATH")
-    assert looks.look("variable", "NO_SUCH_VARIABLE") == "-"
+    assert fingerprints.take("variable", "PATH") != "-"
+    assert os.environ["PATH"] not in fingerprints.take("variable", "PATH")
+    assert fingerprints.take("variable", "NO_SUCH_VARIABLE") == "-"
 
 
 def test_mounts_have_no_numbers_of_their_own_namespace() -> None:
     assert "proc" in Path("/proc/self/mountinfo").read_text()
-    first = looks.look("mounts", "proc")
-    assert first == looks.look("mounts", "proc")
-    assert first != looks.look("mounts", "no-such-type")
+    first = fingerprints.take("mounts", "proc")
+    assert first == fingerprints.take("mounts", "proc")
+    assert first != fingerprints.take("mounts", "no-such-type")
 
 
 def test_mounts_are_told_by_what_each_is_mounted_in_and_taken_along(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,14 +152,14 @@ def test_mounts_are_told_by_what_each_is_mounted_in_and_taken_along(monkeypatch:
         "20 1 8:1 / / rw - ext4 x rw\n21 20 8:2 / /a rw - ext4 y rw\n22 20 8:3 / /a/b rw - ext4 z rw\n",
         "20 1 8:1 / / rw - ext4 x rw\n21 20 8:2 / /a rw unbindable - ext4 y rw\n22 21 8:3 / /a/b rw - ext4 z rw\n",
     ):
-        monkeypatch.setattr(looks, "_read", lambda path, text=lines: text.encode())
-        seen.append(looks.look("mounts", ""))
+        monkeypatch.setattr(fingerprints, "_read", lambda path, text=lines: text.encode())
+        seen.append(fingerprints.take("mounts", ""))
     assert seen[0] == seen[1]
     assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize(
-    "kind", sorted(set(looks.KINDS) - {"variable", "passed", "folder", "mounts", "lines", "access", "before"})
+    "kind", sorted(set(fingerprints.KINDS) - {"variable", "passed", "folder", "mounts", "lines", "access", "before"})
 )
 def test_nothing_blocks_and_nothing_raises(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
@@ -175,7 +175,7 @@ def test_a_tree_is_all_that_is_in_it(tmp_path: Path) -> None:
     (top / "inner").mkdir(parents=True)
     (top / "inner/file").write_text("")
     (top / "link").symlink_to("inner")
-    seen = {looks.tree(str(top))}
+    seen = {fingerprints.tree(str(top))}
     for change in (
         lambda: (top / "inner/file").write_text("x"),
         lambda: (top / "inner/file").chmod(0o600),
@@ -185,33 +185,33 @@ def test_a_tree_is_all_that_is_in_it(tmp_path: Path) -> None:
         lambda: (top / "inner/file").rename(top / "inner/other"),
     ):
         change()
-        found = looks.tree(str(top))
+        found = fingerprints.tree(str(top))
         assert found not in seen
         seen.add(found)
     with pytest.raises(OSError, match="No such file"):
-        looks.tree(str(tmp_path / "absent"))
+        fingerprints.tree(str(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize(("kind", "words"), [("file", ""), ("lines", "\n")])
 def test_what_is_too_large_to_be_looked_at_is_never_the_same(tmp_path: Path, kind: str, words: str) -> None:
     path = tmp_path / "large"
     path.touch()
-    os.truncate(path, looks.MAX_BYTES)
+    os.truncate(path, fingerprints.MAX_BYTES)
     argument = f"{path}{words}"
-    assert looks.look(kind, argument) == looks.look(kind, argument)
-    os.truncate(path, looks.MAX_BYTES + 1)
-    assert looks.look(kind, argument) != looks.look(kind, argument)
+    assert fingerprints.take(kind, argument) == fingerprints.take(kind, argument)
+    os.truncate(path, fingerprints.MAX_BYTES + 1)
+    assert fingerprints.take(kind, argument) != fingerprints.take(kind, argument)
 
 
 @pytest.mark.parametrize("argument", ["a\0b", "\ud800", "r a\0b", "a\0b\nc"])
-@pytest.mark.parametrize("kind", looks.KINDS)
+@pytest.mark.parametrize("kind", fingerprints.KINDS)
 def test_what_no_file_can_be_called_is_nowhere(kind: str, argument: str) -> None:
     if kind != "access" or argument.startswith("r "):
-        assert looks.look(kind, argument) == looks.look(kind, argument)
+        assert fingerprints.take(kind, argument) == fingerprints.take(kind, argument)
 
 
 def test_a_time_is_to_come_until_it_has_come() -> None:
     now = int(time.time())
-    assert looks.look("before", str(now + 3600)) == "yes"
-    assert looks.look("before", str(now - 1)) == "no"
-    assert looks.look("before", "soon").startswith("!")
+    assert fingerprints.take("before", str(now + 3600)) == "yes"
+    assert fingerprints.take("before", str(now - 1)) == "no"
+    assert fingerprints.take("before", "soon").startswith("!")

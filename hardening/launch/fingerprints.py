@@ -1,8 +1,8 @@
-"""Looks: what a composition depends on, asked again in the same words.
+"""Fingerprints: what a composition depends on, asked again in the same words.
 
-A look is a kind and an argument, and gives a text; a cache entry holds the text that each of its looks gave when it was
-composed. Long texts, and all values of the environment, are there as SHA-256 only. No look blocks, and none raises. What
-cannot be looked at as a whole gives another text every time.
+A fingerprint is the text that a kind and an argument give; a cache entry holds those of when it was composed. Long texts,
+and all values of the environment, are there as SHA-256 only. Taking one neither blocks nor raises. What cannot be read as a
+whole gives another text every time.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ MAX_BYTES = 16 << 20
 ABSENT = "-"
 #: What is seen of a variable that is set, whatever its value.
 SET = "+"
-#: The look at a command, for what was judged of one alone: whoever looks knows it.
+#: The kind of a command's own, for what was judged of one alone: whoever takes it knows the command.
 COMMAND = "command"
 _LONGEST = 64
 _PACKAGES = (".dist-info", ".egg-info", ".egg-link", ".pth")
 _ANNOUNCED = "entry_points.txt"
 
 
-def look(kind: str, argument: str) -> str:
-    """The text of one look; `KeyError` for a kind that there is not."""
+def take(kind: str, argument: str) -> str:
+    """One fingerprint; `KeyError` for a kind that there is not."""
     try:
         return KINDS[kind](argument)
     except ValueError:  # a NUL, or what no file system's encoding can say: nothing has such a name
