@@ -10,21 +10,18 @@ from __future__ import annotations
 import marshal
 import os
 import resource
-import select
 import signal
 import subprocess
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 import gnupg
 
-from hardening.base import programs
-from hardening.base.linux import abi, kernel
+from hardening.base import files, programs
+from hardening.base.linux import abi, children, kernel
 from hardening.errors import HostError
 
 INSTALL = "install gnupg: `apt-get install gnupg`, or `dnf install gnupg2`"
@@ -104,25 +101,18 @@ class GnuPG:
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> GnuPGResult:
         environment = self._environment()
-        reader, writer = os.pipe()
-        with warnings.catch_warnings():
-            # Of threads, which hold nothing here that the child uses.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        if pid == 0:
-            self._in_child(writer, environment, method, arguments, options)
-        os.close(writer)
         patience = programs.ASKING if self._asks else programs.PATIENCE
-        answer = None
+
+        def work(writer: int) -> None:
+            self._work(writer, environment, method, arguments, options)
+
         try:
-            answer = _read(reader, patience)
-        finally:
-            os.close(reader)
-            if answer is None:
-                _kill(pid)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if answer is None:
-            raise _too_long(patience)
+            with warnings.catch_warnings():
+                # Of threads, which hold nothing here that the child uses.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                answer, code = children.ask(work, patience)
+        except TimeoutError:
+            raise _too_long(patience) from None
         if not answer:
             raise HostError(f"GnuPG cannot be used: its process ended ({code})", hint="check its memory and limits")
         found = marshal.loads(answer)  # noqa: S302  # a copy of this process wrote it
@@ -130,16 +120,16 @@ class GnuPG:
             raise _unusable(found)
         return GnuPGResult(*found)
 
-    def _in_child(
+    def _work(
         self,
         writer: int,
         environment: dict[str, str],
         method: str,
         arguments: Sequence[Any],
         options: Mapping[str, Any],
-    ) -> NoReturn:
-        """The whole life of the child: it never returns into what its parent was doing."""
-        answer: Any = ""
+    ) -> None:
+        """The whole life of the child."""
+        answer: Any
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
@@ -168,11 +158,7 @@ class GnuPG:
             answer = (bytes(result.data), result.stderr, result.returncode, bool(getattr(result, "ok", False)), keys)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it ends here and not in a copy of the parent
             answer = " ".join(str(error).split()) or type(error).__name__
-        try:
-            with os.fdopen(writer, "wb") as file:
-                file.write(marshal.dumps(answer))
-        finally:
-            os._exit(0)
+        files.write_all(writer, marshal.dumps(answer))
 
 
 def _remembered(make: Callable[[Any], Any], made: list[Any]) -> Callable[[Any], Any]:
@@ -183,26 +169,6 @@ def _remembered(make: Callable[[Any], Any], made: list[Any]) -> Callable[[Any], 
         return made[-1]
 
     return remember
-
-
-def _read(reader: int, patience: float) -> bytes | None:
-    """All that comes through a pipe until its other end is closed; None where that takes too long."""
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    data, end = bytearray(), time.monotonic() + patience
-    while poll.poll(max(0.0, end - time.monotonic()) * 1000):
-        piece = os.read(reader, 1 << 16)
-        if not piece:
-            return bytes(data)
-        data += piece
-    return None
-
-
-def _kill(pid: int) -> None:
-    """Kill a child with its group."""
-    for kill in (os.killpg, os.kill):  # it may have no group yet
-        with suppress(ProcessLookupError):
-            kill(pid, signal.SIGKILL)
 
 
 def _too_long(patience: float) -> HostError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import time
+
 from hardening.base import files
 from hardening.base.linux import kernel
 from hardening.base.linux.signals import signal
@@ -12,26 +15,62 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def ask(work: Callable[[int], object]) -> tuple[bytes, int]:
-    """Do ``work`` in a process of its own, which writes its answer to a descriptor: the answer, and the exit code, -n for
-    signal n, 1 where it raises. Raises `OSError` where no process can be made."""
+def start(work: Callable[[int], object]) -> tuple[int, int]:
+    """Do ``work`` in a process of its own, which writes to a descriptor: its pid, and where that is read. It ends with
+    exit code 0, 1 where ``work`` raises. Raises `OSError` where no process can be made."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            os.close(reader)
+            os.close(reader)  # so that it learns it when nobody listens any more
             work(writer)
             code = 0
         finally:
-            os._exit(code)
+            os._exit(code)  # this copy must not go on as if it were the process that was started
     os.close(writer)
+    return child, reader
+
+
+def wait(child: int) -> int:
+    """The exit code of a child once it has ended, -n for signal n."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def ask(work: Callable[[int], object], seconds: float | None = None) -> tuple[bytes, int]:
+    """Do ``work`` as `start` does: what it writes, and the exit code. Raises `OSError`: `TimeoutError` where it takes longer
+    than so many ``seconds``, and is killed, with the process group that it leads."""
+    child, reader = start(work)
+    answered = False
     try:
-        answer = files.read_all(reader)
+        answer = files.read_all(reader) if seconds is None else _read(reader, seconds)
+        answered = True
     finally:
         os.close(reader)
-        status = os.waitpid(child, 0)[1]
-    return answer, os.waitstatus_to_exitcode(status)
+        if seconds is not None and not answered:
+            _kill(child)
+        code = wait(child)
+    return answer, code
+
+
+def _read(reader: int, seconds: float) -> bytes:
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    data, end = bytearray(), time.monotonic() + seconds
+    while poll.poll(max(0.0, end - time.monotonic()) * 1000):
+        piece = os.read(reader, files.RELAYED)
+        if not piece:
+            return bytes(data)
+        data += piece
+    raise TimeoutError
+
+
+def _kill(child: int) -> None:
+    for kill in (os.killpg, os.kill):  # it may lead no group yet
+        try:
+            kill(child, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 class Holder:

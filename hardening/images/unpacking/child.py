@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from hardening.base import files
+from hardening.base.linux import abi, children, kernel, userns
 from hardening.errors import HardeningError, ImageError
 from hardening.images.ids import Ids
 
@@ -24,12 +26,7 @@ def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
     """Call ``work`` in a child, in a user namespace if files of these ``ids`` need one. ``work`` gets a function to tell how
     many bytes it has done, and returns JSON data. Raises `OSError` where it does, and `ImageError` for all else that goes
     wrong there."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reader)
-        _in_child(work, ids, writer)
-    os.close(writer)
+    pid, reader = children.start(lambda writer: _work(work, ids, writer))
     last: dict[str, Any] = {}
     try:
         with os.fdopen(reader, "rb") as lines:
@@ -44,21 +41,19 @@ def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
         os.kill(pid, signal.SIGKILL)
         raise
     finally:
-        _, status = os.waitpid(pid, 0)
-    return _result(last, os.waitstatus_to_exitcode(status))
+        code = children.wait(pid)
+    return _result(last, code)
 
 
-def _in_child(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
-    """The whole life of the child: it never returns into what its parent was doing."""
+def _work(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
+    """The whole life of the child."""
     answer: dict[str, Any]
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         if ids.needs_namespace(os.geteuid()):
-            from hardening.base.linux import userns
-
             userns.enter(ids.document())
-        _end_with_parent()
+        kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)  # a parent that has gone already is told by the pipe
         answer = {"result": work(_Teller(writer))}
     except HardeningError as error:
         origin = None if error.origin is None else str(error.origin)
@@ -70,10 +65,7 @@ def _in_child(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
         answer = {"message": "there is not enough memory for it", "origin": None, "hint": _MEMORY}
     except BaseException as error:  # noqa: BLE001  # a fault of this program: it ends here, not in a copy of the parent
         answer = {"message": _fault(error), "origin": None, "hint": "use another image, and report this"}
-    try:
-        os.write(writer, json.dumps(answer).encode() + b"\n")
-    finally:
-        os._exit(0)
+    files.write_all(writer, json.dumps(answer).encode() + b"\n")
 
 
 class _Teller:
@@ -88,13 +80,6 @@ class _Teller:
         if self._untold >= _TOLD:
             os.write(self._writer, b'{"done": %d}\n' % self._untold)
             self._untold = 0
-
-
-def _end_with_parent() -> None:
-    """prctl(2), PR_SET_PDEATHSIG. A parent that has gone already is told by the pipe."""
-    from hardening.base.linux import abi, kernel
-
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _fault(error: BaseException) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import sys
 
-from hardening.base import locks
+from hardening.base import files, locks
+from hardening.base.linux import children
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
@@ -34,12 +35,7 @@ FAILED = b"-"
 def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundle) -> int:
     """Start the container; print its id when its command runs. `LaunchError` where that failed, and nothing is left."""
     with Step("start a process"):
-        reader, writer = os.pipe()
-        pid = os.fork()
-    if pid == 0:
-        os.close(reader)  # so that this process learns it when nobody waits any more
-        _become_launcher(Detached(request, directory, writer), run_bundle)
-    os.close(writer)
+        pid, reader = children.start(lambda writer: _become_launcher(Detached(request, directory, writer), run_bundle))
     for kept in (request.lock, request.secrets, request.variables):
         if kept >= 0:
             os.close(kept)
@@ -47,14 +43,12 @@ def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundl
     if word == STARTED:
         os.write(1, f"{request.id}\n".encode())
         return 0
-    text = b""
-    while part := os.read(reader, 65536):
-        text += part
+    text = files.read_all(reader)
     if word == FAILED:
         code, _, message = text.decode("utf-8", "replace").partition("\n")
         what, _, hint = message.partition("\nhint: ")
         raise LaunchError(what, hint=hint or None, exit_code=int(code))
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = children.wait(pid)
     if not locks.is_locked(request.directory):
         remove(request.directory)
     raise LaunchError(f"the launcher exited with {status} before the command ran", hint="was it killed?")
@@ -69,7 +63,6 @@ def _become_launcher(observer: Detached, run_bundle: RunBundle) -> None:
         os.chdir("/")
         code = _supervise(observer, run_bundle)
     finally:
-        # Whatever happened: this copy must not go on as if it were the process that was started.
         kind, defect, trace = sys.exc_info()
         if kind is not None and defect is not None:
             sys.excepthook(kind, defect, trace)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 
 from hardening.base import files
+from hardening.base.linux import children
 from hardening.base.linux.system import os
 
 TYPE_CHECKING = False
@@ -61,23 +62,20 @@ def write(action: Callable[[], None]) -> None:
     if who is None:
         action()
         return
-    child = os.fork()
-    if child == 0:
-        code = errno.EIO
+    uid, gid = who
+
+    def act(writer: int) -> None:
         try:
-            uid, gid = who
             os.setgroups([gid])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
             action()
-            code = 0
         except OSError as error:
-            code = error.errno or errno.EIO
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        number = code if code > 0 else errno.EINTR
+            os.write(writer, str(error.errno or errno.EIO).encode())
+
+    answer, code = children.ask(act)
+    if answer or code:
+        number = int(answer or (errno.EIO if code > 0 else errno.EINTR))
         raise OSError(number, os.strerror(number))
 
 

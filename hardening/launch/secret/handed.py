@@ -14,12 +14,11 @@ import fcntl
 
 from hardening.base import files
 from hardening.base.frozen import Frozen
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
-from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
+from hardening.errors import HardeningError, LaunchError
 from hardening.launch.container.entering import OpenNamespaces
-from hardening.launch.native import channel
 from hardening.launch.secret.secrets import ENV, MOUNT, PLACE, POINTER, Secret, named, unpack
 
 TYPE_CHECKING = False
@@ -225,38 +224,30 @@ def _write(tree: int, path: str, secret: Secret, value: bytes, owner: tuple[int,
 def give(secrets: Handed, pid: int) -> None:
     """Mount the secrets in a container that another runtime has created and not started, whose first process is ``pid``.
     The memfd is closed. `LaunchError`."""
-    near, far = channel.pair()
     with Step("start a process"):
-        child = kernel.clone(0)
-    if child == 0:
-        near.close()
-        _give(secrets, pid, far)
-    far.close()
+        answer, code = children.ask(lambda writer: _give(secrets, pid, writer))
     secrets.close()
-    message, _ = near.receive()
-    near.close()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if message[:1] == ["fail"]:
-        raise channel.from_message(message[1:])
-    if status != 0:
-        raise LaunchError(f"the process that mounts the secrets ended with {status}")
+    if answer:
+        message, origin, hint = answer.decode().split("\0")
+        raise LaunchError(message, origin=origin or None, hint=hint or None)
+    if code:
+        raise LaunchError(f"the process that mounts the secrets ended with {code}")
 
 
-def _give(secrets: Handed, pid: int, far: channel.Channel) -> None:
-    """Be the process that enters the container. Does not return."""
-    code = EXIT_LAUNCHER
+def _give(secrets: Handed, pid: int, writer: int) -> None:
+    """Be the process that enters the container, and say what goes wrong there."""
     try:
         _enter(pid)  # which changes credentials, and with them what the next call keeps from core dumps
         values = take(secrets.wanted, secrets.fd)
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         mount(lambda path: _find(root, path), secrets.wanted, values, secrets.owner, secrets.label)
-        code = 0
+        return
     except LaunchError as error:
-        channel.report(far, error)
+        problem = error
     except (OSError, HardeningError, MemoryError) as error:
-        channel.report(far, LaunchError(f"cannot mount the secrets: {error}"))
-    finally:
-        os._exit(code)
+        problem = LaunchError(f"cannot mount the secrets: {error}")
+    texts = (problem.message, str(problem.origin or ""), problem.hint or "")
+    files.write_all(writer, "\0".join(text.replace("\0", "") for text in texts).encode("utf-8", "backslashreplace"))
 
 
 def _enter(pid: int) -> None:

@@ -23,6 +23,18 @@ def test_how_a_child_ends_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_child_that_takes_too_long_is_killed_with_its_group() -> None:
+    def work(writer: int) -> None:
+        os.setsid()
+        if os.fork() == 0:
+            os.read(os.pipe()[0], 1)  # keeps the descriptor open, too
+        os.read(os.pipe()[0], 1)
+
+    with pytest.raises(TimeoutError):
+        ask(work, 0.1)
+    assert ask(lambda writer: os.write(writer, b"x"), 60) == (b"x", 0)
+
+
 def test_namespaces_are_kept_until_the_end_of_the_block() -> None:
     require("userns")
     with Holder(abi.CLONE_NEWUSER) as pid:
