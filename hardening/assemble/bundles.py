@@ -39,10 +39,10 @@ def discard(path: Path) -> None:
 
 def remove_groups(path: Path) -> None:
     """Remove the control groups that a bundle names, where one was written: it is held, and nothing of it runs."""
-    from hardening.launch import cgroups
+    from hardening.launch.cgroup import removal
 
     # One that was not written to its end says nothing, and nothing was started of it.
     linux = read_table(str(path), CONFIG).get("linux")
     name = linux.get("cgroupsPath") if isinstance(linux, dict) else None
     if isinstance(name, str):
-        cgroups.remove_abandoned(name)
+        removal.remove_abandoned(name)

@@ -366,6 +366,6 @@ def _has_lost_its_group(document: object) -> bool:
     name = linux.get("cgroupsPath") if isinstance(linux, dict) else None
     if not isinstance(name, str) or not name:
         return False
-    from hardening.launch import cgroups
+    from hardening.launch.cgroup import removal
 
-    return cgroups.is_taken(name)
+    return removal.is_taken(name)

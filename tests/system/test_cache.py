@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hardening.base import files
-from hardening.launch import cgroups
+from hardening.launch.cgroup.hierarchy import read_hierarchies
 from tests.support import users
 from tests.support.cached import OPEN, PROGRAM, WAIT, WHOLE, Place, write_alike_bytes
 from tests.support.features import UNSET_LOGINUID, require
@@ -106,7 +106,7 @@ def test_an_entry_whose_control_group_is_in_use_is_passed_over(place: Place) -> 
     assert place.finds(*line)
     (entry,) = place.entries()
     name = json.loads((entry.parent / "bundle/config.json").read_text())["linux"]["cgroupsPath"]
-    hierarchy = next(entry for entry in cgroups.read_hierarchies() if "pids" in entry.controllers)
+    hierarchy = next(entry for entry in read_hierarchies() if "pids" in entry.controllers)
     group = Path(hierarchy.mount, files.join(hierarchy.own, name).strip("/"))
     group.mkdir()
     try:

@@ -1,11 +1,13 @@
-"""The control group of a container (`hardening.launch.cgroups`), and what the container sees of it."""
+"""The control group of a container (`hardening.launch.cgroup`), and what the container sees of it."""
 
 from __future__ import annotations
 
 from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
-from hardening.launch import cgroups
+from hardening.launch.cgroup.group import Cgroup
+from hardening.launch.cgroup.hierarchy import Hierarchy, read_hierarchies
+from hardening.launch.cgroup.limits import limits
 from hardening.launch.native.operation import Building, Mapping, Preparation
 
 TYPE_CHECKING = False
@@ -25,8 +27,8 @@ class CreateCgroup(Preparation):
         return f"make the control group {self.path}".rstrip()
 
     def execute(self, state: LaunchState) -> None:
-        state.group = cgroups.Cgroup(state.tell)
-        state.group.create(self.path or f"hardening-{os.getpid()}", cgroups.limits(self.resources))
+        state.group = Cgroup(state.tell)
+        state.group.create(self.path or f"hardening-{os.getpid()}", limits(self.resources))
 
 
 class EnterCgroup(Mapping):
@@ -51,7 +53,7 @@ class MountCgroups(Building):
     def execute(self, state: LaunchState) -> None:
         root, add = state.root, self.mount.add | self.mount.add_below
         place = root.place(self.mount.destination, directory=True)
-        hierarchies = cgroups.read_hierarchies()
+        hierarchies = read_hierarchies()
         try:
             if len(hierarchies) == 1 and hierarchies[0].unified:
                 root.mount_at(kernel.new_filesystem("cgroup2", (), add), place)
@@ -69,11 +71,11 @@ class MountCgroups(Building):
             root.mount_at(tree, root.target(f"{self.mount.destination}/{name}", directory=True))
 
 
-def _name(entry: cgroups.Hierarchy) -> str:
+def _name(entry: Hierarchy) -> str:
     return files.base(entry.mount) if entry.mount != "/sys/fs/cgroup" else "unified"
 
 
-def _mount_one(entry: cgroups.Hierarchy, attributes: int) -> int:
+def _mount_one(entry: Hierarchy, attributes: int) -> int:
     if entry.unified:
         return kernel.new_filesystem("cgroup2", (), attributes)
     controllers: list[tuple[str, str | None]] = [

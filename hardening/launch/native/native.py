@@ -81,7 +81,7 @@ def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
     def remove_groups() -> None:
         heard = list(words)
         if heard:
-            from hardening.launch.cgroups import remove_left
+            from hardening.launch.cgroup.removal import remove_left
 
             remove_left(heard)
 

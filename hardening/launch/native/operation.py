@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TypeAlias
 
-    from hardening.launch.cgroups import Cgroup
+    from hardening.launch.cgroup.group import Cgroup
     from hardening.launch.config.bundle import Bundle
     from hardening.launch.config.config_command import Invocation
     from hardening.launch.native.channel import Channel

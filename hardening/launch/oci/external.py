@@ -18,7 +18,7 @@ from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
 from hardening.errors import EXIT_LAUNCHER, LaunchError
-from hardening.launch import cgroups
+from hardening.launch.cgroup import group
 from hardening.launch.config.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.config.config_mounts import COPIES, is_bind
 from hardening.launch.container.directory import RUNTIME
@@ -82,8 +82,8 @@ def refuse_others_group(bundle: Bundle) -> None:
     if why := places.wrong_group(path):
         hint = "name a group of the container's own, or leave the path out"
         raise LaunchError(why, origin="config.json:/linux/cgroupsPath", hint=hint)
-    if group := cgroups.used(path):
-        raise cgroups.taken_by_another(group)
+    if taken := group.used(path):
+        raise group.taken_by_another(taken)
 
 
 def _image_root(bundle: Bundle, path: str) -> str:

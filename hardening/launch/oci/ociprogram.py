@@ -22,7 +22,7 @@ from hardening.errors import (
     LaunchError,
     quoted,
 )
-from hardening.launch import cgroups
+from hardening.launch.cgroup import removal
 from hardening.launch.config.bundle import read_json
 from hardening.launch.container.container_state import identify
 from hardening.launch.container.directory import ROOM
@@ -275,5 +275,5 @@ def remove_rest(state: str) -> None:
     except FileNotFoundError:  # nothing was started yet
         group = ""
     if group:
-        cgroups.remove_empty(group)
+        removal.remove_empty(group)
     trees.remove(state)

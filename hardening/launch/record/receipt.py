@@ -9,7 +9,7 @@ import os
 from hardening.base import files
 from hardening.base.digest import canonical, of_filter, sha256
 from hardening.base.linux import kernel, mountinfo
-from hardening.launch import cgroups
+from hardening.launch.cgroup.hierarchy import read_hierarchies
 from hardening.launch.config import variables
 from hardening.launch.record import behalf
 from hardening.launch.record.observe import Observation, descriptors, environment, observe
@@ -219,7 +219,7 @@ def _cgroup_values(place: str) -> Iterator[tuple[str, str]]:
     """What the control groups of a process limit, by the names of their files."""
     for line in (_text(f"{place}/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
-        for hierarchy in cgroups.read_hierarchies():
+        for hierarchy in read_hierarchies():
             if hierarchy.unified == (not controllers) and set(controllers.split(",")) & {"", *hierarchy.controllers}:
                 for name in _CEILINGS:
                     text = _text(f"{hierarchy.mount}/{path.lstrip('/')}/{name}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hardening.launch import cgroups
+from hardening.launch.cgroup.hierarchy import read_hierarchies
 from hardening.launch.container import directory
 from hardening.launch.container.container_state import ContainerEntry, describe, identify
 from hardening.launch.container.directory import LaunchDirectory, any_left
@@ -129,7 +129,7 @@ def test_a_bundle_goes_with_its_control_groups(tmp_path: Path) -> None:
     require("root")
     require("cgroups")
     name = f"hardening-test-{os.getpid()}"
-    mounts = [hierarchy.mount for hierarchy in cgroups.read_hierarchies() if not hierarchy.unified][:2]
+    mounts = [hierarchy.mount for hierarchy in read_hierarchies() if not hierarchy.unified][:2]
     groups = [Path(mount, name) for mount in mounts]
     for group in groups:
         group.mkdir()

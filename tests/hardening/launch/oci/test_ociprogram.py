@@ -14,7 +14,8 @@ import pytest
 
 from hardening.base import locks
 from hardening.errors import LaunchError
-from hardening.launch import cgroups
+from hardening.launch.cgroup import removal
+from hardening.launch.cgroup.hierarchy import read_hierarchies
 from hardening.launch.config.bundle import Bundle
 from hardening.launch.oci import external
 from hardening.launch.oci.ociprogram import RuntimeProgram
@@ -31,7 +32,7 @@ def groups() -> Iterator[list[Path]]:
     """Groups of a name in each hierarchy, at its top and below the own one, as different runtimes make them."""
     require("root")
     require("cgroups")
-    found = {Path(entry.mount, *part, NAME) for entry in cgroups.read_hierarchies() for part in ((), (entry.own[1:],))}
+    found = {Path(entry.mount, *part, NAME) for entry in read_hierarchies() for part in ((), (entry.own[1:],))}
     for place in found:
         place.mkdir()
     yield sorted(found)
@@ -168,7 +169,7 @@ def test_a_group_that_somebody_holds_stays(groups: list[Path], tmp_path: Path) -
 
 
 def test_a_path_that_leads_elsewhere_is_taken_from_the_top(groups: list[Path], tmp_path: Path) -> None:
-    cgroups.remove_empty(f"../../other/../{NAME}")
+    removal.remove_empty(f"../../other/../{NAME}")
     assert [place for place in groups if place.exists()] == []
 
 
