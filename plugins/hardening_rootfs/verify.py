@@ -8,7 +8,7 @@ from typing import Any
 
 from hardening.base.files import is_below
 from hardening.base.values import frozen
-from hardening.launch.config.config_linux import DEFAULT_DEVICES
+from hardening.launch.config.model import DEFAULT_DEVICES
 from hardening.mechanism.fragment import Directory, Spec, Symlink
 from hardening.mechanism.mechanism import Context, State, Verification
 from hardening_rootfs import spec as composed

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from hardening.base.linux import mountinfo
-from hardening.launch.config.config_linux import DEFAULT_DEVICES
+from hardening.launch.config.model import DEFAULT_DEVICES
 from hardening.mechanism.mechanism import Context, State
 from hardening.runs.receipt import FORMS
 from tests.support import loosenings, runs

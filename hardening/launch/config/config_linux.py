@@ -9,15 +9,13 @@ from hardening.base.digest import ANNOTATION
 from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
 from hardening.launch.config.config_mounts import PROPAGATION, read_id_maps
-from hardening.launch.config.model import ConfigSeccomp, Device, Namespace, Resources
+from hardening.launch.config.model import DEFAULT_DEVICES, ConfigSeccomp, Device, Namespace, Resources, Rule
 from hardening.launch.config.reader import ConfigTable, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
-
-    from hardening.launch.config.device_rules import Rule
 
 NAMESPACES = {
     "pid": abi.CLONE_NEWPID,
@@ -39,14 +37,6 @@ NAMESPACED_SYSCTLS = {
     "kernel.hostname": "uts",
     "net.": "network",
     "user.": "user",
-}
-DEFAULT_DEVICES = {
-    "/dev/null": (1, 3),
-    "/dev/zero": (1, 5),
-    "/dev/full": (1, 7),
-    "/dev/random": (1, 8),
-    "/dev/urandom": (1, 9),
-    "/dev/tty": (5, 0),
 }
 UNSUPPORTED: dict[str, Refused] = {
     "intelRdt": (None, "the native launcher does not use Intel RDT"),

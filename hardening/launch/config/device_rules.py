@@ -7,9 +7,8 @@ the devices of every container, as under crun and runc, which permit those after
 
 from __future__ import annotations
 
-from hardening.base.frozen import Frozen
 from hardening.base.linux import abi
-from hardening.launch.config.config_linux import DEFAULT_DEVICES
+from hardening.launch.config.model import ANY, DEFAULT_DEVICES, Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,29 +18,9 @@ if TYPE_CHECKING:
     from hardening.launch.config.reader import ConfigTable, Problem
 
 POINTER = "/linux/resources/devices"
-ANY = -1
 TERMINALS = 136  # the major number of those in a devpts
 _PTMX = (5, 2)
 _KEEPS = "the native launcher keeps rules for devices without a control group"
-
-
-class Rule(Frozen):
-    """One rule: ``kind`` is ``a`` for all, ``c`` or ``b``; a number may be `ANY`; ``access`` is some of ``rwm``."""
-
-    allow: bool
-    kind: str
-    major: int
-    minor: int
-    access: frozenset[str]
-
-    @property
-    def is_for_all(self) -> bool:
-        """Whether it is for each device."""
-        return self.kind == "a" or (self.major == ANY and self.minor == ANY)
-
-    def covers(self, kind: str, major: int, minor: int) -> bool:
-        """Whether it is for this device."""
-        return self.kind == "a" or (self.kind == kind and self.major in (ANY, major) and self.minor in (ANY, minor))
 
 
 def read(resources: ConfigTable) -> tuple[Rule, ...]:

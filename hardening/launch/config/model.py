@@ -9,7 +9,17 @@ from hardening.base.linux.idmaps import IdMap
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.config.config_command import Invocation
-    from hardening.launch.config.device_rules import Rule
+
+DEFAULT_DEVICES = {
+    "/dev/null": (1, 3),
+    "/dev/zero": (1, 5),
+    "/dev/full": (1, 7),
+    "/dev/random": (1, 8),
+    "/dev/urandom": (1, 9),
+    "/dev/tty": (5, 0),
+}
+#: A number of a device in a rule for all of them.
+ANY = -1
 
 
 class Namespace(Frozen):
@@ -108,6 +118,25 @@ class Device(Frozen):
     mode: int
     uid: int
     gid: int
+
+
+class Rule(Frozen):
+    """One rule: ``kind`` is ``a`` for all, ``c`` or ``b``; a number may be `ANY`; ``access`` is some of ``rwm``."""
+
+    allow: bool
+    kind: str
+    major: int
+    minor: int
+    access: frozenset[str]
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it is for each device."""
+        return self.kind == "a" or (self.major == ANY and self.minor == ANY)
+
+    def covers(self, kind: str, major: int, minor: int) -> bool:
+        """Whether it is for this device."""
+        return self.kind == "a" or (self.kind == kind and self.major in (ANY, major) and self.minor in (ANY, minor))
 
 
 class Resources(Frozen):

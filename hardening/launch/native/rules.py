@@ -8,7 +8,8 @@ from hardening.base import files, links
 from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch.config.device_rules import POINTER, Rule, permits
+from hardening.launch.config.device_rules import POINTER, permits
+from hardening.launch.config.model import Rule
 from hardening.launch.native.operation import Cloning, Preparation
 
 TYPE_CHECKING = False

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from hardening.base.linux import abi
 from hardening.launch.config.bundle import IMAGE_STORE, SECRETS, is_judged
-from hardening.launch.config.config_linux import DEFAULT_DEVICES
-from hardening.launch.config.model import Device
+from hardening.launch.config.model import DEFAULT_DEVICES, Device
 from hardening.launch.native import devices, identity, mounts, namespaces, processes, session, sources
 
 TYPE_CHECKING = False
