@@ -128,7 +128,6 @@ def _run_bundle(
     """Take the leases, run, and clean up as asked."""
     cleaning = Cleaning(request, observer.abandon if observer is not None else None, records)
     try:
-        cleaning.lock()
         loaded = loaded or bundle.load(request.bundle, request.sha256)
         if request.variables >= 0:
             from hardening.launch.config import variables

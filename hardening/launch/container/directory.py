@@ -99,10 +99,8 @@ def any_left(state: str) -> bool:
 def is_left(name: str, folder: int) -> bool:
     """Whether there is something to remove of a launch. Raises `OSError`."""
     try:
-        if locks.is_locked(name, folder):
-            return False
-        fd = locks.open_directory(name, folder)
-    except (FileNotFoundError, NotADirectoryError):
+        fd = locks.acquire(locks.open_directory(name, folder), shared=True, wait=False)
+    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
         return False
     with Opened(fd):
         try:

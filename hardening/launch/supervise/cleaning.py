@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from hardening.base import files, trees
 from hardening.base.guarded import complain
-from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
 from hardening.errors import HardeningError
 from hardening.launch.container import leases
 
@@ -31,13 +29,7 @@ class Cleaning:
         self._abandon = abandon
         self._records = records
         self._held: dict[str, int] = {}
-        self._lock = -1
         self._done = False
-
-    def lock(self) -> None:
-        """Lock a bundle that is to be removed, where the caller has not. `LaunchError`."""
-        if self._request.remove and self._request.lock < 0:
-            self._lock = lock_bundle(self._request.bundle)
 
     def hold(self, names: tuple[str, ...]) -> None:
         """Hold the leases. `LaunchError`."""
@@ -54,9 +46,7 @@ class Cleaning:
             trees.remove(self._request.bundle)
 
     def release(self) -> None:
-        """Let go of everything."""
-        if self._lock >= 0:
-            os.close(self._lock)
+        """Let go of the leases."""
         leases.release(self._held)
 
     def after_kill(self, *ends: Callable[[], None]) -> None:
@@ -95,11 +85,3 @@ def attempt(step: Callable[[], None]) -> list[str]:
     except MemoryError:
         return ["out of memory"]
     return []
-
-
-def lock_bundle(directory: str) -> int:
-    """Hold a bundle that is to be removed under flock(2), so that a later launch sees whether this launcher still lives."""
-    from hardening.base import locks
-
-    with Step("lock the bundle"):
-        return locks.lock(directory, shared=True)

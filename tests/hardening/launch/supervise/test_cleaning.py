@@ -37,7 +37,6 @@ def held(bundle: Path, lease: Path, records: Records) -> Cleaning:
     """The cleaning of a launch of a bundle that goes with it, and that has a lease."""
     made = Cleaning(LaunchRequest(bundle=str(bundle), remove=True), None, records)
     lease.touch()
-    made.lock()
     made.hold((str(lease),))
     return made
 
@@ -84,7 +83,6 @@ def test_what_cannot_be_taken_away_keeps_nothing_else(bundle: Path, tmp_path: Pa
     (record / "container.json").write_text('{"process": 1}')
     request = LaunchRequest(bundle=str(bundle), remove=True, id="id", state=str(tmp_path))
     made = Cleaning(request, Attached(request, LaunchDirectory(request.directory)).abandon, records)
-    made.lock()
     made.after_kill()
     made.release()
     assert not bundle.exists()
