@@ -226,17 +226,20 @@ def create(path: str, data: bytes, mode: int = 0o600, folder: int | None = None,
             os.unlink(path, dir_fd=folder)
 
 
-def replace(path: str, data: bytes, mode: int = 0o600, *, within: str = "", durable: bool = False) -> None:
-    """Have ``data`` at a path, all of it or nothing, in the place of what is there. It is written in its directory, or one
-    ``within`` the same file system, under a name that begins with `PARTIAL`. Raises `OSError`; then all is as it was."""
+def replace(
+    path: str, data: bytes, mode: int = 0o600, folder: int | None = None, *, within: str = "", durable: bool = False
+) -> None:
+    """Have ``data`` at a path, which may be seen from a ``folder``, all of it or nothing, in the place of what is there. It
+    is written in its directory, or one ``within`` the same file system, under a name that begins with `PARTIAL`. Raises
+    `OSError`; then all is as it was."""
     directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     partial = join(within or directory, f"{PARTIAL}{os.urandom(6).hex()}")
-    create(partial, data, mode, durable=durable)
+    create(partial, data, mode, folder, durable=durable)
     try:
-        os.rename(partial, path)
-    finally:
-        if exists(partial):
-            os.unlink(partial)
+        os.rename(partial, path, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(partial, dir_fd=folder)
+        raise
     if durable:
         sync(directory)
 

@@ -27,11 +27,11 @@ from typing import Any
 
 import attrs
 
-from hardening.base import files, locks, places, state, trees, trusted, wholefile
+from hardening.base import files, jsontext, locks, places, state, trees, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.files import Opened
 from hardening.base.values import frozen
-from hardening.errors import ImageError
+from hardening.errors import ImageError, LaunchError
 from hardening.images import inuse, media, removal
 from hardening.images.ids import Ids
 from hardening.images.media import Descriptor, Manifest
@@ -283,11 +283,11 @@ class ImageStore:
 
     def _record(self, path: Path) -> ImageRecord | None:
         try:
-            data = json.loads(wholefile.read(path))
+            data: Any = jsontext.parse(wholefile.read(path), str(path))
             return ImageRecord(str(data["name"]), str(data["digest"]), str(data["top"]), int(data["pulled"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (LaunchError, OSError, ValueError, KeyError, TypeError):
             raise ImageError("is malformed", origin=path, hint="remove it, and pull the image again") from None
 
     def _write(self, path: Path, data: Mapping[str, Any], stage: Path) -> None:

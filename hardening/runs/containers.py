@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import select
 import signal
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from hardening.base import places, state, trusted
+from hardening.base import jsontext, places, state, trusted
 from hardening.base.files import open_file
-from hardening.base.jsontext import MAX_BYTES
 from hardening.base.locks import is_locked, open_directory
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError, UsageError
@@ -192,7 +190,7 @@ def _require_own(path: Path, status: os.stat_result) -> None:
 
 
 #: What reading a file raises that is not what the launcher writes, or is none.
-_NOT_UNDERSTOOD = (LaunchError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_NOT_UNDERSTOOD = (LaunchError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def _damage(error: Exception, what: str) -> str:
@@ -206,19 +204,19 @@ def _read(path: Path, place: int) -> Container:
     try:
         found = _described(path, place)
     except _NOT_UNDERSTOOD as error:
-        return _damaged(path, place, _damage(error, "the description of a container"))
+        found = _damaged(path, place, _damage(error, "the description of a container"))
     # In this order: who is not held any more has written how it ended before.
     found = attrs.evolve(found, running=is_locked(str(path)))
     try:
-        end = _end(read_file(place, EXIT, str(path), MAX_BYTES))
+        end = _end(read_file(place, EXIT, str(path), jsontext.MAX_BYTES), path)
         return attrs.evolve(found, end=None if found.running else end, lost=_lost(path, place))
     except _NOT_UNDERSTOOD as error:
-        return attrs.evolve(found, damage=_damage(error, "how a container ended"))
+        return found if found.damage else attrs.evolve(found, damage=_damage(error, "how a container ended"))
 
 
 def _described(path: Path, place: int) -> Container:
     """A container as its description has it, whatever became of it since."""
-    data = json.loads(read_file(place, DESCRIPTION, str(path), MAX_BYTES))
+    data = _parsed(read_file(place, DESCRIPTION, str(path), jsontext.MAX_BYTES), path / DESCRIPTION)
     if _typed(data, "id", str) != path.name:
         raise ValueError(f"id is {data['id']!r}")
     return Container(
@@ -238,6 +236,10 @@ def _described(path: Path, place: int) -> Container:
     )
 
 
+def _parsed(text: bytes, path: Path) -> Any:
+    return jsontext.parse(text, str(path))
+
+
 def _typed(data: Any, key: str, kind: type[T]) -> T:
     """A member that the launcher writes as this type; `TypeError` for another one."""
     value = data[key]
@@ -254,13 +256,13 @@ def _words(items: list[Any]) -> tuple[str, ...]:
 
 
 def _damaged(path: Path, place: int, why: str) -> Container:
-    """What can be told all the same: the name, whether its launcher lives, and which process that is."""
+    """What can be told all the same: the name, and which process its launcher is."""
     status = os.fstat(place)
     name = (description(str(path)) or {}).get("name")
     return Container(
         path=path, id=path.name, name=name if isinstance(name, str) else "", command=(), profiles="", runtime="",
         detached=True, auto_remove=False, created=status.st_mtime, launcher=_holder(status), process=None,
-        running=is_locked(str(path)), end=None, damage=why,
+        running=False, end=None, damage=why,
     )  # fmt: skip
 
 
@@ -281,20 +283,19 @@ def _process(data: Any) -> ProcessId | None:
 
 def _lost(path: Path, place: int) -> Lost | None:
     try:
-        text = read_file(place, LOST, str(path), MAX_BYTES).strip()
+        text = read_file(place, LOST, str(path), jsontext.MAX_BYTES).strip()
     except LaunchError as error:
         if isinstance(error.__cause__, FileNotFoundError):  # one of the foreground has no log
             return None
         raise
-    data = json.loads(text) if text else None
+    data = _parsed(text, path / LOST) if text else None
     return Lost(_typed(data, "bytes", int), _typed(data, "reason", str)) if data else None
 
 
-def _end(text: bytes) -> End | None:
+def _end(text: bytes, path: Path) -> End | None:
     if not has_ended(text):
         return None
-    data = json.loads(text)
-    whole = {"killed": False, "why": "", **data}
+    whole = {"killed": False, "why": "", **_parsed(text, path / EXIT)}
     return End(
         _typed(whole, "code", int), _typed(whole, "finished", float), _typed(whole, "killed", bool),
         _typed(whole, "why", str),
@@ -388,15 +389,15 @@ def await_end(container: Container) -> End | None:
                 return None
             with os.fdopen(descriptor, "rb") as file:
                 fcntl.flock(place, fcntl.LOCK_SH)
-                return _end(file.read())
+                return _end(file.read(), container.path)
         finally:
             os.close(place)
-    except (ValueError, KeyError, TypeError):  # of one that is damaged
-        return None
     except FileNotFoundError:
         raise HardeningError(
             f"{container.shown} has ended and is removed, and its exit code with it", hint="start it without --rm"
         ) from None
+    except _NOT_UNDERSTOOD:  # of one that is damaged
+        return None
 
 
 def discard(container: Container) -> None:

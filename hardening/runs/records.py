@@ -15,9 +15,9 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
 
-from hardening.base import files, places, programs, trusted, wholefile
+from hardening.base import files, jsontext, places, programs, trusted, wholefile
 from hardening.base.values import frozen
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, LaunchError
 from hardening.launch.config.bundle import STATES
 from hardening.launch.record import audit_text, journald, sinks
 from hardening.launch.record.recording import UNSET
@@ -132,7 +132,7 @@ def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str
             continue
         try:
             record = reader(line)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # the last: of JSON nested too deep
+        except (LaunchError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             wrong += 1
             continue
         if record is not None:
@@ -143,7 +143,7 @@ def parse(source: str, text: str, place: str = "") -> tuple[list[Data], list[str
 
 def _from_json(line: str) -> Data:
     """A record as it was written. What others can write is held to the types that the command line builds on."""
-    record = json.loads(line)
+    record: Any = jsontext.parse(line.encode("utf-8", "backslashreplace"), "a record")
     if isinstance(record, dict) and record.get("event") == "exception":
         record.setdefault("command", [])  # which the record of the launch has
     if not isinstance(record, dict) or record.get("event") not in EVENTS or not isinstance(record.get("id"), str):
@@ -168,7 +168,7 @@ def _are(kind: type, items: object) -> bool:
 
 
 def _from_journal(line: str) -> Data:
-    entry = json.loads(line)
+    entry = json.loads(line)  # of journalctl(1), whose form is its own
     if not isinstance(entry, dict) or not isinstance(entry.get("HARDENING_RECORD"), str):
         raise ValueError("no record")
     record = _from_json(entry["HARDENING_RECORD"])

@@ -214,7 +214,9 @@ def test_a_killed_launcher_is_followed_whatever_stands_in_the_place_of_its_exit_
     os.kill(json.loads((entry / "container.json").read_text())["launcher"]["pid"], signal.SIGKILL)
     until(lambda: not Path(f"/proc/{command}").exists())
     until(lambda: not is_locked(str(entry)))  # by itself: a reader would wake who waits for one
-    assert person.say("wait", broken) == "137"
+    done = person.call("wait", broken)
+    assert done.stdout == "137\n"
+    assert f"{broken}: how it ended cannot be read: " in done.stderr
     assert person.say("rm", broken) == broken
 
 

@@ -95,8 +95,16 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
             hint="install the package uidmap (shadow-utils), or map one id only",
         )
     numbers = [str(number) for entry in maps for number in (entry.inside, entry.outside, entry.count)]
-    child = os.posix_spawn(program, [name, str(pid), *numbers], {"PATH": "/usr/bin:/bin"})
-    status = _end(child)
+    # What it says belongs to the error, and to nobody where the launch is withdrawn and made anew.
+    with files.Opened(os.memfd_create(name, os.MFD_CLOEXEC)) as output:
+        child = os.posix_spawn(
+            program,
+            [name, str(pid), *numbers],
+            {"PATH": "/usr/bin:/bin"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, output, 2)],
+        )
+        status = _end(child)
+        words = os.pread(output, 1024, 0).decode("utf-8", "replace").strip()
     if status is None:
         raise LaunchError(
             f"{name} has not ended within {HELPER_SECONDS} seconds", hint="see what it waits for: strace -f"
@@ -104,7 +112,7 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
     if status != 0:
         database = "/etc/subuid" if name == "newuidmap" else "/etc/subgid"
         raise LaunchError(
-            f"{name} refuses the map {' '.join(numbers)} (exit code {status})",
+            f"{name} refuses the map {' '.join(numbers)} (exit code {status}){f': {words}' if words else ''}",
             hint=f"the caller needs these outside ids in {database}, and {program} its setuid bit or capability",
         )
 

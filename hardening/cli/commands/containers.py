@@ -224,7 +224,9 @@ def wait(containers: tuple[str, ...]) -> None:
 
     for item in _find(containers):
         end = await_end(item)
-        if end is None or end.killed:
+        if item.damage and end is None:
+            output.note(f"{item.shown}: how it ended cannot be read: {item.damage}")
+        elif end is None or end.killed:
             output.note(f"{item.shown}: its launcher was killed, and the command with it")
         output.show(str(KILLED_CODE if end is None else end.code))
         sys.stdout.flush()

@@ -27,7 +27,6 @@ LOG = "log"
 OLD_LOG = "log.1"
 BOOT = "/proc/sys/kernel/random/boot_id"
 LOST = "lost"  # blank, then what the log has not taken and why, as JSON
-NEW = "container.json.new"
 KILLED = 128 + 9  # the exit code for a container that died with its launcher
 
 
@@ -49,7 +48,7 @@ class ContainerEntry:
         has ``unique_name`` ('' for none)."""
         self._directory.make()
         with Step(f"record the container in {self.path}", hint=ROOM):
-            self._write(EXIT, BLANK.decode())
+            files.create(EXIT, BLANK, folder=self._fd)
             if not unique_name:
                 self.update()
             else:
@@ -63,8 +62,7 @@ class ContainerEntry:
     def update(self, **values: object) -> None:
         """Change the description. Raises `OSError`."""
         self.description |= values
-        self._write(NEW, jsontext.dump(self.description))
-        os.rename(NEW, DESCRIPTION, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        files.replace(DESCRIPTION, jsontext.dump(self.description).encode(), folder=self._fd)
 
     @property
     def _fd(self) -> int:
@@ -88,16 +86,6 @@ class ContainerEntry:
     def remove(self) -> None:
         """Remove it. Raises `OSError`."""
         remove(self.path)
-
-    def _write(self, name: str, text: str) -> None:
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
-        try:
-            files.write_all(fd, text.encode())
-        except OSError:
-            os.unlink(name, dir_fd=self._fd)  # the next one has to say why, not that this one is there
-            raise
-        finally:
-            os.close(fd)
 
 
 def describe(request: LaunchRequest, document: object) -> dict[str, object]:
@@ -179,20 +167,14 @@ def abandon(path: str, *, keep: bool) -> None:
 
 
 def _tell_killed(path: str) -> None:
-    fd = locks.open_directory(path)
-    try:
+    with Opened(locks.open_directory(path)) as fd:
         _write_end(fd, ended(KILLED, killed=True))
-    finally:
-        os.close(fd)
 
 
 def _write_end(directory: int, text: str) -> None:
     # In place: whoever waits has the file open already, also when the directory is removed next.
-    fd = files.open_own(EXIT, 0, directory)
-    try:
+    with Opened(files.open_own(EXIT, 0, directory)) as fd:
         files.write_all(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def ended(code: int, *, killed: bool, why: str = "") -> str:

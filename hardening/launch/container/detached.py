@@ -16,6 +16,7 @@ from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.container.container_state import ContainerEntry, describe, identify, remove
+from hardening.launch.container.directory import ROOM
 from hardening.launch.container.outputlog import OutputLog
 from hardening.launch.supervise.run_observer import RunObserver
 
@@ -99,7 +100,7 @@ class Detached(RunObserver):
     def prepare(self, document: object) -> None:
         self._entry = ContainerEntry(self.directory, describe(self.request, document))
         self._entry.create(self.request.name)
-        with Step("open the container's log", hint="free space in the state directory, or set HARDENING_STATE"):
+        with Step("open the container's log", hint=ROOM):
             self._log = OutputLog(self._entry, self.request.log_size)
         with Step("connect the container's output with its log"):
             _connect_input(keep=self.request.stdin)
@@ -119,7 +120,7 @@ class Detached(RunObserver):
         except BrokenPipeError:  # the caller was interrupted, and would never learn the id
             return False
         except OSError as error:
-            self._problem = f"cannot record the container in {self.request.directory}: {error.strerror}"
+            self._problem = f"cannot record the container in {self.request.directory}: {error.strerror}\nhint: {ROOM}"
             return False
         os.close(self._writer)
         self._runs = True

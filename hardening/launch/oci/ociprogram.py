@@ -73,10 +73,7 @@ class RuntimeProgram:
             self._write(PROCESS, identify(pid))
 
     def _write(self, name: str, value: object) -> None:
-        path = os.path.join(self.state, name)
-        with open(f"{path}.new", "x", encoding="utf-8") as file:
-            file.write(jsontext.dump(value))
-        os.rename(f"{path}.new", path)
+        files.replace(os.path.join(self.state, name), jsontext.dump(value).encode())
 
     def argv(self, *words: str) -> list[str]:
         """The command line of the runtime."""

@@ -19,6 +19,7 @@ from hardening.launch.container.entering import OpenNamespaces
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
 LONGEST = 20  # seconds
 MOST = 4096  # entries of a root that is made of mount points
@@ -59,11 +60,10 @@ def observe(pid: int, wanted: Observation) -> dict[str, object]:
     ``mount``, ``directory``, ``file`` and its size, or ``link`` and its target.
     """
     told, _ = children.ask(lambda writer: _look(pid, writer, wanted))
-    import json  # a launch with a receipt can afford it
-
     found: dict[str, object] = {}
     for line in told.split(b"\n")[:-1]:  # what was cut off is no line
-        found |= json.loads(line)
+        said: Any = jsontext.parse(line, "what was looked at")
+        found |= said
     return found
 
 

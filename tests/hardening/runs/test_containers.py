@@ -101,6 +101,19 @@ def test_a_broken_description_hides_no_other_container(place: Path, text: str) -
     entry(place, "three", name="web")  # a name that cannot be read is nobody's
 
 
+def test_how_one_ended_is_told_whatever_became_of_its_description(place: Path) -> None:
+    made = entry(place, "one")
+    made.finish(7)
+    os.close(made._fd)
+    (place / "one/container.json").write_text("{")
+    (found,) = known(place)
+    end = await_end(found)
+    assert (found.status, end and end.code) == ("damaged", 7)
+    (place / "one/exit").write_text("{")
+    (found,) = known(place)
+    assert (found.status, await_end(found)) == ("damaged", None)
+
+
 def test_a_member_of_another_type_is_damage(place: Path) -> None:
     """Each as the launcher writes it, or the tables and signals that use it would meet something else."""
     entry(place, "one")

@@ -74,3 +74,16 @@ def test_a_helper_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(LaunchError, match="newuidmap has not ended within 0 seconds"):
         idmaps._run_helper("newuidmap", 1, ())
     assert children() == before
+
+
+def test_what_a_helper_says_is_in_the_error_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The launch may be withdrawn, and made anew by the whole program."""
+    helper = tmp_path / "newuidmap"
+    helper.write_text("#!/bin/sh\necho newuidmap: not allowed >&2\nexit 1\n")
+    helper.chmod(0o755)
+    monkeypatch.setattr(places, "OF_HELPERS", (str(tmp_path),))
+    with pytest.raises(LaunchError, match=r"refuses the map 0 5 1 \(exit code 1\): newuidmap: not allowed"):
+        idmaps._run_helper("newuidmap", 1, one(0, 5, 1))
+    assert capfd.readouterr() == ("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import locks
+from hardening.base import files, locks
 from hardening.errors import LaunchError
 from hardening.launch.container import detached
 from hardening.launch.container.directory import LaunchDirectory
@@ -69,6 +70,23 @@ def test_a_failure_is_the_callers_and_nothing_is_left(asked: LaunchRequest, capf
     os.wait()
     assert capfd.readouterr().out == ""
     assert not Path(asked.directory).exists()
+
+
+def test_a_start_that_cannot_be_written_down_says_what_to_do(
+    asked: LaunchRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def then(observer: RunObserver) -> int:
+        monkeypatch.setattr(files, "replace", full)
+        observer.started(os.getpid())
+        return 137
+
+    with pytest.raises(LaunchError, match="No space left on device\nhint: free space") as caught:
+        run(asked, launch(then))
+    assert caught.value.exit_code == 125
+    os.wait()
 
 
 def test_an_interruption_before_the_start_is_a_failure(asked: LaunchRequest) -> None:
