@@ -114,11 +114,8 @@ def read(path: str) -> str:
 
 
 def _bytes(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with Opened(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
         return read_all(fd)
-    finally:
-        os.close(fd)
 
 
 def read_all(fd: int) -> bytes:
@@ -164,11 +161,8 @@ def terminal() -> str | None:
 
 def write(path: str, text: str) -> None:
     """Write a file of /proc or /sys that is there, in one write(2). `OSError`."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
+    with Opened(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) as fd:
         os.write(fd, text.encode("utf-8", "surrogateescape"))
-    finally:
-        os.close(fd)
 
 
 def open_file(path: str, folder: int | None = None, *, follow: bool = False) -> int:
@@ -246,11 +240,8 @@ def replace(
 
 def sync(directory: str) -> None:
     """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with Opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
         os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -10,6 +10,7 @@ import _stat as stat
 import errno
 
 from hardening.base import files, trusted
+from hardening.base.files import Opened
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 
@@ -86,11 +87,8 @@ def find_source(path: str, bundle: str, *, judged: bool) -> int:
         return find(files.join(bundle, path))
     if path.startswith("/"):
         return find_judged(abi.AT_FDCWD, files.encode(path))
-    top = find(bundle)
-    try:
+    with Opened(find(bundle)) as top:
         return find_judged(top, files.encode(path))
-    finally:
-        os.close(top)
 
 
 def require_none(directory: str, path: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 
@@ -27,18 +28,14 @@ def remove(path: str | bytes, folder: int | None = None, *, closed: bool = False
         parent = os.open(above or slash or b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return
-    try:
+    with Opened(parent):
         try:
             top = _open(name, parent, closed=closed)
         except FileNotFoundError:
             return
-        try:
+        with Opened(top):
             clear(top, closed=closed)
-        finally:
-            os.close(top)
         os.rmdir(name, dir_fd=parent)
-    finally:
-        os.close(parent)
 
 
 def clear(top: int, *, closed: bool = False, last: str = "") -> None:

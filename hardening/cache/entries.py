@@ -431,10 +431,8 @@ def _take_away(path: Path) -> bool:
     lock = locks.try_lock(str(path))
     if lock is None:
         return False
-    try:
+    with Opened(lock):
         _remove(path)
-    finally:
-        os.close(lock)
     return True
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.base import locks, trees
+from hardening.base.files import Opened
 from hardening.errors import ImageError
 from hardening.images import ids as id_maps
 from hardening.images.ids import Ids
@@ -18,26 +19,20 @@ ROOT, ABOUT, HOLDER = "root", "root.json", "holder"
 
 def left(partial: Path) -> list[str]:
     """The names in `partial` that nobody holds. Raises `OSError`."""
-    folder = locks.lock(str(partial))
-    try:
+    with Opened(locks.lock(str(partial))) as folder:
         return [name for name in os.listdir(folder) if not locks.is_locked(name, folder)]
-    finally:
-        os.close(folder)
 
 
 def prune(partial: Path) -> None:
     """Remove from `partial` what killed processes have left, as far as that can be: what cannot be removed is in nobody's
     way. Raises `OSError`."""
-    folder = locks.lock(str(partial))
-    try:
+    with Opened(locks.lock(str(partial))) as folder:
         for name in os.listdir(folder):
             lock = locks.try_lock(name, folder)
             if lock is not None:
                 with suppress(OSError, ImageError):
                     remove_tree(partial / name)
                 os.close(lock)
-    finally:
-        os.close(folder)
 
 
 def remove_tree(path: Path) -> None:

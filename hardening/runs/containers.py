@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from hardening.base import jsontext, places, state, trusted
-from hardening.base.files import open_file
+from hardening.base.files import Opened, open_file
 from hardening.base.locks import is_locked, open_directory
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError, UsageError
@@ -64,11 +64,9 @@ class ProcessId:
         except ProcessLookupError:
             yield None
             return
-        try:
+        with Opened(descriptor):
             # Asked after the opening: what has this start time now had it then.
             yield descriptor if identify(self.pid) == attrs.asdict(self) else None
-        finally:
-            os.close(descriptor)
 
 
 @frozen
@@ -377,8 +375,7 @@ def await_end(container: Container) -> End | None:
     if not container.running:
         return container.end
     try:
-        place = open_directory(str(container.path))
-        try:
+        with Opened(open_directory(str(container.path))) as place:
             # Opened now: the directory may be removed at the end.
             try:
                 descriptor = open_file(EXIT, place)
@@ -390,8 +387,6 @@ def await_end(container: Container) -> End | None:
             with os.fdopen(descriptor, "rb") as file:
                 fcntl.flock(place, fcntl.LOCK_SH)
                 return _end(file.read(), container.path)
-        finally:
-            os.close(place)
     except FileNotFoundError:
         raise HardeningError(
             f"{container.shown} has ended and is removed, and its exit code with it", hint="start it without --rm"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardening.base import units
-from hardening.base.files import open_file
+from hardening.base.files import Opened, open_file
 from hardening.base.linux import kernel
 from hardening.base.values import frozen
 from hardening.errors import UsageError
@@ -89,22 +89,18 @@ class Log:
 
     def follow(self, launcher: ProcessId) -> Iterator[list[LogRecord]]:
         """What is written from now on, until the launcher ends. Raises `OSError`."""
-        with launcher.opened() as process:
-            changes = kernel.inotify(os.fsencode(self._path), _CHANGES)
-            try:
-                poll = select.poll()
-                poll.register(changes, select.POLLIN)
-                if process is not None:
-                    poll.register(process, select.POLLIN)
-                while True:
-                    ended = process is None or any(fd == process for fd, _ in poll.poll(0))
-                    yield self.read()
-                    if ended:
-                        return
-                    if any(fd == changes for fd, _ in poll.poll()):
-                        os.read(changes, 65536)
-            finally:
-                os.close(changes)
+        with launcher.opened() as process, Opened(kernel.inotify(os.fsencode(self._path), _CHANGES)) as changes:
+            poll = select.poll()
+            poll.register(changes, select.POLLIN)
+            if process is not None:
+                poll.register(process, select.POLLIN)
+            while True:
+                ended = process is None or any(fd == process for fd, _ in poll.poll(0))
+                yield self.read()
+                if ended:
+                    return
+                if any(fd == changes for fd, _ in poll.poll()):
+                    os.read(changes, 65536)
 
 
 def _open(path: Path) -> BufferedReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 
 from hardening.base import files, places
+from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.signals import signal
@@ -119,14 +120,11 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
 
 def _end(child: int) -> int | None:
     """The exit code of a helper; None for one that had to be killed, as its caller may: it has the caller's real uid."""
-    process = os.pidfd_open(child)
-    try:
+    with Opened(os.pidfd_open(child)) as process:
         waiting = select.poll()
         waiting.register(process, select.POLLIN)
         late = not waiting.poll(HELPER_SECONDS * 1000)
         if late:
             kernel.pidfd_send_signal(process, signal.SIGKILL)
-    finally:
-        os.close(process)
     status = os.waitpid(child, 0)[1]
     return None if late else os.waitstatus_to_exitcode(status)

@@ -9,6 +9,7 @@ import errno
 import sys
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.linux import abi
 from hardening.base.linux._libc import ffi
 from hardening.base.linux.system import os
@@ -120,8 +121,7 @@ def mount_setattr(
 
 def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attributes: int, source: str = "") -> int:
     """fsopen(2), fsconfig(2), fsmount(2): a detached mount. The kernel's own words go into the `OSError`."""
-    context = _call("fsopen", files.encode(kind), abi.FSOPEN_CLOEXEC)
-    try:
+    with Opened(_call("fsopen", files.encode(kind), abi.FSOPEN_CLOEXEC)) as context:
         try:
             for key, value in (("source", source or kind), *options):
                 if value is None:
@@ -132,8 +132,6 @@ def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attribu
             return _call("fsmount", context, abi.FSMOUNT_CLOEXEC, attributes)
         except OSError as error:
             raise OSError(error.errno, _context_message(context) or os.strerror(error.errno or 0)) from error
-    finally:
-        os.close(context)
 
 
 def _context_message(context: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from hardening.base import trees
+from hardening.base.files import Opened
 from hardening.base.linux import abi, kernel
 from hardening.base.values import frozen
 from hardening.errors import ImageError
@@ -164,11 +165,9 @@ class Tree:
                 descriptor = self._open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             except OSError:  # a link above it leads elsewhere now
                 continue
-            try:
+            with Opened(descriptor):
                 os.fchmod(descriptor, mode)
                 os.utime(descriptor, ns=(mtime, mtime))
-            finally:
-                os.close(descriptor)
 
     def wrong(self, problem: str) -> ImageError:
         """The error for a layer that is not what it should be."""
@@ -260,13 +259,12 @@ class Tree:
         if entry.kind == tar.DIRECTORY:
             if there is None:
                 self._make_directory(parent, name, entry.uid, entry.gid)
-            descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-            try:
+            with Opened(
+                os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            ) as descriptor:
                 if there is not None and not self._squashed:
                     os.fchown(descriptor, uid, gid)
                 self._note_directory(path, descriptor, entry)
-            finally:
-                os.close(descriptor)
         elif entry.kind == tar.FILE:
             self._write(entry, reader, parent, name, path)
         elif entry.kind == tar.LINK:
@@ -287,8 +285,7 @@ class Tree:
         self.bytes += entry.size
         self._require_few()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=parent)
-        try:
+        with Opened(os.open(name, flags, 0o600, dir_fd=parent)) as descriptor:
             for piece in reader.data():
                 view = memoryview(piece)
                 while view:
@@ -298,8 +295,6 @@ class Tree:
             os.fchmod(descriptor, self._mode(entry, path))
             self._extend(entry, descriptor, path)
             os.utime(descriptor, ns=(entry.mtime, entry.mtime))
-        finally:
-            os.close(descriptor)
 
     def _extend(self, entry: TarEntry, descriptor: int, path: bytes) -> None:
         """Extended attributes: those of users are set, where the file system has them. The kernel acts on all others."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hardening.base import wholefile
+from hardening.base.files import Opened
 from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import media, removal
@@ -100,14 +101,11 @@ def _write(path: Path, data: dict[str, object]) -> None:
 
 def _sync(root: Path) -> None:
     """syncfs(2), which no module offers: one call for the files of a root instead of one for each."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with Opened(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as descriptor:
         library = ctypes.CDLL(None, use_errno=True)
         if library.syncfs(descriptor) < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(root))
-    finally:
-        os.close(descriptor)
 
 
 def unpack(

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from hardening.base.files import Opened
 from hardening.errors import ImageError
 
 WHITEOUT, OPAQUE, RESERVED = b".wh.", b".wh..wh..opq", b".wh..wh."
@@ -60,7 +61,7 @@ class Hiding:
             parent = open_below(folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:  # there is nothing to be hidden
             return
-        try:
+        with Opened(parent):
             if name == OPAQUE:
                 self._clear(parent, folder)
                 return
@@ -68,19 +69,14 @@ class Hiding:
             path = b"/".join((folder, hidden)) if folder else hidden
             if there is not None:
                 self._hide(parent, hidden, path, there)
-        finally:
-            os.close(parent)
 
     def _hide(self, parent: int, name: bytes, path: bytes, there: os.stat_result) -> None:
         """Remove what is there, but for what this layer has written itself."""
         if path not in self._written:
             self._remove(parent, name, path, there)
         elif stat.S_ISDIR(there.st_mode):
-            below = os.open(name, _FOLDER, dir_fd=parent)
-            try:
+            with Opened(os.open(name, _FOLDER, dir_fd=parent)) as below:
                 self._clear(below, path)
-            finally:
-                os.close(below)
 
     def _clear(self, folder: int, path: bytes) -> None:
         """Remove from a directory whatever this layer has not written itself."""

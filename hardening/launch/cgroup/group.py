@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch.cgroup.hierarchy import anywhere, lock, names_below, read_hierarchies, subgroups
@@ -156,11 +157,8 @@ def _claim(directory: str) -> int:
     try:
         # Whoever can open a group can lock it: nobody else can until it is locked.
         if not _make_directory(directory, 0o700):
-            held = lock(directory)
-            try:
+            with Opened(lock(directory)):
                 os.rmdir(directory)
-            finally:
-                os.close(held)
             os.mkdir(directory, 0o700)
         try:
             held = lock(directory)
@@ -199,13 +197,10 @@ def used(path: str) -> str:
 
 def _is_used(directory: str) -> bool:
     try:
-        here = lock(directory)
-        try:
+        with Opened(lock(directory)) as here:
             if files.exists(f"{directory}/cgroup.events"):  # of version 2, which counts those below as well
                 return "populated 1" in files.read(f"{directory}/cgroup.events")
             below = [f"{directory}/{name}" for name in subgroups(here)]
-        finally:
-            os.close(here)
         return bool(files.read(f"{directory}/cgroup.procs").strip()) or any(map(_is_used, below))
     except FileNotFoundError:  # it goes
         return False

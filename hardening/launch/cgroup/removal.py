@@ -6,6 +6,7 @@ import errno
 import select
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.linux.system import os
 from hardening.launch.cgroup.hierarchy import anywhere, is_group, lock, subgroups, where
 
@@ -35,10 +36,8 @@ def remove_abandoned(path: str) -> None:
             held = lock(directory)
         except OSError:
             continue
-        try:
+        with Opened(held):
             kill_and_remove(directory)
-        finally:
-            os.close(held)
 
 
 def remove_empty(path: str) -> None:
@@ -80,10 +79,8 @@ def remove_unclaimed(directory: str) -> bool:
         held = lock(directory)
     except OSError:
         return False
-    try:
+    with Opened(held):
         remove_if_empty(directory)
-    finally:
-        os.close(held)
     return files.exists(directory)
 
 

@@ -7,6 +7,7 @@ import errno
 
 from hardening.base import digest, files, jsontext, trusted
 from hardening.base.digest import ANNOTATION
+from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
@@ -58,13 +59,10 @@ def load(directory: str, sha256: str = "") -> Bundle:
     file belongs to neither the caller nor root, or others can write to it.
     """
     directory = files.absolute(directory)
-    fd = _open(directory, os.O_DIRECTORY, None)
-    try:
+    with Opened(_open(directory, os.O_DIRECTORY, None)) as fd:
         _require_configuration(fd, directory)
         _refuse_untrusted(fd, directory)
         text = read_file(fd, "config.json", directory, jsontext.MAX_BYTES)
-    finally:
-        os.close(fd)
     origin = files.join(directory, "config.json")
     found = digest.sha256(text)
     if sha256 and found != sha256:
@@ -103,11 +101,8 @@ def check_filter(bundle: Bundle) -> None:
 
 
 def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
-    fd = _open(directory, os.O_DIRECTORY, None)
-    try:
+    with Opened(_open(directory, os.O_DIRECTORY, None)) as fd:
         program = read_file(fd, "seccomp.bpf", directory, MAX_FILTER)
-    finally:
-        os.close(fd)
     origin = files.join(directory, "seccomp.bpf")
     if not program or len(program) % 8:
         raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
@@ -127,8 +122,7 @@ def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
 def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
     """The content of a regular file in an open directory, never through a symbolic link."""
     path = files.join(where, name)
-    fd = _open(path, os.O_NOFOLLOW | os.O_NONBLOCK, directory)
-    try:
+    with Opened(_open(path, os.O_NOFOLLOW | os.O_NONBLOCK, directory)) as fd:
         _refuse_untrusted(fd, path)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -139,18 +133,13 @@ def read_file(directory: int, name: str, where: str, longest: int) -> bytes:
         while part := os.read(fd, status.st_size + 1):
             parts.append(part)
         return b"".join(parts)
-    finally:
-        os.close(fd)
 
 
 def read_json(directory: str, name: str) -> object:
     """What a JSON file of a directory that is kept says. Raises `LaunchError` for one that is gone or damaged, and for
     what was put in its place: no caller waits for a FIFO, or reads a device without an end."""
-    place = _open(directory, os.O_DIRECTORY | os.O_NOFOLLOW, None)
-    try:
+    with Opened(_open(directory, os.O_DIRECTORY | os.O_NOFOLLOW, None)) as place:
         return jsontext.parse(read_file(place, name, directory, jsontext.MAX_BYTES), files.join(directory, name))
-    finally:
-        os.close(place)
 
 
 def read_table(directory: str, name: str) -> dict[str, Any]:

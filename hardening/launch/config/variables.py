@@ -8,6 +8,7 @@ do, or are found again in the words of a line that has an entry in the cache.
 from __future__ import annotations
 
 from hardening.base import jsontext
+from hardening.base.files import Opened
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import VARIABLES
@@ -68,10 +69,8 @@ def take(fd: int) -> tuple[dict[str, str], list[str] | None]:
     """The values by name, and the command, from a memfd that is closed. `OSError`."""
     from hardening.launch.secret import secrets  # which a launch from the cache does not need
 
-    try:
+    with Opened(fd):
         data = os.pread(fd, os.fstat(fd).st_size, 0)
-    finally:
-        os.close(fd)
     values = {name: value.decode(ENCODING, ERRORS) for name, value in secrets.unpack(data).items()}
     command = values.pop("", None)
     return values, None if command is None else command.split("\0")

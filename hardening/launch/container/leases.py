@@ -9,6 +9,7 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.base import files, jsontext, locks, places, trusted
+from hardening.base.files import Opened
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
 
@@ -77,16 +78,13 @@ def _hold_one(name: str) -> int:
 
 def _open(name: str) -> int:
     """Open a lease to read. To open a device would already do something, so that what it is is looked at before."""
-    place = os.open(name, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
+    with Opened(os.open(name, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)) as place:
         status = os.fstat(place)
         if not stat.S_ISREG(status.st_mode):
             raise LaunchError("the lease is not a regular file", origin=name)
         if not trusted.is_own(status, f"/proc/self/fd/{place}"):
             raise LaunchError("the lease belongs to another user, or other users can write to it", origin=name)
         return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(place)
 
 
 def _lies_there(fd: int, name: str) -> bool:

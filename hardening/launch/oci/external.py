@@ -13,6 +13,7 @@ import select
 import stat
 
 from hardening.base import links, places, trusted
+from hardening.base.files import Opened
 from hardening.base.guarded import TERMINAL_USE, block_signals, is_nameless_pipe, stand_between
 from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.linux.failure import Step
@@ -179,7 +180,7 @@ def refuse_fifos(bundle: Bundle) -> None:
         top = os.open(_root(bundle), os.O_PATH | os.O_CLOEXEC)
     except OSError:  # the runtime will say so
         return
-    try:
+    with Opened(top):
         for pointer, mount in _mounts(bundle.document):
             destination = mount.get("destination")
             parts = destination.strip("/").split("/") if isinstance(destination, str) else []
@@ -187,8 +188,6 @@ def refuse_fifos(bundle: Bundle) -> None:
                 place = "/".join(parts[:end])
                 if _is_fifo(top, place):
                     raise LaunchError(f"/{place} in the root is a FIFO", origin=f"config.json:{pointer}/destination")
-    finally:
-        os.close(top)
 
 
 def _is_fifo(top: int, path: str) -> bool:
@@ -196,10 +195,8 @@ def _is_fifo(top: int, path: str) -> bool:
         found = kernel.openat2(top, os.fsencode(path or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
     except (OSError, ValueError):
         return False
-    try:
+    with Opened(found):
         return stat.S_ISFIFO(os.fstat(found).st_mode)
-    finally:
-        os.close(found)
 
 
 class _ExternalRun:

@@ -11,6 +11,7 @@ import os
 import select
 
 from hardening.base import files, jsontext, trees
+from hardening.base.files import Opened
 from hardening.base.linux import children, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
@@ -100,8 +101,7 @@ class RuntimeProgram:
         """Delete the container, and its state directory; a short wait lets its last process go. Nothing where it is gone.
         `LaunchError` where the runtime does not delete it: what is known of it stays."""
         if os.path.isdir(os.path.join(self.state, ROOT, self.identity)):
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            try:
+            with Opened(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) as null:
                 for _ in range(DELETE_ATTEMPTS):
                     pid = self.spawn(self.argv("delete", "--force", self.identity), [null, null, null])
                     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
@@ -111,8 +111,6 @@ class RuntimeProgram:
                     name, reason = os.path.basename(self.program), self.message() or "no reason given"
                     hint = f"the next launch tries again; what is known of the container stays in {self.state}"
                     raise LaunchError(f"{name} delete: {reason}", hint=hint)
-            finally:
-                os.close(null)
         if os.path.isdir(self.state):
             remove_rest(self.state)
 
@@ -198,13 +196,11 @@ def _kill_started(state: str) -> None:
     process = open_process(pid)
     if process is None:
         return
-    try:
+    with Opened(process):
         if identify(pid) == found:  # else another one has its number by now
             kill(process)
             if not select.select([process], [], [], KILL_LONGEST)[0]:
                 raise LaunchError(f"its process {pid} does not end after SIGKILL", origin=state)
-    finally:
-        os.close(process)
 
 
 def open_process(pid: int) -> int | None:
@@ -249,11 +245,9 @@ def kill_unfinished(state: str) -> None:
             process = open_process(int(name))
             if process is None:
                 continue
-            try:
+            with Opened(process):
                 if mark in _command_line(name):  # still, and so it is the one that is held
                     kill(process)
-            finally:
-                os.close(process)
 
 
 def _command_line(pid: str) -> bytes:

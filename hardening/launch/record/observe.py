@@ -10,6 +10,7 @@ import os
 import stat
 
 from hardening.base import jsontext
+from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.signals import signal
@@ -179,11 +180,8 @@ def _kind(root: int, path: str) -> str:
         if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3):
             return "null"
         if stat.S_ISDIR(status.st_mode):
-            directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
-            try:
+            with Opened(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)) as directory:
                 return "shown" if os.listdir(directory) else "empty"
-            finally:
-                os.close(directory)
         return "shown"  # of the kernel's own files none has a size
     except OSError:
         return "unreadable"
@@ -197,13 +195,11 @@ def _device(root: int, path: str) -> str:
         fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
     except OSError:
         return "none"
-    try:
+    with Opened(fd):
         status = os.fstat(fd)
         if not stat.S_ISCHR(status.st_mode):
             return "none"
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-    finally:
-        os.close(fd)
 
 
 def _nodes(root: int, wanted: Observation) -> Iterator[tuple[str, str]]:
@@ -247,15 +243,14 @@ def _tree(root: int, mounts: frozenset[str]) -> dict[str, str]:
     waiting = ["/"]
     while waiting:
         directory = waiting.pop()
-        fd = os.open(directory.lstrip("/") or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
-        try:
+        with Opened(
+            os.open(directory.lstrip("/") or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
+        ) as fd:
             for name in os.listdir(fd):
                 path = f"{directory.rstrip('/')}/{name}"
                 found[path] = "mount" if path in mounts else _entry(name, fd)
                 if found[path] == "directory":
                     waiting.append(path)
-        finally:
-            os.close(fd)
         if len(found) > MOST:
             raise OSError(f"more than {MOST} entries")
     return found

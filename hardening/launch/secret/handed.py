@@ -13,6 +13,7 @@ import _stat as stat
 import fcntl
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.failure import Step
@@ -209,16 +210,15 @@ def _file_system(placed: Mapping[str, Secret], values: Mapping[str, bytes], owne
 
 def _write(tree: int, path: str, secret: Secret, value: bytes, owner: tuple[int, int]) -> None:
     uid, gid = (own if said is None else said for said, own in zip((secret.uid, secret.gid), owner, strict=True))
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=tree)
-    try:
+    with Opened(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=tree)
+    ) as fd:
         with Step(f"write the secret {secret.name}", POINTER):
             while value:
                 value = value[os.write(fd, value) :]
         with Step(f"give the secret {secret.name} to {uid}:{gid}", POINTER, "the user namespace must map these ids"):
             os.fchown(fd, uid, gid)
         os.fchmod(fd, secret.mode)
-    finally:
-        os.close(fd)
 
 
 def give(secrets: Handed, pid: int) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.linux import kernel
 from hardening.base.linux.signals import signal
 from hardening.base.linux.system import os
@@ -183,11 +184,8 @@ def _is_awaited(pid: int, number: int) -> bool:
 
 def _mask(pid: int, address: int) -> int:
     """A set of signals in the memory of a process."""
-    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with Opened(os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)) as memory:
         return int.from_bytes(os.pread(memory, 8, address), sys.byteorder)
-    finally:
-        os.close(memory)
 
 
 def _has(status: dict[str, str], number: int, *names: str) -> bool:
