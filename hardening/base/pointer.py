@@ -4,7 +4,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
 CONFIG = "config.json"
@@ -22,9 +21,9 @@ def unescape(token: str) -> str:
     return token.replace("~1", "/").replace("~0", "~")
 
 
-def lookup(document: Mapping[str, Any], pointer: str) -> Any:
-    """The value at ``pointer``, or None where there is none."""
-    value: Any = document
+def lookup(document: object, pointer: str) -> Any:
+    """The value at ``pointer`` of JSON data, or None where there is none."""
+    value = document
     for token in pointer.split("/")[1:]:
         if isinstance(value, dict):
             value = value.get(unescape(token))
@@ -33,3 +32,15 @@ def lookup(document: Mapping[str, Any], pointer: str) -> Any:
         else:
             return None
     return value
+
+
+def table(document: object, pointer: str) -> dict[str, Any]:
+    """The object at ``pointer``; {} for none, and for anything else."""
+    found = lookup(document, pointer)
+    return found if isinstance(found, dict) else {}
+
+
+def items(document: object, pointer: str) -> list[Any]:
+    """The list at ``pointer``; [] for none, and for anything else."""
+    found = lookup(document, pointer)
+    return found if isinstance(found, list) else []

@@ -12,6 +12,7 @@ from hardening.base.linux import abi, idmaps, kernel
 from hardening.base.linux.children import Holder
 from hardening.base.linux.failure import Step
 from hardening.base.linux.idmaps import IdMap
+from hardening.base.pointer import items, lookup
 from hardening.errors import LaunchError
 
 
@@ -40,11 +41,9 @@ def enter(document: object) -> None:
 
 def identity_maps(document: object, key: str, own: int) -> tuple[IdMap, ...]:
     """Every outside id that the configuration maps, and the caller's own, each to itself."""
-    linux = document.get("linux") if isinstance(document, dict) else None
-    entries = linux.get(key) if isinstance(linux, dict) else None
     ranges = [(own, own + 1)]
-    for entry in entries if isinstance(entries, list) else ():
-        first, count = (entry.get("hostID"), entry.get("size")) if isinstance(entry, dict) else (None, None)
+    for entry in items(document, f"/linux/{key}"):
+        first, count = lookup(entry, "/hostID"), lookup(entry, "/size")
         if type(first) is not int or type(count) is not int:
             raise LaunchError("is malformed", origin=f"config.json:/linux/{key}")
         ranges.append((first, first + count))

@@ -10,6 +10,7 @@ from hardening.base.digest import ANNOTATION
 from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux.system import os
+from hardening.base.pointer import lookup
 from hardening.errors import LaunchError
 
 TYPE_CHECKING = False
@@ -75,18 +76,14 @@ def load(directory: str, sha256: str = "") -> Bundle:
 def load_filter(bundle: Bundle, sha256: str) -> bytes:
     """The seccomp program of the bundle; `LaunchError` unless ``sha256`` is the digest of it with what it is compiled
     from."""
-    linux = bundle.document.get("linux") if isinstance(bundle.document, dict) else None
-    return _read_program(bundle.directory, linux.get("seccomp") if isinstance(linux, dict) else None, sha256)
+    return _read_program(bundle.directory, lookup(bundle.document, "/linux/seccomp"), sha256)
 
 
 def check_filter(bundle: Bundle) -> None:
     """Hold the filter of a bundle to its configuration for a runtime that compiles one by itself: `LaunchError` unless
     ``linux.seccomp``, the annotation and ``seccomp.bpf`` belong together. A bundle made elsewhere has only the first.
     """
-    document = bundle.document if isinstance(bundle.document, dict) else {}
-    linux, annotations = document.get("linux"), document.get("annotations")
-    seccomp = linux.get("seccomp") if isinstance(linux, dict) else None
-    stated = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    seccomp, stated = lookup(bundle.document, "/linux/seccomp"), lookup(bundle.document, f"/annotations/{ANNOTATION}")
     origin = files.join(bundle.directory, "config.json")
     program = files.join(bundle.directory, "seccomp.bpf")
     hint = "write the bundle again with `hardening compose -o` or `hardening apply`"

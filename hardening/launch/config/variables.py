@@ -10,6 +10,7 @@ from __future__ import annotations
 from hardening.base import jsontext
 from hardening.base.files import Opened
 from hardening.base.linux.system import os
+from hardening.base.pointer import ENVIRONMENT, items, lookup, table
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import VARIABLES
 
@@ -23,7 +24,7 @@ ENCODING, ERRORS = "utf-8", "surrogateescape"
 def fill(document: object, values: Mapping[str, str], command: Sequence[str] | None = None) -> None:
     """Put the values into the environment of a configuration, in memory, and the command into one that has none. Nothing
     else of it is ever left open. `LaunchError` for what was not passed, and for what nothing asks for."""
-    process = _table(document, "process")
+    process = table(document, "/process")
     entries = process.get("env")
     asked = [name for name in entries if isinstance(name, str) and "=" not in name] if isinstance(entries, list) else []
     if sorted(asked) != sorted(values):
@@ -41,22 +42,16 @@ def fill(document: object, values: Mapping[str, str], command: Sequence[str] | N
 def public(document: object) -> dict[str, str]:
     """The variables of a configuration whose values stand in a profile, with these, as its annotation `VARIABLES` names
     them. `LaunchError` for one that is no list of names."""
-    process, annotations = (_table(document, key) for key in ("process", "annotations"))
-    text, entries = annotations.get(VARIABLES), process.get("env")
+    pointer = f"/annotations/{VARIABLES}"
+    text = lookup(document, pointer)
     if text is None:
         return {}
-    origin = f"config.json:/annotations/{VARIABLES}"
+    origin = f"config.json:{pointer}"
     names = jsontext.parse(text.encode(ENCODING, ERRORS), origin) if isinstance(text, str) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise LaunchError("must be a JSON list of names", origin=origin)
-    texts = [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
-    pairs = [entry.partition("=") for entry in texts]
+    pairs = [entry.partition("=") for entry in items(document, ENVIRONMENT) if isinstance(entry, str)]
     return {name: value for name, equals, value in pairs if equals and name in names}
-
-
-def _table(document: object, key: str) -> dict[str, object]:
-    found = document.get(key) if isinstance(document, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def pack(values: Mapping[str, str], command: Sequence[str] | None) -> dict[str, bytes]:

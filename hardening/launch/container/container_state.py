@@ -14,6 +14,7 @@ from hardening.base import files, jsontext, locks, trees
 from hardening.base.files import Opened
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
+from hardening.base.pointer import ARGS, items
 from hardening.errors import LaunchError, quoted
 from hardening.launch.config.bundle import read_table
 from hardening.launch.container.directory import BLANK, BUNDLE, EXIT, ROOM, RUNTIME, LaunchDirectory, remove_empty
@@ -90,12 +91,10 @@ class ContainerEntry:
 
 def describe(request: LaunchRequest, document: object) -> dict[str, object]:
     """The description of a container of which nothing runs yet."""
-    process = document.get("process") if isinstance(document, dict) else None
-    command = process.get("args") if isinstance(process, dict) else None
     return {
         "id": request.id,
         "name": request.name,
-        "command": command if isinstance(command, list) else [],
+        "command": items(document, ARGS),
         "profiles": request.profiles,
         "runtime": request.runtime_name,
         "detached": request.detach,

@@ -11,6 +11,7 @@ import _stat as stat
 from hardening.base import files, jsontext, locks, places, trusted
 from hardening.base.files import Opened
 from hardening.base.linux.system import os
+from hardening.base.pointer import lookup
 from hardening.errors import LaunchError
 
 ANNOTATION = "org.hardening.leases"
@@ -21,8 +22,7 @@ OTHERS = (places.LAUNCHES, places.CACHE, places.RECORDS)
 
 def paths(document: object, origin: str) -> tuple[str, ...]:
     """The lease files that a configuration names; `LaunchError` when the annotation is malformed."""
-    annotations = document.get("annotations") if isinstance(document, dict) else None
-    text = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    text = lookup(document, f"/annotations/{ANNOTATION}")
     if text is None:
         return ()
     place = f"{origin}:/annotations/{ANNOTATION}"

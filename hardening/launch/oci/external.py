@@ -18,6 +18,7 @@ from hardening.base.guarded import TERMINAL_USE, block_signals, is_nameless_pipe
 from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
+from hardening.base.pointer import items, lookup, table
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.cgroup import group
 from hardening.launch.config.bundle import IMAGE_STORE, NODES, Bundle, is_judged
@@ -76,8 +77,7 @@ def refuse_movable_sources(bundle: Bundle) -> None:
 def refuse_others_group(bundle: Bundle) -> None:
     """`LaunchError` for a control group that is no container's own, or that somebody uses. A runtime would put the container
     into it, limit all that is in it, and crun kills that at the end."""
-    linux = bundle.document.get("linux") if isinstance(bundle.document, dict) else None
-    path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    path = lookup(bundle.document, "/linux/cgroupsPath")
     if not isinstance(path, str) or not path:
         return
     if why := places.wrong_group(path):
@@ -99,9 +99,9 @@ def _image_root(bundle: Bundle, path: str) -> str:
 
 def _sources(document: object) -> Iterator[tuple[str, str]]:
     """What a runtime opens of the host by its path, each with where the configuration says it."""
-    root = document.get("root") if isinstance(document, dict) else None
-    if isinstance(root, dict) and isinstance(root.get("path"), str):
-        yield root["path"], "config.json:/root/path"
+    root = lookup(document, "/root/path")
+    if isinstance(root, str):
+        yield root, "config.json:/root/path"
     for pointer, mount in _mounts(document):
         source = mount.get("source")
         if isinstance(source, str) and _binds(mount):
@@ -110,29 +110,21 @@ def _sources(document: object) -> Iterator[tuple[str, str]]:
 
 def _mounts(document: object) -> Iterator[tuple[str, dict[str, object]]]:
     """The entries of `/mounts`, each with its pointer."""
-    mounts = document.get("mounts") if isinstance(document, dict) else None
-    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+    for index, mount in enumerate(items(document, "/mounts")):
         if isinstance(mount, dict):
             yield f"/mounts/{index}", mount
 
 
 def _binds(mount: dict[str, object]) -> bool:
-    return is_bind(mount.get("type"), _options(mount))
-
-
-def _options(mount: dict[str, object]) -> list[object]:
-    options = mount.get("options")
-    return options if isinstance(options, list) else []
+    return is_bind(mount.get("type"), items(mount, "/options"))
 
 
 def _root(bundle: Bundle) -> str:
-    root = bundle.document.get("root") if isinstance(bundle.document, dict) else None
-    return os.path.join(bundle.directory, str(root.get("path") if isinstance(root, dict) else None))
+    return os.path.join(bundle.directory, str(lookup(bundle.document, "/root/path")))
 
 
 def _annotations(bundle: Bundle) -> dict[str, object]:
-    found = bundle.document.get("annotations") if isinstance(bundle.document, dict) else None
-    return found if isinstance(found, dict) else {}
+    return table(bundle.document, "/annotations")
 
 
 def refuse_nodes(bundle: Bundle, program: str) -> None:
@@ -169,7 +161,7 @@ def refuse_links(bundle: Bundle) -> None:
                 links.require_none(tops[cover], place.removeprefix(cover).lstrip("/"))
         if _binds(mount):
             tops[place] = os.path.join(bundle.directory, str(mount.get("source")))
-        elif COPIES not in _options(mount):  # with it, the links of what it covers are in it as well
+        elif COPIES not in items(mount, "/options"):  # with it, the links of what it covers are in it as well
             tops[place] = ""
 
 
@@ -211,9 +203,8 @@ class _ExternalRun:
         self._runtime = RuntimeProgram(context.request.runtime, context.request.id, self._state, mask)
         self._report = report
         self._secrets = context.secrets
-        process = bundle.document.get("process") if isinstance(bundle.document, dict) else None
         self._feed: Feed | None = None
-        self._terminal = isinstance(process, dict) and process.get("terminal") is True
+        self._terminal = lookup(bundle.document, "/process/terminal") is True
 
     def run(self) -> int:
         """Create, watch, delete."""

@@ -15,6 +15,7 @@ from hardening.base.files import Opened
 from hardening.base.linux import children, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.signals import signal
+from hardening.base.pointer import lookup, table
 from hardening.errors import (
     EXIT_LAUNCHER,
     EXIT_NOT_EXECUTABLE,
@@ -53,8 +54,7 @@ class RuntimeProgram:
 
     def make_state(self, document: object) -> None:
         """Make the state directory of a configuration's container, in that of its launch. `LaunchError`."""
-        linux = document.get("linux") if isinstance(document, dict) else None
-        linux = linux if isinstance(linux, dict) else {}
+        linux = table(document, "/linux")
         view = {"linux": {key: linux[key] for key in ("uidMappings", "gidMappings") if key in linux}}
         with Step(f"make the runtime's state directory {self.state}", hint=ROOM):
             os.mkdir(self.state, 0o700)
@@ -188,7 +188,7 @@ def _kill_started(state: str) -> None:
     if not files.exists(os.path.join(state, PROCESS)):  # it was not started, and so `kill_unfinished` has found it
         return
     found = read_json(state, PROCESS)
-    pid = found.get("pid") if isinstance(found, dict) else None
+    pid = lookup(found, "/pid")
     if type(pid) is not int:  # it had ended before it could be written down
         return
     if not 0 < pid < 1 << 31:

@@ -9,6 +9,7 @@ import os
 from hardening.base import files
 from hardening.base.digest import canonical, of_filter, sha256
 from hardening.base.linux import kernel, mountinfo
+from hardening.base.pointer import lookup, table
 from hardening.launch.cgroup.hierarchy import read_hierarchies
 from hardening.launch.config import variables
 from hardening.launch.record import behalf
@@ -115,13 +116,14 @@ class Report:
 
     def _digest(self, program: bytes | None) -> str | None:
         """What was loaded: the configuration's filter, with its program where it was ours to load."""
-        seccomp = self._linux().get("seccomp")
+        seccomp = lookup(self._bundle.document, "/linux/seccomp")
         if not seccomp:
             return None
         return of_filter(seccomp, program) if program is not None else sha256(canonical(seccomp))
 
     def _observe(self, pid: int, mounts: str) -> dict[str, object]:
-        linux = self._linux()
+        document = self._bundle.document
+        linux = table(document, "/linux")
         paths = [path for key in ("maskedPaths", "readonlyPaths") for path in linux.get(key) or ()]
         host = {mount.device for mount in _mounts(self._caller["caller_mountinfo"])}
         places, memory = [], []
@@ -129,22 +131,13 @@ class Report:
             places.append(mount.place)
             if mount.kind == "tmpfs" and mount.device not in host and "nodev" not in mount.options:
                 memory.append(mount.place)
-        nodes = [str(path) for entry in _listed(self._document(), "devices") for path in _under(entry, "path")]
-        root = self._document().get("root") or {}
+        nodes = [str(path) for entry in _listed(document, "devices") for path in _under(entry, "path")]
         directory = os.path.realpath(self._bundle.directory)
-        made = os.path.realpath(os.path.join(directory, root.get("path", "/"))).startswith(f"{directory}/")
+        root = os.path.realpath(os.path.join(directory, str(lookup(document, "/root/path") or "/")))
         sysctls = {str(name): str(value) for name, value in (linux.get("sysctl") or {}).items()}
         wanted = Observation(paths=tuple(paths), mounts=frozenset(places), memory=tuple(memory), nodes=tuple(nodes),
-                        made=made, sysctls=sysctls, variables=self._variables)  # fmt: skip
+                        made=root.startswith(f"{directory}/"), sysctls=sysctls, variables=self._variables)  # fmt: skip
         return observe(pid, wanted)
-
-    def _document(self) -> dict[str, Any]:
-        document = self._bundle.document
-        return document if isinstance(document, dict) else {}
-
-    def _linux(self) -> dict[str, Any]:
-        linux = self._document().get("linux")
-        return linux if isinstance(linux, dict) else {}
 
 
 def write(path: str, found: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import time
 
 from hardening.base import jsontext
 from hardening.base.linux.system import os
+from hardening.base.pointer import ARGS, items, table
 from hardening.base.units import timestamp
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, STATES
@@ -66,12 +67,8 @@ class Recorder:
         """Take from a configuration, whose digest is ``spec``, what is to be recorded; `LaunchError` for an annotation of
         ours that is malformed."""
         self.facts.spec = spec
-        table = document if isinstance(document, dict) else {}
-        process, annotations = table.get("process"), table.get("annotations")
-        args = process.get("args") if isinstance(process, dict) else None
-        self.facts.command = [str(word) for word in args] if isinstance(args, list) else []
-        if isinstance(annotations, dict):
-            read_annotations(self.facts, annotations, f"{origin}:/annotations")
+        self.facts.command = list(map(str, items(document, ARGS)))
+        read_annotations(self.facts, table(document, "/annotations"), f"{origin}:/annotations")
 
     def launched(self) -> None:
         """Record that the command is about to be executed, and each exception that this takes. `LaunchError` where nothing

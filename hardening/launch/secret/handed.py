@@ -18,6 +18,7 @@ from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
+from hardening.base.pointer import items, lookup
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.container.entering import OpenNamespaces
 from hardening.launch.secret.secrets import ENV, MOUNT, PLACE, POINTER, Secret, named, unpack
@@ -72,14 +73,12 @@ def handed(document: object, fd: int) -> Handed | None:
     where one does not go with the other."""
     wanted = named(document)
     require(wanted, fd)
-    if not wanted or not isinstance(document, dict):
+    if not wanted:
         return None
-    process, linux = document.get("process"), document.get("linux")
-    _require_shown(wanted, linux.get("maskedPaths") if isinstance(linux, dict) else None)
-    user = process.get("user") if isinstance(process, dict) else None
-    ids = [user.get(key) if isinstance(user, dict) else None for key in ("uid", "gid")]
+    _require_shown(wanted, items(document, "/linux/maskedPaths"))
+    ids = [lookup(document, f"/process/user/{key}") for key in ("uid", "gid")]
     owner = tuple(number if isinstance(number, int) else 0 for number in ids)
-    label = linux.get("mountLabel") if isinstance(linux, dict) else None
+    label = lookup(document, "/linux/mountLabel")
     return Handed(wanted=wanted, fd=fd, owner=(owner[0], owner[1]), label=label if isinstance(label, str) else "")
 
 
@@ -96,9 +95,9 @@ def require(wanted: tuple[Secret, ...], fd: int) -> None:
         raise LaunchError("the secrets that were passed are not sealed", hint=_HINT)
 
 
-def _require_shown(wanted: tuple[Secret, ...], masked: object) -> None:
+def _require_shown(wanted: tuple[Secret, ...], masked: list[object]) -> None:
     """`LaunchError` for a file where something is masked: which of both is seen would depend on the runtime."""
-    for path in masked if isinstance(masked, list) else ():
+    for path in masked:
         for secret in wanted:
             if secret.kind == MOUNT and f"{secret.target}/".startswith(f"{str(path).rstrip('/')}/"):
                 reason = f"the secret {secret.name} cannot lie at {secret.target}, for {path} is masked"

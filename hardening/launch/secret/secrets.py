@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hardening.base import jsontext
 from hardening.base.frozen import Frozen
+from hardening.base.pointer import lookup
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import SECRETS
 
@@ -47,8 +48,7 @@ class Secret(Frozen):
 
 def named(document: object) -> tuple[Secret, ...]:
     """The secrets that a configuration names. `LaunchError` for an annotation that is malformed."""
-    annotations = document.get("annotations") if isinstance(document, dict) else None
-    text = annotations.get(SECRETS) if isinstance(annotations, dict) else None
+    text = lookup(document, POINTER)
     return () if text is None else parse(text)
 
 
