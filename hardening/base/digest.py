@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from hardening.base.jsontext import quote
+from hardening.base import jsontext
 
 ANNOTATION = "org.hardening.seccomp.sha256"
 #: The algorithms that digests of images may have, with how many hexadecimal digits.
@@ -18,27 +18,13 @@ DIGESTS = {"sha256": 64, "sha512": 128}
 
 
 def of_filter(seccomp: object, program: bytes) -> str:
-    """The digest in hexadecimal. ``seccomp`` is JSON data without floats."""
+    """The digest in hexadecimal. ``seccomp`` is JSON data."""
     return sha256(canonical(seccomp) + b"\0" + program)
 
 
 def canonical(value: object) -> bytes:
-    """JSON data as the one text that stands for it; `TypeError` for anything else, floats included."""
-    return _text(value).encode()
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return quote(value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_text, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{quote(key)}:{_text(value[key])}" for key in sorted(value)) + "}"
-    raise TypeError(f"{type(value).__name__} has no canonical text")
+    """JSON data as the one text that stands for it; `TypeError` for anything else."""
+    return jsontext.dump(value, canonical=True).encode()
 
 
 def is_digest(text: str) -> bool:

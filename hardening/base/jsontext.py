@@ -1,20 +1,13 @@
 """JSON text -> values, strictly (RFC 8259): no duplicate key, no NaN, no absurd nesting.
 
-The C scanner behind `json` is used directly where the interpreter has it, because importing `json` pulls in `re`
-and doubles the start of a launch.
+The C code behind `json` is used directly where the interpreter has it, because importing `json` pulls in `re` and doubles
+the start of a launch.
 """
 
 from __future__ import annotations
 
 from hardening.base.pointer import escape
 from hardening.errors import LaunchError
-
-try:
-    from _json import encode_basestring_ascii as quote
-except ImportError:  # an interpreter without the accelerator
-    from json.encoder import py_encode_basestring_ascii as quote
-
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "dump", "parse", "quote"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,8 +57,9 @@ class _Context:
         raise ValueError(f"{name} is not JSON")
 
 
-def parse(text: bytes, origin: str) -> object:
-    """The value that UTF-8 JSON ``text`` holds; `LaunchError` with ``origin`` for anything malformed."""
+def parse(text: bytes, origin: str, *, checked: bool = False) -> object:
+    """The value that UTF-8 JSON ``text`` holds; `LaunchError` with ``origin`` for anything malformed. Of a text that
+    was ``checked`` before, as its digest tells, the levels are not counted again."""
     if len(text) > MAX_BYTES:
         raise LaunchError(f"larger than {MAX_BYTES} bytes", origin=origin)
     context = _Context()
@@ -79,7 +73,7 @@ def parse(text: bytes, origin: str) -> object:
         raise LaunchError("nested too deep", origin=origin) from None
     except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError and integers with thousands of digits
         raise LaunchError(f"not JSON: {error}", origin=origin) from None
-    if _is_deep(value):
+    if not checked and _is_deep(value):
         raise LaunchError(f"nested too deep: more than {MAX_DEPTH} levels", origin=origin)
     if end != len(source):
         raise LaunchError(f"not JSON: more text after the value: {_place(source, end)}", origin=origin)
@@ -155,17 +149,20 @@ def _find_repeated(value: object, pointer: str) -> tuple[str, str] | None:
     return None
 
 
-def dump(value: object) -> str:
+def dump(value: object, *, canonical: bool = False) -> str:
     """JSON data (objects, lists, strings, numbers, booleans, None) as one line of ASCII: control characters, and halves of
-    surrogate pairs, are escaped."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, str):
-        return quote(value)
-    if isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(dump, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{quote(str(key))}: {dump(item)}' for key, item in value.items())}}}"
+    surrogate pairs, are escaped. ``canonical``: the one text that stands for it, with sorted keys and without spaces. Raises
+    `TypeError` for anything else."""
+    item, key = (",", ":") if canonical else (", ", ": ")
+    try:
+        from _json import encode_basestring_ascii, make_encoder
+    except ImportError:  # an interpreter without the accelerator
+        import json
+
+        return json.dumps(value, separators=(item, key), sort_keys=canonical, allow_nan=False)
+    encode = make_encoder(None, _refuse, encode_basestring_ascii, None, key, item, canonical, False, False)
+    return "".join(encode(value, 0))
+
+
+def _refuse(value: object) -> None:
     raise TypeError(f"{type(value).__name__} is not JSON data")

@@ -310,7 +310,7 @@ def read(entry: int, path: str) -> dict[str, Any]:
     digest, _, text = data.partition(b"\n")
     if sha256(text).encode() != digest:
         raise LaunchError("is not what was written", origin=f"{path}/{FILE}")
-    found: dict[str, Any] = jsontext.parse(text, path)  # type: ignore[assignment]
+    found: dict[str, Any] = jsontext.parse(text, path, checked=True)  # type: ignore[assignment]
     return found
 
 

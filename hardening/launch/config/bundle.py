@@ -70,7 +70,9 @@ def load(directory: str, sha256: str = "") -> Bundle:
         raise LaunchError(
             "has changed since it was checked", origin=origin, hint="launch it again once nothing writes it"
         )
-    return Bundle(directory=directory, document=jsontext.parse(text, origin), text=text, sha256=found)
+    return Bundle(
+        directory=directory, document=jsontext.parse(text, origin, checked=bool(sha256)), text=text, sha256=found
+    )
 
 
 def load_filter(bundle: Bundle, sha256: str) -> bytes:

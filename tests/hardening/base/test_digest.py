@@ -24,8 +24,8 @@ def test_the_canonical_text_is_json_with_sorted_keys_and_no_spaces(value: object
 
 
 def test_what_has_no_canonical_text() -> None:
-    with pytest.raises(TypeError, match="float"):
-        canonical({"a": [1.5]})
+    with pytest.raises(TypeError, match="bytes"):
+        canonical({"a": [b""]})
 
 
 def test_either_half_changes_the_digest() -> None:

@@ -80,6 +80,13 @@ def test_what_is_no_json_is_not_dumped() -> None:
         jsontext.dump({"a": object()})
 
 
+def test_levels_are_counted_unless_the_text_was_checked_before() -> None:
+    deep = b"[" * 100 + b"]" * 100
+    with pytest.raises(LaunchError, match="more than 64 levels"):
+        jsontext.parse(deep, "f")
+    assert jsontext.dump(jsontext.parse(deep, "f", checked=True)).encode() == deep
+
+
 @pytest.mark.parametrize("text", ["{", '{"a"', '{"a": 1,', "[1,", '"a', '"\\x"', "[1 2]", "nul"])
 def test_text_that_ends_too_early_is_one_error_where_json_is_not_imported(text: str) -> None:
     """As in a launch: the interpreter's own scanner words its errors with the help of `json`."""
