@@ -11,7 +11,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
-from hardening.base import trusted
+from hardening.base.linux import group
 from tests.support import apart, sample, users
 from tests.support.cached import Place
 from tests.support.features import PREFIX
@@ -67,7 +67,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller's group has other members, whoever runs the tests (tests/hardening/base/linux/test_group.py has the
     truth)."""
-    monkeypatch.setattr(trusted, "is_private", lambda *_: False)
+    monkeypatch.setattr(group, "is_private", lambda *_: False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

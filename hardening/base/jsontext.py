@@ -159,8 +159,8 @@ def dump(value: object, *, canonical: bool = False) -> str:
     except ImportError:  # an interpreter without the accelerator
         import json
 
-        return json.dumps(value, separators=(item, key), sort_keys=canonical, allow_nan=False)
-    encode = make_encoder(None, _refuse, encode_basestring_ascii, None, key, item, canonical, False, False)
+        return json.dumps(value, separators=(item, key), sort_keys=canonical)
+    encode = make_encoder(None, _refuse, encode_basestring_ascii, None, key, item, canonical, False, True)
     return "".join(encode(value, 0))
 
 

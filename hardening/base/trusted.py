@@ -9,7 +9,6 @@ nobody else could have written it, or put something else in its place. The calle
 from __future__ import annotations
 
 from hardening.base import files
-from hardening.base.linux.group import is_private
 from hardening.base.linux.system import os
 from hardening.errors import quoted
 
@@ -57,7 +56,11 @@ def _is_trusted(uid: int, trusted: Collection[int] | None) -> bool:
 def others_can_write(status: os.stat_result, place: str | int) -> bool:
     """Whether anybody but its owner can write what lies at a path or behind a descriptor."""
     mode = status.st_mode & _OTHERS
-    return bool(mode) and not (mode == _GROUP and is_private(place, status.st_uid, status.st_gid))
+    if mode != _GROUP:
+        return bool(mode)
+    from hardening.base.linux.group import is_private  # which hardly any path asks for
+
+    return not is_private(place, status.st_uid, status.st_gid)
 
 
 def is_own(status: os.stat_result, place: str | int) -> bool:

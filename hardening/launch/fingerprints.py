@@ -12,7 +12,6 @@ import errno
 
 from hardening.base import files
 from hardening.base.digest import sha256
-from hardening.base.linux import mountinfo
 from hardening.base.linux.system import os
 
 TYPE_CHECKING = False
@@ -128,6 +127,8 @@ def access(argument: str) -> str:
 def mounts(kinds: str) -> str:
     """The mounts of the caller, without the numbers that each mount namespace gives them anew: those of the named types of
     file systems, or all, and then what each is mounted in, and which no bind mount takes along (proc_pid_mountinfo(5))."""
+    from hardening.base.linux import mountinfo
+
     wanted = kinds.split()
     try:
         text = _read("/proc/self/mountinfo").decode("utf-8", "surrogateescape")

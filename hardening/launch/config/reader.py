@@ -57,7 +57,7 @@ class ConfigTable:
     def text(self, key: str, *, required: bool = False, default: str = "", longest: int = MAX_TEXT) -> str:
         """A string without NUL that can be encoded."""
         value = self._take(key, str, required)
-        return self._checked(value, self.at(key), longest) if isinstance(value, str) else default
+        return self._checked(value, longest, key) if isinstance(value, str) else default
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """A boolean."""
@@ -82,9 +82,9 @@ class ConfigTable:
         checked = []
         for index, item in enumerate(items if isinstance(items, list) else ()):
             if isinstance(item, str):
-                checked.append(self._checked(item, f"{self.at(key)}/{index}", MAX_TEXT))
+                checked.append(self._checked(item, MAX_TEXT, key, index))
             else:
-                self.problems.append((f"{self.at(key)}/{index}", "must be a string"))
+                self.refuse(key, "must be a string", index)
         return tuple(checked)
 
     def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
@@ -95,7 +95,7 @@ class ConfigTable:
             if type(item) is int and low <= item <= high:
                 checked.append(item)
             else:
-                self.problems.append((f"{self.at(key)}/{index}", f"must be an integer from {low} to {high}"))
+                self.refuse(key, f"must be an integer from {low} to {high}", index)
         return tuple(checked)
 
     def mapping(self, key: str) -> tuple[tuple[str, str], ...]:
@@ -103,11 +103,10 @@ class ConfigTable:
         table = self._take(key, dict, False)
         pairs = []
         for name, value in table.items() if isinstance(table, dict) else ():
-            pointer = f"{self.at(key)}/{escape(name)}"
             if isinstance(value, str):
-                pairs.append((self._checked(name, pointer, MAX_TEXT), self._checked(value, pointer, MAX_TEXT)))
+                pairs.append((self._checked(name, MAX_TEXT, key, name), self._checked(value, MAX_TEXT, key, name)))
             else:
-                self.problems.append((pointer, "must be a string"))
+                self.refuse(key, "must be a string", name)
         return tuple(pairs)
 
     def table(self, key: str, *, required: bool = False) -> ConfigTable | None:
@@ -139,17 +138,17 @@ class ConfigTable:
                 if kind is None or not _says_nothing(value, kind):
                     self.refuse(key, reason)
 
-    def _checked(self, value: str, pointer: str, longest: int) -> str:
+    def _checked(self, value: str, longest: int, key: str, *below: object) -> str:
         if "\0" in value:
-            self.problems.append((pointer, "holds a NUL character"))
+            self.refuse(key, "holds a NUL character", *below)
             return ""
         try:
             size = len(value.encode())
         except UnicodeEncodeError:
-            self.problems.append((pointer, "holds half of a surrogate pair"))
+            self.refuse(key, "holds half of a surrogate pair", *below)
             return ""
         if size > longest:
-            self.problems.append((pointer, f"is longer than {longest} bytes"))
+            self.refuse(key, f"is longer than {longest} bytes", *below)
             return ""
         return value
 
