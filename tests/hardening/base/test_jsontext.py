@@ -66,7 +66,7 @@ def test_refusals(text: bytes, words: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, 0, -7, 1.5, 1e999, "", '\x00\x1b\n"\\', "ü\ud800", [], [1, [None]], {"a": {"b": [True]}, "ü": "x"}],
+    [None, True, False, -7, 1e999, "", '\x00\x1b\n"\\', "ü\ud800", [], [1, [None]], {"a": {"b": [True]}, "ü": "x"}],
 )
 def test_what_is_dumped_is_one_line_of_ascii_json(value: object) -> None:
     text = jsontext.dump(value)
