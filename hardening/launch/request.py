@@ -1,7 +1,7 @@
 """The request for one launch: one record from the command line to the launcher, which gets it as one argument of JSON.
 
-An option that reaches the launcher is one field here. A field that is named by neither `KEPT` nor `TYPED` is this launch's
-own: no cache entry decides it.
+An option that reaches the launcher is one field here, and its name stands in one of `KEPT`, `TYPED` and `OWN`: what a cache
+entry may say of it.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ class LaunchRequest(Frozen):
     KEPT = ("stdin", "typed", "profiles", "detach", "auto_remove", "log_size")
     #: What it may only repeat of the line that was typed.
     TYPED = ("runtime",)
+    #: What is this launch's own: no entry decides it.
+    OWN = (
+        "bundle", "id", "state", "remove", "debug", "receipt", "sha256", "lock", "secrets", "variables", "name",
+    )  # fmt: skip
 
     @property
     def directory(self) -> str:

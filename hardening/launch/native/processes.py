@@ -1,6 +1,6 @@
-"""The processes of a launch. The main process starts init, which becomes the command. Where namespaces are joined or
-clocks set it takes an intermediate one between: neither a joined process namespace nor a new time namespace takes who
-enters it.
+"""The processes of a launch. The main process starts init, which becomes the command. Where namespaces are joined or a
+time namespace is made it takes an intermediate one between: neither a joined process namespace nor a new time namespace
+takes who enters it.
 """
 
 from __future__ import annotations
