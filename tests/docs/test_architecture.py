@@ -29,6 +29,10 @@ def test_what_it_names_is_there() -> None:
     named = {*re.findall(r"`((?:hardening|plugins|tests|scripts)/[\w/.-]+)`", PAGE)}
     assert len(named) > 8
     assert {name for name in named if not (ROOT / name).exists()} == set()
+    classes = {*re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)*)[`.]", PAGE)}
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    assert {"LaunchRequest", "DropBounding"} <= classes
+    assert {name for name in classes if f"class {name}" not in code} == set()
     drawn = re.search(r"```\n(.*?)```", PAGE, re.DOTALL)
     assert drawn is not None
     places = {word.rstrip("/") for line in drawn[1].splitlines() for word in re.findall(r"[a-z]+/[a-z_]*", line[80:])}
