@@ -257,7 +257,7 @@ def _own() -> list[bytes]:
 @target(
     of_json, "hardening.launch.config.config hardening.launch.config.config_linux "
     "hardening.launch.config.config_mounts hardening.base.jsontext"
-    " hardening.launch.config.config_command hardening.launch.config.config_process"
+    " hardening.launch.config.config_process"
     " hardening.launch.config.device_rules hardening.launch.config.reader",
     seeds=_own, short=100,
 )  # fmt: skip

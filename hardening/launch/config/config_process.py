@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hardening.base.linux import abi
-from hardening.launch.config.config_command import read_command
-from hardening.launch.config.model import ConfigCapabilities, ConfigProcess, Rlimit
+from hardening.launch.config.model import ConfigCapabilities, ConfigProcess, Invocation, Rlimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def read_process(config: ConfigTable) -> ConfigProcess | None:
         groups = user.integers("additionalGids", 0, MAX_ID)
         user.done({"username": (str, "is for Windows")})
     process = ConfigProcess(
-        command=read_command(table),
+        command=_read_command(table),
         uid=uid,
         gid=gid,
         umask=umask,
@@ -51,6 +50,42 @@ def read_process(config: ConfigTable) -> ConfigProcess | None:
     )
     table.done(UNSUPPORTED)
     return process
+
+
+def _read_command(table: ConfigTable) -> Invocation:
+    """The command of `/process`."""
+    args = table.strings("args", required=True)
+    if table.has("args") and (not args or not args[0]):
+        table.refuse("args", "names no command")
+    cwd = table.text("cwd", required=True)
+    if cwd and not cwd.startswith("/"):
+        table.refuse("cwd", "must be an absolute path")
+    return Invocation(
+        args=args,
+        env=_read_environment(table),
+        cwd=cwd,
+        terminal=table.flag("terminal"),
+        console_size=_read_console_size(table),
+    )
+
+
+def _read_environment(table: ConfigTable) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for index, entry in enumerate(table.strings("env")):
+        name, equals, value = entry.partition("=")
+        if not equals or not name:
+            table.refuse("env", "must be NAME=VALUE", index)
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def _read_console_size(table: ConfigTable) -> tuple[int, int] | None:
+    size = table.table("consoleSize")
+    if size is None:
+        return None
+    height, width = size.integer("height", 0, 65535, required=True), size.integer("width", 0, 65535, required=True)
+    size.done()
+    return (height, width) if height is not None and width is not None else None
 
 
 def _read_capabilities(table: ConfigTable) -> ConfigCapabilities:

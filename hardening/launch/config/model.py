@@ -6,10 +6,6 @@ from hardening.base.frozen import Frozen
 from hardening.base.linux import abi
 from hardening.base.linux.idmaps import IdMap
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from hardening.launch.config.config_command import Invocation
-
 DEFAULT_DEVICES = {
     "/dev/null": (1, 3),
     "/dev/zero": (1, 5),
@@ -91,6 +87,17 @@ class Rlimit(Frozen):
     soft: int
     hard: int
     pointer: str
+
+
+class Invocation(Frozen):
+    """The command of `/process`, which no operation holds, as it may be another one at each launch: its words, its
+    variables, its working directory, and whether it has a terminal, with the size of that in characters."""
+
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    cwd: str
+    terminal: bool
+    console_size: tuple[int, int] | None
 
 
 class ConfigProcess(Frozen):

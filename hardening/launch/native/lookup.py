@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from hardening.launch.config.config_command import Invocation
+    from hardening.launch.config.model import Invocation
 
 MAX_INTERPRETERS = 5  # as many as the kernel follows
 MAX_FIRST_LINE = 256

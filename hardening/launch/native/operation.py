@@ -1,6 +1,6 @@
 """What a launch does, as a flat list of small frozen values: each operation says what it does, does it, and by its class in
 which process and when. No operation says anything of the command: its words, variables, working directory and terminal are
-taken from `config.json` at each launch (`hardening.launch.config.config_command`).
+taken from `config.json` at each launch (`hardening.launch.config.model.Invocation`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hardening.launch.cgroup.group import Cgroup
     from hardening.launch.config.bundle import Bundle
-    from hardening.launch.config.config_command import Invocation
+    from hardening.launch.config.model import Invocation
     from hardening.launch.native.channel import Channel
     from hardening.launch.native.mounts import Root
     from hardening.launch.secret.handed import Handed
