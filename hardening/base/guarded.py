@@ -5,8 +5,7 @@ from __future__ import annotations
 import _stat as stat
 
 from hardening.base import files
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.base.text import printable
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.cli.commands import COMPLETE_VARIABLE, PROGRAM
 from hardening.cli.output import escape, in_colour
 from hardening.cli.unforeseen import worded

@@ -8,7 +8,7 @@ import os
 import click
 
 from hardening.base.guarded import frames
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.errors import HardeningError, LaunchError, PluginError
 
 #: What is for the command line alone: it words what click raises, and ends as the caller wants it to.

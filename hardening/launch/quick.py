@@ -14,8 +14,7 @@ import sys
 
 from hardening.base import files, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import LaunchError
 from hardening.launch import cache
 from hardening.launch.container import directory

@@ -20,7 +20,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
 from hardening.base.guarded import frames
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.base.values import freeze, frozen
 from hardening.errors import HardeningError, PluginError
 from hardening.plugin.installed import Brought

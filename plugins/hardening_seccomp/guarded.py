@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardening.base.linux import children
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, SpecError
 from hardening_seccomp.build import Rules

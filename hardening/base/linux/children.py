@@ -7,8 +7,7 @@ import time
 
 from hardening.base import files
 from hardening.base.linux import kernel
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

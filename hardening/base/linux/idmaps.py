@@ -8,8 +8,7 @@ from hardening.base import files, places
 from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, kernel
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import LaunchError
 
 HELPER_SECONDS = 60  # which may ask a directory of accounts for the ranges (subid in nsswitch.conf(5))

@@ -12,8 +12,7 @@ import sys
 from hardening.base import files, locks
 from hardening.base.linux import children
 from hardening.base.linux.failure import Step
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.container.container_state import ContainerEntry, describe, identify, remove
 from hardening.launch.container.directory import ROOM

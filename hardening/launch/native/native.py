@@ -6,8 +6,7 @@ from hardening.base import files
 from hardening.base.guarded import TERMINAL_USE, block_signals, complain
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import LaunchError
 from hardening.launch.config import config
 from hardening.launch.config.bundle import Bundle

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 
 from hardening.base.linux import abi, kernel
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.native.channel import pair, report
 from hardening.launch.native.operation import (

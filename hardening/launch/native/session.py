@@ -9,8 +9,7 @@ import fcntl
 from hardening.base.guarded import open_to_all, stand_between
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import LaunchError
 from hardening.launch.native import lookup, sources
 from hardening.launch.native.mounts import clone_device

@@ -7,8 +7,7 @@ import select
 
 from hardening.base import files
 from hardening.base.linux import failure, kernel
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, LaunchError
 from hardening.launch.native import lookup
 from hardening.launch.native.channel import from_message

@@ -17,7 +17,7 @@ from hardening.base.files import Opened
 from hardening.base.guarded import TERMINAL_USE, block_signals, is_nameless_pipe, stand_between
 from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.linux.failure import Step
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.base.pointer import items, lookup, table
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.cgroup import group

@@ -14,7 +14,7 @@ from hardening.base import files, jsontext, trees
 from hardening.base.files import Opened
 from hardening.base.linux import children, kernel
 from hardening.base.linux.failure import Step
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.base.pointer import lookup, table
 from hardening.errors import (
     EXIT_LAUNCHER,

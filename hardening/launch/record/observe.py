@@ -13,7 +13,7 @@ from hardening.base import jsontext
 from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.launch.config.model import DEFAULT_DEVICES
 from hardening.launch.container.entering import OpenNamespaces
 

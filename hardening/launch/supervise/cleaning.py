@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hardening.base import files, trees
 from hardening.base.guarded import complain
-from hardening.base.linux.signals import signal
+from hardening.base.linux.system import signal
 from hardening.errors import HardeningError
 from hardening.launch.container import leases
 

@@ -12,8 +12,7 @@ import select
 from hardening.base import files
 from hardening.base.linux import kernel, memory
 from hardening.base.linux.failure import Step
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import select
 
 from hardening.base import files
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.launch.supervise.terminal import in_foreground
 
 

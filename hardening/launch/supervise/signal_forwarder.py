@@ -9,8 +9,7 @@ import time
 from hardening.base import files
 from hardening.base.files import Opened
 from hardening.base.linux import kernel
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 
 #: What all processes of a job get.
 JOB_CONTROL = {signal.SIGTSTP, signal.SIGCONT}

@@ -10,8 +10,7 @@ import time
 from hardening.base import files
 from hardening.base.guarded import TERMINAL_USE, complain
 from hardening.base.linux import abi, kernel, memory
-from hardening.base.linux.signals import signal
-from hardening.base.linux.system import os
+from hardening.base.linux.system import os, signal
 from hardening.errors import EXIT_LAUNCHER
 from hardening.launch.supervise.signal_forwarder import SignalForwarder
 
