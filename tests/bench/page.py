@@ -53,7 +53,7 @@ def sections(result: Mapping[str, Any]) -> Iterator[str]:
     yield HEAD
     yield "## Targets"
     yield target_table(result)
-    yield from unsupported(result)
+    yield from missed(result)
     yield "## Launches"
     yield "Milliseconds from start to end of the launcher; the launchers take turns, round by round."
     for who, samples in result["launches"].items():
@@ -115,7 +115,7 @@ def target_table(result: Mapping[str, Any]) -> str:
     )
 
 
-def unsupported(result: Mapping[str, Any]) -> Iterator[str]:
+def missed(result: Mapping[str, Any]) -> Iterator[str]:
     """Where the time goes of each launcher that misses a target."""
     for name in dict.fromkeys(one.launcher for one in targets(result) if one.reached is False and one.launcher):
         steps = result["steps"].get(name, [])

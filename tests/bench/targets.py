@@ -44,9 +44,9 @@ class Target:
 def targets(result: Mapping[str, Any]) -> Iterator[Target]:
     """The targets of a result (`run.measured`), those of launches for root."""
     launches = medians(result["launches"].get("root") or {})
-    yield Target("`hardening launch BUNDLE` / `crun run`", _ratio(launches, LAUNCH, "crun"), 2.0, launcher=LAUNCH)
-    yield Target("`hardening run`, unchanged stack / `runc run`", _ratio(launches, RUN, "runc"), 0.9, launcher=RUN)
-    yield Target("`hardening run`, unchanged stack / `podman run`", _ratio(launches, RUN, "podman"), 0.35, launcher=RUN)
+    yield Target("`hardening launch BUNDLE` / `crun run`", _ratio(launches, LAUNCH, "crun"), 2.2, launcher=LAUNCH)
+    yield Target("`hardening run`, unchanged stack / `runc run`", _ratio(launches, RUN, "runc"), 0.75, launcher=RUN)
+    yield Target("`hardening run`, unchanged stack / `podman run`", _ratio(launches, RUN, "podman"), 0.22, launcher=RUN)
     yield Target("`hardening run`, new command and folder / repeated", _ratio(launches, NEW, RUN), 1.15, launcher=NEW)
     yield Target(
         "`hardening run`, new command and folder / `podman run`", _ratio(launches, NEW, "podman"), 0.4, launcher=NEW

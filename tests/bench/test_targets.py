@@ -13,7 +13,7 @@ def test_each_target_and_its_value() -> None:
     assert found == {
         "`hardening launch BUNDLE` / `crun run`": (15 / 8, "reached"),
         "`hardening run`, unchanged stack / `runc run`": (20 / 30, "reached"),
-        "`hardening run`, unchanged stack / `podman run`": (20 / 80, "reached"),
+        "`hardening run`, unchanged stack / `podman run`": (20 / 80, "missed"),
         "`hardening run`, new command and folder / repeated": (22 / 20, "reached"),
         "`hardening run`, new command and folder / `podman run`": (22 / 80, "reached"),
         "`hardening run`, first composition / `podman run`": (200 / 80, "missed"),
