@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.mechanism import Context, Mechanism, S, Unsupported, Verification, Violation
+from hardening.mechanism.mechanism import Context, S, Unsupported, Verification, Violation
+from hardening.mechanism.plain import PlainMechanism
 
 if TYPE_CHECKING:
     from hardening.mechanism.findings import Finding
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from hardening.mechanism.inputs import Inputs
 
 
-class PackagedMechanism(Mechanism[S]):
+class PackagedMechanism(PlainMechanism[S]):
     """A mechanism of which each stage is a module of its package, imported when the stage is reached: no launch needs
-    `tighten`, and no quiet one `findings`. The functions are the methods of `Mechanism`, without ``self``.
+    `tighten`, and no quiet one `findings`. The functions are the methods of `Mechanism`, without ``self``; of plain settings
+    `spec` and `tighten` need not know.
 
     | module | functions |
     | --- | --- |
@@ -52,12 +54,13 @@ class PackagedMechanism(Mechanism[S]):
 
     def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
         self._stage("spec").contribute(settings, context, fragment)
+        super().contribute(settings, context, fragment)
 
     def tighten(
         self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Violation]:
-        found: Iterable[Violation] = self._stage("tighten").tighten(settings, document, context, fragment)
-        return found
+    ) -> Iterator[Violation]:
+        yield from self._stage("tighten").tighten(settings, document, context, fragment)
+        yield from super().tighten(settings, document, context, fragment)
 
     def rules(self) -> Mapping[str, str]:
         found: Mapping[str, str] = self._stage("findings").RULES

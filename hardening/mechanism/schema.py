@@ -8,7 +8,7 @@ of the members that they name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ import attrs
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Choice, Kind
+from hardening.mechanism.kinds import Choice, Flag, Kind
 from hardening.profile.source import Node, Origin
 
 T = TypeVar("T")
@@ -50,15 +50,34 @@ class Statement:
     word: str = ""
 
 
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@frozen(eq=False)
+class Place(Generic[T]):
+    """Where the value of a scalar stands in the OCI configuration, a JSON pointer: such a setting is plain
+    (`hardening.mechanism.plain`). ``write`` makes JSON data of the value, and ``read`` makes of JSON data what the setting's
+    kind parses; it raises `ValueError` for what cannot be a value. ``unset`` is the value that the specification gives a
+    configuration which has nothing there; None where it gives none."""
+
+    pointer: str
+    write: Callable[[T], object] = _unchanged
+    read: Callable[[Any], object] = _unchanged
+    unset: T | None = None
+
+
 @frozen(eq=False)
 class Scalar(Generic[T]):
-    """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist."""
+    """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist.
+    ``place`` makes it a plain one."""
 
     name: str
     kind: Kind[T]
     default: T
     help: str
     lenient: str = ""
+    place: Place[T] | None = None
 
 
 @frozen(eq=False)
@@ -120,9 +139,18 @@ class Members(Generic[T]):
         return tuple(sorted(member for member, item in self.named.items() if item == value))
 
 
-def scalar(kind: Kind[T], default: T, help: str, *, name: str = "", lenient: str = "") -> Any:  # noqa: A002
-    """Declare a scalar as a field of a mechanism's settings class; ``name`` is its key where it differs (dots allowed)."""
-    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient)}, kw_only=True)
+def scalar(
+    kind: Kind[T],
+    default: T,
+    help: str,  # noqa: A002
+    *,
+    name: str = "",
+    lenient: str = "",
+    place: Place[Any] | None = None,
+) -> Any:
+    """Declare a scalar as a field of a mechanism's settings class (see `Scalar`); ``name`` is its key where it differs (dots
+    allowed)."""
+    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient, place)}, kw_only=True)
 
 
 def family(
@@ -147,6 +175,30 @@ def family(
         key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient, above, bound_by
     )
     return attrs.field(metadata={"setting": setting}, kw_only=True)
+
+
+def listing(
+    read_member: Callable[[Node], str],
+    help: str,  # noqa: A002
+    *,
+    restricts: bool = False,
+    default: Iterable[str] = (),
+    examples: tuple[str, ...] = (),
+    lenient: str = "",
+) -> Any:
+    """Declare a family that lists names, ``default`` where nothing is said: a name in the list is looser than one that is
+    not, and stricter where the list ``restricts``."""
+    return family(
+        Flag(strict=restricts),
+        rest=False,
+        absent=False,
+        help=help,
+        default=dict.fromkeys(default, True),
+        read_member=read_member,
+        read_item=lambda node: (read_member(node), True),
+        examples=examples,
+        lenient=lenient,
+    )
 
 
 REQUIREMENT = Scalar(

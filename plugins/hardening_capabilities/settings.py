@@ -11,7 +11,7 @@ from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Choice, Flag
 from hardening.mechanism.roles import Privileges
-from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Members, Statement, family, scalar, unknown_key
+from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Members, Place, Statement, family, scalar, unknown_key
 from hardening.profile.source import Node
 from hardening_capabilities.table import BY_NAME
 
@@ -71,7 +71,10 @@ class CapabilitiesSettings(Privileges):
         "as root, and `add` to any; all take names with or without `CAP_` in any case, and `ALL`.",
     )
     no_new_privileges: bool = scalar(
-        Flag(strict=True), True, "Whether set-user-ID programs and file capabilities are kept from giving privileges."
+        Flag(strict=True),
+        True,
+        "Whether set-user-ID programs and file capabilities are kept from giving privileges.",
+        place=Place("/process/noNewPrivileges"),
     )
 
     @property

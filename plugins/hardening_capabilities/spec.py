@@ -1,5 +1,5 @@
-"""The part of the OCI configuration that hands capabilities out: ``process.capabilities`` and
-``process.noNewPrivileges`` (runtime-spec, config.md, "Linux Process")."""
+"""The part of the OCI configuration that hands capabilities out: ``process.capabilities`` (runtime-spec, config.md, "Linux
+Process")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hardening_capabilities.host import available
 from hardening_capabilities.settings import CapabilitiesSettings
 
 POINTER = "/process/capabilities"
-NO_NEW_PRIVILEGES = "/process/noNewPrivileges"
 SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 
 
@@ -38,8 +37,7 @@ def sets_of(names: Collection[str], kept: Collection[str], root: bool) -> dict[s
 
 
 def contribute(settings: CapabilitiesSettings, context: Context, fragment: Fragment) -> None:
-    """Put the five sets and the flag."""
+    """Put the five sets."""
     names = granted(settings, context)
     leaves = [f"capabilities.{name}" for name in (WILDCARD, *sorted(names))]
     fragment.put(POINTER, sets_of(names, settings.kept, runs_as_root(context)), *leaves)
-    fragment.put(NO_NEW_PRIVILEGES, settings.no_new_privileges, "capabilities.no_new_privileges")

@@ -71,15 +71,13 @@ def _asked(document: Mapping[str, Any]) -> dict[str, str]:
     """The namespaces that a configuration asks for, by TOML name: private, or a path."""
     names = {kind: name for name, kind in TYPES.items()}
     asked: dict[str, str] = {}
-    for index, item in enumerate(_objects(document, _NAMESPACES)):
-        pointer, kind, path = f"{_NAMESPACES}/{index}", item.get("type"), item.get("path", "")
+    for index, item in enumerate(lookup(document, _NAMESPACES) or ()):
+        pointer, kind = f"{_NAMESPACES}/{index}", item.get("type")
         if kind not in names:
             raise SpecError(f"unknown namespace {kind!r}", origin=f"{pointer}/type")
         if names[kind] in asked:
             raise SpecError(f"the {kind} namespace is listed twice", origin=pointer)
-        if not isinstance(path, str):
-            raise SpecError("a path is a string", origin=f"{pointer}/path")
-        asked[names[kind]] = path or PRIVATE
+        asked[names[kind]] = item.get("path") or PRIVATE
     return asked
 
 
@@ -147,14 +145,12 @@ def _covered(item: IdRange, allowed: Iterable[tuple[int, int]]) -> bool:
 
 def _require_mapped(document: Mapping[str, Any], maps: IdMaps) -> None:
     """Raise `SpecError` where the user of the process does not exist under new maps: it could not start."""
-    user = _object(document, "/process/user")
+    user = lookup(document, "/process/user") or {}
     ids = [("uid", user.get("uid", 0), maps.uids), ("gid", user.get("gid", 0), maps.gids)]
-    groups = user.get("additionalGids") or ()
-    if not isinstance(groups, list | tuple):
-        raise SpecError("a list of ids is expected", origin="/process/user/additionalGids")
-    ids += [(f"additionalGids/{index}", gid, maps.gids) for index, gid in enumerate(groups)]
+    groups = enumerate(user.get("additionalGids") or ())
+    ids += [(f"additionalGids/{index}", gid, maps.gids) for index, gid in groups]
     for key, number, ranges in ids:
-        if not isinstance(number, int) or outside(ranges, number) is None:
+        if outside(ranges, number) is None:
             raise SpecError(
                 f"{number} is not mapped in the user namespace that the profile asks for ({maps})",
                 origin=f"/process/user/{key}",
@@ -166,7 +162,7 @@ def _tighten_sysctls(
     settings: NamespacesSettings, document: Mapping[str, Any], private: list[str], fragment: Fragment
 ) -> Iterator[Violation]:
     pointer = "/linux/sysctl"
-    asked = _object(document, pointer)
+    asked = lookup(document, pointer) or {}
     kept = {}
     for name, value in asked.items():
         dotted = sysctl_name(name)
@@ -191,31 +187,11 @@ def _tighten_names(
             )
 
 
-def _object(document: Mapping[str, Any], pointer: str) -> Mapping[str, Any]:
-    """The object at a pointer, empty where there is none; raises `SpecError` for anything else."""
-    found = lookup(document, pointer)
-    if found is None:
-        return {}
-    if not isinstance(found, Mapping):
-        raise SpecError("an object is expected", origin=pointer)
-    return found
-
-
-def _objects(document: Mapping[str, Any], pointer: str) -> list[Mapping[str, Any]]:
-    """The list of objects at a pointer, empty where there is none; raises `SpecError` for anything else."""
-    items = lookup(document, pointer)
-    if items is None:
-        return []
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise SpecError("a list of objects is expected", origin=pointer)
-    return items
-
-
 def _maps(document: Mapping[str, Any], pointer: str) -> tuple[IdRange, ...]:
     ranges = []
-    for index, item in enumerate(_objects(document, pointer)):
-        numbers = [item.get(key) for key in ("containerID", "hostID", "size")]
-        if not all(type(number) is int and 0 <= number < 2**32 for number in numbers) or not numbers[2]:
+    for index, item in enumerate(lookup(document, pointer) or ()):
+        numbers = [item.get(key, -1) for key in ("containerID", "hostID", "size")]
+        if not all(0 <= number < 2**32 for number in numbers) or not numbers[2]:
             raise SpecError("an id map is containerID, hostID and size", origin=f"{pointer}/{index}")
-        ranges.append(IdRange(*(int(number) for number in numbers if number is not None)))
+        ranges.append(IdRange(*numbers))
     return tuple(ranges)

@@ -26,7 +26,7 @@ class Process(PackagedMechanism[ProcessSettings]):
     settings_type = ProcessSettings
     before_launch = ("resources.requirement",)
     owns = (
-        *(f"/process/{name}" for name in ("user", "env", "rlimits", "oomScoreAdj", "terminal")),
+        *(f"/process/{name}" for name in ("user", "env", "rlimits", "oomScoreAdj")),
         *(f"/linux/resources/{name}" for name in ("pids", "memory", "cpu", "unified")),
         "/linux/cgroupsPath",
     )

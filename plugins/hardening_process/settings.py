@@ -14,7 +14,7 @@ from hardening.base.values import frozen
 from hardening.mechanism.kinds import Choice, Exact, Flag, Unordered
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess, Identity
-from hardening.mechanism.schema import WILDCARD, Members, Schema, Statement, family, read_table, scalar
+from hardening.mechanism.schema import WILDCARD, Members, Place, Schema, Statement, family, listing, read_table, scalar
 from hardening.profile.source import Node
 from hardening_process.kinds import (
     NO_CEILING,
@@ -80,10 +80,6 @@ def _variable(node: Node) -> str:
     raise node.error(f'"{name}" is not the name of a variable', hint=hint)
 
 
-def _passed(node: Node) -> tuple[str, bool]:
-    return _variable(node), True
-
-
 def _set_variable(node: Node) -> str:
     name = node.string()
     if not re.fullmatch(_VARIABLE, name):
@@ -129,24 +125,21 @@ class ProcessSettings(CommandProcess):
         "namespace it is the caller.",
         lenient="no id of an ordinary user exists everywhere",
     )
-    groups: Members[bool] = family(
-        Flag(strict=False),
-        rest=False,
-        absent=False,
-        read_member=_group,
-        read_item=lambda node: (_group(node), True),
-        help="Supplementary groups, by id or by the root's /etc/group; no others are kept.",
+    groups: Members[bool] = listing(
+        _group,
+        "Supplementary groups, by id or by the root's /etc/group; no others are kept.",
         examples=("5", "audio"),
     )
-    cwd: str = scalar(Unordered(_absolute, "an absolute path", ("/", "/tmp")), "/", "Working directory.")  # noqa: S108
-    environment: Members[bool] = family(
-        Flag(strict=False),
-        rest=False,
-        absent=False,
-        default=dict.fromkeys(("TERM", "LANG", *LOCALE), True),
-        read_member=_variable,
-        read_item=_passed,
-        help="Variables that are passed on from the caller, by name; `LC_*` stands for those of locale(7).",
+    cwd: str = scalar(
+        Unordered(_absolute, "an absolute path", ("/", "/tmp")),  # noqa: S108
+        "/",
+        "Working directory.",
+        place=Place("/process/cwd", unset="/"),
+    )
+    environment: Members[bool] = listing(
+        _variable,
+        "Variables that are passed on from the caller, by name; `LC_*` stands for those of locale(7).",
+        default=("TERM", "LANG", *LOCALE),
         lenient="without its terminal and language a command shows its output wrongly, and neither tells a secret",
     )
     set_environment: Members[str | None] = family(
@@ -182,7 +175,12 @@ class ProcessSettings(CommandProcess):
         "How soon the kernel kills the command when memory runs out; never less than the caller's own.",
         lenient="the command goes before the caller only where that is asked for",
     )
-    terminal: bool = scalar(Flag(strict=False), False, "Whether the command gets a terminal of its own.")
+    terminal: bool = scalar(
+        Flag(strict=False),
+        False,
+        "Whether the command gets a terminal of its own.",
+        place=Place("/process/terminal", unset=False),
+    )
     pids: int = scalar(
         Bound(1, unit="number"), NO_CEILING, "Most processes and threads.", name="resources.pids", lenient=_UNSTATED
     )

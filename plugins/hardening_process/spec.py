@@ -29,13 +29,11 @@ def contribute(settings: ProcessSettings, context: Context, fragment: Fragment) 
         # The home is in a list of users, and the kind of the terminal is ours.
         derived = public and leaf in ("process.user", "process.terminal")
         fragment.item("/process/env", name, f"{name}={value}", leaf, public=public, derived=derived)
-    fragment.put("/process/cwd", settings.cwd, "process.cwd")
     for name in RLIMITS:
         limit = effective_rlimit(name, settings, context)
         if limit is not None:
             fragment.item("/process/rlimits", name, to_oci(name, limit), f"process.rlimits.{name}")
     fragment.put("/process/oomScoreAdj", effective_oom_score_adj(settings, context), "process.oom_score_adj")
-    fragment.put("/process/terminal", settings.terminal, "process.terminal")
     ceilings = enforceable(settings, context)
     if ceilings:
         leaves = [f"process.resources.{name}" for name in ceilings]

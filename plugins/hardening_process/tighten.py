@@ -30,9 +30,6 @@ def tighten(
     if asked is not None and asked < least:
         yield Violation("/process/oomScoreAdj", str(asked), str(least), "process.oom_score_adj")
     fragment.put("/process/oomScoreAdj", max(least, asked if asked is not None else least), "process.oom_score_adj")
-    if process.get("terminal") and not settings.terminal:
-        yield Violation("/process/terminal", "true", "false", "process.terminal")
-        fragment.put("/process/terminal", False, "process.terminal")
     yield from foreign_resources.tighten(settings, document, context, fragment)
 
 

@@ -10,7 +10,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Choice, Flag
 from hardening.mechanism.roles import RootDirectory, Volume
-from hardening.mechanism.schema import Members, family, scalar
+from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import RootKind, RootPath, host_path, inside, resolve
@@ -68,18 +68,6 @@ def _pattern(node: Node) -> str:
     return text if text == hidden.HOME else inside(text, node)
 
 
-def _item(node: Node) -> tuple[str, bool]:
-    return inside(node.string(), node), True
-
-
-def _hidden_item(node: Node) -> tuple[str, bool]:
-    return _pattern(node), True
-
-
-def _device_item(node: Node) -> tuple[str, bool]:
-    return _device(node), True
-
-
 def _path(node: Node) -> str:
     return inside(node.string(), node)
 
@@ -106,8 +94,6 @@ def above(path: str) -> list[str]:
     return ["/" + "/".join(parts[:end]) for end in range(len(parts) - 1, -1, -1)] if path != "/" else []
 
 
-#: A path that is hidden or read-only is stricter than one that is not.
-_RESTRICTS = Flag(strict=True)
 _GRANTS = Flag(strict=False)
 _NAMED = "a root of which every path is hidden or read-only would be none: paths are named"
 
@@ -152,22 +138,27 @@ class RootfsSettings(RootDirectory):
         Choice(("pid", "")), "pid", 'What `/proc` shows: `"pid"` processes only, `""` everything.', name="proc.subset"
     )
     sys: str = scalar(Choice(("none", "read-only")), "none", "Whether there is a `/sys`, with the cgroup tree in it.")
-    masked_paths: Members[bool] = family(
-        _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(MASKED, True), read_member=_path, read_item=_item,
+    masked_paths: Members[bool] = listing(
+        _path,
+        "Paths in the container that show nothing; `*` stands for any name.",
+        restricts=True,
+        default=MASKED,
         lenient=_NAMED,
-        help="Paths in the container that show nothing; `*` stands for any name.",
-    )  # fmt: skip
-    read_only_paths: Members[bool] = family(
-        _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(READ_ONLY, True), read_member=_path, read_item=_item,
+    )
+    read_only_paths: Members[bool] = listing(
+        _path,
+        "Paths in the container that are read-only where they lie on something writable.",
+        restricts=True,
+        default=READ_ONLY,
         lenient=_NAMED,
-        help="Paths in the container that are read-only where they lie on something writable.",
-    )  # fmt: skip
-    hidden_paths: Members[bool] = family(
-        _RESTRICTS, rest=False, absent=False, default=dict.fromkeys(hidden.PATHS, True), read_member=_pattern,
-        read_item=_hidden_item,
+    )
+    hidden_paths: Members[bool] = listing(
+        _pattern,
+        "What the host's own root does not show; `~` stands for the caller's home and XDG directories.",
+        restricts=True,
+        default=hidden.PATHS,
         lenient=_NAMED,
-        help="What the host's own root does not show; `~` stands for the caller's home and XDG directories.",
-    )  # fmt: skip
+    )
     volumes: Members[Volume | None] = family(
         VolumeKind(),
         rest=None,
@@ -199,11 +190,11 @@ class RootfsSettings(RootDirectory):
         "Whether volumes may show sockets of the host.",
         lenient="a socket is what some volumes are for",
     )
-    devices: Members[bool] = family(
-        _GRANTS, rest=False, absent=False, read_member=_device, read_item=_device_item,
+    devices: Members[bool] = listing(
+        _device,
+        "Devices of the host beyond null, zero, full, random, urandom, tty and terminals.",
         examples=("/dev/fuse", "/dev/kvm"),
-        help="Devices of the host beyond null, zero, full, random, urandom, tty and terminals.",
-    )  # fmt: skip
+    )
 
     def directory(self) -> Path:
         require_root(self.path)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism import scankinds
 from hardening.mechanism.findings import Finding
-from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Mechanism, Reading, Unsupported, Violation
+from hardening.mechanism.inputs import Input, Unknown
+from hardening.mechanism.mechanism import Context, Mechanism, Reading
+from hardening.mechanism.plain import PlainMechanism
 from hardening.mechanism.schema import WILDCARD, Statement
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from hardening.mechanism.scanner import Scanner
 
 
-class Scan(Mechanism[ScanSettings]):
-    """The mechanism behind `[scan]`."""
+class Scan(PlainMechanism[ScanSettings]):
+    """The mechanism behind `[scan]`. What decides about a root is told by `hardening_inputs`, and one of a foreign
+    configuration is judged by `hardening_admit`, as all others are."""
 
     name = "scan"
     summary = "what a root may not have: setuid, devices, credentials and the like"
@@ -47,20 +48,6 @@ class Scan(Mechanism[ScanSettings]):
         own = super().samples()
         often = [statement for statement in own if statement[0] in (settings.COMMAND, scankinds.SETUID)]
         return [*own, *often * 3, *((scankinds.SETUID, WILDCARD, value) for value in (True, False))]
-
-    def inputs(self, settings: ScanSettings, context: Context) -> Inputs:
-        return ()  # what decides about a root is told by `hardening_inputs`
-
-    def check(self, settings: ScanSettings, context: Context) -> Iterable[Unsupported]:
-        return ()
-
-    def contribute(self, settings: ScanSettings, context: Context, fragment: Fragment) -> None:
-        return
-
-    def tighten(
-        self, settings: ScanSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Violation]:
-        return ()  # the root is judged by `hardening_admit`, as all others are
 
     def rules(self) -> Mapping[str, str]:
         from hardening_scan.findings import RULES

@@ -9,7 +9,7 @@ from functools import cached_property
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Flag, Kind, Unordered
-from hardening.mechanism.schema import Members, family, scalar
+from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_seccomp import groups
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, read_action
@@ -214,10 +214,6 @@ def read_architecture(node: Node) -> str:
     return name
 
 
-def _read_architecture_item(node: Node) -> tuple[str, bool]:
-    return read_architecture(node), True
-
-
 @frozen
 class SeccompSettings:
     """Composed `[seccomp]`."""
@@ -234,13 +230,9 @@ class SeccompSettings:
         examples=("ptrace", "personality"),
         lenient="a command without any system call cannot even start, and one killed for asking cannot fall back",
     )
-    architectures: Members[bool] = family(
-        Flag(strict=False),
-        rest=False,
-        absent=False,
-        read_member=read_architecture,
-        read_item=_read_architecture_item,
-        help="Architectures whose system calls are filtered by the same rules, beside the machine's own; any other kills.",
+    architectures: Members[bool] = listing(
+        read_architecture,
+        "Architectures whose system calls are filtered by the same rules, beside the machine's own; any other kills.",
         examples=("x86", "x32"),
     )
     restrict_suid_sgid: bool = scalar(

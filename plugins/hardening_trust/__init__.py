@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.mechanism import Context, Mechanism, Reading, Unsupported, Violation
+from hardening.mechanism.inputs import Input, Unknown
+from hardening.mechanism.mechanism import Context, Mechanism, Reading, Violation
+from hardening.mechanism.plain import PlainMechanism
 from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _OF_IMAGES = "org.hardening.image."
 
 
-class Trust(Mechanism[TrustSettings]):
-    """The mechanism behind `[trust]`."""
+class Trust(PlainMechanism[TrustSettings]):
+    """The mechanism behind `[trust]`. A verdict says itself what it rests on, since it is reached once."""
 
     name = "trust"
     summary = "which images may be used, and who has to have signed them"
@@ -65,12 +65,6 @@ class Trust(Mechanism[TrustSettings]):
             *((settings.SCOPES, WILDCARD, value) for value in self.schema.settings[settings.SCOPES].kind.samples()),
         ]
 
-    def inputs(self, settings: TrustSettings, context: Context) -> Inputs:
-        return ()  # a verdict says itself what it rests on, since it is reached once
-
-    def check(self, settings: TrustSettings, context: Context) -> Iterable[Unsupported]:
-        return ()
-
     def contribute(self, settings: TrustSettings, context: Context, fragment: Fragment) -> None:
         if context.image is not None:
             from hardening_trust import annotation  # most runs use no image
@@ -85,9 +79,6 @@ class Trust(Mechanism[TrustSettings]):
         from hardening_trust import annotation
 
         return annotation.tighten(settings, document, fragment)
-
-    def findings(self, settings: TrustSettings, context: Context) -> Iterable[Finding]:
-        return ()
 
 
 def _names_image(document: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from hardening.assemble.spec import assemble
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.schema import Members
-from hardening_capabilities import CapabilitiesSettings
+from hardening_capabilities import Capabilities, CapabilitiesSettings
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT
 from hardening_capabilities.spec import SETS, contribute, granted, sets_of
 from hardening_capabilities.table import BY_NAME
@@ -43,7 +43,7 @@ def test_others_have_all_five_and_what_is_for_root_can_come_by_a_program_alone()
 
 def test_the_default_contributes_five_empty_sets() -> None:
     fragment = Fragment("capabilities")
-    contribute(settings(), context(host()), fragment)
+    Capabilities().contribute(settings(), context(host()), fragment)
     document = assemble([fragment]).document
     assert document["process"] == {"capabilities": {name: [] for name in SETS}, "noNewPrivileges": True}
 

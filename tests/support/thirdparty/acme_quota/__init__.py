@@ -5,21 +5,22 @@ Owns `[quota]`, and the annotations below ``com.example.quota``. It uses every f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from hardening.base.pointer import escape
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Unordered
-from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option, Unsupported, Violation
-from hardening.mechanism.schema import Members, family, scalar
+from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option
+from hardening.mechanism.plain import PlainMechanism
+from hardening.mechanism.schema import Members, Place, family, listing, scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 
-_FILES = "/annotations/" + escape("com.example.quota/files")
+#: Annotations are text.
+_FILES = Place("/annotations/" + escape("com.example.quota/files"), write=str, read=int)
 _COLOURS = "/annotations/" + escape("com.example.quota/colours")
 
 
@@ -34,20 +35,12 @@ def _colour(node: Node) -> str:
 class QuotaSettings:
     """Composed `[quota]`."""
 
-    files: int = scalar(Ceiling(0, 1_000_000, unit="files"), 0, "How many files may be made.")
+    files: int = scalar(Ceiling(0, 1_000_000, unit="files"), 0, "How many files may be made.", place=_FILES)
     strict: bool = scalar(Flag(strict=True), True, "Whether the quota is enforced.")
     mode: str = scalar(Choice(("deny", "warn", "ignore")), "deny", "What happens beyond it.", name="beyond.mode")
     place: str = scalar(Exact(_colour, "a word", "none", ("none", "here", "there")), "none", "Where files are counted.")
     label: str = scalar(Unordered(Node.string, "any text", ("", "a label")), "", "A label for reports.")
-    colours: Members[bool] = family(
-        Flag(strict=False),
-        rest=False,
-        absent=False,
-        read_member=_colour,
-        read_item=lambda node: (_colour(node), True),
-        help="The colours that files may have.",
-        examples=("red", "green"),
-    )
+    colours: Members[bool] = listing(_colour, "The colours that files may have.", examples=("red", "green"))
     sizes: Members[int] = family(
         Ceiling(size=True, unit="bytes"),
         rest=0,
@@ -57,7 +50,7 @@ class QuotaSettings:
     )
 
 
-class Quota(Mechanism[QuotaSettings]):
+class Quota(PlainMechanism[QuotaSettings]):
     """The mechanism behind `[quota]`."""
 
     name = "quota"
@@ -78,23 +71,9 @@ class Quota(Mechanism[QuotaSettings]):
     def options(self) -> Sequence[Option]:
         return (Option(("--quota-files",), "files", "How many files may be made.", "NUMBER"),)
 
-    def inputs(self, settings: QuotaSettings, context: Context) -> Inputs:
-        return ()
-
-    def check(self, settings: QuotaSettings, context: Context) -> Iterable[Unsupported]:
-        return ()
-
     def contribute(self, settings: QuotaSettings, context: Context, fragment: Fragment) -> None:
-        fragment.put(_FILES, str(settings.files), "quota.files")
+        super().contribute(settings, context, fragment)
         fragment.put(_COLOURS, " ".join(settings.colours.having(True)), "quota.colours")
-
-    def tighten(
-        self, settings: QuotaSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Violation]:
-        asked = int((document.get("annotations") or {}).get("com.example.quota/files", 0))
-        fragment.put(_FILES, str(min(asked, settings.files)), "quota.files")
-        if asked > settings.files:
-            yield Violation(_FILES, str(asked), str(settings.files), "quota.files")
 
 
 @hookimpl

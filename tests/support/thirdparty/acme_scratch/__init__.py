@@ -6,16 +6,15 @@ Owns `[scratch]` and `/scratch`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from hardening.base.linux import mountinfo
-from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.kinds import Ceiling, Flag
-from hardening.mechanism.mechanism import Context, Mechanism, MountPoint, Unsupported, Verification, Violation
+from hardening.mechanism.mechanism import Context, Mechanism, MountPoint, Verification
+from hardening.mechanism.plain import PlainMechanism
 from hardening.mechanism.schema import scalar
 from hardening.plugin.hookspecs import hookimpl
 
@@ -32,18 +31,12 @@ class ScratchSettings:
     programs: bool = scalar(Flag(strict=False), False, "Whether they may be executed.")
 
 
-class Scratch(Mechanism[ScratchSettings]):
+class Scratch(PlainMechanism[ScratchSettings]):
     """The mechanism behind `[scratch]`."""
 
     name = "scratch"
     summary = "a place for a command's own files"
     settings_type = ScratchSettings
-
-    def inputs(self, settings: ScratchSettings, context: Context) -> Inputs:
-        return ()
-
-    def check(self, settings: ScratchSettings, context: Context) -> Iterable[Unsupported]:
-        return ()
 
     def mount_points(self, settings: ScratchSettings) -> Sequence[MountPoint]:
         if not settings.files:
@@ -52,14 +45,6 @@ class Scratch(Mechanism[ScratchSettings]):
         options = ["nosuid", "nodev", *([] if settings.programs else ["noexec"]), "mode=777", f"nr_inodes={inodes}"]
         mount = {"destination": PLACE, "type": "tmpfs", "source": "tmpfs", "options": options}
         return (MountPoint(PLACE, True, mount, ("scratch.files", "scratch.programs")),)
-
-    def contribute(self, settings: ScratchSettings, context: Context, fragment: Fragment) -> None:
-        """Nothing beside its mount."""
-
-    def tighten(
-        self, settings: ScratchSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
-    ) -> Iterable[Violation]:
-        return ()
 
     def verify(self, settings: ScratchSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
         here = [mount for mount in mountinfo.parse(receipt["mountinfo"]) if mount.place == PLACE]
