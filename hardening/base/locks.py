@@ -46,11 +46,11 @@ def lock_file(path: str, *, shared: bool = False, wait: bool = True) -> int:
     return acquire(os.open(path, _LOCK, 0o600), shared=shared, wait=wait)
 
 
-def make(name: str, folder: int, mode: int, *, shared: bool = False) -> int:
+def make(name: str, folder: int, mode: int) -> int:
     """Make a directory in a folder that is locked, and lock it: its descriptor. Raises `OSError`."""
     os.mkdir(name, mode, dir_fd=folder)
     try:
-        return lock(name, folder, shared=shared)
+        return lock(name, folder)
     except OSError:
         os.rmdir(name, dir_fd=folder)
         raise
@@ -63,6 +63,14 @@ def try_lock(path: str, folder: int | None = None) -> int | None:
         return acquire(open_directory(path, folder), wait=False)
     except (FileNotFoundError, NotADirectoryError, BlockingIOError):
         return None
+
+
+def is_in_use(path: str) -> bool:
+    """Whether somebody has locked a directory that is there, alone or with others. Raises `OSError`."""
+    fd = try_lock(path)
+    if fd is not None:
+        os.close(fd)
+    return fd is None and files.exists(path)
 
 
 def is_locked(path: str, folder: int | None = None, *, file: bool = False) -> bool:

@@ -84,27 +84,26 @@ def secrets() -> Path:
     """Where the store of the caller's secrets is or would be: ``$HARDENING_SECRETS``, else for root
     ``/var/lib/hardening/secrets``, else ``$XDG_DATA_HOME/hardening/secrets`` (``~/.local/share/hardening/secrets``);
     nothing is made or looked at. `OSError` for a user without a home directory."""
-    explicit = places.named(os.environ, "HARDENING_SECRETS")
-    if explicit:
-        return Path(files.absolute(explicit))
-    if os.geteuid() == 0:
-        return Path("/var/lib/hardening/secrets")
-    data = places.xdg(os.environ, "XDG_DATA_HOME")
-    if data is None:
+    found = _store("secrets", "HARDENING_SECRETS", os.environ, os.geteuid())
+    if found is None:
         raise OSError("the caller has no home directory")
-    return Path(data, "hardening/secrets")
+    return found
 
 
 def images(environment: Mapping[str, str], uid: int) -> Path | None:
     """Where the store of a user's images is or would be: ``$HARDENING_IMAGES``, else for root ``/var/lib/hardening/images``,
     else ``$XDG_DATA_HOME/hardening/images`` (``~/.local/share/hardening/images``); None without a home directory."""
-    explicit = places.named(environment, IMAGES)
+    return _store("images", IMAGES, environment, uid)
+
+
+def _store(name: str, variable: str, environment: Mapping[str, str], uid: int) -> Path | None:
+    explicit = places.named(environment, variable)
     if explicit:
         return Path(files.absolute(explicit))
     if uid == 0:
-        return Path("/var/lib/hardening/images")
+        return Path("/var/lib/hardening", name)
     data = places.xdg(environment, "XDG_DATA_HOME")
-    return Path(data, "hardening/images") if data is not None else None
+    return Path(data, "hardening", name) if data is not None else None
 
 
 def home() -> Path | None:

@@ -34,15 +34,15 @@ def remove(path: str | bytes, folder: int | None = None, *, closed: bool = False
         except FileNotFoundError:
             return
         with Opened(top):
-            clear(top, closed=closed)
+            _clear(top, closed=closed)
         os.rmdir(name, dir_fd=parent)
 
 
-def clear(top: int, *, closed: bool = False, last: str = "") -> None:
-    """Remove whatever is in an open directory, a file ``last`` of it after all others. Nobody else moves its parts
-    meanwhile; where somebody does, that is an error. Raises `OSError`, as `remove` does."""
+def _clear(top: int, *, closed: bool) -> None:
+    """Remove whatever is in an open directory. Nobody else moves its parts meanwhile; where somebody does, that is an
+    error. Raises `OSError`, as `remove` does."""
     here = os.dup(top)
-    left = _unlink_files(here, last)
+    left = _unlink_files(here)
     way: list[tuple[list[str], os.stat_result]] = []  # of each directory above: what it has left, and which it is
     try:
         while left or way:
@@ -60,29 +60,23 @@ def clear(top: int, *, closed: bool = False, last: str = "") -> None:
             if not files.same(os.fstat(here), wanted):
                 raise OSError("a directory was moved while it was removed")
             os.rmdir(left.pop(), dir_fd=here)
-        if last:
-            _unlink(last, here)
     finally:
         os.close(here)
 
 
-def _unlink_files(folder: int, but: str = "") -> list[str]:
-    """Remove all but the directories in one, and ``but`` one name: the names of the directories."""
+def _unlink_files(folder: int) -> list[str]:
+    """Remove all but the directories in one: the names of these."""
     inner = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 inner.append(entry.name)
-            elif entry.name != but:
-                _unlink(entry.name, folder)
+                continue
+            try:
+                os.unlink(entry.name, dir_fd=folder)
+            except FileNotFoundError:  # who made it was faster
+                continue
     return inner
-
-
-def _unlink(name: str, folder: int) -> None:
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:  # who made it was faster
-        return
 
 
 def _open(name: bytes, folder: int, *, closed: bool) -> int:

@@ -377,10 +377,7 @@ class Stored:
     @property
     def running(self) -> bool:
         """Whether it is in use. Raises `OSError`."""
-        lock = locks.try_lock(str(self.path))
-        if lock is not None:
-            os.close(lock)
-        return lock is None and self.path.exists()
+        return locks.is_in_use(str(self.path))
 
 
 def stored(base: Path) -> list[Stored]:

@@ -11,8 +11,6 @@ from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images.store import ImageRecord, ImageStore
 
-_CHUNK = 1 << 20
-
 
 @frozen
 class Checked:
@@ -76,9 +74,6 @@ def _check_root(store: ImageStore, holder: Path, problems: list[str]) -> None:
 
 
 def _digest(path: Path) -> str:
-    hashed = hashlib.new(path.parent.name)
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while piece := file.read(_CHUNK):
-            hashed.update(piece)
-    return f"{path.parent.name}:{hashed.hexdigest()}"
+        return f"{path.parent.name}:{hashlib.file_digest(file, path.parent.name).hexdigest()}"

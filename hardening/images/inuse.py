@@ -47,9 +47,6 @@ def _held() -> Iterator[Path]:
 
 def _is_held(path: Path) -> bool:
     try:
-        lock = locks.try_lock(str(path))
+        return locks.is_in_use(str(path))
     except OSError:
         return True
-    if lock is not None:
-        os.close(lock)
-    return lock is None and path.exists()

@@ -121,16 +121,14 @@ class ImageStore:
             for folder in (self.path, *(self.path / name for name in _FOLDERS)):
                 _make(folder, 0o711 if folder == self.path or folder.name in _PASSED else 0o700)
         except OSError as error:
-            raise _failed(error, self.path) from None
+            raise self.failed(error) from None
         self.existing(self.path)
 
     # --- locks ----------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        """While something is added or used: nothing is removed."""
-        with Opened(self._lock(shared=True)):
-            yield
+    def shared(self) -> Opened:
+        """For a block in which something is added or used: nothing is removed."""
+        return Opened(self._lock(shared=True))
 
     def hold(self) -> None:
         """Have nothing removed until this process ends or becomes another program."""
@@ -336,7 +334,10 @@ class ImageStore:
 
     def failed(self, error: OSError) -> ImageError:
         """The error for what could not be written here."""
-        return _failed(error, self.path)
+        hint = "check its permissions and its disk"
+        if error.errno in _FULL:
+            hint = f"free space there: `hardening rmi` removes images; or set {VARIABLE} to another place"
+        return ImageError(f"cannot write to the image store: {error.strerror}", origin=self.path, hint=hint)
 
     @property
     def partial(self) -> Path:
@@ -375,10 +376,3 @@ def _make(path: Path, mode: int) -> None:
 def _mismatch(digest: str, got: str) -> ImageError:
     hint = "pull it again; if it happens again, the registry is broken or hostile"
     return ImageError(got, origin=digest, hint=hint)
-
-
-def _failed(error: OSError, path: Path) -> ImageError:
-    hint = "check its permissions and its disk"
-    if error.errno in _FULL:
-        hint = f"free space there: `hardening rmi` removes images; or set {VARIABLE} to another place"
-    return ImageError(f"cannot write to the image store: {error.strerror}", origin=path, hint=hint)

@@ -164,17 +164,12 @@ def read(path: Path) -> Container | None:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
         raise
-    try:
+    with Opened(place):
         _require_own(path, os.fstat(place))
-    except LaunchError:
-        os.close(place)
-        raise
-    try:
-        return _read(path, place)
-    except FileNotFoundError:  # of one of its files
-        return None
-    finally:
-        os.close(place)
+        try:
+            return _read(path, place)
+        except FileNotFoundError:  # of one of its files
+            return None
 
 
 def _require_own(path: Path, status: os.stat_result) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, Any
 
-from hardening.base import jsontext, wholefile
+from hardening.base import files, jsontext, wholefile
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, ImageError, LaunchError, quoted
 from hardening.images import media
@@ -116,9 +116,7 @@ class Archive(Source):
             size += len(piece)
             if size > MAX_UNPACKED:
                 raise self._wrong(f"has more than {MAX_UNPACKED} bytes")
-            view = memoryview(piece)
-            while view:
-                view = view[plain.write(view) :]
+            files.write_all(plain.fileno(), piece)
 
     def _index(self) -> tuple[dict[str, _ArchiveMember], dict[str, str]]:
         """Where each file of the archive stands, and where each link leads."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.base import trees
+from hardening.base import files, trees
 from hardening.base.files import Opened
 from hardening.base.linux import abi, kernel
 from hardening.base.values import frozen
@@ -267,16 +267,15 @@ class Tree:
                 self._note_directory(path, descriptor, entry)
         elif entry.kind == tar.FILE:
             self._write(entry, reader, parent, name, path)
-        elif entry.kind == tar.LINK:
-            os.symlink(entry.target, name, dir_fd=parent)
-            if not self._squashed:
-                os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
-            os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
         else:
-            os.mkfifo(name, 0o600, dir_fd=parent)
+            if entry.kind == tar.LINK:
+                os.symlink(entry.target, name, dir_fd=parent)
+            else:
+                os.mkfifo(name, 0o600, dir_fd=parent)
             if not self._squashed:
                 os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
-            os.chmod(name, self._mode(entry, path) & 0o777, dir_fd=parent)
+            if entry.kind == tar.FIFO:
+                os.chmod(name, self._mode(entry, path) & 0o777, dir_fd=parent)
             os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
     def _write(self, entry: TarEntry, reader: tar.TarReader, parent: int, name: bytes, path: bytes) -> None:
@@ -287,9 +286,7 @@ class Tree:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with Opened(os.open(name, flags, 0o600, dir_fd=parent)) as descriptor:
             for piece in reader.data():
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(descriptor, view) :]
+                files.write_all(descriptor, piece)
             if not self._squashed:
                 os.fchown(descriptor, *self._owner(entry, path))
             os.fchmod(descriptor, self._mode(entry, path))

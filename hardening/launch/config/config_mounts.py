@@ -22,14 +22,7 @@ ATTRIBUTES = {
 }
 # The opposite takes back what an earlier option of the same entry asked for. It never lifts what the source's own
 # mount carries: that would be a loosening of the host.
-OPPOSITES = {
-    "rw": abi.MOUNT_ATTR_RDONLY,
-    "suid": abi.MOUNT_ATTR_NOSUID,
-    "dev": abi.MOUNT_ATTR_NODEV,
-    "exec": abi.MOUNT_ATTR_NOEXEC,
-    "diratime": abi.MOUNT_ATTR_NODIRATIME,
-    "symfollow": abi.MOUNT_ATTR_NOSYMFOLLOW,
-}
+OPPOSITES = {"rw" if name == "ro" else name.removeprefix("no"): flag for name, flag in ATTRIBUTES.items()}
 ACCESS_TIMES = {
     "noatime": abi.MOUNT_ATTR_NOATIME,
     "strictatime": abi.MOUNT_ATTR_STRICTATIME,

@@ -59,10 +59,9 @@ class ConfigTable:
         value = self._take(key, str, required)
         return self._checked(value, longest, key) if isinstance(value, str) else default
 
-    def flag(self, key: str, *, default: bool = False) -> bool:
-        """A boolean."""
-        value = self._take(key, bool, False)
-        return value if isinstance(value, bool) else default
+    def flag(self, key: str) -> bool:
+        """A boolean, False where it is absent."""
+        return self._take(key, bool, False) is True
 
     def integer(
         self, key: str, low: int, high: int, *, required: bool = False, zero_is_none: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,9 @@ def folder(tmp_path: Path) -> Iterator[int]:
 
 def test_what_is_made_is_held_and_taken_by_nobody(folder: int) -> None:
     for shared in (False, True):
-        lock = locks.make("one", folder, 0o700, shared=shared)
+        lock = locks.make("one", folder, 0o700)
+        if shared:
+            fcntl.flock(lock, fcntl.LOCK_SH)
         assert locks.try_lock("one", folder) is None
         assert locks.is_locked("one", folder) is not shared
         os.close(lock)

@@ -125,21 +125,3 @@ def test_what_is_mounted_in_it_stays(remove: Callable[[str], None], tmp_path: Pa
         subprocess.run(["umount", tmp_path / "top/a/mounted"], check=True)
     remove(str(tmp_path / "top"))
     assert os.listdir(tmp_path) == ["kept"]
-
-
-def test_one_name_goes_last(tmp_path: Path) -> None:
-    require("root")
-    for name in ("a", "z"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "last").touch()
-    subprocess.run(["mount", "--bind", tmp_path / "z", tmp_path / "z"], check=True)
-    top = os.open(tmp_path, os.O_RDONLY)
-    try:
-        with pytest.raises(OSError, match="mounted"):
-            trees.clear(top, last="last")
-        assert (tmp_path / "last").exists()
-        subprocess.run(["umount", tmp_path / "z"], check=True)
-        trees.clear(top, last="last")
-    finally:
-        os.close(top)
-    assert os.listdir(tmp_path) == []
