@@ -13,7 +13,6 @@ import _stat as stat
 import fcntl
 
 from hardening.base import files
-from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
 from hardening.base.linux import abi, children, kernel
 from hardening.base.linux.failure import Step
@@ -49,7 +48,7 @@ class Handed(Frozen):
     def put(self, find: Callable[[str], int]) -> dict[bytes, bytes]:
         """Mount the files in a root that is being built, as the process that becomes the command: its variables."""
         values = take(self.wanted, self.fd)
-        mount(find, self.wanted, values, self.owner, self.label)
+        self.mount(find, values)
         return variables(self.wanted, values)
 
     def give(self, pid: int) -> None:
@@ -61,11 +60,94 @@ class Handed(Frozen):
                 raise LaunchError(
                     reason, origin=f"config.json:{POINTER}", hint="give it as a file, or use --runtime native"
                 )
-        give(self, pid)
+        with Step("start a process"):
+            answer, code = children.ask(lambda writer: self._give(pid, writer))
+        self.close()
+        if answer:
+            message, origin, hint = answer.decode().split("\0")
+            raise LaunchError(message, origin=origin or None, hint=hint or None)
+        if code:
+            raise LaunchError(f"the process that mounts the secrets ended with {code}")
+
+    def _give(self, pid: int, writer: int) -> None:
+        """Be the process that enters the container, and say what goes wrong there."""
+        try:
+            _enter(pid)  # which changes credentials, and with them what the next call keeps from core dumps
+            values = take(self.wanted, self.fd)
+            root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.mount(lambda path: _find(root, path), values)
+            return
+        except LaunchError as error:
+            problem = error
+        except (OSError, HardeningError, MemoryError) as error:
+            problem = LaunchError(f"cannot mount the secrets: {error}")
+        texts = (problem.message, str(problem.origin or ""), problem.hint or "")
+        files.write_all(writer, "\0".join(text.replace("\0", "") for text in texts).encode("utf-8", "backslashreplace"))
 
     def observe(self, pid: int) -> list[dict[str, object]]:
         """What the kernel says of the files in a container, for its receipt."""
         return observe(pid, self.wanted)
+
+    def mount(self, find: Callable[[str], int], values: Mapping[str, bytes]) -> None:
+        """Mount the secrets that are files. ``find`` opens (O_PATH) a path below the container's root, where the
+        configuration has an empty mount for each place."""
+        shown = [secret for secret in self.wanted if secret.kind == MOUNT]
+        if not shown:
+            return
+        with Step("mount the secrets", POINTER):
+            place = _place(find, PLACE)
+            elsewhere = [secret for secret in shown if not secret.inside]
+            if elsewhere:
+                self._mount_elsewhere(find, place, elsewhere, values)
+            tree = self._file_system({secret.inside: secret for secret in shown if secret.inside}, values)
+            kernel.move_mount(tree, place)
+            os.close(tree)
+            os.close(place)
+
+    def _mount_elsewhere(
+        self, find: Callable[[str], int], place: int, elsewhere: list[Secret], values: Mapping[str, bytes]
+    ) -> None:
+        """Mount single files. They lie on a tmpfs that is in the tree for as long as they are taken from it."""
+        tree = self._file_system({str(number): secret for number, secret in enumerate(elsewhere)}, values)
+        kernel.move_mount(tree, place)
+        for number, secret in enumerate(elsewhere):
+            file = kernel.open_tree(tree, str(number).encode(), abi.OPEN_TREE_CLONE)
+            target = _place(find, secret.target)
+            kernel.move_mount(file, target)
+            os.close(file)
+            os.close(target)
+        os.fchdir(tree)
+        kernel.umount(b".", abi.MNT_DETACH)
+        os.chdir("/")
+        os.close(tree)
+
+    def _file_system(self, placed: Mapping[str, Secret], values: Mapping[str, bytes]) -> int:
+        """A detached, read-only tmpfs with the secrets in it, by their paths there."""
+        folders = sorted({path[:at] for path in placed for at in range(len(path)) if path[at] == "/"})
+        size = sum(len(values[secret.name]) // _BLOCK + 1 for secret in placed.values()) + len(folders) + 1
+        options: list[tuple[str, str | None]] = [
+            ("mode", "0755"),
+            ("size", str(size * _BLOCK)),
+            ("nr_inodes", str(len(placed) + len(folders) + 8)),
+        ]
+        options += [("context", self.label)] if self.label else []
+        attributes = abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
+        tree = kernel.new_filesystem("tmpfs", options, attributes)
+        for folder in folders:
+            os.mkdir(folder, 0o755, dir_fd=tree)  # the mask is empty while a root is built
+        for path, secret in placed.items():
+            self._write(tree, path, secret, values[secret.name])
+        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY)
+        return tree
+
+    def _write(self, tree: int, path: str, secret: Secret, value: bytes) -> None:
+        uid, gid = (
+            own if said is None else said for said, own in zip((secret.uid, secret.gid), self.owner, strict=True)
+        )
+        with Step(f"write the secret {secret.name}", POINTER):
+            files.create(path, value, secret.mode, tree)
+        with Step(f"give the secret {secret.name} to {uid}:{gid}", POINTER, "the user namespace must map these ids"):
+            os.chown(path, uid, gid, dir_fd=tree, follow_symlinks=False)
 
 
 def handed(document: object, fd: int) -> Handed | None:
@@ -130,29 +212,6 @@ def variables(wanted: Iterable[Secret], values: Mapping[str, bytes]) -> dict[byt
     return found
 
 
-def mount(
-    find: Callable[[str], int],
-    wanted: Iterable[Secret],
-    values: Mapping[str, bytes],
-    owner: tuple[int, int],
-    label: str = "",
-) -> None:
-    """Mount the secrets that are files. ``find`` opens (O_PATH) a path below the container's root, where the configuration
-    has an empty mount for each place; ``owner`` are the ids of the command, ``label`` is the SELinux label of mounts."""
-    shown = [secret for secret in wanted if secret.kind == MOUNT]
-    if not shown:
-        return
-    with Step("mount the secrets", POINTER):
-        place = _place(find, PLACE)
-        elsewhere = [secret for secret in shown if not secret.inside]
-        if elsewhere:
-            _mount_elsewhere(find, place, elsewhere, values, owner, label)
-        tree = _file_system({secret.inside: secret for secret in shown if secret.inside}, values, owner, label)
-        kernel.move_mount(tree, place)
-        os.close(tree)
-        os.close(place)
-
-
 def _place(find: Callable[[str], int], path: str) -> int:
     """The top of the empty mount at a path, through which nothing spreads (mount_namespaces(7))."""
     try:
@@ -162,91 +221,6 @@ def _place(find: Callable[[str], int], path: str) -> int:
         text = "no mount of the configuration is there"
         raise OSError(error.errno, f"{path}: {error.strerror} ({text})") from error
     return place
-
-
-def _mount_elsewhere(
-    find: Callable[[str], int],
-    place: int,
-    elsewhere: list[Secret],
-    values: Mapping[str, bytes],
-    owner: tuple[int, int],
-    label: str,
-) -> None:
-    """Mount single files. They lie on a tmpfs that is in the tree for as long as they are taken from it."""
-    tree = _file_system({str(number): secret for number, secret in enumerate(elsewhere)}, values, owner, label)
-    kernel.move_mount(tree, place)
-    for number, secret in enumerate(elsewhere):
-        file = kernel.open_tree(tree, str(number).encode(), abi.OPEN_TREE_CLONE)
-        target = _place(find, secret.target)
-        kernel.move_mount(file, target)
-        os.close(file)
-        os.close(target)
-    os.fchdir(tree)
-    kernel.umount(b".", abi.MNT_DETACH)
-    os.chdir("/")
-    os.close(tree)
-
-
-def _file_system(placed: Mapping[str, Secret], values: Mapping[str, bytes], owner: tuple[int, int], label: str) -> int:
-    """A detached, read-only tmpfs with the secrets in it, by their paths there."""
-    folders = sorted({path[:at] for path in placed for at in range(len(path)) if path[at] == "/"})
-    size = sum(len(values[secret.name]) // _BLOCK + 1 for secret in placed.values()) + len(folders) + 1
-    options: list[tuple[str, str | None]] = [
-        ("mode", "0755"),
-        ("size", str(size * _BLOCK)),
-        ("nr_inodes", str(len(placed) + len(folders) + 8)),
-    ]
-    options += [("context", label)] if label else []
-    attributes = abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
-    tree = kernel.new_filesystem("tmpfs", options, attributes)
-    for folder in folders:
-        os.mkdir(folder, 0o755, dir_fd=tree)  # the mask is empty while a root is built
-    for path, secret in placed.items():
-        _write(tree, path, secret, values[secret.name], owner)
-    kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_RDONLY)
-    return tree
-
-
-def _write(tree: int, path: str, secret: Secret, value: bytes, owner: tuple[int, int]) -> None:
-    uid, gid = (own if said is None else said for said, own in zip((secret.uid, secret.gid), owner, strict=True))
-    with Opened(
-        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=tree)
-    ) as fd:
-        with Step(f"write the secret {secret.name}", POINTER):
-            while value:
-                value = value[os.write(fd, value) :]
-        with Step(f"give the secret {secret.name} to {uid}:{gid}", POINTER, "the user namespace must map these ids"):
-            os.fchown(fd, uid, gid)
-        os.fchmod(fd, secret.mode)
-
-
-def give(secrets: Handed, pid: int) -> None:
-    """Mount the secrets in a container that another runtime has created and not started, whose first process is ``pid``.
-    The memfd is closed. `LaunchError`."""
-    with Step("start a process"):
-        answer, code = children.ask(lambda writer: _give(secrets, pid, writer))
-    secrets.close()
-    if answer:
-        message, origin, hint = answer.decode().split("\0")
-        raise LaunchError(message, origin=origin or None, hint=hint or None)
-    if code:
-        raise LaunchError(f"the process that mounts the secrets ended with {code}")
-
-
-def _give(secrets: Handed, pid: int, writer: int) -> None:
-    """Be the process that enters the container, and say what goes wrong there."""
-    try:
-        _enter(pid)  # which changes credentials, and with them what the next call keeps from core dumps
-        values = take(secrets.wanted, secrets.fd)
-        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        mount(lambda path: _find(root, path), secrets.wanted, values, secrets.owner, secrets.label)
-        return
-    except LaunchError as error:
-        problem = error
-    except (OSError, HardeningError, MemoryError) as error:
-        problem = LaunchError(f"cannot mount the secrets: {error}")
-    texts = (problem.message, str(problem.origin or ""), problem.hint or "")
-    files.write_all(writer, "\0".join(text.replace("\0", "") for text in texts).encode("utf-8", "backslashreplace"))
 
 
 def _enter(pid: int) -> None:
