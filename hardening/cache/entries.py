@@ -200,14 +200,12 @@ def _of_code() -> Iterator[Input]:
 def _of_data(package: str) -> Iterator[Input]:
     """The files of a package that are no modules: one may decide as much as code does (a table of groups)."""
     for folder, below, names in os.walk(package):
-        below[:] = [name for name in below if name != "__pycache__" and not _is_package(f"{folder}/{name}")]
+        below[:] = [
+            name for name in below if name != "__pycache__" and not os.path.exists(f"{folder}/{name}/__init__.py")
+        ]
         for name in sorted(names):
             if not name.endswith(_NO_DATA):
                 yield Input("code", f"{folder}/{name}")
-
-
-def _is_package(folder: str) -> bool:
-    return os.path.exists(f"{folder}/__init__.py")
 
 
 def _started() -> int:

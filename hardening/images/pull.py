@@ -97,7 +97,7 @@ class _Pull:
         self._request.judge(digest, gathered)
         for blob in manifest.blobs:
             if not self._store.has(blob):
-                self._told.begin(_short(blob.digest), blob.size)
+                self._told.begin(blob.digest.partition(":")[2][:12], blob.size)
                 with closing(self._source.blob(blob)) as pieces:
                     self._store.add(blob.digest, self._counted(pieces), blob.size, self._stage)
         media.require_platform(self._store.config(digest), self._origin, media.own_platform())
@@ -145,7 +145,3 @@ class _Pull:
         for piece in pieces:
             self._told.done(len(piece))
             yield piece
-
-
-def _short(digest: str) -> str:
-    return digest.partition(":")[2][:12]

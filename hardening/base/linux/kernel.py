@@ -86,6 +86,11 @@ def setns(fd: int, kind: int) -> None:
     _call("setns", fd, kind)
 
 
+def syncfs(fd: int) -> None:
+    """syncfs(2)."""
+    _call("syncfs", fd)
+
+
 def pivot_root(new: bytes, old: bytes) -> None:
     """pivot_root(2)."""
     _call("pivot_root", new, old)

@@ -159,7 +159,8 @@ class Client:
 
         origin(url)
         watch = Watch(self.bounds.document)
-        pool = self._pool(url, watch)
+        pool = self._pool(url)
+        pool.pool_classes_by_scheme = _watched(watch)
         timeout = urllib3.Timeout(connect=self.bounds.connect, read=self.bounds.read)
         with watch:
             try:
@@ -178,12 +179,7 @@ class Client:
                 response.close()
                 pool.connection_from_url(url).close()  # what `clear` forgets is closed when it is collected
 
-    def _pool(self, url: str, watch: Watch) -> urllib3.PoolManager:
-        pool = self._unwatched(url)
-        pool.pool_classes_by_scheme = _watched(watch)
-        return pool
-
-    def _unwatched(self, url: str) -> urllib3.PoolManager:
+    def _pool(self, url: str) -> urllib3.PoolManager:
         import urllib3
 
         parts = urlsplit(url)

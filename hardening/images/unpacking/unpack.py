@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hardening.base import wholefile
+from hardening.base import locks, wholefile
 from hardening.base.files import Opened
+from hardening.base.linux import kernel
 from hardening.base.values import frozen
 from hardening.errors import ImageError
 from hardening.images import media, removal
@@ -46,9 +46,11 @@ def ensure(
     try:
         holder.mkdir(0o700)
         about: dict[str, object] = {"digest": digest, "ids": ids.dump()}
-        _write(holder / removal.ABOUT, about)  # how to remove it, should this end half-way
+        wholefile.write(
+            holder / removal.ABOUT, json.dumps(about).encode()
+        )  # how to remove it, should this end half-way
         about |= child.run(lambda told: _make(layers, root, ids, limits, told, keep_ids=keep_ids), ids, tell)
-        _write(holder / removal.ABOUT, about)
+        wholefile.write(holder / removal.ABOUT, json.dumps(about).encode())
         if keep_ids:
             # The container's root has to pass; nobody else of this host, for set-user-ID bits mean something there.
             os.chown(holder, *(ids.outside(0, 0) or (0, 0)))
@@ -82,7 +84,8 @@ def _make(
     if ids.owner is None:
         os.chown(root, *(ids.outside(0, 0) or (0, 0)))
     found = unpack(layers, root, ids, limits, keep_ids=keep_ids, tell=tell)
-    _sync(root)
+    with Opened(locks.open_directory(str(root))) as descriptor:
+        kernel.syncfs(descriptor)  # one call for all files, instead of one for each
     return found
 
 
@@ -93,19 +96,6 @@ def _put(holder: Path, target: Path) -> None:
     except OSError:
         if not target.exists():
             raise
-
-
-def _write(path: Path, data: dict[str, object]) -> None:
-    wholefile.write(path, json.dumps(data).encode())
-
-
-def _sync(root: Path) -> None:
-    """syncfs(2), which no module offers: one call for the files of a root instead of one for each."""
-    with Opened(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as descriptor:
-        library = ctypes.CDLL(None, use_errno=True)
-        if library.syncfs(descriptor) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(root))
 
 
 def unpack(

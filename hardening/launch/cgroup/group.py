@@ -31,7 +31,7 @@ class Cgroup:
     """
 
     def __init__(self, tell: Callable[[str], None] | None = None) -> None:
-        self._directories: list[tuple[str, bool]] = []  # (path, whether it is v2), deepest last
+        self._directories: list[str] = []  # the deepest last
         self._claims: list[int] = []
         self._tell = tell or (lambda _word: None)
 
@@ -84,7 +84,7 @@ class Cgroup:
                     self._claims.append(_claim(directory))
                 elif not _make_directory(directory):
                     continue
-                self._directories.append((directory, hierarchy.unified))
+                self._directories.append(directory)
                 if index == len(names) - 1:
                     self._tell(f"{CLAIMED}{directory}")
                 _inherit_cpuset(directory, hierarchy)
@@ -108,8 +108,8 @@ class Cgroup:
             files.write(files.join(directory, "cgroup.procs"), str(pid))
 
     def _leaves(self) -> list[str]:
-        names = [directory for directory, _ in self._directories]
-        return [name for name in names if not any(other.startswith(name + "/") for other in names)]
+        names = self._directories
+        return [name for name in names if not any(files.is_below(other, name) for other in names)]
 
     def was_short_of_memory(self) -> bool:
         """Whether the kernel has killed a process in the groups for want of memory (cgroup v2: memory.events; v1:
@@ -129,7 +129,7 @@ class Cgroup:
         try:
             each(
                 lambda directory: kill_and_remove(directory) if directory in leaves else remove_if_empty(directory),
-                [directory for directory, _ in reversed(self._directories)],
+                reversed(self._directories),
             )
         finally:
             self._directories.clear()

@@ -50,17 +50,13 @@ def read(resources: ConfigTable) -> tuple[Rule, ...]:
 
 def permits(rules: tuple[Rule, ...], kind: str, major: int, minor: int) -> bool:
     """Whether a device can be read and written. What no rule is for is forbidden."""
-    if kind == "c" and (_is_everywhere(major, minor) or major == TERMINALS):
+    if kind == "c" and ((major, minor) in (*DEFAULT_DEVICES.values(), _PTMX) or major == TERMINALS):
         return True
     access = frozenset[str]()
     for rule in rules:
         if rule.covers(kind, major, minor):
             access = access | rule.access if rule.allow else access - rule.access
     return access >= set("rw")
-
-
-def _is_everywhere(major: int, minor: int) -> bool:
-    return (major, minor) in (*DEFAULT_DEVICES.values(), _PTMX)
 
 
 def problems(config: Configuration) -> Iterator[Problem]:

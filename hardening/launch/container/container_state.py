@@ -159,15 +159,11 @@ def abandon(path: str, *, keep: bool) -> None:
     ran = found is not None and found.get("process") is not None
     try:
         if ran:
-            _tell_killed(path)  # where the file is damaged, who waits finds no exit code
+            with Opened(locks.open_directory(path)) as fd:
+                _write_end(fd, ended(KILLED, killed=True))  # where the file is damaged, who waits finds no exit code
     finally:
         if not (ran and keep):
             remove(path)
-
-
-def _tell_killed(path: str) -> None:
-    with Opened(locks.open_directory(path)) as fd:
-        _write_end(fd, ended(KILLED, killed=True))
 
 
 def _write_end(directory: int, text: str) -> None:

@@ -73,9 +73,6 @@ class File:
             raise
         return fd
 
-    def _named(self) -> os.stat_result:
-        return os.stat(FILE, dir_fd=self._directory, follow_symlinks=False)
-
     def _open_again(self) -> None:
         fd = self._open()
         os.close(self._fd)
@@ -118,7 +115,7 @@ class File:
         while True:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
-                named = self._named().st_ino
+                named = os.stat(FILE, dir_fd=self._directory, follow_symlinks=False).st_ino
             except FileNotFoundError:
                 named = 0
             status = os.fstat(self._fd)
