@@ -67,7 +67,6 @@ CALLS = {
 
 # Since Linux 5.1 a new call has one number everywhere.
 UNIFIED_CALLS = {
-    "pidfd_send_signal": 424,
     "open_tree": 428,
     "move_mount": 429,
     "fsopen": 430,

@@ -124,6 +124,6 @@ def _end(child: int) -> int | None:
         waiting.register(process, select.POLLIN)
         late = not waiting.poll(HELPER_SECONDS * 1000)
         if late:
-            kernel.pidfd_send_signal(process, signal.SIGKILL)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
     return None if late else os.waitstatus_to_exitcode(status)

@@ -295,11 +295,6 @@ def madvise(start: int, size: int, advice: int) -> None:
     _call("madvise", start, size, advice)
 
 
-def pidfd_send_signal(pidfd: int, number: int) -> None:
-    """pidfd_send_signal(2)."""
-    _call("pidfd_send_signal", pidfd, number, 0, 0)
-
-
 def close_on_exec_from(first: int) -> None:
     """Mark every descriptor from ``first`` up as close-on-exec (close_range(2))."""
     _call("close_range", first, 0xFFFFFFFF, abi.CLOSE_RANGE_CLOEXEC)

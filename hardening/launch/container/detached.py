@@ -61,26 +61,18 @@ def _become_launcher(observer: Detached, run_bundle: RunBundle) -> None:
         os.setsid()
         _close_inherited()
         os.chdir("/")
-        code = _supervise(observer, run_bundle)
+        observer.directory.adopt()
+        code = run_bundle(observer)
+        observer.end(code)
+    except HardeningError as error:
+        observer.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
+    except (OSError, MemoryError) as error:
+        observer.fail(EXIT_LAUNCHER, f"the launch failed: {error or 'out of memory'}")
     finally:
         kind, defect, trace = sys.exc_info()
         if kind is not None and defect is not None:
             sys.excepthook(kind, defect, trace)
         os._exit(code)
-
-
-def _supervise(observer: Detached, run_bundle: RunBundle) -> int:
-    try:
-        observer.directory.adopt()
-        code = run_bundle(observer)
-    except HardeningError as error:
-        observer.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
-    except (OSError, MemoryError) as error:
-        observer.fail(EXIT_LAUNCHER, f"the launch failed: {error or 'out of memory'}")
-    else:
-        observer.end(code)
-        return code
-    return EXIT_LAUNCHER
 
 
 class Detached(RunObserver):

@@ -12,7 +12,7 @@ import select
 
 from hardening.base import files, jsontext, trees
 from hardening.base.files import Opened
-from hardening.base.linux import children, kernel
+from hardening.base.linux import children
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import signal
 from hardening.base.pointer import lookup, table
@@ -214,7 +214,7 @@ def open_process(pid: int) -> int | None:
 def kill(process: int) -> None:
     """Kill the process of a pidfd, if it is still there."""
     try:
-        kernel.pidfd_send_signal(process, signal.SIGKILL)
+        signal.pidfd_send_signal(process, signal.SIGKILL)
     except ProcessLookupError:
         return
 

@@ -90,7 +90,7 @@ def _look(pid: int, writer: int, wanted: Observation) -> None:
         say("environment", lambda: environment(f"/proc/{pid}", wanted.variables))
         say("descriptors", lambda: descriptors(f"/proc/{pid}"))
         say("personality", lambda: _read(f"/proc/{pid}/personality"))
-        say("uts", _uts)
+        say("uts", lambda: {"hostname": os.uname().nodename, "domainname": _read("/proc/sys/kernel/domainname")})
         # Before the mount namespace, whose /proc need not show them.
         values = dict(_sysctls(own))
         kernel.unshare(abi.CLONE_NEWNET | abi.CLONE_NEWIPC)
@@ -116,10 +116,6 @@ def _entered(spaces: OpenNamespaces, name: str) -> bool:
         return spaces.enter(name)
     except PermissionError:
         return False
-
-
-def _uts() -> dict[str, str]:
-    return {"hostname": os.uname().nodename, "domainname": _read("/proc/sys/kernel/domainname")}
 
 
 def _changes(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
@@ -167,10 +163,14 @@ def _read(path: str) -> str:
         return file.read().rstrip("\n")
 
 
+def _open(root: int, path: str) -> int:
+    return kernel.openat2(root, os.fsencode(path.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+
+
 def _kind(root: int, path: str) -> str:
     """What a path shows (see `observe`)."""
     try:
-        fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
+        fd = _open(root, path)
     except (FileNotFoundError, NotADirectoryError):
         return "absent"
     except OSError:
@@ -192,7 +192,7 @@ def _kind(root: int, path: str) -> str:
 def _device(root: int, path: str) -> str:
     """The numbers of the device in a place, or ``none`` (see `observe`)."""
     try:
-        fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
+        fd = _open(root, path)
     except OSError:
         return "none"
     with Opened(fd):
@@ -207,13 +207,12 @@ def _nodes(root: int, wanted: Observation) -> Iterator[tuple[str, str]]:
     for path in wanted.nodes:
         if path not in wanted.mounts:
             try:
-                fd = kernel.openat2(root, os.fsencode(path.lstrip("/")), os.O_PATH, abi.RESOLVE_IN_ROOT)
+                with Opened(_open(root, path)) as fd:
+                    yield from _node(path, os.fstat(fd))
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            yield from _node(path, os.fstat(fd))
-            os.close(fd)
     for top in wanted.memory:
-        fd = kernel.openat2(root, os.fsencode(top.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+        fd = _open(root, top)
         own, is_directory = os.fstat(fd).st_dev, stat.S_ISDIR(os.fstat(fd).st_mode)
         # Of runc's mounts some are a file of such a file system.
         for directory, names, others, at in os.fwalk(".", dir_fd=fd, onerror=_fail) if is_directory else ():

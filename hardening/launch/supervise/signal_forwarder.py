@@ -55,7 +55,7 @@ class SignalForwarder:
     def send(self, number: int) -> None:
         """Send a signal to the process, if it still exists."""
         try:
-            kernel.pidfd_send_signal(self._pidfd, number)
+            signal.pidfd_send_signal(self._pidfd, number)
         except ProcessLookupError:
             return
 
