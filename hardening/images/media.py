@@ -11,6 +11,7 @@ from typing import Any
 
 from hardening.base import jsontext
 from hardening.base.digest import is_digest, sha256
+from hardening.base.pointer import lookup
 from hardening.base.values import frozen
 from hardening.errors import ImageError, LaunchError
 
@@ -204,8 +205,7 @@ def read_config(data: bytes, origin: object) -> dict[str, Any]:
 
 def diff_ids(config: Mapping[str, Any], origin: object) -> tuple[str, ...]:
     """The digests of the layers once unpacked, the lowest first. Raises `ImageError`."""
-    rootfs = config.get("rootfs")
-    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    found = lookup(config, "/rootfs/diff_ids")
     if not isinstance(found, list) or not all(isinstance(item, str) and is_digest(item) for item in found):
         raise _wrong(origin, "has no digests of its layers (rootfs.diff_ids)")
     return tuple(found)

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from hardening.base import files
+from hardening.base.pointer import items, lookup
 from hardening.errors import ImageError, quoted
 from hardening.images import media
 from hardening.images.media import Descriptor
@@ -43,11 +44,9 @@ class Layout(Source):
         """The entry of ``index.json`` that the name stands for."""
         path = self._path / "index.json"
         document = media.parse(_whole(path, media.MAX_MANIFEST), path)
-        entries = document.get("manifests")
         found: list[tuple[str, Descriptor]] = []
-        for entry in entries if isinstance(entries, list) else ():
-            said = entry.get("annotations") if isinstance(entry, dict) else None
-            tag = said.get(_REF_NAME) if isinstance(said, dict) else None
+        for entry in items(document, "/manifests"):
+            tag = lookup(entry, f"/annotations/{_REF_NAME}")
             found.append((tag if isinstance(tag, str) else "", media.descriptor(entry, str(path), media.MAX_MANIFEST)))
         wanted = self._name.inner
         named = [item for tag, item in found if tag == wanted] if wanted else [item for _, item in found]
