@@ -53,6 +53,10 @@ def test_matrix(one, other): pass
 @pytest.mark.sampled(kinds=lambda row: [row["one"] % 5])
 @pytest.mark.parametrize("one", range(50))
 def test_kinds(one): pass
+@pytest.mark.system
+@pytest.mark.parametrize("one", range(20))
+@pytest.mark.parametrize("runtime", "abc")
+def test_system(one, runtime): pass
 @pytest.mark.complete
 def test_whole(): pass
 """
@@ -83,11 +87,14 @@ def test_a_sample_is_the_same_everywhere_and_has_each_kind_of_row(tmp_path: Path
     assert some == collected("test_rows.py")
     rows = [name[12:-1].split("-") for name in some if name.startswith("test_matrix")]
     assert [len({row[place] for row in rows}) for place in (0, 1)] == [3, 9]
-    assert 9 <= len(rows) < 20
+    assert len(rows) == 9
     kinds = [int(name[11:-1]) % 5 for name in some if name.startswith("test_kinds")]
     assert {*kinds} == {*range(5)}
-    assert len(kinds) < 25
-    assert len(collected("--all", "test_rows.py")) == 27 + 50 + 1
+    assert len(kinds) == 5
+    system = [name[12:-1].split("-") for name in some if name.startswith("test_system")]
+    assert sorted(int(one) for _, one in system) == [*range(20)]
+    assert {runtime for runtime, _ in system} == {*"abc"}
+    assert len(collected("--all", "test_rows.py")) == 27 + 50 + 60 + 1
     assert len(collected("test_rows.py::test_matrix")) == 27
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import attrs
 
-from tests.support import runs, users
+from hardening.launch.request import LaunchRequest
+from tests.support import runs
 from tests.support.features import available, require
 from tests.support.patience import until
 from tests.support.users import User, ordinary
@@ -173,33 +173,19 @@ def launcher(
     state = bundle.parent / "state"
     state.mkdir(mode=0o755, exist_ok=True)
     runs.hand_over(state, user)
-    program = shutil.which(runtime, path="/usr/local/bin:/usr/bin:/usr/sbin")
-    code = (
-        "import json, sys; from hardening.launch.request import LaunchRequest;"
-        "a = json.loads(sys.argv[1]); print(json.dumps(LaunchRequest(**a).argv(a['bundle'], a['runtime'])))"
+    native = runtime == "native"
+    program = "" if native else str(shutil.which(runtime, path="/usr/local/bin:/usr/bin:/usr/sbin"))
+    request = LaunchRequest(
+        id=f"test-{os.urandom(4).hex()}",
+        state="" if native else str(state),
+        stdin=stdin,
+        remove=remove,
+        debug=debug,
+        receipt=str(receipt.absolute()) if receipt else "",
+        secrets=secrets,
     )
-    request = {
-        "bundle": str(bundle),
-        "stdin": stdin,
-        "remove": remove,
-        "receipt": str(receipt.absolute()) if receipt else "",
-        "runtime": "" if runtime == "native" else program,
-        "state": "" if runtime == "native" else str(state),
-        "secrets": secrets,
-        "debug": debug,
-        "id": f"test-{os.urandom(4).hex()}",
-    }
-    python = sys.executable if user is None else str(Path(users.program(user)).with_name("python"))
-    done = subprocess.run(
-        (user.argv if user is not None else list)([python, "-c", code, json.dumps(request)]),
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(users.REPOSITORY)},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    argv = [str(word) for word in json.loads(done.stdout)]
-    return user.argv(argv) if user is not None else argv
+    argv = request.argv(bundle, program)
+    return argv if user is None else user.argv(runs.for_user(argv, user))
 
 
 def launch(

@@ -272,7 +272,7 @@ def launch_argv(
     package = "hardening_native" if runtime == "native" else "hardening_oci"
     plugins = Plugins([Plugin(package, import_module(package), "hardening", "")])
     argv = plugins.runtime(runtime).command(folder / "bundle", request)
-    return argv if user is None else user.argv(_for_user(argv, user))
+    return argv if user is None else user.argv(for_user(argv, user))
 
 
 def _require_cgroups(runtime: str) -> None:
@@ -281,7 +281,7 @@ def _require_cgroups(runtime: str) -> None:
         require("cgroup2-mount")
 
 
-def _for_user(argv: list[str], user: User) -> list[str]:
+def for_user(argv: list[str], user: User) -> list[str]:
     """The command line with an interpreter and a launcher that ``user`` can read."""
     script = Path(program(user))
     if script.parent == Path(sys.executable).parent:

@@ -1,11 +1,11 @@
 """What an ordinary run takes of a generated matrix: the same rows everywhere, and each kind of row at least once.
 
-`@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, and one in 16
-of the others, by a digest of the row's name. `@pytest.mark.sampled("runtime", kinds=…, one_in=20)` looks at the named
-parameters only, and at each item of what ``kinds`` makes of a row, a mapping of its parameters. A test that is marked
-`system` is sampled without a word, for containers take time; who calls changes there from test to test.
-`@pytest.mark.complete` leaves a whole test out. `--all` takes everything, and so does who names a test
-(`tests/laws/test_x.py::test_y`).
+`@pytest.mark.sampled` beside a test's `parametrize` takes rows until each value of each parameter has one, which a digest
+of the rows' names chooses. `@pytest.mark.sampled("runtime", kinds=…, one_in=3)` looks at the named parameters only, and at
+each item of what ``kinds`` makes of a row, a mapping of its parameters; it takes one in three of the other rows, too. A
+test that is marked `system` is sampled without a word, for containers take time: who calls, and the runtime, change there
+from row to row and from test to test (`ROTATED`). `@pytest.mark.complete` leaves a whole test out. `--all` takes
+everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from hashlib import sha256
 
 import pytest
 
-ONE_IN = 16
-#: Fixtures that run all tests of a file once for each caller: each test is left one of them.
-CALLERS = {"stance", "user"}
+#: Parameters of system tests that stand for who calls and for the runtime: each row that is taken has one of their values,
+#: and not each value a row.
+ROTATED = {"any_runtime", "caller", "case", "here", "maker", "person", "runtime", "stance", "user", "who"}
 
 
 def is_whole(config: pytest.Config) -> bool:
@@ -52,12 +52,13 @@ def _sample(rows: list[pytest.Function], mark: pytest.Mark) -> set[pytest.Functi
         taken.add(fullest)
         seen = left.pop(fullest)
         left = {row: kinds - seen for row, kinds in left.items()}
-    return taken | {row for row in left if digests[row] % mark.kwargs.get("one_in", ONE_IN) == 0}
+    one_in = mark.kwargs.get("one_in")
+    return taken | {row for row in left if one_in and digests[row] % one_in == 0}
 
 
 def _kinds(row: pytest.Function, mark: pytest.Mark) -> set[tuple[str | int, object]]:
     parameters, kinds = row.callspec.params, mark.kwargs.get("kinds")
-    names = mark.args if mark.args or kinds else parameters.keys() - CALLERS
+    names = mark.args if mark.args or kinds else parameters.keys() - (ROTATED if mark.name == "system" else ())
     return {*((name, _key(parameters[name])) for name in names), *enumerate(kinds(parameters) if kinds else ())}
 
 

@@ -6,9 +6,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from tests.support.forking import ForkServer
 
 PROGRAM = str(Path(sys.executable).with_name("hardening"))
 PLACE = "FILE"
@@ -25,26 +29,23 @@ COMMANDS = (
 )
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    with closing(ForkServer([sys.executable, "-I"], os.environ)) as found:
+        yield found
+
+
 @pytest.mark.parametrize("kind", ["fifo", "device"])
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
-def test_is_refused_at_once(words: tuple[str, ...], kind: str, tmp_path: Path) -> None:
+def test_is_refused_at_once(server: ForkServer, words: tuple[str, ...], kind: str, tmp_path: Path) -> None:
     place = tmp_path / "place.toml"
     if kind == "fifo":
         os.mkfifo(place)
     else:
         place.symlink_to("/dev/zero")
     environment = {**os.environ, "HARDENING_STATE": str(tmp_path / "s"), "HARDENING_SECRETS": str(tmp_path / "k")}
-    argv = [PROGRAM, *(word.replace(PLACE, str(place)) for word in words)]
-    done = subprocess.run(
-        argv,
-        cwd=tmp_path,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    typed = [word.replace(PLACE, str(place)) for word in words]
+    done = server.run(typed, code="from hardening.whole import main", cwd=tmp_path, env=environment)
     assert done.returncode not in (0, 1), done.stdout
     assert str(place) in done.stderr
     assert "regular file" in done.stderr or words[0] == "launch"

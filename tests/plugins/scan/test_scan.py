@@ -22,6 +22,8 @@ from tests.support.runs import hand_over, workplace
 from tests.support.texts import composed
 from tests.support.users import User, ordinary
 
+pytestmark = pytest.mark.system
+
 PROGRAM = str(Path(sys.executable).with_name("hardening"))
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
 WHO = ("caller", "user") if os.geteuid() == 0 else ("caller",)
