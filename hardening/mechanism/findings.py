@@ -61,6 +61,28 @@ class Finding:
 
 
 @frozen
+class FindingsOf:
+    """Makes the findings of one mechanism: a rule and a leaf are named without the mechanism, whose own they are."""
+
+    mechanism: str
+
+    def finding(
+        self, severity: Severity, rule: str, message: str, leaf: str, hint: str = "", origin: object = ""
+    ) -> Finding:
+        """A finding; ``origin`` may be None where nobody said it."""
+        name = self.mechanism
+        return Finding(f"{name}/{rule}", severity, message, f"{name}.{leaf}", str(origin or ""), hint)
+
+    def note(self, rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:
+        """Something to know."""
+        return self.finding(Severity.NOTE, rule, message, leaf, hint, origin)
+
+    def warning(self, rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:
+        """Something to look into."""
+        return self.finding(Severity.WARNING, rule, message, leaf, hint, origin)
+
+
+@frozen
 class Gate:
     """Which findings refuse a run, by one layer's ``[findings]``: those of ``refuse`` and above, or for the rules that it
     names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others, was said."""

@@ -53,6 +53,17 @@ class IdMaps:
         return uids if uids == gids else f"{uids} (groups {gids})"
 
 
+def parse(text: str) -> tuple[IdRange, ...]:
+    """The ranges of /proc/PID/uid_map or gid_map (user_namespaces(7)); the outer side is that of whoever reads it."""
+    rows = (map(int, line.split()) for line in text.splitlines())
+    return tuple(IdRange(first, start, size) for first, start, size in rows)
+
+
+def inside(ranges: Iterable[IdRange], outside: int) -> int | None:
+    """What an id of the outer side is in the namespace, or None where it is not mapped."""
+    return next((r.inside + outside - r.outside for r in ranges if r.outside <= outside < r.outside + r.size), None)
+
+
 def outside(ranges: Iterable[IdRange], inside: int) -> int | None:
     """The caller's side of an id, or None where it is not mapped."""
     return next((r.outside + inside - r.inside for r in ranges if r.inside <= inside < r.inside + r.size), None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening_capabilities.host import CapabilityFacts, available, has_own_user_namespace, shares_network
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.spec import granted
 from hardening_capabilities.table import BY_NAME
 
+_about = FindingsOf("capabilities")
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "cut-by-host": "A capability that the caller has not got to give",
@@ -35,41 +36,38 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
         capability = BY_NAME[name]
         if capability.risk:
             reach = "; the user namespace keeps it from what belongs to the host" if own else ""
-            yield Finding(
-                "capabilities/dangerous",
+            yield _about.finding(
                 Severity.NOTE if own else Severity.WARNING,
+                "dangerous",
                 f"{name} is dangerous: {capability.risk}{reach}",
-                leaf=f"capabilities.{name}",
-                hint=f"smaller: {capability.instead}",
+                name,
+                f"smaller: {capability.instead}",
             )
     if own and shares_network(context):
         yield from _without_effect(granted(settings, context))
     known = context.host.of(CapabilityFacts).known
     for name in sorted(settings.added & known - available(context)):
-        yield Finding(
-            "capabilities/cut-by-host",
-            Severity.WARNING,
+        yield _about.warning(
+            "cut-by-host",
             f"{name} is allowed but not in the caller's bounding set: the command does not get it",
-            leaf=f"capabilities.{name}",
-            hint="drop it from the profile, or give it to the caller",
+            name,
+            "drop it from the profile, or give it to the caller",
         )
     if not settings.no_new_privileges:
-        yield Finding(
-            "capabilities/new-privileges",
-            Severity.WARNING,
+        yield _about.warning(
+            "new-privileges",
             "set-user-ID programs and file capabilities can give the command what its user does not have",
-            leaf="capabilities.no_new_privileges",
-            hint="write no_new_privileges = true in [capabilities], and start the command as the user that it needs",
+            "no_new_privileges",
+            "write no_new_privileges = true in [capabilities], and start the command as the user that it needs",
         )
 
 
 def _without_effect(names: frozenset[str]) -> Iterator[Finding]:
     """A network namespace heeds only capabilities over the user namespace that owns it (user_namespaces(7))."""
     for name in sorted(names & _NETWORK):
-        yield Finding(
-            "capabilities/no-effect",
-            Severity.WARNING,
+        yield _about.warning(
+            "no-effect",
             f"{name} has no effect: the network is the host's, and the command has a user namespace of its own",
-            leaf=f"capabilities.{name}",
-            hint=_INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
+            name,
+            _INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
         )

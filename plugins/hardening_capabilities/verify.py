@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.errors import SpecError
+from hardening.mechanism import idmaps
 from hardening.mechanism.mechanism import Context, Verification
 from hardening_capabilities.settings import CapabilitiesSettings, normal
 from hardening_capabilities.spec import sets_of
@@ -32,7 +33,8 @@ def verify(settings: CapabilitiesSettings, context: Context, receipt: Mapping[st
     if receipt["namespaces"].get("user") != receipt["caller_namespaces"].get("user"):
         for name in sorted(settings.added - mask_names(expected)):
             yield Verification.of(f"capabilities.{name}", "added", "missing", holds=False)
-    wanted_sets = sets_of(mask_names(expected), settings.kept, root=_inner_uid(receipt) == 0)
+    effective = idmaps.inside(idmaps.parse(receipt["uid_map"]), int(status["Uid"].split()[1]))
+    wanted_sets = sets_of(mask_names(expected), settings.kept, root=effective == 0)
     for name, field in _FIELDS.items():
         wanted = _mask_of(frozenset(map(normal, wanted_sets[name])))
         found = kernel[name]
@@ -61,14 +63,3 @@ def _show(mask: int) -> str:
     """A set as names; bits that are newer than the table as numbers."""
     names = {capability.number: capability.name for capability in ALL}
     return " ".join(names.get(bit, str(bit)) for bit in range(mask.bit_length()) if mask >> bit & 1) or "none"
-
-
-def _inner_uid(receipt: Mapping[str, Any]) -> int | None:
-    """The effective uid as the process's own user namespace sees it, or None where it is not mapped
-    (user_namespaces(7), uid_map)."""
-    effective = int(receipt["status"]["Uid"].split()[1])
-    for line in receipt["uid_map"].splitlines():
-        inside, outside, count = (int(part) for part in line.split())
-        if outside <= effective < outside + count:
-            return inside + effective - outside
-    return None

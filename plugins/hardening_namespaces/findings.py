@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.idmaps import IdMaps
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces.host import PROC_NAMES, link_of
 from hardening_namespaces.settings import NamespacesSettings
 
+_about = FindingsOf("namespaces")
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "host-root": "Root of the host is mapped into the container",
@@ -37,12 +38,12 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
         if where != PRIVATE:
             own = where == HOST or link_of(name, where) == link_of(name, f"/proc/self/ns/{PROC_NAMES[name]}")
             what = "the host's" if where == HOST else f"that of {where}" + (", which is the caller's" if own else "")
-            yield Finding(
-                f"namespaces/shared-{name}",
+            yield _about.finding(
                 Severity.NOTE if name in ("uts", "cgroup") else Severity.WARNING,
+                f"shared-{name}",
                 f"the {name} namespace is {what}: " + (meaning if own else "what belongs to it is in reach"),
-                leaf=f"namespaces.{name}",
-                hint=f'write {name} = "private" in [namespaces]',
+                name,
+                f'write {name} = "private" in [namespaces]',
             )
     maps = settings.id_maps(context.host)
     if maps is not None:
@@ -52,20 +53,18 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
 
 def _about_maps(maps: IdMaps) -> Iterator[Finding]:
     if maps.limited:
-        yield Finding(
-            "namespaces/one-id",
-            Severity.NOTE,
+        yield _about.note(
+            "one-id",
             f"fewer ids are mapped than could be ({maps}): {maps.limited}",
-            leaf="namespaces.id_map",
-            hint="for more: install uidmap, and usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+            "id_map",
+            "for more: install uidmap, and usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
         )
     if maps.host_root:
-        yield Finding(
-            "namespaces/host-root",
-            Severity.WARNING,
+        yield _about.warning(
+            "host-root",
             f"root of the host is mapped ({maps}): the command may own and read what is root's",
-            leaf="namespaces.id_map",
-            hint='write id_map = "auto" in [namespaces]',
+            "id_map",
+            'write id_map = "auto" in [namespaces]',
         )
 
 
@@ -78,10 +77,9 @@ def _without_effect(settings: NamespacesSettings) -> Iterator[Finding]:
     }
     for leaf, (name, said) in unused.items():
         if said and settings.where(name) != PRIVATE:
-            yield Finding(
-                "namespaces/no-effect",
-                Severity.WARNING,
+            yield _about.warning(
+                "no-effect",
                 f"this has no effect: the {name} namespace is not private",
-                leaf=f"namespaces.{leaf}",
-                hint=f'write {name} = "private" in [namespaces], or leave it out',
+                leaf,
+                f'write {name} = "private" in [namespaces], or leave it out',
             )

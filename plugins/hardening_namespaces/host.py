@@ -16,7 +16,7 @@ from hardening.base.places import OF_HELPERS
 from hardening.errors import ProfileError
 from hardening.mechanism import inputs as look
 from hardening.mechanism.host import Host
-from hardening.mechanism.idmaps import IdMaps, IdRange
+from hardening.mechanism.idmaps import IdMaps, IdRange, parse
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import HOST, PRIVATE
@@ -129,8 +129,7 @@ def _ranges(path: Path, names: frozenset[str] | None = None) -> Ranges:
 
 
 def _own_ids(name: str) -> Ranges:
-    rows = [line.split() for line in Path("/proc/self", name).read_text().splitlines()]
-    return tuple((int(inside), int(size)) for inside, _, size in rows)
+    return tuple((item.inside, item.size) for item in parse(Path("/proc/self", name).read_text()))
 
 
 def _helper(name: str) -> bool:

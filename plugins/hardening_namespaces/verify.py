@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hardening.mechanism import idmaps
 from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces.host import PROC_NAMES, link_of
@@ -49,20 +50,14 @@ def _maps(settings: NamespacesSettings, context: Context, receipt: Mapping[str, 
     setgroups = "allow" if context.host.root or maps.needs_helpers(context.host) else "deny"
     same = receipt["setgroups"] == setgroups
     for leaf, side, ranges in (("uid_map", "uid", maps.uids), ("gid_map", "gid", maps.gids)):
-        rows = sorted(_row(line) for line in receipt[f"{side}_map"].splitlines())
-        wanted = sorted((item.inside, item.outside, item.size) for item in ranges)
-        expected, found = (" ".join(":".join(map(str, row)) for row in each) for each in (wanted, rows))
+        rows, wanted = sorted(idmaps.parse(receipt[f"{side}_map"])), sorted(ranges)
+        expected, found = (" ".join(map(str, each)) for each in (wanted, rows))
         yield Verification.of(f"namespaces.{leaf}", expected, found, rows == wanted)
         same = same and rows == wanted
     expected, found = (f"{settings.id_map}, setgroups {word}" for word in (setgroups, receipt["setgroups"]))
     yield Verification.of(
         "namespaces.id_map", expected, found if same else f"other maps, {found.partition(', ')[2]}", same
     )
-
-
-def _row(line: str) -> tuple[int, int, int]:
-    inside, outside, size = map(int, line.split())
-    return inside, outside, size
 
 
 def _names(settings: NamespacesSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:

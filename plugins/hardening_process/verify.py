@@ -9,6 +9,7 @@ from typing import Any
 
 from hardening.launch.config.variables import public
 from hardening.launch.secret.secrets import ENV, named
+from hardening.mechanism import idmaps
 from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import Identity, RootDirectory
 from hardening_process import limits
@@ -53,13 +54,14 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
 
 
 def _ids(settings: ProcessSettings, identity: Identity, receipt: Mapping[str, Any]) -> Iterator[Verification]:
-    status, gid_map = receipt["status"], receipt["gid_map"]
-    uids = [seen_inside(int(uid), receipt["uid_map"]) for uid in status["Uid"].split()]
-    gids = [seen_inside(int(gid), gid_map) for gid in status["Gid"].split()]
+    status = receipt["status"]
+    uid_map, gid_map = (idmaps.parse(receipt[name]) for name in ("uid_map", "gid_map"))
+    uids = [idmaps.inside(uid_map, int(uid)) for uid in status["Uid"].split()]
+    gids = [idmaps.inside(gid_map, int(gid)) for gid in status["Gid"].split()]
     for name, wanted, ids in (("uid", identity.uid, uids), ("gid", identity.gid, gids)):
         yield Verification.of("process.user", f"{name} {wanted}", f"{name} {_show(ids)}", set(ids) == {wanted})
     # One that the namespace does not map is the caller's, and could not be dropped.
-    groups = [(int(gid), seen_inside(int(gid), gid_map)) for gid in status["Groups"].split()]
+    groups = [(int(gid), idmaps.inside(gid_map, int(gid))) for gid in status["Groups"].split()]
     beyond = [(host, inside) for host, inside in groups if inside is None or inside not in gids]
     permitted = {*identity.groups, *(int(name) for name in settings.groups.having(True) if name.isdecimal())}
     held = all((host if inside is None else inside) in permitted for host, inside in beyond)
@@ -189,15 +191,6 @@ def _ceilings(values: Mapping[str, str]) -> dict[str, int]:
 def _groups(text: str | None) -> dict[str, str]:
     """The control groups of a process by controllers."""
     return {words[1]: words[2] for line in (text or "").splitlines() for words in [line.split(":", 2)]}
-
-
-def seen_inside(outside: int, id_map: str) -> int | None:
-    """An id of the reader's user namespace as the process sees it (user_namespaces(7)), None where it is not mapped."""
-    for line in id_map.splitlines():
-        first, start, count = (int(field) for field in line.split())
-        if start <= outside < start + count:
-            return first + outside - start
-    return None
 
 
 def _show(ids: Iterable[int | None]) -> str:

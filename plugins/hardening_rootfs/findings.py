@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from hardening.compose.composition import Composition
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Isolation, Volume
@@ -16,6 +16,8 @@ from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.spec import NATIVE, limits_devices
 from hardening_rootfs.surroundings import RootfsFacts, Surroundings, volume_maps, withheld
 
+_about = FindingsOf("rootfs")
+_warn, _note = _about.warning, _about.note
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "control-socket": "A volume with a socket that gives control of the host",
@@ -84,14 +86,6 @@ def inputs(composition: Composition) -> Inputs:
         yield Unknown("sockets come and go, and a layer refuses findings on them")
 
 
-def _warn(rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:
-    return Finding(f"rootfs/{rule}", Severity.WARNING, message, f"rootfs.{leaf}", str(origin or ""), hint)
-
-
-def _note(rule: str, message: str, leaf: str, hint: str = "") -> Finding:
-    return Finding(f"rootfs/{rule}", Severity.NOTE, message, f"rootfs.{leaf}", hint=hint)
-
-
 def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -> Iterator[Finding]:
     """Findings on one volume; ``secret`` are the places of what the host's own root does not show, ``kept`` what stays
     hidden in the volume."""
@@ -99,18 +93,18 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
     found = sockets.seen_in(real, kept) or ([real] if real.endswith(sockets.KNOWN) else [])
     strong = [path for path in found if sockets.gives_control(path)]
     if strong:
-        yield Finding(
-            "rootfs/control-socket", Severity.ERROR, f"{volume.source} gives control of the host to the command: the "
-            f"service behind the socket {strong[0]} has the rights of root or of the caller", f"rootfs.{leaf}",
-            str(volume.origin or ""), "there is no secure path to share this socket",
+        yield _about.finding(
+            Severity.ERROR, "control-socket", f"{volume.source} gives control of the host to the command: the "
+            f"service behind the socket {strong[0]} has the rights of root or of the caller", leaf,
+            "there is no secure path to share this socket", volume.origin,
         )  # fmt: skip
     elif found:
         yield _warn("socket-volume", f"{volume.source} shows the socket {found[0]}", leaf, origin=volume.origin)
     if real in _SYSTEM:
         severity = Severity.ERROR if volume.writable or real == "/" else Severity.WARNING
-        yield Finding(
-            "rootfs/system-volume", severity, f"{volume.source} of the host is shown whole", f"rootfs.{leaf}",
-            str(volume.origin or ""), "name the files or directories that are needed",
+        yield _about.finding(
+            severity, "system-volume", f"{volume.source} of the host is shown whole", leaf,
+            "name the files or directories that are needed", volume.origin,
         )  # fmt: skip
     shown = [path for path in secret if aliases.holds(path, real)]
     if shown:

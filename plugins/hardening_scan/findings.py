@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf
 from hardening.mechanism.scankinds import EXTERNAL
 from hardening_scan.settings import ScanSettings
 
+_about = FindingsOf("scan")
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "command-not-asked": "A scanner that no run asks",
@@ -17,10 +18,9 @@ RULES = {
 def findings(settings: ScanSettings) -> Iterator[Finding]:
     """A scanner that no run asks."""
     if settings.command and EXTERNAL not in settings.gated:
-        yield Finding(
-            "scan/command-not-asked",
-            Severity.WARNING,
+        yield _about.warning(
+            "command-not-asked",
             f"no run asks {settings.command[0]}: scan.{EXTERNAL} denies nothing",
-            leaf="scan.command",
-            hint=f'write {EXTERNAL} = "deny" in [scan]',
+            "command",
+            f'write {EXTERNAL} = "deny" in [scan]',
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, Action, ActionKind, is_denial
@@ -16,6 +16,7 @@ from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_capabilities, unrestricted
 
+_about = FindingsOf("seccomp")
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "allows-*": "A dangerous system call that is allowed",
@@ -86,12 +87,11 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
         if answer != settings.syscalls[name] and any(map(is_denial, answer.leaves)):
             yield _multiplexed(name, model, settings.syscalls[name])
     for name in settings.architectures.having(True):
-        yield Finding(
-            "seccomp/architecture",
-            Severity.WARNING,
+        yield _about.warning(
+            "architecture",
             f"system calls of {name} are open beside the machine's own: more of the kernel, and 32-bit numbers of its own",
-            leaf=f"seccomp.architectures.{name}",
-            hint='leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
+            f"architectures.{name}",
+            'leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
         )
     if facts.library.version < REPAIRED:
         yield _old_library(facts.library.version)
@@ -107,11 +107,11 @@ def _unknown(settings: SeccompSettings, model: Filter, library: Libseccomp) -> I
             )
             message += "compiles config.json with it would ignore the rule, and is refused"
             hint = "run it with the native launcher, or update libseccomp"
-            yield Finding("seccomp/unknown-syscall", Severity.NOTE, message, leaf=f"seccomp.{name}", hint=hint)
+            yield _about.note("unknown-syscall", message, name, hint)
         elif name not in grouped and is_stranger(name, model, library):
             message = f"{name}: libseccomp knows no such system call on this machine, so it gets the default action"
             hint = "check the name, or update libseccomp"
-            yield Finding("seccomp/unknown-syscall", Severity.WARNING, message, leaf=f"seccomp.{name}", hint=hint)
+            yield _about.warning("unknown-syscall", message, name, hint)
 
 
 def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
@@ -120,12 +120,12 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
     if culprit is not None:
         reason = f"it carries other calls with arguments that no filter sees, and {culprit} is not free: "
         reason += describe(model.rule(culprit), 3)
-    return Finding(
-        "seccomp/multiplexed",
+    return _about.finding(
         Severity.NOTE if is_denial(strictest(composed)) else Severity.WARNING,
+        "multiplexed",
         f"{carrier} is answered with {describe(model.rule(carrier))}, not with {describe(composed)}, since {reason}",
-        leaf=f"seccomp.{carrier}",
-        hint=f"for programs that need it, as those of Debian's i386 need socketcall, allow {carrier} and each call that it "
+        carrier,
+        f"for programs that need it, as those of Debian's i386 need socketcall, allow {carrier} and each call that it "
         "carries by name",
     )
 
@@ -142,12 +142,11 @@ def _marks(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Find
             hint=f"write {suid.SETTING} = true in [seccomp], and what needs the bits is given them when the image is built",
         )
     for name in overruled:
-        yield Finding(
-            "seccomp/overruled",
-            Severity.NOTE,
+        yield _about.note(
+            "overruled",
             f"{name} is denied by {suid.SETTING}, though the layers allow it: no filter sees whether it marks a file",
-            leaf=f"seccomp.{name}",
-            hint=f"drop SETFCAP, or write {suid.SETTING} = false in [seccomp]"
+            name,
+            f"drop SETFCAP, or write {suid.SETTING} = false in [seccomp]"
             if "xattr" in name
             else f"{suid.SETTING} = false",
         )
@@ -158,33 +157,30 @@ def _permissions(settings: SeccompSettings, overruled: Sequence[str]) -> Iterabl
         rule = settings.syscalls[name]
         if name not in overruled and not all(map(is_denial, rule.leaves)):
             some = "" if rule.is_constant else f" ({describe(rule)})"
-            yield Finding(
-                f"seccomp/allows-{name}",
-                Severity.WARNING,
+            yield _about.warning(
+                f"allows-{name}",
                 f"{name} is allowed{some}: it {why}",
-                leaf=f"seccomp.{name}",
-                hint=f'write deny = ["{name}"] in [seccomp]',
+                name,
+                f'write deny = ["{name}"] in [seccomp]',
             )
     ioctl = settings.syscalls["ioctl"]
     if not is_denial(ioctl.value((0, 0x5412, 0, 0, 0, 0))):
-        yield Finding(
-            "seccomp/allows-tiocsti",
-            Severity.WARNING,
+        yield _about.warning(
+            "allows-tiocsti",
             "ioctl TIOCSTI is allowed: it types into the caller's terminal",
-            leaf="seccomp.ioctl",
-            hint='allow ioctl through a group such as "@basic-io", which keeps it back',
+            "ioctl",
+            'allow ioctl through a group such as "@basic-io", which keeps it back',
         )
 
 
 def _defaults(rest: Rule) -> Iterable[Finding]:
     action = strictest(rest)
     if action == ALLOW or action.kind is ActionKind.LOG:
-        yield Finding(
-            "seccomp/open-default",
-            Severity.WARNING,
+        yield _about.warning(
+            "open-default",
             f"system calls that no rule names are answered with {action}, those of newer kernels too",
-            leaf="seccomp.*",
-            hint='write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
+            "*",
+            'write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
         )
     elif action.kind in (ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS):
         yield _harsh(action)
@@ -194,21 +190,19 @@ def _harsh(action: Action) -> Finding:
     thread = (
         "; killing one thread can leave the others waiting for ever" if action.kind is ActionKind.KILL_THREAD else ""
     )
-    return Finding(
-        "seccomp/harsh-default",
-        Severity.NOTE,
+    return _about.note(
+        "harsh-default",
         f"system calls that no rule names are answered with {action}: a libc that probes for a newer call dies{thread}",
-        leaf="seccomp.*",
-        hint='"errno:ENOSYS" lets programs fall back to older calls',
+        "*",
+        '"errno:ENOSYS" lets programs fall back to older calls',
     )
 
 
 def _old_library(version: tuple[int, int, int]) -> Finding:
-    return Finding(
-        "seccomp/old-libseccomp",
-        Severity.NOTE,
+    return _about.note(
+        "old-libseccomp",
         f"libseccomp {'.'.join(map(str, version))} merges some comparisons wrongly (GHSA-4q85-33p6-j5g6); the compiled "
         "filter was proved equal to the composed one",
-        leaf="seccomp.*",
-        hint="update libseccomp to 2.6.1 or newer",
+        "*",
+        "update libseccomp to 2.6.1 or newer",
     )

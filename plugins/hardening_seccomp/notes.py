@@ -4,52 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf
+from hardening.mechanism.schema import WILDCARD
 from hardening.profile.source import Origin
 from hardening_seccomp.actions import is_denial
 from hardening_seccomp.conditions import Rule, describe
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.oci import FLAGS
 
-_SPEC_ALLOW = "seccomp.flags.spec-allow"
+_about = FindingsOf("seccomp")
 _HINT = "leave it out, or add an architecture that has it"
 
 
 def foreign_name(name: str, native: str, origin: Origin) -> Finding:
     """A name that neither the machine nor a further architecture of the table has."""
-    return Finding(
-        "seccomp/foreign-syscall",
-        Severity.NOTE,
-        f"{name} is not a system call of {native}: it applies only where an architecture that has it is added",
-        leaf=f"seccomp.{name}",
-        origin=str(origin),
-        hint=_HINT,
-    )
+    message = f"{name} is not a system call of {native}: it applies only where an architecture that has it is added"
+    return _about.note("foreign-syscall", message, name, _HINT, origin)
 
 
 def foreign_names(names: Sequence[str], native: str, origin: Origin) -> Finding:
     """The same of a docker profile, which serves many machines."""
-    return Finding(
-        "seccomp/foreign-syscall",
-        Severity.NOTE,
+    return _about.note(
+        "foreign-syscall",
         f"the profile allows {len(names)} names that are no system calls of {native} or of its further architectures: "
         + ", ".join(names),
-        leaf="seccomp.*",
-        origin=str(origin),
-        hint="nothing, where the profile serves several kinds of machines; else leave them out",
+        WILDCARD,
+        "nothing, where the profile serves several kinds of machines; else leave them out",
+        origin,
     )
 
 
 def young_name(name: str, origin: Origin) -> Finding:
     """An allowed call of a number that is known here, and not to the library by which runtimes know names."""
-    return Finding(
-        "seccomp/unknown-syscall",
-        Severity.WARNING,
-        f"{name}: the installed libseccomp does not know it, so it is not allowed, and gets the default action",
-        leaf=f"seccomp.{name}",
-        origin=str(origin),
-        hint="update libseccomp",
-    )
+    message = f"{name}: the installed libseccomp does not know it, so it is not allowed, and gets the default action"
+    return _about.warning("unknown-syscall", message, name, "update libseccomp", origin)
 
 
 def flag(name: str, place: str) -> Finding:
@@ -57,23 +45,22 @@ def flag(name: str, place: str) -> Finding:
     if name == FLAGS["spec-allow"]:
         reason = "it would let speculative store bypass stay permitted, which the file alone does not decide"
         hint = 'write flags.add = ["spec-allow"] in [seccomp] to have it all the same'
-        return Finding("seccomp/flag", Severity.WARNING, f"{name} is not taken: {reason}", _SPEC_ALLOW, place, hint)
+        return _about.warning("flag", f"{name} is not taken: {reason}", "flags.spec-allow", hint, place)
     reason = "it is for a listener, and there is none"
     if name == FLAGS["tsync"]:
         reason = "the filter is loaded before the command has threads"
-    return Finding("seccomp/flag", Severity.NOTE, f"{name} has no effect: {reason}", "seccomp.*", place, "leave it out")
+    return _about.note("flag", f"{name} has no effect: {reason}", WILDCARD, "leave it out", place)
 
 
 def overlap(name: str, origin: Origin) -> Finding:
     """Entries of a docker profile about whose order runtimes disagree."""
-    return Finding(
-        "seccomp/overlap",
-        Severity.WARNING,
+    return _about.warning(
+        "overlap",
         f"{name}: entries of the profile with different actions overlap; the strictest applies; libseccomp orders them "
         "by their comparisons for docker and podman, whichever was written first",
-        leaf=f"seccomp.{name}",
-        origin=str(origin),
-        hint="write entries that exclude each other",
+        name,
+        "write entries that exclude each other",
+        origin,
     )
 
 
@@ -88,10 +75,9 @@ def flattened(name: str, rule: Rule, written: Rule) -> Finding:
         loss = f"every call that runs gets {runs[0]}"
     else:
         loss = f"every denied call gets {' or '.join(denials)}, and what runs is what the layers let run"
-    return Finding(
-        "seccomp/stricter",
-        Severity.WARNING,
+    return _about.warning(
+        "stricter",
         f"{name}: the rule cannot be written exactly for libseccomp: {loss}",
-        leaf=f"seccomp.{name}",
-        hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
+        name,
+        "use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
     )

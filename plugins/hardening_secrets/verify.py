@@ -7,6 +7,7 @@ from typing import Any
 
 from hardening.base.linux import mountinfo
 from hardening.launch.secret import secrets
+from hardening.mechanism import idmaps
 from hardening.mechanism.mechanism import Context, Verification
 from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
 
@@ -64,11 +65,7 @@ def _outside(receipt: Mapping[str, Any], field: str, map_name: str, inside: int 
     """An id of the container as the host has it; that of the process where none was said."""
     if inside is None:
         return int(receipt["status"][field].split()[1])
-    for line in (receipt[map_name] or "").splitlines():
-        first, outside, count = map(int, line.split())
-        if first <= inside < first + count:
-            return outside + inside - first
-    return None
+    return idmaps.outside(idmaps.parse(receipt[map_name] or ""), inside)
 
 
 def _mount(use: Use, receipt: Mapping[str, Any]) -> Verification:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, Isolation
 from hardening_selinux.host import SelinuxFacts, process_label
 from hardening_selinux.relabel import wanted_volumes
 from hardening_selinux.settings import AUTO, SelinuxSettings
 
+_about = FindingsOf("selinux")
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "host-namespace": "A namespace of the host that undoes the separation by labels",
@@ -31,7 +32,7 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
     facts = context.host.of(SelinuxFacts)
     if not settings.enabled:
         severity = Severity.WARNING if facts.active else Severity.NOTE
-        yield Finding("selinux/off", severity, "the command gets no SELinux label", leaf="selinux.enabled")
+        yield _about.finding(severity, "off", "the command gets no SELinux label", "enabled")
         return
     if not facts.active:
         for volume in wanted_volumes(settings, context):
@@ -44,20 +45,18 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
             )
     label = process_label(settings, facts)
     if label.type in UNCONFINED:
-        yield Finding(
-            "selinux/unconfined",
-            Severity.WARNING,
+        yield _about.warning(
+            "unconfined",
             f"{label.type} does not confine the command",
-            leaf="selinux.type",
-            hint='write type = "auto" in [selinux], or a type made for this application (udica writes one)',
+            "type",
+            'write type = "auto" in [selinux], or a type made for this application (udica writes one)',
         )
     if settings.level != AUTO:
-        yield Finding(
-            "selinux/shared-level",
-            Severity.WARNING,
+        yield _about.warning(
+            "shared-level",
             f"every container at the level {settings.level} can reach the others' files",
-            leaf="selinux.level",
-            hint='level = "auto" in [selinux] reserves a pair for each container',
+            "level",
+            'level = "auto" in [selinux] reserves a pair for each container',
         )
     yield from _joined(context)
 

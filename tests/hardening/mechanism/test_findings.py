@@ -11,7 +11,7 @@ import pytest
 
 from hardening.errors import HardeningError
 from hardening.mechanism import findings
-from hardening.mechanism.findings import Finding, Gate, Severity, describe
+from hardening.mechanism.findings import Finding, FindingsOf, Gate, Severity, describe
 from hardening.plugin import plugins
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import Document
@@ -112,3 +112,13 @@ def test_every_rule_of_ours_says_what_it_finds() -> None:
 def test_severities_have_an_order_and_a_word() -> None:
     assert [item.reaches(Severity.WARNING) for item in Severity] == [False, True, True]
     assert [item.word for item in Severity] == ["note", "warning", "serious"], "`error:` is of a program that failed"
+
+
+def test_findings_of_a_mechanism_are_named_after_it() -> None:
+    about = FindingsOf("box")
+    assert about.note("lid", "it is open", "lid.angle") == Finding(
+        "box/lid", Severity.NOTE, "it is open", "box.lid.angle"
+    )
+    said = about.warning("size", "it is small", "size", "take another", Path("box.toml"))
+    assert said == Finding("box/size", Severity.WARNING, "it is small", "box.size", "box.toml", "take another")
+    assert about.finding(Severity.ERROR, "lid", "it is gone", "lid", origin=None).origin == ""

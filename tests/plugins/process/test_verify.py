@@ -17,7 +17,7 @@ from hardening.mechanism.mechanism import State, Verification
 from hardening.mechanism.schema import Members
 from hardening_process.kinds import NO_CEILING, User
 from hardening_process.settings import ProcessSettings
-from hardening_process.verify import seen_inside, verify
+from hardening_process.verify import verify
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
 
 LIMITS = """Limit                     Soft Limit           Hard Limit           Units
@@ -195,9 +195,3 @@ def test_a_named_user_is_the_one_of_the_root(tmp_path: Path) -> None:
     assert found == [True, True]
     root = {**RECEIPT, "status": {**RECEIPT["status"], "Uid": "100000\t100000\t100000\t100000"}}
     assert not all(line.holds for line in verify(own, within, root) if line.leaf == "process.user")
-
-
-def test_ids_are_mapped_back() -> None:
-    text = "0 100000 1000\n1000 1000 1\n1001 101000 64535\n"
-    wanted = {100_000: 0, 1000: 1000, 101_000: 1001, 0: None, 99_999: None}
-    assert {outside: seen_inside(outside, text) for outside in wanted} == wanted
