@@ -145,7 +145,7 @@ def request(
         sha256=sha256,
         profiles=" ".join(profiles),
     )
-    return keeping.kept(context, engine, launch)
+    return keeping.applied(context, engine, launch)
 
 
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:

@@ -1,1 +1,28 @@
 """Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def add(function: F, *options: Callable[[F], F]) -> F:
+    """Give a command options, in the order of its help."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def kept(key: str, *flags: str, **settings: Any) -> Callable[[F], F]:
+    """An option of click's that is no parameter of the command: where it is given, its value is kept in ``meta[key]`` of the
+    context, by its name."""
+
+    def keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None:
+            ctx.meta.setdefault(key, {})[parameter.name] = value
+
+    return click.option(*flags, expose_value=False, callback=keep, **settings)

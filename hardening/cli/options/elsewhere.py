@@ -6,6 +6,7 @@ A mechanism that offers one of these options takes it over: an answer is given o
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _OWN_PLATFORM = "leave it out: of an image for several machines, the one for this machine is taken"
 _NOT_KEPT = "leave it out: --name is all that tells containers apart here"
@@ -99,58 +100,47 @@ _COMMANDS = {
     ("port",): _PORTS,
 }
 
-_ALL_IMAGES = "name them: hardening images --json | jq -r '.[].name' | xargs hardening rmi"
-_ALL_SECRETS = "name them: hardening secret ls -q | xargs hardening secret rm"
 _MORE = "…"  # a word too many
 _SHAPE = "write --json, and let jq(1) or the like choose"
-_OF_COMMANDS = {
-    ("ps", "--format"): _SHAPE,
-    ("ps", "--filter"): _SHAPE,
-    ("ps", "-f"): _SHAPE,
-    ("ps", "--no-trunc"): "in pipes nothing is cut: hardening ps | cat",
-    ("ps", "-n"): "the last ones stand last: hardening ps -a | tail -n N",
-    ("ps", "--last"): "the last ones stand last: hardening ps -a | tail -n N",
-    ("ps", "-l"): "the latest one stands last: hardening ps -aq | tail -n 1",
-    ("ps", "--latest"): "the latest one stands last: hardening ps -aq | tail -n 1",
-    ("logs", "--until"): "leave it out, or choose from what -t shows",
-    ("rm", "-v"): "leave it out: there are no volumes but your own directories",
-    ("rm", "--volumes"): "leave it out: there are no volumes but your own directories",
-    ("rm", "-t"): "write `hardening stop -t SECONDS NAME` before it",
-    ("rm", "--time"): "write `hardening stop -t SECONDS NAME` before it",
-    ("images", "-q"): f"{_SHAPE}: hardening images --json | jq -r '.[].name'",
-    ("images", "--quiet"): f"{_SHAPE}: hardening images --json | jq -r '.[].name'",
-    ("images", "-a"): "leave it out: all are shown",
-    ("images", "--all"): "leave it out: all are shown",
-    ("images", "--digests"): "leave it out: digests are shown, and whole ones with --json",
-    ("images", "--no-trunc"): "digests are whole with --json",
-    ("images", "--format"): _SHAPE,
-    ("images", "--filter"): _SHAPE,
-    ("images", "-f"): _SHAPE,
-    ("images", "--sort"): _SHAPE,
-    ("images", "--noheading"): "write hardening images | tail -n +2",
-    ("images", "-n"): "write hardening images | tail -n +2",
-    ("rmi", "-a"): _ALL_IMAGES,
-    ("rmi", "--all"): _ALL_IMAGES,
-    ("rmi", "-i"): "write -f: what is not there is no error then",
-    ("rmi", "--ignore"): "write -f: what is not there is no error then",
-    ("pull", _MORE): "one image is pulled at a time: write a line for each",
-    ("pull", "-a"): "name each tag: `skopeo list-tags docker://REPOSITORY` shows them",
-    ("pull", "--all-tags"): "name each tag: `skopeo list-tags docker://REPOSITORY` shows them",
-    ("secret create", "--replace"): "write `hardening secret rotate NAME FILE`",
-    ("secret create", "--label"): "leave it out: a secret has a name, and no labels",
-    ("secret create", "-l"): "leave it out: a secret has a name, and no labels",
-    ("secret create", "--env"): 'give the value through a pipe: printf %s "$VARIABLE" | hardening secret create NAME -',
-    ("secret create", "-e"): 'give the value through a pipe: printf %s "$VARIABLE" | hardening secret create NAME -',
-    ("secret rm", "-a"): _ALL_SECRETS,
-    ("secret rm", "--all"): _ALL_SECRETS,
-    ("secret ls", "--format"): _SHAPE,
-    ("secret ls", "-f"): _SHAPE,
-    ("secret ls", "--filter"): _SHAPE,
-    ("secret ls", "-n"): "write -q, which shows the names only",
-    ("secret ls", "--noheading"): "write -q, which shows the names only",
-    ("secret inspect", "--format"): _SHAPE,
-    ("secret inspect", "-f"): _SHAPE,
-    ("secret inspect", "--pretty"): "leave it out",
+_OF_COMMANDS: Mapping[str, Mapping[tuple[str, ...], str]] = {
+    "ps": {
+        ("--format", "--filter", "-f"): _SHAPE,
+        ("--no-trunc",): "in pipes nothing is cut: hardening ps | cat",
+        ("-n", "--last"): "the last ones stand last: hardening ps -a | tail -n N",
+        ("-l", "--latest"): "the latest one stands last: hardening ps -aq | tail -n 1",
+    },
+    "logs": {("--until",): "leave it out, or choose from what -t shows"},
+    "rm": {
+        ("-v", "--volumes"): "leave it out: there are no volumes but your own directories",
+        ("-t", "--time"): "write `hardening stop -t SECONDS NAME` before it",
+    },
+    "images": {
+        ("-q", "--quiet"): f"{_SHAPE}: hardening images --json | jq -r '.[].name'",
+        ("-a", "--all"): "leave it out: all are shown",
+        ("--digests",): "leave it out: digests are shown, and whole ones with --json",
+        ("--no-trunc",): "digests are whole with --json",
+        ("--format", "--filter", "-f", "--sort"): _SHAPE,
+        ("--noheading", "-n"): "write hardening images | tail -n +2",
+    },
+    "rmi": {
+        ("-a", "--all"): "name them: hardening images --json | jq -r '.[].name' | xargs hardening rmi",
+        ("-i", "--ignore"): "write -f: what is not there is no error then",
+    },
+    "pull": {
+        (_MORE,): "one image is pulled at a time: write a line for each",
+        ("-a", "--all-tags"): "name each tag: `skopeo list-tags docker://REPOSITORY` shows them",
+    },
+    "secret create": {
+        ("--replace",): "write `hardening secret rotate NAME FILE`",
+        ("--label", "-l"): "leave it out: a secret has a name, and no labels",
+        ("--env", "-e"): 'give the value through a pipe: printf %s "$VARIABLE" | hardening secret create NAME -',
+    },
+    "secret rm": {("-a", "--all"): "name them: hardening secret ls -q | xargs hardening secret rm"},
+    "secret ls": {
+        ("--format", "-f", "--filter"): _SHAPE,
+        ("-n", "--noheading"): "write -q, which shows the names only",
+    },
+    "secret inspect": {("--format", "-f"): _SHAPE, ("--pretty",): "leave it out"},
 }
 
 _PORT = re.compile(r"([0-9.]+:)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp|sctp))?")
@@ -158,7 +148,7 @@ _PORT = re.compile(r"([0-9.]+:)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp|s
 
 def answer(option: str) -> str | None:
     """What to write instead of an option, such as ``--rm``; None where there is nothing to say."""
-    return next((text for flags, text in _ANSWERS.items() if option in flags), None)
+    return _listed(_ANSWERS, option)
 
 
 def of_command(command: str, option: str = _MORE) -> str | None:
@@ -166,17 +156,17 @@ def of_command(command: str, option: str = _MORE) -> str | None:
     nothing to say."""
     if command == "kill" and re.fullmatch("-[0-9A-Z]+", option):
         return "write `hardening kill -s KILL NAME`" if option == "-9" else "write `hardening kill -s SIGNAL NAME`"
-    return _OF_COMMANDS.get((command, option))
+    return _listed(_OF_COMMANDS.get(command, {}), option)
 
 
 def instead_of(command: str, *more: str) -> str | None:
     """What to write instead of a command, such as ``exec`` or ``secret exists``, and perhaps the word after it; None where
     there is nothing to say."""
-    for wanted in (" ".join((command, *more[:1])), command):
-        found = next((text for names, text in _COMMANDS.items() if wanted in names), None)
-        if found is not None:
-            return found
-    return None
+    return _listed(_COMMANDS, " ".join((command, *more[:1]))) or _listed(_COMMANDS, command)
+
+
+def _listed(texts: Mapping[tuple[str, ...], str], word: str) -> str | None:
+    return next((text for words, text in texts.items() if word in words), None)
 
 
 def published(profile: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -16,7 +16,7 @@ import click
 from hardening.base import jsontext
 from hardening.base.values import frozen
 from hardening.cli import output
-from hardening.cli.options import stack
+from hardening.cli.options import F, add, kept, stack
 from hardening.errors import HardeningError, ImageError, LaunchError, Problems, UsageError, quoted
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from hardening.mechanism.fragment import Spec
     from hardening.mechanism.inputs import Input, Unknown
 
-F = TypeVar("F", bound=Callable[..., Any])
 _ROOT = ("rootfs", "path")
 _ASKED = "hardening.image"
 MISSING, ALWAYS, NEWER, NEVER = PULL = ("missing", "always", "newer", "never")
@@ -66,28 +65,19 @@ class Own:
 
 def fetch_options(function: F) -> F:
     """Add ``--pull`` and ``--tls-verify`` to a command."""
-    added = (
-        click.option(
-            "--pull", type=click.Choice(PULL), metavar="WHEN", expose_value=False, callback=_keep,
-            help="When an IMAGE is fetched: missing (the default), always, newer or never.",
-        ),
-        click.option(
-            "--tls-verify", type=click.BOOL, metavar="BOOLEAN", expose_value=False, callback=_keep,
-            help="With false, the registry of an IMAGE needs no trusted certificate, and may speak plain HTTP.",
-        ),
-    )  # fmt: skip
-    for option in reversed(added):
-        function = option(function)
-    return function
+    when = "When an IMAGE is fetched: missing (the default), always, newer or never."
+    verify = "With false, the registry of an IMAGE needs no trusted certificate, and may speak plain HTTP."
+    return add(
+        function,
+        kept(_ASKED, "--pull", type=click.Choice(PULL), metavar="WHEN", help=when),
+        kept(_ASKED, "--tls-verify", type=click.BOOL, metavar="BOOLEAN", help=verify),
+    )
 
 
 def options(function: F) -> F:
     """Add ``--pull``, ``--tls-verify`` and ``--entrypoint`` to a command."""
-    entrypoint = click.option(
-        "--entrypoint", metavar="WORD", expose_value=False, callback=_keep,
-        help="What goes before COMMAND instead of the IMAGE's entrypoint: a word, a JSON array, or '' for nothing.",
-    )  # fmt: skip
-    return fetch_options(entrypoint(function))
+    entrypoint = "What goes before COMMAND instead of the IMAGE's entrypoint: a word, a JSON array, or '' for nothing."
+    return fetch_options(add(function, kept(_ASKED, "--entrypoint", metavar="WORD", help=entrypoint)))
 
 
 #: For a command that shows a composition, and has an argument of another kind.
@@ -96,11 +86,6 @@ image_option = click.option(
     metavar="IMAGE",
     help="With IMAGE as the root, and what it says of itself below the stack; it has to be in the store.",
 )
-
-
-def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    if value is not None:
-        ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
 
 
 def split(

@@ -3,54 +3,33 @@ launch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hardening.base import places, units
+from hardening.cli.options import F, add, kept
 from hardening.errors import UsageError
 
 if TYPE_CHECKING:
     from hardening.launch.request import LaunchRequest
     from hardening.mechanism.runtime import Runtime
 
-F = TypeVar("F", bound=Callable[..., Any])
 _SMALLEST = 4096
 _ASKED = "hardening.container"
+_LOG_SIZE = "The most that the log of a detached container takes. Default: 16M."
 
 
 def options(function: F) -> F:
     """Add ``--detach``, ``--name``, ``--rm``, ``--log-size`` and ``--debug`` to a command."""
-    added = (
-        click.option(
-            "-d", "--detach", is_flag=True, help="Run in the background, and print the container's id.",
-            expose_value=False, callback=_keep,
-        ),
-        click.option(
-            "--name", metavar="NAME", help="A name for ps, logs, stop, kill, wait and rm.",
-            expose_value=False, callback=_keep,
-        ),
-        click.option(
-            "--rm", is_flag=True, help="Remove a detached container when it ends; others are removed anyway.",
-            expose_value=False, callback=_keep,
-        ),
-        click.option(
-            "--log-size", metavar="SIZE", help="The most that the log of a detached container takes. Default: 16M.",
-            expose_value=False, callback=_keep,
-        ),
-        click.option(
-            "--debug", is_flag=True, help="Describe each operation of the launch as it is executed.",
-            expose_value=False, callback=_keep,
-        ),
-    )  # fmt: skip
-    for option in reversed(added):
-        function = option(function)
-    return function
-
-
-def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    ctx.meta.setdefault(_ASKED, {})[parameter.name] = value
+    return add(
+        function,
+        kept(_ASKED, "-d", "--detach", is_flag=True, help="Run in the background, and print the container's id."),
+        kept(_ASKED, "--name", metavar="NAME", help="A name for ps, logs, stop, kill, wait and rm."),
+        kept(_ASKED, "--rm", is_flag=True, help="Remove a detached container when it ends; others are removed anyway."),
+        kept(_ASKED, "--log-size", metavar="SIZE", help=_LOG_SIZE),
+        kept(_ASKED, "--debug", is_flag=True, help="Describe each operation of the launch as it is executed."),
+    )
 
 
 def detaches(context: click.Context) -> bool:
@@ -59,7 +38,7 @@ def detaches(context: click.Context) -> bool:
     return bool(asked.get("detach"))
 
 
-def kept(context: click.Context, engine: Runtime, launch: LaunchRequest) -> LaunchRequest:
+def applied(context: click.Context, engine: Runtime, launch: LaunchRequest) -> LaunchRequest:
     """The request with what these options ask for. Raises `UsageError` for options that are malformed, that do not go
     together, or that the runtime does not have."""
     asked: dict[str, Any] = context.meta.get(_ASKED, {})

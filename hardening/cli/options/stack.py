@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hardening.cli.options import F, add
 from hardening.cli.session import Request, session
 from hardening.errors import HardeningError, HostError, Problems, UsageError, quoted
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: What follows an option and is no value of something else: a name, a number or two, or a path.
 _NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 #: The setting that gives a command a terminal.
 TERMINAL = ("process", "terminal")
@@ -81,17 +80,15 @@ def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
         says += _says(mechanism, path, option, value)
 
     name = "__".join(path).replace("-", "_") + "__" + flag.lstrip("-").replace("-", "_")
-    if option.value is not None:
-        return MechanismOption(
-            [name, *option.flags], count=True, expose_value=False, callback=collect, help=option.help, metavar=""
-        )
+    counted = option.value is not None
     return MechanismOption(
         [name, *option.flags],
-        multiple=True,
+        count=counted,
+        multiple=not counted,
         expose_value=False,
         callback=collect,
         help=option.help,
-        metavar=option.metavar or "VALUE",
+        metavar="" if counted else option.metavar or "VALUE",
     )
 
 
@@ -170,35 +167,28 @@ def _default_profiles() -> tuple[str, ...]:
 
 def stack_options(function: F) -> F:
     """Add ``--profile``, ``--set`` and ``--exception`` to a command of class `StackCommand`."""
-    function = click.option(
-        "--exception",
-        "exceptions",
-        multiple=True,
-        expose_value=False,
-        metavar="SETTING=REASON",
-        callback=_collect_sets,
-        help="Permit what --set and the options of mechanisms loosen, for a reason; may be repeated.",
-    )(function)
-    function = click.option(
-        "--set",
-        "sets",
-        multiple=True,
-        expose_value=False,
-        metavar="TABLE.KEY=VALUE",
-        callback=_collect_sets,
-        help="Say one setting, as the last layer would. VALUE is TOML, or else a string.",
-    )(function)
-    return click.option(
-        "-p",
-        "--profile",
-        "profiles",
-        multiple=True,
-        metavar="PROFILE",
-        default=_default_profiles,
-        shell_complete=complete_profile,
-        help="A profile, by name or path; may be repeated, later ones stand closer to the command. "
-        "Default: default, or what /etc/hardening/hardening.toml says.",
-    )(function)
+    said: dict[str, Any] = {"multiple": True, "expose_value": False, "callback": _collect_sets}
+    profile = (
+        "A profile, by name or path; may be repeated, later ones stand closer to the command. "
+        "Default: default, or what /etc/hardening/hardening.toml says."
+    )
+    value = "Say one setting, as the last layer would. VALUE is TOML, or else a string."
+    reason = "Permit what --set and the options of mechanisms loosen, for a reason; may be repeated."
+    return add(
+        function,
+        click.option(
+            "-p",
+            "--profile",
+            "profiles",
+            multiple=True,
+            metavar="PROFILE",
+            default=_default_profiles,
+            shell_complete=complete_profile,
+            help=profile,
+        ),
+        click.option("--set", "sets", metavar="TABLE.KEY=VALUE", help=value, **said),
+        click.option("--exception", "exceptions", metavar="SETTING=REASON", help=reason, **said),
+    )
 
 
 def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
