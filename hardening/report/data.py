@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
+
 from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
 from hardening.compose.fold import HistoryStep, Resolved
 from hardening.errors import HardeningError, Problems
 from hardening.mechanism.findings import Finding
-from hardening.mechanism.mechanism import Unsupported, Violation
 from hardening.mechanism.used import Used
 from hardening.profile.layers import Exemption, Layer, Stack
 from hardening.report.beyond import Beyond
-from hardening.report.verification import ReceiptLine
 
 Data = dict[str, Any]
 
@@ -41,8 +41,10 @@ def layer(layer: Layer) -> Data:
     }
 
 
-def exception(exception: Exemption) -> Data:
-    """One ``[[exceptions]]`` entry."""
+def exception(exception: Exemption | None) -> Data | None:
+    """One ``[[exceptions]]`` entry; None where there is none."""
+    if exception is None:
+        return None
     return {
         "setting": exception.setting,
         "reason": exception.reason,
@@ -54,24 +56,18 @@ def exception(exception: Exemption) -> Data:
 
 def beyond(item: Beyond) -> Data:
     """One leaf that is looser than elsewhere."""
-    return {
-        "leaf": str(item.leaf),
-        "shown": item.shown,
-        "floor": item.floor,
-        "origin": item.origin,
-        "exception": exception(item.exception) if item.exception else None,
-    }
+    said = {name: getattr(item, name) for name in ("shown", "floor", "origin")}
+    return {"leaf": str(item.leaf), **said, "exception": exception(item.exception)}
 
 
 def step(step: HistoryStep) -> Data:
     """One say of a layer about a leaf, and what became of it."""
+    said = {name: getattr(step, name) for name in ("layer", "origin", "said")}
     return {
-        "layer": step.layer,
-        "origin": step.origin,
-        "said": step.said,
+        **said,
         "outcome": str(step.outcome),
         "value": step.value or None,
-        "exception": exception(step.exception) if step.exception else None,
+        "exception": exception(step.exception),
     }
 
 
@@ -99,49 +95,24 @@ def composition(composition: Composition) -> Data:
 
 
 def findings(items: Iterable[Finding]) -> list[Data]:
-    """Findings, in their order."""
-    return [
-        {
-            "rule": item.rule,
-            "severity": str(item.severity),
-            "message": item.message,
-            "leaf": item.leaf or None,
-            "origin": item.origin or None,
-            "hint": item.hint or None,
-        }
-        for item in items
-    ]
-
-
-def lacking(item: Unsupported) -> Data:
-    """What a host cannot enforce."""
-    return {"leaf": item.leaf, "reason": item.reason, "remedy": item.remedy or None}
+    """Findings, in their order: ``rule``, ``severity``, ``message``, and ``leaf``, ``origin`` and ``hint`` where they have
+    one."""
+    return [{name: value or None for name, value in attrs.asdict(item).items()} for item in items]
 
 
 def enforcement(items: Sequence[Enforcement]) -> list[Data]:
-    """The state of each mechanism."""
+    """The state of each mechanism, with ``leaf``, ``reason`` and ``remedy`` of what the host cannot enforce of it."""
     return [
         {
             "mechanism": item.mechanism,
             "requirement": item.requirement,
             "state": item.state,
-            "unsupported": [lacking(entry) for entry in item.unsupported],
+            "unsupported": [
+                {"leaf": entry.leaf, "reason": entry.reason, "remedy": entry.remedy or None}
+                for entry in item.unsupported
+            ],
         }
         for item in items
-    ]
-
-
-def checks(items: Iterable[ReceiptLine]) -> list[Data]:
-    """The lines of a verified receipt."""
-    return [
-        {"leaf": item.leaf, "expected": item.expected, "kernel": item.kernel, "result": item.result} for item in items
-    ]
-
-
-def violations(items: Iterable[Violation]) -> list[Data]:
-    """What a foreign configuration asked for beyond the profile."""
-    return [
-        {"pointer": item.pointer, "asked": item.asked, "allowed": item.allowed, "leaf": item.leaf} for item in items
     ]
 
 

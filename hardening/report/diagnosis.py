@@ -127,5 +127,4 @@ def mechanisms(composition: Composition, host: Host) -> Iterator[DiagnosisLine]:
 
 def table(lines: Iterable[DiagnosisLine]) -> Table:
     """The lines as a table."""
-    rows = tuple((line.area, line.name, line.mark, line.detail, line.remedy) for line in lines)
-    return Table(("area", "what", "", "detail", "remedy"), rows, "")
+    return Table(("area", "what", "", "detail", "remedy"), tuple(map(attrs.astuple, lines)))

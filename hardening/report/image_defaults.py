@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.mechanism.findings import NOT_TAKEN
@@ -70,7 +72,7 @@ def _requested(request: ImageRequest, composition: Composition) -> ShownDefault:
 
 def table(items: Iterable[ShownDefault], offer: ImageDefaults) -> Table:
     """What an image says, a line each."""
-    rows = tuple((item.leaf, item.said, item.outcome, item.why) for item in items)
+    rows = tuple(map(attrs.astuple, items))
     return Table(("leaf", "said", "outcome", "because"), rows, f"image {offer.image.reference} ({offer.image.digest})")
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import attrs
 import click
 
+from hardening.assemble import bundle, pipeline
+from hardening.assemble.pipeline import Plan
+from hardening.assemble.statements import with_statements_of
+from hardening.base import wholefile
+from hardening.base.jsontext import MAX_BYTES
+from hardening.base.pointer import CONFIG
 from hardening.cli import output
 from hardening.cli.commands.run import QUIET, show_notes
 from hardening.cli.options import stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError
-
-if TYPE_CHECKING:
-    from hardening.assemble.pipeline import Plan
-    from hardening.mechanism.fragment import File
-    from hardening.report.changes import Change
+from hardening.images import bundled
+from hardening.launch.record import behalf
+from hardening.mechanism.fragment import Directory, File, Symlink
+from hardening.report import changes, data
+from hardening.report.changes import Change
 
 EPILOG = """\b
 Examples:
@@ -32,9 +39,7 @@ and the report to standard error.
 """
 
 
-@click.command(
-    "apply", cls=stack.StackCommand, epilog=EPILOG, short_help="Tighten an OCI configuration that was made elsewhere."
-)
+@click.command("apply", cls=stack.StackCommand, epilog=EPILOG)
 @stack.stack_options
 @click.option("--check", is_flag=True, help="Only report; exit 1 if anything would change.")
 @click.option("--in-place", is_flag=True, help="Replace the configuration.")
@@ -55,11 +60,6 @@ def command(
 ) -> int:
     """Tighten the configuration of a bundle, keep what it asks for within the profile, and report each change and each
     thing that it asked for beyond the profile. BUNDLE_OR_CONFIG_JSON may be - for standard input."""
-    from hardening.assemble import pipeline
-    from hardening.assemble.statements import with_statements_of
-    from hardening.images import bundled
-    from hardening.report.changes import changes
-
     if check + in_place + (target is not None) > 1:
         raise UsageError("--check, --in-place and -o exclude each other", hint="choose one")
     to_stdout = not (check or in_place or target)
@@ -75,7 +75,7 @@ def command(
     # How it was composed is said for the records of its launches; it is no change of what runs.
     tightened = plan.spec.document
     bundled.require(tightened, origin)
-    found = changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
+    found = changes.changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
     pipeline.judge(here.plugins, plan, None)
     if destination is not None:
         pipeline.apply_host_changes(plan)
@@ -92,10 +92,6 @@ def command(
 
 def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
     """The file of a configuration, and what it says. Standard input stands for a file of the working directory."""
-    from hardening.assemble import bundle
-    from hardening.base.jsontext import MAX_BYTES
-    from hardening.base.pointer import CONFIG
-
     if str(source) != "-":
         return source / CONFIG if source.is_dir() else source, bundle.read_config(source)
     if in_place:
@@ -112,10 +108,6 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
     """Write files beside ``destination``, itself last, with the rights of who has called, in the place of nothing but their
     own regular files; each appears whole or not at all. What is new gets the mode that it has in a bundle, whatever the
     umask: a configuration has the variables of a command, and a container's mapped ids must find their way."""
-    from hardening.assemble import bundle
-    from hardening.base import wholefile
-    from hardening.launch.record import behalf
-    from hardening.mechanism.fragment import Directory, Symlink
 
     def make() -> None:
         for name, content in files.items():  # before anything is written
@@ -144,16 +136,11 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
 
 
 def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> None:
-    from hardening.report import changes, data
-
     if as_json:
         output.show_json(
             {
-                "changes": [
-                    {"pointer": item.pointer, "before": item.before, "after": item.after, "leaves": list(item.leaves)}
-                    for item in found
-                ],
-                "violations": data.violations(plan.violations),
+                "changes": [attrs.asdict(item) for item in found],
+                "violations": [attrs.asdict(item) for item in plan.violations],
                 "findings": data.findings(plan.findings),
             }
         )

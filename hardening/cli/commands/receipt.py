@@ -7,10 +7,13 @@ from pathlib import Path
 import attrs
 import click
 
+from hardening.assemble.pipeline import examine, plan
 from hardening.cli import output
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS
+from hardening.report import verification
+from hardening.runs import receipt
 
 EPILOG = """\b
 Examples:
@@ -29,7 +32,6 @@ was not seen.
     "receipt",
     cls=stack.StackCommand,
     epilog=EPILOG,
-    short_help="Hold the kernel's report of a process against a stack.",
 )
 @stack.stack_options
 @imaged.image_option
@@ -41,10 +43,6 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
 
     What this host cannot enforce of a best-effort mechanism is shown as not enforced, and is no failure.
     """
-    from hardening.assemble.pipeline import examine, plan
-    from hardening.report import data, verification
-    from hardening.runs import receipt
-
     here = session(context)
     composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
     report = receipt.read(file)
@@ -53,7 +51,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     lines = verification.judge(composition, receipt.verify(composition, within, report), within.unsupported)
     holds = verification.holds(lines)
     if as_json:
-        output.show_json({"holds": holds, "checks": data.checks(lines)})
+        output.show_json({"holds": holds, "checks": [attrs.asdict(line) for line in lines]})
     else:
         output.show_table(verification.table(lines))
         if not holds:
