@@ -6,29 +6,32 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from hardening.assemble import pipeline
+from hardening.base import state
 from hardening.cli import output
-from hardening.errors import quoted
+from hardening.cli.session import Session
+from hardening.compose.composition import Composition
+from hardening.errors import UsageError, quoted
+from hardening.images import reference
+from hardening.images.reference import Name
+from hardening.images.store import ImageRecord, ImageStore, Unpacked, location
+from hardening.mechanism.used import Used
+from hardening.plugin.admission import Candidate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from hardening.cli.session import Session
-    from hardening.compose.composition import Composition
     from hardening.images.pull import Progress
-    from hardening.images.reference import Name
-    from hardening.images.store import ImageRecord, ImageStore, Unpacked
 
-F = TypeVar("F", bound=Callable[..., Any])
 #: The most times a second that bars are drawn.
 _A_SECOND = 10
 #: The digits of a digest that are shown, and at least typed, and all that SHA-256 has.
@@ -45,16 +48,12 @@ tls_option = click.option(
 
 def store_of_caller() -> ImageStore:
     """The caller's store, which need not be there yet. Raises `ImageError`."""
-    from hardening.images import store
-
-    return store.ImageStore.at(store.location(os.environ, os.geteuid()))
+    return ImageStore.at(location(os.environ, os.geteuid()))
 
 
 def existing_store() -> ImageStore | None:
     """The caller's store; None where there is none. Raises `ImageError`."""
-    from hardening.images import store
-
-    return store.ImageStore.existing(store.location(os.environ, os.geteuid()))
+    return ImageStore.existing(location(os.environ, os.geteuid()))
 
 
 def is_digest(text: str) -> bool:
@@ -77,8 +76,6 @@ def meant(text: str) -> Name:
 def named(text: str, store: ImageStore | None) -> str:
     """The name of the image that is here with a digest that begins so; the text itself where there is none. Raises
     `UsageError` for the beginning of several, and for one with several names, which the policy may judge in several ways."""
-    from hardening.errors import UsageError
-
     found = of_digest(store, text) if store is not None and is_digest(text) else []
     if len({record.digest for record in found}) > 1:
         raise UsageError(f"several images begin with {text}", hint="`hardening images --json` shows all digits")
@@ -90,9 +87,6 @@ def named(text: str, store: ImageStore | None) -> str:
 
 def parse(text: str) -> Name:
     """The name that somebody typed. Raises `UsageError`, which names the transport of a file or directory that is here."""
-    from hardening.errors import UsageError
-    from hardening.images import reference
-
     try:
         return reference.parse(text)
     except UsageError as error:
@@ -136,10 +130,6 @@ def require_admitted(
 ) -> None:
     """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for,
     and afterwards ``staged`` has the signatures that were found. Raises `SpecError` for a rejection."""
-    from hardening.assemble import pipeline
-    from hardening.mechanism.used import Used
-    from hardening.plugin.admission import Candidate
-
     image = Used(str(name), digest, store.path, staged)
     config = json.dumps({"ociVersion": "1.0.2", "annotations": image.annotations}).encode()
     pipeline.admit(here.plugins, Candidate(config, here.host, attrs.evolve(composition, image=image)), None)
@@ -150,8 +140,7 @@ def fetch(
 ) -> ImageRecord:
     """Pull an image for a composition, and say what of it was left out. Raises `ImageError`, and `SpecError` for one that is
     not to be used."""
-    from hardening.base import state
-    from hardening.images import pull
+    from hardening.images import pull  # which brings all that speaks HTTP
 
     require_admitted(here, composition, name, store)
     ids = composition.image_ids(here.host)

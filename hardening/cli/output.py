@@ -93,3 +93,12 @@ def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -
 
         text = plain(table)
         print(text if heading else text.partition("\n")[2], file=stream)
+
+
+def show_tables(first: Table, *more: Table) -> None:
+    """Write tables, each of ``more`` that has rows below an empty line."""
+    show_table(first)
+    for table in more:
+        if table.rows:
+            show("")
+            show_table(table)

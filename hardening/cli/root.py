@@ -37,6 +37,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"hardening.cli.commands.{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name if cmd_name in MODULES else "command")
+        command.short_help = COMMANDS[cmd_name]
         return command
 
     def resolve_command(

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from hardening.base import places, state
+from hardening.base.pointer import CONFIG, lookup
+from hardening.cache import entries
+from hardening.cache.entries import Stored
 from hardening.cli import output
+from hardening.errors import LaunchError
+from hardening.launch.cache import BUNDLE, read
+from hardening.launch.config.bundle import read_table
+from hardening.mechanism.used import REFERENCE
+from hardening.report.table import Table
 
-if TYPE_CHECKING:
-    from hardening.cache.entries import Stored
 
-
-@click.group("cache", short_help="List and clear what is kept of earlier runs.")
+@click.group("cache")
 def command() -> None:
     """What `run` has composed and `launch` has judged is kept, and used again, for every command, while nothing has changed
     that decided it."""
@@ -24,10 +30,6 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 def list_entries(as_json: bool) -> None:
     """List the entries, the one used last first."""
-    from hardening.base import places, state
-    from hardening.cache import entries
-    from hardening.report.table import Table
-
     place = state.existing()
     kept = entries.stored(place / places.CACHE) if place is not None else []
     found = [entry for entry in map(_entry, kept) if entry]
@@ -49,19 +51,12 @@ def list_entries(as_json: bool) -> None:
 @command.command("clear")
 def clear() -> None:
     """Remove every entry that is not in use."""
-    from hardening.cache import entries
-
     count = entries.clear()
     output.show(f"{count} {'entry' if count == 1 else 'entries'} removed")
 
 
 def _entry(item: Stored) -> dict[str, Any]:
     """What is to be shown of an entry; empty for what is neither whole nor in use."""
-    from hardening.base.pointer import CONFIG, lookup
-    from hardening.launch.cache import BUNDLE
-    from hardening.launch.config.bundle import read_table
-    from hardening.mechanism.used import REFERENCE
-
     running = item.running
     if not item.whole and not running:
         return {}
@@ -80,9 +75,6 @@ def _entry(item: Stored) -> dict[str, Any]:
 
 def _says(item: Stored) -> dict[str, Any]:
     """What an entry says; nothing for one that is damaged or gone."""
-    from hardening.errors import LaunchError
-    from hardening.launch.cache import read
-
     try:
         entry = os.open(item.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

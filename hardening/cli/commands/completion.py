@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
 
 import click
+from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete, get_completion_class
 
 from hardening.cli import output
 from hardening.cli.commands import COMPLETE_VARIABLE, PROGRAM
-
-if TYPE_CHECKING:
-    from hardening.cli.session import Session
+from hardening.cli.session import Session
 
 EPILOG = """\b
 Examples:
@@ -21,14 +20,12 @@ Examples:
 """
 
 
-@click.command("completion", epilog=EPILOG, short_help="Print the completion script of a shell.")
+@click.command("completion", epilog=EPILOG)
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
     """Print the completion script of SHELL. It completes commands, options, names of profiles and runtimes, and the settings
     of `explain`."""
-    from click.shell_completion import BashComplete, FishComplete, ZshComplete
-
     # The script's text alone: click's own source() also asks the installed bash for its version.
     kinds = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
     complete = kinds[shell](context.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE)
@@ -39,10 +36,6 @@ def answer(root: click.Command, here: Session, instruction: str) -> int:
     """What the script of a shell asks for, on standard output, as ``bash_complete``: the exit code. Of what could be meant,
     names that somebody else has chosen among it, only what the shell takes as it stands: bash puts it into the line
     unquoted."""
-    import shlex
-
-    from click.shell_completion import CompletionItem, get_completion_class
-
     shell, _, what = instruction.partition("_")
     found = get_completion_class(shell)
     if found is None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from hardening.assemble import bundle as bundles
+from hardening.assemble import pipeline
+from hardening.assemble.pipeline import Plan
 from hardening.cli import output
 from hardening.cli.commands.run import QUIET, show_notes
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import Session, session
+from hardening.compose.composition import Composition
 from hardening.errors import EXIT_FINDINGS, UsageError
-
-if TYPE_CHECKING:
-    from hardening.assemble.pipeline import Plan
-    from hardening.compose.composition import Composition
-    from hardening.mechanism.findings import Finding
+from hardening.mechanism.findings import Finding, count_serious
+from hardening.report import data, sarif, settings
+from hardening.report.html import page
 
 FORMATS = ("spec", "settings", "toml", "html", "sarif")
 
@@ -42,7 +43,6 @@ cannot enforce a required mechanism.
     cls=stack.StackCommand,
     epilog=EPILOG,
     context_settings={"allow_interspersed_args": False},
-    short_help="Compose a stack of profiles into an OCI runtime spec.",
 )
 @stack.stack_options
 @click.option("--format", "form", type=click.Choice(FORMATS), default="spec", show_default=True, help="What to show.")
@@ -90,9 +90,7 @@ def command(
     if form == "settings":
         return _settings(composition, as_json)
     if form == "toml":
-        from hardening.report.settings import profile
-
-        output.show_raw(profile(composition).encode())
+        output.show_raw(settings.profile(composition).encode())
         return 0
     with stack.beside_default(here, request):
         plan = _plan(here, composition, command, bundle)
@@ -104,8 +102,6 @@ def command(
 
 
 def _plan(here: Session, composition: Composition, command: tuple[str, ...], bundle: Path | None) -> Plan:
-    from hardening.assemble import pipeline
-
     target = bundle.absolute() if bundle else None
     plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
     if composition.image is not None:
@@ -114,20 +110,13 @@ def _plan(here: Session, composition: Composition, command: tuple[str, ...], bun
 
 
 def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
-    from hardening.assemble import bundle as bundles
-    from hardening.assemble import pipeline
-
     if bundle is not None:
         pipeline.judge(here.plugins, plan, None)
         pipeline.apply_host_changes(plan)
         bundles.write(plan.spec, bundle.absolute())
     elif form == "html":
-        from hardening.report.html import page
-
         output.show_raw(page(plan).encode())
     elif form == "sarif":
-        from hardening.report import sarif
-
         found = [plan.composition.located(finding) for finding in plan.findings]
         output.show_json(sarif.log(found, sarif.described(found, plan.composition.mechanisms)))
         return EXIT_FINDINGS if _fails(plan.composition, found) else 0
@@ -138,23 +127,15 @@ def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
 
 def _fails(composition: Composition, findings: list[Finding]) -> bool:
     """Whether findings fail a gate: those that the layers refuse where one says so, else all that are more than notes."""
-    from hardening.mechanism.findings import count_serious
-
     if composition.stack.refuses_findings:
         return bool(composition.refusals(findings))
     return count_serious(findings) > 0
 
 
 def _settings(composition: Composition, as_json: bool) -> int:
-    from hardening.report import data, settings
-
     if as_json:
         output.show_json(data.composition(composition))
         return 0
-    output.show_table(settings.stack(composition))
-    output.show("")
-    output.show_table(settings.leaves(entry for _, entry in sorted(composition.leaves.items())))
-    if composition.findings:
-        output.show("")
-        output.show_table(settings.findings(composition.findings))
+    leaves = settings.leaves(entry for _, entry in sorted(composition.leaves.items()))
+    output.show_tables(settings.stack(composition), leaves, settings.findings(composition.findings))
     return 0

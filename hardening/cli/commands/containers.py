@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import click
+from click.shell_completion import CompletionItem
 
+from hardening.base import state
+from hardening.base.text import nearest
 from hardening.cli import output
 from hardening.errors import EndedError, HardeningError, UsageError, raise_all
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from click.shell_completion import CompletionItem
-
-    from hardening.runs.containers import Container
-    from hardening.runs.logs import LogRecord
+from hardening.report import containers as report
+from hardening.runs import containers, pruning
+from hardening.runs.containers import Container, await_end, discard, find, own, signal_container
+from hardening.runs.containers import stop as end
+from hardening.runs.logs import Log, LogRecord, moment
 
 STOP_AFTER = 10.0  # seconds
 #: What `wait` prints for a container whose launcher was killed, and which the kernel killed with it.
@@ -26,10 +28,6 @@ KILLED_CODE = 128 + signal.SIGKILL
 
 def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names and ids of containers that begin with what was typed."""
-    from click.shell_completion import CompletionItem
-
-    from hardening.runs.containers import own
-
     try:
         words = [(word, " ".join(item.command)) for item in own() for word in (item.name, item.id) if word]
     except HardeningError:
@@ -45,16 +43,12 @@ one = click.argument("container", metavar="CONTAINER", shell_complete=complete)
 
 def _find(words: Iterable[str]) -> list[Container]:
     """The containers of names and ids, each once. Raises `UsageError` before anything is done to one of them."""
-    from hardening.runs.containers import find, own
-
     among = own()
     return list({found.id: found for found in (find(word, among) for word in words)}.values())
 
 
 def _chosen(words: tuple[str, ...], every: bool, find: Callable[[Iterable[str]], list[Container]]) -> list[Container]:
     """The containers that were named, or all. Raises `UsageError` for both, and for neither."""
-    from hardening.runs.containers import own
-
     if every and words:
         raise UsageError("--all does not go with names", hint="leave one of them out")
     if not every and not words:
@@ -62,7 +56,7 @@ def _chosen(words: tuple[str, ...], every: bool, find: Callable[[Iterable[str]],
     return own() if every else find(words)
 
 
-@click.command("ps", short_help="List containers.", epilog="""\b
+@click.command("ps", epilog="""\b
 Examples:
   hardening ps
   hardening ps -a --json
@@ -73,12 +67,6 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 def ps(every: bool, quiet: bool, as_json: bool) -> None:
     """List your containers that run. What is left of launches that were killed is removed."""
-    import time
-
-    from hardening.base import state
-    from hardening.report import containers as report
-    from hardening.runs import containers, pruning
-
     place = state.existing()
     if place is not None:
         output.tell(pruning.prune(place))
@@ -94,7 +82,7 @@ def ps(every: bool, quiet: bool, as_json: bool) -> None:
         output.show_table(report.table(found, time.time()))
 
 
-@click.command("logs", short_help="Show the output of a detached container.", epilog="""\b
+@click.command("logs", epilog="""\b
 Examples:
   hardening logs site
   hardening logs -f --tail 10 site
@@ -109,11 +97,6 @@ Examples:
 @one
 def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, container: str) -> None:
     """Show what a detached container wrote: its standard output on standard output, its standard error on that."""
-    from datetime import datetime
-
-    from hardening.runs import containers
-    from hardening.runs.logs import Log, moment
-
     first = moment(since, datetime.now().astimezone()) if since else ""
     (found,) = _find([container])
     if not found.detached:
@@ -155,7 +138,7 @@ class _Seconds(click.FloatRange):
     name = "number of seconds"
 
 
-@click.command("stop", short_help="End containers, in good order if they can.", epilog="""\b
+@click.command("stop", epilog="""\b
 Examples:
   hardening stop site
   hardening stop -t 60 database
@@ -166,15 +149,13 @@ Examples:
 @any_number
 def stop(seconds: float, every: bool, containers: tuple[str, ...]) -> None:
     """Send SIGTERM to the commands of containers, and SIGKILL to those that are still there after a while."""
-    from hardening.runs.containers import stop as end
-
     found = [item for item in _chosen(containers, every, _find) if item.running or not every]
     end(found, seconds)
     for item in found:
         output.show(item.shown)
 
 
-@click.command("kill", short_help="Send a signal to containers.", epilog="""\b
+@click.command("kill", epilog="""\b
 Examples:
   hardening kill site
   hardening kill -s HUP site
@@ -188,8 +169,6 @@ def kill(name: str, every: bool, containers: tuple[str, ...]) -> None:
 
     Exit code 1: one of them does not run any more.
     """
-    from hardening.runs.containers import signal_container
-
     number = _signal(name)
     ended: list[HardeningError] = []
     for item in _chosen(containers, every, _find):
@@ -206,22 +185,18 @@ def _signal(name: str) -> int:
     valid = {int(number) for number in signal.valid_signals()}
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 4 else known.get(word)
     if number not in valid:
-        from hardening.base.text import nearest
-
         hint = nearest(word, tuple(known)) or "`kill -l` lists the signals"
         raise UsageError(f"unknown signal {name!r}", origin="--signal", hint=hint)
     return number
 
 
-@click.command("wait", short_help="Wait for the end of containers.", epilog="""\b
+@click.command("wait", epilog="""\b
 Examples:
   hardening wait job
 """)  # fmt: skip
 @several
 def wait(containers: tuple[str, ...]) -> None:
     """Wait until containers have ended, and print the exit code of each on a line."""
-    from hardening.runs.containers import await_end
-
     for item in _find(containers):
         end = await_end(item)
         if item.damage and end is None:
@@ -232,7 +207,7 @@ def wait(containers: tuple[str, ...]) -> None:
         sys.stdout.flush()
 
 
-@click.command("rm", short_help="Remove detached containers that have ended.", epilog="""\b
+@click.command("rm", epilog="""\b
 Examples:
   hardening rm site
   hardening rm -f site
@@ -242,9 +217,6 @@ Examples:
 @any_number
 def rm(force: bool, every: bool, containers: tuple[str, ...]) -> None:
     """Remove what is kept of containers that have ended: log, exit code and name."""
-    from hardening.runs.containers import discard
-    from hardening.runs.containers import stop as end
-
     found = _chosen(containers, every, _existing if force else _find)
     running = [item for item in found if item.running]
     if running and not force:
@@ -259,8 +231,6 @@ def rm(force: bool, every: bool, containers: tuple[str, ...]) -> None:
 def _existing(words: Iterable[str]) -> list[Container]:
     """The containers of names and ids, without those that do not exist: of which something is said only where one that is
     damaged may have had the name."""
-    from hardening.runs.containers import find, own
-
     among = own()
     nameless = ", ".join(item.id for item in among if item.damage and not item.name)
     present = []

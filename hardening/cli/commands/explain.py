@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
+from hardening.assemble.pipeline import examine
 from hardening.cli import output
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import Request, Session, session
-from hardening.compose.fold import EMPTY
+from hardening.compose.composition import Composition
+from hardening.compose.fold import EMPTY, Resolved
 from hardening.errors import HardeningError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-
-    from click.shell_completion import CompletionItem
-
-    from hardening.compose.composition import Composition
-    from hardening.compose.fold import Resolved
-    from hardening.mechanism.mechanism import Context
-    from hardening.mechanism.schema import Leaf
-    from hardening.report.attempt import Attempt, Pending
-    from hardening.report.explain import Question
-    from hardening.report.image_defaults import ShownDefault
-    from hardening.report.loosen import Loosening
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import Leaf
+from hardening.report import attempt, beyond, data, explain, image_defaults, loosen, settings
+from hardening.report.attempt import Attempt, Pending
+from hardening.report.explain import Question
+from hardening.report.image_defaults import ShownDefault
+from hardening.report.loosen import Loosening
+from hardening.report.table import Table
 
 EPILOG = """\b
 Examples:
@@ -46,8 +44,6 @@ A stack that is refused is explained as far as it goes; the exit code is then 2.
 
 
 def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
     try:
         mechanisms = session(ctx).plugins.mechanisms
     except HardeningError:
@@ -61,7 +57,6 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     "explain",
     cls=stack.StackCommand,
     epilog=EPILOG,
-    short_help="Show what decided a setting, and the smallest loosening.",
 )
 @stack.stack_options
 @click.option(
@@ -89,25 +84,22 @@ def command(
     what the image says of itself, what of that was taken, and why not the rest. With the absolute PATH of a file inside,
     show whether the command sees it and can write there, and by which line.
     """
-    from hardening.assemble.pipeline import examine
-    from hardening.report.attempt import attempt
-    from hardening.report.explain import ask, find, meant
-
     here = session(context)
-    question = meant(here.plugins.mechanisms, here.host, question) if question else None
+    question = explain.meant(here.plugins.mechanisms, here.host, question) if question else None
     request, offer = imaged.look(here, stack.request(context, profiles), image)
     if floor is not None:
         _show_beyond(here, here.compose(request, offer), floor, question, as_json)
         return 0
     about = question.split(".")[0] if question and not question.startswith("/") else None
-    tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, about, offer)
+    tried = attempt.attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, about, offer)
     if question is None:
         _show_stack(tried, here.today, as_json)
     elif question.startswith("/"):
         _show_path(tried, examine(tried.composition, here.host), question, here.today, as_json)
     else:
-        asked = ask(tried.composition, examine(tried.composition, here.host), question) if "(" in question else None
-        answer = find(tried.composition, asked.name if asked else question, here.host)
+        able = examine(tried.composition, here.host)
+        asked = explain.ask(tried.composition, able, question) if "(" in question else None
+        answer = explain.find(tried.composition, asked.name if asked else question, here.host)
         if answer.inside and not as_json:
             output.show(f"{answer.inside} lies in {answer.leaves[0].leaf.member}, which decides:\n")
         if answer.single:
@@ -120,8 +112,6 @@ def command(
 
 
 def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
-    from hardening.report import data, explain
-
     composition = tried.composition
     layers = (*composition.stack.layers, *tried.pending)
     if as_json:
@@ -137,37 +127,23 @@ def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
     output.show(explain.tree(layers))
     _show_image(tried)
     output.show("")
-    output.show_table(explain.summary(composition))
-    for table in (explain.exceptions(layers, today), explain.gates(layers)):
-        if table.rows:
-            output.show("")
-            output.show_table(table)
+    output.show_tables(explain.summary(composition), explain.exceptions(layers, today), explain.gates(layers))
 
 
 def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[ShownDefault]:
     """What an image says, of all or of some leaves; nothing without one."""
-    if tried.offer is None:
-        return []
-    from hardening.report import image_defaults
-
-    found = image_defaults.offered(tried.offer, tried.composition, tried.host)
+    found = image_defaults.offered(tried.offer, tried.composition, tried.host) if tried.offer is not None else ()
     names = None if leaves is None else [str(leaf) for leaf in leaves]
     return [item for item in found if names is None or item.leaf in names]
 
 
 def _image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> dict[str, object] | None:
-    if tried.offer is None:
-        return None
-    from hardening.report import image_defaults
-
-    return image_defaults.data(_offered(tried, leaves), tried.offer)
+    return image_defaults.data(_offered(tried, leaves), tried.offer) if tried.offer is not None else None
 
 
 def _show_image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> None:
     if tried.offer is None:
         return
-    from hardening.report import image_defaults
-
     found = image_defaults.table(_offered(tried, leaves), tried.offer)
     if found.rows:
         output.show("")
@@ -177,8 +153,6 @@ def _show_image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> None:
 
 
 def _show_beyond(here: Session, composition: Composition, floor: str, question: str | None, as_json: bool) -> None:
-    from hardening.report import beyond, data
-
     found = beyond.beyond(composition, here.compose(Request((floor,))))
     items = [item for item in found if question is None or f"{item.leaf}.".startswith(f"{question}.")]
     if as_json:
@@ -191,9 +165,6 @@ def _show_beyond(here: Session, composition: Composition, floor: str, question: 
 
 def _show_path(tried: Attempt, context: Context, path: str, today: date, as_json: bool) -> None:
     """What becomes of a path inside, the lines that decide, and what would permit the rest."""
-    from hardening.report import data, loosen
-    from hardening.report.table import Table
-
     composition = tried.composition
     found = [
         (asked, answer, entry, loosen.of_path(tried, mechanism, path, asked, entry, ways, today))
@@ -221,8 +192,6 @@ def _show_path(tried: Attempt, context: Context, path: str, today: date, as_json
 def _show_leaves(
     tried: Attempt, entries: tuple[Resolved, ...], title: str, asked: Question | None, as_json: bool
 ) -> None:
-    from hardening.report import data, settings
-
     if as_json:
         leaves = [data.resolved(entry) for entry in entries]
         image = _image(tried, [entry.leaf for entry in entries])
@@ -234,8 +203,6 @@ def _show_leaves(
 
 
 def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Question | None, as_json: bool) -> None:
-    from hardening.report import attempt, data, explain, loosen
-
     mechanism = next(item for item in tried.composition.mechanisms if item.name == entry.leaf.mechanism)
     waiting = list(attempt.pending(tried, mechanism, entry))
     refused = next((item for item in waiting if item.outcome == attempt.REFUSED), None)
@@ -248,7 +215,7 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Question |
             {
                 **data.resolved(entry),
                 "answer": _answer(asked),
-                "pending": [_pending(item) for item in waiting],
+                "pending": [attrs.asdict(item, filter=attrs.filters.exclude("statement")) for item in waiting],
                 "image": _image(tried, [entry.leaf]),
                 "loosening": attrs.asdict(way) if way else None,
                 "error": data.error(tried.error),
@@ -279,10 +246,6 @@ def _answer(asked: Question | None) -> dict[str, Any] | None:
 def _show_answer(asked: Question | None) -> None:
     if asked is not None:
         output.show(f"{asked.name}({', '.join(asked.arguments)}): {asked.result}\n")
-
-
-def _pending(item: Pending) -> dict[str, Any]:
-    return {"layer": item.layer, "origin": item.origin, "said": item.said, "outcome": item.outcome}
 
 
 def _show_loosening(way: Loosening, refused: Pending | None, wanted: str = "") -> None:

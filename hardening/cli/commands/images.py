@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from hardening.base.units import timestamp
@@ -11,15 +9,14 @@ from hardening.cli import fetching, output
 from hardening.cli.options import stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
-
-if TYPE_CHECKING:
-    from hardening.images.store import ImageRecord, ImageStore
+from hardening.images import check, inuse, reference
+from hardening.images.store import ImageRecord, ImageStore
+from hardening.report.table import Table
 
 
 @click.command(
     "pull",
     cls=stack.StackCommand,
-    short_help="Fetch an image, if the stack's policy permits it.",
     epilog="""\b
 Examples:
   hardening pull docker.io/library/busybox
@@ -37,8 +34,6 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
 
     IMAGE is HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:NAME], dir:DIR, or docker-archive:FILE[:NAME].
     """
-    from hardening.images import reference
-
     name = reference.resolved(fetching.parse(image))
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
@@ -48,7 +43,6 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
 
 @click.command(
     "images",
-    short_help="List images, and check the store.",
     epilog="\b\nExamples:\n  hardening images --json\n  hardening images --check\n",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
@@ -66,8 +60,6 @@ def images(as_json: bool, check: bool) -> int:
     if as_json:
         output.show_json(entries)
         return 0
-    from hardening.report.table import Table
-
     rows = tuple(
         (
             str(entry["name"]),
@@ -84,7 +76,6 @@ def images(as_json: bool, check: bool) -> int:
 
 @click.command(
     "rmi",
-    short_help="Remove images.",
     epilog="\b\nExamples:\n  hardening rmi docker.io/library/busybox\n  hardening rmi -f oci:./image:v1\n",
 )
 @click.option(
@@ -106,8 +97,6 @@ def rmi(force: bool, names: tuple[str, ...]) -> None:
 
 
 def _remove(store: ImageStore | None, name: str, *, force: bool) -> None:
-    from hardening.images import inuse
-
     found = _find(store, name)
     if store is None or not found:
         if force:
@@ -125,8 +114,6 @@ def _remove(store: ImageStore | None, name: str, *, force: bool) -> None:
 
 def _find(store: ImageStore | None, text: str) -> list[ImageRecord]:
     """The names that a name, a digest or the beginning of one means."""
-    from hardening.images import reference
-
     if store is None:
         return []
     if fetching.is_digest(text):
@@ -148,8 +135,6 @@ def _entry(store: ImageStore | None, record: ImageRecord) -> dict[str, object]:
 
 
 def _check(store: ImageStore | None) -> int:
-    from hardening.images import check
-
     if store is None:
         output.show("there are no images")
         return 0

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from hardening.assemble import pipeline
 from hardening.base.pointer import CONFIG, lookup
-from hardening.cli import refusals, start
+from hardening.cli import refusals, start, stored
 from hardening.cli.options import keeping
 from hardening.cli.session import session
 from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted
-
-if TYPE_CHECKING:
-    from hardening.mechanism.runtime import Runtime
-    from hardening.plugin.admission import Candidate
-    from hardening.plugin.plugins import Plugins
+from hardening.images import bundled
+from hardening.launch.config.bundle import load
+from hardening.mechanism.runtime import Runtime
+from hardening.plugin.admission import Candidate
+from hardening.plugin.plugins import Plugins
 
 HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
 
@@ -29,7 +31,7 @@ Examples:
 """
 
 
-@click.command("launch", epilog=EPILOG, short_help="Run a bundle that was composed before.")
+@click.command("launch", epilog=EPILOG)
 @start.runtime_option
 @start.stdin_option
 @start.receipt_option
@@ -45,14 +47,6 @@ def command(
 
     Fields that the runtime would not enforce are refused.
     """
-    import json
-    from hashlib import sha256
-
-    from hardening.assemble import pipeline
-    from hardening.cli import stored
-    from hardening.images import bundled
-    from hardening.plugin.admission import Candidate
-
     if not bundle.is_dir():
         problem = "a bundle is a directory" if bundle.exists() else "no such bundle"
         inside = bundle.name == CONFIG and bundle.exists()
@@ -99,8 +93,6 @@ def _add_hints(error: HardeningError, engine: Runtime, candidate: Candidate, plu
 
 def _read(bundle: Path) -> bytes:
     """The text of a bundle's configuration, read as strictly as by the launcher, which runs no other text."""
-    from hardening.launch.config.bundle import load
-
     try:
         loaded = load(str(bundle))
     except LaunchError as error:

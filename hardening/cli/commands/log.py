@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pwd
 import shlex
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from hardening.base import units
 from hardening.cli import output
 from hardening.errors import UsageError
 from hardening.launch.record.audit_text import OPERATIONS
-
-if TYPE_CHECKING:
-    from hardening.report.table import Table
-    from hardening.runs.records import Data, FoundRecords
+from hardening.report.table import Table
+from hardening.runs import records
+from hardening.runs.records import Data, FoundRecords, SeenRecords, instant, outcome, whose
 
 EPILOG = """\b
 Examples:
@@ -48,8 +51,6 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 
 def _user(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     """A user by name or id, as the id."""
-    import pwd
-
     if value is None:
         return None
     if value.isascii() and value.isdecimal() and len(value) < 11:
@@ -61,7 +62,7 @@ def _user(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
         raise UsageError(f"unknown user {value}", origin=parameter.opts[0], hint=hint) from None
 
 
-@click.command("log", epilog=EPILOG, short_help="Show the records of launches: who ran what.")
+@click.command("log", epilog=EPILOG)
 @click.option("--since", callback=_moment, metavar="TIME", help="Only from TIME on.")
 @click.option("--until", callback=_moment, metavar="TIME", help="Only up to TIME.")
 @click.option("--auid", callback=_user, metavar="USER", help="Only of who has logged in as USER (the audit user id).")
@@ -117,19 +118,11 @@ def command(
 
 
 def _read(file: Path | None) -> FoundRecords:
-    import os
-
-    from hardening.runs import records
-
     return records.read_file(file) if file is not None else records.read(os.environ)
 
 
 def _later(found: FoundRecords, file: Path | None) -> Iterator[FoundRecords]:
     """What comes after ``found``, in pieces."""
-    import attrs
-
-    from hardening.runs.records import SeenRecords
-
     seen = SeenRecords(found.records)
     while True:
         time.sleep(POLL)
@@ -140,8 +133,6 @@ def _later(found: FoundRecords, file: Path | None) -> Iterator[FoundRecords]:
 
 
 def _within(record: Data, since: datetime | None, until: datetime | None) -> bool:
-    from hardening.runs.records import instant
-
     if since is None and until is None:
         return True
     at = instant(record["time"])
@@ -149,15 +140,10 @@ def _within(record: Data, since: datetime | None, until: datetime | None) -> boo
 
 
 def _show(chosen: Sequence[Data], found: FoundRecords, as_json: bool, *, heading: bool = True) -> None:
-    import json
-    import sys
-
     if as_json:
         for record in chosen:
             print(json.dumps(record))
     elif chosen:
-        from hardening.runs.records import whose
-
         table = _table(chosen, frozenset(whose(record) for record in found.records if record["event"] == "end"))
         output.show_table(table, heading=heading)
     elif heading:
@@ -166,9 +152,6 @@ def _show(chosen: Sequence[Data], found: FoundRecords, as_json: bool, *, heading
 
 
 def _table(records: Iterable[Data], ended: frozenset[tuple[object, ...]]) -> Table:
-    from hardening.report.table import Table
-    from hardening.runs.records import instant, outcome
-
     rows = tuple(
         (
             f"{instant(record['time']).astimezone():%Y-%m-%d %H:%M:%S}",
@@ -195,8 +178,6 @@ def _who(record: Data) -> str:
 
 def _person(number: object) -> str:
     """A user's name, or the number where there is none; a dash for nobody."""
-    import pwd
-
     if not isinstance(number, int):
         return "-"
     try:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from hardening.cli import output
+from hardening.cli import added, output
 from hardening.cli.session import session
-from hardening.errors import EXIT_LAUNCHER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hardening.plugin.installed import Brought
-    from hardening.plugin.plugins import Plugin, Plugins
+from hardening.errors import EXIT_LAUNCHER, PluginError
+from hardening.plugin import hookspecs, plugins
+from hardening.plugin.installed import Brought, brought
+from hardening.plugin.plugins import Plugin, Plugins
+from hardening.report.table import Table
 
 
-@click.group("plugin", short_help="List plugins, and what they bring.")
+@click.group("plugin")
 def command() -> None:
     """Plugins bring mechanisms, runtimes, scanners, secret drivers and verdicts; they come from installed packages."""
 
@@ -31,8 +30,6 @@ def command() -> None:
 @click.pass_context
 def list_plugins(context: click.Context, as_json: bool) -> int:
     """List the plugins with all that they bring, and what is wrong with those that cannot be used."""
-    from hardening.report.table import Table
-
     rows, problem = _rows(context)
     if as_json:
         output.show_json(rows)
@@ -60,11 +57,6 @@ def _cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def _rows(context: click.Context) -> tuple[list[dict[str, Any]], Exception | None]:
     """What each plugin brings, looked at by itself, and what is wrong with all together."""
-    from hardening.cli import added
-    from hardening.errors import PluginError
-    from hardening.plugin import plugins
-    from hardening.plugin.installed import brought
-
     here = session(context)
     problem: PluginError | None = None
     rows = []
@@ -131,8 +123,6 @@ def _row(plugin: Plugin, among: Plugins) -> dict[str, Any]:
 
 def _judging(plugin: Plugin) -> list[str]:
     """The hooks that a plugin implements and that do not only register: what those bring is shown by itself."""
-    from hardening.plugin import hookspecs
-
     marks = {name: getattr(item, f"{hookspecs.PROJECT}_impl", None) for name, item in vars(plugin.module).items()}
     implemented = {mark.get("specname") or name for name, mark in marks.items() if mark is not None}
     registering = ("hardening_mechanisms", "hardening_runtimes", "hardening_scanners", "hardening_secret_drivers")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from hardening.base.wholefile import Owner
 from hardening.cli import output
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError
+from hardening.profile.layers import FoundProfile, SearchPath, parse_layer
+from hardening.profile.source import read
+from hardening.report import data, explain
+from hardening.report.table import Table
 
-if TYPE_CHECKING:
-    from hardening.profile.layers import FoundProfile, SearchPath
 
-
-@click.group("profile", short_help="List and show profiles.")
+@click.group("profile")
 def command() -> None:
     """Profiles are looked up in /etc/hardening/profiles, $XDG_CONFIG_HOME/hardening/profiles, and in what installed
     packages ship; a name in two of them is an error. A file is named by its path: ./team.toml."""
@@ -26,8 +28,6 @@ def command() -> None:
 @click.pass_context
 def list_profiles(context: click.Context, as_json: bool) -> int:
     """List every profile that has a name. Exit code 1: one of them cannot be read, or its name stands for several."""
-    from hardening.report.table import Table
-
     search = session(context).search
     entries = [_entry(search, found) for found in search.all()]
     if as_json:
@@ -47,10 +47,6 @@ def list_profiles(context: click.Context, as_json: bool) -> int:
 
 
 def _entry(search: SearchPath, found: FoundProfile) -> dict[str, Any]:
-    from hardening.base.wholefile import Owner
-    from hardening.profile.layers import parse_layer
-    from hardening.profile.source import read
-
     description, problem = "", None
     try:
         description = parse_layer(read(found.path, found.name, owner=Owner.OWN)).description
@@ -74,8 +70,6 @@ def _entry(search: SearchPath, found: FoundProfile) -> dict[str, Any]:
 @click.pass_context
 def show(context: click.Context, as_json: bool, name: str) -> None:
     """Show one profile: where it stands, what it extends, and its text."""
-    from hardening.report import data, explain
-
     here: Session = session(context)
     stack = here.stack(Request((name,)))
     layer = stack.layers[-1]

@@ -55,7 +55,6 @@ QUIET = (
     cls=stack.StackCommand,
     epilog=EPILOG,
     context_settings={"allow_interspersed_args": False},
-    short_help="Run a command under a stack of profiles.",
 )
 @stack.stack_options
 @start.runtime_option
@@ -283,12 +282,8 @@ def _show(
     output.show(f"command  {shlex.join(command)}")
     output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
     output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
-    output.show_table(settings.stack(plan.composition))
-    output.show("")
-    output.show_table(settings.enforcement(states))
-    if plan.findings:
-        output.show("")
-        output.show_table(settings.findings(plan.findings))
+    tables = settings.enforcement(states), settings.findings(plan.findings)
+    output.show_tables(settings.stack(plan.composition), *tables)
     stays = f"not kept: {'; '.join(obstacles)}" if obstacles else "kept for the next call"
     output.show(f"\ncache    {stays}")
     output.show(f"argv     {shlex.join(argv)}")

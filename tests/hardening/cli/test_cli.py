@@ -14,7 +14,6 @@ import pytest
 from hardening import cli
 from hardening.cli import main, output
 from hardening.cli.commands import COMMANDS
-from hardening.cli.root import root
 from hardening.errors import HardeningError, Problems
 from tests.hardening.cli.samples import call, process, profile, session
 from tests.support.cached import WHOLE
@@ -55,16 +54,6 @@ def test_members_of_groups_have_help_with_examples(
 ) -> None:
     assert call(session(folder), *arguments, "--help") == 0
     assert "Examples:" in capsys.readouterr().out
-
-
-def test_short_help_is_the_same_in_the_root_and_in_the_command() -> None:
-    import click
-
-    context = click.Context(root)
-    for name, summary in COMMANDS.items():
-        command = root.get_command(context, name)
-        assert command is not None
-        assert command.get_short_help_str(200) == summary
 
 
 def test_a_run_becomes_the_command_and_leaves_no_bundle(folder: Path) -> None:
