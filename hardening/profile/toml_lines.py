@@ -7,11 +7,24 @@ tables of 1.1) and never validates: `tomllib` is the judge of that.
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
 
-_BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_TOKEN = re.compile(
+    r"""
+    "{3} (?: [^"\\]++ | \\. | "(?!"") )*+ "{3,5}   # one or two quotes of its own may stand before the closing three
+    | '{3} (?: [^']++ | '(?!'') )*+ '{3,5}
+    | " (?: [^"\\]++ | \\. )*+ "
+    | '[^']*'
+    | [][{},.=\n]
+    | [^]["'{},.=\#\s]++
+    | \#[^\n]*
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 class TooDeep(ValueError):
@@ -28,50 +41,52 @@ def key_lines(text: str, deepest: int = 100) -> dict[Path, int]:
     return _LineScanner(text.replace("\r\n", "\n"), deepest).scan()
 
 
+def _tokens(text: str) -> Iterator[tuple[str, int]]:
+    """Every token but white space and comments, with the line that it begins on."""
+    line = 1
+    for token in (found[0] for found in _TOKEN.finditer(text)):
+        if token[0] != "#":
+            yield token, line
+        line += token.count("\n")
+
+
 class _LineScanner:
     def __init__(self, text: str, deepest: int) -> None:
-        self.text = text
+        self.tokens = _tokens(text)
         self.deepest = deepest
-        self.pos = 0
-        self.line = 1
+        self.ahead, self.line = "", 1  # the token that comes next; empty at the end of the text
         self.lines: dict[Path, int] = {}
         self.arrays: dict[Path, int] = {}  # arrays of tables -> index of their newest element
+        self._next()
 
     def scan(self) -> dict[Path, int]:
         prefix: Path = ()
         while self._skip():
-            if self._at("["):
+            if self.ahead == "[":
                 prefix = self._header()
             else:
                 self._pair(prefix)
         return self.lines
 
-    def _at(self, mark: str) -> bool:
-        return self.text.startswith(mark, self.pos)
+    def _next(self) -> None:
+        self.ahead, self.line = next(self.tokens, ("", self.line))
 
-    def _move(self, count: int) -> None:
-        self.line += self.text.count("\n", self.pos, self.pos + count)
-        self.pos += count
-
-    def _skip(self) -> bool:
-        """Pass over white space, newlines and comments; false at the end of the text."""
-        while self.pos < len(self.text):
-            char = self.text[self.pos]
-            if char in " \t\n":
-                self._move(1)
-            elif char == "#":
-                end = self.text.find("\n", self.pos)
-                self.pos = len(self.text) if end < 0 else end
-            else:
-                return True
-        return False
+    def _skip(self) -> str:
+        """The next token that is no line feed."""
+        while self.ahead == "\n":
+            self._next()
+        return self.ahead
 
     def _header(self) -> Path:
-        array = self._at("[[")
-        self._move(2 if array else 1)
         line = self.line
+        self._next()
+        array = self.ahead == "["
+        if array:
+            self._next()
         keys = self._keys()
-        self._move(2 if array else 1)
+        self._next()
+        if array:
+            self._next()
         path = (*self._place(keys[:-1]), keys[-1])
         if array:
             index = self.arrays.get(path, -1) + 1
@@ -94,86 +109,51 @@ class _LineScanner:
         return path
 
     def _pair(self, prefix: Path) -> None:
-        self._skip()
         path = prefix
         for key in self._keys():
             path = (*path, key)
             self.lines.setdefault(path, self.line)
-        self._skip()
-        self._move(1)  # the equals sign
+        self._next()  # the equals sign
         self._value(path)
 
     def _keys(self) -> list[str]:
-        keys = []
-        while True:
-            self._skip()
+        keys = [self._key()]
+        while self.ahead == ".":
+            self._next()
             keys.append(self._key())
             if len(keys) > self.deepest:
                 raise TooDeep(self.line)
-            self._skip()
-            if not self._at("."):
-                return keys
-            self._move(1)
+        return keys
 
     def _key(self) -> str:
-        start = self.pos
-        if self.text[start] in "\"'":
-            self._string()
-            quoted = self.text[start : self.pos]
-            return str(tomllib.loads(f"k = {quoted}")["k"]) if "\\" in quoted else quoted[1:-1]
-        while self.pos < len(self.text) and self.text[self.pos] in _BARE:
-            self.pos += 1
-        return self.text[start : self.pos]
+        token = self.ahead
+        self._next()
+        if token[0] not in "\"'":
+            return token
+        return str(tomllib.loads(f"k = {token}")["k"]) if "\\" in token else token[1:-1]
 
     def _value(self, path: Path) -> None:
         if len(path) > self.deepest:
             raise TooDeep(self.line)
-        self._skip()
-        char = self.text[self.pos]
-        if char in "\"'":
-            self._string()
-        elif char == "[":
-            self._array(path)
-        elif char == "{":
-            self._inline(path)
+        begins = self._skip()
+        if begins == "[":
+            for index, _ in enumerate(self._each("]")):
+                self.lines[(*path, index)] = self.line
+                self._value((*path, index))
+        elif begins == "{":
+            for _ in self._each("}"):
+                self._pair(path)
+        elif begins[0] in "\"'":
+            self._next()
         else:
-            while self.pos < len(self.text) and self.text[self.pos] not in ",]}\n#":
-                self.pos += 1
+            while self.ahead not in (",", "]", "}", "\n", ""):
+                self._next()
 
-    def _array(self, path: Path) -> None:
-        self._move(1)
-        index = 0
-        while self._skip() and not self._at("]"):
-            self.lines[(*path, index)] = self.line
-            self._value((*path, index))
-            index += 1
-            self._skip()
-            if self._at(","):
-                self._move(1)
-        self._move(1)
-
-    def _inline(self, path: Path) -> None:
-        self._move(1)
-        while self._skip() and not self._at("}"):
-            self._pair(path)
-            self._skip()
-            if self._at(","):
-                self._move(1)
-        self._move(1)
-
-    def _string(self) -> None:
-        quote = self.text[self.pos]
-        end = quote * 3 if self._at(quote * 3) else quote
-        pos = self.pos + len(end)
-        stop = self.text.index(end, pos)
-        if quote == '"':
-            while (escape := self.text.find("\\", pos, stop)) >= 0:
-                pos = escape + 2
-                if pos > stop:  # the end was an escaped quote
-                    stop = self.text.index(end, pos)
-        pos = stop
-        pos += len(end)
-        # A multi-line string may end in one or two quotes of its own before the closing three.
-        while len(end) == 3 and self.text.startswith(quote, pos):
-            pos += 1
-        self._move(pos - self.pos)
+    def _each(self, end: str) -> Iterator[None]:
+        """Stop at the beginning of each element, which the caller passes over, up to the end."""
+        self._next()
+        while self._skip() not in (end, ""):
+            yield
+            if self._skip() == ",":
+                self._next()
+        self._next()
