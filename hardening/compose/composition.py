@@ -187,7 +187,7 @@ def compose(
             problems += [*wrong, *refused]
             failed.add(mechanism.name)
             continue
-        settings[mechanism.name] = _build(mechanism, resolved)
+        settings[mechanism.name] = mechanism.build({(at.setting, at.member): one.value for at, one in resolved.items()})
         leaves |= resolved
     raise_all(problems)
     return Composition(
@@ -204,16 +204,6 @@ def compose(
         offer.image if offer is not None else None,
         unchanged_until(stack, today),
     )
-
-
-def _build(mechanism: Mechanism[Any], resolved: Mapping[Leaf, Resolved]) -> object:
-    built = mechanism.build({(leaf.setting, leaf.member): entry.value for leaf, entry in resolved.items()})
-    if type(built) is not mechanism.settings_type:
-        raise PluginError(
-            f"{mechanism.name} builds {type(built).__name__}, but its settings are {mechanism.settings_type.__name__}",
-            hint="return an object of the mechanism's own settings class",
-        )
-    return built
 
 
 def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
@@ -302,12 +292,14 @@ def _fold_all(
     problems: list[HardeningError] = []
     for setting in mechanism.schema.settings.values():
         of_members = speakers.get(setting.name, {})
+        # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
+        general = {part: None for part in stating if part.layer.complete is not None} | of_members.get(WILDCARD, {})
         if isinstance(setting, Scalar):
             defaults = {"": setting.default}
-        elif setting.above is not None and (of_members or any(part.layer.complete for part in stating)):
+        elif setting.above is not None and (of_members or general):
             from hardening.compose.descent import fold_family  # a stack that says nothing of such a family needs it not
 
-            found, refused = fold_family(mechanism.name, setting, stating, source)
+            found, refused = fold_family(mechanism.name, setting, {**of_members, WILDCARD: general}, source)
             resolved |= found
             problems += refused
             continue
@@ -315,8 +307,6 @@ def _fold_all(
             named = [member for name, member in offered if name == setting.name]
             members = dict.fromkeys([*setting.default, *of_members, *named, WILDCARD])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
-        # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
-        general = {part: None for part in stating if part.layer.complete is not None} | of_members.get(WILDCARD, {})
         for member, default in defaults.items():
             leaf = mechanism.leaf(setting.name, member)
             parts = {**general, **of_members.get(member, {})}

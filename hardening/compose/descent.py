@@ -13,6 +13,7 @@ A member that nobody names has the value of the nearest named one above it. So i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,6 @@ from hardening.compose.fold import Fold, HistoryStep, LayerStatements, LeafEntry
 from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.schema import WILDCARD, Family, Leaf, Statement
 from hardening.profile.source import Origin
-
-_Statements = Mapping[tuple[str, str], Statement]
 
 
 @frozen(eq=False)
@@ -70,97 +69,66 @@ class _Member(Fold):
 
 
 def fold_family(
-    mechanism: str, family: Family[Any], stating: Sequence[LayerStatements], source: str
+    mechanism: str,
+    family: Family[Any],
+    speakers: Mapping[str, Mapping[LayerStatements, None]],
+    source: str,
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     """Every named member of ``family``, and ``*``, with the problems of those that cannot be folded. A member below one
-    with a problem is left out: it would only have the same one. ``source`` is where the defaults stand."""
-    return _Descent(mechanism, family, stating, source).run()
-
-
-class _Descent:
-    def __init__(self, mechanism: str, family: Family[Any], stating: Sequence[LayerStatements], source: str) -> None:
-        self.mechanism = mechanism
-        self.source = source
-        self.family = family
-        self.stating = stating
-        self.speakers = self._speakers()
-        self.folds: dict[str, _Member] = {}
-        self.resolved: dict[str, Resolved] = {}
-
-    def run(self) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
-        problems: list[HardeningError] = []
-        failed: set[str] = set()
-        members = dict.fromkeys([*self.family.default, *self.speakers, WILDCARD])
-        chains = {member: self.family.chain(member) for member in members}
-        for member in sorted(members, key=lambda member: len(chains[member])):
-            chain = chains[member]
-            if not failed.isdisjoint(chain):
-                failed.add(member)
-                continue
-            try:
-                self._fold(member, chain)
-            except ProfileError as error:
-                problems.append(error)
-                failed.add(member)
-        leaves = {Leaf(self.mechanism, self.family.name, member): found for member, found in self.resolved.items()}
-        return leaves, problems
-
-    def _speakers(self) -> dict[str, list[int]]:
-        """By member, the places of the layers that say something of it, or limit it."""
-        found: dict[str, dict[int, None]] = {}
-        for place, part in enumerate(self.stating):
-            for setting, member in (*part.statements, *part.limits):
-                if setting == self.family.name:
-                    found.setdefault(member, {})[place] = None
-            if part.layer.complete is not None:
-                found.setdefault(WILDCARD, {})[place] = None
-        return {member: list(places) for member, places in found.items()}
-
-    def _fold(self, member: str, chain: tuple[str, ...]) -> None:
-        leaf = Leaf(self.mechanism, self.family.name, member)
-        fold = self.folds[member] = _Member(leaf, self.family)
-        places = sorted({place for name in chain for place in self.speakers.get(name, ())})
+    with a problem is left out: it would only have the same one. ``speakers`` are the layers that say something of each
+    member, or limit it, a layer that is complete for ``*``; ``source`` is where the defaults stand."""
+    folds: dict[str, _Member] = {}
+    resolved: dict[Leaf, Resolved] = {}
+    problems: list[HardeningError] = []
+    failed: set[str] = set()
+    members = dict.fromkeys([*family.default, *speakers, WILDCARD])
+    chains = {member: family.chain(member) for member in members}
+    for member in sorted(members, key=lambda member: len(chains[member])):
+        chain = chains[member]
+        if not failed.isdisjoint(chain):
+            failed.add(member)
+            continue
+        leaf = Leaf(mechanism, family.name, member)
+        fold = folds[member] = _Member(leaf, family)
+        parts = {part for name in chain for part in speakers.get(name, ())}
         entries: list[_Entry] = []
         named = False
-        for place in places:
-            part = self.stating[place]
-            own = part.statements.get((self.family.name, member))
-            entries.append(self._entry(part, chain, named))
-            named = named or own is not None
-        above = self._state(chain[1:])
-        default = self.family.default.get(member, self.family.rest) if above is None else above.value
-        self.resolved[member] = fold.run(entries, default, str(above.origin) if above is not None else self.source)
+        for part in sorted(parts, key=lambda part: part.place):
+            entries.append(_entry(family.name, folds, part, chain, named))
+            named = named or (family.name, member) in part.statements
+        above = _state(folds, chain[1:])
+        default = family.default.get(member, family.rest) if above is None else above.value
+        try:
+            resolved[leaf] = fold.run(entries, default, str(above.origin) if above is not None else source)
+        except ProfileError as error:
+            problems.append(error)
+            failed.add(member)
+    return resolved, problems
 
-    def _entry(self, part: LayerStatements, chain: tuple[str, ...], named: bool) -> _Entry:
-        """What a layer contributes to the first member of a chain; ``named`` says whether a layer before has named it."""
-        member, setting = chain[0], self.family.name
-        limit = self._nearest(part.limits, chain)
-        own = part.statements.get((setting, member))
-        exception = part.exceptions.get((setting, member))
-        if own is None:
-            # Of one that is not named yet nothing has to be said: it is whatever is above it.
-            statement = self._nearest(part.statements, chain[1:]) if named else None
-            statement = (
-                None
-                if statement is None
-                else Statement(setting, member, statement.value, statement.origin, is_upper_bound=True)
-            )
-            return _Entry(part.layer, limit, statement, None, part.place)
-        inherited = None if named else self._state(chain[1:], part.place)
-        return _Entry(part.layer, limit, own, exception, part.place, inherited)
 
-    def _nearest(self, statements: _Statements, chain: Sequence[str]) -> Statement | None:
-        for name in chain:
-            found = statements.get((self.family.name, name))
-            if found is not None:
-                return found
-        return None
+def _entry(
+    setting: str, folds: Mapping[str, _Member], part: LayerStatements, chain: tuple[str, ...], named: bool
+) -> _Entry:
+    """What a layer contributes to the first member of a chain; ``named`` says whether a layer before has named it."""
+    member = chain[0]
+    limit = _nearest(part.limits, setting, chain)
+    own = part.statements.get((setting, member))
+    if own is not None:
+        inherited = None if named else _state(folds, chain[1:], part.place)
+        return _Entry(part.layer, limit, own, part.exceptions.get((setting, member)), part.place, inherited)
+    # Of one that is not named yet nothing has to be said: it is whatever is above it.
+    above = _nearest(part.statements, setting, chain[1:]) if named else None
+    statement = (
+        Statement(setting, member, above.value, above.origin, is_upper_bound=True) if above is not None else None
+    )
+    return _Entry(part.layer, limit, statement, None, part.place)
 
-    def _state(self, chain: Sequence[str], before: int | None = None) -> _State | None:
-        """The value of the nearest named member of a chain, before the layer at a place or at the end of the stack."""
-        for name in chain:
-            states = self.folds[name].states if name in self.folds else ()
-            for state in reversed(states):
-                if before is None or state.place < before:
-                    return state
-        return None
+
+def _nearest(statements: Mapping[tuple[str, str], Statement], setting: str, chain: Sequence[str]) -> Statement | None:
+    return next((statements[setting, name] for name in chain if (setting, name) in statements), None)
+
+
+def _state(folds: Mapping[str, _Member], chain: Sequence[str], before: float = math.inf) -> _State | None:
+    """The value of the nearest named member of a chain, ``before`` the layer at a place or at the end of the stack."""
+    states = (state for name in chain if name in folds for state in reversed(folds[name].states))
+    return next((state for state in states if state.place < before), None)

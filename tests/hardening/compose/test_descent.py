@@ -235,20 +235,20 @@ def test_any_stack_is_lawful(data: st.DataObject) -> None:
     assert check_stack(HOUSE, host.plain(), data.draw(stacks(HOUSE))) == []
 
 
-_HONEST = descent._Descent._nearest
+_HONEST = descent._nearest
 
 
-def _own_say_only(self: Any, statements: Any, chain: Any) -> Any:
+def _own_say_only(statements: Any, setting: str, chain: Any) -> Any:
     """Forgets what a layer says above a member."""
-    return _HONEST(self, statements, chain[:1]) if len(chain) > 1 else None
+    return _HONEST(statements, setting, chain[:1]) if len(chain) > 1 else None
 
 
-def _widest(self: Any, statements: Any, chain: Any) -> Any:
+def _widest(statements: Any, setting: str, chain: Any) -> Any:
     """Takes what a layer says of all before what it says of the nearest."""
-    return _HONEST(self, statements, tuple(reversed(chain)))
+    return _HONEST(statements, setting, tuple(reversed(chain)))
 
 
-def _free(self: Any, chain: Any, before: Any = None) -> Any:
+def _free(folds: Any, chain: Any, before: Any = None) -> Any:
     """Lets the first say of a member be free, whatever was said above it."""
     return None
 
@@ -256,7 +256,7 @@ def _free(self: Any, chain: Any, before: Any = None) -> Any:
 MUTANTS = [("_nearest", _own_say_only), ("_nearest", _widest), ("_state", _free)]
 
 
-@pytest.mark.parametrize(("method", "mutant"), MUTANTS, ids=[mutant.__name__ for _, mutant in MUTANTS])
-def test_a_wrong_fold_breaks_a_law(method: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descent._Descent, method, mutant)
+@pytest.mark.parametrize(("function", "mutant"), MUTANTS, ids=[mutant.__name__ for _, mutant in MUTANTS])
+def test_a_wrong_fold_breaks_a_law(function: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descent, function, mutant)
     assert any(check_mechanism(HOUSE, host.plain(), stacks=60, seed=seed) for seed in range(4))
