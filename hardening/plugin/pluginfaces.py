@@ -47,12 +47,8 @@ _FLAG = r"-[A-Za-z]|--[a-z][a-z0-9-]+"
 _OF_THE_ROOT = ("/root/path", "/root/readonly")
 
 
-def _alone(name: str) -> Mechanism[Any] | None:
-    return None
-
-
 def mechanism(
-    plugin: Plugin, item: Mechanism[Any], installed: Callable[[str], Mechanism[Any] | None] = _alone
+    plugin: Plugin, item: Mechanism[Any], installed: Callable[[str], Mechanism[Any] | None] = lambda name: None
 ) -> Mechanism[Any]:
     """The face of a mechanism; ``installed`` finds another one by its table once all are there. Raises `PluginError`."""
     texts = items(str)
@@ -188,23 +184,25 @@ def _known(answer: object, *_: object) -> Mapping[str, str]:
 # --- answers of mechanisms --------------------------------------------------------------------------------------------
 
 
-def looked(answer: object, *_: object) -> tuple[Input | Unknown, ...]:
-    """What something looks at."""
-    found: tuple[Input | Unknown, ...] = items(Input, Unknown)(answer)
-    return found
+#: What something looks at.
+looked = items(Input, Unknown)
+_unsupported = items(Unsupported, texts=("leaf", "reason", "remedy"))
 
 
-def findings(answer: object, *_: object) -> tuple[Finding, ...]:
-    """Findings."""
-    found: tuple[Finding, ...] = items(Finding, texts=("rule", "message", "leaf", "origin", "hint"))(answer)
-    _weighed(found)
-    return found
+def _weighed(kind: type[Finding | ImageRequest], *texts: str) -> Take:
+    """Values that have a severity."""
+
+    def take(answer: object, *_: object) -> tuple[Finding | ImageRequest, ...]:
+        found: tuple[Finding | ImageRequest, ...] = items(kind, texts=texts)(answer)
+        for item in found:
+            if not isinstance(item.severity, Severity):
+                raise Wrong(item.severity, f"a Severity as severity of {kind.__name__}")
+        return found
+
+    return take
 
 
-def _weighed(found: tuple[Finding | ImageRequest, ...]) -> None:
-    for item in found:
-        if not isinstance(item.severity, Severity):
-            raise Wrong(item.severity, f"a Severity as severity of {type(item).__name__}")
+findings = _weighed(Finding, "rule", "message", "leaf", "origin", "hint")
 
 
 def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
@@ -216,14 +214,9 @@ def _verifications(answer: object, *_: object) -> tuple[Verification, ...]:
     return found
 
 
-def _unsupported(answer: object, *_: object) -> tuple[Unsupported, ...]:
-    found: tuple[Unsupported, ...] = items(Unsupported, texts=("leaf", "reason", "remedy"))(answer)
-    return found
-
-
 def _own_unsupported(answer: object, of: Mechanism[Any], *_: object) -> tuple[Unsupported, ...]:
     """Of the mechanism's own table: what waives that of another, or limits it, says nothing of this one."""
-    found = _unsupported(answer)
+    found: tuple[Unsupported, ...] = _unsupported(answer)
     for item in found:
         for name in (item.leaf, item.requirement or item.leaf, *items(str)(item.also)):
             if name.partition(".")[0] != of.name:
@@ -248,9 +241,7 @@ def _says(answer: object, of: Mechanism[Any], table: object, reading: Reading) -
 def _of_image(answer: object, *_: object) -> tuple[Mapping[str, object], tuple[ImageRequest, ...]]:
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], Mapping):
         raise Wrong(answer, "a table and requests")
-    requests: tuple[ImageRequest, ...] = items(ImageRequest, texts=("message", "hint"))(answer[1])
-    _weighed(requests)
-    return freeze(dict(answer[0])), requests
+    return freeze(dict(answer[0])), _weighed(ImageRequest, "message", "hint")(answer[1])
 
 
 def _id_maps(answer: Any, *_: object) -> object:
@@ -376,9 +367,7 @@ def _require_own(of: Mechanism[Any], deed: str, leaves: object) -> None:
 # --- answers of runtimes and judges -----------------------------------------------------------------------------------
 
 
-def _refusals(answer: object, *_: object) -> tuple[Refusal, ...]:
-    found: tuple[Refusal, ...] = items(Refusal, texts=("pointer", "reason", "hint"))(answer)
-    return found
+_refusals = items(Refusal, texts=("pointer", "reason", "hint"))
 
 
 def _argv(answer: object, *_: object) -> list[str]:

@@ -189,8 +189,8 @@ class Plugins:
             self._owners[id(made)] = plugin
         return tuple(sorted(collected, key=lambda item: item.name))
 
-    def owner(self, item: Mechanism[Any] | Runtime) -> Plugin:
-        """The plugin that registered a mechanism or runtime."""
+    def owner(self, item: Mechanism[Any] | Runtime | Scanner | SecretDriver) -> Plugin:
+        """The plugin that registered one of these."""
         return self._owners[id(item)]
 
     def mechanism(self, name: str) -> Mechanism[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -10,10 +10,25 @@ import click
 from hardening.cli import added, output
 from hardening.cli.session import session
 from hardening.errors import EXIT_LAUNCHER, PluginError
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.runtime import Runtime
+from hardening.mechanism.scanner import Scanner
+from hardening.mechanism.secret_driver import SecretDriver
 from hardening.plugin import hookspecs, plugins
 from hardening.plugin.installed import Brought, brought
 from hardening.plugin.plugins import Plugin, Plugins
 from hardening.report.table import Table
+
+#: What plugins register, by its key in JSON, and what a table calls one.
+_OBJECTS = {
+    "mechanisms": "table",
+    "runtimes": "runtime",
+    "scanners": "scanner",
+    "secret_drivers": "secret driver",
+}
+#: What else they bring, of which there is a name alone.
+_NAMES = {"hooks": "hook", "commands": "command", "profiles": "profiles"}
+_SPEC = f"{hookspecs.PROJECT}_spec"
 
 
 @click.group("plugin")
@@ -45,11 +60,8 @@ def _cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """A line for each thing that a plugin brings."""
     head = (row["name"], f"{row['distribution']} {row['version']}".strip())
     brings = [("problem", row["problem"])] if row["problem"] else []
-    for kind, what in (("mechanisms", "table"), ("runtimes", "runtime"), ("scanners", "scanner"),
-                       ("secret_drivers", "secret driver")):  # fmt: skip
-        brings += [(f"{what} {item['name']}", item["summary"]) for item in row[kind]]
-    for kind, what in (("hooks", "hook"), ("commands", "command"), ("profiles", "profiles")):
-        brings += [(f"{what} {name}", "") for name in row[kind]]
+    brings += [(f"{what} {item['name']}", item["summary"]) for kind, what in _OBJECTS.items() for item in row[kind]]
+    brings += [(f"{what} {name}", "") for kind, what in _NAMES.items() for name in row[kind]]
     for bring in brings or [("", "")]:
         yield (*head, *bring)
         head = ("", "")
@@ -68,7 +80,7 @@ def _rows(context: click.Context) -> tuple[list[dict[str, Any]], Exception | Non
                 plugin = plugins.loaded(item)
                 rows.append(_row(plugin, plugins.Plugins([plugin])))
             except PluginError as error:
-                rows.append(_empty(item, error.message))
+                rows.append(_empty(item, item.value, error.message))
         if not any(row["problem"] for row in rows):
             try:
                 _ = here.plugins.scanners, here.plugins.secret_drivers
@@ -79,55 +91,37 @@ def _rows(context: click.Context) -> tuple[list[dict[str, Any]], Exception | Non
             own = [row for row in rows if row["distribution"] == item.distribution and row["module"] in item.value]
             own = own or [row for row in rows if row["distribution"] == item.distribution]
             if not own:
-                own = [_empty(item, "")]
+                own = [_empty(item, item.value)]
                 rows += own
             own[0][kind].append(item.name)
     return rows, problem
 
 
-def _empty(item: Brought, problem: str) -> dict[str, Any]:
-    names = ("mechanisms", "runtimes", "scanners", "secret_drivers", "hooks", "commands", "profiles")
-    about = {"name": item.name, "module": item.value, "distribution": item.distribution, "version": item.version}
-    return {**about, "problem": problem, **{name: [] for name in names}}
+def _empty(item: Plugin | Brought, module: str, problem: str = "") -> dict[str, Any]:
+    about = {"name": item.name, "module": module, "distribution": item.distribution, "version": item.version}
+    return {**about, "problem": problem, **{kind: [] for kind in (*_OBJECTS, *_NAMES)}}
 
 
 def _row(plugin: Plugin, among: Plugins) -> dict[str, Any]:
-    def own(items: Any) -> list[Any]:
-        return [item for item in items if among.owner(item) is plugin]
+    found = (among.mechanisms, among.runtimes, among.scanners.values(), among.secret_drivers.values())
+    registered: dict[str, Iterable[Any]] = dict(zip(_OBJECTS, found, strict=True))
+    own = {kind: [_about(item) for item in items if among.owner(item) is plugin] for kind, items in registered.items()}
+    return {**_empty(plugin, plugin.module.__name__), **own, "hooks": _judging(plugin)}
 
-    return {
-        "name": plugin.name,
-        "module": plugin.module.__name__,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "problem": "",
-        "mechanisms": [
-            {
-                "name": item.name,
-                "summary": item.summary,
-                "options": [flag for option in item.options() for flag in option.flags],
-                "owns": list(item.owns),
-            }
-            for item in own(among.mechanisms)
-        ],
-        "runtimes": [
-            {"name": item.name, "summary": item.summary, "version": item.version()} for item in own(among.runtimes)
-        ],
-        "scanners": [{"name": item.name, "summary": item.summary} for item in own(among.scanners.values())],
-        "secret_drivers": [{"name": item.name, "summary": item.summary} for item in own(among.secret_drivers.values())],
-        "hooks": _judging(plugin),
-        "commands": [],
-        "profiles": [],
-    }
+
+def _about(item: Mechanism[Any] | Runtime | Scanner | SecretDriver) -> dict[str, Any]:
+    about: dict[str, Any] = {"name": item.name, "summary": item.summary}
+    if isinstance(item, Mechanism):
+        about["options"] = [flag for option in item.options() for flag in option.flags]
+        about["owns"] = list(item.owns)
+    if isinstance(item, Runtime):
+        about["version"] = item.version()
+    return about
 
 
 def _judging(plugin: Plugin) -> list[str]:
     """The hooks that a plugin implements and that do not only register: what those bring is shown by itself."""
     marks = {name: getattr(item, f"{hookspecs.PROJECT}_impl", None) for name, item in vars(plugin.module).items()}
     implemented = {mark.get("specname") or name for name, mark in marks.items() if mark is not None}
-    registering = ("hardening_mechanisms", "hardening_runtimes", "hardening_scanners", "hardening_secret_drivers")
-    return [
-        name
-        for name, hook in vars(hookspecs).items()
-        if name in implemented and hasattr(hook, f"{hookspecs.PROJECT}_spec") and name not in registering
-    ]
+    judging = implemented - {f"{hookspecs.PROJECT}_{kind}" for kind in _OBJECTS}
+    return [name for name, hook in vars(hookspecs).items() if name in judging and hasattr(hook, _SPEC)]
