@@ -62,7 +62,7 @@ def test_whole(): pass
 """
 
 
-def test_a_sample_is_the_same_everywhere_and_has_each_kind_of_row(tmp_path: Path) -> None:
+def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
     def collected(*words: str) -> list[str]:
         argv = [
             sys.executable,
@@ -84,7 +84,7 @@ def test_a_sample_is_the_same_everywhere_and_has_each_kind_of_row(tmp_path: Path
     )
     (tmp_path / "test_rows.py").write_text(MATRIX)
     some = collected("test_rows.py")
-    assert some == collected("test_rows.py")
+    assert {*some} <= {*(every := collected("--all", "test_rows.py"))}
     rows = [name[12:-1].split("-") for name in some if name.startswith("test_matrix")]
     assert [len({row[place] for row in rows}) for place in (0, 1)] == [3, 9]
     assert len(rows) == 9
@@ -94,7 +94,7 @@ def test_a_sample_is_the_same_everywhere_and_has_each_kind_of_row(tmp_path: Path
     system = [name[12:-1].split("-") for name in some if name.startswith("test_system")]
     assert sorted(int(one) for _, one in system) == [*range(20)]
     assert {runtime for runtime, _ in system} == {*"abc"}
-    assert len(collected("--all", "test_rows.py")) == 27 + 50 + 60 + 1
+    assert len(every) == 27 + 50 + 60 + 1
     assert len(collected("test_rows.py::test_matrix")) == 27
 
 

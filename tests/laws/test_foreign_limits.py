@@ -36,6 +36,7 @@ from hardening_process.facts import ProcessFacts
 from hardening_rootfs.paths import RootPath
 from hardening_selinux.host import SelinuxFacts
 from tests.plugins.selinux.hosts import facts as selinux_facts
+from tests.support.sample import is_whole
 
 Samples = Mapping[tuple[str, str], list[Any]]
 PLUGINS = plugins.load()
@@ -91,8 +92,9 @@ def here(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Host, Path]:
     return attrs.evolve(found, facts=MappingProxyType({**found.facts, **more})), folder
 
 
-def samples_of(mechanism: Mechanism[Any], folder: Path) -> Samples:
-    """The values of each leaf that can be limited, of which more than one is tried."""
+def samples_of(mechanism: Mechanism[Any], folder: Path, most: int) -> Samples:
+    """The values of each leaf that can be limited, of which more than one is tried: ``most`` of each, and twice as many
+    users."""
     found: dict[tuple[str, str], list[Any]] = {}
     for setting, member, value in mechanism.samples():
         declared = mechanism.schema.settings[setting]
@@ -101,7 +103,7 @@ def samples_of(mechanism: Mechanism[Any], folder: Path) -> Samples:
             values += [value]
     # Of the members of a family two, and of their values a few, stand for the others.
     names = {name: [key for key in found if key[0] == name][:2] for name, _ in found}
-    found = {key: found[key][: 10 if key[0] == "user" else 5] for keys in names.values() for key in keys}
+    found = {key: found[key][: 2 * most if key[0] == "user" else most] for keys in names.values() for key in keys}
     if mechanism.name == "namespaces":
         maps = [(), (IdRange(0, 100_000, 65_536),), (IdRange(0, 200_000, 65_536),)]
         found |= {("uid_map", ""): maps, ("gid_map", ""): maps}
@@ -267,11 +269,12 @@ def outcomes(tried: Tried, values: list[Any]) -> Iterator[str]:
     indirect=["here"],
 )
 def test_a_limit_that_no_layer_touches_binds_a_foreign_configuration(
-    mechanism: Mechanism[Any], here: tuple[Host, Path]
+    mechanism: Mechanism[Any], here: tuple[Host, Path], pytestconfig: pytest.Config
 ) -> None:
     on, folder = here
-    untried = {str(mechanism.leaf(name)) for name, _ in samples_of(mechanism, folder)}
-    for key, values in samples_of(mechanism, folder).items():
+    samples = samples_of(mechanism, folder, 5 if is_whole(pytestconfig) else 3)
+    untried = {str(mechanism.leaf(name)) for name, _ in samples}
+    for key, values in samples.items():
         found = set(outcomes(Tried(mechanism, key, on, folder), values))
         leaf = str(mechanism.leaf(key[0]))
         assert found != {"refused"} or leaf in REFUSED, f"{leaf}: no configuration with a looser value is tightened"

@@ -40,10 +40,10 @@ def test_a_launch_that_is_killed_at_any_moment_leaves_nothing(who: tuple[str, ..
     stress("kill", *who, "--count", "4")
 
 
-@pytest.mark.parametrize("name", ["root", "user"])
-def test_a_launch_that_is_killed_at_any_step_leaves_nothing(name: str) -> None:
+@pytest.mark.parametrize("caller", ["root", "user"])
+def test_a_launch_that_is_killed_at_any_step_leaves_nothing(caller: str) -> None:
     require("root")  # strace(1) has to follow set-user-ID programs
-    stress("steps", "--who", name, "--every", "45", "--first", "7")
+    stress("steps", "--who", caller, "--every", "45", "--first", "7")
 
 
 def test_a_launch_of_which_any_call_fails_leaves_nothing() -> None:
@@ -51,10 +51,10 @@ def test_a_launch_of_which_any_call_fails_leaves_nothing() -> None:
     stress("errors", "--every", "150", "--first", "11")
 
 
-@pytest.mark.parametrize("name", ["root", "user"])
-def test_a_launch_that_lacks_descriptors_or_memory_leaves_nothing(name: str) -> None:
+@pytest.mark.parametrize("caller", ["root", "user"])
+def test_a_launch_that_lacks_descriptors_or_memory_leaves_nothing(caller: str) -> None:
     require("root")
-    stress("limits", "--who", name, "--every", "11")
+    stress("limits", "--who", caller, "--every", "11")
 
 
 def test_a_launch_that_lacks_processes_leaves_nothing() -> None:
@@ -70,7 +70,7 @@ def test_a_launch_on_a_full_disk_leaves_nothing() -> None:
 
 def test_launches_at_once_all_run() -> None:
     require("root")
-    stress("crowd", "--count", "30", "--abreast", "15")
+    stress("crowd", "--count", "16", "--abreast", "8")
 
 
 def test_no_pair_of_categories_is_given_twice() -> None:

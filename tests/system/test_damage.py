@@ -30,6 +30,7 @@ def person() -> Iterator[Caller]:
         yield found
 
 
+@pytest.mark.sampled(kinds=lambda row: [(row["size"] % 8, row["size"] // 16)])
 @pytest.mark.parametrize("size", range(100, 148, 4))
 def test_a_launch_on_a_disk_that_fills_up_fails_with_one_message_and_leaves_nothing(person: Caller, size: int) -> None:
     """From where the bundle has no room to where all has: each write in between is the first that fails once."""
@@ -86,6 +87,7 @@ def link(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+@pytest.mark.sampled(kinds=lambda row: [row["damage"] in (fifo, link)])
 @pytest.mark.parametrize("damage", [torn, empty, other_types, fifo, link])
 def test_a_damaged_entry_blocks_nothing_and_goes(person: Caller, damage: object) -> None:
     broken = person.start("sleep", "600", options=("--name", "one"))
@@ -127,7 +129,9 @@ def other_member(path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"created": "x"}))
 
 
-DAMAGES = (empty, torn, other_types, fifo, link, dangling, directory, device)
+#: No regular file stands there any more.
+SPECIAL = (fifo, link, dangling, directory, device)
+DAMAGES = (empty, torn, other_types, *SPECIAL)
 #: Every file of a detached container that has ended, with each damage; of a description the name may be readable still.
 ONE_FILE = [(name, damage) for name in ("container.json", "exit", "log", "log.1", "lost") for damage in DAMAGES]
 ONE_FILE.append(("container.json", other_member))
@@ -266,6 +270,7 @@ def every_file(person: Caller) -> Iterator[Path]:
         yield place / name
 
 
+@pytest.mark.sampled(kinds=lambda row: [row["damage"] in SPECIAL])
 @pytest.mark.parametrize("damage", [*DAMAGES, deep, nul, half_a_pair])
 def test_any_damaged_file_of_what_is_kept_blocks_nothing(person: Caller, damage: object) -> None:
     """Each command ends, within the minute that `Caller.call` gives it, and has one message at most for a file."""

@@ -86,6 +86,7 @@ WANTED = [
 ASK = {"seen": 'if [ -d "$1" ]; then [ -n "$(ls -A "$1")" ]; else [ -e "$1" ]; fi', "writable": 'echo more >>"$1"'}
 
 
+@pytest.mark.sampled("profile", "asked")
 @pytest.mark.parametrize(("profile", "path", "asked"), WANTED)
 def test_the_loosening_that_is_offered_for_a_path_is_what_the_command_then_finds(
     profile: str, path: str, asked: str
@@ -122,6 +123,7 @@ SAID = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled("file", "asked", "permitted")
 @pytest.mark.parametrize("file", ["file", "of:two"])
 @pytest.mark.parametrize(("table", "said", "asked", "permitted"), SAID)
 def test_a_masked_path_is_permitted_by_what_is_offered_or_nothing_is(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -21,6 +22,7 @@ from hardening.runs.receipt import FORMS
 from tests.support import loosenings, runs
 from tests.support.features import require
 from tests.support.loosenings import Group
+from tests.support.sample import is_whole
 from tests.support.users import ordinary
 from tests.system.test_receipts import LOW, SYSCTLS, tomls
 
@@ -335,15 +337,16 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
 
 
 @BY_START
-def test_each_item_of_a_receipt_tells_some_line_something(seen: Seen) -> None:
+def test_each_item_of_a_receipt_tells_some_line_something(seen: Seen, pytestconfig: pytest.Config) -> None:
+    """An ordinary run changes one in three of the items, the same everywhere."""
     report, composition, context = seen.report, seen.composition, seen.context
     assert context.spec is not None
     usual = {of_filters: lines(composition, context, report, filters=of_filters) for of_filters in (True, False)}
     silent, told = [], []
     for name, changed in (*_changes(report), *_additions(report), *_same(report)):
         name, of_filters = name.removeprefix("."), name.startswith((".seccomp", ".status.Seccomp", ".status.Spec"))
-        if not all(FORMS[key](changed[key]) for key in FORMS):
-            continue  # it is refused
+        if not (is_whole(pytestconfig) or is_taken(name)) or not all(FORMS[key](changed[key]) for key in FORMS):
+            continue  # it is left out, or refused
         if lines(composition, context, changed, filters=of_filters) == usual[of_filters]:
             silent.append(name)
         else:
@@ -353,7 +356,12 @@ def test_each_item_of_a_receipt_tells_some_line_something(seen: Seen) -> None:
     patterns = [pattern for pattern in here if "*" in pattern]
     rest = [name for name in silent if name not in here and not any(fnmatchcase(name, item) for item in patterns)]
     assert [name for name in rest if name not in read_back and not is_informational(name)] == []
-    assert sorted(compared(seen) - {*told}) == []
+    assert [name for name in sorted(compared(seen) - {*told}) if is_whole(pytestconfig) or is_taken(name)] == []
+
+
+def is_taken(item: str) -> bool:
+    """Whether an ordinary run changes an item of a receipt."""
+    return sha256(item.encode()).digest()[0] % 3 == 0
 
 
 @BY_START

@@ -90,6 +90,7 @@ def layers_of(stack: Sequence[str], folder: Path, root: bool) -> list[str]:
     return names
 
 
+@pytest.mark.sampled("stack")
 @pytest.mark.parametrize("root", [False, True], ids=["host-root", "busybox"])
 @pytest.mark.parametrize("stack", STACKS, ids="+".join)
 def test_root_starts_every_stack(stack: tuple[str, ...], root: bool) -> None:
@@ -98,6 +99,7 @@ def test_root_starts_every_stack(stack: tuple[str, ...], root: bool) -> None:
         start(layers_of(stack, folder, root), folder)
 
 
+@pytest.mark.sampled("stack")
 @pytest.mark.parametrize("root", [False, True], ids=["host-root", "busybox"])
 @pytest.mark.parametrize("stack", STACKS, ids="+".join)
 def test_an_ordinary_user_starts_every_stack(stack: tuple[str, ...], root: bool) -> None:
