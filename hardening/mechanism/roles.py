@@ -176,10 +176,14 @@ class RootDirectory(ABC):
     def mounted_tmpfs(self) -> Collection[str]:
         """The places in memory there are."""
 
+
+class TightenedRoot(ABC):
+    """What the command of a foreign configuration sees as ``/`` once that is tightened."""
+
     @abstractmethod
     def elsewhere(self, document: Mapping[str, Any], context: Context, place: str) -> str:
-        """Where a mount at a place would lie instead, in the root of a foreign configuration with the mounts that it keeps;
-        empty where the place is itself."""
+        """Where a mount at a place would lie instead, in the root of the configuration with the mounts that it keeps; empty
+        where the place is itself."""
 
 
 class SystemCalls(ABC):

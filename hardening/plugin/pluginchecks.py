@@ -86,7 +86,7 @@ def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
     owners: dict[type, str] = {}
     for mechanism in mechanisms:
         kind = mechanism.settings_type
-        for role in (kind, *(base for base in kind.__bases__ if base.__module__ == roles.__name__)):
+        for role in (kind, *(base for base in kind.__mro__ if base.__module__ == roles.__name__)):
             other = owners.setdefault(role, mechanism.name)
             if other != mechanism.name:
                 problem = f"{other} and {mechanism.name} both have {role.__name__} as their settings"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.errors import quoted
 from hardening.mechanism.findings import Severity
 from hardening.mechanism.host import Host
@@ -24,7 +25,7 @@ from hardening.mechanism.mechanism import (
     Reading,
 )
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.roles import Volume
+from hardening.mechanism.roles import TightenedRoot, Volume
 from hardening.mechanism.schema import WILDCARD, Family, Leaf, Statement, read_table
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
@@ -36,12 +37,23 @@ if TYPE_CHECKING:
     from hardening_rootfs.answers import Ways
 
 
+@frozen
+class ComposedRoot(RootfsSettings, TightenedRoot):
+    """The settings, which answer for foreign configurations, too. Whoever tightens these needs the settings: they do not
+    know it themselves."""
+
+    def elsewhere(self, document: Mapping[str, Any], context: Context, place: str) -> str:
+        from hardening_rootfs.tighten import elsewhere  # no launch of a composition needs it
+
+        return elsewhere(self, document, context, place)
+
+
 class Rootfs(PackagedMechanism[RootfsSettings]):
     """The mechanism behind `[rootfs]`."""
 
     name = "rootfs"
     summary = "the root directory, read-only; what else is mounted, hidden and writable"
-    settings_type = RootfsSettings
+    settings_type = ComposedRoot
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         family = self.schema.settings["tmpfs"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
@@ -17,9 +15,6 @@ from hardening_rootfs.paths import RootKind, RootPath, host_path, inside, resolv
 from hardening_rootfs.sources import require_root
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
 from hardening_rootfs.volumes import GRANTS, VolumeKind, read_destination, read_item
-
-if TYPE_CHECKING:
-    from hardening.mechanism.mechanism import Context
 
 MEBIBYTE = 1 << 20
 
@@ -202,11 +197,6 @@ class RootfsSettings(RootDirectory):
 
     def resolved(self, path: str) -> str:
         return resolve(str(self.directory()), path).path
-
-    def elsewhere(self, document: Mapping[str, Any], context: Context, place: str) -> str:
-        from hardening_rootfs.tighten import elsewhere  # no launch of a composition needs it
-
-        return elsewhere(self, document, context, place)
 
     def mounted_volumes(self) -> list[Volume]:
         """The volumes there are, by destination."""

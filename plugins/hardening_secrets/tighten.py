@@ -9,7 +9,7 @@ from hardening.errors import LaunchError, SpecError
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, MountPoint, Violation
-from hardening.mechanism.roles import RootDirectory
+from hardening.mechanism.roles import TightenedRoot
 from hardening_secrets.settings import SecretsSettings, Use, UseKind, leaf, of_configuration
 from hardening_secrets.spec import mount_points, put_names
 
@@ -24,7 +24,7 @@ def tighten(
     except LaunchError as error:
         raise SpecError(error.message, origin=secrets.POINTER, hint="leave the annotation out") from None
     kept: list[Use] = []
-    kind, root = UseKind(), context.of(RootDirectory)
+    kind, root = UseKind(), context.of(TightenedRoot)
     for use in named:
         allowed = kind.intersect(use, settings.given[use.name])
         if allowed != use:

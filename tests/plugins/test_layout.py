@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -53,3 +56,23 @@ def test_what_is_enforced_has_a_module_for_each_stage(name: str) -> None:
 def test_what_judges_has_its_verdict_in_one_module(name: str) -> None:
     assert {"settings.py", "admission.py"} <= {path.name for path in package(name).iterdir()}
     assert not issubclass(type(MECHANISMS[name]), PackagedMechanism)
+
+
+@pytest.mark.parametrize("name", sorted(ENFORCING | JUDGING))
+def test_no_module_of_a_package_needs_itself(name: str) -> None:
+    """By whatever imports, those of functions and for types included."""
+    top = f"hardening_{name}"
+    sources = {
+        ".".join((top, *path.relative_to(package(name)).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in package(name).rglob("*.py")
+    }
+    imports = {module: set(_imported(path, sources)) & (sources.keys() - {module}) for module, path in sources.items()}
+    assert any(imports.values())
+    TopologicalSorter(imports).prepare()  # which raises `CycleError`
+
+
+def _imported(path: Path, known: Container[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{item.name}" for item in node.names]
+            yield from (name if name in known else node.module for name in names)
