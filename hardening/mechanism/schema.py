@@ -8,7 +8,7 @@ of the members that they name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -245,13 +245,16 @@ class Schema:
         return best
 
 
-def read_table(schema: Schema, table: Node) -> Iterator[Statement]:
-    """The says of a table by the declared grammar; raises `ProfileError` for an unknown key or a wrong type."""
-    return _read(schema.settings, table, "")
+def read_table(schema: Schema, table: Node, own: Collection[str] = ()) -> Iterator[Statement]:
+    """The says of a table by the declared grammar, but for the keys that its mechanism reads on its ``own``; raises
+    `ProfileError` for an unknown key or a wrong type."""
+    return _read(schema.settings, table, "", own)
 
 
-def _read(settings: Mapping[str, Setting], table: Node, prefix: str) -> Iterator[Statement]:
+def _read(settings: Mapping[str, Setting], table: Node, prefix: str, own: Collection[str] = ()) -> Iterator[Statement]:
     for key, node in table.members():
+        if key in own:
+            continue
         name = prefix + key
         setting = settings.get(name)
         if isinstance(setting, Scalar):
@@ -261,11 +264,11 @@ def _read(settings: Mapping[str, Setting], table: Node, prefix: str) -> Iterator
         elif any(other.startswith(name + ".") for other in settings):
             yield from _read(settings, node, name + ".")
         else:
-            raise unknown_key(node, key, settings, prefix)
+            raise unknown_key(node, key, (*settings, *own), prefix)
 
 
-def unknown_key(node: Node, key: str, settings: Mapping[str, Setting], prefix: str = "") -> Exception:
-    """The error for a key that no setting has."""
+def unknown_key(node: Node, key: str, settings: Iterable[str], prefix: str = "") -> Exception:
+    """The error for a key that none of the ``settings`` has; these are names."""
     known = sorted({name[len(prefix) :].split(".")[0] for name in settings if name.startswith(prefix)} - {""})
     return node.error("unknown key", hint=nearest(key, known) or f"the keys here are {', '.join(known)}")
 

@@ -28,10 +28,10 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
     settings_type = CapabilitiesSettings
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
-        return grammar.read(table)
+        return grammar.read(self.schema, table)
 
     def limits(self, table: Node, reading: Reading) -> Iterator[Statement]:
-        return grammar.read_limits(table)
+        return grammar.read_limits(self.schema, table)
 
     def expand(self, name: str) -> Sequence[str]:
         """``NET_RAW`` in any spelling; ``*`` or ``ALL`` for every capability at once."""

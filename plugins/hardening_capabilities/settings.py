@@ -11,7 +11,7 @@ from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Choice, Flag
 from hardening.mechanism.roles import Privileges
-from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Members, Place, Statement, family, scalar, unknown_key
+from hardening.mechanism.schema import WILDCARD, Members, Place, Schema, Statement, family, read_table, scalar
 from hardening.profile.source import Node
 from hardening_capabilities.table import BY_NAME
 
@@ -89,20 +89,13 @@ class CapabilitiesSettings(Privileges):
         return frozenset(name for name in BY_NAME if self.members[name] == ADDED)
 
 
-def read(table: Node) -> Iterator[Statement]:
+def read(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of one layer's table. Raises `ProfileError`: an unknown key or name, a name dropped and added at once."""
+    yield from read_table(schema, table, own=_ARRAYS)
     statements: dict[str, Statement] = {}
     for key, node in table.members():
-        if key in _ARRAYS:
-            for item in node.items():
-                _say(statements, item, _ARRAYS[key])
-        elif key == "no_new_privileges":
-            yield Statement(key, "", node.boolean(), node.origin)
-        elif key == REQUIREMENT.name:
-            yield Statement(key, "", REQUIREMENT.kind.parse(node), node.origin)
-        else:
-            known = dict.fromkeys((*_ARRAYS, "no_new_privileges", REQUIREMENT.name), REQUIREMENT)
-            raise unknown_key(node, key, known)
+        for item in node.items() if key in _ARRAYS else ():
+            _say(statements, item, _ARRAYS[key])
     yield from statements.values()
 
 
@@ -118,10 +111,10 @@ def _say(statements: dict[str, Statement], item: Node, value: str) -> None:
     statements.setdefault(name, Statement(FAMILY, name, value, item.origin))
 
 
-def read_limits(table: Node) -> Iterator[Statement]:
+def read_limits(schema: Schema, table: Node) -> Iterator[Statement]:
     """The ceilings of one layer. Raises `ProfileError` as `read` does, and where `add` or `root` permits members of a
     ceiling that is open for all others."""
-    statements = list(read(table))
+    statements = list(read(schema, table))
     closed = any(
         statement.setting == FAMILY and statement.member == WILDCARD and statement.value == DROPPED
         for statement in statements

@@ -235,8 +235,7 @@ class ProcessSettings(CommandProcess):
 def read(schema: Schema, table: Node) -> Iterator[Statement]:
     """The says of a layer's table. Besides the settings it may hold `env` and `ulimit`, arrays in the spelling of the
     command line: ``"NAME"``, ``"NAME=value"`` and ``"nofile=1024:4096"``."""
-    rest = {key: raw for key, raw in table.table().items() if key not in SHORTHAND}
-    said = list(_expand(read_table(schema, Node(rest, table.path, table.document))))
+    said = list(_expand(read_table(schema, table, own=SHORTHAND)))
     for key, reader in zip(SHORTHAND, (_read_env, _read_ulimit), strict=True):
         node = table.get(key)
         if node is not None:

@@ -6,7 +6,7 @@ Owns `[rootfs]`, and of the OCI spec the root, mounts, masked and read-only path
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -56,16 +56,14 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
     settings_type = ComposedRoot
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
-        family = self.schema.settings["tmpfs"]
-        places = table.get("tmpfs")
-        if places is not None and isinstance(family, Family):
-            yield from tmpfs.read(family, places)
-        others = {key: value for key, value in table.table().items() if key != "tmpfs"}
-        for key in ("volume_sources", "volume_destinations", "volume_options"):
-            family = self.schema.settings[key]
-            if key in others and isinstance(family, Family):
-                yield from _permitted(family, Node(others.pop(key), (*table.path, key), table.document))
-        yield from read_table(self.schema, Node(others, table.path, table.document))
+        permitted = ("volume_sources", "volume_destinations", "volume_options")
+        readers: dict[str, Callable[[Family[Any], Node], Iterator[Statement]]]
+        readers = {"tmpfs": tmpfs.read, **dict.fromkeys(permitted, _permitted)}
+        for key, read in readers.items():
+            family, node = self.schema.settings[key], table.get(key)
+            if node is not None and isinstance(family, Family):
+                yield from read(family, node)
+        yield from read_table(self.schema, table, own=readers)
 
     def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         volumes = config.get("Volumes")

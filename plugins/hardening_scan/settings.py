@@ -14,7 +14,7 @@ from typing import Any
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism import scankinds
-from hardening.mechanism.kinds import Kind
+from hardening.mechanism.kinds import Flag, Kind
 from hardening.mechanism.schema import WILDCARD, Family, Members, Schema, Statement, family, scalar, unknown_key
 from hardening.profile.source import Node
 
@@ -39,8 +39,10 @@ LENIENT = "a gate costs a walk through the whole root at each run of a directory
 
 
 @frozen(eq=False)
-class Permission(Kind[bool]):
+class Permission(Flag):
     """Whether something may be there; that it may not is stricter."""
+
+    strict: bool = False
 
     def parse(self, node: Node) -> bool:
         value = node.string()
@@ -48,17 +50,8 @@ class Permission(Kind[bool]):
             raise node.error(f'"{value}" is neither "{ALLOW}" nor "{DENY}"', hint=nearest(value, (ALLOW, DENY)))
         return value == ALLOW
 
-    def is_no_looser_than(self, a: bool, b: bool) -> bool:
-        return b or not a
-
-    def intersect(self, a: bool, b: bool) -> bool:
-        return a and b
-
     def grammar(self) -> str:
         return '`"deny"` \\| `"allow"`'
-
-    def samples(self) -> Sequence[bool]:
-        return (True, False)
 
     def show(self, value: bool) -> str:
         return ALLOW if value else DENY

@@ -77,7 +77,7 @@ class TableReader:
         fields = dict(self.table.members())
         for key, node in fields.items():
             if key not in KEYS:
-                raise unknown_key(node, key, dict.fromkeys(KEYS, REQUIREMENT))
+                raise unknown_key(node, key, KEYS)
         self._read_profile(fields.get("profile"), fields.get("default"))
         self._read_list(fields.get("allow"), ALLOWED)
         self._read_list(fields.get("deny"), DENIED)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hardening.base.digest import sha256
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Kind
+from hardening.mechanism.kinds import Kind, Unordered
 from hardening.profile.source import Node
 from hardening_trust.ends import REJECT, WORDS, read_word
 
@@ -140,30 +140,17 @@ def _url(node: Node, schemes: Sequence[str]) -> str:
     return url
 
 
-class LookasideKind(Kind[Lookaside | None]):
+@frozen(eq=False)
+class LookasideKind(Unordered[Lookaside | None]):
     """A place has no order: a signature counts by who has made it, wherever it lies."""
 
-    unordered = True
     optional = True
-
-    def parse(self, node: Node) -> Lookaside | None:
-        return read_lookaside(node)
-
-    def is_no_looser_than(self, a: Lookaside | None, b: Lookaside | None) -> bool:
-        return True
-
-    def intersect(self, a: Lookaside | None, b: Lookaside | None) -> Lookaside | None:
-        return b
-
-    def grammar(self) -> str:
-        fields = ", ".join(f"`{name}`" for name in FIELDS)
-        return f"a URL (`https://…`, `file:///…`), or a table with {fields}"
-
-    def samples(self) -> Sequence[Lookaside | None]:
-        return (
-            Lookaside("https://example.com/sigs"), Lookaside("file:///srv/sigs", "file:///srv/sigs"),
-            Lookaside(attachments=True),
-        )  # fmt: skip
+    reader: Callable[[Node], Lookaside | None] = read_lookaside
+    text: str = "a URL (`https://…`, `file:///…`), or a table with " + ", ".join(f"`{name}`" for name in FIELDS)
+    examples: tuple[Lookaside | None, ...] = (
+        Lookaside("https://example.com/sigs"), Lookaside("file:///srv/sigs", "file:///srv/sigs"),
+        Lookaside(attachments=True),
+    )  # fmt: skip
 
     def show(self, value: Lookaside | None) -> str:
         if value is None:

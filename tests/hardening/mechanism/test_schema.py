@@ -15,6 +15,7 @@ from hardening.mechanism.schema import (
     Statement,
     dump_table,
     family,
+    listing,
     read_family,
     read_table,
     scalar,
@@ -122,6 +123,25 @@ def test_one_value_is_a_list_on_the_command_line() -> None:
 )
 def test_wrong_tables_are_refused_in_words(text: str, message: str) -> None:
     assert message in wrong(text)
+
+
+def test_keys_of_a_mechanism_s_own_are_left_to_it_and_named_among_those_there_are() -> None:
+    table = said({"size": 3, "short": 1}, "m")
+    assert [statement.setting for statement in read_table(SCHEMA, table, own=("short",))] == ["size"]
+    with pytest.raises(ProfileError) as caught:
+        list(read_table(SCHEMA, said({"x": 1}, "m"), own=("short",)))
+    assert caught.value.hint == "the keys here are below, letters, requirement, short, size"
+
+
+def test_a_listing_names_what_is_looser_or_stricter_in_it() -> None:
+    listed, restricted = (
+        listing(_letter, "Letters.", restricts=restricts, default=("a",)) for restricts in (False, True)
+    )
+    for field, strictest in ((listed, False), (restricted, True)):
+        found = field.metadata["setting"]
+        assert (dict(found.default), found.rest, found.absent) == ({"a": True}, False, False)
+        assert found.kind.intersect(True, False) is strictest
+        assert found.listed
 
 
 def test_a_name_twice_with_one_meaning_is_no_contradiction() -> None:
