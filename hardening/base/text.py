@@ -1,10 +1,13 @@
-"""Text for people: as a terminal may show it, and what was meant by a misspelt word."""
+"""Text for people: as a terminal may show it, as much of it as there is room for, and what was meant by a misspelt word."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+#: What stands for what is cut away begins so.
+CUT = "…(+"
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -16,6 +19,29 @@ def printable(text: str, keep: str = "") -> str:
         char if char.isprintable() or char in keep else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
     )
+
+
+def cut(text: str, longest: int) -> str:
+    """A text of at most about ``longest`` bytes; what is cut away is counted in its place."""
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= longest:
+        return text
+    return f"{data[:longest].decode('utf-8', 'ignore')}{CUT}{len(data) - longest} bytes)"
+
+
+def shortened(words: list[str], longest: int) -> list[str]:
+    """Words of at most about ``longest`` bytes together; what is cut away is counted in the last one, behind which what was
+    counted before stays."""
+    size = 0
+    for index, word in enumerate(words):
+        length = len(word.encode("utf-8", "surrogatepass")) + 1
+        if size + length > longest:
+            earlier = words[index + 1 :][-1:] if words[-1].startswith(CUT) else []
+            more = len(words) - index - 1 - len(earlier)
+            counted = [f"{CUT}{more} arguments)"] if more else []
+            return [*words[:index], cut(word, max(longest - size, 0)), *counted, *earlier]
+        size += length
+    return words
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -16,6 +16,7 @@ from subprocess import TimeoutExpired
 from typing import Any
 
 from hardening.base import files, jsontext, places, programs, trusted, wholefile
+from hardening.base.text import CUT
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.config.bundle import STATES
@@ -270,7 +271,7 @@ def _agree(one: list[str] | None, other: list[str]) -> bool:
 def _kept(command: list[str]) -> tuple[str, bool]:
     """What is there of a command, a NUL after each whole word, and whether something was cut away."""
     for index, word in enumerate(command):
-        kept, mark, _ = word.partition(audit_text.CUT)
+        kept, mark, _ = word.partition(CUT)
         if mark:
             return "".join(f"{word}\0" for word in command[:index]) + kept, True
     return "".join(f"{word}\0" for word in command), False

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 
 from hardening.base.linux import abi
+from hardening.base.text import cut, shortened
 
 LONGEST = 1400  # bytes of text, before hexadecimal, that the command and each list may have
-#: What stands for what is cut away begins so.
-CUT = "…(+"
 #: Who wrote a record, in the field where libvirt and others say what they are.
 WRITER = "hardening"
 #: Each event of a record, in the order of a launch, and its operation in an audit message.
@@ -50,36 +49,12 @@ def _text(record: dict[str, object], longest: int) -> str:
 
 def _as_text(name: str, value: object, longest: int) -> str:
     if not isinstance(value, list):
-        text = str(value)
-        return text if len(text) <= longest else f"{text[:longest]}{CUT}{_size(text[longest:])} bytes)"
+        return cut(str(value), longest)
     if name == "command":
-        return _command(value, longest)
+        return " ".join(map(quote, shortened(value, longest)))
     if name == "profiles":
         return _fitting([f"{escape(item['name'])}:{item['sha256'] or '-'}" for item in value], longest)
     return _fitting(list(map(escape, value)), longest)
-
-
-def _command(words: list[str], longest: int) -> str:
-    """The words in quotes. Of what has no room a part of the first word is kept, and what is left out is counted."""
-    kept: list[str] = []
-    left = longest
-    for index, word in enumerate(words):
-        quoted = quote(word)
-        if _size(quoted) > left:
-            earlier = words[index + 1 :][-1:] if words[-1].startswith(CUT) else []  # what was cut before
-            more = len(words) - index - 1 - len(earlier)
-            counted = [f"{CUT}{more} arguments)"] if more else []
-            return " ".join([*kept, *map(quote, [_beginning(word, left), *counted, *earlier])])
-        left -= _size(quoted) + 1
-        kept.append(quoted)
-    return " ".join(kept)
-
-
-def _beginning(word: str, longest: int) -> str:
-    length = min(max(longest, 0), len(word) - 1)
-    while length and _size(quote(word[:length])) > longest:
-        length //= 2
-    return f"{word[:length]}{CUT}{_size(word[length:])} bytes)"
 
 
 def _fitting(items: list[str], longest: int) -> str:

@@ -12,6 +12,7 @@ import time
 from hardening.base import jsontext
 from hardening.base.linux.system import os
 from hardening.base.pointer import ARGS, items, table
+from hardening.base.text import CUT, cut, shortened
 from hardening.base.units import timestamp
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, STATES
@@ -182,30 +183,6 @@ class Recorder:
         return {**record, **said, **fields}
 
 
-def cut(text: str, longest: int) -> str:
-    """A text of at most about ``longest`` bytes; what is cut away is counted in its place."""
-    data = text.encode("utf-8", "surrogatepass")
-    if len(data) <= longest:
-        return text
-    return f"{data[:longest].decode('utf-8', 'ignore')}…(+{len(data) - longest} bytes)"
-
-
-def shortened(words: list[str], longest: int) -> list[str]:
-    """Words of at most about ``longest`` bytes together; what is cut away is counted in the last one."""
-    kept: list[str] = []
-    size = 0
-    for index, word in enumerate(words):
-        length = len(word.encode("utf-8", "surrogatepass")) + 1
-        if size + length > longest:
-            kept.append(cut(word, max(longest - size, 0)))
-            if index + 1 < len(words):
-                kept.append(f"…(+{len(words) - index - 1} arguments)")
-            return kept
-        size += length
-        kept.append(word)
-    return kept
-
-
 def read_annotations(facts: Facts, annotations: dict[str, object], pointer: str) -> None:
     """Take what a bundle says of its composition; `LaunchError` for what is malformed, with its place below ``pointer``."""
     facts.profiles = _rows(annotations, PROFILES, ("name", "sha256"), pointer)
@@ -244,7 +221,7 @@ def _rows(annotations: dict[str, object], name: str, keys: tuple[str, ...], poin
 
 
 def _others(found: list[Any], what: str) -> str:
-    return f"…(+{len(found) - MOST} {what})"
+    return f"{CUT}{len(found) - MOST} {what})"
 
 
 def _parsed(annotations: dict[str, object], name: str, pointer: str) -> object:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from hardening.base.text import printable
+from hardening.base.text import cut, printable, shortened
 
 
 def test_what_would_act_on_a_terminal_is_shown_as_escapes() -> None:
     assert printable("a\x1b[2J\n\udcff\u202eé\xa0") == "a\\x1b[2J\\n\\udcff\\u202eé\\xa0"
     assert printable("a\x1b\n\xa0", keep="\n\xa0") == "a\\x1b\n\xa0"
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    assert cut("abc", 3) == "abc"
+    assert cut("abcdef", 3) == "abc…(+3 bytes)"
+    assert cut("ü" * 4, 3) == "ü…(+5 bytes)"
+    assert cut("\ud800" * 3, 3).endswith("…(+6 bytes)")
+    assert shortened(["a", "b"], 100) == ["a", "b"]
+    assert shortened(["aaaa", "bbbb", "c", "d"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+2 arguments)"]
+    assert shortened(["aaaa", "bbbb", "…(+5 arguments)"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+5 arguments)"]

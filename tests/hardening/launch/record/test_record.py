@@ -11,7 +11,7 @@ import pytest
 from hardening.errors import LaunchError
 from hardening.launch.config import bundle
 from hardening.launch.record import record
-from hardening.launch.record.record import Recorder, cut, shortened
+from hardening.launch.record.record import Recorder
 from hardening.launch.record.recording import who
 from hardening.launch.record.sinks import FILE, File
 
@@ -182,12 +182,3 @@ def test_the_next_sink_takes_what_the_first_does_not(place: Path) -> None:
     made.ended(0)
     assert [item["event"] for item in written(place / "a")] == ["launch"]
     assert [item["event"] for item in written(place / "b")] == ["launch", "end"]
-
-
-def test_long_texts_are_cut_and_say_so() -> None:
-    assert cut("abc", 3) == "abc"
-    assert cut("abcdef", 3) == "abc…(+3 bytes)"
-    assert cut("ü" * 4, 3) == "ü…(+5 bytes)"
-    assert cut("\ud800" * 3, 3).endswith("…(+6 bytes)")
-    assert shortened(["a", "b"], 100) == ["a", "b"]
-    assert shortened(["aaaa", "bbbb", "c", "d"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+2 arguments)"]
