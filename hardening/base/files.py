@@ -238,6 +238,20 @@ def replace(
         sync(directory)
 
 
+def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
+    """Make a directory of just this mode, whatever the umask; False where something of its name is there. Raises
+    `OSError`."""
+    # Not by chmod(2) afterwards: one who is killed in between would leave another mode for ever.
+    umask = os.umask(0)
+    try:
+        os.mkdir(path, mode, dir_fd=folder)
+    except FileExistsError:
+        return False
+    finally:
+        os.umask(umask)
+    return True
+
+
 def sync(directory: str) -> None:
     """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
     with Opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:

@@ -11,6 +11,7 @@ So nothing has to grow old before it may be removed, and a process that is kille
 
 from __future__ import annotations
 
+import errno
 import fcntl
 
 from hardening.base import files
@@ -47,8 +48,9 @@ def lock_file(path: str, *, shared: bool = False, wait: bool = True) -> int:
 
 
 def make(name: str, folder: int, mode: int) -> int:
-    """Make a directory in a folder that is locked, and lock it: its descriptor. Raises `OSError`."""
-    os.mkdir(name, mode, dir_fd=folder)
+    """Make a directory of just this mode in a folder that is locked, and lock it: its descriptor. Raises `OSError`."""
+    if not files.make_directory(name, mode, folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
     try:
         return lock(name, folder)
     except OSError:

@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from hardening.base import files, places, trusted
@@ -29,7 +28,7 @@ def directory() -> Path:
     path = location()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        make(path)
+        files.make_directory(str(path), 0o711)
         status = os.lstat(path)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from None
@@ -62,17 +61,6 @@ def _require_own(path: Path, status: os.stat_result) -> None:
         trusted.require_secure_path(str(path))
     except OSError as error:
         raise _unusable(path, str(error)) from None
-
-
-def make(path: Path) -> None:
-    """Make a directory of mode 0711, whatever the umask, unless something of its name is there. Raises `OSError`."""
-    # Not by chmod(2) afterwards: one who is killed in between would leave it closed to the mapped ids for ever.
-    umask = os.umask(0)
-    try:
-        with suppress(FileExistsError):
-            path.mkdir(0o711)
-    finally:
-        os.umask(umask)
 
 
 def location() -> Path:

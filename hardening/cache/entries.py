@@ -236,15 +236,15 @@ def reserve(line: Line) -> Entry | None:
         state.directory()
         folder = place(line)
         for path in (folder.parent, folder):
-            state.make(path)
+            files.make_directory(str(path), 0o711)
             os.close(cache.own(str(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
         with Opened(locks.lock(str(folder.parent))):
             prune(folder.parent, MOST - 1)
-            state.make(folder)
+            files.make_directory(str(folder), 0o711)
             if len(os.listdir(folder)) >= EACH:
                 return None
             path = folder / places.new_id()
-            state.make(path)
+            files.make_directory(str(path), 0o711)
             return Entry(path, locks.lock(str(path)))
     except (OSError, HardeningError):
         return None

@@ -119,7 +119,8 @@ class ImageStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             for folder in (self.path, *(self.path / name for name in _FOLDERS)):
-                _make(folder, 0o711 if folder == self.path or folder.name in _PASSED else 0o700)
+                mode = 0o711 if folder == self.path or folder.name in _PASSED else 0o700
+                files.make_directory(str(folder), mode)
         except OSError as error:
             raise self.failed(error) from None
         self.existing(self.path)
@@ -361,16 +362,6 @@ class ImageStore:
         finally:
             removal.remove_tree(path)
             os.close(lock)
-
-
-def _make(path: Path, mode: int) -> None:
-    # Not by chmod(2) afterwards: one who is killed in between would leave another mode for ever.
-    umask = os.umask(0)
-    try:
-        with suppress(FileExistsError):
-            path.mkdir(mode)
-    finally:
-        os.umask(umask)
 
 
 def _mismatch(digest: str, got: str) -> ImageError:

@@ -57,21 +57,10 @@ class LaunchDirectory:
 def make(path: str) -> int:
     """Make a launch's directory, and the folder of all: its descriptor, with the lock. Raises `OSError`."""
     folder, name = files.parent(path), files.base(path)
-    # A container's mapped ids pass through to the bundle, whatever the umask, and see nothing else.
-    umask = os.umask(0)
-    try:
-        _make_if_missing(folder)
-        with Opened(locks.lock(folder, shared=True)) as held:
-            return locks.make(name, held, 0o711)
-    finally:
-        os.umask(umask)
-
-
-def _make_if_missing(folder: str) -> None:
-    try:
-        os.mkdir(folder, 0o711)
-    except FileExistsError:
-        return
+    # A container's mapped ids pass through to the bundle, and see nothing else.
+    files.make_directory(folder, 0o711)
+    with Opened(locks.lock(folder, shared=True)) as held:
+        return locks.make(name, held, 0o711)
 
 
 def remove_empty(path: str) -> None:
