@@ -63,6 +63,17 @@ def test_exists_and_same(tmp_path: Path) -> None:
     assert not files.same(os.lstat(link), os.stat(file))
 
 
+def test_a_directory_has_just_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assert files.make_directory(str(tmp_path / "new"), 0o711)
+        assert not files.make_directory(str(tmp_path / "new"), 0o700)
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o7777 == 0o711
+
+
 def test_nothing_is_made_by_writing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.write(str(tmp_path / "new"), "text")
