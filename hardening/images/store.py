@@ -271,7 +271,11 @@ class ImageStore:
     def name(self, name: Name, digest: str, top: str, stage: Path) -> ImageRecord:
         """Write down what a name stands for from now on."""
         record = ImageRecord(str(name), digest, top, int(time.time()))
-        self._write(self.name_file(name), attrs.asdict(record), stage)
+        text = json.dumps(attrs.asdict(record), indent=1).encode()
+        try:
+            wholefile.write(self.name_file(name), text, 0o600, within=stage)
+        except OSError as error:
+            raise self.failed(error) from None
         return record
 
     def remove(self, name: str) -> None:
@@ -288,12 +292,6 @@ class ImageStore:
             return None
         except (LaunchError, OSError, ValueError, KeyError, TypeError):
             raise ImageError("is malformed", origin=path, hint="remove it, and pull the image again") from None
-
-    def _write(self, path: Path, data: Mapping[str, Any], stage: Path) -> None:
-        try:
-            wholefile.write(path, json.dumps(data, indent=1).encode(), 0o600, within=stage)
-        except OSError as error:
-            raise self.failed(error) from None
 
     # --- signatures -----------------------------------------------------------------------------------------------
 
