@@ -27,7 +27,7 @@ from hardening.plugin.plugins import Plugins
 
 
 @frozen(eq=False)
-class Plan:
+class Assembly:
     """What would run, and what is to be said about it. ``violations`` is empty unless a configuration was tightened."""
 
     plugins: Plugins
@@ -48,7 +48,7 @@ class Plan:
         return (*_findings(self.plugins, self.composition, self.context), *self.spec.told)
 
 
-def plan(
+def assembled(
     plugins: Plugins,
     composition: Composition,
     host: Host,
@@ -58,7 +58,7 @@ def plan(
     stays: bool = True,
     context: Context | None = None,
     runtime: Runtime | None = None,
-) -> Plan:
+) -> Assembly:
     """Assemble the spec of a composition. ``bundle`` is where it will be written, None for a dry run, and ``stays`` is False
     where it goes with one run; ``context`` is what `check` has given where it was called before, ``runtime`` what runs it.
 
@@ -79,7 +79,7 @@ def plan(
         raise_all([error for lacking in found if (error := refusal(composition, lacking)) is not None])
         context = attrs.evolve(context, unsupported=(*context.unsupported, *found))
         spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
-    return Plan(plugins, composition, host, context, spec)
+    return Assembly(plugins, composition, host, context, spec)
 
 
 def tighten(
@@ -90,11 +90,11 @@ def tighten(
     *,
     bundle: Path | None = None,
     origin: Path | None = None,
-) -> Plan:
+) -> Assembly:
     """Make a configuration that was made elsewhere nowhere looser than a composition. What no mechanism answers for goes.
 
     ``origin`` is the directory where the configuration was found, ``bundle`` the one where it will be written. Raises
-    `SpecError` for one with values of types that the specification does not give them, and `HostError` as `plan` does.
+    `SpecError` for one with values of types that the specification does not give them, and `HostError` as `assembled` does.
     """
     from hardening.assemble.foreign import only_fields, require_shape, strip
 
@@ -111,7 +111,7 @@ def tighten(
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
     spec = assemble(fragments, kept, statements(composition, context.unsupported, fragments))
-    return Plan(plugins, composition, host, context, spec, (*unknown, *violations, *unowned))
+    return Assembly(plugins, composition, host, context, spec, (*unknown, *violations, *unowned))
 
 
 def check(
@@ -163,19 +163,19 @@ def mount_points(composition: Composition) -> tuple[MountPoint, ...]:
     )
 
 
-def apply_host_changes(plan: Plan) -> None:
-    """Whatever mechanisms change on the host for a plan that was admitted, right before its bundle is written."""
-    for mechanism in plan.composition.mechanisms:
-        mechanism.prepare(plan.composition.settings[mechanism.name], plan.context, plan.spec.document)
+def apply_host_changes(assembly: Assembly) -> None:
+    """Whatever mechanisms change on the host for an assembly that was admitted, right before its bundle is written."""
+    for mechanism in assembly.composition.mechanisms:
+        mechanism.prepare(assembly.composition.settings[mechanism.name], assembly.context, assembly.spec.document)
 
 
-def judge(plugins: Plugins, plan: Plan, runtime: Runtime | None) -> tuple[Input, ...]:
-    """Hold a plan against the findings that its layers refuse, and everybody's verdict (`admit`), for the ``runtime`` that
-    will run it now, or None where it is only written. Raises `ProfileError` for the findings."""
-    if plan.composition.stack.refuses_findings:
-        raise_all([*plan.composition.refusals(plan.findings)])
-    candidate = plan.candidate
-    return (*admit(plugins, candidate, runtime), *candidate.looked)
+def judge(assembly: Assembly, runtime: Runtime | None) -> tuple[Input, ...]:
+    """Hold an assembly against the findings that its layers refuse, and everybody's verdict (`admit`), for the ``runtime``
+    that will run it now, or None where it is only written. Raises `ProfileError` for the findings."""
+    if assembly.composition.stack.refuses_findings:
+        raise_all([*assembly.composition.refusals(assembly.findings)])
+    candidate = assembly.candidate
+    return (*admit(assembly.plugins, candidate, runtime), *candidate.looked)
 
 
 def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:

@@ -151,7 +151,9 @@ def storable(
     if engine.takes_variables or not composition.has_typed:
         return found
     # A bundle with values that were typed lies where each start removes what a killed one has left, and not in the cache.
-    draft = pipeline.plan(here.plugins, composition, here.host, command, bundle=None, context=context, runtime=engine)
+    draft = pipeline.assembled(
+        here.plugins, composition, here.host, command, bundle=None, context=context, runtime=engine
+    )
     return found.obstacles(draft.spec, handover.typed_variables(draft.spec, composition), None) or found
 
 

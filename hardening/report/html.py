@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from hardening.assemble.enforcement import enforcement
-from hardening.assemble.pipeline import Plan
+from hardening.assemble.pipeline import Assembly
 from hardening.base.text import printable
 from hardening.report import settings
 from hardening.report.table import Table
@@ -29,15 +29,15 @@ _CLASSES = {
 }
 
 
-def page(plan: Plan) -> str:
+def page(assembly: Assembly) -> str:
     """The page: the stack, what is enforced, the findings, and every leaf with its history."""
-    composition = plan.composition
+    composition = assembly.composition
     names = ", ".join(layer.name for layer in composition.stack.layers)
     parts = [
         _table(settings.stack(composition)),
-        _table(settings.enforcement(enforcement(composition, plan.context.unsupported))),
-        _table(settings.findings(plan.findings)) if plan.findings else "",
-        *(_table(_leaves(plan, mechanism.name)) for mechanism in composition.mechanisms),
+        _table(settings.enforcement(enforcement(composition, assembly.context.unsupported))),
+        _table(settings.findings(assembly.findings)) if assembly.findings else "",
+        *(_table(_leaves(assembly, mechanism.name)) for mechanism in composition.mechanisms),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -47,9 +47,9 @@ def page(plan: Plan) -> str:
     )
 
 
-def _leaves(plan: Plan, mechanism: str) -> Table:
+def _leaves(assembly: Assembly, mechanism: str) -> Table:
     rows = []
-    for leaf, entry in sorted(plan.composition.leaves.items()):
+    for leaf, entry in sorted(assembly.composition.leaves.items()):
         if leaf.mechanism != mechanism:
             continue
         rows.append((str(leaf), entry.shown, entry.limit_shown, "", entry.origin))

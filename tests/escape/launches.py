@@ -104,11 +104,11 @@ def attack(
         named = [shipped.layer(folder, f"layer-{n}", text) if "\n" in text else text for n, text in enumerate(texts)]
         stack = layers.resolve(named, layers.SearchPath(tuple(shipped_profiles())))
         composition = compose.compose(stack, plugins.mechanisms, host, date.today())
-        plan = pipeline.plan(plugins, composition, host, command, bundle=folder / "bundle")
-        document = plan.spec.document
+        assembly = pipeline.assembled(plugins, composition, host, command, bundle=folder / "bundle")
+        document = assembly.spec.document
         if setup.change is not None:
             setup.change(document)
-        bundle.write(attrs.evolve(plan.spec, config=to_json(document)), folder / "bundle")
+        bundle.write(attrs.evolve(assembly.spec, config=to_json(document)), folder / "bundle")
         runs.hand_over(folder, world.user)
         code = setup.code.replace(FOLDER, str(world.folder)).replace("ADD_KEY", str(numbers()["add_key"]))
         prefix = [word.replace(FOLDER, str(world.folder)) for word in setup.prefix]

@@ -194,9 +194,9 @@ def apply_(data: bytes, _: Path) -> None:
     from hardening.assemble.bundle import parse_config
 
     given = parse_config(data, "config.json")
-    plan = _tightened(given)
-    document = plan.spec.document
-    assert bool(changes(given, document, plan.spec.leaves)) == (document != given)
+    assembly = _tightened(given)
+    document = assembly.spec.document
+    assert bool(changes(given, document, assembly.spec.leaves)) == (document != given)
     assert list(unknown(document)) == []
     assert ".." not in str(document["linux"].get("cgroupsPath")).split("/")
     process, linux = document["process"], document["linux"]
@@ -232,7 +232,7 @@ def _gone(document: Mapping[str, Any], paths: set[str]) -> bool:
     return all(f"/{path.split('/')[1]}" not in there for path in paths)
 
 
-def _tightened(document: dict[str, Any]) -> pipeline.Plan:
+def _tightened(document: dict[str, Any]) -> pipeline.Assembly:
     plugins, host = shipped.here()
     return pipeline.tighten(plugins, _default(), host, document, origin=Path("/srv"))
 
@@ -245,7 +245,7 @@ def _default() -> Composition:
 @cache
 def _planned() -> dict[str, Any]:
     plugins, host = shipped.here()
-    document: dict[str, Any] = pipeline.plan(plugins, _default(), host, ["id"]).spec.document
+    document: dict[str, Any] = pipeline.assembled(plugins, _default(), host, ["id"]).spec.document
     return document
 
 

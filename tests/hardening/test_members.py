@@ -140,7 +140,7 @@ def stack() -> tuple[Any, ...]:
     return plugins, shipped.composed(["default"]), host
 
 
-def tightened(document: dict[str, Any]) -> pipeline.Plan:
+def tightened(document: dict[str, Any]) -> pipeline.Assembly:
     plugins, composition, host = stack()
     return pipeline.tighten(plugins, composition, host, document, origin=Path("/srv"))
 
@@ -152,15 +152,15 @@ def applied(member: str) -> str:
         with pytest.raises(SpecError, match=pointer):
             tightened(document)
         return "refused"
-    plan = tightened(document)
-    stays = lookup(plan.spec.document, pointer) is not None
-    violations = [item for item in plan.violations if touches(pointer, [item.pointer])]
+    assembly = tightened(document)
+    stays = lookup(assembly.spec.document, pointer) is not None
+    violations = [item for item in assembly.violations if touches(pointer, [item.pointer])]
     if not stays:
         assert violations, f"{pointer} goes without a word"
     if member in WINDOWS:
         return "removed" if not stays else "kept"
-    owned = [each for mechanism in plan.composition.mechanisms for each in mechanism.owns]
-    if any(f"{pointer}/".startswith(f"{each}/") for each in owned) or touches(pointer, [*plan.spec.leaves]):
+    owned = [each for mechanism in assembly.composition.mechanisms for each in mechanism.owns]
+    if any(f"{pointer}/".startswith(f"{each}/") for each in owned) or touches(pointer, [*assembly.spec.leaves]):
         return "held"
     return "held" if any(item.leaf for item in violations) else "kept" if stays else "removed"
 

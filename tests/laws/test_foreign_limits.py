@@ -164,8 +164,8 @@ class Tried:
         return document
 
     def _document(self, composition: Composition) -> dict[str, Any]:
-        plan = pipeline.plan(PLUGINS, composition, self.here, ["/bin/true"], bundle=self.folder / "bundle")
-        document: dict[str, Any] = json.loads(plan.spec.config)
+        assembly = pipeline.assembled(PLUGINS, composition, self.here, ["/bin/true"], bundle=self.folder / "bundle")
+        document: dict[str, Any] = json.loads(assembly.spec.config)
         return document
 
     def bound(self, limit: Any) -> tuple[Composition, dict[str, Any]] | HardeningError:
@@ -183,10 +183,10 @@ class Tried:
     def tightened(self, composition: Composition, document: dict[str, Any]) -> dict[str, Any] | HardeningError:
         bundle = self.folder / "bundle"
         try:
-            plan = pipeline.tighten(PLUGINS, composition, self.here, document, bundle=bundle, origin=bundle)
+            assembly = pipeline.tighten(PLUGINS, composition, self.here, document, bundle=bundle, origin=bundle)
         except HardeningError as error:
             return error
-        found: dict[str, Any] = json.loads(plan.spec.config)
+        found: dict[str, Any] = json.loads(assembly.spec.config)
         return found
 
 

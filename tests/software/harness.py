@@ -150,10 +150,10 @@ class Place:
         runs.hand_over(path, self.user)
 
     def _stage(self, command: Sequence[str], profiles: Sequence[str]) -> list[str]:
-        plan = shipped.planned(self._named(profiles), command, self.folder, self.user)
+        assembly = shipped.assembled(self._named(profiles), command, self.folder, self.user)
         target = self.folder / "bundle"
         shutil.rmtree(target, ignore_errors=True)
-        bundle.write(plan.spec, target)
+        bundle.write(assembly.spec, target)
         runs.hand_over(target, self.user)
         return runs.launch_argv("native", self.folder, self.user, receipt=self.folder / "receipt.json")
 
@@ -162,7 +162,7 @@ class Place:
         composition = shipped.composed(self._named(profiles), self.user)
         plugins, host = shipped.here(self.user)
         context = examine(composition, host)
-        context = attrs.evolve(context, spec=pipeline.plan(plugins, composition, host, context=context).spec)
+        context = attrs.evolve(context, spec=pipeline.assembled(plugins, composition, host, context=context).spec)
         checks = receipt.verify(composition, context, receipt.read(self.folder / "receipt.json"))
         lines = verification.judge(composition, checks, context.unsupported)
         assert {line.leaf for line in lines} >= {"capabilities.*", "seccomp.*", "rootfs.read_only", "namespaces.user"}

@@ -107,14 +107,14 @@ def taken(
     group: Group, runtime: str, user: User | None, plugins: Plugins, folder: Path, devices: Sequence[Any] = ()
 ) -> Mapping[str, Any]:
     """The receipt of a run of the loosened stack; ``devices`` are some of `/linux/devices` that no stack composed."""
-    _, plan = planned(group.layers(), plugins, user, folder)
-    bundle.write(plan.spec, folder / "bundle")
+    _, assembly = assembled(group.layers(), plugins, user, folder)
+    bundle.write(assembly.spec, folder / "bundle")
     if devices:
         configuration = folder / "bundle" / "config.json"
         document = json.loads(configuration.read_text())
         document["linux"]["devices"] = [*document["linux"].get("devices", ()), *devices]
         configuration.write_text(json.dumps(document))
-    return _run(group, runtime, user, plan.spec.document, folder)
+    return _run(group, runtime, user, assembly.spec.document, folder)
 
 
 def taken_of_applied(
@@ -123,9 +123,9 @@ def taken_of_applied(
     """The receipt of a configuration that was made elsewhere, tightened to the loosened stack."""
     host = runs.host_of(None, plugins)
     composition = runs.composed(group.layers(), plugins, host, folder)
-    plan = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
-    bundle.write(plan.spec, folder / "bundle")
-    return _run(group, runtime, None, plan.spec.document, folder)
+    assembly = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
+    bundle.write(assembly.spec, folder / "bundle")
+    return _run(group, runtime, None, assembly.spec.document, folder)
 
 
 def _run(group: Group, runtime: str, user: User | None, document: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
@@ -147,20 +147,20 @@ def _run(group: Group, runtime: str, user: User | None, document: Mapping[str, A
 
 def held(report: Mapping[str, Any], layers: Iterable[str], plugins: Plugins, user: User | None, folder: Path) -> Held:
     """A receipt held against a stack of TOML texts, as `hardening receipt` does it."""
-    composition, plan = planned(list(layers), plugins, user, folder)
-    context = attrs.evolve(plan.context, spec=plan.spec)
+    composition, assembly = assembled(list(layers), plugins, user, folder)
+    context = attrs.evolve(assembly.context, spec=assembly.spec)
     found: list[Verification] = receipt.verify(composition, context, report)
     return Held(verification.judge(composition, found, context.unsupported))
 
 
-def planned(
+def assembled(
     layers: Sequence[str], plugins: Plugins, user: User | None, folder: Path
-) -> tuple[Composition, pipeline.Plan]:
+) -> tuple[Composition, pipeline.Assembly]:
     """The composition of a stack of TOML texts, and what would be launched."""
     host = runs.host_of(user, plugins)
     composition = runs.composed(layers, plugins, host, folder)
     context = examine(composition, host)
-    return composition, pipeline.plan(
+    return composition, pipeline.assembled(
         plugins, composition, host, ("/bin/true",), context=context, bundle=folder / "bundle"
     )
 

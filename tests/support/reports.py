@@ -44,7 +44,7 @@ def verdict(
         host = runs.host_of(user, plugins)
         composition = runs.composed(profiles, plugins, host, folder)
         context = examine(composition, host)
-        context = attrs.evolve(context, spec=pipeline.plan(plugins, composition, host, context=context).spec)
+        context = attrs.evolve(context, spec=pipeline.assembled(plugins, composition, host, context=context).spec)
         mechanism = plugins.mechanism(name)
         assert mechanism is not None
         return list(mechanism.verify(composition.settings[name], context, report(found)))

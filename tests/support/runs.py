@@ -142,26 +142,26 @@ def composed(profiles: Sequence[str], plugins: Plugins, host: Host, folder: Path
     return compose.compose(stack, plugins.mechanisms, host, date.today())
 
 
-def planned(
+def assembled(
     profiles: Sequence[str],
     command: Sequence[str],
     *,
     folder: Path,
     mechanisms: Sequence[str] | None = None,
     user: User | None = None,
-) -> pipeline.Plan:
-    """The plan for a command under a stack of TOML texts; its bundle belongs at ``folder / "bundle"``."""
+) -> pipeline.Assembly:
+    """The assembly for a command under a stack of TOML texts; its bundle belongs at ``folder / "bundle"``."""
     plugins = installed(mechanisms)
     host = host_of(user, plugins)
     composition = composed(profiles, plugins, host, folder)
-    plan = pipeline.plan(plugins, composition, host, command, bundle=folder / "bundle")
+    assembly = pipeline.assembled(plugins, composition, host, command, bundle=folder / "bundle")
     natural = (0, 0) if host.root else (host.uid, host.gid)
     namespaces = composition.settings.get("namespaces")
     if isinstance(namespaces, NamespacesSettings):
         maps = namespaces.id_maps(host)
         natural = maps.natural if maps is not None else natural
-    document = filled(plan.spec.document, command, natural, folder / "root")
-    return attrs.evolve(plan, spec=attrs.evolve(plan.spec, config=to_json(document)))
+    document = filled(assembly.spec.document, command, natural, folder / "root")
+    return attrs.evolve(assembly, spec=attrs.evolve(assembly.spec, config=to_json(document)))
 
 
 def filled(document: Mapping[str, Any], command: Sequence[str], ids: tuple[int, int], root: Path) -> dict[str, Any]:
@@ -321,7 +321,7 @@ def running_tightened(
     """Run a configuration that was made elsewhere, tightened to a stack of TOML texts: with `SHELL` as its command and a
     busybox root in the place of its own. Also what it asked for beyond the stack.
 
-    What goes because no mechanism that takes part answers for it is filled in again, as `planned` does.
+    What goes because no mechanism that takes part answers for it is filled in again, as `assembled` does.
     """
     with workplace() as folder:
         document = json.loads(json.dumps(foreign))
@@ -330,12 +330,12 @@ def running_tightened(
         plugins = installed(mechanisms)
         host = host_of(user, plugins)
         composition = composed(profiles, plugins, host, folder)
-        plan = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
-        tightened = filled(plan.spec.document, SHELL, (0, 0), folder / "root")
-        bundle.write(attrs.evolve(plan.spec, config=to_json(tightened)), folder / "bundle")
+        assembly = pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
+        tightened = filled(assembly.spec.document, SHELL, (0, 0), folder / "root")
+        bundle.write(attrs.evolve(assembly.spec, config=to_json(tightened)), folder / "bundle")
         hand_over(folder, user)
         with running_bundle(folder, tightened, runtime=runtime, user=user) as found:
-            yield found, plan.violations
+            yield found, assembly.violations
 
 
 @contextmanager
@@ -399,11 +399,11 @@ def _write(
     user: User | None,
     change: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
-    plan = planned(profiles, command, folder=folder, mechanisms=mechanisms, user=user)
-    document = plan.spec.document
+    assembly = assembled(profiles, command, folder=folder, mechanisms=mechanisms, user=user)
+    document = assembly.spec.document
     if change is not None:
         change(document)
-    bundle.write(attrs.evolve(plan.spec, config=to_json(document)), folder / "bundle")
+    bundle.write(attrs.evolve(assembly.spec, config=to_json(document)), folder / "bundle")
     hand_over(folder, user)
     return dict(document)
 

@@ -1,4 +1,4 @@
-"""Stacks of shipped profiles, composed and planned for whoever calls, root or an ordinary user."""
+"""Stacks of shipped profiles, composed and assembled for whoever calls, root or an ordinary user."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ def composed(profiles: Sequence[str], user: User | None = None) -> Composition:
     return compose(session.stack(Request(tuple(profiles))), plugins.mechanisms, host, session.today)
 
 
-def planned(profiles: Sequence[str], command: Sequence[str], folder: Path, user: User | None = None) -> pipeline.Plan:
-    """The plan for a command under a stack; its bundle belongs at ``folder / "bundle"``."""
+def assembled(
+    profiles: Sequence[str], command: Sequence[str], folder: Path, user: User | None = None
+) -> pipeline.Assembly:
+    """The assembly for a command under a stack; its bundle belongs at ``folder / "bundle"``."""
     plugins, host = here(user)
-    return pipeline.plan(plugins, composed(profiles, user), host, command, bundle=folder / "bundle")
+    return pipeline.assembled(plugins, composed(profiles, user), host, command, bundle=folder / "bundle")
 
 
 def layer(folder: Path, name: str, text: str) -> str:

@@ -25,22 +25,22 @@ CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 KERNEL_PLACES = ("/proc", "/dev/pts", "/dev/mqueue", *compare.DEVICES)
 
 
-def tightened(document: Mapping[str, Any], profile: str, folder: Path, user: User | None = None) -> pipeline.Plan:
+def tightened(document: Mapping[str, Any], profile: str, folder: Path, user: User | None = None) -> pipeline.Assembly:
     plugins, host = shipped.here(user)
     composition = shipped.composed([profile], user)
     return pipeline.tighten(plugins, composition, host, document, bundle=folder / "bundle")
 
 
-def write(plan: pipeline.Plan, runtime: str, folder: Path, user: User | None = None) -> None:
+def write(assembly: pipeline.Assembly, runtime: str, folder: Path, user: User | None = None) -> None:
     """Write ``folder / "bundle"`` for a runtime, without limits that this host, or the caller, cannot have under it."""
-    ready = dict(plan.spec.document)
+    ready = dict(assembly.spec.document)
     # An ordinary user has no control group, with which other runtimes than the native one keep rules for devices, too.
     # crun sees those of cgroup2 alone.
     kept = {"devices"} if runtime == "native" or user is None else set()
     if user is not None or (runtime == "crun" and not available("cgroup2-controllers")):
         resources = {key: value for key, value in ready["linux"].get("resources", {}).items() if key in kept}
         ready["linux"] = {**ready["linux"], "resources": resources}
-    bundle.write(attrs.evolve(plan.spec, config=to_json(ready)), folder / "bundle")
+    bundle.write(attrs.evolve(assembly.spec, config=to_json(ready)), folder / "bundle")
     runs.hand_over(folder / "bundle", user)
 
 
@@ -63,8 +63,8 @@ def reference(profile: str, user: User | None = None) -> dict[str, compare.Value
     with runs.workplace(user) as folder, runs.workplace() as ours:
         root = runs.busybox_root(folder / "root")
         layer = shipped.layer(ours, "root", f'extends = ["{profile}"]\n[rootfs]\npath = "{root}"\n')
-        plan = shipped.planned([layer], ["/bin/true"], folder, user)
-        bundle.write(plan.spec, folder / "bundle")
+        assembly = shipped.assembled([layer], ["/bin/true"], folder, user)
+        bundle.write(assembly.spec, folder / "bundle")
         runs.hand_over(folder, user)
         return dict(compare.reported(receipt_of(folder, "native", user), compare.namespaces()))
 

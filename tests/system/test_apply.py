@@ -132,14 +132,14 @@ def test_what_podman_wrote_runs_within_the_profile(workshop: Workshop, name: str
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_filter_allows_nothing_that_the_profile_denies(workshop: Workshop, name: str, profile: str) -> None:
     """What the kernel does not report: every system call, with every argument, of both filters."""
-    plan = tightened(workshop.documents[name], profile, workshop.folder)
-    bound = filter_of(plan.composition.settings["seccomp"], plan.context)
-    result = read(plan.spec.document["linux"]["seccomp"], native=plan.host.of(SeccompFacts).native).model
+    assembly = tightened(workshop.documents[name], profile, workshop.folder)
+    bound = filter_of(assembly.composition.settings["seccomp"], assembly.context)
+    result = read(assembly.spec.document["linux"]["seccomp"], native=assembly.host.of(SeccompFacts).native).model
     assert is_no_looser_than(result, bound)
     foreign = workshop.documents[name]["linux"].get("seccomp")
     if foreign is not None:
         # The counter-proof, with the filter that podman wrote.
-        assert not is_no_looser_than(read(foreign, native=plan.host.of(SeccompFacts).native).model, bound)
+        assert not is_no_looser_than(read(foreign, native=assembly.host.of(SeccompFacts).native).model, bound)
 
 
 @pytest.mark.sampled("profile")
@@ -155,23 +155,23 @@ def test_a_second_time_nothing_changes(workshop: Workshop, name: str, profile: s
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_files_of_the_engine_are_no_wish(workshop: Workshop, name: str) -> None:
-    plan = tightened(workshop.documents[name], "strict", workshop.folder)
+    assembly = tightened(workshop.documents[name], "strict", workshop.folder)
     places = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"}
-    assert places <= {mount["destination"] for mount in plan.spec.document["mounts"]}
-    assert not {f"rootfs.volumes.{place}" for place in places} & {item.leaf for item in plan.violations}
+    assert places <= {mount["destination"] for mount in assembly.spec.document["mounts"]}
+    assert not {f"rootfs.volumes.{place}" for place in places} & {item.leaf for item in assembly.violations}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_was_asked_for_beyond_the_profile_is_reported(workshop: Workshop, name: str) -> None:
     document = workshop.documents[name]
-    plan = tightened(document, "strict", workshop.folder)
-    reported = {item.leaf: item for item in plan.violations}
+    assembly = tightened(document, "strict", workshop.folder)
+    reported = {item.leaf: item for item in assembly.violations}
     # What a runtime would do at the word of an annotation.
-    assert "/annotations/org.systemd.property.KillSignal" in {item.pointer for item in plan.violations}
+    assert "/annotations/org.systemd.property.KillSignal" in {item.pointer for item in assembly.violations}
     for leaf, pointer in VARIANTS[name].beyond.items():
         assert leaf in reported, leaf
         assert reported[leaf].pointer.startswith(pointer), reported[leaf].pointer
-    for item in plan.violations:
+    for item in assembly.violations:
         assert item.asked != item.allowed
         place = item.pointer
         assert lookup(document, place) is not None or lookup(document, place.rpartition("/")[0]) is not None, place
@@ -327,8 +327,8 @@ def test_no_name_of_the_hosts_root_shows_its_secrets(alias: str) -> None:
         look = "ls -A /root /home /run /mnt; cat /etc/shadow; test -d /usr/bin"
         document["process"]["args"] = ["/bin/sh", "-c", look]
         del document["linux"]["resources"]
-        plan = tightened(document, "default", folder)
-        bundle.write(plan.spec, folder / "bundle")
+        assembly = tightened(document, "default", folder)
+        bundle.write(assembly.spec, folder / "bundle")
         done = hardening("launch", str(folder / "bundle"))
         assert done.returncode == 0, done.stderr
         shown = [line for line in done.stdout.splitlines() if line and not line.endswith(":")]
@@ -386,16 +386,16 @@ def test_runc_sees_no_key_in_another_case(name: str) -> None:
         options = '[process]\nuser = "1000:1000"\numask = "077"\n'
         with runs.workplace() as ours:
             layer = shipped.layer(ours, "user", f'extends = ["default"]\n{options}')
-            plan = tightened(document, layer, folder)
-            plain = seen_by_runc(folder, plan.spec.document, plan.spec.files)
+            assembly = tightened(document, layer, folder)
+            plain = seen_by_runc(folder, assembly.spec.document, assembly.spec.files)
             assert plain.startswith("1000\n1000\n"), plain
             pointer, added = TAKEN[name]
             # The counter-proof: beside what was tightened, the key is obeyed.
-            hostile = json.loads(plan.spec.config)
+            hostile = json.loads(assembly.spec.config)
             (lookup(hostile, pointer) if pointer else hostile).update(added)
-            assert seen_by_runc(folder, hostile, plan.spec.files) != plain
+            assert seen_by_runc(folder, hostile, assembly.spec.files) != plain
             again = tightened(hostile, layer, folder)
-            assert again.spec.document == plan.spec.document
+            assert again.spec.document == assembly.spec.document
             assert seen_by_runc(folder, again.spec.document, again.spec.files) == plain
             assert {item.pointer for item in again.violations} == {f"{pointer}/{key}" for key in added}
 

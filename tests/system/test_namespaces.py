@@ -21,7 +21,7 @@ from hardening_namespaces.host import PROC_NAMES
 from hardening_namespaces.settings import _ALIASES, _SPREADING, TYPES, NamespacesSettings, spreads, sysctl_name
 from tests.support.features import available, require
 from tests.support.reports import verdict
-from tests.support.runs import RUNTIMES, Running, composed, host_of, installed, planned, running, workplace
+from tests.support.runs import RUNTIMES, Running, assembled, composed, host_of, installed, running, workplace
 from tests.support.users import REPOSITORY, User, ordinary
 
 pytestmark = pytest.mark.system
@@ -189,7 +189,7 @@ def test_a_namespace_is_joined_by_path(runtime: str, name: str, user: str) -> No
 
 def test_a_path_to_another_kind_of_namespace_stops_the_launch(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="is a uts namespace, not a net one"):
-        planned(['[namespaces]\nnet = "/proc/self/ns/uts"'], ["true"], folder=tmp_path, mechanisms=MECHANISMS)
+        assembled(['[namespaces]\nnet = "/proc/self/ns/uts"'], ["true"], folder=tmp_path, mechanisms=MECHANISMS)
 
 
 # --- names, network, sysctls, clocks ----------------------------------------------------------------------------------
@@ -278,14 +278,14 @@ _BLOCKED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from tests.support.runs import planned
-plan = planned([sys.argv[2]], ["true"], folder=Path(sys.argv[3]), mechanisms=("namespaces",))
-print([entry["type"] for entry in plan.spec.document["linux"]["namespaces"]])
+from tests.support.runs import assembled
+assembly = assembled([sys.argv[2]], ["true"], folder=Path(sys.argv[3]), mechanisms=("namespaces",))
+print([entry["type"] for entry in assembly.spec.document["linux"]["namespaces"]])
 """
 
 
 def blocked(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
-    """Plan a launch where the kernel permits not one new user namespace."""
+    """Assemble a launch where the kernel permits not one new user namespace."""
     script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     argv = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", sys.executable, "-c", _BLOCKED]
     return subprocess.run(

@@ -294,7 +294,7 @@ def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_gro
     with workplace() as folder:
         composition = composed([text], plugins, host, folder)
         with pytest.raises(HostError, match=r"process\.groups cannot be enforced here"):
-            pipeline.plan(plugins, composition, host, ["true"])
+            pipeline.assembled(plugins, composition, host, ["true"])
     code = "import os\ntry: os.setgroups([])\nexcept PermissionError: print(os.getgroups())"
     ids = [f"--reuid={ordinary().uid}", f"--regid={ordinary().gid}", f"--groups={callers_group}"]
     command = ["setpriv", *ids, "unshare", "--user", "--map-current-user", "/usr/bin/python3", "-c", code]
@@ -307,7 +307,7 @@ def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_gro
     "locale", [{}, {"LANG": "xx_XX.UTF-8"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LC_ALL": "C"}],
 )  # fmt: skip
 def test_the_command_has_no_variable_that_nobody_set(locale: Mapping[str, str], runtime: str) -> None:
-    """Python gives itself a locale where it finds none that it knows (PEP 538); with a plan and without."""
+    """Python gives itself a locale where it finds none that it knows (PEP 538); with a cache entry and without."""
     with workplace() as folder:
         here = Place(folder, environment={"PATH": os.environ["PATH"], "HOME": str(folder), **locale})
         whole = (str(Path(here.program[0]).with_name("python")), "-I", f"{here.program[0]}-cli")

@@ -329,10 +329,14 @@ def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
     group = Group("all", [], base=text)
     with runs.workplace() as folder:
         report = loosenings.taken(group, runtime, user, plugins, folder)
-        composition, plan = loosenings.planned(group.layers(), plugins, user, folder)
+        composition, assembly = loosenings.assembled(group.layers(), plugins, user, folder)
         assert loosenings.held(report, group.layers(), plugins, user, folder).failing == []
         yield Seen(
-            report, composition, attrs.evolve(plan.context, spec=plan.spec), caller, str(folder / "bundle/rootfs")
+            report,
+            composition,
+            attrs.evolve(assembly.context, spec=assembly.spec),
+            caller,
+            str(folder / "bundle/rootfs"),
         )
 
 

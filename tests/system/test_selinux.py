@@ -28,7 +28,7 @@ from tests.support import users
 from tests.support.features import require
 from tests.support.leases import living
 from tests.support.patience import is_over, until
-from tests.support.runs import RUNTIMES, finished, launch_argv, planned, running, workplace
+from tests.support.runs import RUNTIMES, assembled, finished, launch_argv, running, workplace
 
 pytestmark = pytest.mark.system
 
@@ -72,7 +72,7 @@ def test_without_the_mechanism_the_command_has_the_callers_label(runtime: str) -
 @pytest.mark.usefixtures("inactive")
 def test_a_required_launch_stops_where_selinux_is_not_active(tmp_path: Path) -> None:
     with workplace() as folder, pytest.raises(HostError, match="SELinux is not active") as raised:
-        planned([COMMON], ["/bin/true"], folder=folder, mechanisms=MECHANISMS)
+        assembled([COMMON], ["/bin/true"], folder=folder, mechanisms=MECHANISMS)
     assert raised.value.exit_code == 125
     assert not (tmp_path / "state").exists()
 
@@ -81,8 +81,8 @@ def test_a_required_launch_stops_where_selinux_is_not_active(tmp_path: Path) -> 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_best_effort_launch_goes_on_without_labels_and_says_so(runtime: str, tmp_path: Path) -> None:
     with workplace() as folder:
-        plan = planned([BEST_EFFORT], ["/bin/true"], folder=folder, mechanisms=MECHANISMS)
-    said = [(finding.rule, finding.leaf) for finding in plan.findings]
+        assembly = assembled([BEST_EFFORT], ["/bin/true"], folder=folder, mechanisms=MECHANISMS)
+    said = [(finding.rule, finding.leaf) for finding in assembly.findings]
     assert ("core/not-enforced", "selinux.enabled") in said
     ended = finished(BEST_EFFORT, command=["/bin/true"], runtime=runtime, mechanisms=MECHANISMS)
     assert ended.code == 0, ended.stderr
@@ -158,10 +158,10 @@ def test_launches_are_not_disturbed_by_others_who_reserve(tmp_path: Path, folder
     try:
         (found,) = reserved(holder)
         with workplace() as place:
-            plan = planned([BEST_EFFORT], ["/bin/true"], folder=place, mechanisms=MECHANISMS)
-            document = plan.spec.document
+            assembly = assembled([BEST_EFFORT], ["/bin/true"], folder=place, mechanisms=MECHANISMS)
+            document = assembly.spec.document
             naming(found)(document)
-            bundle.write(attrs.evolve(plan.spec, config=to_json(document)), place / "bundle")
+            bundle.write(attrs.evolve(assembly.spec, config=to_json(document)), place / "bundle")
             (tmp_path / "bundle").symlink_to(place / "bundle")
             end(holder)
             with looking(folder):

@@ -64,12 +64,12 @@ def runtimes(document: Mapping[str, Any]) -> Iterator[str]:
 
 def start(profiles: Sequence[str], folder: Path, user: User | None = None) -> None:
     """Compose, hold against the schema, and run what all runtimes are given to the end under each."""
-    plan = shipped.planned(profiles, COMMAND, folder, user)
-    assert problems(plan.spec.document) == []
+    assembly = shipped.assembled(profiles, COMMAND, folder, user)
+    assert problems(assembly.spec.document) == []
     target = folder / "bundle"
-    for runtime in runtimes(plan.spec.document):
+    for runtime in runtimes(assembly.spec.document):
         subprocess.run(["rm", "-rf", str(target)], check=True)
-        bundle.write(plan.spec, target)
+        bundle.write(assembly.spec, target)
         runs.hand_over(target, user)
         argv = runs.launch_argv(runtime, folder, user)
         environment = user.environment if user is not None else os.environ
@@ -134,7 +134,7 @@ def test_every_profile_takes_what_people_add(name: str, more: str) -> None:
 @pytest.mark.parametrize("change", ["type", "missing", "enum"])
 def test_the_schema_notices(change: str, tmp_path: Path) -> None:
     """The counter-proof: the schema with all that it refers to is really applied."""
-    document = json.loads(to_json(shipped.planned(["default"], COMMAND, tmp_path).spec.document))
+    document = json.loads(to_json(shipped.assembled(["default"], COMMAND, tmp_path).spec.document))
     assert problems(document) == []
     if change == "type":
         document["linux"]["uidMappings"][0]["hostID"] = "0"

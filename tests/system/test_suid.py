@@ -81,8 +81,8 @@ def planted(stance: str, runtime: str, more: str = "") -> Iterator[tuple[Path, d
         runs.hand_over(volume, user)
         texts = [volumes + layer, HOLD, *([more] if more else [])]
         stack = ["default", *(shipped.layer(ours, f"layer-{number}", text) for number, text in enumerate(texts))]
-        plan = shipped.planned(stack, ["/usr/bin/python3", "-I", "-c", PLANT, "/data"], folder, user)
-        bundle.write(plan.spec, folder / "bundle")
+        assembly = shipped.assembled(stack, ["/usr/bin/python3", "-I", "-c", PLANT, "/data"], folder, user)
+        bundle.write(assembly.spec, folder / "bundle")
         runs.hand_over(folder / "bundle", user)
         environment = user.environment if user is not None else os.environ
         done = subprocess.run(
@@ -149,8 +149,8 @@ def test_a_bit_that_is_there_outlives_a_write_for_fsetid_of_the_host_alone(
         program.chmod(0o4755)
         text = f'[rootfs]\nvolumes = ["{program.parent}:/data:{options}"]\n{excepted("rootfs.volumes./data")}{more}'
         layer = shipped.layer(ours, "layer", text + ('[capabilities]\ndrop = ["FSETID"]\n' if drop else ""))
-        plan = shipped.planned(["default", layer], ["/bin/sh", "-c", "echo changed >> /data/program"], folder)
-        bundle.write(plan.spec, folder / "bundle")
+        assembly = shipped.assembled(["default", layer], ["/bin/sh", "-c", "echo changed >> /data/program"], folder)
+        bundle.write(assembly.spec, folder / "bundle")
         subprocess.run(
             runs.launch_argv("native", folder, None), check=True, cwd="/", timeout=60, stdin=subprocess.DEVNULL
         )

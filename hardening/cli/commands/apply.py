@@ -10,7 +10,7 @@ import attrs
 import click
 
 from hardening.assemble import bundle, pipeline
-from hardening.assemble.pipeline import Plan
+from hardening.assemble.pipeline import Assembly
 from hardening.assemble.statements import with_statements_of
 from hardening.base import wholefile
 from hardening.base.jsontext import MAX_BYTES
@@ -71,23 +71,23 @@ def command(
     destination = file if in_place else target
     reserve = destination.absolute().parent if destination else None
     origin = file.absolute().parent
-    plan = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
+    assembly = pipeline.tighten(here.plugins, composition, here.host, document, bundle=reserve, origin=origin)
     # How it was composed is said for the records of its launches; it is no change of what runs.
-    tightened = plan.spec.document
+    tightened = assembly.spec.document
     bundled.require(tightened, origin)
-    found = changes.changes(with_statements_of(tightened, document), tightened, plan.spec.leaves)
-    pipeline.judge(here.plugins, plan, None)
+    found = changes.changes(with_statements_of(tightened, document), tightened, assembly.spec.leaves)
+    pipeline.judge(assembly, None)
     if destination is not None:
-        pipeline.apply_host_changes(plan)
-        _write(destination, {**plan.spec.files, destination.name: plan.spec.config})
+        pipeline.apply_host_changes(assembly)
+        _write(destination, {**assembly.spec.files, destination.name: assembly.spec.config})
     if to_stdout:
-        output.show_raw(plan.spec.config)
-        for name in plan.spec.files:
+        output.show_raw(assembly.spec.config)
+        for name in assembly.spec.files:
             output.note(f"not written: {name}, which belongs beside the configuration (use -o)")
-    _report(plan, found, as_json, to_stdout)
+    _report(assembly, found, as_json, to_stdout)
     if not as_json:
-        show_notes(plan, quiet=quiet)
-    return EXIT_FINDINGS if check and (found or plan.violations) else 0
+        show_notes(assembly, quiet=quiet)
+    return EXIT_FINDINGS if check and (found or assembly.violations) else 0
 
 
 def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
@@ -135,17 +135,17 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
         ) from None
 
 
-def _report(plan: Plan, found: list[Change], as_json: bool, to_stderr: bool) -> None:
+def _report(assembly: Assembly, found: list[Change], as_json: bool, to_stderr: bool) -> None:
     if as_json:
         output.show_json(
             {
                 "changes": [attrs.asdict(item) for item in found],
-                "violations": [attrs.asdict(item) for item in plan.violations],
-                "findings": data.findings(plan.findings),
+                "violations": [attrs.asdict(item) for item in assembly.violations],
+                "findings": data.findings(assembly.findings),
             }
         )
         return
-    tables = [part for part in (changes.table(found), changes.beyond(plan.violations)) if part.rows]
+    tables = [part for part in (changes.table(found), changes.beyond(assembly.violations)) if part.rows]
     for part in tables:
         output.show_table(part, to_stderr=to_stderr)
     if not tables:

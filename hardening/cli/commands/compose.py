@@ -8,7 +8,7 @@ import click
 
 from hardening.assemble import bundle as bundles
 from hardening.assemble import pipeline
-from hardening.assemble.pipeline import Plan
+from hardening.assemble.pipeline import Assembly
 from hardening.cli import output
 from hardening.cli.commands.run import QUIET, show_notes
 from hardening.cli.options import imaged, stack
@@ -93,35 +93,35 @@ def command(
         output.show_raw(settings.profile(composition).encode())
         return 0
     with stack.beside_default(here, request):
-        plan = _plan(here, composition, command, bundle)
-    show_notes(plan, quiet=quiet, reported=form in ("html", "sarif"))
-    code = _write(here, plan, form, bundle)
+        assembly = _assembled(here, composition, command, bundle)
+    show_notes(assembly, quiet=quiet, reported=form in ("html", "sarif"))
+    code = _write(here, assembly, form, bundle)
     if bundle is not None and not (command or quiet):
         output.note("the bundle has no command to run: add `-- COMMAND`")
     return code
 
 
-def _plan(here: Session, composition: Composition, command: tuple[str, ...], bundle: Path | None) -> Plan:
+def _assembled(here: Session, composition: Composition, command: tuple[str, ...], bundle: Path | None) -> Assembly:
     target = bundle.absolute() if bundle else None
-    plan = pipeline.plan(here.plugins, composition, here.host, command, bundle=target)
+    assembly = pipeline.assembled(here.plugins, composition, here.host, command, bundle=target)
     if composition.image is not None:
-        imaged.require_read_only(plan.spec)
-    return plan
+        imaged.require_read_only(assembly.spec)
+    return assembly
 
 
-def _write(here: Session, plan: Plan, form: str, bundle: Path | None) -> int:
+def _write(here: Session, assembly: Assembly, form: str, bundle: Path | None) -> int:
     if bundle is not None:
-        pipeline.judge(here.plugins, plan, None)
-        pipeline.apply_host_changes(plan)
-        bundles.write(plan.spec, bundle.absolute())
+        pipeline.judge(assembly, None)
+        pipeline.apply_host_changes(assembly)
+        bundles.write(assembly.spec, bundle.absolute())
     elif form == "html":
-        output.show_raw(page(plan).encode())
+        output.show_raw(page(assembly).encode())
     elif form == "sarif":
-        found = [plan.composition.located(finding) for finding in plan.findings]
-        output.show_json(sarif.log(found, sarif.described(found, plan.composition.mechanisms)))
-        return EXIT_FINDINGS if _fails(plan.composition, found) else 0
+        found = [assembly.composition.located(finding) for finding in assembly.findings]
+        output.show_json(sarif.log(found, sarif.described(found, assembly.composition.mechanisms)))
+        return EXIT_FINDINGS if _fails(assembly.composition, found) else 0
     else:
-        output.show_raw(plan.spec.config)
+        output.show_raw(assembly.spec.config)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import click
 
-from hardening.assemble.pipeline import examine, plan
+from hardening.assemble.pipeline import assembled, examine
 from hardening.cli import output
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import session
@@ -47,7 +47,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     composition = here.compose(*imaged.look(here, stack.request(context, profiles), image))
     report = receipt.read(file)
     examined = examine(composition, here.host)
-    within = attrs.evolve(examined, spec=plan(here.plugins, composition, here.host, context=examined).spec)
+    within = attrs.evolve(examined, spec=assembled(here.plugins, composition, here.host, context=examined).spec)
     lines = verification.judge(composition, receipt.verify(composition, within, report), within.unsupported)
     holds = verification.holds(lines)
     if as_json:

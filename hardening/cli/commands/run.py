@@ -17,7 +17,7 @@ from hardening.launch.cache import BUNDLE, HOST, IMAGE, LOST, Line, has_input
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hardening.assemble.pipeline import Plan
+    from hardening.assemble.pipeline import Assembly
     from hardening.cli.stored import Storable
     from hardening.compose.composition import Composition
     from hardening.launch.request import LaunchRequest
@@ -124,25 +124,25 @@ def command(
         checked = pipeline.check(composition, here.host, None, engine)
     found = stored.storable(here, line, own, composition, checked, engine, launch, fresh=fresh)
     if dry_run:
-        plan, _ = _plan(here, composition, command, engine, None, checked)
-        _show(engine, plan, command, launch, found, as_json)
+        assembly, _ = _assembled(here, composition, command, engine, None, checked)
+        _show(engine, assembly, command, launch, found, as_json)
         return
     with stored.entry(found) as kept:
         bundle = kept.entry.bundle if kept is not None else Path(launch.directory, BUNDLE)
-        plan, rests = _plan(here, composition, command, engine, bundle, checked, stays=kept is not None)
-        lines = [*(_losses(plan) if quiet else _notes(plan, place, interactive=interactive))]
+        assembly, rests = _assembled(here, composition, command, engine, bundle, checked, stays=kept is not None)
+        lines = [*(_losses(assembly) if quiet else _notes(assembly, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
-        missing = advice(plan.spec, command[0]) if image is None else None
+        missing = advice(assembly.spec, command[0]) if image is None else None
         if missing:
             lines.append(f"hint: {missing}")
         shown = [output.note(line) for line in lines]
         if loses and has_input():
             output.note(LOST)
-        looked = [*looked_at(plan.spec), *rests]
-        values = handover.typed_variables(plan.spec, composition)
+        looked = [*looked_at(assembly.spec), *rests]
+        values = handover.typed_variables(assembly.spec, composition)
         if kept is not None:
-            kept.start(plan.spec, values, shown, looked, loses=loses, lasting=not missing)
-        spec, launch = start.split(engine, plan.spec, values, launch)
+            kept.start(assembly.spec, values, shown, looked, loses=loses, lasting=not missing)
+        spec, launch = start.split(engine, assembly.spec, values, launch)
         start.start_new(here, spec, bundle, engine, launch)
 
 
@@ -162,7 +162,7 @@ def _line(
     return Line.of(IMAGE, [*options, typed[0]], command)
 
 
-def _plan(
+def _assembled(
     here: Session,
     composition: Composition,
     command: tuple[str, ...],
@@ -171,19 +171,19 @@ def _plan(
     checked: Context,
     *,
     stays: bool = False,
-) -> tuple[Plan, tuple[Input, ...]]:
+) -> tuple[Assembly, tuple[Input, ...]]:
     """What is to run, judged, and what the verdicts rest on."""
     from hardening.assemble import pipeline
 
-    plan = pipeline.plan(
+    assembly = pipeline.assembled(
         here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked, runtime=engine
     )
     if composition.image is not None:
-        imaged.require_read_only(plan.spec)
-    looked = pipeline.judge(here.plugins, plan, engine)
+        imaged.require_read_only(assembly.spec)
+    looked = pipeline.judge(assembly, engine)
     if bundle is not None:
-        pipeline.apply_host_changes(plan)
-    return plan, looked
+        pipeline.apply_host_changes(assembly)
+    return assembly, looked
 
 
 def _tell_once(place: Path, lines: Iterable[str]) -> None:
@@ -204,42 +204,42 @@ def _tell_once(place: Path, lines: Iterable[str]) -> None:
             wholefile.write(file, "\n".join([*told, *new]).encode(), 0o600, durable=False)
 
 
-def _notes(plan: Plan, place: Path, *, interactive: bool) -> Iterator[str]:
+def _notes(assembly: Assembly, place: Path, *, interactive: bool) -> Iterator[str]:
     """What a person must know of each such run; a mechanism that this host has not at all is no matter of the run."""
     from hardening.report.state import notes, standing
 
-    unsupported = plan.context.unsupported
+    unsupported = assembly.context.unsupported
     _tell_once(place, standing([item for item in unsupported if item.whole]))
-    yield from notes(plan.composition, [item for item in unsupported if not item.whole], plan.findings)
-    if not interactive and plan.spec.document.get("process", {}).get("terminal"):
+    yield from notes(assembly.composition, [item for item in unsupported if not item.whole], assembly.findings)
+    if not interactive and assembly.spec.document.get("process", {}).get("terminal"):
         yield LOST
 
 
-def _losses(plan: Plan) -> Iterator[str]:
+def _losses(assembly: Assembly) -> Iterator[str]:
     """What is said of a quiet run: where it has less than its layers say."""
-    if plan.spec.told:
+    if assembly.spec.told:
         from hardening.report.state import warnings
 
-        yield from warnings(plan.spec.told)
+        yield from warnings(assembly.spec.told)
 
 
-def show_notes(plan: Plan, *, quiet: bool = False, reported: bool = False) -> None:
+def show_notes(assembly: Assembly, *, quiet: bool = False, reported: bool = False) -> None:
     """What a person must know of every composition, on standard error; where it is ``quiet``, what it has less than its
     layers say. With ``reported``, gaps and findings stand in what was shown already."""
     if quiet:
-        for line in _losses(plan):
+        for line in _losses(assembly):
             output.note(line)
         return
     from hardening.report.state import notes
 
-    unsupported, findings = ((), ()) if reported else (plan.context.unsupported, plan.findings)
-    for line in notes(plan.composition, unsupported, findings):
+    unsupported, findings = ((), ()) if reported else (assembly.context.unsupported, assembly.findings)
+    for line in notes(assembly.composition, unsupported, findings):
         output.note(line)
 
 
 def _show(
     engine: Runtime,
-    plan: Plan,
+    assembly: Assembly,
     command: tuple[str, ...],
     launch: LaunchRequest,
     found: Storable | tuple[str, ...],
@@ -251,29 +251,31 @@ def _show(
     from hardening.cli.options.missing import advice
     from hardening.report import data, settings
 
-    missing = advice(plan.spec, command[0])
+    missing = advice(assembly.spec, command[0])
     if isinstance(found, tuple):
         obstacles = found
         bundle = Path(launch.directory, BUNDLE)
         argv = engine.command(bundle, launch.changed(remove=True))
     else:
-        obstacles = found.obstacles(plan.spec, handover.typed_variables(plan.spec, plan.composition), missing)
+        obstacles = found.obstacles(
+            assembly.spec, handover.typed_variables(assembly.spec, assembly.composition), missing
+        )
         bundle = entries.place(found.line) / launch.id / BUNDLE
         argv = found.argv(bundle, remove=bool(obstacles))
-    states = enforcement(plan.composition, plan.context.unsupported)
+    states = enforcement(assembly.composition, assembly.context.unsupported)
     if as_json:
         output.show_json(
             {
                 "command": list(command),
                 "runtime": engine.name,
                 "argv": argv,
-                "image": data.image(plan.composition.image),
-                "stack": data.stack(plan.composition.stack),
+                "image": data.image(assembly.composition.image),
+                "stack": data.stack(assembly.composition.stack),
                 "mechanisms": data.enforcement(states),
-                "findings": data.findings(plan.findings),
-                "files": sorted(plan.spec.files),
+                "findings": data.findings(assembly.findings),
+                "files": sorted(assembly.spec.files),
                 "not_stored": list(obstacles),
-                "spec": plan.spec.document,
+                "spec": assembly.spec.document,
             }
         )
         return
@@ -282,9 +284,9 @@ def _show(
     output.show(f"command  {shlex.join(command)}")
     output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
     output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
-    tables = settings.enforcement(states), settings.findings(plan.findings)
-    output.show_tables(settings.stack(plan.composition), *tables)
+    tables = settings.enforcement(states), settings.findings(assembly.findings)
+    output.show_tables(settings.stack(assembly.composition), *tables)
     stays = f"not kept: {'; '.join(obstacles)}" if obstacles else "kept for the next call"
     output.show(f"\ncache    {stays}")
     output.show(f"argv     {shlex.join(argv)}")
-    show_notes(plan, reported=True)
+    show_notes(assembly, reported=True)

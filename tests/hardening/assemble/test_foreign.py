@@ -200,18 +200,18 @@ def here() -> tuple[Plugins, Host, Composition]:
     return (*shipped.here(), shipped.composed(["default"]))
 
 
-def tightened(document: dict[str, Any]) -> pipeline.Plan:
+def tightened(document: dict[str, Any]) -> pipeline.Assembly:
     plugins, host, composition = here()
     return pipeline.tighten(plugins, composition, host, document, origin=Path("/srv"))
 
 
 def test_no_key_that_only_a_runtime_understands_changes_what_is_written() -> None:
     hostile, count = with_variants(FULL, CONFIG, 0)
-    plan = tightened(hostile)
-    assert plan.spec.document == tightened(FULL).spec.document
-    reported = [item for item in plan.violations if "written in Go" in item.allowed]
+    assembly = tightened(hostile)
+    assert assembly.spec.document == tightened(FULL).spec.document
+    reported = [item for item in assembly.violations if "written in Go" in item.allowed]
     assert len(reported) == count
-    assert list(unknown(plan.spec.document)) == []
+    assert list(unknown(assembly.spec.document)) == []
 
 
 def test_known_ceilings_survive_and_what_lifts_one_does_not() -> None:
@@ -231,9 +231,9 @@ def test_known_ceilings_survive_and_what_lifts_one_does_not() -> None:
     document["linux"]["resources"]["network"]["priorities"] = [{"name": "eth0", "priority": 9}]
     document["linux"]["resources"]["cpu"] |= {"realtimeRuntime": 950000, "realtimePeriod": 1000000}
     document["linux"]["resources"]["memory"]["disableOOMKiller"] = True
-    plan = tightened(document)
-    assert plan.spec.document["linux"]["resources"] == ceilings
-    gone = {item.pointer.removeprefix("/linux/resources/") for item in plan.violations}
+    assembly = tightened(document)
+    assert assembly.spec.document["linux"]["resources"] == ceilings
+    gone = {item.pointer.removeprefix("/linux/resources/") for item in assembly.violations}
     assert gone >= {
         *("unified/memory.low", "unified/cpu.weight", "network/priorities"),
         *("cpu/realtimeRuntime", "cpu/realtimePeriod", "memory/disableOOMKiller"),

@@ -126,52 +126,55 @@ def composed(loaded: Plugins, text: str = "") -> Composition:
     return compose(Stack((parse_layer(document),)), loaded.mechanisms, HOST, date(2026, 1, 1))
 
 
-def planned(loaded: Plugins, text: str = "", **more: Any) -> pipeline.Plan:
-    return pipeline.plan(loaded, composed(loaded, text), HOST, **more)
+def assembled(loaded: Plugins, text: str = "", **more: Any) -> pipeline.Assembly:
+    return pipeline.assembled(loaded, composed(loaded, text), HOST, **more)
 
 
-# --- plan -------------------------------------------------------------------------------------------------------------
+# --- assembly ---------------------------------------------------------------------------------------------------------
 
 
 def test_every_host_check_comes_before_the_first_contribution() -> None:
     calls: list[str] = []
-    planned(plugins(Gate("a", calls=calls), Gate("b", calls=calls)))
+    assembled(plugins(Gate("a", calls=calls), Gate("b", calls=calls)))
     assert calls == ["a checks", "b checks", "a contributes", "b contributes"]
 
 
 def test_the_bundle_reaches_every_mechanism_and_the_command_the_spec_alone(tmp_path: Path) -> None:
     loaded = plugins(Gate("a"), Gate("b"))
-    plan = planned(loaded, "a.height = 3", command=("true", "-x"), bundle=tmp_path)
-    assert plan.spec.document["a"] == {"height": 3, "bundle": str(tmp_path)}
-    assert plan.spec.document["process"] == {"args": ["true", "-x"]}
-    assert plan.spec.document["b"]["height"] == 0
-    assert plan.spec.leaves["/a/height"] == ("a.height",)
-    assert plan.violations == ()
-    assert plan.context.bundle == tmp_path
+    assembly = assembled(loaded, "a.height = 3", command=("true", "-x"), bundle=tmp_path)
+    assert assembly.spec.document["a"] == {"height": 3, "bundle": str(tmp_path)}
+    assert assembly.spec.document["process"] == {"args": ["true", "-x"]}
+    assert assembly.spec.document["b"]["height"] == 0
+    assert assembly.spec.leaves["/a/height"] == ("a.height",)
+    assert assembly.violations == ()
+    assert assembly.context.bundle == tmp_path
 
 
 def test_what_becomes_of_the_bundle_reaches_every_mechanism(tmp_path: Path) -> None:
     loaded = plugins(Gate("a"))
     checked = pipeline.check(composed(loaded), HOST, None)
-    plans = [planned(loaded, bundle=tmp_path, stays=stays, context=checked) for stays in (True, False)]
-    assert [(plan.context.bundle, plan.context.bundle_stays) for plan in plans] == [(tmp_path, True), (tmp_path, False)]
+    plans = [assembled(loaded, bundle=tmp_path, stays=stays, context=checked) for stays in (True, False)]
+    assert [(assembly.context.bundle, assembly.context.bundle_stays) for assembly in plans] == [
+        (tmp_path, True),
+        (tmp_path, False),
+    ]
 
 
 def test_the_same_stack_gives_the_same_plan() -> None:
     loaded = plugins(Gate("a"))
-    assert planned(loaded, "a.height = 3").spec == planned(loaded, "a.height = 3").spec
+    assert assembled(loaded, "a.height = 3").spec == assembled(loaded, "a.height = 3").spec
 
 
 def test_two_owners_of_one_place_are_named() -> None:
     with pytest.raises(PluginError, match="a and b both set /a/height"):
-        planned(plugins(Gate("a"), Gate("b", also="/a/height")))
+        assembled(plugins(Gate("a"), Gate("b", also="/a/height")))
 
 
 def test_whoever_is_given_a_context_may_ask_for_limits() -> None:
     gate = Asking("a")
     loaded = plugins(gate)
     composition = composed(loaded, "limits.a.height = 4")
-    pipeline.plan(loaded, composition, HOST)
+    pipeline.assembled(loaded, composition, HOST)
     pipeline.examine(composition, HOST)
     assert gate.calls == ["checks with 4", "contributes with 4", "checks with 4"]
 
@@ -183,7 +186,7 @@ SHORT = Unsupported("a.height", "the ground is soft", "dig")
 
 def test_a_required_mechanism_stops_the_launch_with_reason_and_remedy() -> None:
     with pytest.raises(HostError) as caught:
-        planned(plugins(Gate("a", SHORT)))
+        assembled(plugins(Gate("a", SHORT)))
     waiver = 'set requirement = "best-effort" in [a]'
     assert str(caught.value) == f"a.height cannot be enforced here: the ground is soft\nhint: dig, or {waiver}"
     assert caught.value.exit_code == 125
@@ -191,13 +194,13 @@ def test_a_required_mechanism_stops_the_launch_with_reason_and_remedy() -> None:
 
 def test_without_a_remedy_best_effort_is_the_hint() -> None:
     with pytest.raises(HostError) as caught:
-        planned(plugins(Gate("a", attrs.evolve(SHORT, remedy=""))))
+        assembled(plugins(Gate("a", attrs.evolve(SHORT, remedy=""))))
     assert caught.value.hint == 'set requirement = "best-effort" in [a]'
 
 
 def test_all_gaps_are_reported_at_once() -> None:
     with pytest.raises(Problems) as caught:
-        planned(plugins(Gate("a", SHORT), Gate("b", attrs.evolve(SHORT, leaf="b.height"))))
+        assembled(plugins(Gate("a", SHORT), Gate("b", attrs.evolve(SHORT, leaf="b.height"))))
     assert [problem.message.split(" ")[0] for problem in caught.value.problems] == ["a.height", "b.height"]
     assert caught.value.exit_code == 125
 
@@ -205,16 +208,16 @@ def test_all_gaps_are_reported_at_once() -> None:
 @pytest.mark.parametrize("tolerated", [False, True])
 def test_best_effort_goes_on_leaves_it_out_and_says_so(tolerated: bool) -> None:
     gate = Gate("a", attrs.evolve(SHORT, tolerated=tolerated))
-    plan = planned(plugins(gate), "" if tolerated else 'a.requirement = "best-effort"')
-    assert "height" not in plan.spec.document["a"]
-    said = [item for item in plan.findings if item.rule == "core/not-enforced"]
+    assembly = assembled(plugins(gate), "" if tolerated else 'a.requirement = "best-effort"')
+    assert "height" not in assembly.spec.document["a"]
+    said = [item for item in assembly.findings if item.rule == "core/not-enforced"]
     assert [(item.leaf, item.severity, item.hint) for item in said] == [("a.height", Severity.NOTE, "dig")]
     assert "the ground is soft" in said[0].message
 
 
 def test_best_effort_of_one_mechanism_does_not_excuse_another() -> None:
     with pytest.raises(HostError, match=r"b\.height"):
-        planned(
+        assembled(
             plugins(Gate("a", SHORT), Gate("b", attrs.evolve(SHORT, leaf="b.height"))), 'a.requirement = "best-effort"'
         )
 
@@ -229,7 +232,7 @@ def test_findings_come_from_composition_host_mechanisms_and_plugins_in_this_orde
 
     loaded = plugins(Gate("a", SHORT), Gate("b"), hooks=[hardening_inspect])
     text = 'a.requirement = "best-effort"\n[[exceptions]]\nsetting = "a.height"\nreason = "none"'
-    rules = [item.rule for item in planned(loaded, text).findings]
+    rules = [item.rule for item in assembled(loaded, text).findings]
     assert rules == ["core/unused-exception", "core/not-enforced", "a/seen", "b/seen", "other/inspected"]
 
 
@@ -247,12 +250,12 @@ def test_a_foreign_configuration_is_cut_down_and_what_nobody_answers_for_goes() 
         "hooks": {"prestart": []},
         "process": process,
     }
-    plan = pipeline.tighten(loaded, composed(loaded, "a.height = 5\nb.height = 5"), HOST, foreign)
-    assert (plan.spec.document["a"]["height"], plan.spec.document["b"]["height"]) == (5, 1)
-    assert plan.spec.document["a"] == {"height": 5, "kept": 1}
-    assert "hooks" not in plan.spec.document
-    assert plan.violations[0] == Violation("/a/height", "9", "5", "a.height")
-    assert [item.pointer for item in plan.violations[1:]] == ["/a/gone", "/hooks"]
+    assembly = pipeline.tighten(loaded, composed(loaded, "a.height = 5\nb.height = 5"), HOST, foreign)
+    assert (assembly.spec.document["a"]["height"], assembly.spec.document["b"]["height"]) == (5, 1)
+    assert assembly.spec.document["a"] == {"height": 5, "kept": 1}
+    assert "hooks" not in assembly.spec.document
+    assert assembly.violations[0] == Violation("/a/height", "9", "5", "a.height")
+    assert [item.pointer for item in assembly.violations[1:]] == ["/a/gone", "/hooks"]
     assert foreign["a"] == {"height": 9, "kept": 1, "gone": 2}
 
 
@@ -273,7 +276,7 @@ def test_the_host_is_held_against_a_foreign_configuration_too() -> None:
 def test_a_host_check_sees_the_unsupported_of_the_mechanisms_before_it() -> None:
     first, second = Gate("z", attrs.evolve(SHORT, leaf="z.height", tolerated=True)), Gate("a")
     second.after = ("z",)  # type: ignore[misc]
-    planned(plugins(first, second))
+    assembled(plugins(first, second))
     assert first.seen == ()
     assert [lacking.leaf for lacking in second.seen] == ["z.height"]
 
@@ -284,12 +287,12 @@ def test_a_verdict_cannot_change_what_it_judges() -> None:
         candidate.document["a"]["height"] = 99
 
     loaded = plugins(Gate("a"), hooks=[hardening_admit])
-    plan = planned(loaded)
-    before = plan.spec.config
-    pipeline.judge(loaded, plan, Motor())
-    assert plan.spec.config == before
-    assert plan.spec.document["a"]["height"] == 0
-    composed_settings: Any = plan.context.composed
+    assembly = assembled(loaded)
+    before = assembly.spec.config
+    pipeline.judge(assembly, Motor())
+    assert assembly.spec.config == before
+    assert assembly.spec.document["a"]["height"] == 0
+    composed_settings: Any = assembly.context.composed
     with pytest.raises(TypeError):
         composed_settings[int] = 1
 
@@ -297,15 +300,15 @@ def test_a_verdict_cannot_change_what_it_judges() -> None:
 def test_writing_a_bundle_asks_for_verdicts_too() -> None:
     loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
     with pytest.raises(SpecError, match="not today"):
-        pipeline.judge(loaded, planned(loaded), None)
-    pipeline.judge(plugins(Gate("a")), planned(plugins(Gate("a"))), None)
+        pipeline.judge(assembled(loaded), None)
+    pipeline.judge(assembled(plugins(Gate("a"))), None)
 
 
 # --- admission --------------------------------------------------------------------------------------------------------
 
 
-def candidate(plan: pipeline.Plan) -> Candidate:
-    return Candidate(plan.spec.config, plan.host, plan.composition)
+def candidate(assembly: pipeline.Assembly) -> Candidate:
+    return Candidate(assembly.spec.config, assembly.host, assembly.composition)
 
 
 def verdict(*refusals: Refusal, looked: tuple[Input, ...] = ()) -> Callable[..., Any]:
@@ -318,9 +321,9 @@ def verdict(*refusals: Refusal, looked: tuple[Input, ...] = ()) -> Callable[...,
 
 def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
     loaded = plugins(Gate("a"))
-    pipeline.admit(loaded, candidate(planned(loaded)), Motor())
+    pipeline.admit(loaded, candidate(assembled(loaded)), Motor())
     with pytest.raises(SpecError) as caught:
-        pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
+        pipeline.admit(loaded, candidate(assembled(loaded, "a.height = 1")), Motor())
     assert str(caught.value) == "config.json:/a/height: the motor ignores heights (motor)\nhint: use wheels"
 
 
@@ -329,20 +332,20 @@ def test_one_rejection_outweighs_every_acceptance() -> None:
     for hooks in ([verdict(), verdict(no)], [verdict(no), verdict()]):
         loaded = plugins(Gate("a"), hooks=hooks)
         with pytest.raises(SpecError, match=r"not today \(a gate keeper\)"):
-            pipeline.admit(loaded, candidate(planned(loaded)), Motor())
+            pipeline.admit(loaded, candidate(assembled(loaded)), Motor())
 
 
 def test_what_verdicts_rest_on_is_told() -> None:
     one, other = Input("file", "/one", "1"), Input("name", "/other", "2")
     loaded = plugins(Gate("a"), hooks=[verdict(looked=(one,)), verdict(), verdict(looked=(other,))])
-    plan = planned(loaded)
+    assembly = assembled(loaded)
     for runtime in (Motor(), None):
-        assert set(pipeline.admit(loaded, candidate(plan), runtime)) == {one, other}
-        assert set(pipeline.judge(loaded, plan, runtime)) == {one, other}
+        assert set(pipeline.admit(loaded, candidate(assembly), runtime)) == {one, other}
+        assert set(pipeline.judge(assembly, runtime)) == {one, other}
 
 
 def test_all_rejections_are_reported_together() -> None:
     loaded = plugins(Gate("a"), hooks=[verdict(Refusal("", "not today"))])
     with pytest.raises(Problems) as caught:
-        pipeline.admit(loaded, candidate(planned(loaded, "a.height = 1")), Motor())
+        pipeline.admit(loaded, candidate(assembled(loaded, "a.height = 1")), Motor())
     assert len(caught.value.problems) == 2

@@ -46,9 +46,9 @@ def test_a_bundle_says_how_it_was_composed_and_the_stage_understands_it(
     )
     here = session(tmp_path)
     composition = here.compose(Request(("./second.toml",)))
-    plan = pipeline.plan(here.plugins, composition, here.host, ("true",))
+    assembly = pipeline.assembled(here.plugins, composition, here.host, ("true",))
     facts = record.Facts()
-    record.read_annotations(facts, plan.spec.document["annotations"], "")
+    record.read_annotations(facts, assembly.spec.document["annotations"], "")
     assert [item["name"] for item in facts.profiles] == ["first", "second"]
     assert facts.profiles[0]["sha256"] == sha256(first.read_bytes()).hexdigest()
     (exception,) = facts.exceptions

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.assemble.pipeline import examine, plan
+from hardening.assemble.pipeline import assembled, examine
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
 from hardening.launch.config.bundle import Bundle
@@ -234,7 +234,7 @@ def test_every_leaf_of_the_shipped_mechanisms_is_looked_at() -> None:
     host = probe(plugins.mechanisms)
     strict = compose(Stack(()), plugins.mechanisms, host, date(2026, 1, 1))
     context = examine(strict, host)
-    context = attrs.evolve(context, spec=plan(plugins, strict, host, context=context).spec)
+    context = attrs.evolve(context, spec=assembled(plugins, strict, host, context=context).spec)
     report = gathered()
     report |= {key: report[key].splitlines() for key in ("mountinfo", "caller_mountinfo")}
     forgotten = [line.leaf for line in verify(strict, context, report) if line.kernel.endswith("does not look at it")]

@@ -221,12 +221,12 @@ def taken(profiles: Sequence[str]) -> Taken:
     """The stack, as ``hardening compose`` would write it. Raises `HardeningError` where it is refused."""
     plugins, host = shipped.here()
     composition = shipped.composed(profiles)
-    plan = pipeline.plan(plugins, composition, host, ["/bin/true"])
-    told = {found.leaf.removeprefix("seccomp."): found.rule for found in plan.findings if found.rule in TOLD}
-    held = plan.spec.document["process"].get("capabilities", {}).get("bounding", ())
-    program = plan.spec.files[FILE]
+    assembly = pipeline.assembled(plugins, composition, host, ["/bin/true"])
+    told = {found.leaf.removeprefix("seccomp."): found.rule for found in assembly.findings if found.rule in TOLD}
+    held = assembly.spec.document["process"].get("capabilities", {}).get("bounding", ())
+    program = assembly.spec.files[FILE]
     assert isinstance(program, bytes)
-    return Taken(bpf.decode(program), plan.spec.document["linux"]["seccomp"], tuple(held), told)
+    return Taken(bpf.decode(program), assembly.spec.document["linux"]["seccomp"], tuple(held), told)
 
 
 @attrs.frozen

@@ -36,8 +36,8 @@ def test_a_variable_is_weaker_than_a_file_and_a_file_can_have_too_many_readers()
 def test_a_command_that_may_leave_core_dumps_is_told_of(tmp_path: Path) -> None:
     for core, rules in (("0", []), ('"unlimited"', ["secrets/core"])):
         profile = f'[secrets]\ngiven = ["db"]\n[process.rlimits]\ncore = {core}\n'
-        plan = runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS)
-        assert [item.rule for item in plan.findings if item.rule.startswith("secrets/")] == rules
+        assembly = runs.assembled([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS)
+        assert [item.rule for item in assembly.findings if item.rule.startswith("secrets/")] == rules
 
 
 def test_where_nothing_is_run_a_secret_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,9 @@ def given(*items: str) -> SecretsSettings:
     return SecretsSettings(given=Members(named, None))
 
 
-def planned(tmp_path: Path, *items: str, more: str = "") -> dict[str, Any]:
+def assembled(tmp_path: Path, *items: str, more: str = "") -> dict[str, Any]:
     profile = f"[secrets]\ngiven = {json.dumps(items)}\n{more}"
-    return dict(runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.document)
+    return dict(runs.assembled([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.document)
 
 
 def mounts(document: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def mounts(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_names_stand_in_the_annotation_and_empty_mounts_in_their_places(tmp_path: Path) -> None:
-    document = planned(tmp_path, "db", "key,target=/etc/app.key,mode=0440,uid=0", "api,type=env,target=API")
+    document = assembled(tmp_path, "db", "key,target=/etc/app.key,mode=0440,uid=0", "api,type=env,target=API")
     assert json.loads(document["annotations"][SECRETS]) == [
         {"name": "api", "type": "env", "target": "API"},
         {"name": "db", "type": "mount", "target": "/run/secrets/db", "mode": 0o400},
@@ -51,7 +51,7 @@ def test_names_stand_in_the_annotation_and_empty_mounts_in_their_places(tmp_path
 
 
 def test_without_secrets_nothing_is_said_of_them(tmp_path: Path) -> None:
-    document = planned(tmp_path)
+    document = assembled(tmp_path)
     assert SECRETS not in document["annotations"]
     assert "/run/secrets" not in mounts(document)
 
@@ -66,18 +66,18 @@ def test_a_file_lies_where_its_target_says_and_no_link_leads_it_elsewhere(tmp_pa
     own = f'[rootfs]\npath = "{root}"\n'
     for volume in ("", 'volumes = ["/media:/etc:ro"]'):
         with pytest.raises(ProfileError, match=r"secrets.given.key: /alias/key is /etc/key in the root") as raised:
-            planned(tmp_path, "key,target=/alias/key", more=own + volume)
+            assembled(tmp_path, "key,target=/alias/key", more=own + volume)
         assert raised.value.hint == "name its target: /etc/key"
     # Nobody names the usual directory, and it goes with a /run that is a link.
-    assert mounts(planned(tmp_path, "key", more=own))["/var/run/secrets"]["type"] == "tmpfs"
+    assert mounts(assembled(tmp_path, "key", more=own))["/var/run/secrets"]["type"] == "tmpfs"
     (root / "var/run/secrets").symlink_to("/etc")
     with pytest.raises(ProfileError, match="/run/secrets is /etc in the root"):
-        planned(tmp_path, "key", more=own)
+        assembled(tmp_path, "key", more=own)
 
 
 def test_the_mount_points_are_made_with_the_root(tmp_path: Path) -> None:
     profile = '[secrets]\ngiven = ["key,target=/etc/app.key"]\n'
-    files = runs.planned([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.files
+    files = runs.assembled([profile], ["true"], folder=tmp_path, mechanisms=MECHANISMS).spec.files
     assert files["rootfs/etc/app.key"] == b""
 
 
@@ -114,7 +114,7 @@ def test_two_things_in_one_place_are_an_error(tmp_path: Path, items: tuple[str, 
         tables[head] = rest
     text = "".join(f"[{head}]\n{rest}\n" for head, rest in tables.items())
     with pytest.raises(ProfileError) as caught:
-        planned(tmp_path, *items, more=text)
+        assembled(tmp_path, *items, more=text)
     assert reason in str(caught.value)
     assert caught.value.hint == "give the secret another target"
 
