@@ -32,7 +32,10 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     def make() -> None:
         partial.mkdir()
         try:
-            _fill(spec, partial)
+            partial.chmod(0o711)
+            for name, content in spec.files.items():
+                _write_file(partial / name, content, mode_of(name))
+            _write_file(partial / CONFIG, spec.config, mode_of(CONFIG))
             # rename(2) replaces an empty directory and refuses any other.
             partial.rename(path)
         except OSError:
@@ -42,14 +45,8 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     try:
         make() if private else behalf.write(make)
     except OSError as error:
-        raise _not_written(path, error, state.remedy(error) if private else _elsewhere(error)) from None
-
-
-def _fill(spec: Spec, path: Path) -> None:
-    path.chmod(0o711)
-    for name, content in spec.files.items():
-        _write_file(path / name, content, mode_of(name))
-    _write_file(path / CONFIG, spec.config, mode_of(CONFIG))
+        hint = state.remedy(error) if private else _elsewhere(error)
+        raise LaunchError(f"cannot write the bundle: {error.strerror}", origin=path, hint=hint) from None
 
 
 def mode_of(name: str) -> int:
@@ -61,10 +58,6 @@ def _elsewhere(error: OSError) -> str:
     if error.errno in wholefile.FULL:
         return "free space on that disk, or choose a directory on another"
     return "choose a directory that does not exist yet, in one that you can write to"
-
-
-def _not_written(path: Path, error: OSError, hint: str) -> LaunchError:
-    return LaunchError(f"cannot write the bundle: {error.strerror}", origin=path, hint=hint)
 
 
 def _write_file(path: Path, content: File, file_mode: int) -> None:

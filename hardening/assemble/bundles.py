@@ -23,11 +23,8 @@ def make(path: Path) -> int:
         lock = directory.make(str(path.parent))
         os.set_inheritable(lock, True)
     except OSError as error:
-        raise LaunchError(
-            f"cannot make the bundle: {error.strerror}",
-            origin=path,
-            hint=state.remedy(error),
-        ) from None
+        hint = state.remedy(error)
+        raise LaunchError(f"cannot make the bundle: {error.strerror}", origin=path, hint=hint) from None
     return lock
 
 

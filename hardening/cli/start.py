@@ -103,19 +103,13 @@ def prepare(engine: Runtime) -> Path:
     from hardening.base.guarded import require_descriptors
     from hardening.runs import pruning
 
-    _require_installed(engine)
+    if engine.version() is None:
+        hint = "install it, or choose another with --runtime (`hardening doctor` lists them)"
+        raise LaunchError(f"the runtime {engine.name} is not installed", hint=hint)
     require_descriptors()
     place = state.directory()
     output.tell(pruning.prune(place))
     return place
-
-
-def _require_installed(runtime: Runtime) -> None:
-    if runtime.version() is None:
-        raise LaunchError(
-            f"the runtime {runtime.name} is not installed",
-            hint="install it, or choose another with --runtime (`hardening doctor` lists them)",
-        )
 
 
 def request(

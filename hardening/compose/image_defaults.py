@@ -80,7 +80,9 @@ class ImageDefaults:
             if part.problem is not None:
                 setting = part.setting
                 if isinstance(setting, Scalar) and not setting.kind.unordered:
-                    found[setting.name, ""] = self._unreadable(part.leaf, part.problem.message)
+                    text = f"its configuration is invalid: {part.problem.message}"
+                    hint = f"set {part.leaf} in a profile or on the command line, or use another image"
+                    found[setting.name, ""] = ImageError(text, origin=self.origin, hint=hint)
                     continue
                 reading.noted.append(self._refused(part.leaf, part.problem.message))
                 continue
@@ -114,10 +116,6 @@ class ImageDefaults:
     def origin(self) -> str:
         """Where it is said."""
         return f"image {self.image.reference}"
-
-    def _unreadable(self, leaf: str, message: str) -> ImageError:
-        hint = f"set {leaf} in a profile or on the command line, or use another image"
-        return ImageError(f"its configuration is invalid: {message}", origin=self.origin, hint=hint)
 
     def _refused(self, leaf: str, message: str) -> Finding:
         hint = "set it in a profile or on the command line, if that is intended"

@@ -51,7 +51,9 @@ def hold(composition: Composition, host: Host) -> Composition:
                 problems.append(error)
                 continue
             if exception is not None:
-                leaves[by] = attrs.evolve(said, steps=(*said.steps, _step(said, exception)))
+                place, value = exception.origin, said.value
+                step = HistoryStep(place.layer, place, value, Outcome.EXCEPTED, True, value, exception, said.kind)
+                leaves[by] = attrs.evolve(said, steps=(*said.steps, step))
     raise_all(problems)
     used = {str(step.exception.origin) for leaf in leaves.values() for step in leaf.steps if step.exception is not None}
     findings = tuple(f for f in composition.findings if f.rule != UNUSED or f.origin not in used)
@@ -101,8 +103,3 @@ def _is_of(step: HistoryStep, layer: Layer) -> bool:
 def _means(mechanism: Mechanism[Any], exception: Exemption, implied: Implied) -> bool:
     meant: Iterable[tuple[Any, str]] = find_leaves(mechanism, exception.setting)
     return any((setting.name, member) == (implied.leaf.setting, implied.leaf.member) for setting, member in meant)
-
-
-def _step(said: Resolved, exception: Exemption) -> HistoryStep:
-    place = exception.origin
-    return HistoryStep(place.layer, place, said.value, Outcome.EXCEPTED, True, said.value, exception, said.kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from itertools import accumulate
 from typing import Any
 
 import attrs
@@ -53,8 +54,8 @@ class Question:
 def meant(mechanisms: Iterable[Mechanism[Any]], host: Host, question: str) -> str:
     """A question in the names of profiles, where it is in those of the kernel's log: ``seccomp.41`` or ``seccomp.41(2)``."""
     table, _, below = question.partition(".")
-    mechanism = next((item for item in mechanisms if item.name == table), None)
-    if mechanism is None or not below:
+    mechanism = next((item for item in mechanisms if item.name == table and below), None)
+    if mechanism is None:
         return question
     key, bracket, arguments = below.partition("(")
     return f"{table}.{mechanism.meant(key, host)}{bracket}{arguments}"
@@ -116,9 +117,7 @@ def elsewhere(mechanisms: Iterable[Mechanism[Any]], name: str, leaves: Iterable[
 
 def _prefixes(mechanism: Mechanism[Any]) -> Iterator[str]:
     for name in mechanism.schema.settings:
-        parts = name.split(".")
-        for end in range(1, len(parts)):
-            yield ".".join(parts[:end])
+        yield from accumulate(name.split(".")[:-1], "{}.{}".format)
 
 
 def _named(composition: Composition, mechanism: Mechanism[Any], question: str, name: str) -> Iterator[Resolved]:
@@ -164,40 +163,29 @@ def _reason(exception: Any) -> str:
     return f"{exception.reason} ({exception.origin})" if exception is not None else ""
 
 
-@frozen
-class Summary:
-    """One mechanism of a composition: how many of its leaves are stated, limited, and loosened by an exception."""
-
-    mechanism: str
-    requirement: str
-    stated: int
-    limited: int
-    excepted: int
-    summary: str
-
-
-def summaries(composition: Composition) -> list[Summary]:
-    """Every mechanism in a line."""
+def summaries(composition: Composition) -> list[dict[str, Any]]:
+    """A row for every mechanism: ``mechanism``, ``requirement``, how many of its leaves are ``stated``, ``limited``, and
+    ``excepted`` (loosened by an exception), and its ``summary``."""
     excepted = [leaf.mechanism for leaf, _ in composition.used_exceptions()]
-    found = []
+    rows = []
     for mechanism in composition.mechanisms:
         own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == mechanism.name]
-        found.append(
-            Summary(
-                mechanism.name,
-                "required" if composition.required(mechanism.name) else "best-effort",
-                sum(entry.stated for entry in own),
-                sum(bool(entry.limit_origin) for entry in own),
-                excepted.count(mechanism.name),
-                mechanism.summary,
-            )
+        rows.append(
+            {
+                "mechanism": mechanism.name,
+                "requirement": "required" if composition.required(mechanism.name) else "best-effort",
+                "stated": sum(entry.stated for entry in own),
+                "limited": sum(bool(entry.limit_origin) for entry in own),
+                "excepted": excepted.count(mechanism.name),
+                "summary": mechanism.summary,
+            }
         )
-    return found
+    return rows
 
 
 def summary(composition: Composition) -> Table:
     """The mechanisms as a table."""
-    rows = tuple(tuple(map(str, attrs.astuple(item))) for item in summaries(composition))
+    rows = tuple(tuple(map(str, row.values())) for row in summaries(composition))
     return Table(("mechanism", "requirement", "stated", "limited", "excepted", "what it does"), rows, "mechanisms")
 
 
@@ -250,8 +238,3 @@ def _ends(exception: Exemption, today: date) -> str:
 
 def _name(profile: str) -> str:
     return profile.rpartition("/")[2].removesuffix(".toml")
-
-
-def default_leaf(mechanism: Mechanism[Any], leaf: Leaf) -> str:
-    """What a leaf is about."""
-    return mechanism.meaning(leaf)

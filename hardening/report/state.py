@@ -26,7 +26,8 @@ def notes(
             yield from warnings((finding,))
     covered: dict[str, list[str]] = {}
     for leaf, exception in composition.used_exceptions():
-        line = f"exception: {exception.setting}: {exception.reason} ({_reference(exception.ticket)}{exception.origin})"
+        ticket = f"{exception.ticket}, " if exception.ticket else ""
+        line = f"exception: {exception.setting}: {exception.reason} ({ticket}{exception.origin})"
         covered.setdefault(line, []).extend([str(leaf)] if exception.setting != str(leaf) else [])
     yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
 
@@ -50,7 +51,3 @@ def _covering(leaves: Sequence[str]) -> str:
     """Which leaves the exception for a group permitted, in a few words."""
     more = f" and {len(leaves) - 2} more" if len(leaves) > 3 else ""
     return f" covers {', '.join(leaves[:2] if more else leaves)}{more}" if leaves else ""
-
-
-def _reference(ticket: str) -> str:
-    return f"{ticket}, " if ticket else ""

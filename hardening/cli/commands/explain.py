@@ -118,7 +118,7 @@ def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
         output.show_json(
             {
                 "stack": [data.layer(layer) for layer in layers],
-                "mechanisms": [attrs.asdict(item) for item in explain.summaries(composition)],
+                "mechanisms": explain.summaries(composition),
                 "image": _image(tried),
                 "error": data.error(tried.error),
             }
@@ -224,7 +224,7 @@ def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Question |
         return
     _show_answer(asked)
     output.show(f"{entry.leaf} = {entry.shown}")
-    output.show(f"  {explain.default_leaf(mechanism, entry.leaf)}")
+    output.show(f"  {mechanism.meaning(entry.leaf)}")
     output.show(f"  decided by {entry.origin}")
     if entry.limit_origin:
         output.show(f"  limited to {entry.limit_shown} by {entry.limit_origin}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from hardening.base.units import timestamp
@@ -123,13 +125,10 @@ def _find(store: ImageStore | None, text: str) -> list[ImageRecord]:
     return [record] if record is not None else []
 
 
-def _entry(store: ImageStore | None, record: ImageRecord) -> dict[str, object]:
+def _entry(store: ImageStore, record: ImageRecord) -> dict[str, object]:
     size: int | None = None
-    try:
-        if store is not None:
-            size = sum(blob.size for blob in store.manifest(record.digest).blobs)
-    except ImageError:  # --check says what is wrong with it
-        size = None
+    with suppress(ImageError):  # --check says what is wrong with it
+        size = sum(blob.size for blob in store.manifest(record.digest).blobs)
     pulled = timestamp(record.pulled * 10**9)
     return {"name": record.name, "digest": record.digest, "index": record.top, "size": size, "pulled": pulled}
 

@@ -204,15 +204,24 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, I
 
 
 def _meant(request: Request, asked: ImageOptions, kept: ImageStore) -> tuple[ImageOptions, Name]:
-    """Which image is meant. Raises `UsageError`."""
+    """Which image is meant, by its name or by the digest of what is here. Raises `UsageError`."""
     from hardening.cli import fetching
     from hardening.images import reference
 
-    found = _named(asked, kept)
+    found = attrs.evolve(asked, text=fetching.named(asked.text, kept))
+    if found != asked and asked.pull in (ALWAYS, NEWER):
+        raise UsageError(
+            f"{asked.text} is the image that is here, and nothing is newer", hint=f"leave out --pull={asked.pull}"
+        )
     with _told_apart(found):
         name = fetching.parse(found.text)
-    _require_no_root(request, found)
-    return found, reference.resolved(name) if found is asked else name
+    table = request.options.tables.get(_ROOT[0]) if request.options is not None else None
+    if isinstance(table, dict) and _ROOT[1] in table:
+        raise UsageError(
+            f"a root and the image {found.text} are named at once",
+            hint="leave one of them out" + (f"; {_HOST.format(found.command)}" if found.command else ""),
+        )
+    return found, reference.resolved(name) if found == asked else name
 
 
 def _any_root(kept: ImageStore, record: ImageRecord) -> Path:
@@ -221,20 +230,6 @@ def _any_root(kept: ImageStore, record: ImageRecord) -> Path:
 
     known = kept.roots(record.digest)
     return known[0] / removal.ROOT if known else kept.path / store.ROOTS
-
-
-def _named(asked: ImageOptions, kept: ImageStore) -> ImageOptions:
-    """What was asked for by its name, where it was by the digest of what is here. Raises `UsageError`."""
-    from hardening.cli import fetching
-
-    name = fetching.named(asked.text, kept)
-    if name == asked.text:
-        return asked
-    if asked.pull in ("always", "newer"):
-        raise UsageError(
-            f"{asked.text} is the image that is here, and nothing is newer", hint=f"leave out --pull={asked.pull}"
-        )
-    return attrs.evolve(asked, text=name)
 
 
 def require_read_only(spec: Spec) -> None:
@@ -247,15 +242,6 @@ def require_read_only(spec: Spec) -> None:
         )
 
 
-def _require_no_root(request: Request, asked: ImageOptions) -> None:
-    table = request.options.tables.get(_ROOT[0]) if request.options is not None else None
-    if isinstance(table, dict) and _ROOT[1] in table:
-        raise UsageError(
-            f"a root and the image {asked.text} are named at once",
-            hint="leave one of them out" + (f"; {_HOST.format(asked.command)}" if asked.command else ""),
-        )
-
-
 def _record(
     here: Session, compose: Callable[[], Composition], asked: ImageOptions, name: Name, kept: ImageStore, *, quiet: bool
 ) -> ImageRecord:
@@ -263,9 +249,9 @@ def _record(
     from hardening.cli import fetching
 
     record = kept.find(name)
-    if record is not None and asked.pull in ("missing", "never"):
+    if record is not None and asked.pull in (MISSING, NEVER):
         return record
-    if asked.pull == "never":
+    if asked.pull == NEVER:
         raise ImageError(
             f"{name} was not pulled", hint=f"leave out --pull=never, or write `hardening pull {quoted(asked.text)}`"
         )
@@ -274,7 +260,7 @@ def _record(
         with _told_apart(asked):
             return fetching.fetch(here, composition, name, kept, verify=asked.verify, quiet=quiet)
     except HardeningError as error:
-        if record is not None and asked.pull == "newer" and isinstance(error, ImageError):
+        if record is not None and asked.pull == NEWER and isinstance(error, ImageError):
             if not quiet:
                 output.note(f"{name} is taken as it was pulled: {error.origin}: {error.message}")
             return record
@@ -350,7 +336,7 @@ def _inputs(kept: ImageStore, name: Name, record: ImageRecord, asked: ImageOptio
     if path:
         yield from inputs.folder()
         yield from inputs.way(path)
-    if asked.pull in ("always", "newer"):
+    if asked.pull in (ALWAYS, NEWER):
         yield inputs.Unknown(f"--pull={asked.pull} asks where the image comes from")
     yield from inputs.environment(VARIABLE, "XDG_DATA_HOME")
     yield from inputs.file(kept.name_file(name))
