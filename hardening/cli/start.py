@@ -5,29 +5,31 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from hardening.base import places
+from hardening.assemble import bundles, handover
+from hardening.assemble.bundle import write
+from hardening.base import places, state
+from hardening.base.guarded import require_descriptors
 from hardening.base.pointer import ARGS, lookup
 from hardening.cli import output
 from hardening.cli.options import keeping
-from hardening.cli.session import session
+from hardening.cli.session import Session, session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
 from hardening.launch.config.bundle import SECRETS
+from hardening.launch.config.variables import pack
 from hardening.launch.record import behalf
+from hardening.launch.request import LaunchRequest
+from hardening.mechanism.fragment import Spec
+from hardening.mechanism.runtime import Runtime
+from hardening.runs import pruning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from click.shell_completion import CompletionItem
-
-    from hardening.cli.session import Session
-    from hardening.launch.request import LaunchRequest
-    from hardening.mechanism.fragment import Spec
-    from hardening.mechanism.runtime import Runtime
 
 
 DEFAULT_RUNTIME = "native"
@@ -99,10 +101,6 @@ def receipt_file(path: Path | None) -> Path | None:
 def prepare(engine: Runtime) -> Path:
     """Make ready for a launch, before anything of it is written: what launches before have left is taken away. The caller's
     state directory. Raises `LaunchError` where the runtime is not there, or too few files can be opened."""
-    from hardening.base import state
-    from hardening.base.guarded import require_descriptors
-    from hardening.runs import pruning
-
     if engine.version() is None:
         hint = "install it, or choose another with --runtime (`hardening doctor` lists them)"
         raise LaunchError(f"the runtime {engine.name} is not installed", hint=hint)
@@ -125,8 +123,6 @@ def request(
 ) -> LaunchRequest:
     """How the parsed command line wants a bundle launched, under a name that no other launch has. ``place`` is the caller's
     state directory. Raises `UsageError` for options that do not go together."""
-    from hardening.launch.request import LaunchRequest
-
     if receipt is not None and not engine.writes_receipts:
         hint = "leave it out, or use --runtime native, crun or runc"
         raise UsageError(f"the runtime {engine.name} writes no receipts", origin="--receipt", hint=hint)
@@ -144,9 +140,6 @@ def request(
 
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launcher; on any failure no bundle stays behind."""
-    from hardening.assemble import bundles
-    from hardening.assemble.bundle import write
-
     lock = bundles.make(bundle)
     try:
         write(spec, bundle, private=True)
@@ -162,9 +155,6 @@ def split(
 ) -> tuple[Spec, LaunchRequest]:
     """Take the ``values`` of variables out of what is to be written, and unless that is to be ``whole`` the command, where
     the runtime takes them from memory: what is written, and how it is launched. Raises `OSError`."""
-    from hardening.assemble import handover
-    from hardening.launch.config.variables import pack
-
     if not engine.takes_variables or (whole and not values):
         return spec, launch
     command = None if whole else lookup(spec.document, ARGS)
@@ -187,7 +177,6 @@ def secrets(here: Session, engine: Runtime, config: bytes) -> int:
         return -1
     import json
 
-    from hardening.assemble import handover
     from hardening.launch.secret.secrets import named
 
     document = json.loads(config)

@@ -6,30 +6,27 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from hardening.assemble import bundle as bundles
 from hardening.assemble import handover, pipeline
 from hardening.base.pointer import ENVIRONMENT, lookup
 from hardening.base.values import frozen
 from hardening.cache import entries
-from hardening.cache.entries import Open
+from hardening.cache.entries import Entry, Open, Validity
 from hardening.cli import start
+from hardening.cli.options.imaged import Own
+from hardening.cli.session import Session
+from hardening.compose.composition import Composition
 from hardening.launch import cache
 from hardening.launch.cache import Line
 from hardening.launch.config import variables
-from hardening.launch.request import of_argv
+from hardening.launch.request import LaunchRequest, of_argv
+from hardening.mechanism.fragment import Spec
+from hardening.mechanism.host import probe
 from hardening.mechanism.inputs import Input
-
-if TYPE_CHECKING:
-    from hardening.cache.entries import Entry, Validity
-    from hardening.cli.options.imaged import Own
-    from hardening.cli.session import Session
-    from hardening.compose.composition import Composition
-    from hardening.launch.request import LaunchRequest
-    from hardening.mechanism.fragment import Spec
-    from hardening.mechanism.mechanism import Context
-    from hardening.mechanism.runtime import Runtime
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.runtime import Runtime
 
 
 @frozen(eq=False)
@@ -178,8 +175,6 @@ def entry(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
 
 def _is_still(here: Session) -> bool:
     """Whether the host is as it was found at first: the fingerprints tell of it as it is now."""
-    from hardening.mechanism.host import probe
-
     return probe(here.plugins.mechanisms) == here.host
 
 

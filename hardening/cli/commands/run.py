@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from hardening.cli import output, refusals, start
+from hardening.assemble import handover, pipeline
+from hardening.assemble.pipeline import Assembly
+from hardening.base import state, wholefile
+from hardening.cache import entries
+from hardening.cli import output, refusals, start, stored
 from hardening.cli.options import imaged, keeping, stack
+from hardening.cli.options.missing import advice, looked_at
 from hardening.cli.session import Session, session
+from hardening.cli.stored import Storable
+from hardening.compose.composition import Composition
 from hardening.errors import UsageError, quoted
 from hardening.launch.cache import BUNDLE, HOST, IMAGE, LOST, Line, has_input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from hardening.assemble.pipeline import Assembly
-    from hardening.cli.stored import Storable
-    from hardening.compose.composition import Composition
-    from hardening.launch.request import LaunchRequest
-    from hardening.mechanism.inputs import Input
-    from hardening.mechanism.mechanism import Context
-    from hardening.mechanism.runtime import Runtime
+from hardening.launch.request import LaunchRequest
+from hardening.mechanism.inputs import Input
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.runtime import Runtime
 
 EPILOG = """\b
 Examples:
@@ -88,11 +88,6 @@ def command(
     IMAGE stands before `--`. An IMAGE is fetched if it is missing, if the stack's policy permits it; without COMMAND it
     runs its own.
     """
-    from hardening.assemble import handover, pipeline
-    from hardening.base import state
-    from hardening.cli import stored
-    from hardening.cli.options.missing import advice, looked_at
-
     if as_json and not dry_run:
         raise UsageError("--json goes with --dry-run", hint="`--receipt FILE` keeps what the kernel says of a run")
     here = session(context)
@@ -173,8 +168,6 @@ def _assembled(
     stays: bool = False,
 ) -> tuple[Assembly, tuple[Input, ...]]:
     """What is to run, judged, and what the verdicts rest on."""
-    from hardening.assemble import pipeline
-
     assembly = pipeline.assembled(
         here.plugins, composition, here.host, command, bundle=bundle, stays=stays, context=checked, runtime=engine
     )
@@ -189,8 +182,6 @@ def _assembled(
 def _tell_once(place: Path, lines: Iterable[str]) -> None:
     """Write lines but for those that were written since the host has started, which a file of the state directory ``place``
     has. Where that cannot be kept, they are written again."""
-    from hardening.base import wholefile
-
     boot, known, file = "", [""], place / TOLD  # of no start
     with suppress(OSError, UnicodeError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -245,10 +236,7 @@ def _show(
     found: Storable | tuple[str, ...],
     as_json: bool,
 ) -> None:
-    from hardening.assemble import handover
     from hardening.assemble.enforcement import enforcement
-    from hardening.cache import entries
-    from hardening.cli.options.missing import advice
     from hardening.report import data, settings
 
     missing = advice(assembly.spec, command[0])

@@ -6,8 +6,10 @@ takes what is in the store, and neither fetches nor unpacks anything.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,19 +19,20 @@ from hardening.base import jsontext
 from hardening.base.values import frozen
 from hardening.cli import output
 from hardening.cli.options import F, add, kept, stack
+from hardening.cli.session import Request, Session, session
+from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, ImageError, LaunchError, Problems, UsageError, quoted
+from hardening.mechanism import inputs
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.fragment import Spec
+from hardening.mechanism.inputs import Input, Unknown
+from hardening.profile.layers import SUFFIX, is_path
+from hardening.profile.source import command_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hardening.cli.session import Request, Session
-    from hardening.compose.composition import Composition
     from hardening.compose.image_defaults import ImageDefaults
     from hardening.images.reference import Name
     from hardening.images.store import ImageRecord, ImageStore, Unpacked
-    from hardening.mechanism.fragment import Spec
-    from hardening.mechanism.inputs import Input, Unknown
-
 _ROOT = ("rootfs", "path")
 _ASKED = "hardening.image"
 MISSING, ALWAYS, NEWER, NEVER = PULL = ("missing", "always", "newer", "never")
@@ -127,7 +130,6 @@ def fetched(context: click.Context, request: Request, composition: Composition, 
     """The root of an image for a command that runs nothing of it, fetched where that is asked for. Raises `ImageError`, and
     `SpecError` for one that is not to be used."""
     from hardening.cli import fetching
-    from hardening.cli.session import session
 
     here = session(context)
     kept = fetching.store_of_caller()
@@ -295,11 +297,6 @@ def _told_apart(asked: ImageOptions, *, repeated: bool = False) -> Iterator[None
 
 def _is_profile(text: str) -> bool:
     """Whether a profile has this name, or is this file."""
-    import os
-
-    from hardening.cli.session import session
-    from hardening.profile.layers import SUFFIX, is_path
-
     if is_path(text):
         return text.endswith(SUFFIX) and os.path.isfile(text)
     return bool(session(click.get_current_context()).search.hits(text))
@@ -314,8 +311,6 @@ def _offer(here: Session, kept: ImageStore, record: ImageRecord, config: dict[st
 
 def _with_root(request: Request, path: str, asked: ImageOptions) -> Request:
     """The request with a root, said where the image was typed."""
-    from hardening.profile.source import command_line
-
     before = request.options
     tables = dict(before.tables) if before is not None else {}
     places = dict(before.places) if before is not None else {}
@@ -330,7 +325,6 @@ def _inputs(kept: ImageStore, name: Name, record: ImageRecord, asked: ImageOptio
     """What decides which image a name stands for, and that it can be believed."""
     from hardening.images import reference, removal
     from hardening.images.store import VARIABLE
-    from hardening.mechanism import inputs
 
     path = reference.parse(asked.text).path
     if path:
@@ -347,7 +341,6 @@ def _inputs(kept: ImageStore, name: Name, record: ImageRecord, asked: ImageOptio
 
 def _findings(root: Unpacked, record: ImageRecord) -> Iterator[Any]:
     from hardening.cli.fetching import left_out
-    from hardening.mechanism.findings import Finding, Severity
 
     for line in left_out(root.about):
         yield Finding(
