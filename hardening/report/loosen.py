@@ -53,7 +53,7 @@ def smallest(
         return None
     if is_typed(attempt.composition, entry):  # which no later layer follows, and no option beside it loosens
         return Loosening(barrier=f"it is set on the command line; leave out {entry.origin}")
-    looser = list(_looser(kind, entry))
+    looser = _looser(kind, entry)
     if not looser:
         return None
     within = [value for value in looser if not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)]
@@ -146,7 +146,9 @@ def _offers(
     the smallest that there are."""
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     for value, data in mechanism.permissions(entry.leaf):
-        if _is_looser(kind, entry, value) and (not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)):
+        if _is_looser(kind, value, entry.value) and (
+            not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)
+        ):
             yield value, data, False
     for value in _minimal(kind, looser):
         # Only these kinds give every value that they have as a sample.
@@ -178,31 +180,23 @@ def permit(
     return attrs.evolve(found, options=())
 
 
-def _looser(kind: Kind[Any], entry: Resolved) -> Iterator[Any]:
+def _looser(kind: Kind[Any], entry: Resolved) -> list[Any]:
     value = entry.value
     if isinstance(value, int) and not isinstance(value, bool):
         doubled = 2 * value if value else 1
         candidates = [min(doubled, entry.limit) if isinstance(entry.limit, int) else doubled]
     else:
         candidates = [*([entry.limit] if entry.limit_origin else []), *kind.candidates(value)]
-    for candidate in candidates:
-        if _is_looser(kind, entry, candidate):
-            yield candidate
+    return [candidate for candidate in candidates if _is_looser(kind, candidate, value)]
 
 
-def _is_looser(kind: Kind[Any], entry: Resolved, value: Any) -> bool:
-    return kind.is_no_looser_than(entry.value, value) and not kind.is_no_looser_than(value, entry.value)
+def _is_looser(kind: Kind[Any], value: Any, than: Any) -> bool:
+    return kind.is_no_looser_than(than, value) and not kind.is_no_looser_than(value, than)
 
 
 def _minimal(kind: Kind[Any], values: Sequence[Any]) -> list[Any]:
     """The values without another one strictly below them."""
-    return [
-        value
-        for value in values
-        if not any(
-            kind.is_no_looser_than(other, value) and not kind.is_no_looser_than(value, other) for other in values
-        )
-    ]
+    return [value for value in values if not any(_is_looser(kind, value, other) for other in values)]
 
 
 def _excepted(entries: Iterable[Resolved], table: Mapping[str, Any]) -> dict[str, Any]:

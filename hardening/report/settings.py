@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
-from hardening.mechanism.findings import Finding, Gate, Severity, gates
+from hardening.mechanism.findings import Finding, Gate, gates
 from hardening.report.table import Table
 
 
@@ -45,10 +46,6 @@ def findings(items: Iterable[Finding]) -> Table:
     return Table(("severity", "rule", "finding", "where", "hint"), rows, "findings")
 
 
-def _said(key: str, severity: Severity | None) -> dict[str, object]:
-    return {key: str(severity)} if severity is not None else {}
-
-
 def _rules(gate: Gate) -> dict[str, object]:
     """What is said of single rules; those of which nothing else is said than of all need not be."""
     never: dict[str, object] = {
@@ -66,16 +63,12 @@ def profile(composition: Composition) -> str:
     refusing = gates(composition.stack.layers)
     if refusing:
         gate = Gate.of_all(refusing)
-        tables["findings"] = _said("refuse", gate.refuse) | ({"rules": _rules(gate)} if gate.rules else {})
-    limits: dict[str, object] = {}
-    for mechanism in composition.mechanisms:
-        limited = composition.limits(mechanism.name)
-        if limited:
-            limits[mechanism.name] = mechanism.dump(limited)
-    if limits:
-        tables["limits"] = limits
-    for mechanism in composition.mechanisms:
-        stated = composition.stated(mechanism.name)
-        if stated:
-            tables[mechanism.name] = mechanism.dump(stated)
-    return tomli_w.dumps(tables)
+        least = {"refuse": str(gate.refuse)} if gate.refuse is not None else {}
+        tables["findings"] = least | ({"rules": _rules(gate)} if gate.rules else {})
+    limits = _dumped(composition, composition.limits)
+    return tomli_w.dumps(tables | ({"limits": limits} if limits else {}) | _dumped(composition, composition.stated))
+
+
+def _dumped(composition: Composition, values: Callable[[str], Mapping[tuple[str, str], Any]]) -> dict[str, object]:
+    """The tables of the mechanisms that have such values."""
+    return {item.name: item.dump(found) for item in composition.mechanisms if (found := values(item.name))}
