@@ -29,14 +29,7 @@ def statements(
     # The command line's own layer has no digest: one over short values would betray them.
     profiles = [{"name": layer.name, "sha256": layer.document.digest or None} for layer in composition.stack.layers]
     exceptions = {
-        (exception.setting, str(exception.origin)): {
-            "setting": exception.setting,
-            "reason": exception.reason,
-            "ticket": exception.ticket or None,
-            "expires": exception.expires.isoformat() if exception.expires else None,
-            "origin": str(exception.origin),
-        }
-        for _, exception in composition.used_exceptions()
+        (exception.setting, str(exception.origin)): exception.data for _, exception in composition.used_exceptions()
     }
     states: dict[str, list[str]] = {state: [] for state in STATES}
     for item in enforcement(composition, unsupported):

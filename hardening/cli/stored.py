@@ -73,16 +73,9 @@ class Storable:
             found[name] = at
         return found
 
-
-@frozen(eq=False)
-class Kept:
-    """An entry that a run is composed into."""
-
-    entry: Entry
-    found: Storable
-
     def start(
         self,
+        entry: Entry,
         spec: Spec,
         typed: Mapping[str, str],
         notes: Sequence[str],
@@ -91,23 +84,21 @@ class Kept:
         loses: bool,
         lasting: bool,
     ) -> NoReturn:
-        """Write the bundle, and the entry of a ``lasting`` one, and replace this process by the launcher, which holds
-        it from then on. ``typed`` are the variables whose value was typed, ``looked`` is what decided the notes and the
-        verdicts beside the composition; a run that ``loses`` its input says so each time."""
-        found = self.found
-        values = found.values(spec, typed)
-        written, launch = start.split(
-            found.engine, spec, typed if values is None else values, found.launch, whole=False
-        )
-        bundles.write(written, self.entry.bundle, private=True)
+        """Write the bundle of an entry, and the entry itself where it is ``lasting``, and replace this process by the
+        launcher, which holds it from then on. ``typed`` are the variables whose value was typed, ``looked`` is what decided
+        the notes and the verdicts beside the composition; a run that ``loses`` its input says so each time."""
+        values = self.values(spec, typed)
+        replaced = typed if values is None else values
+        written, launch = start.split(self.engine, spec, replaced, self.launch, whole=False)
+        bundles.write(written, entry.bundle, private=True)
         stays = False
         if lasting and values is not None:
-            opened = Open(found.own.before, found.own.otherwise, found.places(values) or {})
-            stays = entries.store(self.entry, found.validity, found.kept, written, notes, looked, opened, loses=loses)
+            opened = Open(self.own.before, self.own.otherwise, self.places(values) or {})
+            stays = entries.store(entry, self.validity, self.kept, written, notes, looked, opened, loses=loses)
         if stays and not entries.is_alone(written):
             with suppress(OSError):  # then it is this run's alone until that ends
-                entries.share(self.entry)
-        start.hand_over(found.engine, self.entry.bundle, launch, self.entry.lock, remove=not stays)
+                entries.share(entry)
+        start.hand_over(self.engine, entry.bundle, launch, entry.lock, remove=not stays)
 
 
 def storable(
@@ -160,7 +151,7 @@ def _is_named(line: Line, launch: LaunchRequest) -> bool:
 
 
 @contextmanager
-def entry(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
+def entry(found: Storable | tuple[str, ...]) -> Iterator[tuple[Entry, Storable] | None]:
     """An entry for a bundle that is to be composed; None where nothing may be kept, or none can be had. It goes unless the
     launcher takes this process over."""
     made = entries.reserve(found.line) if isinstance(found, Storable) else None
@@ -168,7 +159,7 @@ def entry(found: Storable | tuple[str, ...]) -> Iterator[Kept | None]:
         yield None
         return
     try:
-        yield Kept(made, found)
+        yield made, found
     finally:
         entries.remove(made)
 

@@ -51,6 +51,17 @@ class Exemption:
     origin: Origin
     ends: Origin | None = None
 
+    @property
+    def data(self) -> dict[str, str | None]:
+        """What is recorded and shown of it, as JSON data."""
+        return {
+            "setting": self.setting,
+            "reason": self.reason,
+            "ticket": self.ticket or None,
+            "expires": self.expires.isoformat() if self.expires else None,
+            "origin": str(self.origin),
+        }
+
 
 @frozen(eq=False)
 class Layer:

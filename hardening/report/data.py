@@ -13,7 +13,7 @@ from hardening.compose.fold import HistoryStep, Resolved
 from hardening.errors import HardeningError, Problems
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.used import Used
-from hardening.profile.layers import Exemption, Layer, Stack
+from hardening.profile.layers import Layer, Stack
 from hardening.report.beyond import Beyond
 
 Data = dict[str, Any]
@@ -37,27 +37,14 @@ def layer(layer: Layer) -> Data:
         "sha256": layer.document.digest or None,
         "description": layer.description,
         "extends": list(layer.extends),
-        "exceptions": [exception(item) for item in layer.exceptions],
-    }
-
-
-def exception(exception: Exemption | None) -> Data | None:
-    """One ``[[exceptions]]`` entry; None where there is none."""
-    if exception is None:
-        return None
-    return {
-        "setting": exception.setting,
-        "reason": exception.reason,
-        "ticket": exception.ticket or None,
-        "expires": exception.expires.isoformat() if exception.expires else None,
-        "origin": str(exception.origin),
+        "exceptions": [item.data for item in layer.exceptions],
     }
 
 
 def beyond(item: Beyond) -> Data:
     """One leaf that is looser than elsewhere."""
     said = {name: getattr(item, name) for name in ("shown", "floor", "origin")}
-    return {"leaf": str(item.leaf), **said, "exception": exception(item.exception)}
+    return {"leaf": str(item.leaf), **said, "exception": item.exception.data if item.exception else None}
 
 
 def step(step: HistoryStep) -> Data:
@@ -67,7 +54,7 @@ def step(step: HistoryStep) -> Data:
         **said,
         "outcome": str(step.outcome),
         "value": step.value or None,
-        "exception": exception(step.exception),
+        "exception": step.exception.data if step.exception else None,
     }
 
 

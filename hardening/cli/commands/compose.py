@@ -38,12 +38,7 @@ cannot enforce a required mechanism.
 """
 
 
-@click.command(
-    "compose",
-    cls=stack.StackCommand,
-    epilog=EPILOG,
-    context_settings={"allow_interspersed_args": False},
-)
+@click.command("compose", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @stack.stack_options
 @click.option("--format", "form", type=click.Choice(FORMATS), default="spec", show_default=True, help="What to show.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for the formats spec and settings.")

@@ -53,11 +53,7 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
-@click.command(
-    "explain",
-    cls=stack.StackCommand,
-    epilog=EPILOG,
-)
+@click.command("explain", cls=stack.StackCommand, epilog=EPILOG)
 @stack.stack_options
 @click.option(
     "--beyond",

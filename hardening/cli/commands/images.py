@@ -43,10 +43,7 @@ def pull(context: click.Context, profiles: tuple[str, ...], quiet: bool, tls_ver
     output.show(fetching.fetch(here, composition, name, store, verify=tls_verify, quiet=quiet).digest)
 
 
-@click.command(
-    "images",
-    epilog="\b\nExamples:\n  hardening images --json\n  hardening images --check\n",
-)
+@click.command("images", epilog="\b\nExamples:\n  hardening images --json\n  hardening images --check\n")
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.option(
     "--check",

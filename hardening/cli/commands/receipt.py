@@ -28,11 +28,7 @@ was not seen.
 """
 
 
-@click.command(
-    "receipt",
-    cls=stack.StackCommand,
-    epilog=EPILOG,
-)
+@click.command("receipt", cls=stack.StackCommand, epilog=EPILOG)
 @stack.stack_options
 @imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")

@@ -50,12 +50,7 @@ QUIET = (
 )
 
 
-@click.command(
-    "run",
-    cls=stack.StackCommand,
-    epilog=EPILOG,
-    context_settings={"allow_interspersed_args": False},
-)
+@click.command("run", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @stack.stack_options
 @start.runtime_option
 @start.stdin_option
@@ -123,7 +118,7 @@ def command(
         _show(engine, assembly, command, launch, found, as_json)
         return
     with stored.entry(found) as kept:
-        bundle = kept.entry.bundle if kept is not None else Path(launch.directory, BUNDLE)
+        bundle = kept[0].bundle if kept is not None else Path(launch.directory, BUNDLE)
         assembly, rests = _assembled(here, composition, command, engine, bundle, checked, stays=kept is not None)
         lines = [*(_losses(assembly) if quiet else _notes(assembly, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
@@ -136,7 +131,8 @@ def command(
         looked = [*looked_at(assembly.spec), *rests]
         values = handover.typed_variables(assembly.spec, composition)
         if kept is not None:
-            kept.start(assembly.spec, values, shown, looked, loses=loses, lasting=not missing)
+            entry, storable = kept
+            storable.start(entry, assembly.spec, values, shown, looked, loses=loses, lasting=not missing)
         spec, launch = start.split(engine, assembly.spec, values, launch)
         start.start_new(here, spec, bundle, engine, launch)
 
