@@ -12,18 +12,15 @@ import errno
 import fcntl
 import os
 from collections.abc import Container, Mapping
-from typing import TYPE_CHECKING
 
 import attrs
 
 from hardening.assemble.spec import to_json
 from hardening.base.linux import abi, kernel
 from hardening.base.pointer import ENVIRONMENT, lookup
+from hardening.compose.composition import Composition
 from hardening.launch.secret import secrets
-
-if TYPE_CHECKING:
-    from hardening.compose.composition import Composition
-    from hardening.mechanism.fragment import Spec
+from hardening.mechanism.fragment import Spec
 
 _NAME = "hardening-secrets"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))

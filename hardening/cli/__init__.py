@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from hardening.base.linux.system import signal
 from hardening.cli.commands import COMPLETE_VARIABLE, PROGRAM
 from hardening.cli.output import escape, in_colour
+from hardening.cli.session import Session
 from hardening.cli.unforeseen import worded
 from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
-
-if TYPE_CHECKING:
-    from hardening.cli.session import Session
 
 ALIKE = 0.8
 GROUPED = 4
@@ -79,7 +77,6 @@ def _abandon_output() -> None:
 
 def _run(arguments: list[str], session: Session | None) -> int:
     from hardening.cli.root import root
-    from hardening.cli.session import Session
 
     for argument in arguments:
         _require_utf8(argument)
@@ -130,8 +127,6 @@ def _words(context: click.Context) -> str:
 
 def _habit(command: str, message: str) -> str | None:
     """What to write instead of a word too many, or of a command of a group that there is not."""
-    import re
-
     from hardening.cli.options.elsewhere import instead_of, of_command
 
     unknown = re.match(r"No such command '([^' ]+)'", message)

@@ -6,14 +6,15 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
+from click import style
+
 from hardening.base.text import printable
+from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from hardening.errors import HardeningError
     from hardening.report.table import Table
 
 
@@ -47,8 +48,6 @@ def show(text: str) -> None:
 
 def show_result(name: str, result: str, colour: str, more: str = "") -> None:
     """Write what came of one thing to standard output, the result in a colour of click's where there are colours."""
-    from click import style
-
     word = style(result, fg=colour) if in_colour(sys.stdout) else result
     print(f"{escape(name)}: {word}{escape(more)}")
 

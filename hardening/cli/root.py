@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from hardening import __version__
+from hardening.cli.added import OWN, load, owner, summary
 from hardening.cli.commands import COMMANDS, MODULES
 from hardening.cli.session import session
+from hardening.errors import UsageError
 
 EPILOG = """\b
 Examples:
@@ -30,8 +32,6 @@ class LazyGroup(click.Group):
         # Asked before the program's own, so that another owner of one of their names is an error and not ignored.
         added = session(ctx).commands
         if cmd_name in added:
-            from hardening.cli.added import load
-
             return load(added[cmd_name])
         if cmd_name not in COMMANDS:
             return None
@@ -47,15 +47,12 @@ class LazyGroup(click.Group):
         if args and args[0] not in names and not args[0].startswith("-"):
             from hardening.base.text import nearest
             from hardening.cli.options.elsewhere import instead_of
-            from hardening.errors import UsageError
 
             hint = instead_of(*args) or nearest(args[0], names) or f"the commands are {', '.join(names)}"
             raise UsageError(f'unknown command "{args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from hardening.cli.added import OWN, owner, summary
-
         own, others = list(COMMANDS.items()), list[tuple[str, str]]()
         for name, item in session(ctx).commands.items():
             (own if owner(item) == OWN else others).append((name, summary(item)))
@@ -76,6 +73,4 @@ class LazyGroup(click.Group):
 def root(context: click.Context) -> Any:
     """Compose layered security profiles into one OCI runtime spec, and run commands under it without a daemon."""
     if context.invoked_subcommand is None:
-        from hardening.errors import UsageError
-
         raise UsageError("no command", hint="`hardening --help` lists the commands")

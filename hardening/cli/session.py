@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from hardening.base.values import frozen
+from hardening.cli.added import installed
+from hardening.cli.commands import COMMANDS
+from hardening.errors import PluginError, ProfileError, quoted
+from hardening.plugin.installed import Announced, Brought, everything
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from hardening.compose.composition import Composition
     from hardening.compose.image_defaults import ImageDefaults
-    from hardening.errors import PluginError
     from hardening.mechanism.host import Host
-    from hardening.plugin.installed import Announced, Brought
     from hardening.plugin.plugins import Plugins
     from hardening.profile.layers import SearchPath, Stack
     from hardening.profile.machine import Machine
@@ -57,8 +58,6 @@ class Session:
     @cached_property
     def announced(self) -> Announced:
         """What the installed packages announce."""
-        from hardening.plugin.installed import everything
-
         return everything()
 
     @cached_property
@@ -78,9 +77,6 @@ class Session:
     @cached_property
     def commands(self) -> Mapping[str, Brought]:
         """The subcommands of other packages; raises `PluginError`."""
-        from hardening.cli.added import installed
-        from hardening.cli.commands import COMMANDS
-
         return installed(COMMANDS, self.announced)
 
     @cached_property
@@ -117,7 +113,6 @@ class Session:
 
     def _require(self, profile: str) -> None:
         """Raise `ProfileError` with what was probably meant where nothing has the name of a profile."""
-        from hardening.errors import ProfileError, quoted
         from hardening.profile.layers import SUFFIX, is_path
 
         if profile.endswith(".json") and os.path.isfile(profile):

@@ -3,17 +3,15 @@ launch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hardening.base import places, units
 from hardening.cli.options import F, add, kept
 from hardening.errors import UsageError
-
-if TYPE_CHECKING:
-    from hardening.launch.request import LaunchRequest
-    from hardening.mechanism.runtime import Runtime
+from hardening.launch.request import LaunchRequest
+from hardening.mechanism.runtime import Runtime
 
 _SMALLEST = 4096
 _ASKED = "hardening.container"
