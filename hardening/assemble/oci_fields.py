@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
-from hardening.base.pointer import escape
+from hardening.base.pointer import above, escape
 from hardening.base.values import frozen
 
 
@@ -156,15 +156,8 @@ def without_unknown(
     specification gives it stays as it is.
     """
     found: list[UnknownField] = []
-    kept = {above for pointer in owned for above in _upwards(pointer)}
+    kept = {place for pointer in owned for place in (pointer, *above(pointer))}
     return _known(document, CONFIG, "", kept, found), found
-
-
-def _upwards(pointer: str) -> Iterator[str]:
-    """A JSON pointer and those above it."""
-    while pointer:
-        yield pointer
-        pointer = pointer.rpartition("/")[0]
 
 
 def _known(value: Any, shape: Any, pointer: str, owned: Set[str], found: list[UnknownField]) -> Any:

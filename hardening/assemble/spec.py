@@ -6,11 +6,11 @@ Two owners of one place are an error that names both.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from hardening.base.pointer import escape, unescape
+from hardening.base.pointer import above, escape, unescape
 from hardening.errors import PluginError
 from hardening.launch.container import leases
 from hardening.mechanism.fragment import Directory, File, Fragment, Spec, Value, copied
@@ -87,18 +87,18 @@ def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -
                 raise PluginError(f"{other[0]} and {part.owner} both contribute the bundle's {path}", hint=_ONE_OWNER)
     lists = {pointer: owner for (pointer, _), owner in items.items()} | replaced
     for pointer, owner in [*values.items(), *lists.items()]:
-        for above in _ancestors(pointer):
-            outer = lists.get(above) or values.get(above, owner)
-            if outer != owner or above in lists:
-                raise PluginError(f"{outer} owns {above} and {owner} sets {pointer} inside it", hint=_ONE_OWNER)
+        for place in above(pointer):
+            outer = lists.get(place) or values.get(place, owner)
+            if outer != owner or place in lists:
+                raise PluginError(f"{outer} owns {place} and {owner} sets {pointer} inside it", hint=_ONE_OWNER)
     for pointer in values.keys() & lists.keys():
         raise PluginError(
             f"{values[pointer]} sets {pointer} whole, and {lists[pointer]} adds items to it", hint=_ONE_OWNER
         )
     for path, (owner, _) in files.items():
-        for above in _ancestors(path):
-            if above in files and not isinstance(files[above][1], Directory):
-                raise PluginError(f"{owner} contributes {path}, but {above} is not a directory", hint=_ONE_OWNER)
+        for place in above(path):
+            if place in files and not isinstance(files[place][1], Directory):
+                raise PluginError(f"{owner} contributes {path}, but {place} is not a directory", hint=_ONE_OWNER)
 
 
 _CORE = "the core"
@@ -109,11 +109,6 @@ def _claim(owners: dict[_Key, str], key: _Key, owner: str, deed: str) -> None:
     other = owners.setdefault(key, owner)
     if other != owner:
         raise PluginError(f"{other} and {owner} both {deed}", hint=_ONE_OWNER)
-
-
-def _ancestors(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def _set(document: dict[str, Any], pointer: str, value: Any) -> None:

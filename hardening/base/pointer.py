@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 CONFIG = "config.json"
@@ -19,6 +20,12 @@ def escape(token: str) -> str:
 def unescape(token: str) -> str:
     """A token of a JSON pointer as a key."""
     return token.replace("~1", "/").replace("~0", "~")
+
+
+def above(pointer: str) -> Iterator[str]:
+    """The pointers above one, from the nearest on, but for that of the whole document."""
+    while pointer := pointer.rpartition("/")[0]:
+        yield pointer
 
 
 def lookup(document: object, pointer: str) -> Any:

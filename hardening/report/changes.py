@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from hardening.base.pointer import escape, lookup
+from hardening.base.pointer import above, escape, lookup
 from hardening.base.values import frozen
 from hardening.mechanism.mechanism import Violation
 from hardening.report.table import Table
@@ -32,8 +32,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping
     are compared by their elements."""
     found: dict[str, dict[str, None]] = {}
     for pointer, names in leaves.items():
-        for above in _above(pointer):
-            found.setdefault(above, {}).update(dict.fromkeys(names))
+        for place in above(pointer):
+            found.setdefault(place, {}).update(dict.fromkeys(names))
     below = {pointer: tuple(names) for pointer, names in found.items()}
     return [
         attrs.evolve(item, leaves=_decided(_place(item, after), leaves, below)) for item in _walk("", before, after)
@@ -42,8 +42,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping
 
 def _place(change: Change, after: Mapping[str, Any]) -> str:
     """Where the reason of a change is looked for: an element that was removed has no place of its own any more."""
-    above = change.pointer.rpartition("/")[0]
-    return above if change.after is None and isinstance(lookup(after, above), list) else change.pointer
+    array = change.pointer.rpartition("/")[0]
+    return array if change.after is None and isinstance(lookup(after, array), list) else change.pointer
 
 
 def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
@@ -92,16 +92,11 @@ def _key(item: Any) -> str:
     return next((_text(item[name]) for name in names if name in item), "")
 
 
-def _above(pointer: str) -> Iterator[str]:
-    while pointer := pointer.rpartition("/")[0]:
-        yield pointer
-
-
 def _decided(
     pointer: str, leaves: Mapping[str, tuple[str, ...]], below: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
     """The leaves of a place, of the nearest one above it that has any, or else of all ``below`` it."""
-    return next((leaves[at] for at in (pointer, *_above(pointer)) if at in leaves), below.get(pointer, ()))
+    return next((leaves[at] for at in (pointer, *above(pointer)) if at in leaves), below.get(pointer, ()))
 
 
 def table(items: list[Change]) -> Table:
@@ -114,17 +109,15 @@ def table(items: list[Change]) -> Table:
 
 def _cell(change: Change, value: Any) -> str:
     # A file mode means nothing to a reader in JSON's decimal.
-    return f"0{value:03o}" if change.pointer == UMASK and isinstance(value, int) and value >= 0 else _shown(value)
+    if change.pointer == UMASK and isinstance(value, int) and value >= 0:
+        return f"0{value:03o}"
+    return _short(json.dumps(value, ensure_ascii=False) if value is not None else "-")
 
 
 def beyond(violations: Iterable[Violation]) -> Table:
     """What was asked for beyond a profile, one thing a line. What is allowed may be a line to paste, and is never cut."""
     rows = tuple((item.pointer, _short(item.asked), item.allowed, item.leaf) for item in violations)
     return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile")
-
-
-def _shown(value: Any) -> str:
-    return _short(json.dumps(value, ensure_ascii=False) if value is not None else "-")
 
 
 def _short(text: str) -> str:
