@@ -375,8 +375,8 @@ def test_a_hook_s_answer_of_another_type_is_one_error(name: str, answer: object)
     assert caught.value.exit_code == 125
 
 
-def test_a_look_of_a_kind_that_there_is_not_is_refused_when_it_is_made() -> None:
-    with pytest.raises(PluginError, match='failed in hardening_inputs: ValueError: there is no kind of look "fiel"'):
+def test_an_input_of_a_kind_that_there_is_not_is_refused_when_it_is_made() -> None:
+    with pytest.raises(PluginError, match='failed in hardening_inputs: ValueError: there is no kind of input "fiel"'):
         ask("hardening_inputs", lambda: [Input("fiel", "/x")])
 
 
