@@ -55,8 +55,8 @@ class Kind(ABC, Generic[T]):
         return self.samples()
 
     def show(self, value: T) -> str:
-        """The value as people read it."""
-        return str(value)
+        """The value as people read it: a boolean as TOML has it."""
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
     def dump(self, value: T) -> object:
         """The value as TOML data that `parse` reads back."""
@@ -83,9 +83,6 @@ class Flag(Kind[bool]):
 
     def samples(self) -> Sequence[bool]:
         return (True, False)
-
-    def show(self, value: bool) -> str:
-        return "true" if value else "false"
 
 
 @frozen(eq=False)

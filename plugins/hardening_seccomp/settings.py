@@ -197,14 +197,6 @@ class StrictDefaults(Mapping[str, Rule]):
         return len(self._rules)
 
 
-@frozen(eq=False)
-class Switch(Unordered[bool]):
-    """A boolean without an order that matters to security."""
-
-    def show(self, value: bool) -> str:
-        return "true" if value else "false"
-
-
 def read_architecture(node: Node) -> str:
     """``native`` or a name of libseccomp's; raises `ProfileError` for an unknown one."""
     name = node.string()
@@ -241,7 +233,7 @@ class SeccompSettings:
         "Whether no file gets a set-user-ID or set-group-ID bit, nor capabilities: on a volume the host heeds them.",
     )
     log: bool = scalar(
-        Switch(Node.boolean, "`true` or `false`", (False, True)),
+        Unordered(Node.boolean, "`true` or `false`", (False, True)),
         False,
         "Whether the kernel logs every answer but `allow` (SECCOMP_FILTER_FLAG_LOG).",
         name="flags.log",

@@ -16,7 +16,7 @@ from hardening.base.text import nearest
 from hardening.mechanism import inputs
 from hardening.mechanism.mechanism import Reading
 from hardening.mechanism.roles import Privileges
-from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Schema, Statement, read_family, unknown_key
+from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Schema, Statement, read_family, read_table
 from hardening.profile.source import Node, Origin
 from hardening_seccomp import groups, notes, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action
@@ -40,7 +40,8 @@ from hardening_seccomp.spec import is_stranger, is_young
 if TYPE_CHECKING:
     from hardening_seccomp import docker
 
-KEYS = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags", suid.SETTING, REQUIREMENT.name)
+#: The keys that the declared grammar does not read.
+_OWN = ("default", "allow", "deny", "log", "rules", "profile", "architectures", "flags")
 _WORDS = ("log", "spec-allow")
 
 
@@ -74,10 +75,8 @@ class TableReader:
 
     def statements(self) -> Iterator[Statement]:
         """All says of the table. Raises `ProfileError` for anything that it does not understand."""
+        plain = list(read_table(Schema.of(SeccompSettings), self.table, own=_OWN))
         fields = dict(self.table.members())
-        for key, node in fields.items():
-            if key not in KEYS:
-                raise unknown_key(node, key, KEYS)
         self._read_profile(fields.get("profile"), fields.get("default"))
         self._read_list(fields.get("allow"), ALLOWED)
         self._read_list(fields.get("deny"), DENIED)
@@ -91,11 +90,7 @@ class TableReader:
         yield from architectures
         self._note(frozenset(statement.member for statement in architectures if statement.value), fields.get("profile"))
         yield from self._flags(fields.get("flags"), fields.get("profile"))
-        if suid.SETTING in fields:
-            yield Statement(suid.SETTING, "", fields[suid.SETTING].boolean(), fields[suid.SETTING].origin)
-        if REQUIREMENT.name in fields:
-            node = fields[REQUIREMENT.name]
-            yield Statement(REQUIREMENT.name, "", REQUIREMENT.kind.parse(node), node.origin)
+        yield from plain
 
     def _names(self, node: Node) -> Sequence[str]:
         """The system calls that one word means: a name, or the members of a group that this machine can know."""

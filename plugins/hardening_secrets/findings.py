@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from hardening.errors import quoted
 from hardening.launch.secret import secrets
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess
-from hardening_secrets.settings import SecretsSettings, Use, leaf
+from hardening_secrets.settings import SecretsSettings, Use
 
+_about = FindingsOf("secrets")
 #: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
 RULES = {
     "core": "Core dumps that would hold secrets",
@@ -26,22 +27,20 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
     uses = settings.uses()
     for use in uses:
         if not use.is_file:
-            yield Finding(
-                "secrets/variable",
-                Severity.WARNING,
+            yield _about.warning(
+                "variable",
                 f"the secret {use.name} is a variable: every process of the command inherits it, /proc shows it to all of "
                 "the same user, and what prints an environment prints it",
-                leaf=leaf(use),
-                hint=f"give it as a file, {secrets.PLACE}/{use.name}, which is weaker in none of these",
+                f"given.{use.name}",
+                f"give it as a file, {secrets.PLACE}/{use.name}, which is weaker in none of these",
             )
         elif use.mode & 0o077:
             who = "its group" if not use.mode & 0o007 else "every user of the container"
-            yield Finding(
-                "secrets/readable",
-                Severity.NOTE,
+            yield _about.note(
+                "readable",
                 f"the secret {use.name} can be read by {who} (mode {use.mode:04o})",
-                leaf=leaf(use),
-                hint="mode=0400 lets its owner alone read it",
+                f"given.{use.name}",
+                "mode=0400 lets its owner alone read it",
             )
     process = context.of(CommandProcess)
     if uses and process is not None and process.dumps_core:
@@ -68,10 +67,9 @@ def _missing(uses: list[Use]) -> Iterator[Finding]:
         return
     for use in uses:
         if use.name not in known:
-            yield Finding(
-                "secrets/missing",
-                Severity.WARNING,
+            yield _about.warning(
+                "missing",
                 f"you have no secret {use.name}, so that a run of yours stops unless another plugin gives it",
-                leaf=leaf(use),
-                hint=f"hardening secret create {quoted(use.name)} FILE",
+                f"given.{use.name}",
+                f"hardening secret create {quoted(use.name)} FILE",
             )
