@@ -17,12 +17,6 @@ from hardening.images.ids import Ids
 ROOT, ABOUT, HOLDER = "root", "root.json", "holder"
 
 
-def left(partial: Path) -> list[str]:
-    """The names in `partial` that nobody holds. Raises `OSError`."""
-    with Opened(locks.lock(str(partial))) as folder:
-        return [name for name in os.listdir(folder) if not locks.is_locked(name, folder)]
-
-
 def prune(partial: Path) -> None:
     """Remove from `partial` what killed processes have left, as far as that can be: what cannot be removed is in nobody's
     way. Raises `OSError`."""

@@ -135,27 +135,19 @@ class ImageStore:
         """Have nothing removed until this process ends or becomes another program."""
         self._lock(shared=True)
 
-    @contextmanager
-    def alone(self) -> Iterator[bool]:
-        """Whether nobody adds or uses anything, and nobody begins to meanwhile."""
-        try:
-            lock = self._lock(wait=False)
-        except BlockingIOError:
-            yield False
-            return
-        with Opened(lock):
-            yield True
-
     def _lock(self, *, shared: bool = False, wait: bool = True) -> int:
         return locks.lock_file(str(self.path / LOCK), shared=shared, wait=wait)
 
     def prune(self) -> bool:
         """Remove what no name leads to, unless somebody uses the store. Whether that was done. Raises `OSError`."""
         removal.prune(self.partial)
-        with self.alone() as alone:
-            if alone:
-                self._prune()
-            return alone
+        try:
+            lock = self._lock(wait=False)
+        except BlockingIOError:
+            return False
+        with Opened(lock):
+            self._prune()
+        return True
 
     def _prune(self) -> None:
         records = self.records()

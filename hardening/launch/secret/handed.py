@@ -85,8 +85,29 @@ class Handed(Frozen):
         files.write_all(writer, "\0".join(text.replace("\0", "") for text in texts).encode("utf-8", "backslashreplace"))
 
     def observe(self, pid: int) -> list[dict[str, object]]:
-        """What the kernel says of the files in a container, for its receipt."""
-        return observe(pid, self.wanted)
+        """What the kernel says of the files in a container, for its receipt: type, mode and owner as this process sees them,
+        and never the content."""
+        found: list[dict[str, object]] = []
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for secret in self.wanted:
+            row: dict[str, object] = {"name": secret.name, "type": secret.kind, "target": secret.target}
+            if secret.kind == MOUNT:
+                try:
+                    fd = _find(root, secret.target)
+                except OSError:
+                    found.append({**row, "found": False})
+                    continue
+                status = os.fstat(fd)
+                os.close(fd)
+                row |= {
+                    "found": stat.S_ISREG(status.st_mode),
+                    "mode": stat.S_IMODE(status.st_mode),
+                    "uid": status.st_uid,
+                    "gid": status.st_gid,
+                }
+            found.append(row)
+        os.close(root)
+        return found
 
     def mount(self, find: Callable[[str], int], values: Mapping[str, bytes]) -> None:
         """Mount the secrets that are files. ``find`` opens (O_PATH) a path below the container's root, where the
@@ -235,29 +256,3 @@ def _enter(pid: int) -> None:
 def _find(root: int, path: str) -> int:
     resolve = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
     return kernel.openat2(root, files.encode(path.lstrip("/")), os.O_PATH, resolve)
-
-
-def observe(pid: int, wanted: Iterable[Secret]) -> list[dict[str, object]]:
-    """What the kernel says of the files in a container, for its receipt: type, mode and owner as this process sees them, and
-    never the content."""
-    found: list[dict[str, object]] = []
-    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for secret in wanted:
-        row: dict[str, object] = {"name": secret.name, "type": secret.kind, "target": secret.target}
-        if secret.kind == MOUNT:
-            try:
-                fd = _find(root, secret.target)
-            except OSError:
-                found.append({**row, "found": False})
-                continue
-            status = os.fstat(fd)
-            os.close(fd)
-            row |= {
-                "found": stat.S_ISREG(status.st_mode),
-                "mode": stat.S_IMODE(status.st_mode),
-                "uid": status.st_uid,
-                "gid": status.st_gid,
-            }
-        found.append(row)
-    os.close(root)
-    return found

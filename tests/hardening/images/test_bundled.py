@@ -63,8 +63,7 @@ def bind(source: object, *options: str, kind: str = "bind") -> dict[str, Any]:
 def test_the_root_of_the_image_that_is_named_is_held(place: Place) -> None:
     looked = require(place.document(place.root(), bind(place.root() / "etc", "rbind", "ro")), place.bundle)
     assert {*inputs.way(place.root()), *inputs.way(place.root().parent / removal.ABOUT)} <= set(looked)
-    with place.store.alone() as alone:
-        assert not alone
+    assert not place.store.prune()
 
 
 def test_a_root_that_is_no_image_may_be_written_to_and_the_way_to_it_is_looked_at(place: Place) -> None:
