@@ -39,7 +39,7 @@ class LaunchRequest(Frozen):
     - ``stdin``: the command gets standard input.
     - ``typed``: somebody has typed the command, who knows of no configuration that could be wrong about it.
     - ``remove``: the bundle goes when the command has ended.
-    - ``debug``: each operation of the native launcher is described on standard error as it is executed.
+    - ``debug``: each operation of the native launcher is described on standard error when its turn comes.
     - ``receipt``: the file to write the kernel's report to.
     - ``lock``: a descriptor to keep open, whose lock says that the bundle is in use.
     - ``secrets``: the descriptor with the values of the secrets that the bundle names (`hardening.launch.secret.handed`),

@@ -25,7 +25,8 @@ from hardening_capabilities.table import BY_NAME
 from hardening_process.settings import RLIMITS
 from hardening_rootfs import hidden
 from hardening_rootfs.settings import MASKED, READ_ONLY
-from tests.support import loosenings, runs
+from tests.support import bundles, loosenings, runs
+from tests.support.disks import fill, small_disk
 from tests.support.features import available, require
 from tests.support.loosenings import Group, loosening
 from tests.support.thirdparty import acme_scratch
@@ -294,6 +295,17 @@ def test_an_ordinary_user_gets_no_receipt_of_what_joins(names: tuple[str, ...]) 
         with pytest.raises(AssertionError, match=r"cannot trace .*\nhint: run as root, or without a receipt"):
             loosenings.taken(Group("joined", joined), "native", user, runs.installed(), folder)
         assert not (folder / "receipt.json").exists()
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+def test_a_receipt_that_cannot_be_written_is_named_and_the_command_does_not_run(tmp_path: Path, runtime: str) -> None:
+    with small_disk(tmp_path / "disk") as disk, runs.workplace() as folder:
+        fill(disk)
+        bundle = bundles.write(folder / "bundle", bundles.config("echo", "ran"))
+        bundles.make_root(bundle / "rootfs")
+        done = bundles.launch(bundle, runtime, receipt=disk / "receipt.json")
+        assert (done.returncode, done.stdout, [path.name for path in disk.iterdir()]) == (125, "", ["filler"])
+        assert f"{disk}/receipt.json: cannot write the receipt: No space left on device" in done.stderr
 
 
 #: What `crun spec` asks for, and more: `apply` keeps of it what its profile permits.

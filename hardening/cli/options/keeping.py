@@ -26,7 +26,7 @@ def options(function: F) -> F:
         kept(_ASKED, "--name", metavar="NAME", help="A name for ps, logs, stop, kill, wait and rm."),
         kept(_ASKED, "--rm", is_flag=True, help="Remove a detached container when it ends; others are removed anyway."),
         kept(_ASKED, "--log-size", metavar="SIZE", help=_LOG_SIZE),
-        kept(_ASKED, "--debug", is_flag=True, help="Describe each operation of the launch as it is executed."),
+        kept(_ASKED, "--debug", is_flag=True, help="Describe each operation of the launch when its turn comes."),
     )
 
 

@@ -10,6 +10,7 @@ from hardening.base import files
 from hardening.base.digest import canonical, of_filter, sha256
 from hardening.base.linux import kernel, mountinfo
 from hardening.base.pointer import lookup, table
+from hardening.errors import LaunchError
 from hardening.launch.cgroup.hierarchy import read_hierarchies
 from hardening.launch.config import variables
 from hardening.launch.record import behalf
@@ -111,8 +112,16 @@ class Report:
         return found
 
     def write(self, path: str, pid: int, program: bytes | None = None) -> None:
-        """Write the receipt of a process as JSON; the file appears whole or not at all."""
-        write(path, self.gather(pid, program))
+        """Write the receipt of a process as JSON; the file appears whole or not at all. `LaunchError` where it cannot."""
+        found = self.gather(pid, program)
+        try:
+            write(path, found)
+        except OSError as error:
+            raise LaunchError(
+                f"cannot write the receipt: {error.strerror}",
+                origin=path,
+                hint="name another file, or leave --receipt out",
+            ) from None
 
     def _digest(self, program: bytes | None) -> str | None:
         """What was loaded: the configuration's filter, with its program where it was ours to load."""
