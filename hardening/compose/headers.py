@@ -12,7 +12,8 @@ from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.findings import EXPIRING, RULES, Finding, Severity, describe, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
-from hardening.profile.layers import TABLES, Stack, is_placeholder
+from hardening.profile.layers import TABLES, Exemption, Stack, is_placeholder
+from hardening.profile.source import Origin
 
 #: How many days before its end an exception is told of.
 SOON = 30
@@ -142,45 +143,35 @@ def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterabl
     used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
     for layer in stack.layers:
         for exception in layer.exceptions:
-            if (
-                id(exception) not in used and not layer.shipped
-            ):  # of one that is, a limit before it may have cut the need
-                yield Finding(
-                    UNUSED,
-                    Severity.WARNING,
-                    f"the exception for {exception.setting} permits nothing: no value of its layer needs it",
-                    leaf=exception.setting,
-                    origin=str(exception.origin),
-                    hint="remove it",
-                )
+            # Of one that is shipped, a limit before it may have cut the need.
+            if id(exception) not in used and not layer.shipped:
+                text = "permits nothing: no value of its layer needs it"
+                yield _finding(UNUSED, Severity.WARNING, exception, text, "remove it")
 
 
 def _unreasoned(stack: Stack) -> Iterable[Finding]:
     for exception in (exception for layer in stack.layers for exception in layer.exceptions):
         if is_placeholder(exception.reason):
-            yield Finding(
-                "core/placeholder-reason",
-                Severity.WARNING,
-                f'the exception for {exception.setting} has "{exception.reason}" for a reason',
-                leaf=exception.setting,
-                origin=str(exception.origin),
-                hint="write why this is needed: whoever reviews it asks",
-            )
+            text = f'has "{exception.reason}" for a reason'
+            hint = "write why this is needed: whoever reviews it asks"
+            yield _finding("core/placeholder-reason", Severity.WARNING, exception, text, hint)
 
 
 def _expiring(stack: Stack, today: date) -> Iterable[Finding]:
     for exception in (exception for layer in stack.layers for exception in layer.exceptions):
         if exception.expires is not None and (days := (exception.expires - today).days) <= SOON:
             when = "today" if days == 0 else f"in {days} day{'s' * (days != 1)}"
-            yield Finding(
-                EXPIRING,
-                Severity.NOTE,
-                f"the exception for {exception.setting} ends {when}: its last day is {exception.expires}, after which "
-                "the stack does not compose any more",
-                leaf=exception.setting,
-                origin=str(exception.ends or exception.origin),
-                hint="renew it after a review, or remove the loosening",
-            )
+            text = f"ends {when}: its last day is {exception.expires}, after which the stack does not compose any more"
+            hint = "renew it after a review, or remove the loosening"
+            yield _finding(EXPIRING, Severity.NOTE, exception, text, hint, exception.ends)
+
+
+def _finding(
+    rule: str, severity: Severity, exception: Exemption, text: str, hint: str, origin: Origin | None = None
+) -> Finding:
+    """A finding about an exception, at its beginning where it has no ``origin`` of its own."""
+    message = f"the exception for {exception.setting} {text}"
+    return Finding(rule, severity, message, exception.setting, str(origin or exception.origin), hint)
 
 
 def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
