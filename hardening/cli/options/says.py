@@ -15,6 +15,7 @@ from hardening.base.values import frozen
 from hardening.errors import UsageError, quoted
 from hardening.profile.layers import HEADER, REASON
 from hardening.profile.source import MAX_DEPTH, Document, command_line, parse_toml
+from hardening.profile.toml_text import flat
 
 _PART = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+'
 
@@ -106,55 +107,42 @@ def _read_value(text: str, place: str) -> Any:
 def document(says: Iterable[Said]) -> Document | None:
     """The layer that options form, or None where there are none. Arrays are concatenated; another value that is said
     twice raises `UsageError`."""
-    merged = _Merged()
+    tables: dict[str, Any] = {}
+    places: dict[tuple[str | int, ...], str] = {}
     for said in says:
-        merged.add(said.path, said.value, said.place)
-    return command_line(merged.tables, merged.places) if merged.places else None
+        for path, value in flat({said.path[-1]: said.value}, said.path[:-1]):
+            _merge(tables, places, path, value, said.place)
+    return command_line(tables, places) if places else None
 
 
-class _Merged:
-    def __init__(self) -> None:
-        self.tables: dict[str, Any] = {}
-        self.places: dict[tuple[str | int, ...], str] = {}
+def _merge(
+    table: dict[str, Any], places: dict[tuple[str | int, ...], str], path: tuple[str, ...], value: Any, place: str
+) -> None:
+    """Add one value to the tables, whose ``places`` name the option behind each path."""
+    for depth, key in enumerate(path[:-1], 1):
+        places.setdefault(path[:depth], place)
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise _clash(path[:depth], place, places)
+    earlier: list[Any] = []
+    if path[-1] in table:
+        before = table[path[-1]]
+        if isinstance(before, dict) or not (isinstance(before, list) or isinstance(value, list)):
+            raise _clash(path, place, places)
+        if not isinstance(before, list):
+            places[(*path, 0)] = places[path]
+        earlier = before if isinstance(before, list) else [before]
+        value = value if isinstance(value, list) else [value]
+    places.setdefault(path, place)
+    if isinstance(value, list):
+        places.update({(*path, index): place for index, _ in enumerate(value, len(earlier))})
+        value = [*earlier, *value]
+    table[path[-1]] = value
 
-    def add(self, path: tuple[str, ...], value: Any, place: str) -> None:
-        if isinstance(value, Mapping) and value:
-            for key, inner in value.items():
-                self.add((*path, key), inner, place)
-            return
-        table = self._table(path, place)
-        if path[-1] not in table:
-            table[path[-1]] = list(value) if isinstance(value, list) else value
-            self._place(path, place, 0, value)
-            return
-        earlier = table[path[-1]]
-        if not (isinstance(earlier, list) or isinstance(value, list)) or isinstance(earlier, dict):
-            self._clash(path, place)
-        before = earlier if isinstance(earlier, list) else [earlier]
-        after = value if isinstance(value, list) else [value]
-        if not isinstance(earlier, list):
-            self.places[(*path, 0)] = self.places[path]
-        table[path[-1]] = [*before, *after]
-        self._place(path, place, len(before), after)
 
-    def _table(self, path: tuple[str, ...], place: str) -> dict[str, Any]:
-        table = self.tables
-        for depth, key in enumerate(path[:-1], 1):
-            self.places.setdefault(path[:depth], place)
-            inner = table.setdefault(key, {})
-            if not isinstance(inner, dict):
-                self._clash(path[:depth], place)
-            table = inner
-        return table
-
-    def _place(self, path: tuple[str, ...], place: str, start: int, value: Any) -> None:
-        self.places.setdefault(path, place)
-        for index, _ in enumerate(value if isinstance(value, list) else (), start):
-            self.places[(*path, index)] = place
-
-    def _clash(self, path: tuple[str, ...], place: str) -> None:
-        raise UsageError(
-            f"{'.'.join(path)} is already set by {self.places[path]}",
-            origin=place,
-            hint="set it once; arrays may be set in several parts",
-        )
+def _clash(path: tuple[str, ...], place: str, places: Mapping[tuple[str | int, ...], str]) -> UsageError:
+    return UsageError(
+        f"{'.'.join(path)} is already set by {places[path]}",
+        origin=place,
+        hint="set it once; arrays may be set in several parts",
+    )
