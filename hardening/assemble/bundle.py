@@ -21,6 +21,7 @@ from hardening.mechanism.fragment import Directory, File, Spec, Symlink
 #: Of the files beside the root, for the caller alone: they hold the words and the variables of a command. And of what a
 #: container's mapped ids must find their way through.
 _PRIVATE, _OPEN = 0o600, 0o644
+_HINT = "name a bundle, which is a directory with a config.json, or the file itself"
 
 
 def write(spec: Spec, path: Path, *, private: bool = False) -> None:
@@ -82,12 +83,11 @@ def read_config(path: Path) -> dict[str, Any]:
     bundle no symbolic link, as for a launch. Raises `HardeningError`."""
     is_bundle = path.is_dir()
     file = path / CONFIG if is_bundle else path
-    hint = "name a bundle, which is a directory with a config.json, or the file itself"
     try:
         with open(files.open_file(str(file), follow=not is_bundle), "rb") as opened:
             text = opened.read(MAX_BYTES + 1)
     except OSError as error:
-        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file, hint=hint) from None
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=file, hint=_HINT) from None
     return parse_config(text, file)
 
 
@@ -97,7 +97,7 @@ def parse_config(text: bytes, origin: Path | str) -> dict[str, Any]:
         raise HardeningError(
             f"the configuration is larger than {MAX_BYTES} bytes",
             origin=origin,
-            hint="name a bundle, which is a directory with a config.json, or the file itself",
+            hint=_HINT,
         )
     try:
         document = jsontext.parse(text, str(origin))

@@ -28,10 +28,11 @@ def refusal(composition: Composition, lacking: Unsupported) -> HostError | None:
     if lacking.tolerated:
         return None
     requirement = _requirement(composition, lacking)
-    limited = limit_of(composition, lacking)
+    concerned = _concerned(composition, lacking)
+    limited = next((entry for entry in concerned if entry.limit_origin), None)
     if limited is None and requirement.value != REQUIREMENT.default:
         return None
-    decided = next((entry for entry in _concerned(composition, lacking) if entry.stated), None)
+    decided = next((entry for entry in concerned if entry.stated), None)
     what = "cannot be enforced here"
     if limited is not None:
         which = "" if str(limited.leaf) == lacking.leaf else f"{limited.leaf} "
@@ -41,11 +42,6 @@ def refusal(composition: Composition, lacking: Unsupported) -> HostError | None:
         origin=decided.origin if decided is not None else None,
         hint=_remedy(lacking, requirement, limited, decided is not None and is_typed(composition, decided)) or None,
     )
-
-
-def limit_of(composition: Composition, lacking: Unsupported) -> Resolved | None:
-    """A limited leaf that a gap leaves open."""
-    return next((entry for entry in _concerned(composition, lacking) if entry.limit_origin), None)
 
 
 def _concerned(composition: Composition, lacking: Unsupported) -> list[Resolved]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -31,6 +32,7 @@ class Attempt:
 
     composition: Composition
     host: Host
+    today: date
     error: HardeningError | None = None
     pending: tuple[Layer, ...] = ()
     offer: ImageDefaults | None = None
@@ -57,23 +59,22 @@ def attempt(
 ) -> Attempt:
     """Compose a stack; where it is refused, compose the mechanism ``about`` alone, and if that is refused too, as many
     of its layers as possible. Only what no layer at all can cause is raised."""
+
+    def composed(layers: Sequence[Layer]) -> Composition:
+        return compose_here(attrs.evolve(stack, layers=tuple(layers)), mechanisms, host, today, offer)
+
     try:
-        return Attempt(compose_here(stack, mechanisms, host, today, offer), host, offer=offer)
+        return Attempt(composed(stack.layers), host, today, offer=offer)
     except HardeningError as error:
         refusal = error
     if about is not None:
         mechanisms = _needed(mechanisms, about)
         stack = _narrow(stack, {mechanism.name for mechanism in mechanisms})
     for length in range(len(stack.layers), 0, -1):
-        first = attrs.evolve(stack, layers=stack.layers[:length])
-        try:
-            return Attempt(
-                compose_here(first, mechanisms, host, today, offer), host, refusal, stack.layers[length:], offer
-            )
-        except HardeningError:
-            continue
-    nothing = attrs.evolve(stack, layers=())
-    return Attempt(compose_here(nothing, mechanisms, host, today, offer), host, refusal, stack.layers, offer)
+        with suppress(HardeningError):
+            first, pending = stack.layers[:length], stack.layers[length:]
+            return Attempt(composed(first), host, today, refusal, pending, offer)
+    return Attempt(composed(()), host, today, refusal, stack.layers, offer)
 
 
 def _needed(mechanisms: Sequence[Mechanism[Any]], name: str) -> list[Mechanism[Any]]:

@@ -4,7 +4,6 @@ mechanisms, before it is offered."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any, TypeAlias
 
 import attrs
@@ -44,11 +43,11 @@ class Loosening:
 
 
 def smallest(
-    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, today: date, opens: Opens | None = None
+    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, opens: Opens | None = None
 ) -> Loosening | None:
     """The smallest loosening of a leaf that ``opens`` what is wanted, or None where its values have no order that matters to
     security."""
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    kind = entry.kind
     if kind.unordered:
         return None
     if is_typed(attempt.composition, entry):  # which no later layer follows, and no option beside it loosens
@@ -61,7 +60,7 @@ def smallest(
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
-    return _first(attempt, mechanism, entry, _offers(mechanism, entry, within), today, opens=opens)
+    return _first(attempt, mechanism, entry, _offers(mechanism, entry, within), opens=opens)
 
 
 def of_path(
@@ -71,7 +70,6 @@ def of_path(
     asked: str,
     decides: Resolved,
     ways: Iterable[tuple[str, Any]],
-    today: date,
 ) -> Loosening | None:
     """The first of several ``ways`` (`Mechanism.of_path`) past what one leaf ``decides`` of a path, after which what was
     ``asked`` is answered with no `no` any more; where there is none, why the last one is refused."""
@@ -87,10 +85,10 @@ def of_path(
         for entry in _named(attempt.composition, mechanism, name)[:1]:
             tried = True
             if value is None:
-                offer = smallest(attempt, mechanism, entry, today, opens)
+                offer = smallest(attempt, mechanism, entry, opens)
             else:
                 data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})
-                offer = _first(attempt, mechanism, entry, [(value, data, True)], today, decides, opens=opens)
+                offer = _first(attempt, mechanism, entry, [(value, data, True)], decides, opens=opens)
             found = offer or found
         if found is not None and not found.barrier:
             break
@@ -111,20 +109,19 @@ def _first(
     mechanism: Mechanism[Any],
     entry: Resolved,
     offers: Iterable[tuple[Any, Mapping[str, Any], bool]],
-    today: date,
     *others: Resolved,
     opens: Opens | None = None,
 ) -> Loosening | None:
     """The first of several values of a leaf that runs and ``opens`` what is wanted, with an exception for the leaf or for
     ``others`` where it needs that; else why the first one is refused."""
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    kind = entry.kind
     barrier: Loosening | None = None
     for value, data, least in offers:
         table = {mechanism.name: data}
         refusal: HardeningError | None = None
         permitted = [(), (entry,), *((other,) for other in others), (entry, *others)]
         for tables in (_excepted(leaves, table) for leaves in dict.fromkeys(permitted)) if data else ():
-            after = _composed(attempt, tables, today)
+            after = _composed(attempt, tables)
             if isinstance(after, HardeningError):
                 refusal = after
                 continue
@@ -144,7 +141,7 @@ def _offers(
 ) -> Iterator[tuple[Any, Mapping[str, Any], bool]]:
     """Values to try, with TOML data that says them, and whether no other value is smaller: first what people write, then
     the smallest that there are."""
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    kind = entry.kind
     for value, data in mechanism.permissions(entry.leaf):
         if _is_looser(kind, value, entry.value) and (
             not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)
@@ -156,11 +153,9 @@ def _offers(
         yield value, mechanism.dump({(entry.leaf.setting, entry.leaf.member): value}), least
 
 
-def permit(
-    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: Pending, today: date
-) -> Loosening | None:
+def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Loosening | None:
     """What would permit a refused say: an exception beside it, in its own layer."""
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
+    kind = entry.kind
     if said.outcome != REFUSED:
         return None
     if entry.limit_origin and not kind.is_no_looser_than(said.statement.value, entry.limit):
@@ -168,7 +163,7 @@ def permit(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.statement.value})}
-    after = _composed(attempt, _excepted((entry,), table), today)
+    after = _composed(attempt, _excepted((entry,), table))
     refusal = _refusal(attempt, after) if isinstance(after, Composition) else None
     if refusal is not None:
         return _refused(said.said, refusal)
@@ -204,21 +199,20 @@ def _excepted(entries: Iterable[Resolved], table: Mapping[str, Any]) -> dict[str
     return {"exceptions": exceptions, **table} if exceptions else dict(table)
 
 
-def _composed(attempt: Attempt, tables: Mapping[str, Any], today: date) -> Composition | HardeningError:
+def _composed(attempt: Attempt, tables: Mapping[str, Any]) -> Composition | HardeningError:
     """The composition with one more layer, or why that is refused."""
     composition = attempt.composition
     try:
         layer = parse_layer(command_line(tables, {}))
         layers = Stack((*composition.stack.layers, layer))
-        return compose_here(layers, composition.mechanisms, attempt.host, today, attempt.offer)
+        return compose_here(layers, composition.mechanisms, attempt.host, attempt.today, attempt.offer)
     except HardeningError as error:
         return error.problems[0] if isinstance(error, Problems) else error
 
 
 def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, value: Any) -> bool:
     found = after.at(mechanism, entry.leaf.setting, entry.leaf.member)
-    kind = mechanism.schema.settings[entry.leaf.setting].kind
-    return bool(kind.is_no_looser_than(value, found.value))
+    return bool(entry.kind.is_no_looser_than(value, found.value))
 
 
 def _refusal(attempt: Attempt, after: Composition) -> HardeningError | None:

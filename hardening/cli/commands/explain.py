@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 import attrs
@@ -89,9 +88,9 @@ def command(
     about = question.split(".")[0] if question and not question.startswith("/") else None
     tried = attempt.attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, about, offer)
     if question is None:
-        _show_stack(tried, here.today, as_json)
+        _show_stack(tried, as_json)
     elif question.startswith("/"):
-        _show_path(tried, examine(tried.composition, here.host), question, here.today, as_json)
+        _show_path(tried, examine(tried.composition, here.host), question, as_json)
     else:
         able = examine(tried.composition, here.host)
         asked = explain.ask(tried.composition, able, question) if "(" in question else None
@@ -99,7 +98,7 @@ def command(
         if answer.inside and not as_json:
             output.show(f"{answer.inside} lies in {answer.leaves[0].leaf.member}, which decides:\n")
         if answer.single:
-            _show_leaf(here, tried, answer.leaves[0], asked, as_json)
+            _show_leaf(tried, answer.leaves[0], asked, as_json)
         else:
             _show_leaves(tried, answer.leaves, question, asked, as_json)
     if tried.error is not None:
@@ -107,7 +106,7 @@ def command(
     return 0
 
 
-def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
+def _show_stack(tried: Attempt, as_json: bool) -> None:
     composition = tried.composition
     layers = (*composition.stack.layers, *tried.pending)
     if as_json:
@@ -123,7 +122,7 @@ def _show_stack(tried: Attempt, today: date, as_json: bool) -> None:
     output.show(explain.tree(layers))
     _show_image(tried)
     output.show("")
-    output.show_tables(explain.summary(composition), explain.exceptions(layers, today), explain.gates(layers))
+    output.show_tables(explain.summary(composition), explain.exceptions(layers, tried.today), explain.gates(layers))
 
 
 def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[ShownDefault]:
@@ -159,11 +158,11 @@ def _show_beyond(here: Session, composition: Composition, floor: str, question: 
         output.show(f"nothing beyond {floor}")
 
 
-def _show_path(tried: Attempt, context: Context, path: str, today: date, as_json: bool) -> None:
+def _show_path(tried: Attempt, context: Context, path: str, as_json: bool) -> None:
     """What becomes of a path inside, the lines that decide, and what would permit the rest."""
     composition = tried.composition
     found = [
-        (asked, answer, entry, loosen.of_path(tried, mechanism, path, asked, entry, ways, today))
+        (asked, answer, entry, loosen.of_path(tried, mechanism, path, asked, entry, ways))
         for mechanism in composition.mechanisms
         for asked, answer, leaf, ways in mechanism.of_path(composition.settings[mechanism.name], context, path)
         for entry in composition.meant(leaf)[:1]
@@ -198,14 +197,14 @@ def _show_leaves(
     _show_image(tried, [entry.leaf for entry in entries])
 
 
-def _show_leaf(here: Session, tried: Attempt, entry: Resolved, asked: Question | None, as_json: bool) -> None:
+def _show_leaf(tried: Attempt, entry: Resolved, asked: Question | None, as_json: bool) -> None:
     mechanism = next(item for item in tried.composition.mechanisms if item.name == entry.leaf.mechanism)
     waiting = list(attempt.pending(tried, mechanism, entry))
     refused = next((item for item in waiting if item.outcome == attempt.REFUSED), None)
     if refused is not None:
-        way = loosen.permit(tried, mechanism, entry, refused, here.today)
+        way = loosen.permit(tried, mechanism, entry, refused)
     else:
-        way = loosen.smallest(tried, mechanism, entry, here.today)
+        way = loosen.smallest(tried, mechanism, entry)
     if as_json:
         output.show_json(
             {
