@@ -92,9 +92,9 @@ def command(
     elif question.startswith("/"):
         _show_path(tried, examine(tried.composition, here.host), question, as_json)
     else:
-        able = examine(tried.composition, here.host)
-        asked = explain.ask(tried.composition, able, question) if "(" in question else None
-        answer = explain.find(tried.composition, asked.name if asked else question, here.host)
+        composition = tried.composition
+        asked = explain.ask(composition, examine(composition, here.host), question) if "(" in question else None
+        answer = explain.find(composition, asked.name if asked else question, here.host)
         if answer.inside and not as_json:
             output.show(f"{answer.inside} lies in {answer.leaves[0].leaf.member}, which decides:\n")
         if answer.single:
