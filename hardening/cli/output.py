@@ -94,6 +94,14 @@ def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -
         print(text if heading else text.partition("\n")[2], file=stream)
 
 
+def show_either(data: object, table: Table, *, as_json: bool) -> None:
+    """Write data as JSON where that was asked for, and otherwise the table that shows the same."""
+    if as_json:
+        show_json(data)
+    else:
+        show_table(table)
+
+
 def show_tables(first: Table, *more: Table) -> None:
     """Write tables, each of ``more`` that has rows below an empty line."""
     show_table(first)

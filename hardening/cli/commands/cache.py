@@ -33,9 +33,6 @@ def list_entries(as_json: bool) -> None:
     place = state.existing()
     kept = entries.stored(place / places.CACHE) if place is not None else []
     found = [entry for entry in map(_entry, kept) if entry]
-    if as_json:
-        output.show_json(found)
-        return
     rows = tuple(
         (
             entry["entry"],
@@ -45,7 +42,7 @@ def list_entries(as_json: bool) -> None:
         )
         for entry in found
     )
-    output.show_table(Table(("entry", "used", "state", "stack"), rows))
+    output.show_either(found, Table(("entry", "used", "state", "stack"), rows), as_json=as_json)
 
 
 @command.command("clear")

@@ -76,10 +76,8 @@ def ps(every: bool, quiet: bool, as_json: bool) -> None:
     if quiet:
         for item in found:
             output.show(item.id)
-    elif as_json:
-        output.show_json(report.data(found))
     else:
-        output.show_table(report.table(found, time.time()))
+        output.show_either(report.data(found), report.table(found, time.time()), as_json=as_json)
 
 
 @click.command("logs", epilog="""\b

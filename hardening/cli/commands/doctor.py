@@ -67,10 +67,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
         lines += diagnosis.mechanisms(composition, here.host)
     except HardeningError as error:
         problem = error
-    if as_json:
-        output.show_json([attrs.asdict(line) for line in lines])
-    else:
-        output.show_table(diagnosis.table(lines))
+    output.show_either([attrs.asdict(line) for line in lines], diagnosis.table(lines), as_json=as_json)
     if problem is not None:
         raise problem
     return EXIT_FINDINGS if any(line.mark == FAIL for line in lines) else 0

@@ -56,9 +56,6 @@ def images(as_json: bool, check: bool) -> int:
     if check:
         return _check(store)
     entries = [_entry(store, record) for record in store.records()] if store is not None else []
-    if as_json:
-        output.show_json(entries)
-        return 0
     rows = tuple(
         (
             str(entry["name"]),
@@ -69,7 +66,8 @@ def images(as_json: bool, check: bool) -> int:
         for entry in entries
     )
     columns = ("image", "digest", "bytes", "pulled")
-    output.show_table(Table(columns, rows, last="image", narrow=("pulled", "bytes"), folded=True))
+    table = Table(columns, rows, last="image", narrow=("pulled", "bytes"), folded=True)
+    output.show_either(entries, table, as_json=as_json)
     return 0
 
 

@@ -46,11 +46,8 @@ def command() -> None:
 def list_plugins(context: click.Context, as_json: bool) -> int:
     """List the plugins with all that they bring, and what is wrong with those that cannot be used."""
     rows, problem = _rows(context)
-    if as_json:
-        output.show_json(rows)
-    else:
-        cells = tuple(cell for row in rows for cell in _cells(row))
-        output.show_table(Table(("plugin", "from", "brings", "what it does"), cells))
+    cells = tuple(cell for row in rows for cell in _cells(row))
+    output.show_either(rows, Table(("plugin", "from", "brings", "what it does"), cells), as_json=as_json)
     if problem is not None:
         raise problem
     return EXIT_LAUNCHER if any(row["problem"] for row in rows) else 0

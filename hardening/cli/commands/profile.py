@@ -30,19 +30,16 @@ def list_profiles(context: click.Context, as_json: bool) -> int:
     """List every profile that has a name. Exit code 1: one of them cannot be read, or its name stands for several."""
     search = session(context).search
     entries = [_entry(search, found) for found in search.all()]
-    if as_json:
-        output.show_json(entries)
-    else:
-        rows = tuple(
-            (
-                entry["name"],
-                f"cannot be used: {entry['problem']}" if entry["problem"] else entry["description"],
-                entry["owner"],
-                entry["file"] if entry["problem"] else "",
-            )
-            for entry in entries
+    rows = tuple(
+        (
+            entry["name"],
+            f"cannot be used: {entry['problem']}" if entry["problem"] else entry["description"],
+            entry["owner"],
+            entry["file"] if entry["problem"] else "",
         )
-        output.show_table(Table(("profile", "description", "from", "file"), rows))
+        for entry in entries
+    )
+    output.show_either(entries, Table(("profile", "description", "from", "file"), rows), as_json=as_json)
     return EXIT_FINDINGS if any(entry["problem"] for entry in entries) else 0
 
 
