@@ -3,19 +3,24 @@ the program starts: to import it takes longer than most of what it does."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import attrs
 
+from tests.support.users import User, program
+
 #: Each line of its input is an order, and each of its output what came of it.
 _SERVER = """
-import gc, json, os, pkgutil, signal, sys, tempfile
+import gc, json, os, pkgutil, posix, signal, sys, tempfile
 from importlib import import_module
 import hardening
 for module in pkgutil.walk_packages(hardening.__path__, "hardening."):
@@ -24,7 +29,7 @@ import_module("hardening.plugin.plugins").load()
 gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         child = os.fork()
         if child == 0:
             signal.alarm(120)
@@ -32,8 +37,13 @@ for line in sys.stdin:
             for name in list(os.environ):
                 del os.environ[name]
             os.environ.update(order["env"])
+            posix.environ.clear()  # as it is in a process that begins so
+            posix.environ.update(os.environb)
             os.umask(order["umask"])
-            for number, file in enumerate((os.open(os.devnull, os.O_RDWR), stdout.fileno(), stderr.fileno())):
+            os.write(stdin.fileno(), order["text"].encode())
+            os.lseek(stdin.fileno(), 0, os.SEEK_SET)
+            read = stdin.fileno() if order["text"] else os.open(os.devnull, os.O_RDWR)
+            for number, file in enumerate((read, stdout.fileno(), stderr.fileno())):
                 os.dup2(file, number)
             sys.argv = ["hardening", *order["words"]]
             made = {}
@@ -55,12 +65,13 @@ class ForkServer:
     _started: subprocess.Popen[str] | None = attrs.field(init=False, default=None)
 
     def run(
-        self, words: Sequence[str], *, code: str, cwd: Path | str, env: Mapping[str, str]
+        self, words: Sequence[str], *, code: str, cwd: Path | str, env: Mapping[str, str], text: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """What came of a command line, with nothing to read. ``code`` defines ``main``, which gives the exit code; it may do
+        """What came of a command line that reads ``text``. ``code`` defines ``main``, which gives the exit code; it may do
         more before, in that process alone."""
         os.umask(umask := os.umask(0o22))
-        order = {"words": list(words), "code": code, "cwd": str(cwd), "env": dict(env), "umask": umask}
+        order = {"words": list(words), "code": code, "cwd": os.path.abspath(cwd), "env": dict(env), "umask": umask}
+        order["text"] = text
         try:
             server = self._started = self._started or self._start()
             assert server.stdin is not None
@@ -85,3 +96,33 @@ class ForkServer:
             os.killpg(server.pid, signal.SIGKILL)
             with suppress(BrokenPipeError), server:  # of an order that nobody has read
                 pass
+
+
+#: What `scripts/hardening-cli` does.
+_TYPED = """
+import sys
+from hardening.launch import quick
+from hardening.whole import main as whole
+def main():
+    code = quick.main({program!r}) if sys.argv[1] in ("run", "launch") else None
+    return whole() if code is None else code
+"""
+
+
+@cache
+def _server(user: User | None) -> tuple[ForkServer, str]:
+    """Where somebody's lines are forked from, and how."""
+    scripts = Path(program(user) if user is not None else sys.executable).parent
+    argv = [str(scripts / "python"), "-I", "-B"]
+    server = ForkServer(argv if user is None else user.argv(argv), os.environ if user is None else user.environment)
+    atexit.register(server.close)
+    return server, _TYPED.format(program=str(scripts / "hardening-cli"))
+
+
+def typed(
+    user: User | None, *words: str, cwd: Path | str, env: Mapping[str, str], text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What came of a line of ``hardening`` that somebody types, None for whoever runs the tests: an entry of the cache is
+    run, or else the whole program."""
+    server, code = _server(user)
+    return server.run(words, code=code, cwd=cwd, env=env, text=text)

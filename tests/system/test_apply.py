@@ -6,10 +6,10 @@ What other engines wrote is in test_engines.py.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from hardening_seccomp.oci import read
 from hardening_seccomp.spec import filter_of
 from tests.support import apart, bundles, podman, runs, shipped
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import RUNTIMES
 from tests.support.tighter import looser, receipt_of, tightened, write
 from tests.support.users import User, ordinary
@@ -401,8 +402,7 @@ def test_runc_sees_no_key_in_another_case(name: str) -> None:
 
 
 def hardening(*words: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("hardening")
-    return subprocess.run([program, *words], capture_output=True, text=True, check=False, timeout=60)
+    return typed(None, *words, cwd=".", env=os.environ)
 
 
 def test_the_command_line_reports_replaces_and_is_content(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import workplace
 
 pytestmark = pytest.mark.system
@@ -32,9 +32,7 @@ LOOK = 'for p; do if [ -d "$p" ]; then s=$(ls -A "$p"); [ "$p" = /tmp ] && s=x; 
 
 
 def _called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).parent / "hardening")
-    environment = {**os.environ, "HARDENING_STATE": str(folder / "state")}
-    return subprocess.run([program, *words], env=environment, capture_output=True, text=True, check=False)
+    return typed(None, *words, cwd=".", env={**os.environ, "HARDENING_STATE": str(folder / "state")})
 
 
 def _hardening(folder: Path, *words: str) -> str:
