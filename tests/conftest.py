@@ -17,9 +17,10 @@ from tests.support.cached import Place
 from tests.support.features import PREFIX
 
 # Shared machines stall: a deadline an example would fail for the wrong reason. Every run tries the same examples, so that
-# a failure says something of the change at hand; `--hypothesis-profile=search` looks for new ones.
+# a failure says something of the change at hand, and `--all` more of them; `--hypothesis-profile=search` looks for new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("same", settings.get_profile("search"), derandomize=True, database=None)
+settings.register_profile("all", settings.get_profile("search"), derandomize=True, database=None)
+settings.register_profile("same", settings.get_profile("all"), max_examples=30)
 settings.load_profile("same")
 
 
@@ -29,8 +30,10 @@ for _number in (signal.SIGHUP, signal.SIGQUIT):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
+    if sample.is_whole(config) and not config.getoption("--hypothesis-profile"):
+        settings.load_profile("all")
     apart.enter()
     apart.folder()
     if os.geteuid() != 0:  # as a login has it: skopeo takes a place of root's where there is none

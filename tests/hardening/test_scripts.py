@@ -416,6 +416,7 @@ def tree(installed: Tree) -> Tree:
     return installed
 
 
+@pytest.mark.sampled(kinds=lambda row: [])
 def test_no_command_runs_bytecode_that_others_could_have_written(tree: Tree) -> None:
     for name in PLANTED:
         folder = tree.plant(name)
@@ -434,6 +435,7 @@ def test_no_command_runs_bytecode_that_others_could_have_written(tree: Tree) -> 
         assert tree.type(RUN).returncode == 0
 
 
+@pytest.mark.sampled("name")
 @pytest.mark.parametrize("name", PLANTED)
 def test_what_nobody_else_could_have_written_is_run(tree: Tree, name: str) -> None:
     """Without this the other tests would show nothing."""
@@ -442,6 +444,7 @@ def test_what_nobody_else_could_have_written_is_run(tree: Tree, name: str) -> No
     assert tree.ran.exists()
 
 
+@pytest.mark.sampled("umask")
 @pytest.mark.parametrize("umask", [0, 0o22])
 def test_no_command_writes_bytecode(tree: Tree, umask: int) -> None:
     line = tuple(word for word in RUN if word != "--fresh")

@@ -62,6 +62,7 @@ def test_what_a_link_in_the_folder_leads_to_stays_hidden(user: User | None) -> N
             assert get(connection, "/shadow") == (200, "")  # an empty file lies over it
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with site(None) as place:
         assert unneeded(place, works) == []

@@ -74,6 +74,7 @@ def test_its_code_gets_no_further(user: User | None) -> None:
         }
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with program(None) as place:
         assert unneeded(place, works) == []

@@ -54,6 +54,7 @@ def test_a_makefile_gets_no_further(user: User | None) -> None:
             assert words in tried.stderr
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with sources(None) as place:
         assert unneeded(place, works) == []

@@ -89,6 +89,7 @@ def test_a_worker_that_was_taken_over_gets_no_further(user: User | None) -> None
         assert not (place.folder / "site/new").exists()
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with site(None) as place:
         assert unneeded(place, works) == []

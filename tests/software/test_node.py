@@ -72,6 +72,7 @@ def test_who_runs_code_in_it_gets_no_further(user: User | None) -> None:
             assert get(place, "/global.answer") in ("EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT")
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with application(None) as place:
         assert unneeded(place, works) == []

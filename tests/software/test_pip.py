@@ -112,6 +112,7 @@ def test_code_that_builds_a_package_gets_no_further(user: User | None, monkeypat
         }
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with packages(None) as place:
         assert unneeded(place, works) == []

@@ -103,6 +103,7 @@ def test_a_superuser_gets_no_further(user: User | None) -> None:
                 assert words in answer
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with cluster(None) as place:
         assert unneeded(place, works) == []

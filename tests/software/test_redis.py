@@ -87,6 +87,7 @@ def test_who_commands_it_gets_no_further(user: User | None) -> None:
             client.service.until(lambda: "Unable to connect to MASTER" in client.service.log)
 
 
+@pytest.mark.complete
 def test_nothing_on_the_page_can_be_left_out() -> None:
     with database(None) as place:
         assert unneeded(place, works) == []
