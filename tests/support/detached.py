@@ -16,6 +16,7 @@ from hardening.report.containers import data
 from hardening.runs.containers import known
 from hardening.runs.logs import Log
 from tests.support import runs, users
+from tests.support.forking import typed
 from tests.support.users import User
 
 
@@ -56,7 +57,9 @@ class Caller:
         return {**base, **{name: str(path) for name, path in own.items()}, "NO_COLOR": "1"}
 
     def call(self, *words: str, text: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Call it and wait for its end."""
+        """Call it and wait for its end: in a fork, but with ``options`` of `subprocess.run`."""
+        if not options:
+            return typed(self.user, *words, cwd="/", env=self.environment, text=text or "")
         return subprocess.run(
             self.argv(*words), input=text, stdin=subprocess.DEVNULL if text is None else None, capture_output=True,
             text=True, cwd="/", env=self.environment, timeout=60, check=False, **options,
