@@ -13,7 +13,7 @@ from typing import Any
 from hardening.assemble import bundles
 from hardening.base import files, jsontext, state, wholefile
 from hardening.base.jsontext import MAX_BYTES
-from hardening.base.pointer import CONFIG
+from hardening.base.pointer import CONFIG, lookup
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.record import behalf
 from hardening.mechanism.fragment import Directory, File, Spec, Symlink
@@ -34,7 +34,7 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
         partial.mkdir()
         try:
             partial.chmod(0o711)
-            for name, content in spec.files.items():
+            for name, content in {**spec.files, **_working_directory(spec)}.items():
                 _write_file(partial / name, content, mode_of(name))
             _write_file(partial / CONFIG, spec.config, mode_of(CONFIG))
             # rename(2) replaces an empty directory and refuses any other.
@@ -48,6 +48,24 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     except OSError as error:
         hint = state.remedy(error) if private else _elsewhere(error)
         raise LaunchError(f"cannot write the bundle: {error.strerror}", origin=path, hint=hint) from None
+
+
+def _working_directory(spec: Spec) -> dict[str, File]:
+    """The working directory, by its path in the bundle, where the root is the bundle's own and lacks it. A runtime would
+    make it as an id of the container, whose directories the caller cannot remove, and not at all where that has no rights in
+    the root. Nothing where a mount shows it, or only the kernel knows where it is."""
+    document = spec.document
+    root, inside = (str(lookup(document, pointer) or "") for pointer in ("/root/path", "/process/cwd"))
+    if root not in spec.files or ".." in inside.split("/"):
+        return {}
+    inside = files.absolute(inside)
+    mounts = [str(mount["destination"]) for mount in document.get("mounts") or ()]
+    if any(inside == place or files.is_below(inside, place) for place in mounts):
+        return {}
+    path = Path(root + inside)
+    above = [spec.files.get(str(step), Directory()) for step in path.parents]
+    missing = str(path) not in spec.files and all(isinstance(content, Directory) for content in above)
+    return {str(path): Directory()} if missing else {}
 
 
 def mode_of(name: str) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardening.assemble import bundles
-from hardening.base import files, locks, places, state
+from hardening.base import files, locks, places, state, trees
 from hardening.base.digest import sha256
 from hardening.base.files import Opened
 from hardening.base.pointer import ARGS, CONFIG, lookup
@@ -259,10 +259,10 @@ def share(entry: Entry) -> None:
 
 def remove(entry: Entry) -> None:
     """Give an entry up, with all that is in it, and its key if that has no other."""
-    _remove(entry.path)
-    os.close(entry.lock)
-    with suppress(OSError):  # not empty
+    with suppress(OSError):  # not empty, or not removable: the next `prune` tries again
+        _remove(entry.path)
         entry.path.parent.rmdir()
+    os.close(entry.lock)
 
 
 @frozen(eq=False)
@@ -389,19 +389,24 @@ def stored(base: Path) -> list[Stored]:
     return sorted(found, key=lambda item: item.used, reverse=True)
 
 
-def prune(base: Path, kept: int) -> int:
-    """Remove what is no whole entry, and those used least recently beyond ``kept``; never one that is in use. How many."""
+def prune(base: Path, kept: int) -> tuple[int, dict[Path, str]]:
+    """Remove what is no whole entry, and those used least recently beyond ``kept``; never one that is in use. How many, and
+    what could not be removed, with the reason."""
     whole = 0
     removed = 0
+    left: dict[Path, str] = {}
     for item in stored(base):
         whole += item.whole
         # Of no other one the lock is asked for: in passing that would be in the way of a launch.
         if not item.whole or whole > kept:
-            removed += _take_away(item.path)
+            try:
+                removed += _take_away(item.path)
+            except OSError as error:
+                left[item.path] = error.strerror or str(error)
     for key in base.iterdir():
         with suppress(OSError):  # not empty, or no directory
             key.rmdir()
-    return removed
+    return removed, left
 
 
 def clear() -> int:
@@ -413,16 +418,24 @@ def clear() -> int:
     base = place / places.CACHE
     try:
         with Opened(locks.lock(str(base))):
-            return prune(base, 0)
+            removed, left = prune(base, 0)
     except OSError as error:
         raise LaunchError(
             f"cannot clear the cache: {error.strerror}",
             origin=error.filename or base,
             hint="remove it, or set HARDENING_STATE to another directory of your own",
         ) from None
+    for path, reason in left.items():
+        raise LaunchError(
+            f"{len(left)} of {removed + len(left)} entries cannot be removed: {reason}",
+            origin=path,
+            hint="remove it with the rights of whom its files belong to, and clear again",
+        )
+    return removed
 
 
 def _take_away(path: Path) -> bool:
+    """Remove an entry, unless it is in use. Raises `OSError`."""
     lock = locks.try_lock(str(path))
     if lock is None:
         return False
@@ -432,7 +445,8 @@ def _take_away(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove an entry with what its bundle has reserved in the same state directory; without its file nobody believes it."""
+    """Remove an entry with what its bundle has reserved in the same state directory; without its file nobody believes it.
+    Raises `OSError`."""
     with suppress(FileNotFoundError, IsADirectoryError):
         (path / cache.FILE).unlink()
     with suppress(OSError):
@@ -441,4 +455,4 @@ def _remove(path: Path) -> None:
     with suppress(OSError, LaunchError):
         names = leases.paths(read_table(str(path / cache.BUNDLE), CONFIG), CONFIG)
         leases.remove_free(tuple(name for name in names if Path(os.path.normpath(name)).is_relative_to(home)))
-    bundles.discard(path)
+    trees.remove(str(path))

@@ -262,7 +262,7 @@ def launch_argv(
 ) -> list[str]:
     """The command line of the launcher that runs ``folder / "bundle"`` under a runtime, as ``user``; ``secrets_fd``
     holds the values of its secrets."""
-    _require_cgroups(runtime)
+    require_cgroups(runtime)
     state = Path(os.environ.get("HARDENING_STATE", folder / "state"))
     state.mkdir(mode=0o711, exist_ok=True)
     hand_over(state, user)
@@ -275,7 +275,7 @@ def launch_argv(
     return argv if user is None else user.argv(for_user(argv, user))
 
 
-def _require_cgroups(runtime: str) -> None:
+def require_cgroups(runtime: str) -> None:
     """crun takes no hybrid layout: the launcher gives it cgroup2 alone, where it may mount it."""
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")

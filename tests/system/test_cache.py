@@ -20,7 +20,7 @@ from tests.support import users
 from tests.support.cached import OPEN, PROGRAM, WAIT, WHOLE, Place, write_alike_bytes
 from tests.support.features import UNSET_LOGINUID, require
 from tests.support.patience import until
-from tests.support.runs import busybox_root, find, workplace
+from tests.support.runs import RUNTIMES, busybox_root, find, require_cgroups, workplace
 from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
@@ -90,6 +90,26 @@ def test_an_ordinary_user_has_a_cache_too() -> None:
         assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, first.stderr)
         assert len(here.entries()) == 1
         assert here.entries()[0].stat().st_uid == user.uid
+
+
+@pytest.mark.parametrize("caller", [None, "ordinary"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_missing_working_directory_is_made_and_goes_with_its_entry(runtime: str, caller: str | None) -> None:
+    require_cgroups(runtime)
+    user = ordinary() if caller else None
+    with workplace(user) as folder:
+        here = Place(folder)
+        if user is not None:
+            here = Place(folder, tuple(user.argv([users.program(user)])), user.environment)
+        line = ("run", "-q", "-p", "strict", "--runtime", runtime, "-w", "/nonexist/a/b", "--", "pwd")
+        for _ in range(2):
+            done = here.type(*line)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "/nonexist/a/b\n", "")
+        made = here.bundle() / "rootfs/nonexist/a/b"
+        assert made.stat().st_uid == (os.geteuid() if user is None else user.uid)
+        done = here.type("cache", "clear")
+        assert (done.returncode, done.stdout) == (0, "1 entry removed\n"), done.stderr
+        assert list(here.state.glob("cache/*")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -596,12 +596,18 @@ def test_a_launch_that_fails_leaves_no_working_directory(folder: Path, stance: S
 
 @pytest.mark.parametrize("stance", ["root-mapped"], indirect=True)
 def test_a_root_of_other_ids_is_told_as_that(folder: Path, stance: Stance) -> None:
-    document = stance.config("true")
-    document["mounts"].append({"destination": "/new", "type": "tmpfs", "source": "tmpfs"})
-    done = run(folder, stance, document)
-    assert done.returncode == 125
-    assert "Permission denied (the root belongs to an id that the user namespace does not map)" in done.stderr
-    assert "hint: give its files to ids of /linux/uidMappings" in done.stderr
+    mounted, placed = stance.config("true"), stance.config("true")
+    mounted["mounts"].append({"destination": "/new", "type": "tmpfs", "source": "tmpfs"})
+    placed["process"]["cwd"] = "/new"
+    for document, hint in (
+        (mounted, "give its files to ids of /linux/uidMappings"),
+        (placed, "choose a working directory that is there inside, or show one there (-v /new:/new)\n"),
+    ):
+        done = run(folder, stance, document)
+        assert done.returncode == 125
+        assert "Permission denied (the root belongs to an id that the user namespace does not map)" in done.stderr
+        assert f"\nhint: {hint}" in done.stderr
+    assert "cannot make the working directory /new, which is not there inside: " in done.stderr
 
 
 @pytest.mark.parametrize("stance", ["root"], indirect=True)

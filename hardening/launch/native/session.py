@@ -12,7 +12,7 @@ from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os, signal
 from hardening.errors import LaunchError
 from hardening.launch.native import lookup, sources
-from hardening.launch.native.mounts import clone_device
+from hardening.launch.native.mounts import UnmappedRootError, clone_device
 from hardening.launch.native.operation import Building, Preparation, Surrender
 
 TYPE_CHECKING = False
@@ -103,14 +103,18 @@ class MakeWorkingDirectory(Building):
 
     def execute(self, state: LaunchState) -> None:
         root, path = state.root, state.command.cwd
-        with Step(f"make the working directory {path}", self.pointer):
+        hint = f"choose a working directory that is there inside, or show one there (-v {path}:{path})"
+        with Step(f"make the working directory {path}, which is not there inside", self.pointer, hint):
             try:
                 there = root.find_if_present(path)
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    return  # a magic link: where that leads is looked at once it was followed
+                os.close(root.target(path, directory=True) if there is None else there)
+            except UnmappedRootError as error:
+                error.hint = hint  # for a directory nobody is to give up the user namespace
                 raise
-            os.close(root.target(path, directory=True) if there is None else there)
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                # A magic link: where that leads is looked at once it was followed.
 
 
 class ConnectStreams(Building):

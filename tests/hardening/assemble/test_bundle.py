@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -36,6 +37,23 @@ def test_a_bundle_holds_its_configuration_and_its_files(tmp_path: Path) -> None:
     assert os.readlink(path / "rootfs/bin") == "usr/bin"
     assert (mode(path / "rootfs/etc"), mode(path), mode(path / "filter")) == (0o700, 0o711, 0o600)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_caller_makes_the_working_directory_in_a_root_of_the_bundle_s_own(tmp_path: Path) -> None:
+    files: dict[str, File] = {"rootfs/usr": Directory(), "rootfs/file": b"", "rootfs/link": Symlink("/tmp")}
+
+    def made(cwd: str, root: str = "rootfs") -> list[str]:
+        path = tmp_path / "bundle"
+        document = {"root": {"path": root}, "process": {"cwd": cwd}, "mounts": [{"destination": "/usr"}]}
+        write(Spec(to_json(document), {}, files | {"rootfs": Directory()}), path)
+        there = [str(found.relative_to(path)) for found in path.rglob("*")]
+        shutil.rmtree(path)
+        return sorted({*there} - {*files, "rootfs", CONFIG})
+
+    assert made("/a//b/./c") == ["rootfs/a", "rootfs/a/b", "rootfs/a/b/c"]
+    for cwd in ("/", "/usr", "/usr/a", "/file/a", "/link/a", "/a/../b"):
+        assert made(cwd) == []
+    assert made("/a", root="/srv") == made("/a", root="usr") == []
 
 
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ from hardening.launch import cache
 from hardening.launch.cache import HOST, Line
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.fragment import Directory, File, Spec, Symlink
+from tests.support.features import require
 
 NOTHING = Validity({}, "", ())
 REQUEST = LaunchRequest(stdin=True)
@@ -117,6 +119,24 @@ def test_a_lease_goes_with_its_entry(state: Path) -> None:
     assert entries.clear() == 1
     assert not entry.path.exists()
     assert not lease.exists()
+
+
+def test_what_cannot_be_removed_does_not_count_as_removed(state: Path) -> None:
+    require("root")
+    stuck = stored("x").path / "bundle/rootfs"
+    stored("y")
+    subprocess.run(["mount", "--bind", stuck, stuck], check=True)
+    try:
+        with pytest.raises(LaunchError, match="1 of 2 entries cannot be removed: something is mounted on it") as caught:
+            entries.clear()
+        assert caught.value.origin == stuck.parents[1]
+        entry = entries.reserve(line("z"))  # in passing it is in nobody's way
+        assert entry is not None
+        os.close(entry.lock)
+    finally:
+        subprocess.run(["umount", stuck], check=True)
+    assert entries.clear() == 2
+    assert not list(base(state).glob("*/"))
 
 
 @pytest.mark.parametrize("name", ["outside", "state/../outside", "state"])
