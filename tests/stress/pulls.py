@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from tests.stress.tally import Tally
+from tests.support.forking import typed
 from tests.support.images import archive, entry, folder, layout, shell
 from tests.support.patience import PATIENCE
 from tests.support.users import User
@@ -54,9 +55,8 @@ class Puller:
 
     def type(self, *words: str) -> tuple[int, str]:
         """Type a line and wait for its end: exit code, and what it said."""
-        with self.start(*words) as process:
-            said = process.communicate(timeout=PATIENCE)[0]
-            return process.returncode, said
+        done = typed(self.user, *words, cwd=self.place, env=self.environment, merged=True)
+        return done.returncode, done.stdout
 
 
 def prepare(place: Path, registry: str = "") -> None:

@@ -41,7 +41,8 @@ for line in sys.stdin:
             os.write(stdin.fileno(), order["text"].encode())
             os.lseek(stdin.fileno(), 0, os.SEEK_SET)
             read = stdin.fileno() if order["text"] else os.open(os.devnull, os.O_RDWR)
-            for number, file in enumerate((read, stdout.fileno(), stderr.fileno())):
+            errors = stdout if order["merged"] else stderr
+            for number, file in enumerate((read, stdout.fileno(), errors.fileno())):
                 os.dup2(file, number)
             sys.argv = ["hardening", *order["words"]]
             made = {}
@@ -63,13 +64,20 @@ class ForkServer:
     _started: subprocess.Popen[str] | None = attrs.field(init=False, default=None)
 
     def run(
-        self, words: Sequence[str], *, code: str, cwd: Path | str, env: Mapping[str, str], text: str = ""
+        self,
+        words: Sequence[str],
+        *,
+        code: str,
+        cwd: Path | str,
+        env: Mapping[str, str],
+        text: str = "",
+        merged: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """What came of a command line that reads ``text``. ``code`` defines ``main``, which gives the exit code; it may do
-        more before, in that process alone."""
+        """What came of a command line that reads ``text``; ``merged``, its errors are among the rest of its output. ``code``
+        defines ``main``, which gives the exit code; it may do more before, in that process alone."""
         os.umask(umask := os.umask(0o22))
         order = {"words": list(words), "code": code, "cwd": os.path.abspath(cwd), "env": dict(env), "umask": umask}
-        order["text"] = text
+        order |= {"text": text, "merged": merged}
         try:
             server = self._started = self._started or self._start()
             assert server.stdin is not None
@@ -118,9 +126,9 @@ def _server(user: User | None) -> tuple[ForkServer, str]:
 
 
 def typed(
-    user: User | None, *words: str, cwd: Path | str, env: Mapping[str, str], text: str = ""
+    user: User | None, *words: str, cwd: Path | str, env: Mapping[str, str], text: str = "", merged: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """What came of a line of ``hardening`` that somebody types, None for whoever runs the tests: an entry of the cache is
     run, or else the whole program."""
     server, code = _server(user)
-    return server.run(words, code=code, cwd=cwd, env=env, text=text)
+    return server.run(words, code=code, cwd=cwd, env=env, text=text, merged=merged)
