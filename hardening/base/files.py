@@ -172,7 +172,7 @@ def open_file(path: str, folder: int | None = None, *, follow: bool = False) -> 
     fd = os.open(path, flags, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, "is not a regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
     return fd
 
 
@@ -198,9 +198,9 @@ def open_own(path: str, flags: int, folder: int | None = None) -> int:
 
 def _require_one_name(status: os.stat_result, path: str) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "is not a regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
     if status.st_nlink > 1:
-        raise OSError(errno.EMLINK, "has other names, too (hard links)", path)
+        raise OSError(errno.EMLINK, "it has other names, too (hard links)", path)
 
 
 def create(path: str, data: bytes, mode: int = 0o600, folder: int | None = None, *, durable: bool = False) -> None:

@@ -123,7 +123,7 @@ def storable(
     if not here.stores:
         return ("this is not a call of the installed program",)
     if not _is_named(line, launch):
-        return (f"the name of the container is not said by one {cache.NAME}",)
+        return (f"the name of the container is not typed as one {cache.NAME}",)
     kept = of_argv(engine.command(Path("/"), launch))
     if kept is None:
         return (f"the runtime {engine.name} starts something else than the launcher",)

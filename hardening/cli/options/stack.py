@@ -63,7 +63,7 @@ class StackCommand(click.Command):
         with formatter.section("Options"):
             formatter.write_dl(own)
         if offered:
-            with formatter.section("Options of mechanisms, each said as the last layer would"):
+            with formatter.section("Options of mechanisms, each set as the last layer"):
                 formatter.write_dl(offered)
 
 
@@ -166,7 +166,7 @@ def stack_options(function: F) -> F:
         "A profile, by name or path; may be repeated, later ones stand closer to the command. "
         "Default: default, or what /etc/hardening/hardening.toml says."
     )
-    value = "Say one setting, as the last layer would. VALUE is TOML, or else a string."
+    value = "Set one value, as the last layer. VALUE is TOML, or else a string."
     reason = "Permit what --set and the options of mechanisms loosen, for a reason; may be repeated."
     return add(
         function,

@@ -37,7 +37,7 @@ Examples:
 @click.argument("image")
 @click.pass_context
 def command(context: click.Context, profiles: tuple[str, ...], file: Path | None, as_json: bool, image: str) -> None:
-    """Show which scope decides about IMAGE, by which rule, where it is said, and what it requires. Nothing is fetched."""
+    """Show which scope decides about IMAGE, by which rule, where it is set, and what it requires. Nothing is fetched."""
     found = viewed.viewed(context, profiles, file)
     name = api.meant(image)
     match = found.match(name)

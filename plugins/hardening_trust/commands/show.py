@@ -38,7 +38,7 @@ Examples:
 @click.option("--raw", is_flag=True, help="Show it as the text of a policy.json.")
 @click.pass_context
 def command(context: click.Context, profiles: tuple[str, ...], file: Path | None, as_json: bool, raw: bool) -> None:
-    """Show each scope of the policy, in the table of `podman image trust show`, and where it is said."""
+    """Show each scope of the policy, in the table of `podman image trust show`, and where it is set."""
     found = viewed.viewed(context, profiles, file)
     if raw:
         from hardening_trust.policy import dump

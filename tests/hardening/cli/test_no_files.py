@@ -60,4 +60,4 @@ def test_credentials_likewise(tmp_path: Path) -> None:
     environment = {**os.environ, "REGISTRY_AUTH_FILE": str(place), "HARDENING_IMAGES": str(tmp_path / "i")}
     argv = [PROGRAM, "pull", "-p", str(profile), "--tls-verify=false", "127.0.0.1:9/a/b:1"]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert f"{place}: cannot read the credentials file: is not a regular file" in done.stderr
+    assert f"{place}: cannot read the credentials file: it is not a regular file" in done.stderr

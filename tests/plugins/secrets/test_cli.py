@@ -114,7 +114,7 @@ def test_only_showsecret_shows_a_value(typist: Typist) -> None:
         (("create", "db", "-"), b"", "the secret is empty"),
         (("create", "db", "-"), b"x" * 512_000, "the secret is too large"),
         (("create", "db", "missing"), b"", "missing: cannot read the secret: No such file"),
-        (("create", "db", "."), b"", ".: cannot read the secret: is not a regular file"),
+        (("create", "db", "."), b"", ".: cannot read the secret: it is not a regular file"),
         (("create", "..", "-"), b"x", '".." is not the name of a secret'),
         (("create", "db", "-", "--driver", "vault"), b"x", 'unknown secret driver "vault"'),
         (("create", "db", "-", "--driver-opt", "key"), b"x", '"key" is not an option'),
