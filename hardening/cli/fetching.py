@@ -14,22 +14,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from hardening.assemble import pipeline
 from hardening.base import state
 from hardening.cli import output
-from hardening.cli.session import Session
-from hardening.compose.composition import Composition
 from hardening.errors import UsageError, quoted
 from hardening.images import reference
 from hardening.images.reference import Name
 from hardening.images.store import ImageRecord, ImageStore, Unpacked, location
-from hardening.mechanism.used import Used
-from hardening.plugin.admission import Candidate
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from hardening.cli.session import Session
+    from hardening.compose.composition import Composition
     from hardening.images.pull import Progress
 
 #: The most times a second that bars are drawn.
@@ -130,6 +127,10 @@ def require_admitted(
 ) -> None:
     """Ask every plugin for its verdict on an image of which there is no root yet; the digest is '' before it was looked for,
     and afterwards ``staged`` has the signatures that were found. Raises `SpecError` for a rejection."""
+    from hardening.assemble import pipeline  # commands that only list what there is judge nothing
+    from hardening.mechanism.used import Used
+    from hardening.plugin.admission import Candidate
+
     image = Used(str(name), digest, store.path, staged)
     config = json.dumps({"ociVersion": "1.0.2", "annotations": image.annotations}).encode()
     pipeline.admit(here.plugins, Candidate(config, here.host, attrs.evolve(composition, image=image)), None)

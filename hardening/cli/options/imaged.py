@@ -20,7 +20,6 @@ from hardening.base.values import frozen
 from hardening.cli import output
 from hardening.cli.options import F, add, kept, stack
 from hardening.cli.session import Request, Session, session
-from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, ImageError, LaunchError, Problems, UsageError, quoted
 from hardening.images import reference
 from hardening.images.reference import Name
@@ -32,6 +31,7 @@ from hardening.profile.layers import SUFFIX, is_path
 from hardening.profile.source import command_line
 
 if TYPE_CHECKING:
+    from hardening.compose.composition import Composition
     from hardening.compose.image_defaults import ImageDefaults
     from hardening.images.store import ImageRecord, ImageStore, Unpacked
 _ROOT = ("rootfs", "path")

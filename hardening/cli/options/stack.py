@@ -13,7 +13,6 @@ import click
 from hardening.cli.options import F, add
 from hardening.cli.options.says import Said, document, parse_exception, parse_set
 from hardening.cli.session import Request, Session, session
-from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, HostError, Problems, UsageError, quoted
 from hardening.mechanism.mechanism import Mechanism, Option
 from hardening.mechanism.schema import Leaf, Scalar
@@ -21,6 +20,8 @@ from hardening.profile.source import SHORTEST, singles
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from hardening.compose.composition import Composition
 
 #: What follows an option and is no value of something else: a name, a number or two, or a path.
 _NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
