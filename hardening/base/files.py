@@ -235,7 +235,7 @@ def replace(
         os.unlink(partial, dir_fd=folder)
         raise
     if durable:
-        sync(directory)
+        sync(directory, folder)
 
 
 def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
@@ -252,9 +252,9 @@ def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
     return True
 
 
-def sync(directory: str) -> None:
-    """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
-    with Opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
+def sync(directory: str, folder: int | None = None) -> None:
+    """Have the names in a directory, which may be seen from a ``folder``, on the disk. Raises `OSError` (fsync(2))."""
+    with Opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)) as fd:
         os.fsync(fd)
 
 

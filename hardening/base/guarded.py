@@ -29,26 +29,28 @@ def guarded(action: Callable[[], Code]) -> Code:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    code = EXIT_LAUNCHER
     try:
         open_standard_descriptors()
         require_clock()
         return action()
     except HardeningError as error:
-        code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
-        complain(str(error))
+        if isinstance(error, LaunchError):
+            code = error.exit_code
+        problem = str(error)
     except (OSError, ImportError) as error:
         # The second: a module that cannot be read for want of descriptors or memory, or is not there.
-        code = EXIT_LAUNCHER
-        complain(f"the launch failed: {error}")
+        problem = f"the launch failed: {error}"
     except MemoryError:
-        code = EXIT_LAUNCHER
-        complain("the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)")
+        problem = "the launch failed: out of memory\nhint: give it more memory (ulimit -v, the cgroup's limit)"
     except Exception as error:  # noqa: BLE001 - an exit code of 1 would be the command's
-        code = EXIT_LAUNCHER
         module, _, line = frames(error)[-1]
-        complain(
-            f"the launch failed: {type(error).__name__} ({module}:{line})\nhint: report this to the authors of hardening"
-        )
+        problem = f"the launch failed: {type(error).__name__} ({module}:{line})"
+        problem += "\nhint: report this to the authors of hardening"
+    # All is cleaned up: a pipe that nobody reads must not keep, behind `block_signals`, what no signal ends.
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    complain(problem)
     return code
 
 
@@ -82,7 +84,7 @@ def open_standard_descriptors() -> None:
 def block_signals() -> frozenset[int]:
     """Block what a supervisor reads from its signalfd: the mask as it was.
 
-    A launch never goes back to that: a signal that comes once more while it cleans up would end it halfway.
+    A launch goes back to that when all is cleaned up, and not before: a signal that comes once more would end it halfway.
     """
     return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - TERMINAL_USE))
 

@@ -256,7 +256,7 @@ def _read(settings: Mapping[str, Setting], table: Node, prefix: str, own: Collec
         if key in own:
             continue
         name = prefix + key
-        setting = settings.get(name)
+        setting = settings.get(name) if key else None  # the family of a whole table has no name that could be written
         if isinstance(setting, Scalar):
             yield Statement(name, "", setting.kind.parse(node), node.origin)
         elif isinstance(setting, Family):

@@ -231,16 +231,27 @@ def deserted(folder: Path) -> None:
 
 
 def _residents(folder: Path) -> Iterator[str]:
-    """Processes that have a folder on their command line, or in a mount namespace that is not the caller's."""
+    """Other processes that have a folder on their command line, in a mount namespace that is not the caller's, or a file of
+    it open: a launcher, which is locked into its directory, may be a fork whose command line is another's."""
     name, own = os.fsencode(folder.name), os.readlink("/proc/self/ns/mnt")
     for place in Path("/proc").glob("[0-9]*"):
         try:
             command = (place / "cmdline").read_bytes()
             elsewhere = name not in command and os.readlink(place / "ns/mnt") != own
-            if name in command or (elsewhere and name in (place / "mountinfo").read_bytes()):
+            if (
+                name in command
+                or (elsewhere and name in (place / "mountinfo").read_bytes())
+                or (place.name != str(os.getpid()) and any(folder.name in link for link in _open_files(place)))
+            ):
                 yield f"{place.name} {os.fsdecode(command)}"
         except OSError:  # it ended this moment, or is somebody else's
             continue
+
+
+def _open_files(place: Path) -> Iterator[str]:
+    for fd in os.listdir(place / "fd"):
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            yield os.readlink(place / "fd" / fd)
 
 
 def _detach_below(folder: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,28 @@ CASES: dict[str, tuple[Change, int, str]] = {
 def bad_filter(document: dict[str, Any]) -> None:
     document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
     document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], b"\xff" * 8)}
+
+
+def test_a_failure_that_nobody_reads_keeps_no_process_that_no_signal_ends(folder: Path) -> None:
+    document = bundles.config("true")
+    mount("tmpfs", "/data", "size=nonsense")(document)
+    bundles.make_root(folder / "bundle" / "rootfs")
+    argv = bundles.launcher(bundles.write(folder / "bundle", document))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=writer) as process:
+        until(lambda: "pipe_write" in Path(f"/proc/{process.pid}/wchan").read_text())
+        process.send_signal(signal.SIGTERM)
+        try:
+            until(lambda: process.poll() is not None)
+        finally:
+            process.kill()
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.mark.parametrize("name", CASES)

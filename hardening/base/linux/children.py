@@ -18,7 +18,12 @@ def start(work: Callable[[int], object]) -> tuple[int, int]:
     """Do ``work`` in a process of its own, which writes to a descriptor: its pid, and where that is read. It ends with
     exit code 0, 1 where ``work`` raises. Raises `OSError` where no process can be made."""
     reader, writer = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
     if child == 0:
         code = 1
         try:
@@ -78,12 +83,18 @@ class Holder:
     def __init__(self, flags: int) -> None:
         """Start it. Raises `OSError`."""
         reader, self._writer = os.pipe()
-        self._pid = kernel.clone(flags)
-        if self._pid == 0:
+        try:
+            self._pid = kernel.clone(flags)
+        except OSError:
             os.close(self._writer)
-            os.read(reader, 1)  # the end of who started it
-            os._exit(0)
-        os.close(reader)
+            raise
+        else:
+            if self._pid == 0:
+                os.close(self._writer)
+                os.read(reader, 1)  # the end of who started it
+                os._exit(0)
+        finally:
+            os.close(reader)
 
     def __enter__(self) -> int:
         return self._pid

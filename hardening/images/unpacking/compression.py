@@ -5,7 +5,6 @@ Data is decompressed piece by piece: no more than is asked for is ever held, how
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Callable
 from typing import IO, cast
@@ -17,6 +16,7 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _UNREAD = {b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _SKIPPABLE = b"\x2a\x4d\x18"  # the last three bytes of the magic of a frame without data, which zstd may begin with
 _MAX_WINDOW = 1 << 27  # bytes
+_INPUT = 1 << 17
 
 
 def decompressed(read: Read, origin: object) -> Read:
@@ -25,14 +25,10 @@ def decompressed(read: Read, origin: object) -> Read:
     while begin and len(begin) < 6 and (more := read(6 - len(begin))):
         begin += more
     pushed = _Pushed(begin, read)
-    file = cast("IO[bytes]", pushed)
     if begin.startswith(_GZIP):
-        return _worded(gzip.GzipFile(fileobj=file).read, "gzip", origin, gzip.BadGzipFile, zlib.error)
+        return _Gzip(pushed.read, origin).read
     if begin.startswith(_ZSTD) or begin[1:4] == _SKIPPABLE:
-        import zstandard
-
-        plain = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(file, read_across_frames=True)
-        return _worded(plain.read, "zstd", origin, zstandard.ZstdError)
+        return _zstd(pushed, origin)
     for magic, name in _UNREAD.items():
         if begin.startswith(magic):
             raise ImageError(f"is compressed with {name}", origin=origin, hint="layers are plain, gzip or zstd")
@@ -55,15 +51,52 @@ class _Pushed:
         return piece
 
 
-def _worded(read: Read, kind: str, origin: object, *errors: type[Exception]) -> Read:
-    """A reader whose ``errors`` say that the data is damaged."""
+class _Gzip:
+    """The members of a gzip file, one after the other."""
 
-    def reader(size: int) -> bytes:
+    def __init__(self, read: Read, origin: object) -> None:
+        self._input = read
+        self._origin = origin
+        self._waiting = b""
+        self._member = zlib.decompressobj(31)
+
+    def read(self, size: int) -> bytes:
+        while True:
+            if self._member.eof and not self._following():
+                return b""
+            if not self._waiting:
+                self._waiting = self._input(_INPUT)
+                if not self._waiting:
+                    raise ImageError("truncated gzip data", origin=self._origin, hint="pull it again")
+            try:
+                piece = self._member.decompress(self._waiting, size)
+            except zlib.error as error:
+                raise ImageError(f"corrupt gzip data: {error}", origin=self._origin, hint="pull it again") from None
+            self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if piece:
+                return piece
+
+    def _following(self) -> bool:
+        """Whether another member follows, which then is the current one. Zeros may fill the rest of a file."""
+        while not self._waiting.strip(b"\0"):
+            self._waiting = self._input(_INPUT)
+            if not self._waiting:
+                return False
+        self._member = zlib.decompressobj(31)
+        return True
+
+
+def _zstd(source: _Pushed, origin: object) -> Read:
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(
+        cast("IO[bytes]", source), read_across_frames=True
+    )
+
+    def read(size: int) -> bytes:
         try:
-            return read(size)
-        except EOFError:
-            raise ImageError(f"truncated {kind} data", origin=origin, hint="pull it again") from None
-        except errors as error:
-            raise ImageError(f"corrupt {kind} data: {error}", origin=origin, hint="pull it again") from None
+            return reader.read(size)
+        except zstandard.ZstdError as error:
+            raise ImageError(f"corrupt zstd data: {error}", origin=origin, hint="pull it again") from None
 
-    return reader
+    return read

@@ -123,7 +123,7 @@ def refuse_taken(parent: str, folder: int, name: str) -> None:
             continue
         raise LaunchError(
             f"the name {name} is taken by the container {identity}",
-            hint=f"choose another, or remove that one: hardening rm -f {quoted(name)}",
+            hint=f"choose another, or remove that one, once it has ended: hardening rm {quoted(name)}",
         )
 
 

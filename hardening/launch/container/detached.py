@@ -62,12 +62,14 @@ def _become_launcher(observer: Detached, run_bundle: RunBundle) -> None:
         _close_inherited()
         os.chdir("/")
         observer.directory.adopt()
-        code = run_bundle(observer)
-        observer.end(code)
+        ended = run_bundle(observer)
     except HardeningError as error:
         observer.fail(error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER, str(error))
     except (OSError, MemoryError) as error:
         observer.fail(EXIT_LAUNCHER, f"the launch failed: {error or 'out of memory'}")
+    else:
+        observer.end(ended)
+        code = ended
     finally:
         kind, defect, trace = sys.exc_info()
         if kind is not None and defect is not None:

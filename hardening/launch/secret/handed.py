@@ -63,10 +63,11 @@ class Handed(Frozen):
         with Step("start a process"):
             answer, code = children.ask(lambda writer: self._give(pid, writer))
         self.close()
-        if answer:
-            message, origin, hint = answer.decode().split("\0")
+        told = answer.decode("utf-8", "replace").split("\0")
+        if len(told) == 3:  # all of it: it may have been killed while it wrote
+            message, origin, hint = told
             raise LaunchError(message, origin=origin or None, hint=hint or None)
-        if code:
+        if code or answer:
             raise LaunchError(f"the process that mounts the secrets ended with {code}")
 
     def _give(self, pid: int, writer: int) -> None:

@@ -74,6 +74,16 @@ def test_a_directory_has_just_its_mode_whatever_the_umask(tmp_path: Path) -> Non
     assert (tmp_path / "new").stat().st_mode & 0o7777 == 0o711
 
 
+def test_a_durable_file_is_synced_in_the_folder_that_it_is_seen_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir("/")
+    with files.Opened(os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)) as folder:
+        files.replace("below/file", b"x", folder=folder, durable=True)
+    assert (tmp_path / "below/file").read_bytes() == b"x"
+
+
 def test_nothing_is_made_by_writing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.write(str(tmp_path / "new"), "text")

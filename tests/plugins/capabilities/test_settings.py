@@ -87,6 +87,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('ad = ["KILL"]', "unknown key"),
+        ('"" = ["KILL"]', "unknown key"),
         ('add = "KILL"', "an array is expected"),
         ("add = [7]", "a string is expected"),
         ('no_new_privileges = "yes"', "true or false is expected"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
@@ -10,6 +11,7 @@ import pytest
 from hardening.base.linux import abi
 from hardening.base.linux.children import Holder, ask
 from tests.support.features import require
+from tests.support.patience import is_over, until
 
 
 def test_a_child_answers_at_any_length() -> None:
@@ -24,15 +26,35 @@ def test_how_a_child_ends_is_told(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_child_that_takes_too_long_is_killed_with_its_group() -> None:
+    reader, pids = os.pipe()
+
     def work(writer: int) -> None:
         os.setsid()
         if os.fork() == 0:
+            os.write(pids, str(os.getpid()).encode())
             os.read(os.pipe()[0], 1)  # keeps the descriptor open, too
         os.read(os.pipe()[0], 1)
 
     with pytest.raises(TimeoutError):
-        ask(work, 0.1)
+        ask(work, 1)
+    member = int(os.read(reader, 32))
+    os.close(reader)
+    os.close(pids)
+    until(lambda: is_over(member))
     assert ask(lambda writer: os.write(writer, b"x"), 60) == (b"x", 0)
+
+
+def test_where_no_process_can_be_made_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr("hardening.base.linux.children.os.fork", refuse)
+    monkeypatch.setattr("hardening.base.linux.kernel.clone", refuse)
+    for begin in (lambda: ask(lambda _: None), lambda: Holder(abi.CLONE_NEWUSER)):
+        with pytest.raises(BlockingIOError):
+            begin()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_namespaces_are_kept_until_the_end_of_the_block() -> None:

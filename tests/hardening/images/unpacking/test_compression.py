@@ -48,11 +48,12 @@ def test_a_bomb_is_never_held_whole() -> None:
     [
         (gzip.compress(CONTENT)[:-20], "truncated gzip data"),
         (gzip.compress(b"x") + b"rubbish", "corrupt gzip"),
+        (gzip.compress(b"x")[:3] + b"\xe0" + gzip.compress(b"x")[4:], "corrupt gzip"),
         (packed(CONTENT, "zstd")[0][:9] + b"\xff" * 60, "corrupt zstd"),
         (bz2.compress(b"x"), "compressed with bzip2"),
         (lzma.compress(b"x"), "compressed with xz"),
     ],
-    ids=["cut", "rubbish", "zstd", "bzip2", "xz"],
+    ids=["cut", "rubbish", "reserved flags", "zstd", "bzip2", "xz"],
 )
 def test_what_cannot_be_decompressed_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):
