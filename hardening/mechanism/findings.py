@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Choice
+from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Layer
 from hardening.profile.source import Node, Origin
 
@@ -62,24 +63,35 @@ class Finding:
 
 @frozen
 class FindingsOf:
-    """Makes the findings of one mechanism: a rule and a leaf are named without the mechanism, whose own they are."""
+    """Makes the findings of one mechanism: a rule and a leaf are named without the mechanism, whose own they are. A finding
+    about what is another mechanism's names a `Leaf`; one without a leaf is about no setting."""
 
     mechanism: str
 
     def finding(
-        self, severity: Severity, rule: str, message: str, leaf: str, hint: str = "", origin: object = ""
+        self,
+        severity: Severity,
+        rule: str,
+        message: str,
+        leaf: str | Leaf = "",
+        *,
+        hint: str = "",
+        origin: object = "",
     ) -> Finding:
         """A finding; ``origin`` may be None where nobody said it."""
         name = self.mechanism
-        return Finding(f"{name}/{rule}", severity, message, f"{name}.{leaf}", str(origin or ""), hint)
+        about = f"{name}.{leaf}" if leaf and isinstance(leaf, str) else str(leaf)
+        return Finding(f"{name}/{rule}", severity, message, about, str(origin or ""), hint)
 
-    def note(self, rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:
+    def note(self, rule: str, message: str, leaf: str | Leaf = "", *, hint: str = "", origin: object = "") -> Finding:
         """Something to know."""
-        return self.finding(Severity.NOTE, rule, message, leaf, hint, origin)
+        return self.finding(Severity.NOTE, rule, message, leaf, hint=hint, origin=origin)
 
-    def warning(self, rule: str, message: str, leaf: str, hint: str = "", origin: object = "") -> Finding:
+    def warning(
+        self, rule: str, message: str, leaf: str | Leaf = "", *, hint: str = "", origin: object = ""
+    ) -> Finding:
         """Something to look into."""
-        return self.finding(Severity.WARNING, rule, message, leaf, hint, origin)
+        return self.finding(Severity.WARNING, rule, message, leaf, hint=hint, origin=origin)
 
 
 @frozen

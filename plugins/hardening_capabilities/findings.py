@@ -41,7 +41,7 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
                 "dangerous",
                 f"{name} is dangerous: {capability.risk}{reach}",
                 name,
-                f"smaller: {capability.instead}",
+                hint=f"smaller: {capability.instead}",
             )
     if own and shares_network(context):
         yield from _without_effect(granted(settings, context))
@@ -51,14 +51,14 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
             "cut-by-host",
             f"{name} is allowed but not in the caller's bounding set: the command does not get it",
             name,
-            "drop it from the profile, or give it to the caller",
+            hint="drop it from the profile, or give it to the caller",
         )
     if not settings.no_new_privileges:
         yield _about.warning(
             "new-privileges",
             "set-user-ID programs and file capabilities can give the command what its user does not have",
             "no_new_privileges",
-            "write no_new_privileges = true in [capabilities], and start the command as the user that it needs",
+            hint="write no_new_privileges = true in [capabilities], and start the command as the user that it needs",
         )
 
 
@@ -69,5 +69,5 @@ def _without_effect(names: frozenset[str]) -> Iterator[Finding]:
             "no-effect",
             f"{name} has no effect: the network is the host's, and the command has a user namespace of its own",
             name,
-            _INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
+            hint=_INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
         )

@@ -43,7 +43,7 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
                 f"shared-{name}",
                 f"the {name} namespace is {what}: " + (meaning if own else "what belongs to it is in reach"),
                 name,
-                f'write {name} = "private" in [namespaces]',
+                hint=f'write {name} = "private" in [namespaces]',
             )
     maps = settings.id_maps(context.host)
     if maps is not None:
@@ -57,14 +57,14 @@ def _about_maps(maps: IdMaps) -> Iterator[Finding]:
             "one-id",
             f"fewer ids are mapped than could be ({maps}): {maps.limited}",
             "id_map",
-            "for more: install uidmap, and usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+            hint="for more: install uidmap, and usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
         )
     if maps.host_root:
         yield _about.warning(
             "host-root",
             f"root of the host is mapped ({maps}): the command may own and read what is root's",
             "id_map",
-            'write id_map = "auto" in [namespaces]',
+            hint='write id_map = "auto" in [namespaces]',
         )
 
 
@@ -81,5 +81,5 @@ def _without_effect(settings: NamespacesSettings) -> Iterator[Finding]:
                 "no-effect",
                 f"this has no effect: the {name} namespace is not private",
                 leaf,
-                f'write {name} = "private" in [namespaces], or leave it out',
+                hint=f'write {name} = "private" in [namespaces], or leave it out',
             )

@@ -51,13 +51,16 @@ def _about_user(settings: ProcessSettings, context: Context) -> Iterator[Finding
             "root",
             f"the command runs as {inside}",
             "user",
-            'name an ordinary user: user = "1000" in [process]',
+            hint='name an ordinary user: user = "1000" in [process]',
         )
     missing = 0o022 & ~settings.umask
     if missing:
         who = "the group and others" if missing == 0o022 else "the group" if missing == 0o020 else "others"
         yield _about.warning(
-            "umask", f"{who} can write to the files that the command makes", "umask", 'write umask = "022" in [process]'
+            "umask",
+            f"{who} can write to the files that the command makes",
+            "umask",
+            hint='write umask = "022" in [process]',
         )
 
 
@@ -68,7 +71,7 @@ def _about_environment(settings: ProcessSettings, context: Context) -> Iterator[
                 "secret-in-environment",
                 f"{reason}: every process of the command inherits it, and /proc shows it",
                 f"{table}.{name}",
-                "hand secrets over as files: --secret NAME",
+                hint="hand secrets over as files: --secret NAME",
             )
         elif _LOADER.match(name):
             yield _about.note("loader-variable", f"{name} decides which code programs load", f"{table}.{name}")
@@ -84,7 +87,7 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
         if given is not None and given != ceiling and ceiling != UNLIMITED and ceiling.hard is not None:
             message = f"the caller's own limit is lower: {show(given)} instead of {show(ceiling)}"
             hint = f'write {name} = "{show(given)}" in [process.rlimits], or have the caller\'s limit raised'
-            yield _about.note("limit-of-caller", message, leaf, hint)
+            yield _about.note("limit-of-caller", message, leaf, hint=hint)
     score = effective_oom_score_adj(settings, context)
     if score != settings.oom_score_adj:
         message = f"the caller's own score applies: {score} instead of {settings.oom_score_adj}"
@@ -95,19 +98,19 @@ def _about_limits(settings: ProcessSettings, context: Context) -> Iterator[Findi
             "no-process-limit",
             "nothing limits how many processes the command starts",
             "resources.pids",
-            "write pids = 512 in [process.resources], where cgroups can be used, else nproc in [process.rlimits]",
+            hint="write pids = 512 in [process.resources], where cgroups can be used, else nproc in [process.rlimits]",
         )
     if "memory" not in ceilings and settings.rlimits["as"].hard is None:
         yield _about.note(
             "no-memory-limit",
             "nothing limits how much memory the command uses",
             "resources.memory",
-            'write memory = "512M" in [process.resources], where cgroups can be used',
+            hint='write memory = "512M" in [process.resources], where cgroups can be used',
         )
     if "memory" in ceilings and "memory_swap" not in ceilings and context.host.of(ProcessFacts).cgroups.swap:
         yield _about.note(
             "swap",
             "beyond its memory the command can fill the host's swap",
             "resources.memory_swap",
-            "give memory_swap the value of memory",
+            hint="give memory_swap the value of memory",
         )

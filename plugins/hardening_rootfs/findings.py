@@ -58,7 +58,7 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
     if settings.subset and isolation is not None and isolation.sets_sysctls:
         yield _note(
             "sysctls-without-proc-sys", "runc cannot set kernel parameters where /proc has no sys", "proc.subset",
-            'use another runtime, or proc.subset = ""',
+            hint='use another runtime, or write proc.subset = "" in [rootfs]',
         )  # fmt: skip
     if settings.path.is_host:
         for member, is_hidden in sorted(settings.hidden_paths.named.items()):
@@ -69,7 +69,7 @@ def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
         if context.runtime not in (None, NATIVE) and limits_devices(settings, context):
             yield _warn(
                 "discarded-top", f"what is made at the top of the root goes with the run under {context.runtime}, for a "
-                "limit withholds devices", "read_only", "write below its directories, or use --runtime native",
+                "limit withholds devices", "read_only", hint="write below its directories, or use --runtime native",
             )  # fmt: skip
     for device in settings.devices.having(True):
         yield _note("device", f"{device} of the host can be used", f"devices.{device}")
@@ -96,7 +96,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
         yield _about.finding(
             Severity.ERROR, "control-socket", f"{volume.source} gives control of the host to the command: the "
             f"service behind the socket {strong[0]} has the rights of root or of the caller", leaf,
-            "there is no secure path to share this socket", volume.origin,
+            hint="there is no secure path to share this socket", origin=volume.origin,
         )  # fmt: skip
     elif found:
         yield _warn("socket-volume", f"{volume.source} shows the socket {found[0]}", leaf, origin=volume.origin)
@@ -104,7 +104,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
         severity = Severity.ERROR if volume.writable or real == "/" else Severity.WARNING
         yield _about.finding(
             severity, "system-volume", f"{volume.source} of the host is shown whole", leaf,
-            "name the files or directories that are needed", volume.origin,
+            hint="name the files or directories that are needed", origin=volume.origin,
         )  # fmt: skip
     shown = [path for path in secret if aliases.holds(path, real)]
     if shown:
@@ -112,19 +112,31 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
             "secret-volume",
             f"{volume.source} shows what is otherwise hidden: {shown[0]}",
             leaf,
-            "leave it out, or name a directory that holds no secrets",
-            volume.origin,
+            hint="leave it out, or name a directory that holds no secrets",
+            origin=volume.origin,
         )
     if volume.suid:
-        yield _warn("suid-volume", f"set-user-id programs of {volume.source} work", leaf, "drop `suid`", volume.origin)
+        yield _warn(
+            "suid-volume",
+            f"set-user-id programs of {volume.source} work",
+            leaf,
+            hint="drop `suid`",
+            origin=volume.origin,
+        )
     if volume.dev:
-        yield _warn("dev-volume", f"device nodes of {volume.source} work", leaf, "drop `dev`", volume.origin)
+        yield _warn(
+            "dev-volume", f"device nodes of {volume.source} work", leaf, hint="drop `dev`", origin=volume.origin
+        )
     if volume.propagation in ("shared", "rshared"):
         yield _warn(
-            "shared-volume", f"mounts made in {volume.target} appear on the host", leaf, "use rslave", volume.origin
+            "shared-volume",
+            f"mounts made in {volume.target} appear on the host",
+            leaf,
+            hint="use rslave",
+            origin=volume.origin,
         )
     if volume.writable and volume.exec:
-        yield _note("exec-volume", f"{volume.target} can be written to and run from", leaf, "add `noexec`")
+        yield _note("exec-volume", f"{volume.target} can be written to and run from", leaf, hint="add `noexec`")
 
 
 def _of_owner(volume: Volume, context: Context) -> Iterator[Finding]:
@@ -134,17 +146,19 @@ def _of_owner(volume: Volume, context: Context) -> Iterator[Finding]:
     if volume.writable and not volume.idmap and not known and not status.st_mode & 0o002:
         yield _note(
             "unmapped-volume", f"uid {status.st_uid}, to whom {volume.source} belongs, is unmapped in the command's user "
-            "namespace, so that the command cannot write there", f"volumes.{volume.target}", "add `idmap`",
+            "namespace, so that the command cannot write there", f"volumes.{volume.target}", hint="add `idmap`",
         )  # fmt: skip
 
 
 def _of_tmpfs(settings: RootfsSettings) -> Iterator[Finding]:
     for place, value in settings.mounted_tmpfs().items():
         if value.exec:
-            yield _warn("exec-tmpfs", f"{place} can be written to and run from", f"tmpfs.{place}", "drop `exec`")
+            yield _warn("exec-tmpfs", f"{place} can be written to and run from", f"tmpfs.{place}", hint="drop `exec`")
         for right in ("suid", "dev"):
             if getattr(value, right):
-                yield _warn(f"{right}-tmpfs", f"{place} is mounted with {right}", f"tmpfs.{place}", f"drop `{right}`")
+                yield _warn(
+                    f"{right}-tmpfs", f"{place} is mounted with {right}", f"tmpfs.{place}", hint=f"drop `{right}`"
+                )
     taken = {volume.target for volume in settings.mounted_volumes()}
     for place in sorted(taken & {place for place, value in settings.tmpfs.named.items() if value is not None}):
         yield _note("volume-over-tmpfs", f"a volume replaces the tmpfs at {place}", f"tmpfs.{place}")

@@ -22,5 +22,5 @@ def findings(settings: ScanSettings) -> Iterator[Finding]:
             "command-not-asked",
             f"no run asks {settings.command[0]}: scan.{EXTERNAL} denies nothing",
             "command",
-            f'write {EXTERNAL} = "deny" in [scan]',
+            hint=f'write {EXTERNAL} = "deny" in [scan]',
         )

@@ -91,7 +91,7 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
             "architecture",
             f"system calls of {name} are open beside the machine's own: more of the kernel, and 32-bit numbers of its own",
             f"architectures.{name}",
-            'leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
+            hint='leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
         )
     if facts.library.version < REPAIRED:
         yield _old_library(facts.library.version)
@@ -107,11 +107,11 @@ def _unknown(settings: SeccompSettings, model: Filter, library: Libseccomp) -> I
             )
             message += "compiles config.json with it would ignore the rule, and is refused"
             hint = "run it with the native launcher, or update libseccomp"
-            yield _about.note("unknown-syscall", message, name, hint)
+            yield _about.note("unknown-syscall", message, name, hint=hint)
         elif name not in grouped and is_stranger(name, model, library):
             message = f"{name}: libseccomp knows no such system call on this machine, so it gets the default action"
             hint = "check the name, or update libseccomp"
-            yield _about.warning("unknown-syscall", message, name, hint)
+            yield _about.warning("unknown-syscall", message, name, hint=hint)
 
 
 def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
@@ -125,20 +125,18 @@ def _multiplexed(carrier: str, model: Filter, composed: Rule) -> Finding:
         "multiplexed",
         f"{carrier} is answered with {describe(model.rule(carrier))}, not with {describe(composed)}, since {reason}",
         carrier,
-        f"for programs that need it, as those of Debian's i386 need socketcall, allow {carrier} and each call that it "
+        hint=f"for programs that need it, as those of Debian's i386 need socketcall, allow {carrier} and each call that it "
         "carries by name",
     )
 
 
 def _marks(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Finding]:
-    leaf = f"seccomp.{suid.SETTING}"
     if not settings.restrict_suid_sgid:
-        yield Finding(
-            "seccomp/set-id-files",
-            Severity.WARNING,
+        yield _about.warning(
+            "set-id-files",
             "files can get set-user-ID and set-group-ID bits: on a volume a program with them lends its owner's rights to "
             "whoever runs it on the host",
-            leaf=leaf,
+            suid.SETTING,
             hint=f"write {suid.SETTING} = true in [seccomp], and what needs the bits is given them when the image is built",
         )
     for name in overruled:
@@ -146,7 +144,7 @@ def _marks(settings: SeccompSettings, overruled: Sequence[str]) -> Iterable[Find
             "overruled",
             f"{name} is denied by {suid.SETTING}, though the layers allow it: no filter sees whether it marks a file",
             name,
-            f"drop SETFCAP, or write {suid.SETTING} = false in [seccomp]"
+            hint=f"drop SETFCAP, or write {suid.SETTING} = false in [seccomp]"
             if "xattr" in name
             else f"{suid.SETTING} = false",
         )
@@ -161,7 +159,7 @@ def _permissions(settings: SeccompSettings, overruled: Sequence[str]) -> Iterabl
                 f"allows-{name}",
                 f"{name} is allowed{some}: it {why}",
                 name,
-                f'write deny = ["{name}"] in [seccomp]',
+                hint=f'write deny = ["{name}"] in [seccomp]',
             )
     ioctl = settings.syscalls["ioctl"]
     if not is_denial(ioctl.value((0, 0x5412, 0, 0, 0, 0))):
@@ -169,7 +167,7 @@ def _permissions(settings: SeccompSettings, overruled: Sequence[str]) -> Iterabl
             "allows-tiocsti",
             "ioctl TIOCSTI is allowed: it types into the caller's terminal",
             "ioctl",
-            'allow ioctl through a group such as "@basic-io", which keeps it back',
+            hint='allow ioctl through a group such as "@basic-io", which keeps it back',
         )
 
 
@@ -180,7 +178,7 @@ def _defaults(rest: Rule) -> Iterable[Finding]:
             "open-default",
             f"system calls that no rule names are answered with {action}, those of newer kernels too",
             "*",
-            'write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
+            hint='write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
         )
     elif action.kind in (ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS):
         yield _harsh(action)
@@ -194,7 +192,7 @@ def _harsh(action: Action) -> Finding:
         "harsh-default",
         f"system calls that no rule names are answered with {action}: a libc that probes for a newer call dies{thread}",
         "*",
-        '"errno:ENOSYS" lets programs fall back to older calls',
+        hint='"errno:ENOSYS" lets programs fall back to older calls',
     )
 
 
@@ -204,5 +202,5 @@ def _old_library(version: tuple[int, int, int]) -> Finding:
         f"libseccomp {'.'.join(map(str, version))} merges some comparisons wrongly (GHSA-4q85-33p6-j5g6); the compiled "
         "filter was proved equal to the composed one",
         "*",
-        "update libseccomp to 2.6.1 or newer",
+        hint="update libseccomp to 2.6.1 or newer",
     )

@@ -19,7 +19,7 @@ _HINT = "leave it out, or add an architecture that has it"
 def foreign_name(name: str, native: str, origin: Origin) -> Finding:
     """A name that neither the machine nor a further architecture of the table has."""
     message = f"{name} is not a system call of {native}: it applies only where an architecture that has it is added"
-    return _about.note("foreign-syscall", message, name, _HINT, origin)
+    return _about.note("foreign-syscall", message, name, hint=_HINT, origin=origin)
 
 
 def foreign_names(names: Sequence[str], native: str, origin: Origin) -> Finding:
@@ -29,15 +29,15 @@ def foreign_names(names: Sequence[str], native: str, origin: Origin) -> Finding:
         f"the profile allows {len(names)} names that are no system calls of {native} or of its further architectures: "
         + ", ".join(names),
         WILDCARD,
-        "nothing, where the profile serves several kinds of machines; else leave them out",
-        origin,
+        hint="nothing, where the profile serves several kinds of machines; else leave them out",
+        origin=origin,
     )
 
 
 def young_name(name: str, origin: Origin) -> Finding:
     """An allowed call of a number that is known here, and not to the library by which runtimes know names."""
     message = f"{name}: the installed libseccomp does not know it, so it is not allowed, and gets the default action"
-    return _about.warning("unknown-syscall", message, name, "update libseccomp", origin)
+    return _about.warning("unknown-syscall", message, name, hint="update libseccomp", origin=origin)
 
 
 def flag(name: str, place: str) -> Finding:
@@ -45,11 +45,11 @@ def flag(name: str, place: str) -> Finding:
     if name == FLAGS["spec-allow"]:
         reason = "it would let speculative store bypass stay permitted, which the file alone does not decide"
         hint = 'write flags.add = ["spec-allow"] in [seccomp] to have it all the same'
-        return _about.warning("flag", f"{name} is not taken: {reason}", "flags.spec-allow", hint, place)
+        return _about.warning("flag", f"{name} is not taken: {reason}", "flags.spec-allow", hint=hint, origin=place)
     reason = "it is for a listener, and there is none"
     if name == FLAGS["tsync"]:
         reason = "the filter is loaded before the command has threads"
-    return _about.note("flag", f"{name} has no effect: {reason}", WILDCARD, "leave it out", place)
+    return _about.note("flag", f"{name} has no effect: {reason}", WILDCARD, hint="leave it out", origin=place)
 
 
 def overlap(name: str, origin: Origin) -> Finding:
@@ -59,8 +59,8 @@ def overlap(name: str, origin: Origin) -> Finding:
         f"{name}: entries of the profile with different actions overlap; the strictest applies; libseccomp orders them "
         "by their comparisons for docker and podman, whichever was written first",
         name,
-        "write entries that exclude each other",
-        origin,
+        hint="write entries that exclude each other",
+        origin=origin,
     )
 
 
@@ -79,5 +79,5 @@ def flattened(name: str, rule: Rule, written: Rule) -> Finding:
         "stricter",
         f"{name}: the rule cannot be written exactly for libseccomp: {loss}",
         name,
-        "use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
+        hint="use fewer or simpler comparisons, or libseccomp 2.6.1 or newer",
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from hardening.errors import quoted
 from hardening.launch.secret import secrets
-from hardening.mechanism.findings import Finding, FindingsOf, Severity
+from hardening.mechanism.findings import Finding, FindingsOf
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess
+from hardening.mechanism.schema import Leaf
 from hardening_secrets.settings import SecretsSettings, Use
 
 _about = FindingsOf("secrets")
@@ -32,7 +33,7 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
                 f"the secret {use.name} is a variable: every process of the command inherits it, /proc shows it to all of "
                 "the same user, and what prints an environment prints it",
                 f"given.{use.name}",
-                f"give it as a file, {secrets.PLACE}/{use.name}, which is weaker in none of these",
+                hint=f"give it as a file, {secrets.PLACE}/{use.name}, which is weaker in none of these",
             )
         elif use.mode & 0o077:
             who = "its group" if not use.mode & 0o007 else "every user of the container"
@@ -40,15 +41,14 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
                 "readable",
                 f"the secret {use.name} can be read by {who} (mode {use.mode:04o})",
                 f"given.{use.name}",
-                "mode=0400 lets its owner alone read it",
+                hint="mode=0400 lets its owner alone read it",
             )
     process = context.of(CommandProcess)
     if uses and process is not None and process.dumps_core:
-        yield Finding(
-            "secrets/core",
-            Severity.WARNING,
+        yield _about.warning(
+            "core",
             "a core dump of the command would hold the secrets that it has read",
-            leaf="process.rlimits.core",
+            Leaf("process", "rlimits", "core"),
             hint="write core = 0 in [process.rlimits]",
         )
     if context.bundle is None:
@@ -63,7 +63,7 @@ def _missing(uses: list[Use]) -> Iterator[Finding]:
     try:
         known = {record.name for record in SecretStore.of_caller().records()} if uses else set()
     except SecretError as error:
-        yield Finding("secrets/store", Severity.WARNING, error.message, origin=str(error.origin), hint=error.hint or "")
+        yield _about.warning("store", error.message, hint=error.hint or "", origin=error.origin)
         return
     for use in uses:
         if use.name not in known:
@@ -71,5 +71,5 @@ def _missing(uses: list[Use]) -> Iterator[Finding]:
                 "missing",
                 f"you have no secret {use.name}, so that a run of yours stops unless another plugin gives it",
                 f"given.{use.name}",
-                f"hardening secret create {quoted(use.name)} FILE",
+                hint=f"hardening secret create {quoted(use.name)} FILE",
             )

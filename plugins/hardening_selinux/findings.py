@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, Isolation
+from hardening.mechanism.schema import Leaf
 from hardening_selinux.host import SelinuxFacts, process_label
 from hardening_selinux.relabel import wanted_volumes
 from hardening_selinux.settings import AUTO, SelinuxSettings
@@ -36,12 +37,11 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
         return
     if not facts.active:
         for volume in wanted_volumes(settings, context):
-            yield Finding(
-                "selinux/not-relabelled",
-                Severity.NOTE,
+            yield _about.note(
+                "not-relabelled",
                 f"{volume.source} is not relabelled: SELinux is not active",
-                leaf=f"rootfs.volumes.{volume.target}",
-                origin=str(volume.origin or ""),
+                Leaf("rootfs", "volumes", volume.target),
+                origin=volume.origin,
             )
     label = process_label(settings, facts)
     if label.type in UNCONFINED:
@@ -49,14 +49,14 @@ def findings(settings: SelinuxSettings, context: Context) -> Iterator[Finding]:
             "unconfined",
             f"{label.type} does not confine the command",
             "type",
-            'write type = "auto" in [selinux], or a type made for this application (udica writes one)',
+            hint='write type = "auto" in [selinux], or a type made for this application (udica writes one)',
         )
     if settings.level != AUTO:
         yield _about.warning(
             "shared-level",
             f"every container at the level {settings.level} can reach the others' files",
             "level",
-            'level = "auto" in [selinux] reserves a pair for each container',
+            hint='level = "auto" in [selinux] reserves a pair for each container',
         )
     yield from _joined(context)
 
@@ -67,11 +67,10 @@ def _joined(context: Context) -> Iterator[Finding]:
         return
     for name, what in (("pid", "processes"), ("ipc", "shared memory and queues")):
         if isolation.where(name) == HOST:
-            yield Finding(
-                "selinux/host-namespace",
-                Severity.WARNING,
+            yield _about.warning(
+                "host-namespace",
                 f"with the host's {name} namespace, label separation from the host's {what} is lost: what the policy lets "
                 "the command reach there, it reaches",
-                leaf=f"namespaces.{name}",
+                Leaf("namespaces", name),
                 hint=f'write {name} = "private" in [namespaces]',
             )

@@ -12,6 +12,7 @@ import pytest
 from hardening.errors import HardeningError
 from hardening.mechanism import findings
 from hardening.mechanism.findings import Finding, FindingsOf, Gate, Severity, describe
+from hardening.mechanism.schema import Leaf
 from hardening.plugin import plugins
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import Document
@@ -119,6 +120,8 @@ def test_findings_of_a_mechanism_are_named_after_it() -> None:
     assert about.note("lid", "it is open", "lid.angle") == Finding(
         "box/lid", Severity.NOTE, "it is open", "box.lid.angle"
     )
-    said = about.warning("size", "it is small", "size", "take another", Path("box.toml"))
+    said = about.warning("size", "it is small", "size", hint="take another", origin=Path("box.toml"))
     assert said == Finding("box/size", Severity.WARNING, "it is small", "box.size", "box.toml", "take another")
     assert about.finding(Severity.ERROR, "lid", "it is gone", "lid", origin=None).origin == ""
+    assert about.note("lid", "the shelf is low", Leaf("shelf", "boards", "a.b")).leaf == "shelf.boards.a.b"
+    assert about.note("lid", "nobody knows").leaf == "", "it is about no setting"
