@@ -55,7 +55,7 @@ def _unchanged(value: Any) -> Any:
 
 
 @frozen(eq=False)
-class Place(Generic[T]):
+class ConfigField(Generic[T]):
     """Where the value of a scalar stands in the OCI configuration, a JSON pointer: such a setting is plain
     (`hardening.mechanism.plain`). ``write`` makes JSON data of the value, and ``read`` makes of JSON data what the setting's
     kind parses; it raises `ValueError` for what cannot be a value. ``unset`` is the value that the specification gives a
@@ -70,14 +70,14 @@ class Place(Generic[T]):
 @frozen(eq=False)
 class Scalar(Generic[T]):
     """A setting that is one value. ``default`` is the strict one; ``lenient`` says why, where stricter values exist.
-    ``place`` makes it a plain one."""
+    ``field`` makes it a plain one."""
 
     name: str
     kind: Kind[T]
     default: T
     help: str
     lenient: str = ""
-    place: Place[T] | None = None
+    field: ConfigField[T] | None = None
 
 
 @frozen(eq=False)
@@ -146,11 +146,11 @@ def scalar(
     *,
     name: str = "",
     lenient: str = "",
-    place: Place[Any] | None = None,
+    field: ConfigField[Any] | None = None,
 ) -> Any:
     """Declare a scalar as a field of a mechanism's settings class (see `Scalar`); ``name`` is its key where it differs (dots
     allowed)."""
-    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient, place)}, kw_only=True)
+    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient, field)}, kw_only=True)
 
 
 def family(

@@ -11,7 +11,7 @@ from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Choice, Flag
 from hardening.mechanism.roles import Privileges
-from hardening.mechanism.schema import WILDCARD, Members, Place, Schema, Statement, family, read_table, scalar
+from hardening.mechanism.schema import WILDCARD, ConfigField, Members, Schema, Statement, family, read_table, scalar
 from hardening.profile.source import Node
 from hardening_capabilities.table import BY_NAME
 
@@ -74,7 +74,7 @@ class CapabilitiesSettings(Privileges):
         Flag(strict=True),
         True,
         "Whether set-user-ID programs and file capabilities are kept from giving privileges.",
-        place=Place("/process/noNewPrivileges"),
+        field=ConfigField("/process/noNewPrivileges"),
     )
 
     @property

@@ -14,7 +14,17 @@ from hardening.base.values import frozen
 from hardening.mechanism.kinds import Choice, Exact, Flag, Unordered
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess, Identity
-from hardening.mechanism.schema import WILDCARD, Members, Place, Schema, Statement, family, listing, read_table, scalar
+from hardening.mechanism.schema import (
+    WILDCARD,
+    ConfigField,
+    Members,
+    Schema,
+    Statement,
+    family,
+    listing,
+    read_table,
+    scalar,
+)
 from hardening.profile.source import Node
 from hardening_process.kinds import (
     NO_CEILING,
@@ -134,7 +144,7 @@ class ProcessSettings(CommandProcess):
         Unordered(_absolute, "an absolute path", ("/", "/tmp")),  # noqa: S108
         "/",
         "Working directory.",
-        place=Place("/process/cwd", unset="/"),
+        field=ConfigField("/process/cwd", unset="/"),
     )
     environment: Members[bool] = listing(
         _variable,
@@ -179,7 +189,7 @@ class ProcessSettings(CommandProcess):
         Flag(strict=False),
         False,
         "Whether the command gets a terminal of its own.",
-        place=Place("/process/terminal", unset=False),
+        field=ConfigField("/process/terminal", unset=False),
     )
     pids: int = scalar(
         Bound(1, unit="number"), NO_CEILING, "Most processes and threads.", name="resources.pids", lenient=_UNSTATED

@@ -1,4 +1,4 @@
-"""What follows from the place of a plain setting: what is contributed, and how a foreign configuration is tightened."""
+"""What follows from the field of a plain setting: what is contributed, and how a foreign configuration is tightened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.kinds import Ceiling, Exact, Flag, Unordered
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.plain import PlainMechanism
-from hardening.mechanism.schema import Place, scalar
+from hardening.mechanism.schema import ConfigField, scalar
 from hardening.profile.source import Node
 from hardening.testing.laws import check_mechanism
 
@@ -23,11 +23,13 @@ FILES, WAY, NAME = "/annotations/files", "/annotations/way", "/hostname"
 
 @attrs.frozen
 class Settings:
-    files: int = scalar(Ceiling(0, 99), 0, "How many files.", name="most.files", place=Place(FILES, str, int))
-    terminal: bool = scalar(Flag(strict=False), False, "A terminal.", place=Place("/process/terminal", unset=False))
-    keeps: bool = scalar(Flag(strict=True), True, "No new ones.", place=Place("/process/noNewPrivileges"))
-    way: str = scalar(Exact(Node.string, "a way", "", ("", "a", "b")), "", "A way.", place=Place(WAY))
-    name: str = scalar(Unordered(Node.string, "a name", ("", "a")), "a", "A name.", place=Place(NAME))
+    files: int = scalar(Ceiling(0, 99), 0, "How many files.", name="most.files", field=ConfigField(FILES, str, int))
+    terminal: bool = scalar(
+        Flag(strict=False), False, "A terminal.", field=ConfigField("/process/terminal", unset=False)
+    )
+    keeps: bool = scalar(Flag(strict=True), True, "No new ones.", field=ConfigField("/process/noNewPrivileges"))
+    way: str = scalar(Exact(Node.string, "a way", "", ("", "a", "b")), "", "A way.", field=ConfigField(WAY))
+    name: str = scalar(Unordered(Node.string, "a name", ("", "a")), "a", "A name.", field=ConfigField(NAME))
     own: int = scalar(Ceiling(0, 9), 0, "What this mechanism alone knows.")
 
 

@@ -15,12 +15,12 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Unordered
 from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option
 from hardening.mechanism.plain import PlainMechanism
-from hardening.mechanism.schema import Members, Place, family, listing, scalar
+from hardening.mechanism.schema import ConfigField, Members, family, listing, scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 
 #: Annotations are text.
-_FILES = Place("/annotations/" + escape("com.example.quota/files"), write=str, read=int)
+_FILES = ConfigField("/annotations/" + escape("com.example.quota/files"), write=str, read=int)
 _COLOURS = "/annotations/" + escape("com.example.quota/colours")
 
 
@@ -35,7 +35,7 @@ def _colour(node: Node) -> str:
 class QuotaSettings:
     """Composed `[quota]`."""
 
-    files: int = scalar(Ceiling(0, 1_000_000, unit="files"), 0, "How many files may be made.", place=_FILES)
+    files: int = scalar(Ceiling(0, 1_000_000, unit="files"), 0, "How many files may be made.", field=_FILES)
     strict: bool = scalar(Flag(strict=True), True, "Whether the quota is enforced.")
     mode: str = scalar(Choice(("deny", "warn", "ignore")), "deny", "What happens beyond it.", name="beyond.mode")
     place: str = scalar(Exact(_colour, "a word", "none", ("none", "here", "there")), "none", "Where files are counted.")
