@@ -8,9 +8,9 @@ from hardening.base import files
 from hardening.base.files import Opened
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
-from hardening.launch.cgroup.hierarchy import anywhere, lock, names_below, read_hierarchies, subgroups
+from hardening.launch.cgroup.hierarchy import groups_anywhere, lock, names_below, read_hierarchies, subgroups
 from hardening.launch.cgroup.limits import EVERY, UNIFIED
-from hardening.launch.cgroup.removal import CLAIMED, MADE, each, kill_and_remove, remove_if_empty
+from hardening.launch.cgroup.removal import CLAIMED, MADE, each_group, kill_and_remove, remove_if_empty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Cgroup:
         return [name for name in names if not any(files.is_below(other, name) for other in names)]
 
     def was_short_of_memory(self) -> bool:
-        """Whether the kernel has killed a process in the groups for want of memory (cgroup v2: memory.events; v1:
-        memory.oom_control). `OSError` where it does not say."""
+        """Whether the kernel has killed a process in the groups when they were out of memory (OOM; cgroup v2: memory.events;
+        v1: memory.oom_control). `OSError` where it does not say."""
         for directory in self._leaves():
             for name in ("memory.events", "memory.oom_control"):
                 path = files.join(directory, name)
@@ -127,7 +127,7 @@ class Cgroup:
         others are."""
         leaves = self._leaves()
         try:
-            each(
+            each_group(
                 lambda directory: kill_and_remove(directory) if directory in leaves else remove_if_empty(directory),
                 reversed(self._directories),
             )
@@ -153,7 +153,7 @@ def _claim(directory: str) -> int:
     A group that is there already, empty and not held, is what a killed launch has left: it is removed first, for its
     limits are not known. `LaunchError` for any other.
     """
-    used = taken_by_another(directory)
+    taken = taken_by_another(directory)
     try:
         # Whoever can open a group can lock it: nobody else can until it is locked.
         if not _make_directory(directory, 0o700):
@@ -170,7 +170,7 @@ def _claim(directory: str) -> int:
             raise
     except OSError as error:
         if error.errno in TAKEN:
-            raise used from error
+            raise taken from error
         raise
 
 
@@ -189,19 +189,19 @@ def _inherit_cpuset(directory: str, hierarchy: Hierarchy) -> None:
         files.write(files.join(directory, name), files.read(files.join(files.parent(directory), name)).strip())
 
 
-def used(path: str) -> str:
+def group_in_use(path: str) -> str:
     """A group of a path, wherever another runtime may look for that, which has processes or which a launch holds; '' where
     there is none."""
-    return next((directory for directory in anywhere(path) if _is_used(directory)), "")
+    return next((directory for directory in groups_anywhere(path) if _is_in_use(directory)), "")
 
 
-def _is_used(directory: str) -> bool:
+def _is_in_use(directory: str) -> bool:
     try:
         with Opened(lock(directory)) as here:
             if files.exists(f"{directory}/cgroup.events"):  # of version 2, which counts those below as well
                 return "populated 1" in files.read(f"{directory}/cgroup.events")
             below = [f"{directory}/{name}" for name in subgroups(here)]
-        return bool(files.read(f"{directory}/cgroup.procs").strip()) or any(map(_is_used, below))
+        return bool(files.read(f"{directory}/cgroup.procs").strip()) or any(map(_is_in_use, below))
     except FileNotFoundError:  # it goes
         return False
     except OSError:

@@ -55,7 +55,7 @@ def names_below(hierarchy: Hierarchy, path: str) -> list[str]:
     return [part for part in relative.split("/") if part not in ("", ".")]
 
 
-def where(path: str) -> Iterator[str]:
+def groups_of(path: str) -> Iterator[str]:
     """Where the group of a path that was written down is in each hierarchy; nowhere for what no launch has made: it would
     lead out of the hierarchy, is no group of a container's own, or no name that the kernel knows."""
     if places.wrong_group(path):
@@ -67,7 +67,7 @@ def where(path: str) -> Iterator[str]:
             yield f"{hierarchy.mount}/{below}"
 
 
-def anywhere(path: str) -> list[str]:
+def groups_anywhere(path: str) -> list[str]:
     """The groups that are there of a path which another runtime takes: runtimes differ in whether they begin at the top of a
     hierarchy or at their own group."""
     name = files.absolute(f"/{path}").lstrip("/")

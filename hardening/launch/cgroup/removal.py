@@ -8,7 +8,7 @@ import select
 from hardening.base import files
 from hardening.base.files import Opened
 from hardening.base.linux.system import os
-from hardening.launch.cgroup.hierarchy import anywhere, is_group, lock, subgroups, where
+from hardening.launch.cgroup.hierarchy import groups_anywhere, groups_of, is_group, lock, subgroups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ _GROUP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def is_taken(path: str) -> bool:
     """Whether a group of a path is there that another container, or anything else, uses. One that nobody does is removed, as
     it would be to make it anew. `OSError`."""
-    return any(remove_unclaimed(directory) or is_group(directory) for directory in where(path))
+    return any(remove_unclaimed(directory) or is_group(directory) for directory in groups_of(path))
 
 
 def remove_abandoned(path: str) -> None:
     """Remove the groups of a path, with what is left inside, unless a launch holds them. `OSError`."""
-    for directory in where(path):
+    for directory in groups_of(path):
         try:
             held = lock(directory)
         except OSError:
@@ -43,7 +43,7 @@ def remove_abandoned(path: str) -> None:
 def remove_empty(path: str) -> None:
     """Remove the groups of a path that another runtime has made, where they are empty, which they are a moment after their
     last process is killed, and where nobody holds them."""
-    for directory in anywhere(path):
+    for directory in groups_anywhere(path):
         for pause in PAUSES:
             if not os.access(files.parent(directory), os.W_OK) or not remove_unclaimed(directory):
                 break
@@ -56,12 +56,12 @@ def remove_left(words: Sequence[str]) -> None:
     claimed = {word.removeprefix(CLAIMED) for word in words if word.startswith(CLAIMED)}
     made = [word.removeprefix(MADE) for word in reversed(words) if word.startswith(MADE)]
     try:
-        each(kill_and_remove, claimed)
+        each_group(kill_and_remove, claimed)
     finally:
-        each(remove_unclaimed, made)
+        each_group(remove_unclaimed, made)
 
 
-def each(step: Callable[[str], object], directories: Iterable[str]) -> None:
+def each_group(step: Callable[[str], object], directories: Iterable[str]) -> None:
     """Take a step for each group, whatever becomes of the others; the first `OSError` in the end."""
     problems: list[OSError] = []
     for directory in directories:

@@ -83,7 +83,7 @@ def refuse_others_group(bundle: Bundle) -> None:
     if why := places.wrong_group(path):
         hint = "name a group of the container's own, or leave the path out"
         raise LaunchError(why, origin="config.json:/linux/cgroupsPath", hint=hint)
-    if taken := group.used(path):
+    if taken := group.group_in_use(path):
         raise group.taken_by_another(taken)
 
 

@@ -31,7 +31,7 @@ def test_the_groups_that_a_path_stands_for(
     (tmp_path / "top/plain").mkdir()
     top = hierarchy.Hierarchy(mount=str(tmp_path / "top"), controllers=(), unified=True, own="/own")
     monkeypatch.setattr(hierarchy, "read_hierarchies", lambda: (top,))
-    assert [*hierarchy.where(path)] == [str(tmp_path / name) for name in found]
+    assert [*hierarchy.groups_of(path)] == [str(tmp_path / name) for name in found]
 
 
 def test_the_hierarchies_of_this_host() -> None:
