@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.base import state, trees
-from hardening.base.pointer import CONFIG
+from hardening.base.pointer import CONFIG, lookup
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import read_table
 from hardening.launch.container import directory
@@ -39,7 +39,6 @@ def remove_groups(path: Path) -> None:
     from hardening.launch.cgroup import removal
 
     # One that was not written to its end says nothing, and nothing was started of it.
-    linux = read_table(str(path), CONFIG).get("linux")
-    name = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    name = lookup(read_table(str(path), CONFIG), "/linux/cgroupsPath")
     if isinstance(name, str):
         removal.remove_abandoned(name)

@@ -4,7 +4,7 @@ An *entry* is a directory of the caller's state directory: `entry.json`, and for
 lies below a *key*: the words of a command line up to the command, who typed them, and the versions. It is valid only while
 every fingerprint that its composition took is the same again (`hardening.launch.fingerprints`), and while the files of its
 bundle are what they were. What a run decides is left open in it and filled in at each (`hardening.launch.config.variables`):
-the command, and the values of variables. Nothing is believed that somebody else than the caller could have written.
+the command, and the values of variables. Nothing is trusted that somebody else than the caller could have written.
 
 Any number of launches use an entry at once, under a shared lock (flock(2)). One whose configuration names what a single
 container can have (a control group, a lease) serves one at a time, which locks `entry.json` besides.
@@ -21,6 +21,7 @@ from hardening.base import files, jsontext, places, trusted
 from hardening.base.digest import sha256
 from hardening.base.frozen import Frozen
 from hardening.base.linux.system import os
+from hardening.base.pointer import lookup
 from hardening.errors import LaunchError, UsageError
 from hardening.launch import fingerprints
 from hardening.launch.config import bundle as bundles
@@ -362,8 +363,7 @@ def _is_whole(kept: dict[str, Any], bundle: str) -> bool:
 
 def _has_lost_its_group(document: object) -> bool:
     """Whether something else is in the control group that a configuration names."""
-    linux = document.get("linux") if isinstance(document, dict) else None
-    name = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    name = lookup(document, "/linux/cgroupsPath")
     if not isinstance(name, str) or not name:
         return False
     from hardening.launch.cgroup import removal

@@ -13,6 +13,7 @@ from hardening.base import files, places
 from hardening.base.guarded import complain, guarded
 from hardening.base.linux.failure import COMMAND, Withdrawn
 from hardening.base.linux.system import os
+from hardening.base.pointer import table
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.config import bundle
 from hardening.launch.container import leases
@@ -165,8 +166,7 @@ def _run_bundle(
 
 def _secrets(request: LaunchRequest, loaded: bundle.Bundle) -> Handed | None:
     """The secrets that a bundle names. `LaunchError` unless it is these that were handed over."""
-    annotations = loaded.document.get("annotations") if isinstance(loaded.document, dict) else None
-    if request.secrets < 0 and not (isinstance(annotations, dict) and bundle.SECRETS in annotations):
+    if request.secrets < 0 and bundle.SECRETS not in table(loaded.document, "/annotations"):
         return None
     from hardening.launch.secret import handed
 

@@ -15,6 +15,7 @@ import sys
 from hardening.base import files, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
 from hardening.base.linux.system import os, signal
+from hardening.base.pointer import lookup
 from hardening.errors import LaunchError
 from hardening.launch import cache
 from hardening.launch.container import directory
@@ -60,8 +61,8 @@ def _run(program: str, words: list[str]) -> int | None:
             cache.remove(found.locks[0])
         found.release()
         return None
-    if _has_to_tidy(request.state):
-        _tidy(program)
+    if _has_to_prune(request.state):
+        _prune(program)
     notes = (*found.notes, cache.LOST) if found.loses and cache.has_input() else found.notes
     if not found.left:
         _say(notes)
@@ -107,8 +108,7 @@ def _would_hang(request: LaunchRequest, document: object) -> bool:
     """Whether the command would get a terminal and wait for keys that nobody can type."""
     if not request.stdin or request.detach or os.isatty(0):
         return False
-    process = document.get("process") if isinstance(document, dict) else None
-    return isinstance(process, dict) and process.get("terminal") is True
+    return lookup(document, "/process/terminal") is True
 
 
 def _launch(program: str) -> Launch | None:
@@ -150,14 +150,14 @@ def _sees_system(configuration: str) -> bool:
     return any((key.strip(), value.strip().lower()) == ("include-system-site-packages", "true") for key, value in said)
 
 
-def _has_to_tidy(state: str) -> bool:
+def _has_to_prune(state: str) -> bool:
     try:
         return directory.any_left(state)
     except OSError:
         return True
 
 
-def _tidy(program: str) -> None:
+def _prune(program: str) -> None:
     """Let the whole program do what it does at every start. Where it cannot, it will say so at the next one."""
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)]
     try:

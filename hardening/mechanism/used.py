@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hardening.base.digest import is_digest
+from hardening.base.pointer import table
 from hardening.base.values import frozen
 from hardening.errors import ImageError
 
@@ -38,8 +39,8 @@ class Used:
 def of(document: Mapping[str, object]) -> Used | None:
     """The image that a configuration names; None for a root that is none. Raises `ImageError` for one that is named in part,
     or by what is no digest or no text that a file could have as its name: nobody could say what is known of it."""
-    said = document.get("annotations")
-    found = {name: said[name] for name in (REFERENCE, DIGEST, STORE) if name in said} if isinstance(said, dict) else {}
+    said = table(document, "/annotations")
+    found = {name: said[name] for name in (REFERENCE, DIGEST, STORE) if name in said}
     if not found:
         return None
     reference, digest, store = (found.get(name, "") for name in (REFERENCE, DIGEST, STORE))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hardening.base.pointer import table
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
@@ -82,8 +83,7 @@ class Trust(PlainMechanism[TrustSettings]):
 
 
 def _names_image(document: Mapping[str, Any]) -> bool:
-    said = document.get("annotations")
-    return isinstance(said, dict) and any(name.startswith(_OF_IMAGES) for name in said)
+    return any(name.startswith(_OF_IMAGES) for name in table(document, "/annotations"))
 
 
 @hookimpl

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hardening.base import jsontext
+from hardening.base.pointer import lookup
 from hardening.errors import ProfileError
 from hardening.images import reference
 from hardening.mechanism import used
@@ -66,8 +67,7 @@ def _leaf(member: str) -> Leaf:
 def read(document: Mapping[str, Any]) -> Requirements | None:
     """What a configuration requires of its image; None where it does not say. Raises `ProfileError` and `LaunchError` for
     what is malformed: nobody knows what it would have required."""
-    said = document.get("annotations")
-    text = said.get(ANNOTATION) if isinstance(said, dict) else None
+    text = lookup(document, POINTER)
     if text is None:
         return None
     if not isinstance(text, str):
