@@ -445,7 +445,7 @@ def _take_away(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove an entry with what its bundle has reserved in the same state directory; without its file nobody believes it.
+    """Remove an entry with what its bundle has reserved in the same state directory; without its file nobody trusts it.
     Raises `OSError`."""
     with suppress(FileNotFoundError, IsADirectoryError):
         (path / cache.FILE).unlink()

@@ -14,10 +14,10 @@ import attrs
 
 from hardening.base.places import OF_HELPERS
 from hardening.errors import ProfileError
-from hardening.mechanism import inputs as look
+from hardening.mechanism import inputs as host_inputs
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange, parse
-from hardening.mechanism.inputs import Inputs, Unknown
+from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import HOST, PRIVATE
 from hardening_namespaces.facts import NamespaceFacts, Ranges, within
@@ -61,15 +61,17 @@ def inputs(settings: NamespacesSettings, context: Context) -> Inputs:
     for name in TYPES:
         if settings.where(name) not in (PRIVATE, HOST):
             yield Unknown(f"namespaces.{name} is joined")
-    yield look.Input("names", "/proc/self/ns")
-    yield from look.kernel("/proc/self/uid_map", "/proc/self/gid_map", *(f"/proc/sys/{name}" for name in _sysctls()))
-    yield from look.accounts(context.host.uid)
+    yield Input("names", "/proc/self/ns")
+    yield from host_inputs.kernel(
+        "/proc/self/uid_map", "/proc/self/gid_map", *(f"/proc/sys/{name}" for name in _sysctls())
+    )
+    yield from host_inputs.accounts(context.host.uid)
     for path in ("/etc/subuid", "/etc/subgid"):
-        yield from look.file(path)
+        yield from host_inputs.file(path)
     for folder in OF_HELPERS:
         for helper in ("newuidmap", "newgidmap"):
-            yield from look.program(f"{folder}/{helper}")
-            yield from look.access("x", f"{folder}/{helper}")
+            yield from host_inputs.program(f"{folder}/{helper}")
+            yield from host_inputs.access("x", f"{folder}/{helper}")
 
 
 def _sysctls() -> tuple[str, ...]:

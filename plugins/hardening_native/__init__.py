@@ -20,7 +20,7 @@ __all__ = ["Native"]
 
 
 class Native(Runtime):
-    """fork(2), namespaces, mounts, execve(2), from one small stage of the standard library and cffi."""
+    """fork(2), namespaces, mounts, execve(2), from one small launcher of the standard library and cffi."""
 
     name = "native"
     summary = "The launcher inside hardening: no other program, no daemon"

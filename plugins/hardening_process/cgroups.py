@@ -10,7 +10,7 @@ from types import MappingProxyType
 from hardening.base import files
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
-from hardening.mechanism import inputs as look
+from hardening.mechanism import inputs as host_inputs
 from hardening.mechanism.inputs import Input
 
 CONTROLLERS = ("cpu", "memory", "pids")
@@ -92,13 +92,13 @@ def examine(mounted: str, membership: str) -> Cgroups:
 
 def inputs(proc: Path = Path("/proc/self")) -> Iterator[Input]:
     """What decides the answer of `probe`: the hierarchies, the caller's place in them, and what it may write there."""
-    yield from look.mounts("cgroup", "cgroup2")
-    yield from look.kernel(str(proc / "cgroup"))
+    yield from host_inputs.mounts("cgroup", "cgroup2")
+    yield from host_inputs.kernel(str(proc / "cgroup"))
     own = _membership((proc / "cgroup").read_text())
     for mount in _mounts(files.read(f"{proc}/mountinfo")):
         names = [""] if mount.kind == "cgroup2" else [name for name in CONTROLLERS if name in mount.options]
         for name in names:
-            yield from look.way(mount.point / "memory.memsw.limit_in_bytes")
+            yield from host_inputs.way(mount.point / "memory.memsw.limit_in_bytes")
             below = mount.point / own.get(name, "/").removeprefix(mount.root.rstrip("/")).lstrip("/")
             for directory in (below, *below.parents):
                 if directory.is_relative_to(mount.point):
@@ -106,11 +106,11 @@ def inputs(proc: Path = Path("/proc/self")) -> Iterator[Input]:
 
 
 def _looked_at(directory: Path) -> Iterator[Input]:
-    yield from look.way(directory)
-    yield from look.way(directory / "cgroup.type")
+    yield from host_inputs.way(directory)
+    yield from host_inputs.way(directory / "cgroup.type")
     for name in ("", "cgroup.procs", "cgroup.subtree_control"):
-        yield from look.access("w", str(directory / name))
-    yield from look.kernel(str(directory / "cgroup.controllers"), str(directory / "cgroup.subtree_control"))
+        yield from host_inputs.access("w", str(directory / name))
+    yield from host_inputs.kernel(str(directory / "cgroup.controllers"), str(directory / "cgroup.subtree_control"))
 
 
 def _mounts(text: str) -> list[CgroupMount]:

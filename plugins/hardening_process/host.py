@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from hardening.base.files import is_text
 from hardening.errors import HostError, ProfileError
-from hardening.mechanism import inputs as look
+from hardening.mechanism import inputs as host_inputs
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
@@ -42,15 +42,15 @@ def probe(host: Host, proc: Path = Path("/proc/self")) -> ProcessFacts:
 def inputs(settings: ProcessSettings, context: Context) -> Inputs:
     """The caller's limits and environment, the root's accounts, and the cgroups where there are ceilings. A variable that
     holds a secret, by its name or its value, is no part of a stored bundle."""
-    yield from look.kernel("/proc/self/limits", "/proc/self/oom_score_adj")
-    yield from look.lines("/proc/self/status", "CapEff:")
+    yield from host_inputs.kernel("/proc/self/limits", "/proc/self/oom_score_adj")
+    yield from host_inputs.lines("/proc/self/status", "CapEff:")
     for name in settings.environment.having(True):
         # One that is set besides has the value that is set.
-        yield from (look.passed if settings.set_environment[name] is None else look.environment)(name)
+        yield from (host_inputs.passed if settings.set_environment[name] is None else host_inputs.environment)(name)
     for _, name, value in variables(settings, context):
         if reason := why_secret(name, value):
             yield Unknown(reason)
-    yield from look.accounts(context.host.uid)
+    yield from host_inputs.accounts(context.host.uid)
     yield from _accounts(users.root(context))
     if context.limits("process"):
         yield from _accounts(Path("/"))  # whose group a number is
@@ -127,7 +127,7 @@ def _resources(settings: ProcessSettings, context: Context) -> Iterable[Unsuppor
 
 def _accounts(root: Path) -> Iterator[Input]:
     for name in ("etc/passwd", "etc/group"):
-        yield from look.way(name, root=str(root))
+        yield from host_inputs.way(name, root=str(root))
         path = within(root, name)
         if path is not None:
             yield Input("file", str(path))

@@ -9,7 +9,7 @@ from hardening.base import state
 from hardening.base.files import is_below
 from hardening.base.patterns import STAR
 from hardening.errors import ProfileError
-from hardening.mechanism import inputs as look
+from hardening.mechanism import inputs as host_inputs
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
@@ -38,18 +38,18 @@ def probe(host: Host) -> RootfsFacts:
 def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
     run."""
-    yield from look.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES",
+    yield from host_inputs.environment(*hidden.VARIABLES, "HARDENING_STATE", "HARDENING_SECRETS", "HARDENING_IMAGES",
                                 "REGISTRY_AUTH_FILE", "DOCKER_CONFIG")  # fmt: skip
     facts = context.host.of(RootfsFacts)
     for path in (*facts.own, *([facts.images] if facts.images is not None else []), *facts.deciding):
-        yield from look.way(path)
-    yield from look.way("/sys/fs/cgroup/cgroup.controllers")
+        yield from host_inputs.way(path)
+    yield from host_inputs.way("/sys/fs/cgroup/cgroup.controllers")
     yield from _secrets(settings, context.host.of(RootfsFacts).private)
     yield from _shown(settings)
     planned, secret = spec.plan(settings, context), spec.shown_secrets(settings, context)
     root = settings.path.path
     for path in (*planned, *(item.target.path for item in planned.values()), *secret):
-        yield from look.way(path, root=root)
+        yield from host_inputs.way(path, root=root)
     yield from _inside_volumes(planned)
     built = spec.build(settings, planned, secret, context)
     if built is None:
@@ -119,39 +119,39 @@ def _directories(root: str, path: str) -> list[str]:
 def _secrets(settings: RootfsSettings, private: tuple[str, ...]) -> Iterator[Input]:
     for member in sorted({*settings.hidden_paths.having(True), *hidden.PATHS}):
         for path in private if member == hidden.HOME else (member,):
-            yield from look.pattern(path)
-    yield from look.mounts()
+            yield from host_inputs.pattern(path)
+    yield from host_inputs.mounts()
     for path in layers.looked_at(hidden.STORES):
-        yield from look.way(path)
+        yield from host_inputs.way(path)
         yield Input("names", path)
     if not settings.path.is_host:
         for path in hidden.STORES:
-            yield from look.way(path)
+            yield from host_inputs.way(path)
 
 
 def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
     """The root, what is shown of the host, and what is masked by patterns."""
     root = settings.path.path
-    yield from look.way(root)
-    yield from look.access("rx", root)
+    yield from host_inputs.way(root)
+    yield from host_inputs.access("rx", root)
     volumes = settings.mounted_volumes()
     if volumes and not settings.volume_sockets:
         yield Unknown("sockets come and go")
     for volume in volumes:
-        yield from look.names(volume.source)
+        yield from host_inputs.names(volume.source)
     # One that is shown may become another that is withheld, or one that is withheld may come to be.
     devices = tuple(settings.devices.named) if settings.devices.having(True) else ()
     for path in (*(volume.source for volume in volumes), *settings.volume_sources.named, *devices):
-        yield from look.way(path)
+        yield from host_inputs.way(path)
     for path in devices:
         yield Input("inode", path)
     for members in (settings.masked_paths, settings.read_only_paths):
         for path in members.having(True):
             if STAR in path:
-                yield from look.pattern(path, spec.top_of(root, path))
+                yield from host_inputs.pattern(path, spec.top_of(root, path))
                 shown = settings.sources()
                 for place, below in spec.reaching(path, shown):
-                    yield from look.pattern(below, shown[place]) if below else ()
+                    yield from host_inputs.pattern(below, shown[place]) if below else ()
 
 
 def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:
@@ -159,4 +159,4 @@ def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:
     for path in planned:
         for cover, item in planned.items():
             if is_below(path, cover) and item.mount["type"] == "bind":
-                yield from look.way(os.path.join(item.mount["source"], os.path.relpath(path, cover)))
+                yield from host_inputs.way(os.path.join(item.mount["source"], os.path.relpath(path, cover)))

@@ -13,7 +13,7 @@ from hardening.base import files
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.errors import HostError
-from hardening.mechanism import inputs as look
+from hardening.mechanism import inputs as host_inputs
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
@@ -128,15 +128,15 @@ def check(settings: SelinuxSettings, context: Context) -> Iterator[Unsupported]:
 
 def inputs(settings: SelinuxSettings, context: Context) -> Inputs:
     """The state of SELinux, and the policy's files. Volumes are relabelled at every run, for files come to be in them."""
-    yield from look.lines("/proc/filesystems", "nodev\tselinuxfs")
+    yield from host_inputs.lines("/proc/filesystems", "nodev\tselinuxfs")
     if context.host.of(SelinuxFacts).active:
         facts = context.host.of(SelinuxFacts)
-        yield from look.mounts("selinuxfs")
+        yield from host_inputs.mounts("selinuxfs")
         # The kernel counts in `status` each load of a policy and each change of its mode.
-        yield from look.kernel("/proc/self/attr/current", f"{facts.mount}/status", f"{facts.mount}/enforce")
-        yield from look.kernel(f"{facts.mount}/policyvers", f"{facts.mount}/mls")
+        yield from host_inputs.kernel("/proc/self/attr/current", f"{facts.mount}/status", f"{facts.mount}/enforce")
+        yield from host_inputs.kernel(f"{facts.mount}/policyvers", f"{facts.mount}/mls")
         for path in ("/etc/selinux/config", *places(Path("/"), facts.policy)):
-            yield from look.file(path)
+            yield from host_inputs.file(path)
     for volume in wanted_volumes(settings, context):
         yield Unknown(f"rootfs.volumes.{volume.target} is relabelled")
 

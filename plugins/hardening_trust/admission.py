@@ -17,8 +17,7 @@ from hardening.errors import HardeningError, quoted
 from hardening.images import reference
 from hardening.images.reference import Name
 from hardening.launch import fingerprints
-from hardening.mechanism import inputs as look
-from hardening.mechanism import used
+from hardening.mechanism import inputs, used
 from hardening.mechanism.inputs import Input
 from hardening.mechanism.runtime import Refusal
 from hardening.mechanism.schema import WILDCARD, Leaf
@@ -88,7 +87,7 @@ def judged(
         return f"Source image rejected: there is no store {image.store}, so nothing is known of its signatures", ()
     seen = [
         attrs.evolve(item, seen=fingerprints.take(item.kind, item.argument))
-        for item in _looks(store, image, requirements)
+        for item in _inputs(store, image, requirements)
     ]
     verdict = _judge(store, image, name, requirements, say_where)
     if verdict.until is not None:
@@ -163,13 +162,13 @@ def _judge(
         return verification.judge(subject, requirements, rings)
 
 
-def _looks(store: ImageStore, image: Used, requirements: Requirements) -> Iterator[Input]:
+def _inputs(store: ImageStore, image: Used, requirements: Requirements) -> Iterator[Input]:
     """Every file that decides the verdict."""
     for path in key_paths(requirements):
-        yield from look.file(path)
-    yield from look.file(store.blob(image.digest))
+        yield from inputs.file(path)
+    yield from inputs.file(store.blob(image.digest))
     kept = store.signatures(image.digest, image.reference)
-    yield from look.entries(kept)
+    yield from inputs.entries(kept)
     if kept.is_dir():
         for entry in sorted(kept.iterdir()):
-            yield from look.file(entry)
+            yield from inputs.file(entry)

@@ -96,7 +96,7 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
         )
     numbers = [str(number) for entry in maps for number in (entry.inside, entry.outside, entry.count)]
     # What it says belongs to the error, and to nobody where the launch is withdrawn and made anew.
-    with files.Opened(os.memfd_create(name, os.MFD_CLOEXEC)) as output:
+    with Opened(os.memfd_create(name, os.MFD_CLOEXEC)) as output:
         child = os.posix_spawn(
             program,
             [name, str(pid), *numbers],

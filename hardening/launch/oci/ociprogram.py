@@ -1,8 +1,7 @@
 """Another OCI runtime as a program: how it is called for one container, and what is left of one is deleted.
 
-What the sweep of a container needs whose launcher and cleanup process were killed stands in its state directory, not in its
-bundle,
-which is the caller's, and may be gone or another one by then.
+What the cleanup of a container needs whose launcher and cleanup process were killed stands in its state directory, not in
+its bundle, which is the caller's, and may be gone or another one by then.
 """
 
 from __future__ import annotations
