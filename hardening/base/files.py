@@ -13,6 +13,7 @@ CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
 #: How the names begin of what is being written.
 PARTIAL = ".partial-"
 RELAYED = 1 << 16  # bytes that are passed on at once
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Where fields stand in what `process` gives.
 STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
 PTS_MAJOR = 136
@@ -225,17 +226,23 @@ def replace(
 ) -> None:
     """Have ``data`` at a path, which may be seen from a ``folder``, all of it or nothing, in the place of what is there. It
     is written in its directory, or one ``within`` the same file system, under a name that begins with `PARTIAL`. Raises
-    `OSError`; then all is as it was."""
+    `OSError`; then all is as it was, unless the disk fails at the last (EIO of fsync(2))."""
     directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     partial = join(within or directory, f"{PARTIAL}{os.urandom(6).hex()}")
-    create(partial, data, mode, folder, durable=durable)
+    # Opened before anything is changed: one that nobody may list can be written to, and not be opened.
+    synced = os.open(directory, _DIRECTORY, dir_fd=folder) if durable else -1
     try:
-        os.rename(partial, path, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError:
-        os.unlink(partial, dir_fd=folder)
-        raise
-    if durable:
-        sync(directory, folder)
+        create(partial, data, mode, folder, durable=durable)
+        try:
+            os.rename(partial, path, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(partial, dir_fd=folder)
+            raise
+        if durable:
+            os.fsync(synced)
+    finally:
+        if durable:
+            os.close(synced)
 
 
 def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
@@ -252,9 +259,9 @@ def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
     return True
 
 
-def sync(directory: str, folder: int | None = None) -> None:
-    """Have the names in a directory, which may be seen from a ``folder``, on the disk. Raises `OSError` (fsync(2))."""
-    with Opened(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)) as fd:
+def sync(directory: str) -> None:
+    """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
+    with Opened(os.open(directory, _DIRECTORY)) as fd:
         os.fsync(fd)
 
 

@@ -113,7 +113,7 @@ class GnuPG:
                 answer, code = children.ask(work, patience)
         except TimeoutError:
             raise _too_long(patience) from None
-        if not answer:
+        if code or not answer:
             raise HostError(f"GnuPG cannot be used: its process ended ({code})", hint="check its memory and limits")
         found = marshal.loads(answer)  # noqa: S302  # a copy of this process wrote it
         if isinstance(found, str):

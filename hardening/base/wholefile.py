@@ -98,19 +98,21 @@ def write(
 
 def add(folder: Path, data: bytes, names: Iterable[str], mode: int) -> Path | None:
     """Have ``data`` in a file of its own, under the first of some names that is free; None where none is. Of two who add at
-    once each gets a name. Raises `OSError`; then nothing is left."""
+    once each gets a name. Raises `OSError`; then nothing is left, unless the disk fails at the last (EIO of fsync(2))."""
     partial = folder / f"{files.PARTIAL}{os.urandom(6).hex()}"
-    files.create(str(partial), data, mode, durable=True)
-    try:
-        for path in map(folder.joinpath, names):
-            with suppress(FileExistsError):
-                os.link(partial, path)
-                return path
-        return None
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(partial)
-        files.sync(str(folder))
+    # Opened before anything is changed: a folder that nobody may list can be written to, and not be opened.
+    with files.Opened(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as opened:
+        files.create(str(partial), data, mode, durable=True)
+        try:
+            for path in map(folder.joinpath, names):
+                with suppress(FileExistsError):
+                    os.link(partial, path)
+                    return path
+            return None
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(partial)
+            os.fsync(opened)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class PlainMechanism(Mechanism[S]):
         for name, kind, field, allowed in self._plain(settings):
             leaf, raw = str(self.leaf(name)), lookup(document, field.pointer)
             asked = field.unset if raw is None else _read(kind, field, raw)
-            if (raw is not None and kind.unordered) or (asked is not None and kind.is_no_looser_than(asked, allowed)):
+            if asked is not None and ((raw is not None and kind.unordered) or kind.is_no_looser_than(asked, allowed)):
                 if raw is not None:
                     fragment.put(field.pointer, raw, leaf)
                 continue

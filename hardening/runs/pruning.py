@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.assemble import bundles
-from hardening.base import locks, places
+from hardening.base import locks, places, trees
 from hardening.base.files import Opened
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.container import container_state, directory
@@ -16,8 +16,8 @@ from hardening.launch.oci import ociprogram
 
 
 def prune(place: Path) -> tuple[HardeningError, ...]:
-    """Prune a state directory, which the caller alone can write: why containers of other runtimes cannot be deleted, which
-    keeps nothing else from being pruned, or from being launched. Raises `LaunchError`."""
+    """Prune a state directory, which the caller alone can write: what cannot be removed, and why, which keeps nothing else
+    from being pruned, or from being launched. Raises `LaunchError`."""
     try:
         if not directory.any_left(str(place)):
             return ()
@@ -35,6 +35,17 @@ def prune(place: Path) -> tuple[HardeningError, ...]:
 
 
 def _prune_one(path: Path, name: str, folder: int) -> HardeningError | None:
+    try:
+        return _end_launch(path, name, folder)
+    except OSError as error:
+        return LaunchError(
+            f"cannot remove what a launch has left that was killed: {error.strerror}",
+            origin=path,
+            hint="unmount what is mounted there, and remove it",
+        )
+
+
+def _end_launch(path: Path, name: str, folder: int) -> HardeningError | None:
     """Do what a launcher would have done, had it not been killed. What is written down of the container stays
     where that was to stay, and says that it has ended. Raises `OSError`."""
     from hardening.runs import containers  # what few starts need
@@ -48,7 +59,7 @@ def _prune_one(path: Path, name: str, folder: int) -> HardeningError | None:
             problem = ociprogram.prune(str(path / directory.RUNTIME))
         if (path / directory.BUNDLE).is_dir():
             bundles.remove_groups(path / directory.BUNDLE)
-            bundles.discard(path / directory.BUNDLE)
+            trees.remove(str(path / directory.BUNDLE))
     # One that is damaged is for `hardening ps` to show, and for `rm`.
     with suppress(HardeningError):
         container = containers.read(path)

@@ -11,10 +11,10 @@ from tests.support.features import require
 
 
 @contextmanager
-def small_disk(folder: Path, options: str = "size=512k") -> Iterator[Path]:
+def small_disk(folder: Path, options: str = "size=512k", *, parents: bool = False) -> Iterator[Path]:
     """A disk at ``folder``, which is made (tmpfs(5))."""
     require("root")
-    folder.mkdir()
+    folder.mkdir(parents=parents)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},mode=0755", "tmpfs", str(folder)], check=True)
     try:
         yield folder

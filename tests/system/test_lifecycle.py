@@ -54,6 +54,19 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Caller, str]]:
         yield found, runtime
 
 
+def test_an_id_that_cannot_be_written_is_said_of_a_container_that_runs(person: Caller) -> None:
+    """It is no failure of the launch, after which a script would begin another one."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            person.argv("run", "-q", "-d", "--name", "job", "--", "sh", "-c", LOOP), env=person.environment, check=False,
+            stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, cwd="/",
+        )  # fmt: skip
+    found = person.one("job")
+    said = f"hardening: the container {found['id']} runs; its id cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr, found["status"]) == (0, said, "running")
+    person.say("rm", "-f", "job")
+
+
 def test_a_life(case: tuple[Caller, str]) -> None:
     person, runtime = case
     identity = person.start("sh", "-c", f"echo out; echo err >&2; {LOOP}", options=("--name", "job"), runtime=runtime)

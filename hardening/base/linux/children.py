@@ -45,28 +45,37 @@ def ask(work: Callable[[int], object], seconds: float | None = None) -> tuple[by
     """Do ``work`` as `start` does: what it writes, and the exit code. Raises `OSError`: `TimeoutError` where it takes longer
     than so many ``seconds``, and is killed, with the process group that it leads."""
     child, reader = start(work)
-    answered = False
+    ended = False
     try:
-        answer = files.read_all(reader) if seconds is None else _read(reader, seconds)
-        answered = True
+        answer = files.read_all(reader) if seconds is None else _read(reader, child, time.monotonic() + seconds)
+        ended = True
     finally:
         os.close(reader)
-        if seconds is not None and not answered:
+        if seconds is not None and not ended:
             _kill(child)
         code = wait(child)
     return answer, code
 
 
-def _read(reader: int, seconds: float) -> bytes:
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    data, end = bytearray(), time.monotonic() + seconds
-    while poll.poll(max(0.0, end - time.monotonic()) * 1000):
+def _read(reader: int, child: int, end: float) -> bytes:
+    """What a child answers that is over before ``end``; `TimeoutError`."""
+    data = bytearray()
+    while True:
+        _await(reader, end)
         piece = os.read(reader, files.RELAYED)
         if not piece:
-            return bytes(data)
+            break
         data += piece
-    raise TimeoutError
+    with files.Opened(os.pidfd_open(child)) as process:  # it may live on though it has closed the pipe
+        _await(process, end)
+    return bytes(data)
+
+
+def _await(fd: int, end: float) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+        raise TimeoutError
 
 
 def _kill(child: int) -> None:

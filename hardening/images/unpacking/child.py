@@ -31,6 +31,8 @@ def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
     try:
         with os.fdopen(reader, "rb") as lines:
             for line in lines:
+                if not line.endswith(b"\n"):  # it was killed while it wrote
+                    break
                 said = json.loads(line)
                 if "done" in said:
                     if tell is not None:

@@ -10,6 +10,7 @@ import fcntl
 import sys
 
 from hardening.base import files, locks
+from hardening.base.guarded import complain
 from hardening.base.linux import children
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os, signal
@@ -41,7 +42,10 @@ def run(request: LaunchRequest, directory: LaunchDirectory, run_bundle: RunBundl
             os.close(kept)
     word = os.read(reader, 1)
     if word == STARTED:
-        os.write(1, f"{request.id}\n".encode())
+        try:
+            os.write(1, f"{request.id}\n".encode())
+        except OSError as error:  # no failure of the launch, after which somebody would begin another
+            complain(f"the container {request.id} runs; its id cannot be written: {error.strerror}")
         return 0
     text = files.read_all(reader)
     if word == FAILED:

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from hardening.base import files, wholefile
+from hardening.base.linux import children
 from hardening.errors import ImageError, LaunchError
+from tests.support.features import require
 
 NAMES = ("signature-1", "signature-2")
 WAYS: tuple[Callable[[Path], object], ...] = (
@@ -99,6 +101,31 @@ def test_what_cannot_be_written_whole_leaves_nothing(way: Callable[[Path], objec
         way(tmp_path / "file")
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["write", "add"])
+def test_where_the_names_cannot_be_made_durable_nothing_is_changed(
+    way: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """A folder that can be written to and not be listed cannot be opened to be synced (fsync(2))."""
+    require("root")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    folder.chmod(0o300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+
+        def work(writer: int) -> None:
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            try:
+                way(Path("file"))
+            except OSError as error:
+                os.write(writer, str(error.errno).encode())
+
+        assert children.ask(work) == (str(errno.EACCES).encode(), 0)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_directory_in_the_place_is_left_alone(tmp_path: Path) -> None:

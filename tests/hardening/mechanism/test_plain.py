@@ -102,6 +102,12 @@ def test_what_goes_beyond_is_cut_and_named() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", [7, True, ["a"], {}])
+def test_what_has_no_order_and_cannot_be_read_is_replaced_too(name: object) -> None:
+    document, violations = tightened({"hostname": name})
+    assert (document["hostname"], [row[0] for row in violations]) == ("a", [NAME])
+
+
 @pytest.mark.parametrize("text", ["many", "", "7 files", "-1", "100"])
 def test_what_cannot_be_read_is_replaced(text: str) -> None:
     document, violations = tightened({"annotations": {"files": text}})

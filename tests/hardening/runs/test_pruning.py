@@ -18,6 +18,7 @@ from hardening.launch.oci.ociprogram import RuntimeProgram
 from hardening.launch.request import LaunchRequest
 from hardening.runs.containers import known
 from hardening.runs.pruning import prune
+from tests.support.disks import small_disk
 from tests.support.features import require
 
 
@@ -117,6 +118,20 @@ def test_a_container_of_another_runtime_that_cannot_be_deleted_is_said_and_keeps
     assert any_left(str(tmp_path))
 
 
+@pytest.mark.parametrize("place", ["bundle/rootfs", "sub"])
+def test_what_cannot_be_removed_is_said_and_keeps_nothing_else(tmp_path: Path, place: str) -> None:
+    (tmp_path / "launches/two/bundle").mkdir(parents=True)
+    with small_disk(tmp_path / "launches/one" / place, parents=True):
+        (problem,) = prune(tmp_path)
+        assert (
+            f"{tmp_path}/launches/one: cannot remove what a launch has left that was killed: something is mounted"
+            in (str(problem))
+        )
+        assert names(tmp_path / "launches") == ["one"]
+    assert prune(tmp_path) == ()
+    assert names(tmp_path / "launches") == []
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"linux": 5}', b'{"linux": {"cgroupsPath": 5}}', b"\xff"])
 def test_a_bundle_that_was_not_written_to_its_end_goes_too(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "launches/one/bundle").mkdir(parents=True)
@@ -153,7 +168,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert names(place) == ["link"]
 
 
-def test_nothing_is_there_to_tidy(tmp_path: Path) -> None:
+def test_nothing_is_there_to_prune(tmp_path: Path) -> None:
     prune(tmp_path / "missing")
     prune(tmp_path)
     assert names(tmp_path) == []

@@ -44,6 +44,16 @@ def test_a_child_that_takes_too_long_is_killed_with_its_group() -> None:
     assert ask(lambda writer: os.write(writer, b"x"), 60) == (b"x", 0)
 
 
+def test_a_child_that_answers_and_does_not_end_takes_too_long(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(writer: int) -> None:
+        os.write(writer, b"x")
+        os.close(writer)
+        os.read(os.pipe()[0], 1)
+
+    with pytest.raises(TimeoutError):
+        ask(work, 0.5)
+
+
 def test_where_no_process_can_be_made_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
