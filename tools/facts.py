@@ -42,7 +42,7 @@ def facts(profile: str) -> Iterator[tuple[str, str]]:
     yield "new privileges by `exec`", "no" if capabilities.no_new_privileges else "yes"
     yield from _syscalls(by_type[SeccompSettings])
     yield from _namespaces(by_type[NamespacesSettings])
-    yield from _places(by_type[RootfsSettings])
+    yield from _places(composition.settings["rootfs"])
     yield from _process(by_type[ProcessSettings])
     excepted = [str(leaf) for leaf, _ in composition.used_exceptions()]
     yield "loosened by exception", _listed(excepted) or "nothing"
