@@ -19,7 +19,6 @@ from hardening.cli import output
 from hardening.errors import UsageError, quoted
 from hardening.images import reference
 from hardening.images.reference import Name
-from hardening.images.store import ImageRecord, ImageStore, Unpacked, location
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from hardening.cli.session import Session
     from hardening.compose.composition import Composition
     from hardening.images.pull import Progress
+    from hardening.images.store import ImageRecord, ImageStore, Unpacked
 
 #: The most times a second that bars are drawn.
 _A_SECOND = 10
@@ -45,11 +45,15 @@ tls_option = click.option(
 
 def store_of_caller() -> ImageStore:
     """The caller's store, which need not be there yet. Raises `ImageError`."""
+    from hardening.images.store import ImageStore, location
+
     return ImageStore.at(location(os.environ, os.geteuid()))
 
 
 def existing_store() -> ImageStore | None:
     """The caller's store; None where there is none. Raises `ImageError`."""
+    from hardening.images.store import ImageStore, location
+
     return ImageStore.existing(location(os.environ, os.geteuid()))
 
 

@@ -26,7 +26,6 @@ from hardening.launch.record import behalf
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.fragment import Spec
 from hardening.mechanism.runtime import Runtime
-from hardening.runs import pruning
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -101,6 +100,8 @@ def receipt_file(path: Path | None) -> Path | None:
 def prepare(engine: Runtime) -> Path:
     """Make ready for a launch, before anything of it is written: what launches before have left is taken away. The caller's
     state directory. Raises `LaunchError` where the runtime is not there, or too few files can be opened."""
+    from hardening.runs import pruning  # which no dry run asks for
+
     if engine.version() is None:
         hint = "install it, or choose another with --runtime (`hardening doctor` lists them)"
         raise LaunchError(f"the runtime {engine.name} is not installed", hint=hint)

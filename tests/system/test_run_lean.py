@@ -88,3 +88,27 @@ def test_a_plain_run_imports_of_a_mechanism_only_what_composes(imported: set[str
     rooms = {name for name in imported if name.startswith("hardening_")}
     assert "hardening_seccomp.compile" in rooms
     assert {name for name in rooms if name.partition(".")[2] in ELSEWHERE} == set()
+
+
+#: What other commands have no use for.
+USELESS = {
+    ("compose", "-q", "-p", "strict"): (
+        *("hardening.report.html", "hardening.report.sarif", "hardening.cli.stored", "hardening.cache.entries"),
+        "hardening.runs.pruning",
+    ),
+    ("images",): ("hardening.mechanism.mechanism", "hardening.profile.layers", "hardening.images.check"),
+    ("secret", "ls"): ("hardening.images.store", "hardening.cli.options.says"),
+    ("profile", "list"): ("hardening.report.explain", "hardening.compose.implied"),
+    ("run", "--dry-run", "-q", "-p", "strict", "--", "true"): ("hardening.runs.pruning",),
+}
+
+
+@pytest.mark.parametrize("words", USELESS, ids=" ".join)
+def test_another_command_imports_nothing_that_it_does_not_use(words: tuple[str, ...]) -> None:
+    show = "import sys; from hardening.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    assert {name for name in USELESS[words] if find_spec(name) is None} == set()
+    with workplace() as folder:
+        done = Place(folder, (sys.executable, "-c", show)).type(*words)
+    loaded = set(done.stderr.split())
+    assert "hardening.cli.session" in loaded
+    assert loaded & set(USELESS[words]) == set()

@@ -16,7 +16,7 @@ from hardening.base import wholefile
 from hardening.base.jsontext import MAX_BYTES
 from hardening.base.pointer import CONFIG
 from hardening.cli import output
-from hardening.cli.commands.run import QUIET, show_notes
+from hardening.cli.notes import QUIET, show_notes
 from hardening.cli.options import stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError

@@ -10,14 +10,13 @@ from hardening.assemble import bundle as bundles
 from hardening.assemble import pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.cli import output
-from hardening.cli.commands.run import QUIET, show_notes
+from hardening.cli.notes import QUIET, show_notes
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import Session, session
 from hardening.compose.composition import Composition
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.mechanism.findings import Finding, count_serious
-from hardening.report import data, sarif, settings
-from hardening.report.html import page
+from hardening.report import data, settings
 
 FORMATS = ("spec", "settings", "toml", "html", "sarif")
 
@@ -110,8 +109,12 @@ def _write(here: Session, assembly: Assembly, form: str, bundle: Path | None) ->
         pipeline.apply_host_changes(assembly)
         bundles.write(assembly.spec, bundle.absolute())
     elif form == "html":
+        from hardening.report.html import page
+
         output.show_raw(page(assembly).encode())
     elif form == "sarif":
+        from hardening.report import sarif
+
         found = [assembly.composition.located(finding) for finding in assembly.findings]
         output.show_json(sarif.log(found, sarif.described(found, assembly.composition.mechanisms)))
         return EXIT_FINDINGS if _fails(assembly.composition, found) else 0

@@ -11,7 +11,7 @@ from hardening.cli import fetching, output
 from hardening.cli.options import stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
-from hardening.images import check, inuse, reference
+from hardening.images import inuse, reference
 from hardening.images.store import ImageRecord, ImageStore
 from hardening.report.table import Table
 
@@ -132,6 +132,8 @@ def _check(store: ImageStore | None) -> int:
     if store is None:
         output.show("there are no images")
         return 0
+    from hardening.images import check
+
     result = check.check(store)
     for problem in result.problems:
         output.show(problem)

@@ -13,7 +13,6 @@ from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError
 from hardening.profile.layers import FoundProfile, SearchPath, parse_layer
 from hardening.profile.source import read
-from hardening.report import data, explain
 from hardening.report.table import Table
 
 
@@ -67,6 +66,8 @@ def _entry(search: SearchPath, found: FoundProfile) -> dict[str, Any]:
 @click.pass_context
 def show(context: click.Context, as_json: bool, name: str) -> None:
     """Show one profile: where it stands, what it extends, and its text."""
+    from hardening.report import data, explain
+
     here: Session = session(context)
     stack = here.stack(Request((name,)))
     layer = stack.layers[-1]

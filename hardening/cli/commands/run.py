@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from hardening.assemble import handover, pipeline
 from hardening.assemble.pipeline import Assembly
-from hardening.base import state, wholefile
+from hardening.base import state
 from hardening.cache import entries
 from hardening.cli import output, refusals, start, stored
+from hardening.cli.notes import QUIET, losses, of_run, show_notes
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.options.missing import advice, looked_at
 from hardening.cli.session import Session, session
@@ -43,11 +42,6 @@ or does not exist.
 
 #: The options of a line that only looks.
 LOOKING = ("--dry-run", "--json")
-#: What was told once since the host has started, in the state directory, and the most bytes of it.
-TOLD, LONGEST_TOLD = "told", 1 << 16
-QUIET = (
-    "Show no warnings except about rules that are not kept exactly, and do not say what is not enforced or excepted."
-)
 
 
 @click.command("run", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
@@ -120,7 +114,7 @@ def command(
     with stored.entry(found) as kept:
         bundle = kept[0].bundle if kept is not None else Path(launch.directory, BUNDLE)
         assembly, rests = _assembled(here, composition, command, engine, bundle, checked, stays=kept is not None)
-        lines = [*(_losses(assembly) if quiet else _notes(assembly, place, interactive=interactive))]
+        lines = [*(losses(assembly) if quiet else of_run(assembly, place, interactive=interactive))]
         loses = not quiet and not interactive and LOST not in lines
         missing = advice(assembly.spec, command[0]) if image is None else None
         if missing:
@@ -173,55 +167,6 @@ def _assembled(
     if bundle is not None:
         pipeline.apply_host_changes(assembly)
     return assembly, looked
-
-
-def _tell_once(place: Path, lines: Iterable[str]) -> None:
-    """Write lines but for those that were written since the host has started, which a file of the state directory ``place``
-    has. Where that cannot be kept, they are written again."""
-    boot, known, file = "", [""], place / TOLD  # of no start
-    with suppress(OSError, UnicodeError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        known = wholefile.read(file, LONGEST_TOLD).decode().splitlines()
-    told = [boot, *(known[1:] if known[:1] == [boot] else ())]
-    new = [line for line in lines if line not in told]
-    for line in new:
-        output.note(line)
-    if new and boot:
-        with suppress(OSError, UnicodeError):
-            wholefile.write(file, "\n".join([*told, *new]).encode(), 0o600, durable=False)
-
-
-def _notes(assembly: Assembly, place: Path, *, interactive: bool) -> Iterator[str]:
-    """What a person must know of each such run; a mechanism that this host has not at all is no matter of the run."""
-    from hardening.report.state import notes, standing
-
-    unsupported = assembly.context.unsupported
-    _tell_once(place, standing([item for item in unsupported if item.whole]))
-    yield from notes(assembly.composition, [item for item in unsupported if not item.whole], assembly.findings)
-    if not interactive and assembly.spec.document.get("process", {}).get("terminal"):
-        yield LOST
-
-
-def _losses(assembly: Assembly) -> Iterator[str]:
-    """What is said of a quiet run: where it has less than its layers say."""
-    if assembly.spec.told:
-        from hardening.report.state import warnings
-
-        yield from warnings(assembly.spec.told)
-
-
-def show_notes(assembly: Assembly, *, quiet: bool = False, reported: bool = False) -> None:
-    """What a person must know of every composition, on standard error; where it is ``quiet``, what it has less than its
-    layers say. With ``reported``, gaps and findings stand in what was shown already."""
-    if quiet:
-        for line in _losses(assembly):
-            output.note(line)
-        return
-    from hardening.report.state import notes
-
-    unsupported, findings = ((), ()) if reported else (assembly.context.unsupported, assembly.findings)
-    for line in notes(assembly.composition, unsupported, findings):
-        output.note(line)
 
 
 def _show(

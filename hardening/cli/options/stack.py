@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hardening.cli.options import F, add
-from hardening.cli.options.says import Said, document, parse_exception, parse_set
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, HostError, Problems, UsageError, quoted
-from hardening.mechanism.mechanism import Mechanism, Option
-from hardening.mechanism.schema import Leaf, Scalar
-from hardening.profile.source import SHORTEST, singles
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from hardening.cli.options.says import Said
     from hardening.compose.composition import Composition
+    from hardening.mechanism.mechanism import Mechanism, Option
 
 #: What follows an option and is no value of something else: a name, a number or two, or a path.
 _NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
@@ -94,6 +92,8 @@ def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
 
 
 def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, value: Any) -> list[Said]:
+    from hardening.cli.options.says import Said
+
     flag = min(option.flags, key=len)
     if option.value is not None:
         return [Said(path, option.value, flag)] if value else []
@@ -114,6 +114,8 @@ def _is_digits(text: str) -> bool:
 
 def _is_number(mechanism: Mechanism[Any], option: Option) -> bool:
     """Whether an option's setting holds a number: what was typed is then one where it can be."""
+    from hardening.mechanism.schema import Scalar
+
     found = mechanism.schema.find(option.key)
     default = found[0].default if found and isinstance(found[0], Scalar) else None
     return isinstance(default, int) and not isinstance(default, bool)
@@ -135,6 +137,8 @@ def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete:
 
 def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
     if value:
+        from hardening.cli.options.says import parse_exception, parse_set
+
         parse = parse_set if parameter.name == "sets" else parse_exception
         says: list[Said] = ctx.meta.setdefault(_SAYS, [])
         try:
@@ -188,6 +192,8 @@ def stack_options(function: F) -> F:
 
 def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     """What the parsed command line asks for. Raises `UsageError` where options contradict each other."""
+    from hardening.cli.options.says import document
+
     return Request(profiles, document(context.meta.get(_SAYS, ())))
 
 
@@ -223,6 +229,8 @@ def _say_beside(here: Session, request: Request, problems: Sequence[HardeningErr
 def require_keyboard(composition: Composition) -> None:
     """Raise `UsageError` where an option or a profile asks for a terminal of the command's own, and there is none to type
     it: the end of a pipe would never be told to the command."""
+    from hardening.mechanism.schema import Leaf
+
     asked = composition.leaves.get(Leaf(*TERMINAL))
     if asked is not None and asked.value is True and not os.isatty(0):
         instead = (
@@ -235,6 +243,8 @@ def require_keyboard(composition: Composition) -> None:
 def without_values(context: click.Context, text: str) -> str:
     """A text that quotes options of the parsed command line, without the values that they say: one may be a secret. So may
     be what is neither a name nor a path, for a ``=`` is easily forgotten."""
+    from hardening.profile.source import SHORTEST, singles
+
     # As errors write them: on one line.
     places: list[str] = [said.place.replace("\n", "\\n") for said in context.meta.get(_SAYS, ())]
     for place in sorted(places, key=len, reverse=True):
