@@ -13,7 +13,6 @@ CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
 #: How the names begin of what is being written.
 PARTIAL = ".partial-"
 RELAYED = 1 << 16  # bytes that are passed on at once
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Where fields stand in what `process` gives.
 STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
 PTS_MAJOR = 136
@@ -229,20 +228,17 @@ def replace(
     `OSError`; then all is as it was, unless the disk fails at the last (EIO of fsync(2))."""
     directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     partial = join(within or directory, f"{PARTIAL}{os.urandom(6).hex()}")
-    # Opened before anything is changed: one that nobody may list can be written to, and not be opened.
-    synced = os.open(directory, _DIRECTORY, dir_fd=folder) if durable else -1
-    try:
+    with open_names(directory, folder, durable=durable) as names:
         create(partial, data, mode, folder, durable=durable)
+        renamed = False
         try:
             os.rename(partial, path, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            os.unlink(partial, dir_fd=folder)
-            raise
+            renamed = True
+        finally:
+            if not renamed:
+                os.unlink(partial, dir_fd=folder)
         if durable:
-            os.fsync(synced)
-    finally:
-        if durable:
-            os.close(synced)
+            os.fsync(names)
 
 
 def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
@@ -259,10 +255,17 @@ def make_directory(path: str, mode: int, folder: int | None = None) -> bool:
     return True
 
 
+def open_names(directory: str, folder: int | None = None, *, durable: bool = True) -> Opened:
+    """A directory, for a block that changes its names, and where they are to be ``durable`` has them on the disk (fsync(2)).
+    That needs one that can be listed, and fails before anything is changed where it cannot. Raises `OSError`."""
+    access = os.O_RDONLY if durable else os.O_PATH
+    return Opened(os.open(directory, access | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder))
+
+
 def sync(directory: str) -> None:
     """Have the names in a directory on the disk. Raises `OSError`, as fsync(2) does."""
-    with Opened(os.open(directory, _DIRECTORY)) as fd:
-        os.fsync(fd)
+    with open_names(directory) as names:
+        os.fsync(names)
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -16,6 +16,9 @@ from hardening.errors import LaunchError
 IMAGES, ROOTS = "HARDENING_IMAGES", "roots"
 #: The variable that names the file of logins at registries.
 LOGINS = "REGISTRY_AUTH_FILE"
+#: What helps where the state directory, or something in it, is in the way.
+OWN = "set HARDENING_STATE to a directory of your own"
+ANOTHER = "remove it, or set HARDENING_STATE to another directory of your own"
 
 
 def directory() -> Path:
@@ -182,12 +185,12 @@ def remedy(error: OSError) -> str:
         return (
             "free space there: `hardening cache clear` and `hardening rm` remove what is kept, or set HARDENING_STATE"
         )
-    return "set HARDENING_STATE to a directory of your own"
+    return OWN
 
 
 def _unusable(path: Path, reason: str) -> LaunchError:
     return LaunchError(
         f"cannot use the state directory: {reason}",
         origin=path,
-        hint="set HARDENING_STATE to a directory of your own",
+        hint=OWN,
     )

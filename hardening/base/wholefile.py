@@ -100,8 +100,7 @@ def add(folder: Path, data: bytes, names: Iterable[str], mode: int) -> Path | No
     """Have ``data`` in a file of its own, under the first of some names that is free; None where none is. Of two who add at
     once each gets a name. Raises `OSError`; then nothing is left, unless the disk fails at the last (EIO of fsync(2))."""
     partial = folder / f"{files.PARTIAL}{os.urandom(6).hex()}"
-    # Opened before anything is changed: a folder that nobody may list can be written to, and not be opened.
-    with files.Opened(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as opened:
+    with files.open_names(str(folder)) as opened:
         files.create(str(partial), data, mode, durable=True)
         try:
             for path in map(folder.joinpath, names):

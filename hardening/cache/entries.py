@@ -423,7 +423,7 @@ def clear() -> int:
         raise LaunchError(
             f"cannot clear the cache: {error.strerror}",
             origin=error.filename or base,
-            hint="remove it, or set HARDENING_STATE to another directory of your own",
+            hint=state.ANOTHER,
         ) from None
     for path, reason in left.items():
         raise LaunchError(

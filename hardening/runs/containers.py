@@ -178,7 +178,7 @@ def _require_own(path: Path, status: os.stat_result) -> None:
         raise LaunchError(
             f"is not a directory that only uid {os.geteuid()} could have written",
             origin=path,
-            hint="set HARDENING_STATE to a directory of your own",
+            hint=state.OWN,
         )
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.assemble import bundles
-from hardening.base import locks, places, trees
+from hardening.base import locks, places, state, trees
 from hardening.base.files import Opened
 from hardening.errors import HardeningError, LaunchError
 from hardening.launch.container import container_state, directory
@@ -26,11 +26,7 @@ def prune(place: Path) -> tuple[HardeningError, ...]:
             left = [name for name in sorted(os.listdir(folder)) if directory.is_left(name, folder)]
             problems = [_prune_one(place / places.LAUNCHES / name, name, folder) for name in left]
     except OSError as error:
-        raise LaunchError(
-            f"cannot remove what a launch has left that was killed: {error.strerror}",
-            origin=error.filename or place,
-            hint="remove it, or set HARDENING_STATE to another directory of your own",
-        ) from None
+        raise _failed(error, error.filename or place, state.ANOTHER) from None
     return tuple(problem for problem in problems if problem is not None)
 
 
@@ -38,11 +34,12 @@ def _prune_one(path: Path, name: str, folder: int) -> HardeningError | None:
     try:
         return _end_launch(path, name, folder)
     except OSError as error:
-        return LaunchError(
-            f"cannot remove what a launch has left that was killed: {error.strerror}",
-            origin=path,
-            hint="unmount what is mounted there, and remove it",
-        )
+        return _failed(error, path, "unmount what is mounted there, and remove it")
+
+
+def _failed(error: OSError, origin: object, hint: str) -> LaunchError:
+    what = f"cannot remove what a launch has left that was killed: {error.strerror}"
+    return LaunchError(what, origin=origin, hint=hint)
 
 
 def _end_launch(path: Path, name: str, folder: int) -> HardeningError | None:

@@ -60,22 +60,27 @@ def ask(work: Callable[[int], object], seconds: float | None = None) -> tuple[by
 def _read(reader: int, child: int, end: float) -> bytes:
     """What a child answers that is over before ``end``; `TimeoutError`."""
     data = bytearray()
-    while True:
-        _await(reader, end)
+    piece = b"\0"
+    while piece:
+        if not _is_ready(reader, end - time.monotonic()):
+            raise TimeoutError
         piece = os.read(reader, files.RELAYED)
-        if not piece:
-            break
         data += piece
-    with files.Opened(os.pidfd_open(child)) as process:  # it may live on though it has closed the pipe
-        _await(process, end)
+    if not ends(child, end - time.monotonic()):  # it may live on though it has closed the pipe
+        raise TimeoutError
     return bytes(data)
 
 
-def _await(fd: int, end: float) -> None:
+def ends(child: int, seconds: float) -> bool:
+    """Whether a child is over in so many seconds; it stays to be waited for. Raises `OSError`."""
+    with files.Opened(os.pidfd_open(child)) as process:
+        return _is_ready(process, seconds)
+
+
+def _is_ready(fd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-        raise TimeoutError
+    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 def _kill(child: int) -> None:
@@ -92,18 +97,16 @@ class Holder:
     def __init__(self, flags: int) -> None:
         """Start it. Raises `OSError`."""
         reader, self._writer = os.pipe()
-        try:
-            self._pid = kernel.clone(flags)
-        except OSError:
-            os.close(self._writer)
-            raise
-        else:
+        with files.Opened(reader):
+            try:
+                self._pid = kernel.clone(flags)
+            except OSError:
+                os.close(self._writer)
+                raise
             if self._pid == 0:
                 os.close(self._writer)
                 os.read(reader, 1)  # the end of who started it
                 os._exit(0)
-        finally:
-            os.close(reader)
 
     def __enter__(self) -> int:
         return self._pid

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-
 from hardening.base import files, places
 from hardening.base.files import Opened
 from hardening.base.frozen import Frozen
@@ -119,11 +117,10 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
 
 def _end(child: int) -> int | None:
     """The exit code of a helper; None for one that had to be killed, as its caller may: it has the caller's real uid."""
-    with Opened(os.pidfd_open(child)) as process:
-        waiting = select.poll()
-        waiting.register(process, select.POLLIN)
-        late = not waiting.poll(HELPER_SECONDS * 1000)
-        if late:
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    return None if late else os.waitstatus_to_exitcode(status)
+    from hardening.base.linux import children  # which a map of one id needs as little as a helper
+
+    late = not children.ends(child, HELPER_SECONDS)
+    if late:
+        os.kill(child, signal.SIGKILL)  # nobody has waited for it, so that the number is its own
+    status = children.wait(child)
+    return None if late else status
