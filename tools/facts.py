@@ -79,7 +79,7 @@ def _namespaces(settings: NamespacesSettings) -> Iterator[tuple[str, str]]:
 def _places(settings: RootfsSettings) -> Iterator[tuple[str, str]]:
     yield "root", "read-only" if settings.read_only else "writable"
     for place, tmpfs in settings.mounted_tmpfs().items():
-        rights = ", programs can run from it" if tmpfs.exec else ""
+        rights = ", programs can run from it" if "exec" in tmpfs.rights else ""
         yield f"writable: `{place}`", f"{tmpfs.size >> 20} MiB in memory{rights}"
     yield "writable: `/dev/shm`", f"{settings.shm_size >> 20} MiB in memory" if settings.shm_size else "none"
     processes = {"invisible": "of the same user", "noaccess": "by their ids", "off": "all"}[settings.hidepid]

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from hardening.profile.source import Origin
 
 PRIVATE, HOST = "private", "host"
-VOLUME_RIGHTS = ("suid", "dev", "exec")
+#: What a mount may permit -> the option that takes it away (mount(8)). What reads, limits, composes, tightens, shows and
+#: verifies mounts reads this table; the launcher has to know the option (`hardening.launch.config.config_mounts`).
+RIGHTS: Mapping[str, str] = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
+#: What a volume permits where nobody says.
+USUAL_RIGHTS = frozenset({"rw", "exec"})
+READ_ONLY_RIGHTS = USUAL_RIGHTS - {"rw"}
 
 
 class Isolation(ABC):
@@ -120,37 +125,41 @@ def runs_as_root(context: Context) -> bool:
     return (account.resolve(context).uid if account is not None else natural_ids(context)[0]) == 0
 
 
+def restrictions(rights: Collection[str], below: str = "") -> list[str]:
+    """The mount options that leave no other rights; with ``below`` an ``r``, in what is mounted below, too."""
+    return [f"{below}{without}" for right, without in RIGHTS.items() if right not in rights]
+
+
 @frozen
 class Volume:
     """A file or directory of the host, shown in the container. ``source`` is a path on the host, ``target`` one in the
-    container; ``recursive`` shows what is mounted below the source, too; ``idmap`` maps the owners of files as the
-    container's user namespace maps ids. Two volumes are equal wherever they were said."""
+    container; ``rights`` are of `RIGHTS`; ``recursive`` shows what is mounted below the source, too; ``idmap`` maps the
+    owners of files as the container's user namespace maps ids. Two volumes are equal wherever they were said."""
 
     source: str
     target: str
-    writable: bool = True
-    suid: bool = False
-    dev: bool = False
-    exec: bool = True
+    rights: frozenset[str] = USUAL_RIGHTS
     recursive: bool = True
     idmap: bool = False
     propagation: str = "rprivate"
     relabel: str = ""
     origin: Origin | None = attrs.field(default=None, eq=False)
 
+    @property
+    def writable(self) -> bool:
+        """Whether files can be written through it."""
+        return "rw" in self.rights
+
     def options(self) -> list[str]:
         """Mount options; the restrictions hold for what is mounted below, too."""
-        depth = "r" if self.recursive else ""
-        options = ["rbind" if self.recursive else "bind", f"{depth}ro" if not self.writable else "rw"]
-        options += [f"{depth}no{right}" for right in VOLUME_RIGHTS if not getattr(self, right)]
-        if self.idmap:
-            options.append("ridmap" if self.recursive else "idmap")
-        return [*options, self.propagation]
+        below = "r" if self.recursive else ""
+        writable, idmap = ["rw"] if self.writable else [], [f"{below}idmap"] if self.idmap else []
+        return [f"{below}bind", *writable, *restrictions(self.rights, below), *idmap, self.propagation]
 
     def grants(self) -> list[str]:
         """The words that stand for what it gives: ``rw``, rights, ``idmap``, propagation, and how it is relabelled."""
-        words = ["rw"] if self.writable else []
-        words += [word for word in (*VOLUME_RIGHTS, "idmap") if getattr(self, word)]
+        words = [right for right in RIGHTS if right in self.rights]
+        words += ["idmap"] if self.idmap else []
         words += [word for word in ("slave", "shared") if self.propagation.removeprefix("r") == word]
         return [*words, self.relabel] if self.relabel else words
 

@@ -25,7 +25,7 @@ from hardening.mechanism.mechanism import (
     Reading,
 )
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.roles import TightenedRoot, Volume
+from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS, TightenedRoot, Volume
 from hardening.mechanism.schema import WILDCARD, Family, Leaf, Statement, read_table
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
@@ -87,8 +87,8 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
             return ()
         here = os.getcwd()
         # Of directories that are there, for an example that can be tried.
-        read_only = [Volume(source, leaf.member, writable=False) for source in (here, "/usr/share") if source != "/"]
-        offered = (*read_only, *(attrs.evolve(volume, writable=True) for volume in read_only))
+        read_only = [Volume(source, leaf.member, READ_ONLY_RIGHTS) for source in (here, "/usr/share") if source != "/"]
+        offered = (*read_only, *(attrs.evolve(volume, rights=USUAL_RIGHTS) for volume in read_only))
         return [(volume, self.dump({(leaf.setting, leaf.member): volume})) for volume in offered]
 
     def covering(self, settings: RootfsSettings, host: Host, setting: str, member: str) -> str | None:

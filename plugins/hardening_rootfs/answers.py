@@ -13,7 +13,7 @@ from hardening.base.files import is_below
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.roles import Volume
+from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.aliases import holds
 from hardening_rootfs.foreign_binds import USUAL
@@ -62,7 +62,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     if gone and (mounted is None or holds(mounted, gone)):
         decides = _masking(settings, context, gone)
         # A mask lies above all that is mounted, and a volume under it.
-        shown = () if gone == masked else _volume(settings, path, writable=False)
+        shown = () if gone == masked else _volume(settings, path, READ_ONLY_RIGHTS)
         yield "seen", f"no: {gone} is empty here", decides, (*shown, (decides, None))
         return
     mount = mounts[mounted] if mounted is not None else None
@@ -96,7 +96,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     fixed = settings.read_only if mount is None else bool({"ro", "rro"} & {*mount.value["options"]})
     leaf = "rootfs.read_only" if mount is None else leaf
     own = ((leaf, None),) if leaf not in ("rootfs.path", "rootfs.sys") else ()
-    ways = (*_volume(settings, path, writable=True), *own) if fixed else ()
+    ways = (*_volume(settings, path, USUAL_RIGHTS), *own) if fixed else ()
     yield "writable", "no" if fixed else "yes, by the rights of its files", leaf, ways
 
 
@@ -118,11 +118,11 @@ def _lacking(settings: RootfsSettings, path: str, mounted: str | None) -> tuple[
     return None
 
 
-def _volume(settings: RootfsSettings, path: str, *, writable: bool) -> Ways:
+def _volume(settings: RootfsSettings, path: str, rights: frozenset[str]) -> Ways:
     """The volume that shows what the host has at a path of its own root."""
     if settings.path.path != "/" or not _there(path) or path == "/" or any(holds(place, path) for place in _KERNEL):
         return ()
-    return ((f"rootfs.volumes.{path}", Volume(path, path, writable=writable)),)
+    return ((f"rootfs.volumes.{path}", Volume(path, path, rights)),)
 
 
 def _there(path: str) -> bool:

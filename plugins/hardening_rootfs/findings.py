@@ -115,7 +115,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
             hint="leave it out, or name a directory that holds no secrets",
             origin=volume.origin,
         )
-    if volume.suid:
+    if "suid" in volume.rights:
         yield _warn(
             "suid-volume",
             f"set-user-id programs of {volume.source} work",
@@ -123,7 +123,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
             hint="drop `suid`",
             origin=volume.origin,
         )
-    if volume.dev:
+    if "dev" in volume.rights:
         yield _warn(
             "dev-volume", f"device nodes of {volume.source} work", leaf, hint="drop `dev`", origin=volume.origin
         )
@@ -135,7 +135,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
             hint="use rslave",
             origin=volume.origin,
         )
-    if volume.writable and volume.exec:
+    if volume.rights >= {"rw", "exec"}:
         yield _note("exec-volume", f"{volume.target} can be written to and run from", leaf, hint="add `noexec`")
 
 
@@ -152,10 +152,10 @@ def _of_owner(volume: Volume, context: Context) -> Iterator[Finding]:
 
 def _of_tmpfs(settings: RootfsSettings) -> Iterator[Finding]:
     for place, value in settings.mounted_tmpfs().items():
-        if value.exec:
+        if "exec" in value.rights:
             yield _warn("exec-tmpfs", f"{place} can be written to and run from", f"tmpfs.{place}", hint="drop `exec`")
         for right in ("suid", "dev"):
-            if getattr(value, right):
+            if right in value.rights:
                 yield _warn(
                     f"{right}-tmpfs", f"{place} is mounted with {right}", f"tmpfs.{place}", hint=f"drop `{right}`"
                 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from hardening.base import trusted
 from hardening.base.files import is_below
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.roles import Volume
+from hardening.mechanism.roles import READ_ONLY_RIGHTS, Volume
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, mounts, sources
 from hardening_rootfs.devices import numbers
@@ -36,7 +36,7 @@ _FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv
 _SECRETS = "/run/secrets"
 #: Where podman and docker keep it: a directory of the container's id, among their containers.
 _STATE = re.compile(r".*/(?:[a-z0-9]+-)?containers/([0-9a-f]{64})/(?:userdata/)?(?:run/)?([^/]+)")
-_NO_RIGHTS = Volume("", "", writable=False, exec=False, propagation="private")
+_NO_RIGHTS = Volume("", "", frozenset(), propagation="private")
 
 
 def tighten(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
@@ -66,7 +66,7 @@ def tighten(settings: RootfsSettings, context: Context, asked: RequestedRights) 
         mount, _, _ = tighten_bind(asked.showing(real), _NO_RIGHTS, leaf)
         return mount, leaf, []
     if is_own(settings, context, asked):
-        own = Volume(destination, destination, writable=False, propagation=f"r{settings.propagation}")
+        own = Volume(destination, destination, READ_ONLY_RIGHTS, propagation=f"r{settings.propagation}")
         return tighten_bind(asked, own, "rootfs.path")
     return None, "", [asked.violation("none", leaf)]
 

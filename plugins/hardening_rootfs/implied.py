@@ -15,17 +15,17 @@ from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied
-from hardening.mechanism.roles import Volume
+from hardening.mechanism.roles import RIGHTS, USUAL_RIGHTS, Volume
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.paths import real_path, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, hidden_by
-from hardening_rootfs.tmpfs import Tmpfs
+from hardening_rootfs.tmpfs import FLAGS, Tmpfs
 
 _SHM = "/dev/shm"  # noqa: S108
-_LOOSEST = Tmpfs(2**63 - 1, 0o777, suid=True, dev=True, exec=True)
+_LOOSEST = Tmpfs(2**63 - 1, 0o777, frozenset(FLAGS))
 
 
 @frozen(eq=False)
@@ -43,10 +43,6 @@ class _Source:
         """Whether it is one of some places, or lies in one, under any name, or is a hard link to one."""
         places = tuple(places)
         return any(aliases.holds(place, name) for place in places for name in self.names) or _linked(self.real, places)
-
-
-#: What a volume that can be written, or run from, has without saying so, and what says that it has not.
-_WITHOUT = {"rw": "ro", "exec": "noexec"}
 
 
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
@@ -82,7 +78,7 @@ def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], hos
             source.leaf, _leaf("volume_destinations", volume.target), True, f"{volume.target} is its destination"
         )
         for word in volume.grants():
-            remedy = f"write {_WITHOUT[word]}" if word in _WITHOUT else f"leave {word} out"
+            remedy = f"write {RIGHTS[word]}" if word in USUAL_RIGHTS else f"leave {word} out"
             yield Implied(source.leaf, _leaf("volume_options", word), True, f"it has the option {word}", remedy=remedy)
         yield from _sockets(source, volume, settings, host, mounts)
         yield from _rights(source, volume, limits)
@@ -221,7 +217,7 @@ def _adds(target: str, place: str, *, mounted: bool) -> bool:
 
 def _rights(source: _Source, volume: Volume, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
     """What its options give that a limit may withhold under another name."""
-    if volume.dev:
+    if "dev" in volume.rights:
         for member in sorted({WILDCARD, *(member for setting, member in limits if setting == "devices")}):
             yield Implied(source.leaf, _leaf("devices", member), True, "all devices in it work", free=True)
     word = volume.propagation.removeprefix("r")

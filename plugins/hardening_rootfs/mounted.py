@@ -11,10 +11,9 @@ from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import is_bind
+from hardening.mechanism.roles import RIGHTS
 from hardening_rootfs.paths import real_path
 
-#: What an entry may take away, as the kernel shows it. An entry says it with an `r` in front for what lies below, too.
-RESTRICTIONS = ("ro", "nosuid", "nodev", "noexec")
 PAGE = 65536  # bytes, the largest: a tmpfs counts in pages
 _PROC = ("hidepid", "subset")
 #: File systems of which each mount is a new one, and those of which each namespace of a type has its own.
@@ -22,9 +21,8 @@ _FRESH = ("tmpfs", "devpts")
 _OF_NAMESPACES = {"proc": "pid", "mqueue": "ipc", "sysfs": "network"}
 #: File systems with a mode, and the one that they have unless it is said.
 _MODES = {"tmpfs": "1777", "devpts": "600"}
-_TIED = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}
-#: How the kernel writes levels of hidepid, before and since Linux 5.8.
-WORDS = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
+#: propagation -> what of other peers a mount must not have (proc_pid_mountinfo(5), optional fields)
+TIED = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}
 
 
 @frozen
@@ -52,7 +50,7 @@ class MountedTree:
 
     def show(self) -> str:
         """As a receipt shows it."""
-        restrictions = sorted(name for name in RESTRICTIONS if self.takes(name))
+        restrictions = sorted(name for name in RIGHTS.values() if self.takes(name))
         sizes = [f"size={units.show_size(self.size)}"] if self.size else []
         return ",".join(
             [self.kind, *restrictions, *sizes, *(f"{key}={self.data[key]}" for key in _PROC if key in self.data)]
@@ -139,7 +137,7 @@ class WantedMounts:
     def restrictions(self) -> frozenset[str]:
         """What it takes away."""
         options = self.options
-        return frozenset(name for name in RESTRICTIONS if {name, f"r{name}"} & {*options})
+        return frozenset(name for name in RIGHTS.values() if {name, f"r{name}"} & {*options})
 
     def values(self) -> dict[str, str]:
         """The options with a value."""
@@ -168,9 +166,9 @@ def looser(
     for restriction in sorted(wanted.restrictions):
         if not found.takes(restriction):
             yield f"not {restriction}"
-    words = [word.removeprefix("r") if word not in _TIED else word for word in wanted.options]
-    tie = next((word for word in words if word in _TIED), propagation)
-    if any(field.startswith(_TIED[tie]) for field in found.fields if _TIED[tie]):
+    words = [word.removeprefix("r") if word not in TIED else word for word in wanted.options]
+    tie = next((word for word in words if word in TIED), propagation)
+    if any(field.startswith(TIED[tie]) for field in found.fields if TIED[tie]):
         yield " ".join(found.fields)
     if "idmapped" in found.options and "uidMappings" not in wanted.entry:
         yield "idmapped"

@@ -12,6 +12,10 @@ Mount = dict[str, Any]
 
 _QUIET = ("nosuid", "nodev", "noexec")
 DEV_OPTIONS = ("ro", "nosuid", "noexec", "strictatime", "mode=755", "size=64k")
+#: What /proc shows of others' processes, from the strictest, and how the kernel numbers it (proc(5)): before Linux 5.8 it
+#: knew nothing but the numbers.
+HIDEPID = ("ptraceable", "invisible", "noaccess", "off")
+_HIDEPID_NUMBERS = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
 #: What a /sys of the host's shows beyond one of our own.
 HOST_SYS = (
     "/sys/fs/bpf",
@@ -26,6 +30,12 @@ HOST_SYS = (
 def mount(destination: str, kind: str, source: str, *options: str) -> Mount:
     """One entry of ``/mounts``."""
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def hidepid(text: str) -> str:
+    """One of `HIDEPID`, written as a word or as its number; empty for anything else."""
+    word = _HIDEPID_NUMBERS.get(text, text)
+    return word if word in HIDEPID else ""
 
 
 def proc(settings: RootfsSettings, around: Surroundings, lacking: set[str]) -> Mount:

@@ -15,14 +15,12 @@ from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, COPIES, FILE_SYSTEMS, OPPOSITES, is_bind
 from hardening.launch.config.config_mounts import PROPAGATION as LAUNCHED
 from hardening.mechanism.mechanism import Violation
-from hardening.mechanism.roles import Volume
+from hardening.mechanism.roles import RIGHTS, Volume, restrictions
 from hardening_rootfs import mounts
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.tmpfs import Tmpfs
 from hardening_rootfs.volumes import PROPAGATION
 
-#: right -> the option that takes it away
-RIGHTS: Mapping[str, str] = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
 _TIED = (*PROPAGATION, "unbindable", "runbindable")
 _EMPTY = 4096  # bytes of a tmpfs that only stands for a directory
 #: type of file system -> the one place where it is mounted
@@ -80,15 +78,11 @@ class RequestedRights:
 
     @property
     def rights(self) -> frozenset[str]:
-        """What the options permit; the last word on each right counts."""
-        rights = set(RIGHTS)
-        for option in self.options:
-            for right, without in RIGHTS.items():
-                if option in (right, f"r{right}") and option != "rrw":
-                    rights.add(right)
-                elif option in (without, f"r{without}"):
-                    rights.discard(right)
-        return frozenset(rights)
+        """What the options permit; the last word on each right counts, of those on the mount alone and of those on what
+        lies below, too."""
+        pairs = [(f"{below}{right}", f"{below}{without}") for right, without in RIGHTS.items() for below in ("", "r")]
+        last = [next((option for option in reversed(self.options) if option in pair), "") for pair in pairs]
+        return frozenset(right for right, without in RIGHTS.items() if not {without, f"r{without}"} & {*last})
 
     def showing(self, source: str) -> RequestedRights:
         """The same mount of another source."""
@@ -121,13 +115,10 @@ class RequestedRights:
 
         A bind of a whole tree loses the rights in all of it."""
         below = "r" if "rbind" in self.options else ""
-        words = {word for pair in RIGHTS.items() for word in pair} | {f"r{word}" for word in RIGHTS.values()}
-        # A remount would change a mount that was judged before.
-        words |= {"rsuid", "rdev", "rexec", "rrw", "remount"}
+        words = {f"{depth}{word}" for pair in RIGHTS.items() for word in pair for depth in ("", "r")}
+        words.add("remount")  # it would change a mount that was judged before
         options = [o for o in self.options if o not in words and o.partition("=")[0] not in set(drop)]
-        kept = self.rights & set(allowed)
-        options += [f"{below}{without}" for right, without in RIGHTS.items() if right not in kept]
-        return [*options, *add]
+        return [*options, *restrictions(self.rights & set(allowed), below), *add]
 
 
 def _is_known(kind: str, option: str) -> bool:
@@ -145,13 +136,13 @@ def tighten_tmpfs(asked: RequestedRights, allowed: Tmpfs | None, leaf: str) -> T
     if allowed is None:
         options = asked.cut((), drop=("size", "nr_inodes", "nr_blocks", COPIES), add=["size=4k"])
         return _rebuilt(asked, options), leaf, [asked.violation("an empty read-only directory", leaf)]
-    rights = {"rw", *(right for right in ("suid", "dev", "exec") if getattr(allowed, right))}
+    rights = {"rw", *allowed.rights}
     size = min(asked.size or allowed.size, allowed.size)
     mode = _mode(asked) & allowed.mode | allowed.mode & 0o1000
     bounds = [f"mode={mode:o}", f"size={size}", f"nr_inodes={allowed.inodes}"]
     options = asked.cut(rights, drop=("size", "nr_inodes", "nr_blocks", "mode", *_TIED), add=["rprivate", *bounds])
     beyond = not asked.rights <= rights or not 0 < asked.size <= allowed.size
-    described = ",".join([*(RIGHTS[right] for right in RIGHTS if right not in rights), f"size={size}"])
+    described = ",".join([*restrictions(rights), f"size={size}"])
     return _rebuilt(asked, options), leaf, [asked.violation(described, leaf)] if beyond else []
 
 
@@ -162,9 +153,6 @@ def _mode(asked: RequestedRights) -> int:
 
 def tighten_bind(asked: RequestedRights, volume: Volume, leaf: str) -> Tightened:
     """A bind mount within a volume of the settings."""
-    rights = {right for right in ("suid", "dev", "exec") if getattr(volume, right)}
-    if volume.writable:
-        rights.add("rw")
     tie = volume.propagation
     said = [option for option in asked.options if option in _TIED]
     wide = [o for o in said if o in PROPAGATION and PROPAGATION.index(o) > PROPAGATION.index(tie)]
@@ -172,11 +160,11 @@ def tighten_bind(asked: RequestedRights, volume: Volume, leaf: str) -> Tightened
     maps = {key for key in ("uidMappings", "gidMappings") if asked.entry.get(key)}
     # Without maps of its own a mount is mapped as the container is, which is what the word says in a profile.
     idmap = ["ridmap" if "rbind" in asked.options else "idmap"] if volume.idmap and (words or maps) else []
-    options = asked.cut(rights, drop=[*_TIED, *_IDMAPS], add=[*idmap, tie if wide or not said else said[-1]])
+    options = asked.cut(volume.rights, drop=[*_TIED, *_IDMAPS], add=[*idmap, tie if wide or not said else said[-1]])
     mount = _rebuilt(asked, options)
-    allowed = ",".join(RIGHTS[right] for right in RIGHTS if right not in rights) or "as in the profile"
+    allowed = ",".join(restrictions(volume.rights)) or "as in the profile"
     unmapped = bool(words or maps) and not volume.idmap
-    beyond = not asked.rights <= rights or bool(wide) or unmapped or bool(maps) or not set(words) <= {*_IDMAPS}
+    beyond = not asked.rights <= volume.rights or bool(wide) or unmapped or bool(maps) or not set(words) <= {*_IDMAPS}
     return mount, leaf, [asked.violation(allowed, leaf)] if beyond else []
 
 
@@ -197,7 +185,7 @@ def tighten_kernel(settings: RootfsSettings, asked: RequestedRights) -> Tightene
     return (
         _rebuilt(asked, asked.cut(())),
         "rootfs.sys",
-        [asked.violation("ro,nosuid,nodev,noexec", "rootfs.sys")] if beyond else [],
+        [asked.violation(",".join(restrictions(())), "rootfs.sys")] if beyond else [],
     )
 
 
@@ -205,10 +193,8 @@ def _proc(settings: RootfsSettings, asked: RequestedRights) -> Tightened:
     # A group that is named there sees all processes.
     options = asked.cut({"rw"}, drop=("hidepid", "subset", "gid"))
     said = [option.partition("=")[2] for option in asked.options if option.startswith("hidepid=")]
-    order = ("ptraceable", "invisible", "noaccess", "off")
-    words = {"0": "off", "1": "noaccess", "2": "invisible", "4": "ptraceable"}
-    levels = [words.get(value, value) for value in said[-1:]] + [settings.hidepid]
-    level = min((value for value in levels if value in order), key=order.index)
+    levels = filter(None, [*map(mounts.hidepid, said[-1:]), settings.hidepid])
+    level = min(levels, key=mounts.HIDEPID.index)
     options += [f"hidepid={level}"] if level != "off" else []
     options += ["subset=pid"] if settings.subset or "subset=pid" in asked.options else []
     return _rebuilt(asked, options), "rootfs.proc.hidepid", []

@@ -15,6 +15,7 @@ from hardening.errors import ProfileError, quoted
 from hardening.mechanism.fragment import Directory, Fragment
 from hardening.mechanism.idmaps import to_oci
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import RIGHTS
 from hardening.mechanism.schema import WILDCARD, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.paths import followed, on_host, resolve
@@ -216,7 +217,7 @@ def _enforceable(mount: mounts.Mount, context: Context) -> mounts.Mount:
     """A mount as this kernel can make it: an old one restricts the mount itself, but not those below."""
     if not context.lacks("rootfs.read_only"):
         return mount
-    plain = {f"r{word}": word for word in ("ro", "nosuid", "nodev", "noexec")}
+    plain = {f"r{word}": word for word in RIGHTS.values()}
     return mount | {"options": [plain.get(option, option) for option in mount["options"]]}
 
 

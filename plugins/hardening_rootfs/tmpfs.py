@@ -9,6 +9,7 @@ from hardening.base.text import nearest
 from hardening.base.units import show_size
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Kind
+from hardening.mechanism.roles import RIGHTS
 from hardening.mechanism.schema import WILDCARD, Family, Statement, require_absent
 from hardening.profile.source import Node
 from hardening_rootfs.paths import destination
@@ -18,25 +19,24 @@ SIZE = Ceiling(low=4096, size=True, unit="bytes")
 DEFAULT_SIZE = 64 << 20
 SHARED = 0o1777
 STICKY = 0o1000
-_FLAGS = ("suid", "dev", "exec")
-_OPTIONS = ("size", "mode", "rw", *_FLAGS, *(f"no{flag}" for flag in _FLAGS))
-_KEYS = ("size", "mode", *_FLAGS)
+#: What a place in memory may permit beyond being written to -> the option that takes it away.
+FLAGS = {right: without for right, without in RIGHTS.items() if right != "rw"}
+_OPTIONS = ("size", "mode", "rw", *FLAGS, *FLAGS.values())
+_KEYS = ("size", "mode", *FLAGS)
 _HINT = "a tmpfs has size=, mode=, exec, suid and dev"
 
 
 @frozen
 class Tmpfs:
-    """One tmpfs: ``size`` in bytes, ``mode`` of its top directory as for chmod(2)."""
+    """One tmpfs: ``size`` in bytes, ``mode`` of its top directory as for chmod(2), ``rights`` are of `FLAGS`."""
 
     size: int = DEFAULT_SIZE
     mode: int = SHARED
-    suid: bool = False
-    dev: bool = False
-    exec: bool = False
+    rights: frozenset[str] = frozenset()
 
     def options(self) -> list[str]:
         """Mount options. The number of files is bounded with the size: empty files take kernel memory, too."""
-        flags = [flag if getattr(self, flag) else f"no{flag}" for flag in _FLAGS]
+        flags = [flag if flag in self.rights else without for flag, without in FLAGS.items()]
         return [*flags, "rprivate", f"mode={self.mode:o}", f"size={self.size}", f"nr_inodes={self.inodes}"]
 
     @property
@@ -63,7 +63,7 @@ class TmpfsKind(Kind[Tmpfs | None]):
             return a is None
         return (
             a.size <= b.size
-            and all(getattr(b, flag) or not getattr(a, flag) for flag in _FLAGS)
+            and a.rights <= b.rights
             and not a.mode & ~b.mode & 0o777
             and bool(a.mode & STICKY or not b.mode & STICKY)
         )
@@ -71,9 +71,8 @@ class TmpfsKind(Kind[Tmpfs | None]):
     def intersect(self, a: Tmpfs | None, b: Tmpfs | None) -> Tmpfs | None:
         if a is None or b is None:
             return None
-        flags = {flag: getattr(a, flag) and getattr(b, flag) for flag in _FLAGS}
         mode = (a.mode & b.mode & 0o777) | ((a.mode | b.mode) & STICKY)
-        return Tmpfs(min(a.size, b.size), mode, **flags)
+        return Tmpfs(min(a.size, b.size), mode, a.rights & b.rights)
 
     def grammar(self) -> str:
         return '`"none"`, a size such as `"64M"`, or options such as `"size=64M,exec,mode=700"`'
@@ -83,8 +82,8 @@ class TmpfsKind(Kind[Tmpfs | None]):
             None,
             Tmpfs(4096),
             Tmpfs(),
-            Tmpfs(exec=True),
-            Tmpfs(8192, suid=True, dev=True),
+            Tmpfs(rights=frozenset({"exec"})),
+            Tmpfs(8192, rights=frozenset(FLAGS) - {"exec"}),
             Tmpfs(4096, 0o700),
             Tmpfs(mode=0o1750),
             Tmpfs(mode=0o777),
@@ -93,7 +92,7 @@ class TmpfsKind(Kind[Tmpfs | None]):
     def show(self, value: Tmpfs | None) -> str:
         if value is None:
             return NONE
-        rights = [flag for flag in _FLAGS if getattr(value, flag)]
+        rights = [flag for flag in FLAGS if flag in value.rights]
         return ",".join([f"size={show_size(value.size)}", *rights, f"mode={value.mode:03o}"])
 
     def dump(self, value: Tmpfs | None) -> object:
@@ -128,18 +127,17 @@ def _from_table(node: Node) -> Tmpfs:
     for key, member in node.members():
         if key not in _KEYS:
             raise member.error("unknown key", hint=nearest(key, _KEYS) or f"the keys here are {', '.join(_KEYS)}")
-        values[key] = member.boolean() if key in _FLAGS else member.raw
+        values[key] = member.boolean() if key in FLAGS else member.raw
     return _build(values, node, _place(node))
 
 
 def _build(values: Mapping[str, object], node: Node, place: str) -> Tmpfs:
     size = SIZE.parse(Node(values["size"], node.path, node.document)) if "size" in values else DEFAULT_SIZE
     mode = _mode(values["mode"], node) if "mode" in values else usual_mode(place)
-    flags = {flag: bool(values.get(flag)) for flag in _FLAGS}
-    for flag in _FLAGS:
-        if flags[flag] and f"no{flag}" in values:
-            raise node.error(f"{flag} and no{flag} contradict each other")
-    return Tmpfs(size, mode, **flags)
+    for flag, without in FLAGS.items():
+        if values.get(flag) and without in values:
+            raise node.error(f"{flag} and {without} contradict each other")
+    return Tmpfs(size, mode, frozenset(flag for flag in FLAGS if values.get(flag)))
 
 
 def _mode(raw: object, node: Node) -> int:

@@ -11,10 +11,11 @@ from hardening.base.values import frozen
 from hardening.launch.config.model import DEFAULT_DEVICES
 from hardening.mechanism.fragment import Directory, Spec, Symlink
 from hardening.mechanism.mechanism import Context, State, Verification
+from hardening.mechanism.roles import RIGHTS
+from hardening_rootfs import mounts
 from hardening_rootfs import spec as composed
 from hardening_rootfs.mounted import (
-    RESTRICTIONS,
-    WORDS,
+    TIED,
     MountedTree,
     MountLocation,
     WantedMounts,
@@ -265,7 +266,7 @@ def _is_echo(seen: SeenRoot, item: MountedTree) -> bool:
             if item.place == place or is_below(item.place, place):
                 inside = os.path.normpath(f"/{os.path.relpath(item.place, place)}")
                 same = [other for other in seen.mounts if other.place == inside and other.is_same(item)]
-                return any(all(item.takes(name) for name in RESTRICTIONS if other.takes(name)) for other in same)
+                return any(all(item.takes(name) for name in RIGHTS.values() if other.takes(name)) for other in same)
     return False
 
 
@@ -309,7 +310,7 @@ def _kernel(seen: SeenRoot) -> Iterator[Verification]:
     if not seen.settings.shm_size:
         found = any(item.place == _SHM for item in seen.mounts)
         yield Verification.of("rootfs.shm_size", "none", "mounted" if found else "none", not found)
-    kept = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}[seen.settings.propagation]
+    kept = TIED[seen.settings.propagation]
     allowed = [volume.target for volume in seen.settings.mounted_volumes() if "private" not in volume.propagation]
     tied = [
         item.place for item in seen.mounts
@@ -325,12 +326,8 @@ def _proc(seen: SeenRoot) -> Iterator[Verification]:
     """The options of /proc as they were said, whether or not this host can have them."""
     item = seen.cover("/proc")
     data = item.data if item is not None and item.place == "/proc" and item.kind == "proc" else {}
-    order, found = (
-        ("ptraceable", "invisible", "noaccess", "off"),
-        WORDS.get(data.get("hidepid", ""), data.get("hidepid")),
-    )
-    hidden = found if found in order else "off"
-    holds = order.index(hidden) <= order.index(seen.settings.hidepid)
+    hidden = mounts.hidepid(data.get("hidepid", "")) or "off"
+    holds = mounts.HIDEPID.index(hidden) <= mounts.HIDEPID.index(seen.settings.hidepid)
     yield Verification.of("rootfs.proc.hidepid", seen.settings.hidepid, hidden, holds)
     subset = data.get("subset", "")
     holds = subset == seen.settings.subset or not seen.settings.subset

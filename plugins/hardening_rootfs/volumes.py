@@ -10,7 +10,7 @@ import attrs
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Kind
-from hardening.mechanism.roles import VOLUME_RIGHTS, Volume
+from hardening.mechanism.roles import RIGHTS, USUAL_RIGHTS, Volume
 from hardening.profile.source import Node
 from hardening_rootfs.paths import destination, host_path
 
@@ -21,13 +21,11 @@ PROPAGATION = ("rprivate", "private", "slave", "rslave", "shared", "rshared")
 RELABEL = ("", "Z", "z")
 NONE = "none"
 #: What a volume can be given, as its options say it; `volume_options` names those that it may have.
-GRANTS = ("rw", *VOLUME_RIGHTS, "idmap", "slave", "shared", "z", "Z")
+GRANTS = (*RIGHTS, "idmap", "slave", "shared", "z", "Z")
 #: option -> what it says
 _WORDS: Mapping[str, tuple[str, object]] = {
-    "ro": ("writable", False),
-    "rw": ("writable", True),
-    **{right: (right, True) for right in VOLUME_RIGHTS},
-    **{f"no{right}": (right, False) for right in VOLUME_RIGHTS},
+    **{right: (right, True) for right in RIGHTS},
+    **{without: (right, False) for right, without in RIGHTS.items()},
     "bind": ("recursive", False),
     "rbind": ("recursive", True),
     "idmap": ("idmap", True),
@@ -35,9 +33,6 @@ _WORDS: Mapping[str, tuple[str, object]] = {
     "Z": ("relabel", "Z"),
     **{word: ("propagation", word) for word in PROPAGATION},
 }
-
-
-_BOOLEANS = ("writable", *VOLUME_RIGHTS, "recursive", "idmap")
 
 
 @frozen(eq=False)
@@ -54,7 +49,7 @@ class VolumeKind(Kind[Volume | None]):
             return a is None
         return (
             (a.source, a.target) == (b.source, b.target)
-            and all(getattr(a, name) <= getattr(b, name) for name in _BOOLEANS)
+            and (a.rights <= b.rights and a.recursive <= b.recursive and a.idmap <= b.idmap)
             and PROPAGATION.index(a.propagation) <= PROPAGATION.index(b.propagation)
             and RELABEL.index(a.relabel) <= RELABEL.index(b.relabel)
         )
@@ -64,7 +59,9 @@ class VolumeKind(Kind[Volume | None]):
             return None
         return attrs.evolve(
             a,
-            **{name: getattr(a, name) and getattr(b, name) for name in _BOOLEANS},
+            rights=a.rights & b.rights,
+            recursive=a.recursive and b.recursive,
+            idmap=a.idmap and b.idmap,
             propagation=min(a.propagation, b.propagation, key=PROPAGATION.index),
             relabel=min(a.relabel, b.relabel, key=RELABEL.index),
         )
@@ -78,19 +75,20 @@ class VolumeKind(Kind[Volume | None]):
             None,
             plain,
             Volume("/srv/b", "/data"),
-            attrs.evolve(plain, writable=False),
-            attrs.evolve(plain, suid=True, dev=True),
-            attrs.evolve(plain, exec=False, recursive=False),
+            attrs.evolve(plain, rights=plain.rights - {"rw"}),
+            attrs.evolve(plain, rights=frozenset(RIGHTS)),
+            attrs.evolve(plain, rights=plain.rights - {"exec"}, recursive=False),
             attrs.evolve(plain, idmap=True, propagation="rshared"),
             attrs.evolve(plain, relabel="Z", propagation="private"),
-            attrs.evolve(plain, relabel="z", writable=False, propagation="slave"),
+            attrs.evolve(plain, relabel="z", rights=plain.rights - {"rw"}, propagation="slave"),
         )
 
     def candidates(self, value: Volume | None) -> Sequence[Volume | None]:
         """The same volume with one right more: no sample has its source."""
         if value is None:
             return self.samples()
-        return attrs.evolve(value, writable=True, origin=None), attrs.evolve(value, exec=True, origin=None)
+        usual = (right for right in RIGHTS if right in USUAL_RIGHTS)
+        return [attrs.evolve(value, rights=value.rights | {right}, origin=None) for right in usual]
 
     def show(self, value: Volume | None) -> str:
         return NONE if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"
@@ -105,8 +103,7 @@ class VolumeKind(Kind[Volume | None]):
 
 def _said(value: Volume) -> list[str]:
     """The options that `read_item` reads back as ``value``."""
-    words = ["rw" if value.writable else "ro"]
-    words += [right if getattr(value, right) else f"no{right}" for right in VOLUME_RIGHTS]
+    words = [right if right in value.rights else without for right, without in RIGHTS.items()]
     words += ["rbind" if value.recursive else "bind", value.propagation]
     words += ["idmap"] if value.idmap else []
     return [*words, value.relabel] if value.relabel else words
@@ -125,7 +122,8 @@ def read_item(node: Node) -> tuple[str, Volume]:
             raise node.error(f"{said[name][0]} and {option} contradict each other")
         said[name] = (option, value)
     values: dict[str, Any] = {name: value for name, (_, value) in said.items()}
-    volume = Volume(host_path(source, node), destination(target, node), origin=node.origin)
+    rights = frozenset(right for right in RIGHTS if values.pop(right, right in USUAL_RIGHTS))
+    volume = Volume(host_path(source, node), destination(target, node), rights, origin=node.origin)
     return volume.target, attrs.evolve(volume, **values)
 
 

@@ -19,12 +19,12 @@ from hardening.mechanism.roles import CommandProcess, RootDirectory
 from hardening.mechanism.schema import Leaf
 from hardening_secrets.settings import SecretsSettings, Use, leaf
 
-_TIGHT = ("ro", "nosuid", "nodev", "noexec")
+TIGHT = ("ro", "nosuid", "nodev", "noexec")
 _DIRECTORY = {
     "destination": secrets.PLACE,
     "type": "tmpfs",
     "source": "tmpfs",
-    "options": [*_TIGHT, "rprivate", "mode=755", "size=4096", "nr_inodes=1"],
+    "options": [*TIGHT, "rprivate", "mode=755", "size=4096", "nr_inodes=1"],
 }
 
 
@@ -40,7 +40,7 @@ def _is_inside(use: Use) -> bool:
 
 
 def _file(path: str) -> dict[str, Any]:
-    return {"destination": path, "type": "bind", "source": "/dev/null", "options": ["bind", *_TIGHT, "rprivate"]}
+    return {"destination": path, "type": "bind", "source": "/dev/null", "options": ["bind", *TIGHT, "rprivate"]}
 
 
 def implied(uses: Iterable[Use]) -> Iterator[Implied]:

@@ -10,6 +10,7 @@ from hardening.launch.secret import secrets
 from hardening.mechanism import idmaps
 from hardening.mechanism.mechanism import Context, Verification
 from hardening_secrets.settings import SecretsSettings, Use, leaf, numbers
+from hardening_secrets.spec import TIGHT
 
 
 def verify(settings: SecretsSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
@@ -70,8 +71,7 @@ def _outside(receipt: Mapping[str, Any], field: str, map_name: str, inside: int 
 
 def _mount(use: Use, receipt: Mapping[str, Any]) -> Verification:
     place = secrets.PLACE if use.target.startswith(f"{secrets.PLACE}/") else use.target
-    wanted = {"ro", "nosuid", "nodev", "noexec"}
     item = next((item for item in reversed(mountinfo.parse(receipt["mountinfo"])) if item.place == place), None)
-    kernel = "no mount" if item is None else ",".join([item.kind, *sorted(wanted.intersection(item.options))])
-    holds = item is not None and item.kind == "tmpfs" and wanted.issubset(item.options)
-    return Verification.of(leaf(use), ",".join(["tmpfs", *sorted(wanted)]), kernel, holds)
+    kernel = "no mount" if item is None else ",".join([item.kind, *sorted({*TIGHT}.intersection(item.options))])
+    holds = item is not None and item.kind == "tmpfs" and {*TIGHT} <= {*item.options}
+    return Verification.of(leaf(use), ",".join(["tmpfs", *sorted(TIGHT)]), kernel, holds)

@@ -114,9 +114,12 @@ def samples_of(mechanism: Mechanism[Any], folder: Path, most: int) -> Samples:
         found["path", ""] = [RootPath(str(folder / "a")), RootPath(str(folder / "b")), RootPath("/")]
         found["devices", device] = [True, False]
         found["volumes", "/data/x"] = [
-            None, volume, attrs.evolve(volume, source=str(folder / "b")), attrs.evolve(volume, writable=False),
-            attrs.evolve(volume, suid=True), attrs.evolve(volume, exec=False), attrs.evolve(volume, propagation="rslave"),
-        ]  # fmt: skip
+            None,
+            volume,
+            attrs.evolve(volume, source=str(folder / "b")),
+            *(attrs.evolve(volume, rights=volume.rights ^ {right}) for right in ("rw", "suid", "exec")),
+            attrs.evolve(volume, propagation="rslave"),
+        ]
     return found
 
 

@@ -76,7 +76,7 @@ class _Options:
             self.add &= ~OPPOSITES[option]
         elif below in ATTRIBUTES:
             self.add_below |= ATTRIBUTES[below]
-        elif below in OPPOSITES and option != "rw":
+        elif below in OPPOSITES:
             self.add_below &= ~OPPOSITES[below]
         elif option in ACCESS_TIMES:
             self.atime = ACCESS_TIMES[option]

@@ -12,8 +12,9 @@ import pytest
 from hardening.assemble.spec import assemble
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import RIGHTS
 from hardening_rootfs import Rootfs
-from hardening_rootfs.rights import RIGHTS, RequestedRights
+from hardening_rootfs.rights import RequestedRights
 from tests.plugins.rootfs.stacks import composed, host
 
 ID = "5d66f18929f6dbc2f1bd7f95bb8e5fbe3965435d50792749665ea917b5f7928c"

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening_rootfs.rights import RIGHTS, RequestedRights
+from hardening.mechanism.roles import RIGHTS
+from hardening_rootfs.rights import RequestedRights
 from hardening_rootfs.settings import MASKED, READ_ONLY
 from tests.plugins.rootfs.stacks import host, mounts_of, tightened
 
@@ -379,6 +380,10 @@ def test_rights_are_cut_to_what_is_allowed_and_never_added(options: list[str], a
 def test_the_last_word_on_a_right_counts() -> None:
     assert "rw" in RequestedRights("", mount("/d", "bind", "/s", "ro", "rw")).rights
     assert "rw" not in RequestedRights("", mount("/d", "bind", "/s", "rw", "rro")).rights
+    # The native launcher keeps apart what holds for the mount and what for all below.
+    assert "rw" not in RequestedRights("", mount("/d", "bind", "/s", "rro", "rw")).rights
+    assert "suid" not in RequestedRights("", mount("/d", "bind", "/s", "nosuid", "rsuid")).rights
+    assert "suid" in RequestedRights("", mount("/d", "bind", "/s", "rnosuid", "rsuid")).rights
     assert RequestedRights("", {"destination": "/d//x/"}).destination == "/d/x"
     assert RequestedRights("", {"destination": "../proc"}).destination == "/proc"
     assert RequestedRights("", {"destination": ""}).destination == "/"

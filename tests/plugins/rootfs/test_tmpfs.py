@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hardening.errors import ProfileError
 from hardening.profile.source import Document, Node
 from hardening.testing.laws import check_kind
-from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
+from hardening_rootfs.tmpfs import FLAGS, Tmpfs, TmpfsKind
 from tests.plugins.rootfs.stacks import composed, settings_of
 
 KIND = TmpfsKind()
@@ -21,9 +21,7 @@ PLACES = st.one_of(
         Tmpfs,
         size=st.sampled_from([4096, 5000, 1 << 20, 1 << 40]),
         mode=st.sampled_from([0o700, 0o755, 0o777, 0o1777, 0o1770, 0]),
-        suid=st.booleans(),
-        dev=st.booleans(),
-        exec=st.booleans(),
+        rights=st.frozensets(st.sampled_from(sorted(FLAGS))),
     ),
 )
 
@@ -53,10 +51,10 @@ def test_a_mode_without_the_sticky_bit_is_looser() -> None:
         ("none", None),
         ("64M", Tmpfs(64 << 20)),
         (8192, Tmpfs(8192)),
-        ("size=1M,exec", Tmpfs(1 << 20, exec=True)),
+        ("size=1M,exec", Tmpfs(1 << 20, rights=frozenset({"exec"}))),
         ("noexec,nosuid,nodev", Tmpfs()),
         ("mode=0700", Tmpfs(mode=0o700)),
-        ({"size": "1M", "exec": True, "mode": "700"}, Tmpfs(1 << 20, 0o700, exec=True)),
+        ({"size": "1M", "exec": True, "mode": "700"}, Tmpfs(1 << 20, 0o700, frozenset({"exec"}))),
     ],
 )
 def test_ways_to_write_it(written: object, value: Tmpfs | None) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import ProfileError
-from hardening.mechanism.roles import Volume
+from hardening.mechanism.roles import READ_ONLY_RIGHTS, RIGHTS, Volume
 from hardening.profile.source import Document, Node
 from hardening.testing.laws import check_kind
 from hardening_rootfs.volumes import PROPAGATION, RELABEL, VolumeKind, read_destination, read_item
@@ -26,10 +26,7 @@ VOLUMES = st.one_of(
         Volume,
         source=st.sampled_from(["/srv/a", "/srv/b:c", "/srv/with space"]),
         target=st.just("/data"),
-        writable=st.booleans(),
-        suid=st.booleans(),
-        dev=st.booleans(),
-        exec=st.booleans(),
+        rights=st.frozensets(st.sampled_from(sorted(RIGHTS))),
         recursive=st.booleans(),
         idmap=st.booleans(),
         propagation=st.sampled_from(PROPAGATION),
@@ -54,7 +51,7 @@ def test_what_is_dumped_reads_back(volume: Volume | None) -> None:
 
 def test_the_order_has_absent_read_only_and_writable() -> None:
     writable = Volume("/a", "/data")
-    read_only = attrs.evolve(writable, writable=False)
+    read_only = attrs.evolve(writable, rights=READ_ONLY_RIGHTS)
     assert KIND.is_no_looser_than(None, read_only)
     assert KIND.is_no_looser_than(read_only, writable)
     assert not KIND.is_no_looser_than(writable, read_only)
@@ -62,16 +59,17 @@ def test_the_order_has_absent_read_only_and_writable() -> None:
 
 
 def test_another_source_cannot_be_compared() -> None:
-    one, other = Volume("/a", "/data", writable=False), Volume("/b", "/data")
+    one, other = Volume("/a", "/data", READ_ONLY_RIGHTS), Volume("/b", "/data")
     assert not KIND.is_no_looser_than(one, other)
     assert not KIND.is_no_looser_than(other, one)
     assert KIND.intersect(one, other) is None
 
 
-@pytest.mark.parametrize("right", ["suid", "dev", "exec", "idmap", "recursive"])
-def test_fewer_rights_are_stricter(right: str) -> None:
-    none = Volume("/a", "/data", suid=False, dev=False, exec=False, idmap=False, recursive=False)
-    changes: dict[str, Any] = {right: True}
+@pytest.mark.parametrize(
+    "changes", [*({"rights": frozenset({right})} for right in RIGHTS), {"idmap": True}, {"recursive": True}], ids=str
+)
+def test_fewer_rights_are_stricter(changes: dict[str, Any]) -> None:
+    none = Volume("/a", "/data", frozenset(), idmap=False, recursive=False)
     one = attrs.evolve(none, **changes)
     assert KIND.is_no_looser_than(none, one)
     assert not KIND.is_no_looser_than(one, none)
