@@ -12,11 +12,8 @@ from typing import Any, TypeVar
 
 from hardening.base.pointer import above, escape, unescape
 from hardening.errors import PluginError
-from hardening.launch.container import leases
+from hardening.launch.config.bundle import LEASES
 from hardening.mechanism.fragment import Directory, File, Fragment, Spec, Value, copied
-
-#: the annotation that names the leases of a bundle
-LEASES = leases.ANNOTATION
 
 OCI_VERSION = "1.2.0"
 

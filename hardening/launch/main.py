@@ -16,7 +16,6 @@ from hardening.base.linux.system import os
 from hardening.base.pointer import table
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
 from hardening.launch.config import bundle
-from hardening.launch.container import leases
 from hardening.launch.container.directory import BUNDLE, LaunchDirectory
 from hardening.launch.context import LaunchContext
 from hardening.launch.record.recording import Records, who
@@ -175,10 +174,13 @@ def _secrets(request: LaunchRequest, loaded: bundle.Bundle) -> Handed | None:
 
 def _leases(request: LaunchRequest, loaded: bundle.Bundle) -> tuple[str, ...]:
     """The lease files of a bundle. `LaunchError` where one is not in the caller's state directory."""
+    if bundle.LEASES not in table(loaded.document, "/annotations"):
+        return ()
+    from hardening.launch.container import leases
+
     origin = files.join(loaded.directory, "config.json")
     names = leases.paths(loaded.document, origin)
-    if names:
-        # What the caller's variables say counts from a working directory that a launcher in the background has left.
-        state = request.state or places.state(files.environment(), os.geteuid())
-        leases.require_ours(names, state, origin)
+    # What the caller's variables say counts from a working directory that a launcher in the background has left.
+    state = request.state or places.state(files.environment(), os.geteuid())
+    leases.require_ours(names, state, origin)
     return names

@@ -17,7 +17,7 @@ from hardening.base.linux import mountinfo
 from hardening.errors import HardeningError
 from hardening.launch import cache
 from hardening.launch.config import variables
-from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, SECRETS, VARIABLES
+from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, LEASES, MECHANISMS, PROFILES, SECRETS, VARIABLES
 from hardening.launch.container import leases
 from hardening.launch.container.container_state import DESCRIPTION, LOST
 from hardening.launch.container.directory import EXIT
@@ -75,7 +75,7 @@ def record_(data: bytes, _: Path) -> None:
         logs.parse(line)
 
 
-NAMES = (PROFILES, EXCEPTIONS, MECHANISMS, IMAGE, SECRETS, VARIABLES, leases.ANNOTATION, requirements.ANNOTATION)
+NAMES = (PROFILES, EXCEPTIONS, MECHANISMS, IMAGE, SECRETS, VARIABLES, LEASES, requirements.ANNOTATION)
 
 
 @target(of_json, "hardening.launch.secret.secrets hardening.launch.container.leases hardening.base.jsontext")

@@ -16,8 +16,9 @@ import attrs
 import pytest
 
 from hardening.assemble import bundle
-from hardening.assemble.spec import LEASES, to_json
+from hardening.assemble.spec import to_json
 from hardening.errors import HostError
+from hardening.launch.config.bundle import LEASES
 from hardening.mechanism.host import plain
 from hardening_selinux.host import probe
 from hardening_selinux.labels import Label

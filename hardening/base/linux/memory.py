@@ -5,9 +5,6 @@ from __future__ import annotations
 from hardening.base import files
 from hardening.base.linux import abi, kernel
 
-#: Milliseconds without an event after which a waiting process gives memory back.
-REST = 100
-
 
 def release() -> None:
     """Let go of the pages of program files that are only read: the kernel maps them again from the files when they are used.

@@ -33,6 +33,8 @@ VARIABLES = "org.hardening.variables"
 #: The annotation with the names of secrets (`hardening.launch.secret.secrets`, which is imported only where a bundle
 #: has it).
 SECRETS = "org.hardening.secrets"
+#: The annotation with the lease files (`hardening.launch.container.leases`, which likewise is imported only then).
+LEASES = "org.hardening.leases"
 #: How far a mechanism is enforced, as the third of them says.
 STATES = ("enforced", "partly", "not_enforced")
 

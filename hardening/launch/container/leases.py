@@ -13,8 +13,8 @@ from hardening.base.files import Opened
 from hardening.base.linux.system import os
 from hardening.base.pointer import lookup
 from hardening.errors import LaunchError
+from hardening.launch.config.bundle import LEASES
 
-ANNOTATION = "org.hardening.leases"
 HINT = "compose the bundle again"
 #: Folders of a state directory in which no lease lies.
 OTHERS = (places.LAUNCHES, places.CACHE, places.RECORDS)
@@ -22,10 +22,10 @@ OTHERS = (places.LAUNCHES, places.CACHE, places.RECORDS)
 
 def paths(document: object, origin: str) -> tuple[str, ...]:
     """The lease files that a configuration names; `LaunchError` when the annotation is malformed."""
-    text = lookup(document, f"/annotations/{ANNOTATION}")
+    text = lookup(document, f"/annotations/{LEASES}")
     if text is None:
         return ()
-    place = f"{origin}:/annotations/{ANNOTATION}"
+    place = f"{origin}:/annotations/{LEASES}"
     if not isinstance(text, str):
         raise LaunchError("must be a string", origin=place)
     names = jsontext.parse(text.encode("utf-8", "replace"), place)
@@ -42,7 +42,7 @@ def require_ours(names: tuple[str, ...], state: str, origin: str) -> None:
         if files.absolute(name) != name or not name.startswith(f"{state}/") or folder in OTHERS:
             raise LaunchError(
                 f"{name} is not a lease of the state directory {state}",
-                origin=f"{origin}:/annotations/{ANNOTATION}",
+                origin=f"{origin}:/annotations/{LEASES}",
                 hint=f"{HINT}, or launch it with the HARDENING_STATE with which it was composed",
             )
 

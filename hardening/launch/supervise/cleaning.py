@@ -6,11 +6,10 @@ another launch.
 
 from __future__ import annotations
 
-from hardening.base import files, trees
+from hardening.base import files
 from hardening.base.guarded import complain
-from hardening.base.linux.system import signal
+from hardening.base.linux.system import os, signal
 from hardening.errors import HardeningError
-from hardening.launch.container import leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +29,16 @@ class Cleaning:
         self._records = records
         self._held: dict[str, int] = {}
         self._done = False
+        if self.takes_bundle:  # loaded now: when the command has ended, another version may be installed
+            from hardening.base import trees  # noqa: F401
+            from hardening.launch.container import leases  # noqa: F401
 
     def hold(self, names: tuple[str, ...]) -> None:
         """Hold the leases. `LaunchError`."""
+        if not names:
+            return
+        from hardening.launch.container import leases
+
         self._held = leases.hold(names)
 
     def finish(self) -> None:
@@ -40,6 +46,9 @@ class Cleaning:
         if self._done or not self.takes_bundle:
             return
         self._done = True
+        from hardening.base import trees
+        from hardening.launch.container import leases
+
         try:
             leases.remove(self._held)
         finally:
@@ -47,7 +56,8 @@ class Cleaning:
 
     def release(self) -> None:
         """Let go of the leases."""
-        leases.release(self._held)
+        for fd in self._held.values():
+            os.close(fd)
 
     def after_kill(self, *ends: Callable[[], None]) -> None:
         """Do, as the cleanup process, what the launcher would have done had it not been killed, and record that it was.

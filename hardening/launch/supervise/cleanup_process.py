@@ -10,9 +10,10 @@ from __future__ import annotations
 import select
 
 from hardening.base import files
-from hardening.base.linux import kernel, memory
+from hardening.base.linux import kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os, signal
+from hardening.launch.supervise import REST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def _listen(reader: int) -> Iterator[str]:
     quiet.register(reader, select.POLLIN)
     rested = False
     while True:
-        if not rested and not quiet.poll(memory.REST):
+        if not rested and not quiet.poll(REST):
+            from hardening.base.linux import memory
+
             memory.release()
             rested = True
         if not (part := os.read(reader, 4096)):

@@ -9,9 +9,10 @@ import time
 
 from hardening.base import files
 from hardening.base.guarded import TERMINAL_USE, complain
-from hardening.base.linux import abi, kernel, memory
+from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os, signal
 from hardening.errors import EXIT_LAUNCHER
+from hardening.launch.supervise import REST
 from hardening.launch.supervise.signal_forwarder import SignalForwarder
 
 TYPE_CHECKING = False
@@ -105,7 +106,7 @@ class Supervisor:
 
     def _patience(self) -> float | None:
         """How long to wait for the next event, in milliseconds; None for ever."""
-        ends = [float(memory.REST)] if not self._rested else []
+        ends = [float(REST)] if not self._rested else []
         if not self._announced and self._due is not None:
             ends.append(max(0.0, self._due - time.monotonic()) * 1000)
         if self.target.waits:
@@ -116,6 +117,8 @@ class Supervisor:
         """Nothing has happened for a while: this process will mostly wait."""
         if not self._rested:
             self._rested = True
+            from hardening.base.linux import memory  # which most commands end too early for
+
             memory.release()
 
     def serve(self, fd: int) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.assemble.spec import LEASES, assemble
+from hardening.assemble.spec import assemble
 from hardening.base.pointer import escape, lookup, unescape
 from hardening.errors import PluginError
+from hardening.launch.config.bundle import LEASES
 from hardening.mechanism.fragment import Directory, Fragment, Symlink
 
 

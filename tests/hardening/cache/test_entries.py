@@ -13,12 +13,12 @@ import pytest
 
 import hardening_seccomp
 from hardening.assemble import bundle
-from hardening.assemble.spec import LEASES
 from hardening.cache import entries
 from hardening.cache.entries import Entry, Open, Validity
 from hardening.errors import LaunchError
 from hardening.launch import cache
 from hardening.launch.cache import HOST, Line
+from hardening.launch.config.bundle import LEASES
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.fragment import Directory, File, Spec, Symlink
 from tests.support.features import require

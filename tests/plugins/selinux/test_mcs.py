@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hardening.assemble.spec import LEASES
 from hardening.errors import LaunchError
+from hardening.launch.config.bundle import LEASES
 from hardening_selinux.mcs import Lease, choose, is_alive, reserve
 from tests.support.leases import living
 from tests.support.patience import until

@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.assemble.spec import LEASES, assemble
+from hardening.assemble.spec import assemble
 from hardening.errors import ProfileError
+from hardening.launch.config.bundle import LEASES
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.roles import Volume

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from hardening.errors import LaunchError
+from hardening.launch.config.bundle import LEASES
 from hardening.launch.container import leases
 
 
 def document(value: object) -> dict[str, object]:
-    return {"annotations": {leases.ANNOTATION: value}}
+    return {"annotations": {LEASES: value}}
 
 
 def test_the_annotation() -> None:
