@@ -34,11 +34,12 @@ class _Context:
     parse_float = float
     parse_int = int
 
-    def __init__(self) -> None:
+    def __init__(self, *, checked: bool) -> None:
+        self.object_pairs_hook = None if checked else self._build  # which is called for each object
         self.repeated = False
         self.memo: dict[str, str] = {}
 
-    def object_pairs_hook(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    def _build(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         """Build an object, and mark it when a key is repeated."""
         table = dict(pairs)
         if len(table) == len(pairs):
@@ -59,10 +60,10 @@ class _Context:
 
 def parse(text: bytes, origin: str, *, checked: bool = False) -> object:
     """The value that UTF-8 JSON ``text`` holds; `LaunchError` with ``origin`` for anything malformed. Of a text that
-    was ``checked`` before, as its digest tells, the levels are not counted again."""
+    was ``checked`` before, as its digest tells, neither keys nor levels are counted again."""
     if len(text) > MAX_BYTES:
         raise LaunchError(f"larger than {MAX_BYTES} bytes", origin=origin)
-    context = _Context()
+    context = _Context(checked=checked)
     try:
         source = text.decode()
         value, end = _scan(context, source, _skip_space(source, 0))

@@ -80,7 +80,8 @@ def test_what_is_no_json_is_not_dumped() -> None:
         jsontext.dump({"a": object()})
 
 
-def test_levels_are_counted_unless_the_text_was_checked_before() -> None:
+def test_keys_and_levels_are_counted_unless_the_text_was_checked_before() -> None:
+    assert jsontext.parse(b'{"a": 1, "a": 2}', "f", checked=True) == {"a": 2}
     deep = b"[" * 100 + b"]" * 100
     with pytest.raises(LaunchError, match="more than 64 levels"):
         jsontext.parse(deep, "f")
