@@ -78,12 +78,12 @@ class _Table:
         own = self.over(path)
         if own is None:
             return
-        inside = _join(own.top, os.path.relpath(path, own.place))
+        inside = _join(own.top, _below(path, own.place))
         for mount in self.by_device[own.device]:
             if parts and is_below(mount.top, inside):
                 yield mount.place
             elif not parts and holds(mount.top, inside):
-                other = _join(mount.place, os.path.relpath(inside, mount.top))
+                other = _join(mount.place, _below(inside, mount.top))
                 if other != path and _same(other, path):
                     yield other
 
@@ -91,7 +91,7 @@ class _Table:
         """Its names in the layers of the overlay that it is seen through."""
         own = self.over(path)
         if own is not None:
-            inside = _join(own.top, os.path.relpath(path, own.place)).lstrip("/")
+            inside = _join(own.top, _below(path, own.place)).lstrip("/")
             yield from filter(os.path.lexists, (_join(layer, inside) for layer in own.layers))
 
     def upon(self, path: str, *, parts: bool = False) -> Iterator[str]:
@@ -101,10 +101,10 @@ class _Table:
             yield from (mount.place for mount in self.above_layer.get(path, ()))
             return
         for layer in upwards(path):
-            inside = _join("/", os.path.relpath(path, layer))
+            inside = _join("/", _below(path, layer))
             for mount in self.by_layer.get(layer, ()):
                 if holds(mount.top, inside):
-                    name = _join(mount.place, os.path.relpath(inside, mount.top))
+                    name = _join(mount.place, _below(inside, mount.top))
                     yield from [name] if os.path.lexists(name) else [mount.place] * mount.renames
 
     def has_root(self, path: str) -> bool:
@@ -112,7 +112,7 @@ class _Table:
         own, root = self.over(path), self.over("/")
         if own is None or root is None:
             return False
-        inside = _join(own.top, os.path.relpath(path, own.place))
+        inside = _join(own.top, _below(path, own.place))
         in_it = own.device == root.device and holds(inside, root.top)
         return in_it or any(holds(path, layer) for layer in root.layers)
 
@@ -217,6 +217,11 @@ def links(path: str) -> Iterable[str]:
         target = os.readlink(there)
         here = "/" if target.startswith("/") else here
         pending += [step for step in reversed(target.split("/")) if step]
+
+
+def _below(path: str, directory: str) -> str:
+    """What a path has below a directory that holds it. Thousands are asked for, which relpath would each make absolute."""
+    return path.removeprefix(directory).lstrip("/")
 
 
 def _join(directory: str, below: str) -> str:

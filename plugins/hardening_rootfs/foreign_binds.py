@@ -77,10 +77,9 @@ def is_own(settings: RootfsSettings, context: Context, asked: RequestedRights) -
     destination = asked.destination
     if not settings.path.is_host or destination in ("/", *hidden.VOLATILE) or destination != asked.source:
         return False
-    outside = not any(is_below(destination, other) for other in hidden.VOLATILE)
-    kept = sources.kept_in_root("/", secrets(settings, context))
-    public = not any(aliases.holds(path, destination) for path in kept)
-    return outside and public and real_path(destination) == destination
+    if any(is_below(destination, other) for other in hidden.VOLATILE) or real_path(destination) != destination:
+        return False
+    return not any(aliases.holds(path, destination) for path in sources.kept_in_root("/", secrets(settings, context)))
 
 
 def _device(destination: str, source: str) -> mounts.Mount:

@@ -170,10 +170,12 @@ def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: 
     volumes. What is mounted there instead is seen."""
     secret = secrets(settings, context)
     found = root.hides(secret)
+    shows_own = any(leaf == "rootfs.path" for _, leaf in kept.values())
+    of_host = sources.kept_in_root("/", secret) if shows_own else ()
     for place, (mount, leaf) in kept.items():
         own = leaf == "rootfs.path"
         if own:
-            found |= {path for path in sources.kept_in_root("/", secret) if aliases.holds(place, path)}
+            found |= {path for path in of_host if aliases.holds(place, path)}
         if own or leaf.startswith("rootfs.volumes."):
             withhold, recursive = secret if own else withheld(settings, context), "rbind" in mount["options"]
             inside = sources.kept_in(mount["source"], withhold, recursive=recursive)
