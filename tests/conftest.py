@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from hardening.base.linux import group
-from tests.support import apart, sample, users
+from tests.support import apart, rewriting, sample, users
 from tests.support.cached import Place
 from tests.support.features import PREFIX
 
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
     if sample.is_whole(config) and not config.getoption("--hypothesis-profile"):
         settings.load_profile("all")
+    if not hasattr(config, "workerinput"):
+        rewriting.prepare(config)
     apart.enter()
     apart.folder()
     if os.geteuid() != 0:  # as a login has it: skopeo takes a place of root's where there is none
@@ -85,6 +88,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if out := sample.left_out(config, items):
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: a collector that walks through it again and again finds nothing to free."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
