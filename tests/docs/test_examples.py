@@ -26,6 +26,7 @@ from hardening.runs.containers import known, stop
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
 from tests.support import audit
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import deserted, hand_over
 from tests.support.texts import layer
 from tests.support.users import User, ordinary, owner, program
@@ -33,6 +34,9 @@ from tests.support.users import User, ordinary, owner, program
 #: What a block may be written in; only `console` is run.
 LANGUAGES = {"", "console", "toml", "python", "json", "text", "sh", "make", "mermaid", "c", "java", "javascript"}
 
+
+#: What a shell may have to do something about.
+_SHELLS = frozenset("$`|&;<>(){}[]*?~#!\\\n")
 
 #: Where the program keeps what runs, in the folder of a page.
 STATE = ".home/state"
@@ -138,17 +142,27 @@ def _run(block: Block, where: Path, reader: Reader) -> Path:
     """Run the commands of a block, beginning in the directory ``where``; the one in which a reader's shell is then."""
     left = Path(reader.environment["HOME"], "left")
     for command in commands(block):
-        done = subprocess.run(
-            reader.argv(f"trap {shlex.quote(f'pwd -P >{left}')} EXIT\n{command.text}"),
-            cwd=where, env=reader.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
+        if _needs_shell(command.text) or reader.apart:
+            done = subprocess.run(
+                reader.argv(f"trap {shlex.quote(f'pwd -P >{left}')} EXIT\n{command.text}"),
+                cwd=where, env=reader.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+            )  # fmt: skip
+        else:
+            _, *words = shlex.split(command.text)
+            done = typed(reader.user, *words, cwd=where, env=reader.environment, merged=True)
+        if left.exists():
+            where = Path(left.read_text().removesuffix("\n"))
         context = f"{block.place}: $ {command.text}\n{done.stdout}"
         assert done.returncode == command.code, f"exit {done.returncode}, not {command.code}: {context}"
         line = differs(command.output, done.stdout) if command.output else None
         assert line is None, f"not printed as shown, at {line!r}: {context}"
-        where = Path(left.read_text().removesuffix("\n"))
     return where
+
+
+def _needs_shell(text: str) -> bool:
+    """Whether a command is more than the program's name and its words, or a word more than what is quoted."""
+    return not text.startswith("hardening ") or not _SHELLS.isdisjoint(text)
 
 
 def test_a_page_stays_in_the_directory_that_its_commands_went_to(folder: Path) -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +43,7 @@ from hardening.plugin.plugincalls import fault
 from hardening.plugin.plugins import Plugin, Plugins
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import Document
+from tests.support import forking
 from tests.support.texts import TODAY, stack
 
 HIDDEN = "hunter2"
@@ -545,10 +546,9 @@ DEEDS = {
 
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from hardening.cli import main; sys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", script, str(folder), *words], capture_output=True, text=True, check=False
-    )
+    """What came of a line, where what lies in a folder is installed, too."""
+    code = f"import sys\nsys.path.insert(0, {str(folder)!r})\nfrom hardening.cli import main"
+    return forking.server(None).run(words, code=code, cwd=".", env=os.environ)
 
 
 def installed(folder: Path, code: str, requires: str = "hardening>=0.1") -> None:

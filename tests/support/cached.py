@@ -17,6 +17,7 @@ import attrs
 from hardening.base.digest import sha256
 from hardening.launch import fingerprints
 from hardening.launch.request import LaunchRequest
+from tests.support.forking import typed
 from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
 
@@ -66,7 +67,9 @@ class Place:
     def type(
         self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Type a line and wait for its end."""
+        """Type a line and wait for its end: in a fork, but with ``options`` of `subprocess.run` or by another program."""
+        if self.program == (str(PROGRAM),) and not options:
+            return typed(None, *words, cwd=self.folder, env=self.surroundings(changes), umask=umask)
         settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, "timeout": 120, **options}
         return subprocess.run(
             [*self.program, *words], env=self.surroundings(changes), capture_output=True, text=True, check=False,

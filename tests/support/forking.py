@@ -72,12 +72,16 @@ class ForkServer:
         env: Mapping[str, str],
         text: str = "",
         merged: bool = False,
+        umask: int = -1,
     ) -> subprocess.CompletedProcess[str]:
         """What came of a command line that reads ``text``; ``merged``, its errors are among the rest of its output. ``code``
-        defines ``main``, which gives the exit code; it may do more before, in that process alone."""
-        os.umask(umask := os.umask(0o22))
-        order = {"words": list(words), "code": code, "cwd": os.path.abspath(cwd), "env": dict(env), "umask": umask}
-        order |= {"text": text, "merged": merged}
+        defines ``main``, which gives the exit code; it may do more before, in that process alone. An ``umask`` of -1 is the
+        caller's."""
+        os.umask(own := os.umask(0o22))
+        order = {
+            "words": list(words), "code": code, "cwd": os.path.abspath(cwd), "env": dict(env), "text": text,
+            "merged": merged, "umask": own if umask == -1 else umask,
+        }  # fmt: skip
         try:
             server = self._started = self._started or self._start()
             assert server.stdin is not None
@@ -116,19 +120,28 @@ def main():
 
 
 @cache
-def _server(user: User | None) -> tuple[ForkServer, str]:
-    """Where somebody's lines are forked from, and how."""
-    scripts = Path(program(user) if user is not None else sys.executable).parent
-    argv = [str(scripts / "python"), "-I", "-B"]
-    server = ForkServer(argv if user is None else user.argv(argv), os.environ if user is None else user.environment)
-    atexit.register(server.close)
-    return server, _TYPED.format(program=str(scripts / "hardening-cli"))
+def server(user: User | None) -> ForkServer:
+    """Where somebody's lines are forked from, None for whoever runs the tests; it ends with them."""
+    argv = [str(_scripts(user) / "python"), "-I", "-B"]
+    found = ForkServer(argv if user is None else user.argv(argv), os.environ if user is None else user.environment)
+    atexit.register(found.close)
+    return found
+
+
+def _scripts(user: User | None) -> Path:
+    return Path(program(user) if user is not None else sys.executable).parent
 
 
 def typed(
-    user: User | None, *words: str, cwd: Path | str, env: Mapping[str, str], text: str = "", merged: bool = False
+    user: User | None,
+    *words: str,
+    cwd: Path | str,
+    env: Mapping[str, str],
+    text: str = "",
+    merged: bool = False,
+    umask: int = -1,
 ) -> subprocess.CompletedProcess[str]:
     """What came of a line of ``hardening`` that somebody types, None for whoever runs the tests: an entry of the cache is
     run, or else the whole program."""
-    server, code = _server(user)
-    return server.run(words, code=code, cwd=cwd, env=env, text=text, merged=merged)
+    code = _TYPED.format(program=str(_scripts(user) / "hardening-cli"))
+    return server(user).run(words, code=code, cwd=cwd, env=env, text=text, merged=merged, umask=umask)

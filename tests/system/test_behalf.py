@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import runs
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.users import REPOSITORY, User, ordinary
 
 pytestmark = pytest.mark.system
@@ -37,6 +38,8 @@ class Place:
         environment = {**os.environ, "HARDENING_STATE": str(self.root / "state"), **variables}
         if sudo:
             environment |= {"SUDO_UID": str(self.person.uid), "SUDO_GID": str(self.person.gid)}
+        if argv[0] == PROGRAM:
+            return typed(None, *argv[1:], env=environment, cwd=".")
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     def receipt(self, target: Path, *, sudo: bool = True) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ from hardening.launch.oci.ociprogram import RuntimeProgram
 from tests.support.detached import Caller, caller
 from tests.support.disks import small_disk
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.patience import until
 
 pytestmark = pytest.mark.system
@@ -38,10 +39,7 @@ def test_a_launch_on_a_disk_that_fills_up_fails_with_one_message_and_leaves_noth
         here = {**person.environment, "HARDENING_STATE": str(disk / "state")}
 
         def call(*words: str) -> subprocess.CompletedProcess[str]:
-            argv = [person.program, *words]
-            return subprocess.run(
-                argv, env=here, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-            )
+            return typed(None, *words, cwd=person.folder, env=here)
 
         fresh = ("--fresh",) if size % 8 else ()  # without, the bundle lies in the cache, with what says of it
         done = call("run", "-q", *fresh, "-d", "--name", "n", "--", "sh", "-c", "sleep 600", "x" * 6000)

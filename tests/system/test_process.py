@@ -313,7 +313,9 @@ def test_the_command_has_no_variable_that_nobody_set(locale: Mapping[str, str], 
         whole = (str(Path(here.program[0]).with_name("python")), "-I", f"{here.program[0]}-cli")
         for number, program in enumerate((here.program, here.program, whole)):
             assert here.finds("run", "-q", "--runtime", runtime, "--", "env") == bool(number)
-            done = attrs.evolve(here, program=program).type("run", "-q", "--runtime", runtime, "--", "env")
+            # Each an interpreter of its own, at whose start it is that Python looks for a locale.
+            line = ("run", "-q", "--runtime", runtime, "--", "env")
+            done = attrs.evolve(here, program=program).type(*line, stdin=subprocess.DEVNULL)
             assert done.returncode == 0, done.stderr
             found = dict(line.split("=", 1) for line in done.stdout.splitlines())
             assert {name: value for name, value in found.items() if name.startswith(("LANG", "LC_"))} == locale

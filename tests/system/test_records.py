@@ -18,6 +18,7 @@ import pytest
 from hardening.launch.record import sinks
 from tests.support import audit, journal, runs, users
 from tests.support.features import available, require
+from tests.support.forking import typed
 from tests.support.patience import until
 from tests.support.users import User, ordinary
 
@@ -55,10 +56,7 @@ class Caller:
 
     def call(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Call `hardening`, which exits with ``status``."""
-        done = subprocess.run(
-            self.argv(*arguments), env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+        done = typed(self.user, *arguments, env=self.environment, cwd=self.folder)
         assert done.returncode == status, done.stderr
         return done
 

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from hardening.mechanism.scanner import Detection, RootEntry, Scanner
 from hardening.mechanism.used import Used
 from hardening_scan import Scan, hardening_inputs
 from hardening_scan.scanners import SCANNERS
-from tests.support import users
+from tests.support import forking
 from tests.support.features import require
 from tests.support.images import archive, entry, layout, shell
 from tests.support.runs import busybox_root, hand_over, workplace
@@ -30,7 +29,6 @@ from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
 
-PROGRAM = str(Path(sys.executable).with_name("hardening"))
 WHO = ("caller", "user") if os.geteuid() == 0 else ("caller",)
 GATE = '[scan]\ncredentials = "deny"\nsetuid = "deny"\n'
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
@@ -61,12 +59,9 @@ class Typed:
         self.place, self.user, self.digest = place, user, digest
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
-        program = users.program(self.user) if self.user is not None else PROGRAM
-        variables = [f"HARDENING_STATE={self.place}/state", f"HARDENING_IMAGES={self.place}/images"]
-        command = ["env", *variables, program, *words]
-        if self.user is not None:
-            return self.user.run(command, cwd=self.place)
-        return subprocess.run(command, cwd=self.place, capture_output=True, text=True, check=False)
+        base = os.environ if self.user is None else self.user.environment
+        own = {"HARDENING_STATE": f"{self.place}/state", "HARDENING_IMAGES": f"{self.place}/images"}
+        return forking.typed(self.user, *words, cwd=self.place, env={**base, **own})
 
 
 @pytest.fixture(scope="module", params=WHO)
