@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -123,10 +124,14 @@ def host_of(user: User | None, plugins: Plugins) -> Host:
     return attrs.evolve(host, facts=MappingProxyType({type(fact): fact for fact in probed}))
 
 
+#: Nothing that is loaded changes, and to load it takes longer than most of what is done with it.
+_all = cache(load)
+
+
 def installed(mechanisms: Sequence[str] | None = None) -> Plugins:
     """The installed plugins, or only those of the named mechanisms."""
     if mechanisms is None:
-        return load()
+        return _all()
     return Plugins(Plugin(name, import_module(f"hardening_{name}"), "hardening", "") for name in mechanisms)
 
 
@@ -232,10 +237,14 @@ def deserted(folder: Path) -> None:
 
 def _residents(folder: Path) -> Iterator[str]:
     """Other processes that have a folder on their command line, in a mount namespace that is not the caller's, or a file of
-    it open: a launcher, which is locked into its directory, may be a fork whose command line is another's."""
+    it open: a launcher, which is locked into its directory, may be a fork whose command line is another's. What is older
+    than the caller, as most of a host is, has nothing in it."""
     name, own = os.fsencode(folder.name), os.readlink("/proc/self/ns/mnt")
+    oldest = _started(Path("/proc/self"))
     for place in Path("/proc").glob("[0-9]*"):
         try:
+            if _started(place) < oldest:
+                continue
             command = (place / "cmdline").read_bytes()
             elsewhere = name not in command and os.readlink(place / "ns/mnt") != own
             if (
@@ -246,6 +255,11 @@ def _residents(folder: Path) -> Iterator[str]:
                 yield f"{place.name} {os.fsdecode(command)}"
         except OSError:  # it ended this moment, or is somebody else's
             continue
+
+
+def _started(place: Path) -> int:
+    """When a process was started, in ticks since the host was (proc_pid_stat(5))."""
+    return int((place / "stat").read_text().rpartition(")")[2].split()[19])
 
 
 def _open_files(place: Path) -> Iterator[str]:
