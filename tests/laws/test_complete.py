@@ -25,6 +25,7 @@ from hardening.profile.source import Document, Origin
 from hardening.report.settings import profile
 from hardening.testing.laws import Case, equivalent, to_layer
 from tests.laws.stacks import cases
+from tests.support.sample import examples
 from tests.support.thirdparty.acme_quota import Quota
 
 INSTALLED = [*plugins.load().mechanisms, Quota()]
@@ -126,7 +127,7 @@ def test_a_complete_layer_and_one_flat_profile_say_the_same(text: str) -> None:
 
 @each
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_any_stack_and_its_flat_profile_say_the_same(mechanism: Mechanism[Any], data: st.DataObject) -> None:
     drawn = data.draw(st.lists(cases(mechanism), min_size=1, max_size=4))
     layers = []

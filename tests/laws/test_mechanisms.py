@@ -15,6 +15,7 @@ from hardening.mechanism.schema import Family
 from hardening.plugin import plugins
 from hardening.testing.laws import check_kind, check_mechanism, check_stack
 from tests.laws.stacks import stacks
+from tests.support.sample import examples, is_whole
 
 INSTALLED = plugins.load().mechanisms
 HOST = host.probe(INSTALLED)
@@ -40,13 +41,14 @@ def test_kind_is_lawful(kind: Kind[Any], listed: bool) -> None:
 
 
 @pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
-def test_mechanism_is_lawful(mechanism: Mechanism[Any]) -> None:
-    assert check_mechanism(mechanism, HOST, _others(mechanism)) == []
+def test_mechanism_is_lawful(mechanism: Mechanism[Any], pytestconfig: pytest.Config) -> None:
+    stacks = 60 if is_whole(pytestconfig) else 20
+    assert check_mechanism(mechanism, HOST, _others(mechanism), stacks=stacks) == []
 
 
 @pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_any_stack_of_samples_is_lawful(mechanism: Mechanism[Any], data: st.DataObject) -> None:
     stack = data.draw(stacks(mechanism))
     assert check_stack(mechanism, HOST, stack, _others(mechanism)) == []

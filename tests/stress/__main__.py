@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--runtime", choices=runs.RUNTIMES, default="native")
     parser.add_argument("--count", type=int, default=20, help="of kill and pulls: how often")
     parser.add_argument("--seed", type=int, default=1, help="of kill and pulls: where chance begins")
-    parser.add_argument("--every", type=int, default=1, help="of steps and errors: not all, but every such one")
+    parser.add_argument("--every", type=int, default=1, help="of what has steps: not all, but every such one")
     parser.add_argument("--first", type=int, default=0, help="of steps and errors: the first to take")
     parser.add_argument("--fresh", action="store_true", help="of steps and errors: a launch that composes its stack")
     parser.add_argument("--abreast", type=int, default=50, help="of crowd: how many at a time")
@@ -76,7 +76,7 @@ def _tally(options: argparse.Namespace, subject: launches.Subject) -> Tally:
         case "limits":
             return faults.short_of(subject, options.every)
         case "pids":
-            return faults.in_few_pids(subject)
+            return faults.in_few_pids(subject, options.every)
         case "disk":
             return faults.on_a_full_disk(subject, options.every)
         case "crowd":

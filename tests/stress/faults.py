@@ -45,14 +45,14 @@ def short_of(subject: Subject, every: int = 1) -> Tally:
     return tally
 
 
-def in_few_pids(subject: Subject) -> Tally:
+def in_few_pids(subject: Subject, every: int = 1) -> Tally:
     """Launches in a control group that holds few processes (root only)."""
     tally = Tally(f"{subject.name} {subject.runtime}: pids of a control group")
     group = Path("/sys/fs/cgroup/pids/harness/few")
     group.mkdir()
     try:
         before = census.take(subject.folders)
-        for count in range(1, 8):
+        for count in range(1, 8, every):
             (group / "pids.max").write_text(str(count))
             join = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
             for options in ((), ("--fresh",)):

@@ -14,6 +14,7 @@ from collections import defaultdict
 from hashlib import sha256
 
 import pytest
+from hypothesis import settings
 
 #: Parameters of system tests that stand for who calls and for the runtime: each row that is taken has one of their values,
 #: and not each value a row.
@@ -23,6 +24,12 @@ ROTATED = {"any_runtime", "caller", "case", "here", "maker", "person", "runtime"
 def is_whole(config: pytest.Config) -> bool:
     """Whether this run was asked for everything."""
     return bool(config.getoption("--all"))
+
+
+def examples(number: int) -> int:
+    """How many examples a property gets that has a number of its own in a whole run: in an ordinary one as many fewer as of
+    any other property."""
+    return max(1, number * settings().max_examples // 100)
 
 
 def left_out(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:

@@ -21,6 +21,7 @@ from hardening.mechanism.schema import WILDCARD, Leaf, Members, Statement, famil
 from hardening.profile.source import Node
 from hardening.testing.laws import check_mechanism, check_stack
 from tests.laws.stacks import stacks
+from tests.support.sample import examples
 from tests.support.texts import composed
 
 
@@ -230,7 +231,7 @@ def test_it_is_lawful() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_any_stack_is_lawful(data: st.DataObject) -> None:
     assert check_stack(HOUSE, host.plain(), data.draw(stacks(HOUSE))) == []
 

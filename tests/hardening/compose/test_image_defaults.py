@@ -23,6 +23,7 @@ from hardening.plugin import plugins
 from hardening.profile.layers import Stack
 from hardening.profile.source import Document
 from tests.laws.stacks import cases
+from tests.support.sample import examples
 from tests.support.texts import TODAY, stack
 from tests.support.thirdparty.acme_quota import Quota
 
@@ -224,7 +225,7 @@ def _composes(mechanism: Mechanism[Any], layers: Stack, offer: ImageDefaults | N
 
 @pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
 @given(data=st.data())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_no_image_loosens_any_stack(mechanism: Mechanism[Any], data: st.DataObject) -> None:
     """Whatever an image says, and whatever the layers say: every value is at most as loose as without the image, and what
     layers have made of it is the same unless that is the default."""

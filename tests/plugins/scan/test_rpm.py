@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hardening_scan import rpm
 from hardening_scan.malformed import Malformed
 from tests.support import packages
+from tests.support.sample import examples
 
 FILES = {"sqlite": "rpmdb.sqlite", "ndb": "Packages.db", "bdb_ro": "Packages"}
 _Mend = Callable[[bytearray], object]
@@ -178,7 +179,7 @@ def test_a_value_has_no_more_pages_than_the_file(databases: Mapping[str, Path]) 
 
 
 @pytest.mark.parametrize("backend", FILES)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_whatever_is_damaged_is_an_answer_or_told(
     databases: Mapping[str, Path], backend: str, data: st.DataObject
@@ -199,7 +200,7 @@ def test_whatever_is_damaged_is_an_answer_or_told(
 
 
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_whatever_a_header_is_it_is_an_answer_or_told(header: bytes, data: st.DataObject) -> None:
     damaged = bytearray(header)
     start = data.draw(st.integers(0, 8 + 16 * int.from_bytes(header[:4], "big")), "place")

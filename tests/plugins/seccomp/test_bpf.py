@@ -14,6 +14,7 @@ from hardening_seccomp.actions import ActionKind
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp import generate, kernel
 from tests.support.features import require
+from tests.support.sample import examples
 
 I = bpf.Instruction  # noqa: E741
 ALLOW = I(bpf.RET_K, 0, 0, 0x7FFF0000)
@@ -57,7 +58,7 @@ def test_a_length_that_is_no_multiple_of_eight() -> None:
         bpf.decode(b"1234567")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(generate.programs())
 def test_validity_and_answers_are_those_of_the_kernel(program: bpf.Program) -> None:
     require("seccomp")

@@ -20,6 +20,7 @@ from hardening_seccomp.oci import emit
 from hardening_seccomp.spans import KILLED, kernel_token, wanted
 from hardening_seccomp.symbolic import meaning
 from tests.plugins.seccomp import generate
+from tests.support.sample import examples
 
 LIBRARY = Libseccomp.load()
 PLAIN = Filter(
@@ -39,7 +40,7 @@ LOOPING = rule_of(
 )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(generate.rules(3), st.sampled_from([("x86_64",), ("x86_64", "x86"), ("aarch64",)]), generate.vectors)
 def test_the_program_means_the_model(rule: Rule, names: tuple[str, ...], vector: tuple[int, ...]) -> None:
     model = Filter(ENOSYS, {"getppid": rule}, frozenset(names))

@@ -16,6 +16,7 @@ from hardening_seccomp.filters import Filter, intersect, is_no_looser_than, viol
 from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp import generate, kernel
 from tests.support.features import require
+from tests.support.sample import examples
 
 LIBRARY = Libseccomp.load()
 NATIVE = LIBRARY.native()
@@ -66,14 +67,14 @@ def disagreements(layers: Sequence[Filter], combine: Meet = intersect) -> list[s
     ]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(generate.rules(), generate.rules())
 def test_two_filters_meet_as_the_kernel_stacks_them(a: Rule, b: Rule) -> None:
     require("seccomp")
     assert disagreements([one(a), one(b)]) == []
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(10))
 @given(generate.rules(most=2), generate.rules(most=2), generate.rules(most=2))
 def test_three_filters_meet_as_the_kernel_stacks_them(a: Rule, b: Rule, c: Rule) -> None:
     require("seccomp")

@@ -34,10 +34,10 @@ def differences(written: Sequence[Written]) -> list[str]:
 def test_unlike_filters_answer_as_the_kernel_stacks_them() -> None:
     require("x86_64")
     asks = available("ia32")
-    rows = measure.summed(measure.judged(number, ask=asks and number % SELDOM == 0) for number in range(14))
+    rows = measure.summed(measure.judged(number, ask=asks and number % SELDOM == 0) for number in range(SELDOM))
     assert rows["all"].wrong == []
     assert rows["all"].counts["points"] > 1000
-    assert rows["all"].counts["kernel"] > 50 or not asks
+    assert rows["all"].counts["kernel"] > 40 or not asks
 
 
 @pytest.mark.complete

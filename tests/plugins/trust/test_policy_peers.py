@@ -16,6 +16,7 @@ from hardening.errors import ProfileError
 from hardening_trust import policy
 from hardening_trust.jsontree import document
 from tests.plugins.trust.policies import REFUSED, TAKEN
+from tests.support.sample import examples
 
 
 def message(text: str, folder: Path) -> str:
@@ -108,7 +109,7 @@ def problem(text: bytes) -> ProfileError | None:
     return None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(data=policies())
 def test_made_up_policies_are_taken_and_refused_alike(
     data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
@@ -121,7 +122,7 @@ def test_made_up_policies_are_taken_and_refused_alike(
     assert (found is None) == (not message(text, folder)), text
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(text=st.binary(max_size=60) | st.text(alphabet='{}[]":,defaultyprjc \n0', max_size=80).map(str.encode))
 def test_nothing_but_an_error_with_a_line_comes_of_rubbish(text: bytes) -> None:
     found = problem(text)

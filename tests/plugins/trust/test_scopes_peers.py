@@ -19,6 +19,7 @@ from hardening_trust import lint, policy, scopes, view
 from hardening_trust.requirements import ACCEPT, REJECT, Requirements
 from tests.support.images import archive, entry, layout
 from tests.support.registry import registry
+from tests.support.sample import examples
 
 HOSTS = ("docker.io", "a.b.example.com:5000", "c.example.org", "localhost:5000", "10.0.0.7:5000", "registry")
 REPOSITORIES = ("library/busybox", "ns/r", "ns/deep/r")
@@ -99,7 +100,7 @@ def written(chosen: dict[str, Requirements]) -> str:
     return policy.dump(policy.Policy(chosen[WILDCARD], transports, {}))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_skopeo_looks_up_the_same_scope(images: Images, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(images.names))

@@ -24,6 +24,7 @@ from hardening.images.unpacking import child, unpack
 from hardening.images.unpacking.tree import MAX_DEPTH, MAX_NOTED, Limits
 from tests.support.features import require
 from tests.support.images import archive, entry, folder, layout, link, opened, packed
+from tests.support.sample import examples
 
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
 MAPPED = Ids(((0, 100_000, 65_536),), ((0, 200_000, 65_536),))
@@ -363,7 +364,7 @@ KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarf
 ENTRY = st.tuples(NAMES, KINDS, TARGETS, st.integers(0, 0o7777))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(layers=st.lists(st.lists(ENTRY, max_size=12), min_size=1, max_size=3))
 def test_no_order_of_entries_leads_out(
     layers: list[list[tuple[str, bytes, str, int]]], tmp_path_factory: pytest.TempPathFactory
