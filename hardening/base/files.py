@@ -10,6 +10,7 @@ import sys
 from hardening.base.linux.system import os
 
 CHUNK = 1 << 12  # bytes; what fits into it costs no allocation of its own
+MAX_LINKS = 40  # that the kernel follows on one way (path_resolution(7))
 #: How the names begin of what is being written.
 PARTIAL = ".partial-"
 RELAYED = 1 << 16  # bytes that are passed on at once
@@ -169,7 +170,11 @@ def open_file(path: str, folder: int | None = None, *, follow: bool = False) -> 
     """A descriptor of a regular file, to read it: through a symbolic link only where they are to be ``follow``ed, and never
     waiting for who would write into a FIFO in its place. Raises `OSError`."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    fd = os.open(path, flags, dir_fd=folder)
+    return regular(os.open(path, flags, dir_fd=folder), path)
+
+
+def regular(fd: int, path: str) -> int:
+    """A descriptor of a regular file; `OSError` for another one, which is closed."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a regular file", path)

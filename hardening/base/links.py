@@ -10,11 +10,10 @@ import _stat as stat
 import errno
 
 from hardening.base import files, trusted
-from hardening.base.files import Opened
+from hardening.base.files import MAX_LINKS, Opened
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 
-MAX_LINKS = 40  # as many as the kernel follows
 HINT = "name its target, or create the link as the user who launches"
 
 

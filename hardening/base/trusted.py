@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _GROUP, _OTHERS = 0o020, 0o022  # the group, and everybody else too, may write
 _STICKY, _KIND, _LINK, _FOLDER = 0o1000, 0o170000, 0o120000, 0o040000  # stat(2), inode(7)
-_MAX_LINKS = 40  # as many as the kernel follows
 _ELOOP = 40
 _COPY = "use a copy that belongs to you, in a directory of yours, once you have read it"
 
@@ -158,7 +157,7 @@ def require_secure_path(path: str, trusted: Collection[int] | None = None, *, ma
             here = name
             continue
         links += 1
-        if links > _MAX_LINKS:
+        if links > files.MAX_LINKS:
             raise OSError(_ELOOP, os.strerror(_ELOOP), path)
         target = files.decode(os.readlink(files.encode(name)))
         here = "/" if target.startswith("/") else here

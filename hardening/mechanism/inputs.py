@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hardening.base import patterns
 from hardening.base.digest import sha256
+from hardening.base.linux.resolution import resolve
 from hardening.base.values import frozen
 from hardening.launch import fingerprints
 
-_MAX_LINKS = 40
 _ACCOUNT_FILES = ("files", "compat", "systemd")
 
 
@@ -53,32 +53,8 @@ Inputs = Iterable[Input | Unknown]
 def way(path: str | os.PathLike[str], root: str = "/") -> Iterator[Input]:
     """Whether ``path`` exists, of which type, with whose rights, and where it leads: every name on the way to it, links
     followed. With ``root`` the path is one inside that directory, and so are its links."""
-    base = root.rstrip("/")
-    pending = [part for part in reversed(os.fspath(path).split("/")) if part]
-    reached: list[str] = []
-    links = 0
-    while pending:
-        part = pending.pop()
-        if part == ".":
-            continue
-        if part == "..":
-            del reached[-1:]
-            continue
-        here = f"{base}/{'/'.join((*reached, part))}"
-        yield Input("name", here)
-        try:
-            target = os.readlink(here) if stat.S_ISLNK(os.lstat(here).st_mode) else None
-        except OSError:
-            return
-        if target is None:
-            reached.append(part)
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            return
-        if target.startswith("/"):
-            reached.clear()
-        pending += [step for step in reversed(target.split("/")) if step]
+    top = root.rstrip("/")
+    return (Input("name", top + name) for name in resolve(os.fspath(path), root).names)
 
 
 def passed_over(path: str) -> Iterator[Input]:

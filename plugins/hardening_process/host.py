@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hardening.base.files import is_text
+from hardening.base.linux.resolution import resolve
 from hardening.errors import HostError, ProfileError
 from hardening.mechanism import inputs as host_inputs
 from hardening.mechanism.host import Host
@@ -18,7 +19,6 @@ from hardening.mechanism.roles import id_maps, joins_user_namespace
 from hardening_process import cgroups, limits, users
 from hardening_process.facts import ProcessFacts, effective_rlimit, stated_ceilings
 from hardening_process.kinds import below
-from hardening_process.passwd import within
 from hardening_process.secrets import why_secret
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import variables
@@ -128,9 +128,9 @@ def _resources(settings: ProcessSettings, context: Context) -> Iterable[Unsuppor
 def _accounts(root: Path) -> Iterator[Input]:
     for name in ("etc/passwd", "etc/group"):
         yield from host_inputs.way(name, root=str(root))
-        path = within(root, name)
-        if path is not None:
-            yield Input("file", str(path))
+        found = resolve(name, str(root))
+        if not (found.missing or found.problem):
+            yield Input("file", str(root / found.path[1:]))
 
 
 def _read(proc: Path) -> ProcessFacts:

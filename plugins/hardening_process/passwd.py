@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from hardening.base import files
+from hardening.base.files import Opened
+from hardening.base.linux import abi, kernel
 from hardening.base.values import frozen
 from hardening.errors import HostError
 from hardening_process.kinds import ID_DIGITS, MAX_ID
 
 MAX_BYTES = 4 << 20
-_MAX_LINKS = 40
 
 
 @frozen
@@ -75,42 +76,16 @@ def _is_id(text: str) -> bool:
 
 
 def _text(root: Path, name: str) -> str:
-    path = within(root, name)
-    if path is None:
-        return ""
     try:
-        with os.fdopen(files.open_file(str(path)), "rb") as file:
+        with Opened(os.open(root, os.O_PATH | os.O_CLOEXEC)) as top, os.fdopen(_open(top, name), "rb") as file:
             return file.read(MAX_BYTES).decode(errors="replace")
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise HostError(f"cannot read the accounts of the root: {error.strerror}", origin=path) from None
+        raise HostError(f"cannot read the accounts of the root: {error.strerror}", origin=root / name) from None
 
 
-def within(root: Path, name: str) -> Path | None:
-    """Where ``name`` leads inside ``root``: links are followed as if ``root`` were ``/``. None: it does not exist."""
-    pending = [part for part in reversed(name.split("/")) if part]
-    reached: list[str] = []
-    links = 0
-    while pending:
-        part = pending.pop()
-        if part == "..":
-            reached = reached[:-1]
-            continue
-        if part == ".":
-            continue
-        try:
-            target = os.readlink(root.joinpath(*reached, part))
-        except FileNotFoundError:
-            return None
-        except OSError:
-            # EINVAL: no link. Whatever else is wrong, opening the file will say.
-            reached.append(part)
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            return None
-        if target.startswith("/"):
-            reached = []
-        pending += [step for step in reversed(target.split("/")) if step]
-    return root.joinpath(*reached)
+def _open(top: int, name: str) -> int:
+    """A descriptor of a file in a root that is open, to which links lead as if that were `/`."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+    return files.regular(kernel.openat2(top, name.encode(), flags, abi.RESOLVE_IN_ROOT), name)

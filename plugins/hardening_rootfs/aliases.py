@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from hardening.base.files import is_below
-from hardening.base.linux import mountinfo
+from hardening.base.linux import mountinfo, resolution
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening_rootfs import layers
@@ -18,7 +18,6 @@ from hardening_rootfs.layers import Layers, upwards
 _SYSTEM = ("/", "/boot", "/etc", "/opt", "/srv", "/usr", "/var", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OF_CHROOTS = (*(set(_SYSTEM) - {"/", "/opt", "/srv", "/var"}), "/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
-_MAX_LINKS = 40  # path_resolution(7)
 _MAX_NAMES = 20_000
 
 
@@ -197,26 +196,9 @@ def holds(directory: str, path: str) -> bool:
     return path == directory or is_below(path, directory)
 
 
-def links(path: str) -> Iterable[str]:
-    """The symbolic links on the way of a path, each by a path whose directories are none: as many as the kernel follows."""
-    pending = [part for part in reversed(path.split("/")) if part]
-    here, left = "/", _MAX_LINKS
-    while pending:
-        part = pending.pop()
-        if part in (".", ".."):
-            here = os.path.dirname(here) if part == ".." else here
-            continue
-        there = os.path.join(here, part)
-        if not os.path.islink(there):
-            here = there
-            continue
-        yield there
-        left -= 1
-        if not left:
-            return
-        target = os.readlink(there)
-        here = "/" if target.startswith("/") else here
-        pending += [step for step in reversed(target.split("/")) if step]
+def links(path: str) -> list[str]:
+    """The symbolic links on the way of a path, each by a path whose directories are none."""
+    return [name for name in resolution.resolve(path).names if os.path.islink(name)]
 
 
 def _below(path: str, directory: str) -> str:

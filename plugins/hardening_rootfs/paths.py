@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import attrs
 
 from hardening.base import links, state
+from hardening.base.linux import resolution
+from hardening.base.linux.resolution import PathResolution
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Kind
 from hardening.profile.source import Node, Origin
-
-_MAX_LINKS = 40
 
 #: Destinations that the mechanism itself fills.
 RESERVED = ("/", "/proc", "/sys", "/dev")
@@ -131,48 +131,12 @@ class RootKind(Kind[RootPath]):
         return value.path
 
 
-@frozen
-class PathLocation:
-    """Where a path leads inside a root: ``path`` has no symbolic links in it; ``missing`` are the last components, those
-    that do not exist."""
-
-    path: str
-    missing: tuple[str, ...]
-
-    @property
-    def existing(self) -> str:
-        """The part that exists."""
-        parts = self.path.strip("/").split("/")
-        return "/" + "/".join(parts[: len(parts) - len(self.missing)]) if self.path != "/" else "/"
-
-
-def resolve(root: str, path: str) -> PathLocation:
-    """Follow ``path`` as a process whose root directory is ``root`` would; raises `ProfileError` for a circle of links."""
-    pending = [part for part in reversed(path.split("/")) if part]
-    done: list[str] = []
-    links = 0
-    while pending:
-        part = pending.pop()
-        if part == ".":
-            continue
-        if part == "..":
-            del done[-1:]
-            continue
-        here = os.path.join(root, *done, part)
-        if os.path.islink(here):
-            links += 1
-            if links > _MAX_LINKS:
-                raise ProfileError("too many symbolic links", origin=path)
-            target = os.readlink(here)
-            if target.startswith("/"):
-                done.clear()
-            pending += [item for item in reversed(target.split("/")) if item]
-        elif os.path.lexists(here):
-            done.append(part)
-        else:
-            rest = (part, *reversed(pending))
-            return PathLocation("/" + "/".join((*done, *rest)), rest)
-    return PathLocation("/" + "/".join(done), ())
+def resolve(root: str, path: str) -> PathResolution:
+    """Where ``path`` leads inside ``root``; raises `ProfileError` where it leads nowhere, as in a circle of links."""
+    found = resolution.resolve(path, root)
+    if found.problem:
+        raise ProfileError(found.problem, origin=path)
+    return found
 
 
 def on_host(root: str, path: str) -> str:

@@ -10,7 +10,7 @@ import _stat as stat
 import errno
 
 from hardening.base import files, links, trusted
-from hardening.base.links import MAX_LINKS
+from hardening.base.files import MAX_LINKS
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from hardening.errors import HostError
-from hardening_process.passwd import Account, Accounts, within
+from hardening_process.passwd import Account, Accounts
 from tests.plugins.process.stacks import root_with
 
 
@@ -57,10 +59,33 @@ def test_a_linked_directory_stays_inside_too(tmp_path: Path) -> None:
     assert [account.name for account in Accounts.read(root).users] == ["inside"]
 
 
-def test_a_circle_of_links_ends(tmp_path: Path) -> None:
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    assert within(tmp_path, "a") is None
+def test_a_circle_of_links_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").symlink_to("group")
+    (tmp_path / "etc/group").symlink_to("passwd")
+    with pytest.raises(HostError, match="Too many levels of symbolic links"):
+        Accounts.read(tmp_path)
+
+
+def test_a_link_that_is_laid_meanwhile_leads_nowhere_else(tmp_path: Path) -> None:
+    root = root_with(tmp_path / "root", "inside:x:7:7::/:\n")
+    root_with(tmp_path / "host", "outside:x:8:8::/:\n")
+    stop = threading.Event()
+
+    def swap() -> None:
+        (root / "link").symlink_to(tmp_path / "host/etc")
+        while not stop.is_set():
+            for names in (("etc", "kept"), ("link", "etc"), ("etc", "link"), ("kept", "etc")):
+                (root / names[0]).rename(root / names[1])
+
+    with ThreadPoolExecutor(1) as pool:
+        swapping = pool.submit(swap)
+        try:
+            found = {user.name for _ in range(2000) for user in Accounts.read(root).users}
+        finally:
+            stop.set()
+        swapping.result()
+    assert found <= {"inside"}
 
 
 def test_a_pipe_in_place_of_the_file_neither_hangs_nor_passes(tmp_path: Path) -> None:
