@@ -254,7 +254,8 @@ def _open(
             first, left = {**first, **left}, {}
         wrong = "the day" if kept["until"] and today() > kept["until"] else mismatch(first)
         if not wrong and (elsewhere or _is_whole(kept, f"{path}/{BUNDLE}")):
-            loaded = bundles.load(elsewhere or f"{path}/{BUNDLE}", kept["config"])
+            program = "" if elsewhere else kept["files"].get(bundles.FILTER, "")
+            loaded = bundles.load(elsewhere or f"{path}/{BUNDLE}", kept["config"], program)
             if not elsewhere:
                 if kept["alone"]:
                     locks.append(own(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, entry))
@@ -348,13 +349,14 @@ def today() -> str:
 
 
 def _is_whole(kept: dict[str, Any], bundle: str) -> bool:
-    """Whether an entry's bundle is as it was written. `config.json` is held to its digest where it is read."""
+    """Whether an entry's bundle is as it was written. `config.json` and the filter are held to their digests where they are
+    read."""
     try:
         status = os.lstat(bundle)
         if not stat.S_ISDIR(status.st_mode) or not trusted.is_own(status, bundle):
             return False
         for name, digest in kept["files"].items():
-            if fingerprints.file(f"{bundle}/{name}") != digest:
+            if name != bundles.FILTER and fingerprints.file(f"{bundle}/{name}") != digest:
                 return False
         return bool(fingerprints.tree(bundle) == kept["tree"])
     except OSError:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+FILTER = "seccomp.bpf"
 MAX_FILTER = 8 * 65535  # BPF_MAXINSNS is 4096 for classic programs of users; libseccomp may write up to 65535
 #: Annotations in which a bundle says how it was composed.
 PROFILES = "org.hardening.profiles"
@@ -40,12 +41,14 @@ STATES = ("enforced", "partly", "not_enforced")
 
 
 class Bundle(Frozen):
-    """A bundle's directory, its parsed `config.json`, the text of that file, and the text's SHA-256 in hexadecimal."""
+    """A bundle's directory, its parsed `config.json`, the text of that file, and the text's SHA-256 in hexadecimal;
+    ``program`` is its seccomp program where that was held to a digest of its own, else b''."""
 
     directory: str
     document: object
     text: bytes
     sha256: str
+    program: bytes = b""
 
 
 def is_judged(annotations: Container[str]) -> bool:
@@ -55,32 +58,42 @@ def is_judged(annotations: Container[str]) -> bool:
     return PROFILES in annotations
 
 
-def load(directory: str, sha256: str = "") -> Bundle:
-    """Read `config.json` of a bundle; ``sha256`` is the digest of the text that was checked before, '' for none.
+def load(directory: str, sha256: str = "", filter_sha256: str = "") -> Bundle:
+    """Read `config.json` of a bundle; ``sha256`` is the digest of the text that was checked before, '' for none, and
+    ``filter_sha256`` that of the seccomp program which was found to belong to it then.
 
-    Raises `LaunchError` when it is missing, malformed, or not the text that was checked, and when the directory or the
-    file belongs to neither the caller nor root, or others can write to it.
+    Raises `LaunchError` when one is missing, malformed, or not what was checked, and when the directory or a file
+    belongs to neither the caller nor root, or others can write to it.
     """
     directory = files.absolute(directory)
     with Opened(_open(directory, os.O_DIRECTORY, None)) as fd:
         _require_configuration(fd, directory)
         _refuse_untrusted(fd, directory)
         text = read_file(fd, "config.json", directory, jsontext.MAX_BYTES)
+        program = read_file(fd, FILTER, directory, MAX_FILTER) if filter_sha256 else b""
     origin = files.join(directory, "config.json")
     found = digest.sha256(text)
     if sha256 and found != sha256:
-        raise LaunchError(
-            "has changed since it was checked", origin=origin, hint="launch it again once nothing writes it"
-        )
+        raise _changed(origin)
+    if filter_sha256 and digest.sha256(program) != filter_sha256:
+        raise _changed(files.join(directory, FILTER))
     return Bundle(
-        directory=directory, document=jsontext.parse(text, origin, checked=bool(sha256)), text=text, sha256=found
+        directory=directory,
+        document=jsontext.parse(text, origin, checked=bool(sha256)),
+        text=text,
+        sha256=found,
+        program=program,
     )
+
+
+def _changed(origin: str) -> LaunchError:
+    return LaunchError("has changed since it was checked", origin=origin, hint="launch it again once nothing writes it")
 
 
 def load_filter(bundle: Bundle, sha256: str) -> bytes:
     """The seccomp program of the bundle; `LaunchError` unless ``sha256`` is the digest of it with what it is compiled
-    from."""
-    return _read_program(bundle.directory, lookup(bundle.document, "/linux/seccomp"), sha256)
+    from, or both were held to digests that were taken when it was."""
+    return bundle.program or _read_program(bundle.directory, lookup(bundle.document, "/linux/seccomp"), sha256)
 
 
 def check_filter(bundle: Bundle) -> None:
@@ -89,7 +102,7 @@ def check_filter(bundle: Bundle) -> None:
     """
     seccomp, stated = lookup(bundle.document, "/linux/seccomp"), lookup(bundle.document, f"/annotations/{ANNOTATION}")
     origin = files.join(bundle.directory, "config.json")
-    program = files.join(bundle.directory, "seccomp.bpf")
+    program = files.join(bundle.directory, FILTER)
     hint = "write the bundle again with `hardening compose -o` or `hardening apply`"
     if stated is None:
         if files.exists(program):
@@ -103,8 +116,8 @@ def check_filter(bundle: Bundle) -> None:
 
 def _read_program(directory: str, seccomp: object, sha256: str) -> bytes:
     with Opened(_open(directory, os.O_DIRECTORY, None)) as fd:
-        program = read_file(fd, "seccomp.bpf", directory, MAX_FILTER)
-    origin = files.join(directory, "seccomp.bpf")
+        program = read_file(fd, FILTER, directory, MAX_FILTER)
+    origin = files.join(directory, FILTER)
     if not program or len(program) % 8:
         raise LaunchError("is not a BPF program of 8-byte instructions", origin=origin)
     if digest.of_filter(seccomp, program) != sha256:

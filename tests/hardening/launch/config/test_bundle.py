@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base.digest import ANNOTATION, of_filter
+from hardening.base.digest import ANNOTATION, of_filter, sha256
 from hardening.errors import LaunchError
 from hardening.launch.config import bundle, config
 from tests.support import bundles
@@ -64,6 +64,15 @@ def test_the_text_that_was_checked_is_the_one_that_is_read(place: Path) -> None:
     (place / "config.json").write_bytes(checked.text + b" ")
     with pytest.raises(LaunchError, match="has changed since it was checked"):
         bundle.load(str(place), digest)
+
+
+def test_a_filter_that_was_held_to_its_own_digest_is_not_read_again(place: Path) -> None:
+    text, program = ((place / name).read_bytes() for name in ("config.json", bundle.FILTER))
+    found = bundle.load(str(place), sha256(text), sha256(program))
+    (place / bundle.FILTER).write_bytes(bytes(24))
+    assert bundle.load_filter(found, stated(found)) == program
+    with pytest.raises(LaunchError, match=r"seccomp\.bpf: has changed since it was checked"):
+        bundle.load(str(place), sha256(text), sha256(program))
 
 
 @pytest.mark.parametrize("name", [".", "config.json"])
