@@ -29,7 +29,7 @@ from hardening.launch.config.bundle import Bundle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, TypeAlias
 
     #: What was seen at the composition, by kind and argument.
@@ -76,10 +76,9 @@ class Line(Frozen):
 
 
 class Found(Frozen):
-    """An entry that is valid, if what is left of its fingerprints, ``left``, is the same (`confirm`). ``launch`` is
-    what it keeps of the launch request, ``name`` is the one that was typed for the container, ``loses`` says
-    whether it is to be told where input is not passed on, ``locks`` are the descriptors that hold the entry, none for a
-    bundle elsewhere, ``file`` is its path."""
+    """An entry that is valid. ``launch`` is what it keeps of the launch request, ``name`` is the one that was typed for the
+    container, ``loses`` says whether it is to be told where input is not passed on, ``locks`` are the descriptors that hold
+    the entry, none for a bundle elsewhere."""
 
     bundle: Bundle
     launch: Mapping[str, object]
@@ -87,8 +86,6 @@ class Found(Frozen):
     notes: tuple[str, ...]
     loses: bool
     locks: tuple[int, ...]
-    file: str
-    left: Fingerprints
 
     def release(self) -> None:
         """Let go of the entry."""
@@ -159,14 +156,8 @@ def has_input() -> bool:
     return any(found & POLLIN for _, found in waiting.poll(0))
 
 
-def find(
-    words: Sequence[str],
-    environment: Mapping[str, str],
-    *,
-    may_wait: Callable[[Mapping[str, object]], bool] | None = None,
-) -> Found | None:
-    """The entry for a command line, filled in and locked; None where there is none that is valid. Where the launch request
-    is such that its fingerprints ``may_wait``, those that more than one entry can hold are taken alone."""
+def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
+    """The entry for a command line, filled in and locked; None where there is none that is valid."""
     opened: list[int] = []
     try:
         os.getcwd()  # where there is none, the whole program says so
@@ -182,7 +173,7 @@ def find(
         opened.append(own(name, _DIRECTORY, opened[-1]))
         for entry in _recent_first(opened[-1]):
             path = f"{place}/{places.CACHE}/{name}/{entry}"
-            found = _try(path, entry, opened[-1], may_wait, line, environment)
+            found = _try(path, entry, opened[-1], line, environment)
             if found is not None:
                 return found
     except (OSError, UsageError):  # the second is told by whoever composes
@@ -213,7 +204,6 @@ def _try(
     path: str,
     name: str,
     directory: int,
-    may_wait: Callable[[Mapping[str, object]], bool] | None,
     line: Line,
     environment: Mapping[str, str],
 ) -> Found | None:
@@ -223,7 +213,7 @@ def _try(
     try:
         locks.append(own(name, _DIRECTORY, directory))
         fcntl.flock(locks[0], fcntl.LOCK_SH | fcntl.LOCK_NB)
-        found = _open(locks, path, may_wait, line, environment)
+        found = _open(locks, path, line, environment)
     except OSError:  # it is in use, or somebody takes it away
         found = None
     finally:
@@ -236,7 +226,6 @@ def _try(
 def _open(
     locks: list[int],
     path: str,
-    may_wait: Callable[[Mapping[str, object]], bool] | None,
     line: Line,
     environment: Mapping[str, str],
 ) -> Found | None:
@@ -244,15 +233,12 @@ def _open(
     entry = locks[0]
     try:
         kept = read(entry, path)
-        left = dict(kept["inputs"])
-        first = {kind: left.pop(kind, {}) for kind in VARYING}
+        seen = dict(kept["inputs"])
         elsewhere = kept["bundle"]
         command = () if elsewhere else (*kept["before"], *(line.command or kept["otherwise"]))
-        if first.pop(fingerprints.COMMAND) not in ({}, {"": fingerprints.of_command(command)}):
+        if seen.pop(fingerprints.COMMAND, {}) not in ({}, {"": fingerprints.of_command(command)}):
             return None
-        if line.name or may_wait is None or not may_wait(kept["launch"]):
-            first, left = {**first, **left}, {}
-        wrong = "the day" if kept["until"] and today() > kept["until"] else mismatch(first)
+        wrong = "the day" if kept["until"] and today() > kept["until"] else mismatch(seen)
         if not wrong and (elsewhere or _is_whole(kept, f"{path}/{BUNDLE}")):
             program = "" if elsewhere else kept["files"].get(bundles.FILTER, "")
             loaded = bundles.load(elsewhere or f"{path}/{BUNDLE}", kept["config"], program)
@@ -272,8 +258,6 @@ def _open(
                 notes=tuple(map(str, kept["notes"])),
                 loses=kept["loses"] is True,
                 locks=() if elsewhere else tuple(locks),
-                file=f"{path}/{FILE}",
-                left=left,
             )
     except (LaunchError, LookupError, TypeError, AttributeError, ValueError):
         wrong = FILE
@@ -314,21 +298,6 @@ def read(entry: int, path: str) -> dict[str, Any]:
         raise LaunchError("is not what was written", origin=f"{path}/{FILE}")
     found: dict[str, Any] = jsontext.parse(text, path, checked=True)  # type: ignore[assignment]
     return found
-
-
-def confirm(found: Found) -> bool:
-    """Take the fingerprints that are left: whether the entry is valid. One that is not loses its file."""
-    try:
-        wrong = mismatch(found.left)
-    except (KeyError, TypeError, AttributeError):
-        wrong = FILE
-    if not wrong:
-        return True
-    try:
-        os.unlink(found.file)
-    except OSError:  # whoever composes will find that it is not valid, too
-        return False
-    return False
 
 
 def mismatch(seen: Fingerprints) -> str:

@@ -6,8 +6,6 @@ from hardening.base.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hardening.launch.container.directory import LaunchDirectory
     from hardening.launch.record.recording import Records
     from hardening.launch.request import LaunchRequest
@@ -18,8 +16,7 @@ if TYPE_CHECKING:
 
 class LaunchContext(Frozen):
     """``observer`` learns of the run, ``records`` keeps its records. ``cleaning`` is done at its end, or by the cleanup
-    process where this process is killed. ``secrets`` are those that were handed over. ``confirm`` is called by a native run
-    before the command can run; what it raises is the end of the run."""
+    process where this process is killed. ``secrets`` are those that were handed over."""
 
     request: LaunchRequest
     records: Records
@@ -27,4 +24,3 @@ class LaunchContext(Frozen):
     directory: LaunchDirectory
     observer: RunObserver | None = None
     secrets: Handed | None = None
-    confirm: Callable[[], None] | None = None

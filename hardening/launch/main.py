@@ -11,7 +11,7 @@ import sys
 
 from hardening.base import files, places
 from hardening.base.guarded import complain, guarded
-from hardening.base.linux.failure import COMMAND, Withdrawn
+from hardening.base.linux.failure import COMMAND
 from hardening.base.linux.system import os
 from hardening.base.pointer import table
 from hardening.errors import EXIT_LAUNCHER, HardeningError, LaunchError
@@ -24,8 +24,6 @@ from hardening.launch.supervise.cleaning import Cleaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hardening.launch.record.record import Who
     from hardening.launch.request import LaunchRequest
     from hardening.launch.secret.handed import Handed
@@ -44,12 +42,9 @@ def is_null(fd: int) -> bool:
     return status.st_mode & 0o170000 == 0o020000 and status.st_rdev == os.makedev(1, 3)
 
 
-def launch(
-    request: LaunchRequest, loaded: bundle.Bundle | None = None, confirm: Callable[[], None] | None = None
-) -> int:
+def launch(request: LaunchRequest, loaded: bundle.Bundle | None = None) -> int:
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
-    whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already. A native run in the
-    foreground calls ``confirm`` before the command can run, and before anything is recorded; what it raises is the end."""
+    whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already."""
     for kept in (request.lock, request.secrets, request.variables):
         if kept >= 0:
             os.set_inheritable(kept, False)
@@ -62,7 +57,7 @@ def launch(
     directory = LaunchDirectory(request.directory, request.lock if has_bundle else -1)
 
     def run(observer: RunObserver | None) -> int:
-        return run_bundle(request, directory, observer, caller, loaded, confirm)
+        return run_bundle(request, directory, observer, caller, loaded)
 
     if request.detach:
         from hardening.launch.container import detached
@@ -87,19 +82,14 @@ def run_bundle(
     observer: RunObserver | None,
     caller: Who,
     loaded: bundle.Bundle | None = None,
-    confirm: Callable[[], None] | None = None,
 ) -> int:
     """Run, and leave records of it."""
     records = Records(request.id, request.runtime_name, caller)
     try:
-        code = _run_bundle(request, directory, observer, records, loaded, confirm)
+        code = _run_bundle(request, directory, observer, records, loaded)
         _keep(records, code, "")
         return code
-    except Withdrawn:
-        raise
     except (HardeningError, OSError, MemoryError) as error:
-        if confirm is not None:  # of an entry that is not valid nothing is to be expected
-            confirm()
         if request.typed and isinstance(error, HardeningError) and error.origin == COMMAND:
             error.origin = None
         code = error.exit_code if isinstance(error, LaunchError) else EXIT_LAUNCHER
@@ -123,7 +113,6 @@ def _run_bundle(
     observer: RunObserver | None,
     records: Records,
     loaded: bundle.Bundle | None,
-    confirm: Callable[[], None] | None,
 ) -> int:
     """Take the leases, run, and clean up as asked."""
     cleaning = Cleaning(request, observer.abandon if observer is not None else None, records)
@@ -143,7 +132,6 @@ def _run_bundle(
             directory=directory,
             observer=observer,
             secrets=_secrets(request, loaded),
-            confirm=confirm,
         )
         if observer is not None:
             observer.guarded = cleaning.takes_bundle or bool(request.runtime)

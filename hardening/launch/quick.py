@@ -14,7 +14,7 @@ import sys
 
 from hardening.base import files, places, trusted
 from hardening.base.guarded import guarded, require_descriptors
-from hardening.base.linux.system import os, signal
+from hardening.base.linux.system import os
 from hardening.base.pointer import lookup
 from hardening.errors import LaunchError
 from hardening.launch import cache
@@ -23,14 +23,14 @@ from hardening.launch.request import from_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from hardening.launch.cache import Found
     from hardening.launch.config.bundle import Bundle
     from hardening.launch.request import LaunchRequest
 
-    Launch: TypeAlias = Callable[[LaunchRequest, Bundle, Callable[[], None] | None], int]
+    Launch: TypeAlias = Callable[[LaunchRequest, Bundle], int]
 
 #: A shell that asks how to complete a line gets its answer from the whole program.
 COMPLETING = "_HARDENING_COMPLETE"
@@ -49,7 +49,7 @@ def _run(program: str, words: list[str]) -> int | None:
         require_descriptors()
     except LaunchError:  # for the whole program to say, and to record
         return None
-    found = cache.find(words, environment, may_wait=_may_wait) if COMPLETING not in environment else None
+    found = cache.find(words, environment) if COMPLETING not in environment else None
     if found is None:
         return None
     request = _request(found, words, environment)
@@ -64,44 +64,9 @@ def _run(program: str, words: list[str]) -> int | None:
     if _has_to_prune(request.state):
         _prune(program)
     notes = (*found.notes, cache.LOST) if found.loses and cache.has_input() else found.notes
-    if not found.left:
-        _say(notes)
-        return launch(request, found.bundle, None)
-    return _launch_on_trial(launch, request, found, notes)
-
-
-def _may_wait(kept: Mapping[str, object]) -> bool:
-    """Whether a launch can still be withdrawn when its process is there: nobody else sees anything of it until then."""
-    return not {"detach", "runtime"} & {*kept}
-
-
-def _launch_on_trial(launch: Launch, request: LaunchRequest, found: Found, notes: tuple[str, ...]) -> int | None:
-    """Launch, and take the fingerprints that are left while the container's process builds its root, before the command
-    runs. None, with nothing left of it, where they say that the entry is not valid."""
-    from hardening.base.linux.failure import Withdrawn
-
-    confirmed = False
-
-    def confirm() -> None:
-        nonlocal confirmed
-        if not confirmed:
-            if not cache.confirm(found):
-                raise Withdrawn("the entry is not valid")
-            confirmed = True
-            _say(notes)
-
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        return launch(request, found.bundle, confirm)
-    except Withdrawn:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # which a launch leaves blocked (`block_signals`)
-        found.release()
-        return None
-
-
-def _say(notes: tuple[str, ...]) -> None:
     if notes:
         os.write(2, "".join(f"{note}\n" for note in notes).encode("utf-8", "backslashreplace"))
+    return launch(request, found.bundle)
 
 
 def _would_hang(request: LaunchRequest, document: object) -> bool:

@@ -192,47 +192,6 @@ def test_a_failure_leaves_no_mount_point_in_a_volume(
     assert sorted(path.name for path in (folder / "volume").rglob("*")) == ["tmp"]
 
 
-#: A launch on trial: when its process builds its root no more, and waits, the caller takes it back.
-ON_TRIAL = """
-import os, sys, time
-from hardening.launch import main
-from hardening.launch.request import LaunchRequest
-from hardening.base.linux.failure import Withdrawn
-bundle, made = sys.argv[1:]
-def sleeps(pid):
-    if os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):
-        return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(") ")[2].startswith("S")
-def confirm():
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        (child,) = file.read().split()
-    while not os.path.exists(made) and not sleeps(child):
-        time.sleep(0.001)
-    print(os.path.exists(made), flush=True)
-    raise Withdrawn("")
-try:
-    main.launch(LaunchRequest(id="trial", bundle=bundle), None, confirm)
-except Withdrawn:
-    print(os.path.exists(made))
-"""
-
-
-def test_nothing_is_made_on_the_host_before_a_launch_is_confirmed(tmp_path: Path) -> None:
-    """What is looked at until then could be made by the launch itself."""
-    require("root")
-    document = bundles.config("true")
-    (tmp_path / "volume").mkdir()
-    bind(str(tmp_path / "volume"))(document)
-    bind("/etc", "/data/made")(document)
-    bundle = bundles.write(tmp_path / "bundle", document)
-    argv = [sys.executable, "-c", ON_TRIAL, str(bundle), str(tmp_path / "volume/made")]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "False\nFalse\n", "")
-    assert bundles.launch(bundle).returncode == 0
-    assert (tmp_path / "volume/made").is_dir(), "once confirmed, it is"
-
-
 RET_ALLOW, RET_EPERM, RET_ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
 RET_TRAP, RET_KILL_PROCESS = 0x00030000, 0x80000000
 NUMBERS = {"x86_64": {"execve": 59, "sendmsg": 46, "write": 1}, "aarch64": {"execve": 221, "sendmsg": 211, "write": 64}}

@@ -80,11 +80,10 @@ def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize("options", [(), ("--name", "it")])
-def test_a_launch_that_is_withdrawn_because_its_plan_does_not_count_leaves_no_record(
+def test_a_stack_that_is_composed_again_leaves_the_records_of_one_launch(
     caller: Caller, options: tuple[str, ...]
 ) -> None:
-    """The last looks are taken while its process builds its root; a launch with a name waits for them. The signals that it
-    had blocked are no business of the launch that takes its place."""
+    """No signal is blocked in the launch that takes the place of the cached one."""
     profile, root = caller.folder / "app.toml", caller.folder / "root"
     blocked, good = ("grep", "SigBlk", "/proc/self/status"), f"SigBlk:\t{0:016}\n"
     line = ("run", "-q", *options, "-p", "./app.toml", "--rootfs", "./root", "--", *blocked)

@@ -38,7 +38,3 @@ def failure(name: str, pointer: str, hint: str, error: OSError) -> LaunchError:
         origin=f"config.json:{pointer}" if pointer else None,
         hint=getattr(error, "hint", "") or hint or kernel.remedy(error.errno),
     )
-
-
-class Withdrawn(LaunchError):
-    """Nobody wants this launch any more, and it is no failure: the cache entry that asked for it is not valid."""

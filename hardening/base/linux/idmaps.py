@@ -93,7 +93,7 @@ def _run_helper(name: str, pid: int, maps: tuple[IdMap, ...]) -> None:
             hint="install the package uidmap (shadow-utils), or map one id only",
         )
     numbers = [str(number) for entry in maps for number in (entry.inside, entry.outside, entry.count)]
-    # What it says belongs to the error, and to nobody where the launch is withdrawn and made anew.
+    # What it says belongs to the error, and to nobody where there is none.
     with Opened(os.memfd_create(name, os.MFD_CLOEXEC)) as output:
         child = os.posix_spawn(
             program,

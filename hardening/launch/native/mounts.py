@@ -41,7 +41,6 @@ class Root:
         self._channel = channel
         self._late: list[tuple[int, int]] = []  # (mount, attributes that would hinder the building)
         self._fresh = set[int]()  # device numbers of file systems that are new: nothing in them outlives the container
-        self._may_make = False
 
     def attach(self) -> None:
         """Mount the tree over the old root."""
@@ -131,15 +130,8 @@ class Root:
         return self.target(path, directory=directory, resolve=abi.RESOLVE_NO_SYMLINKS if plain or self._judged else 0)
 
     def outlives(self, directory: int) -> bool:
-        """Whether what is made in an open directory is there after the container. It may be made when this returns, and not
-        before: until then the launcher looks at what could be changed by it."""
-        if os.fstat(directory).st_dev in self._fresh:
-            return False
-        if not self._may_make:
-            self._channel.send("make")
-            self._channel.expect("make")
-            self._may_make = True
-        return True
+        """Whether what is made in an open directory is there after the container."""
+        return os.fstat(directory).st_dev not in self._fresh
 
     def tell_made(self, name: str, directory: int) -> None:
         """Tell the launcher what was made in an open directory, to be taken away after a launch that fails."""

@@ -171,10 +171,7 @@ class _Run:
         return OUT_OF_MEMORY
 
     def _prepare(self) -> None:
-        """What is done while the process builds its root: the last look at whether it is to run, the filter, which is
-        checked, and the way of the records."""
-        if self._context.confirm is not None:
-            self._context.confirm()
+        """What is done while the process builds its root: the filter, which is checked, and the way of the records."""
         self._state.perform(Checking)
         self._context.records.prepare()
 

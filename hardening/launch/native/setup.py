@@ -142,8 +142,6 @@ class NativeSupervisor(Supervisor):
                 self._keep_made()
         elif message[0] == "fail":
             self._error = self._error or from_message(message[1:])
-        elif message[0] == "make" and self._error is None:
-            self._permit()
         elif message[0] == "made" and fd is not None:
             self.made.append((fd, message[1]))
         elif message[0] == "console" and fd is not None:
@@ -151,13 +149,6 @@ class NativeSupervisor(Supervisor):
         elif message[0] == "ready" and self._error is None:
             self._path = message[1]
             self._release()
-
-    def _permit(self) -> None:
-        """Let the process make what outlives it: whether it is to run at all is known now (`_prepare`)."""
-        try:
-            self._channel.send("make")
-        except BrokenPipeError:  # it has ended, and how says its status
-            return
 
     def _keep_made(self) -> None:
         """Forget what was made, unless the process may have ended before it executed anything."""

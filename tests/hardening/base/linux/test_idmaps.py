@@ -79,7 +79,6 @@ def test_a_helper_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest
 def test_what_a_helper_says_is_in_the_error_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The launch may be withdrawn, and made anew by the whole program."""
     helper = tmp_path / "newuidmap"
     helper.write_text("#!/bin/sh\necho newuidmap: not allowed >&2\nexit 1\n")
     helper.chmod(0o755)
