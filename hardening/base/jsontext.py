@@ -1,4 +1,4 @@
-"""JSON text -> values, strictly (RFC 8259): no duplicate key, no NaN, no absurd nesting.
+"""JSON text -> values, strictly (RFC 8259): no duplicate key, no NaN, no number without a value, no absurd nesting.
 
 The C code behind `json` is used directly where the interpreter has it, because importing `json` pulls in `re` and doubles
 the start of a launch.
@@ -26,12 +26,20 @@ class _Repeated(dict[str, object]):
     key = ""
 
 
+def _finite(text: str) -> float:
+    """The number of a text with a fraction or an exponent. One that no double holds would be written back as Infinity."""
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:_TOLD]} is out of range")
+    return value
+
+
 class _Context:
     """What the scanner asks of a decoder."""
 
     strict = True
     object_hook = None
-    parse_float = float
+    parse_float = staticmethod(_finite)
     parse_int = int
 
     def __init__(self, *, checked: bool) -> None:
@@ -130,8 +138,8 @@ def _scanner(context: _Context) -> Any:
     except ImportError:  # an interpreter without the accelerator
         from json import JSONDecoder
 
-        hooks = {"object_pairs_hook": context.object_pairs_hook, "parse_constant": context.parse_constant}
-        return JSONDecoder(**hooks).raw_decode  # type: ignore[arg-type]
+        hooks = {name: getattr(context, name) for name in ("object_pairs_hook", "parse_constant", "parse_float")}
+        return JSONDecoder(**hooks).raw_decode
     return make_scanner(context)  # type: ignore[arg-type]
 
 
@@ -153,15 +161,15 @@ def _find_repeated(value: object, pointer: str) -> tuple[str, str] | None:
 def dump(value: object, *, canonical: bool = False) -> str:
     """JSON data (objects, lists, strings, numbers, booleans, None) as one line of ASCII: control characters, and halves of
     surrogate pairs, are escaped. ``canonical``: the one text that stands for it, with sorted keys and without spaces. Raises
-    `TypeError` for anything else."""
+    `TypeError` for anything else, and `ValueError` for a number that `parse` refuses."""
     item, key = (",", ":") if canonical else (", ", ": ")
     try:
         from _json import encode_basestring_ascii, make_encoder
     except ImportError:  # an interpreter without the accelerator
         import json
 
-        return json.dumps(value, separators=(item, key), sort_keys=canonical)
-    encode = make_encoder(None, _refuse, encode_basestring_ascii, None, key, item, canonical, False, True)
+        return json.dumps(value, separators=(item, key), sort_keys=canonical, allow_nan=False)
+    encode = make_encoder(None, _refuse, encode_basestring_ascii, None, key, item, canonical, False, False)
     return "".join(encode(value, 0))
 
 

@@ -15,7 +15,6 @@ next change of a secret of the same driver. So a secret has its old value, or it
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
@@ -26,13 +25,13 @@ from typing import Any
 
 import attrs
 
-from hardening.base import files, locks, state, trusted, wholefile
+from hardening.base import files, jsontext, locks, state, trusted, wholefile
 from hardening.base.digest import sha256
 from hardening.base.files import Opened
 from hardening.base.text import nearest
 from hardening.base.units import timestamp
 from hardening.base.values import frozen
-from hardening.errors import HardeningError, PluginError, UsageError, quoted
+from hardening.errors import HardeningError, LaunchError, PluginError, UsageError, quoted
 from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
 from hardening_secrets.settings import NAME_HINT, is_name
 
@@ -154,7 +153,7 @@ class SecretStore:
         require_size(value)
         with _calling(driver):
             kept = driver.options(options)
-            json.dumps(kept)
+            jsontext.dump(kept)
         with self._changing():
             if self._read(self._file(name)) is not None:
                 raise UsageError(
@@ -317,15 +316,15 @@ class SecretStore:
         except OSError as error:
             raise SecretError(f"cannot read the secret store: {error.strerror}", origin=file, hint=_HINT) from None
         try:
-            row = json.loads(data)
+            row: Any = jsontext.parse(data, str(file))
             texts = {key: str(row[key]) for key in _TEXTS}
             return SecretRecord(**texts, options=dict(row["options"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (LaunchError, ValueError, KeyError, TypeError):
             hint = "remove the file, and create the secret anew"
             raise SecretError("the description of a secret is malformed", origin=file, hint=hint) from None
 
     def _write(self, file: Path, record: SecretRecord) -> None:
-        data = json.dumps(attrs.asdict(record)).encode()
+        data = jsontext.dump(attrs.asdict(record)).encode()
         if len(data) > _MOST:
             raise SecretError(f"what is to be kept of the secret {record.name} is too long", hint="shorten its options")
         with self._trouble("write"):

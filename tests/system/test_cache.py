@@ -112,6 +112,21 @@ def test_a_missing_working_directory_is_made_and_goes_with_its_entry(runtime: st
         assert list(here.state.glob("cache/*")) == []
 
 
+def test_what_is_made_in_a_volume_belongs_to_whom_the_volume_does() -> None:
+    user = ordinary()
+    with workplace(user) as folder:
+        here = Place(folder, tuple(user.argv([users.program(user)])), user.environment)
+        data = folder / "data"
+        data.mkdir()
+        os.chown(data, user.uid, user.gid)
+        command = ("sh", "-c", "touch z; pwd")
+        done = here.type("run", "-q", "-p", "default", "-v", f"{data}:/data", "-w", "/data/x/y", "--", *command)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "/data/x/y\n", "")
+        made = [data / "x", data / "x/y", data / "x/y/z"]
+        assert [(path.stat().st_uid, path.stat().st_gid) for path in made] == [(user.uid, user.gid)] * 3
+        subprocess.run(user.argv(["rm", "-r", str(data / "x")]), check=True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_signals_of_the_command_give_the_same_exit_code(place: Place, number: int) -> None:
     line = ("run", "-q", "-p", "strict", "--", "sh", "-c", f"sh -c 'kill -{number} $PPID'; kill -{number} $$; exit 9")

@@ -100,6 +100,7 @@ class Root:
             else:
                 os.mknod(part, 0o644 | stat.S_IFREG, dir_fd=parent)
             if outlives:
+                _give(part, parent)
                 self.tell_made(part, parent)
             os.close(parent)
             parent = self.find("/".join(parts[:depth]), resolve=resolve)
@@ -176,6 +177,20 @@ class Root:
             # Only now: pivot_root(2) takes no shared root.
             kernel.mount_setattr(self.tree, propagation=propagation, recursive=recursive)
         os.close(self.tree)
+
+
+def _give(name: str, directory: int) -> None:
+    """Give what was made to whom its directory belongs: what is an id's of the container's own its caller cannot remove. The
+    host's root gives nothing away: somebody else could have put another file there by now."""
+    unmapped = trusted.overflow_id()
+    if trusted.root() != unmapped:
+        return
+    status = os.fstat(directory)
+    uid, gid = (-1 if number == unmapped else number for number in (status.st_uid, status.st_gid))
+    try:
+        os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+    except PermissionError:  # a file system without owners
+        return
 
 
 class AttachRoot(Building):

@@ -49,6 +49,8 @@ def test_any_text_is_a_value_or_one_error(text: bytes) -> None:
         (b"[" * 1500 + b'{"a": 1, "a": 2}' + b"]" * 1500, "nested too deep"),
         (b'{"a":' * 100 + b"1" + b"}" * 100, "nested too deep"),
         (b"[NaN]", "NaN is not JSON"),
+        (b"[-1e999]", "not JSON: -1e999 is out of range"),
+        (b"[1" + b"0" * 5000 + b".0]", "is out of range"),
         (b"[" * 100_000, "nested too deep"),
         (b"{}\n {}", "more text after the value: line 2 column 2 (char 4)"),
         (b"", "a value is missing: line 1 column 1 (char 0)"),
@@ -66,13 +68,32 @@ def test_refusals(text: bytes, words: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, -7, 1e999, "", '\x00\x1b\n"\\', "ü\ud800", [], [1, [None]], {"a": {"b": [True]}, "ü": "x"}],
+    [
+        None,
+        True,
+        False,
+        -7,
+        1e300,
+        1e-999,
+        "",
+        '\x00\x1b\n"\\',
+        "ü\ud800",
+        [],
+        [1, [None]],
+        {"a": {"b": [True]}, "ü": "x"},
+    ],
 )
 def test_what_is_dumped_is_one_line_of_ascii_json(value: object) -> None:
     text = jsontext.dump(value)
     assert json.loads(text) == value
     assert text.isascii()
     assert text.isprintable()
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_what_no_reader_takes_is_not_written(value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        jsontext.dump([value])
 
 
 def test_what_is_no_json_is_not_dumped() -> None:

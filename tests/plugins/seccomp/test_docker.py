@@ -123,6 +123,7 @@ def test_names_of_errnos_go_before_numbers() -> None:
         (b"[" * 100000, "not a seccomp profile"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "defaultAction": "SCMP_ACT_KILL"}', "'defaultAction' is given twice"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "comment": NaN}', "NaN is not JSON"),
+        (b'{"defaultAction": "SCMP_ACT_ALLOW", "comment": 1e999}', "1e999 is out of range"),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscall": []}', "/syscall: unknown key"),
         (b'{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 0}', "/defaultErrnoRet: errno 0"),
         (b'{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "0"}', "/defaultErrno: errno 0"),

@@ -148,7 +148,12 @@ def test_a_store_below_a_directory_that_others_can_write_to_is_refused(tmp_path:
         Kept(tmp_path / "store").create("db", b"x")
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"id": 1}', b"\xff", b'{"options": null}'])
+TWICE = (
+    b'{"id": "1", "name": "db", "driver": "file", "key": "a", "key": "b", "created": "", "updated": "", "options": {}}'
+)
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"id": 1}', b"\xff", b'{"options": null}', TWICE])
 def test_a_record_that_is_broken_is_said_to_be(kept: Kept, text: bytes) -> None:
     kept.create("db", b"hidden")
     (path,) = (kept.path / "secrets").iterdir()
