@@ -165,8 +165,9 @@ def mount_points(composition: Composition) -> tuple[MountPoint, ...]:
 
 def apply_host_changes(assembly: Assembly) -> None:
     """Whatever mechanisms change on the host for an assembly that was admitted, right before its bundle is written."""
+    document = freeze(assembly.spec.document)  # once for all of them: each would be given a frozen copy
     for mechanism in assembly.composition.mechanisms:
-        mechanism.prepare(assembly.composition.settings[mechanism.name], assembly.context, assembly.spec.document)
+        mechanism.prepare(assembly.composition.settings[mechanism.name], assembly.context, document)
 
 
 def judge(assembly: Assembly, runtime: Runtime | None) -> tuple[Input, ...]:

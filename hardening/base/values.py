@@ -92,12 +92,10 @@ class FrozenList(list[Any]):
 
 def freeze(value: Any) -> Any:
     """Data of which no object and no array can be changed, of any depth. What is frozen already stays as it is."""
-    if isinstance(value, FrozenDict | FrozenList):
-        return value
     if isinstance(value, dict):
-        return FrozenDict({key: freeze(item) for key, item in value.items()})
+        return value if isinstance(value, FrozenDict) else FrozenDict({k: freeze(item) for k, item in value.items()})
     if isinstance(value, list):
-        return FrozenList([freeze(item) for item in value])
+        return value if isinstance(value, FrozenList) else FrozenList(map(freeze, value))
     return value
 
 
