@@ -11,7 +11,8 @@ from hardening.base.linux import mountinfo, resolution
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening_rootfs import layers
-from hardening_rootfs.layers import Layers, upwards
+from hardening_rootfs.layers import Layers
+from hardening_rootfs.paths import above, holds
 
 #: The system's own files. A chroot in a hidden directory has them mounted as well, and the root may be deployed from one:
 #: they are no secret for that.
@@ -60,12 +61,12 @@ class _Table:
     @classmethod
     def of(cls, mounts: Iterable[MountAlias]) -> _Table:
         mounts = tuple(mounts)
-        above = {mount: {top for layer in mount.layers for top in tuple(upwards(layer))[1:]} for mount in mounts}
+        tops = {mount: {top for layer in mount.layers for top in above(layer)} for mount in mounts}
         return cls(
             {mount.place: mount for mount in mounts},
             _grouped((mount.device, mount) for mount in mounts),
             _grouped((layer, mount) for mount in mounts for layer in mount.layers),
-            _grouped((top, mount) for mount, tops in above.items() for top in tops),
+            _grouped((top, mount) for mount, found in tops.items() for top in found),
         )
 
     def over(self, path: str) -> MountAlias | None:
@@ -99,7 +100,7 @@ class _Table:
         if parts:
             yield from (mount.place for mount in self.above_layer.get(path, ()))
             return
-        for layer in upwards(path):
+        for layer in (path, *above(path)):
             inside = _join("/", _below(path, layer))
             for mount in self.by_layer.get(layer, ()):
                 if holds(mount.top, inside):
@@ -189,11 +190,6 @@ def shown(path: str, mounts: Iterable[MountAlias]) -> tuple[str, ...]:
 def over(path: str, mounts: Iterable[MountAlias]) -> MountAlias | None:
     """The mount that a path without links is seen through."""
     return _table(tuple(mounts)).over(path)
-
-
-def holds(directory: str, path: str) -> bool:
-    """Whether a path is a directory, or lies in it."""
-    return path == directory or is_below(path, directory)
 
 
 def links(path: str) -> list[str]:

@@ -10,8 +10,8 @@ from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Isolation, Volume
-from hardening_rootfs import aliases, hidden, sockets, sources
-from hardening_rootfs.paths import real_path
+from hardening_rootfs import hidden, sockets, sources
+from hardening_rootfs.paths import holds, real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.spec import NATIVE, limits_devices
 from hardening_rootfs.surroundings import RootfsFacts, Surroundings, volume_maps, withheld
@@ -106,7 +106,7 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
             severity, "system-volume", f"{volume.source} of the host is shown whole", leaf,
             hint="name the files or directories that are needed", origin=volume.origin,
         )  # fmt: skip
-    shown = [path for path in secret if aliases.holds(path, real)]
+    shown = [path for path in secret if holds(path, real)]
     if shown:
         yield _warn(
             "secret-volume",

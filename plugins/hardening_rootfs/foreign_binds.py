@@ -15,9 +15,9 @@ from hardening.base.files import is_below
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, Volume
 from hardening.mechanism.schema import Leaf
-from hardening_rootfs import aliases, hidden, mounts, sources
+from hardening_rootfs import hidden, mounts, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.paths import followed, real_path
+from hardening_rootfs.paths import followed, holds, real_path
 from hardening_rootfs.rights import RequestedRights, Tightened, tighten_bind
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import Surroundings, secrets
@@ -79,7 +79,7 @@ def is_own(settings: RootfsSettings, context: Context, asked: RequestedRights) -
         return False
     if any(is_below(destination, other) for other in hidden.VOLATILE) or real_path(destination) != destination:
         return False
-    return not any(aliases.holds(path, destination) for path in sources.kept_in_root("/", secrets(settings, context)))
+    return not any(holds(path, destination) for path in sources.kept_in_root("/", secrets(settings, context)))
 
 
 def _device(destination: str, source: str) -> mounts.Mount:

@@ -17,7 +17,7 @@ from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import hidden, sources
-from hardening_rootfs.paths import is_host_root, real_path
+from hardening_rootfs.paths import holds, is_host_root, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts
 
@@ -81,9 +81,7 @@ def _find(settings: RootfsSettings, document: Mapping[str, Any], context: Contex
 def _require_public(settings: RootfsSettings, path: str, context: Context) -> None:
     private = context.host.of(RootfsFacts).private
     secrets = hidden.everywhere(hidden.expand(settings.hidden_paths.having(True), private))
-    running = any(path == top or is_below(path, top) for top in _KERNEL) or any(
-        _same(path, top) for top in hidden.VOLATILE
-    )
+    running = any(holds(top, path) for top in _KERNEL) or any(_same(path, top) for top in hidden.VOLATILE)
     if running or (os.path.lexists(path) and sources.kernel(path) is not None):
         raise SpecError(
             f"{path} belongs to the running host and is not a root",

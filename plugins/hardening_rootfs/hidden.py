@@ -11,7 +11,7 @@ from contextlib import suppress
 from hardening.base import patterns
 from hardening.base.files import is_below
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import real_path
+from hardening_rootfs.paths import holds, real_path
 
 #: Stands for the caller's home and XDG directories.
 HOME = "~"
@@ -134,7 +134,7 @@ def outermost(paths: Iterable[str]) -> tuple[str, ...]:
     """Paths without those inside others, sorted."""
     result: list[str] = []
     for path in sorted(set(paths), key=lambda path: path.split("/")):
-        if not result or not aliases.holds(result[-1], path):
+        if not result or not holds(result[-1], path):
             result.append(path)
     return tuple(sorted(result))
 
@@ -146,7 +146,7 @@ def hiding(root: str, secrets: Iterable[str], private: Iterable[str]) -> str | N
     # They excuse what hides them, and nothing that is hidden in them.
     own = [path for path in map(os.path.realpath, (*private, *STORES)) if _lies_in(real, path, mounts)]
     for secret in secrets:
-        excused = any(aliases.holds(secret, path) for path in own)
+        excused = any(holds(secret, path) for path in own)
         if real in aliases.names(secret, mounts) or (not excused and _lies_in(real, secret, mounts)):
             return secret
     return None
@@ -156,7 +156,7 @@ def _lies_in(real: str, directory: str, mounts: tuple[aliases.MountAlias, ...]) 
     """Whether a path lies in a directory, under any name, or is where a part of that is mounted."""
     names = aliases.names(directory, mounts)
     parts = set(aliases.shown(directory, mounts)) - set(names)
-    return any(is_below(real, name) for name in names) or any(aliases.holds(part, real) for part in parts)
+    return any(is_below(real, name) for name in names) or any(holds(part, real) for part in parts)
 
 
 def meeting(path: str, own: Iterable[str], *, writable: bool) -> str | None:
@@ -165,7 +165,7 @@ def meeting(path: str, own: Iterable[str], *, writable: bool) -> str | None:
     real, mounts = os.path.realpath(path), aliases.mounted()
     for place in own:
         for name in _future_names(place, mounts):
-            if real == name or is_below(real, name) or (writable and is_below(name, real)):
+            if holds(name, real) or (writable and is_below(name, real)):
                 return place
         if writable and any(is_below(link, real) for link in aliases.links(place)):
             return place

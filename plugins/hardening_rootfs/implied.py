@@ -19,7 +19,7 @@ from hardening.mechanism.roles import RIGHTS, USUAL_RIGHTS, Volume
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
 from hardening_rootfs.devices import numbers
-from hardening_rootfs.paths import real_path, resolve
+from hardening_rootfs.paths import holds, real_path, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, hidden_by
 from hardening_rootfs.tmpfs import FLAGS, Tmpfs
@@ -42,7 +42,7 @@ class _Source:
     def lies_in(self, places: Iterable[str]) -> bool:
         """Whether it is one of some places, or lies in one, under any name, or is a hard link to one."""
         places = tuple(places)
-        return any(aliases.holds(place, name) for place in places for name in self.names) or _linked(self.real, places)
+        return any(holds(place, name) for place in places for name in self.names) or _linked(self.real, places)
 
 
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
@@ -170,7 +170,7 @@ def _from(source: _Source, settings: RootfsSettings, mounts: tuple[aliases.Mount
         yield Implied(source.leaf, leaf, True, f"it comes from {name}", remedy=remedy)
     for denied in settings.volume_sources.named:
         place, what = real_path(denied), f"it comes from {source.real}"
-        named_here = settings.volume_sources[denied] or aliases.holds(place, source.real)
+        named_here = settings.volume_sources[denied] or holds(place, source.real)
         if not named_here and source.lies_in(aliases.shown(place, mounts)):
             yield Implied(source.leaf, _leaf("volume_sources", denied), True, what, remedy=remedy)
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from hardening.base import trusted
 from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
-from hardening_rootfs.paths import real_path
+from hardening_rootfs.paths import above, real_path
 
 M = TypeVar("M")
 _REDIRECTS = "/sys/module/overlay/parameters/redirect_dir"
@@ -116,17 +116,9 @@ def _told(path: str) -> str | None:
     return real if os.path.isdir(real) else None
 
 
-def upwards(path: str) -> Iterator[str]:
-    """A path, and the directories above it, the nearest first."""
-    yield path
-    while path != "/":
-        path = os.path.dirname(path)
-        yield path
-
-
 def over(path: str, by_place: Mapping[str, M]) -> M | None:
     """The mount that a path without links is seen through; of several at one place ``by_place`` has the last."""
-    return next((by_place[top] for top in upwards(path) if top in by_place), None)
+    return next((by_place[top] for top in (path, *above(path)) if top in by_place), None)
 
 
 def _listed(path: str) -> frozenset[str]:

@@ -7,12 +7,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.base import units
-from hardening.base.files import is_below
 from hardening.base.linux import mountinfo
 from hardening.base.values import frozen
 from hardening.launch.config.config_mounts import is_bind
 from hardening.mechanism.roles import RIGHTS
-from hardening_rootfs.paths import real_path
+from hardening_rootfs.paths import holds, real_path
 
 PAGE = 65536  # bytes, the largest: a tmpfs counts in pages
 _PROC = ("hidepid", "subset")
@@ -81,9 +80,7 @@ def cover(path: str, mounts: Iterable[MountedTree]) -> MountedTree | None:
     """The mount that a path is seen through: the innermost, and of several at one place the one on top."""
     found = None
     for item in mounts:
-        if (item.place == path or is_below(path, item.place)) and (
-            found is None or len(item.place) >= len(found.place)
-        ):
+        if holds(item.place, path) and (found is None or len(item.place) >= len(found.place)):
             found = item
     return found
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from hardening.base import links, state
+from hardening.base.files import is_below
 from hardening.base.linux import resolution
 from hardening.base.linux.resolution import PathResolution
 from hardening.base.values import frozen
@@ -17,6 +18,22 @@ from hardening.profile.source import Node, Origin
 
 #: Destinations that the mechanism itself fills.
 RESERVED = ("/", "/proc", "/sys", "/dev")
+
+
+def holds(directory: str, path: str) -> bool:
+    """Whether a path is a directory, or lies in it."""
+    return path == directory or is_below(path, directory)
+
+
+def above(path: str) -> list[str]:
+    """The directories above a path, the nearest first."""
+    parts = path.strip("/").split("/")
+    return ["/" + "/".join(parts[:end]) for end in range(len(parts) - 1, -1, -1)] if path != "/" else []
+
+
+def nearest(places: Iterable[str], path: str) -> str | None:
+    """The deepest place that a path is or lies in."""
+    return max((place for place in places if holds(place, path)), key=len, default=None)
 
 
 def host_path(text: str, node: Node) -> str:

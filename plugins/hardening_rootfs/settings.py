@@ -11,7 +11,7 @@ from hardening.mechanism.roles import RootDirectory, Volume
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_rootfs import hidden
-from hardening_rootfs.paths import RootKind, RootPath, host_path, inside, resolve
+from hardening_rootfs.paths import RootKind, RootPath, above, host_path, inside, resolve
 from hardening_rootfs.sources import require_root
 from hardening_rootfs.tmpfs import Tmpfs, TmpfsKind
 from hardening_rootfs.volumes import GRANTS, VolumeKind, read_destination, read_item
@@ -81,12 +81,6 @@ def _grant(node: Node) -> str:
 def _only_all(word: str) -> list[str]:
     """Above an option stands `*` alone: what is said of all holds for those that a later layer names, as with places."""
     return []
-
-
-def above(path: str) -> list[str]:
-    """The directories above a path, the nearest first."""
-    parts = path.strip("/").split("/")
-    return ["/" + "/".join(parts[:end]) for end in range(len(parts) - 1, -1, -1)] if path != "/" else []
 
 
 _GRANTS = Flag(strict=False)

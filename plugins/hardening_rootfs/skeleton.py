@@ -14,7 +14,7 @@ from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.fragment import Directory, File, Symlink
 from hardening.profile.source import Origin
-from hardening_rootfs.paths import on_host, resolve
+from hardening_rootfs.paths import above, holds, on_host, resolve
 
 #: More mounts than these make every start slow; they come from a mount point missing deep in a large directory.
 MAX_ENTRIES = 512
@@ -53,14 +53,14 @@ def build(root: str, targets: Sequence[MountTarget], empty: frozenset[str], *, s
     """
     open_directories, made = {"/"}, dict[str, File]()
     for target in targets:
-        hole = next((path for path in empty if path == target.path or is_below(target.path, path)), None)
+        hole = next((path for path in empty if holds(path, target.path)), None)
         if hole is None and _exists(root, target):
             continue
         anchor = hole if hole is not None else resolve(root, target.path).existing
         if hole is None and not os.path.isdir(on_host(root, anchor)):
             raise ProfileError(f"{target.path} cannot be made: {anchor} is not a directory", origin=target.origin)
-        open_directories |= set(_parents(anchor)) | ({anchor} if hole is None else set())
-        for path in (*_parents(target.path), target.path):
+        open_directories |= set(above(anchor)) | ({anchor} if hole is None else set())
+        for path in (*above(target.path), target.path):
             if is_below(path, anchor) or path == hole:
                 made[path] = Directory() if path != target.path or target.directory else b""
     files: dict[str, File] = {}
@@ -86,12 +86,6 @@ def _is_empty(path: str) -> bool:
     except OSError:
         # What the caller cannot read stays as it is: the command may have other rights.
         return False
-
-
-def _parents(path: str) -> list[str]:
-    """All directories above a path, from the top."""
-    parts = path.strip("/").split("/")[:-1] if path != "/" else []
-    return ["/", *("/" + "/".join(parts[: end + 1]) for end in range(len(parts)))]
 
 
 def _exists(root: str, target: MountTarget) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hardening.base.files import is_below
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import real_path
+from hardening_rootfs.paths import holds, real_path
 
 MOST = 1 << 18  # names in a volume among which sockets are looked for: a second's worth
 #: The ends of the names that engines, buses and managers give to theirs.
@@ -75,7 +75,7 @@ def gives_control(path: str) -> bool:
 
 
 def _lies_in(path: str, places: Iterable[str]) -> bool:
-    return any(aliases.holds(place, path) for place in places)
+    return any(holds(place, path) for place in places)
 
 
 def _is_socket(path: str) -> bool:

@@ -17,7 +17,7 @@ from hardening.base.linux import mountinfo
 from hardening.errors import ProfileError
 from hardening.mechanism.roles import Volume
 from hardening_rootfs import aliases, hidden
-from hardening_rootfs.paths import RootPath, real_path
+from hardening_rootfs.paths import RootPath, holds, real_path
 
 #: File systems in which the kernel shows itself (proc_filesystems(5)). What is masked or read-only in them is so by its path
 #: in the container, and would be neither at another one.
@@ -43,7 +43,7 @@ def require_public(volume: Volume) -> None:
     under whatever name."""
     found = kernel(volume.source)
     if found is not None:
-        top = next((top for top in _TOPS if aliases.holds(top, real_path(volume.source))), "/proc")
+        top = next((top for top in _TOPS if holds(top, real_path(volume.source))), "/proc")
         raise ProfileError(
             f"rootfs.volumes: {volume.source} leads to {found}, which cannot be the source of a volume: elsewhere nothing "
             "of it would be masked or read-only",
@@ -86,8 +86,8 @@ def kernel(source: str) -> str | None:
     if _device(status) in devices:
         return f"a file system of the kernel ({devices[_device(status)]})"
     real = real_path(source)
-    top = next((top for top in _TOPS if aliases.holds(top, real)), None)
-    return top if top is not None and not aliases.holds(_SHARED, real) else None
+    top = next((top for top in _TOPS if holds(top, real)), None)
+    return top if top is not None and not holds(_SHARED, real) else None
 
 
 def _device(status: os.stat_result) -> str:

@@ -18,7 +18,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RIGHTS
 from hardening.mechanism.schema import WILDCARD, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
-from hardening_rootfs.paths import followed, on_host, resolve
+from hardening_rootfs.paths import followed, holds, on_host, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.skeleton import MountTarget, Skeleton
 from hardening_rootfs.surroundings import (
@@ -126,7 +126,7 @@ def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str
         covers = [other for other in (*shown, *settings.mounted_tmpfs()) if is_below(other, target)]
         for place in sources.kept_in(volume.source, secret, mounted, recursive=volume.recursive):
             path = os.path.normpath(f"{target}/{place}")
-            if not any(aliases.holds(other, path) for other in covers):
+            if not any(holds(other, path) for other in covers):
                 found[path] = os.path.normpath(f"{volume.source}/{place}")
     return found
 

@@ -18,10 +18,9 @@ from hardening.launch.config.config_mounts import COPIES
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.schema import Leaf
-from hardening_rootfs import aliases, foreign_binds, foreign_devices, foreign_root, mounts, sources
+from hardening_rootfs import foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
-from hardening_rootfs.layers import upwards
-from hardening_rootfs.paths import resolve
+from hardening_rootfs.paths import above, holds, resolve
 from hardening_rootfs.rights import PLACES, RequestedRights, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand, limits_devices
@@ -81,7 +80,7 @@ def _mounts(
             continue
         asked, unknown = _by_name(settings, root, whole).with_known_options()
         mount, leaf, violations = _tighten_mount(settings, context, asked)
-        if mount is None and asked.kind == "bind" and aliases.holds(asked.destination, program):
+        if mount is None and asked.kind == "bind" and holds(asked.destination, program):
             violations = [_of_program(context, root, asked, item) for item in violations]
         found.pop(asked.destination, None)
         beyond += [*violations, *(unknown if mount is not None else ())]
@@ -132,8 +131,8 @@ def _of_program(context: Context, root: ForeignRoot, asked: RequestedRights, vio
 def _led(root: ForeignRoot, place: str, kept: Mapping[str, Kept]) -> str:
     """By what a place leads elsewhere: a link of the root, or of a directory that is mounted above it. Empty where it lies
     there itself. A new file system has no links but those that are copied to it."""
-    above = (other for other in upwards(place) if other in kept and other != place)
-    cover = next((other for other in above if COPIES not in kept[other][0]["options"]), "")
+    mounted = (other for other in above(place) if other in kept)
+    cover = next((other for other in mounted if COPIES not in kept[other][0]["options"]), "")
     if not cover:
         found = _lies(root, place)
         return "" if found == place else f"it is {found} in the root"
@@ -162,7 +161,7 @@ def _copied(
     if COPIES not in mount["options"]:
         return None
     found = sorted(_hides(settings, context, root, kept))
-    return next((path for path in found if aliases.holds(mount["destination"], path)), None)
+    return next((path for path in found if holds(mount["destination"], path)), None)
 
 
 def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: Mapping[str, Kept]) -> set[str]:
@@ -175,7 +174,7 @@ def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: 
     for place, (mount, leaf) in kept.items():
         own = leaf == "rootfs.path"
         if own:
-            found |= {path for path in of_host if aliases.holds(place, path)}
+            found |= {path for path in of_host if holds(place, path)}
         if own or leaf.startswith("rootfs.volumes."):
             withhold, recursive = secret if own else withheld(settings, context), "rbind" in mount["options"]
             inside = sources.kept_in(mount["source"], withhold, recursive=recursive)
@@ -237,7 +236,7 @@ def _missing_places(settings: RootfsSettings, root: ForeignRoot, kept: Mapping[s
     """The places in memory that make up for a root that was writable, where the root has the directory."""
     path = root.path.rstrip("/") if root.path is not None else None
     for place in settings.mounted_tmpfs() if settings.read_only or root.host else ():
-        covered = any(aliases.holds(other, place) for other in kept)
+        covered = any(holds(other, place) for other in kept)
         if path is not None and not covered and os.path.isdir(path + place) and not _led(root, place, kept):
             yield place
 

@@ -24,6 +24,7 @@ from hardening_rootfs.mounted import (
     on_host,
     read,
 )
+from hardening_rootfs.paths import holds, nearest
 from hardening_rootfs.settings import RootfsSettings
 
 _HIDDEN = ("absent", "null", "empty")
@@ -261,9 +262,9 @@ def _is_echo(seen: SeenRoot, item: MountedTree) -> bool:
     after that what it lies below."""
     root = cover("/", seen.mounts)
     for host in seen.caller:
-        if root is not None and root.device == host.device and (root.top == host.top or is_below(root.top, host.top)):
+        if root is not None and root.device == host.device and holds(host.top, root.top):
             place = os.path.normpath(os.path.join(host.place, os.path.relpath(root.top, host.top)))
-            if item.place == place or is_below(item.place, place):
+            if holds(place, item.place):
                 inside = os.path.normpath(f"/{os.path.relpath(item.place, place)}")
                 same = [other for other in seen.mounts if other.place == inside and other.is_same(item)]
                 return any(all(item.takes(name) for name in RIGHTS.values() if other.takes(name)) for other in same)
@@ -315,7 +316,7 @@ def _kernel(seen: SeenRoot) -> Iterator[Verification]:
     tied = [
         item.place for item in seen.mounts
         if kept and any(field.startswith(kept) for field in item.fields)
-        and not any(item.place == place or is_below(item.place, place) for place in allowed)
+        and not any(holds(place, item.place) for place in allowed)
         and not _is_of_runtime(seen, item)
     ]  # fmt: skip
     expected = seen.settings.propagation
@@ -381,7 +382,7 @@ def _is_there(seen: SeenRoot, path: str) -> bool:
     if path.startswith(("/proc/", "/sys/")):
         return os.path.lexists(path)
     shown = seen.settings.sources()
-    place = max((place for place in shown if path == place or is_below(path, place)), key=len, default=None)
+    place = nearest(shown, path)
     if place is not None:
         return os.path.lexists(os.path.normpath(shown[place] + path.removeprefix(place)))
     return os.path.lexists(os.path.join(seen.settings.path.path, path.lstrip("/")))

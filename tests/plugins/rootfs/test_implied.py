@@ -12,7 +12,7 @@ from hardening.compose.implied import hold
 from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.inputs import Input
 from hardening_rootfs import Rootfs, implied, sockets
-from hardening_rootfs.settings import above
+from hardening_rootfs.paths import above
 from tests.plugins.rootfs.stacks import composed, context_of, host, spec_of
 
 
