@@ -23,9 +23,10 @@ _SERVER = """
 import gc, json, os, pkgutil, signal, sys, tempfile
 from importlib import import_module
 import hardening
-for module in pkgutil.walk_packages(hardening.__path__, "hardening."):
-    import_module(module.name)
-import_module("hardening.plugin.plugins").load()
+from hardening.plugin.plugins import load
+for package in (hardening, *(plugin.module for plugin in load().plugins)):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
 gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)
