@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import re
@@ -19,6 +20,7 @@ import attrs
 from tests.support import apart
 
 NAME = "hardening-test"
+LOCK = Path("/run/lock/hardening-test-user")
 UID = 48611
 SUBIDS = 65536
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -107,7 +109,14 @@ def ordinary() -> User:
 
 
 def _made() -> pwd.struct_passwd:
-    """The test user, with a range in subuid(5) and subgid(5)."""
+    """The test user, with a range in subuid(5) and subgid(5), which the first process that asks makes while others wait."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return _found_or_made()
+
+
+def _found_or_made() -> pwd.struct_passwd:
     try:
         entry = pwd.getpwnam(NAME)
     except KeyError:

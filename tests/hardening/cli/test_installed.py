@@ -17,7 +17,7 @@ from hardening.assemble.statements import with_statements_of
 from hardening.cli import main
 from hardening.cli.session import Session
 from tests.hardening.cli.samples import profile
-from tests.support.cached import WHOLE
+from tests.support import forking
 from tests.support.features import require
 from tests.support.runs import workplace
 
@@ -35,15 +35,8 @@ class Place:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command line of the installed program."""
-        return subprocess.run(
-            [*WHOLE, *arguments],
-            cwd=self.path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        code = "from hardening.whole import main"
+        return forking.server(None).run(arguments, code=code, cwd=self.path, env=os.environ)
 
     def show(self, *arguments: str) -> Any:
         """The JSON of a command that succeeds."""
