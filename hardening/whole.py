@@ -1,5 +1,4 @@
-"""What `scripts/hardening-cli` does. There is no ``python -m hardening``, which would be the package of the directory where
-somebody stands (`sys.path`)."""
+"""The whole program (`hardening.start`)."""
 
 import gc
 

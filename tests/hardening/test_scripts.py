@@ -1,4 +1,5 @@
-"""`scripts/hardening` and `scripts/hardening-cli`: which code a start of the program runs, and who could have written it."""
+"""`scripts/hardening`, `scripts/hardening-cli` and `hardening/start.py`: which code a start of the program runs, and who
+could have written it."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening import start
 from tests.support import users
 from tests.support.cached import PROGRAM, Place
 from tests.support.features import require
@@ -157,6 +159,7 @@ def test_the_package_is_found_in_each_layout_and_the_whole_program_on_any_miss(
     for path in (package, package / "launch"):
         (path / "__init__.py").write_text("")
     quick, program = package / "launch/quick.py", tmp_path / "bin/hardening"
+    shutil.copy(start.__file__, package)
     (package / "whole.py").write_text("import sys\ndef main():\n print('whole', *sys.argv[1:])\n return 4\n")
 
     def run(*words: str, of: Path | str = program) -> tuple[int, str]:
@@ -198,6 +201,7 @@ def test_an_installation_that_is_not_whole_is_one_message(tmp_path: Path, words:
         if text is not None:
             package.mkdir(parents=True, exist_ok=True)
             (package / "__init__.py").write_text("")
+            shutil.copy(start.__file__, package)
             (package / "whole.py").write_text(text)
         done = subprocess.run([tmp_path / "bin/hardening", *words], capture_output=True, text=True, check=False)
         missing = "hardening" if text is None else "no_such_module"
@@ -313,6 +317,7 @@ COMMANDS = (RUN, *(("hardening", *words.split()) for words in ("launch bundle", 
 PLANTED = (
     *(
         "hardening/__init__",
+        "hardening/start",
         "hardening/whole",
         "hardening/launch/quick",
         "hardening/cli/__init__",
@@ -462,10 +467,14 @@ def package(tmp_path: Path) -> Path:
 
 def is_own(package: Path) -> bool:
     """Whether its bytecode is run, and not refused."""
-    find = runpy.run_path(str(SCRIPTS / "hardening-cli"), run_name="looked_at")["others_bytecode"]
-    found = find([str(package.with_name("missing")), str(package)])
-    assert found in (None, f"{package}/__pycache__")
-    return found is None
+    script = runpy.run_path(str(SCRIPTS / "hardening-cli"), run_name="looked_at")
+    found: list[str] = []
+    try:
+        script["refuse_others"]([str(package.with_name("missing")), str(package)])
+    except script["OthersBytecodeError"] as error:
+        found.append(str(error))
+    assert found in ([], [f"{package}/__pycache__"])
+    return not found
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -20,9 +19,9 @@ from hardening.launch.container.container_state import ContainerEntry, describe,
 from hardening.launch.container.directory import LaunchDirectory
 from hardening.launch.request import LaunchRequest
 from hardening.runs import containers
+from hardening.start import lean
 from tests.support.cached import PROGRAM, Place
 from tests.support.runs import workplace
-from tests.support.users import REPOSITORY
 
 LINE = ("run", "-q", "-p", "strict", "--", "echo", "good")
 PACKAGE = Path(quick.__file__).parents[1]
@@ -72,7 +71,6 @@ def test_who_could_have_written_it_is_known_of_all_that_a_plan_imports(
     found = loaded(place, line)
     assert f"hardening.launch.{module}" in found
     ours = [PACKAGE.parent.joinpath(*name.split(".")) for name in found if name.split(".")[0] == "hardening"]
-    lean = runpy.run_path(str(REPOSITORY / "scripts/hardening-cli"), run_name="looked_at")["lean"]
     assert {str(path if path.is_dir() else path.parent) for path in ours} <= {*lean(str(PACKAGE))}
 
 
