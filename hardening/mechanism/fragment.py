@@ -192,19 +192,19 @@ class Spec:
 
 def copied(value: Any) -> Any:
     """JSON data of one's own."""
-    if isinstance(value, Mapping):
-        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, str):  # as most are, and of which it takes longest to say that they are no Mapping
+        return value
     if isinstance(value, list | tuple):
         return [copied(item) for item in value]
-    return value
+    return {key: copied(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def _is_json(value: object) -> bool:
     """Whether a value can stand in a configuration (RFC 8259): objects by texts, and no number that is none."""
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if value is None or isinstance(value, str | int):
+        return True
     if isinstance(value, list | tuple):
         return all(map(_is_json, value))
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, str | int)
+    return isinstance(value, Mapping) and all(isinstance(key, str) and _is_json(item) for key, item in value.items())

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from hardening.base import files
 from hardening.base.files import is_below
 from hardening.base.linux import mountinfo, resolution
 from hardening.base.values import frozen
@@ -22,7 +23,7 @@ _OF_CHROOTS = (*(set(_SYSTEM) - {"/", "/opt", "/srv", "/var"}), "/dev", "/proc",
 _MAX_NAMES = 20_000
 
 
-@frozen
+@frozen(eq=False)  # the tables of one look at the mounts are found by these thousands of times
 class MountAlias:
     """A mount: ``device`` is its file system (``major:minor``) of type ``kind``, ``top`` the directory of it that is seen
     at ``place``. ``layers`` are the directories that an overlay is made of, ``unknown`` a name of one that may be any
@@ -203,7 +204,7 @@ def _below(path: str, directory: str) -> str:
 
 
 def _join(directory: str, below: str) -> str:
-    return os.path.normpath(os.path.join(directory, below))
+    return os.path.normpath(files.join(directory, below))
 
 
 def _same(one: str, other: str) -> bool:
