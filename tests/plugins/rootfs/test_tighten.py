@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.launch.config.config_mounts import read_mounts
+from hardening.launch.config.reader import ConfigTable
 from hardening.mechanism.roles import RIGHTS
 from hardening_rootfs.rights import RequestedRights
 from hardening_rootfs.settings import MASKED, READ_ONLY
@@ -363,7 +365,8 @@ def test_rules_permit_the_devices_of_the_profile_and_the_usual_ones(tmp_path: Pa
 
 OPTIONS = st.lists(
     st.sampled_from(
-        [word for pair in RIGHTS.items() for word in (*pair, f"r{pair[1]}")] + ["rbind", "bind", "relatime"]
+        [f"{depth}{word}" for pair in RIGHTS.items() for word in pair for depth in ("", "r")]
+        + ["rbind", "bind", "relatime"]
     ),
     max_size=8,
 )
@@ -375,6 +378,17 @@ def test_rights_are_cut_to_what_is_allowed_and_never_added(options: list[str], a
     cut = RequestedRights("", mount("/data", "bind", "/srv", *asked.cut(allowed)))
     assert cut.rights == asked.rights & allowed
     assert cut.cut(allowed) == list(cut.options)
+
+
+@given(OPTIONS, st.sets(st.sampled_from(sorted(RIGHTS))))
+def test_the_launcher_takes_away_at_least_what_it_was_asked_to(options: list[str], allowed: set[str]) -> None:
+    entry = mount("/data", "bind", "/srv", *options)
+    cut = entry | {"options": RequestedRights("", entry).cut(allowed)}
+    problems: list[tuple[str, str]] = []
+    asked, kept = read_mounts(ConfigTable({"mounts": [entry, cut]}, "", problems), "")
+    assert problems == []
+    assert not (asked.add | asked.add_below) & ~(kept.add | kept.add_below)
+    assert not (asked.recursive and asked.add_below & ~kept.add_below)
 
 
 def test_the_last_word_on_a_right_counts() -> None:
