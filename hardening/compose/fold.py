@@ -248,9 +248,7 @@ class Fold:
         whatever they are, which no layer can say, and nothing loosens."""
         if self.kind.unordered or self.kind.identity:
             return False
-        return self.leaf.member != WILDCARD or not all(
-            self.kind.is_no_looser_than(value, default) for value in self.kind.samples()
-        )
+        return self.leaf.member != WILDCARD or not self.kind.is_loosest(default)
 
     def _complete(self, layer: Layer, said: Statement) -> None:
         self.value, self.origin, self.completed = said.value, said.origin, True

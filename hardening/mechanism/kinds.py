@@ -50,6 +50,10 @@ class Kind(ABC, Generic[T]):
     def samples(self) -> Sequence[T]:
         """A few values that differ in every way the order knows, for the property tests."""
 
+    def is_loosest(self, value: T) -> bool:
+        """Whether a value restricts nothing, as far as the samples tell."""
+        return self.unordered or all(self.is_no_looser_than(sample, value) for sample in self.samples())
+
     def candidates(self, value: T) -> Sequence[T]:
         """Values of which ``hardening explain`` offers one that is looser than this."""
         return self.samples()

@@ -19,7 +19,7 @@ from hardening.base.values import freeze
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, LaunchError
 from hardening.mechanism.mechanism import Context, Mechanism, Verification
-from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Leaf, Setting
+from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Leaf
 
 _HINT = "`hardening run --receipt FILE` writes one"
 _NUMBERS = ("loginuid", "oom_score_adj")
@@ -156,7 +156,7 @@ def _unseen(
             continue
         setting = mechanism.schema.settings[leaf.setting]
         family = str(mechanism.leaf(leaf.setting, WILDCARD)) if isinstance(setting, Family) else str(leaf)
-        if not seen.intersection((str(leaf), family)) and not _is_loosest(setting, resolved.value):
+        if not seen.intersection((str(leaf), family)) and not setting.kind.is_loosest(resolved.value):
             lacking.setdefault(family, setting.kind.show(resolved.value))
     for name, shown in lacking.items():
         yield Verification.unseen(name, shown, f"{mechanism.name} does not look at it")
@@ -164,9 +164,3 @@ def _unseen(
 
 def _is_before(mechanism: Mechanism[Any], leaf: Leaf) -> bool:
     return not {WILDCARD, leaf.setting}.isdisjoint(mechanism.before_launch)
-
-
-def _is_loosest(setting: Setting, value: Any) -> bool:
-    """Whether a value restricts nothing, as far as the samples of its kind tell."""
-    kind = setting.kind
-    return kind.unordered or all(kind.is_no_looser_than(sample, value) for sample in kind.samples())

@@ -49,6 +49,9 @@ class RequirementsKind(Kind["Requirements"]):
 
         return minimal(a | b)
 
+    def is_loosest(self, value: Requirements) -> bool:
+        return not value
+
     def grammar(self) -> str:
         return '`"accept"`, `"reject"`, a requirement such as `{ signedBy = "/path/to/key.gpg" }`, or an array of them'
 

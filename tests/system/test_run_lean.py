@@ -38,7 +38,7 @@ SLOW = {
     *("zipfile", "zstandard"),
 }
 #: What of a mechanism's room only other commands use, and the findings that a quiet run does not show.
-ELSEWHERE = {"findings", "tighten", "verify", "question", "docker", "ignored", "mcs"}
+ELSEWHERE = {"findings", "tighten", "verify", "question", "docker", "ignored", "mcs", "requirements", "written"}
 IMAGES = {"hardening.images.reference"}  # by which names of images are read
 LAUNCH = (
     *("main", "native.native", "native.session", "native.translate", "native.mounts"),

@@ -105,6 +105,13 @@ def test_the_meet_of_two_sets_accepts_what_both_accept() -> None:
         assert not kind.is_no_looser_than(a, b) or _accepted(a) <= _accepted(b)
 
 
+def test_nothing_but_to_accept_everything_restricts_nothing() -> None:
+    kind = RequirementsKind()
+    assert kind.is_loosest(ACCEPT)
+    for value in kind.samples():
+        assert kind.is_loosest(value) == all(kind.is_no_looser_than(sample, value) for sample in kind.samples())
+
+
 @pytest.mark.parametrize(
     ("wide", "narrow"),
     [
