@@ -159,7 +159,7 @@ def family(
     rest: T,
     absent: T,
     help: str,  # noqa: A002
-    default: Mapping[str, T] | None = None,
+    default: Mapping[str, T] = MappingProxyType({}),
     read_member: Callable[[Node], str] = Node.string,
     read_item: Callable[[Node], tuple[str, T]] | None = None,
     name: str | None = None,
@@ -171,9 +171,7 @@ def family(
     """Declare a family as a field of a mechanism's settings class (see `Family`); ``name=""`` makes the mechanism's own
     table the family, for mechanisms that read their table themselves."""
     key = name if name is not None else "\0"
-    setting = Family(
-        key, kind, rest, help, default or {}, absent, read_member, read_item, examples, lenient, above, bound_by
-    )
+    setting = Family(key, kind, rest, help, default, absent, read_member, read_item, examples, lenient, above, bound_by)
     return attrs.field(metadata={"setting": setting}, kw_only=True)
 
 

@@ -21,8 +21,6 @@ from hardening.cli import output
 from hardening.cli.options import F, add, kept, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, ImageError, LaunchError, Problems, UsageError, quoted
-from hardening.images import reference
-from hardening.images.reference import Name
 from hardening.mechanism import inputs
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Spec
@@ -33,6 +31,7 @@ from hardening.profile.source import command_line
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
     from hardening.compose.image_defaults import ImageDefaults
+    from hardening.images.reference import Name
     from hardening.images.store import ImageRecord, ImageStore, Unpacked
 _ROOT = ("rootfs", "path")
 _ASKED = "hardening.image"
@@ -209,6 +208,7 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, I
 def _meant(request: Request, asked: ImageOptions, kept: ImageStore) -> tuple[ImageOptions, Name]:
     """Which image is meant, by its name or by the digest of what is here. Raises `UsageError`."""
     from hardening.cli import fetching
+    from hardening.images import reference
 
     found = attrs.evolve(asked, text=fetching.named(asked.text, kept))
     if found != asked and asked.pull in (ALWAYS, NEWER):
@@ -323,7 +323,7 @@ def _with_root(request: Request, path: str, asked: ImageOptions) -> Request:
 
 def _inputs(kept: ImageStore, name: Name, record: ImageRecord, asked: ImageOptions) -> Iterator[Input | Unknown]:
     """What decides which image a name stands for, and that it can be believed."""
-    from hardening.images import removal
+    from hardening.images import reference, removal
     from hardening.images.store import VARIABLE
 
     path = reference.parse(asked.text).path
