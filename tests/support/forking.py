@@ -27,6 +27,8 @@ from hardening.plugin.plugins import load
 for package in (hardening, *(plugin.module for plugin in load().plugins)):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
+for name in sys.argv[1:]:
+    import_module(name)
 gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)
@@ -58,10 +60,12 @@ for line in sys.stdin:
 @attrs.define(eq=False)
 class ForkServer:
     """Runs command lines, one after another, each in a process of its own. ``argv`` are the words that start the Python that
-    they are forked from. One that was interrupted takes that process with it: its answer would be that of the next."""
+    they are forked from, which also imports ``modules``. One that was interrupted takes that process with it: its answer
+    would be that of the next."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
+    modules: Sequence[str] = ()
     _started: subprocess.Popen[str] | None = attrs.field(init=False, default=None)
 
     def run(
@@ -96,7 +100,7 @@ class ForkServer:
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*self.argv, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
+            [*self.argv, "-c", _SERVER, *self.modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
             env=dict(self.env), process_group=0,
         )  # fmt: skip
 

@@ -90,21 +90,13 @@ def layers_of(stack: Sequence[str], folder: Path, root: bool) -> list[str]:
     return names
 
 
-@pytest.mark.sampled("stack")
+@pytest.mark.sampled("stack", "root", "caller")
+@pytest.mark.parametrize("caller", ["root", "user"])
 @pytest.mark.parametrize("root", [False, True], ids=["host-root", "busybox"])
 @pytest.mark.parametrize("stack", STACKS, ids="+".join)
-def test_root_starts_every_stack(stack: tuple[str, ...], root: bool) -> None:
-    require("root")
-    with runs.workplace() as folder:
-        start(layers_of(stack, folder, root), folder)
-
-
-@pytest.mark.sampled("stack")
-@pytest.mark.parametrize("root", [False, True], ids=["host-root", "busybox"])
-@pytest.mark.parametrize("stack", STACKS, ids="+".join)
-def test_an_ordinary_user_starts_every_stack(stack: tuple[str, ...], root: bool) -> None:
-    require("userns")
-    user = ordinary()
+def test_every_stack_starts(stack: tuple[str, ...], root: bool, caller: str) -> None:
+    require("root" if caller == "root" else "userns")
+    user = ordinary() if caller == "user" else None
     with runs.workplace(user) as folder:
         names = layers_of(stack, folder, root)
         runs.hand_over(folder, user)

@@ -230,7 +230,8 @@ class Outcome:
 @cache
 def _server() -> ForkServer:
     """What command lines are forked from, which ends with the tests."""
-    server = ForkServer([sys.executable], {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])})
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    server = ForkServer([sys.executable], environment, modules=[__name__])
     atexit.register(server.close)
     return server
 
