@@ -18,9 +18,11 @@ import attrs
 
 from tests.support.users import User, program
 
-#: Each line of its input is an order, and each of its output what came of it.
+#: Each line of its input is an order, and each of its output what came of it. It composes once: what modules keep of that
+#: are results of functions of their arguments alone, nothing of the host.
 _SERVER = """
-import gc, json, os, pkgutil, signal, sys, tempfile
+import gc, io, json, os, pkgutil, signal, sys, tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 import hardening
 from hardening.plugin.plugins import load
@@ -29,6 +31,9 @@ for package in (hardening, *(plugin.module for plugin in load().plugins)):
         import_module(module.name)
 for name in sys.argv[1:]:
     import_module(name)
+from hardening.cli import main
+with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    main(["compose", "-q", "-p", "strict", "--", "true"])
 gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)
