@@ -10,8 +10,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, chdir, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,21 @@ def _listening(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
+def arenas() -> Iterator[Callable[[str], Arena]]:
+    """The arena of whoever tries something, which is made when the first one does."""
     require("root")  # who mounts what the attempts go through
-    user = ordinary() if request.param == "rootless" else None
+    with ExitStack() as stack:
+        yield cache(lambda who: stack.enter_context(_arena(ordinary() if who == "rootless" else None)))
+
+
+@pytest.fixture
+def arena(request: pytest.FixtureRequest, arenas: Callable[[str], Arena]) -> Arena:
+    """One for all rows: pytest would make one for each, because each has a parameter of its own."""
+    return arenas(request.param)
+
+
+@contextmanager
+def _arena(user: User | None) -> Iterator[Arena]:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/srv"))
         own = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/var/tmp"))
