@@ -43,9 +43,12 @@ def _short(program: str, refuse_others: Refuse) -> None:
         from hardening.launch.quick import main
     except (EOFError, ImportError, MemoryError, OSError, SyntaxError, SystemError, TypeError, ValueError):
         return
-    code = main(program)
-    if code is not None:
-        _exit(code)
+    code: int | None = 125  # `hardening.errors.EXIT_LAUNCHER`
+    try:
+        code = main(program)
+    finally:
+        if code is not None:  # whatever is raised: what may have begun is not begun again
+            _exit(code)
 
 
 def lean(package: str) -> list[str]:

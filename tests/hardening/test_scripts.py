@@ -179,6 +179,9 @@ def test_the_package_is_found_in_each_layout_and_the_whole_program_on_any_miss(
     for text in (*texts, "raise MemoryError\n", "raise SystemError\n"):
         quick.write_text(text)
         assert run("run", "x") == (4, "whole run x\n"), text
+    # What has begun is never begun again.
+    quick.write_text("def main(program):\n raise MemoryError\n")
+    assert run("run", "x") == (125, "")
     quick.unlink()
     assert run("launch", "x y") == (4, "whole launch x y\n")
 
