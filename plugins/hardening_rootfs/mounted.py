@@ -21,7 +21,7 @@ _OF_NAMESPACES = {"proc": "pid", "mqueue": "ipc", "sysfs": "network"}
 #: File systems with a mode, and the one that they have unless it is said.
 _MODES = {"tmpfs": "1777", "devpts": "600"}
 #: propagation -> what of other peers a mount must not have (proc_pid_mountinfo(5), optional fields)
-TIED = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}
+PEERS = {"private": ("shared:", "master:"), "slave": ("shared:",), "shared": ()}
 
 
 @frozen
@@ -163,9 +163,9 @@ def looser(
     for restriction in sorted(wanted.restrictions):
         if not found.takes(restriction):
             yield f"not {restriction}"
-    words = [word.removeprefix("r") if word not in TIED else word for word in wanted.options]
-    tie = next((word for word in words if word in TIED), propagation)
-    if any(field.startswith(TIED[tie]) for field in found.fields if TIED[tie]):
+    words = [word.removeprefix("r") if word not in PEERS else word for word in wanted.options]
+    tie = next((word for word in words if word in PEERS), propagation)
+    if any(field.startswith(PEERS[tie]) for field in found.fields if PEERS[tie]):
         yield " ".join(found.fields)
     if "idmapped" in found.options and "uidMappings" not in wanted.entry:
         yield "idmapped"

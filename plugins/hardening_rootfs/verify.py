@@ -15,7 +15,7 @@ from hardening.mechanism.roles import RIGHTS
 from hardening_rootfs import mounts
 from hardening_rootfs import spec as composed
 from hardening_rootfs.mounted import (
-    TIED,
+    PEERS,
     MountedTree,
     MountLocation,
     WantedMounts,
@@ -311,7 +311,7 @@ def _kernel(seen: SeenRoot) -> Iterator[Verification]:
     if not seen.settings.shm_size:
         found = any(item.place == _SHM for item in seen.mounts)
         yield Verification.of("rootfs.shm_size", "none", "mounted" if found else "none", not found)
-    kept = TIED[seen.settings.propagation]
+    kept = PEERS[seen.settings.propagation]
     allowed = [volume.target for volume in seen.settings.mounted_volumes() if "private" not in volume.propagation]
     tied = [
         item.place for item in seen.mounts
@@ -328,11 +328,11 @@ def _proc(seen: SeenRoot) -> Iterator[Verification]:
     item = seen.cover("/proc")
     data = item.data if item is not None and item.place == "/proc" and item.kind == "proc" else {}
     hidden = mounts.hidepid(data.get("hidepid", "")) or "off"
-    holds = mounts.HIDEPID.index(hidden) <= mounts.HIDEPID.index(seen.settings.hidepid)
-    yield Verification.of("rootfs.proc.hidepid", seen.settings.hidepid, hidden, holds)
+    strict = mounts.HIDEPID.index(hidden) <= mounts.HIDEPID.index(seen.settings.hidepid)
+    yield Verification.of("rootfs.proc.hidepid", seen.settings.hidepid, hidden, strict)
     subset = data.get("subset", "")
-    holds = subset == seen.settings.subset or not seen.settings.subset
-    yield Verification.of("rootfs.proc.subset", seen.settings.subset or "everything", subset or "everything", holds)
+    strict = subset == seen.settings.subset or not seen.settings.subset
+    yield Verification.of("rootfs.proc.subset", seen.settings.subset or "everything", subset or "everything", strict)
 
 
 def _visible(seen: SeenRoot, path: str) -> State:

@@ -15,11 +15,12 @@ from hardening.errors import ProfileError
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Implied, MountPoint
-from hardening.mechanism.roles import CommandProcess, RootDirectory
+from hardening.mechanism.roles import CommandProcess, RootDirectory, restrictions
 from hardening.mechanism.schema import Leaf
 from hardening_secrets.settings import SecretsSettings, Use, leaf
 
-TIGHT = ("ro", "nosuid", "nodev", "noexec")
+#: What holds a secret permits nothing more.
+TIGHT = tuple(restrictions(()))
 _DIRECTORY = {
     "destination": secrets.PLACE,
     "type": "tmpfs",

@@ -242,7 +242,7 @@ def named(path: Path, group: str) -> None:
 
 
 def every_file(person: Caller) -> Iterator[Path]:
-    """Each file of bundles, plans and containers of other runtimes, in one of which all others are whole."""
+    """Each file of bundles, cache entries and containers of other runtimes, in one of which all others are whole."""
     state = person.state
     for word in ("a", "b", "c", "d"):
         person.say("run", "-q", "-e", f"{word}=1", "--", "true")

@@ -88,7 +88,7 @@ def test_the_login_uid_of_the_person_is_the_command_s(runtime: str, name: str) -
 @pytest.mark.parametrize("name", CALLERS)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_without_a_login_it_is_the_caller_s_uid(runtime: str, name: str) -> None:
-    """The second time is a stored plan's."""
+    """The second time is a cache entry's."""
     require("loginuid-unset")
     user = caller(name, runtime)
     uid = str(user.uid if user is not None else 0)

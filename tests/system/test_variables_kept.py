@@ -1,6 +1,6 @@
 """No value of a variable that was typed is kept: a planted one is looked for in all that a run leaves, and while it lasts.
 
-The command does not print it, and every file of the caller's folder is read: stored plans, bundles, what is written down of
+The command does not print it, and every file of the caller's folder is read: cache entries, bundles, what is written down of
 containers, the state of runtimes, records, logs.
 """
 
@@ -75,12 +75,12 @@ def holders(person: Caller) -> list[Path]:
 @pytest.mark.parametrize("options", [OPTIONS, SECRETS], ids=["any", "secret"])
 def test_nothing_that_stays_holds_one(options: tuple[str, ...], runtime: str, person: Caller) -> None:
     script = CHECK if options == OPTIONS else "test ${#PGPASSWORD} = 14"
-    for _ in range(2):  # composed, and from a plan where there is one
+    for _ in range(2):  # composed, and from an entry where there is one
         done = run(person, needed(runtime), *options, script=script)
         assert done.returncode == 0, done.stderr
         assert holders(person) == []
-    plans = list(person.state.glob("cache/*/*/entry.json"))
-    assert len(plans) == (runtime == "native" and options == OPTIONS)
+    entries = list(person.state.glob("cache/*/*/entry.json"))
+    assert len(entries) == (runtime == "native" and options == OPTIONS)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -37,7 +37,7 @@ def place() -> Iterator[Place]:
 
 
 def loaded(place: Place, words: tuple[str, ...]) -> set[str]:
-    """The modules that the short way imports to run a plan."""
+    """The modules that the short way imports to run an entry."""
     here = f"import sys; sys.path += {[str(PACKAGE.parent), sysconfig.get_path('platlib')]}"
     code = f"{here}; from hardening.launch.quick import main; import posix; posix._exit(main({f'{PROGRAM}-cli'!r}))"
     done = Place(place.folder, (sys.executable, "-I", "-S", "-X", "importtime", "-c", code)).type(*words)
