@@ -10,7 +10,7 @@ import _stat as stat
 import errno
 
 from hardening.base import files, links, trusted
-from hardening.base.files import MAX_LINKS
+from hardening.base.files import MAX_LINKS, Opened
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 from hardening.errors import LaunchError
@@ -181,16 +181,29 @@ class Root:
 
 def _give(name: str, directory: int) -> None:
     """Give what was made to whom its directory belongs: what is an id's of the container's own its caller cannot remove. The
-    host's root gives nothing away: somebody else could have put another file there by now."""
+    host's root gives nothing away, and nobody what something is in: who owns the directory could have moved another file to
+    that name by now."""
     unmapped = trusted.overflow_id()
     if trusted.root() != unmapped:
         return
     status = os.fstat(directory)
     uid, gid = (-1 if number == unmapped else number for number in (status.st_uid, status.st_gid))
-    try:
-        os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
-    except PermissionError:  # a file system without owners
-        return
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with Opened(os.open(name, flags, dir_fd=directory)) as made:
+        if not _is_empty(made):
+            return
+        try:
+            os.fchown(made, uid, gid)
+        except PermissionError:  # a file system without owners
+            return
+
+
+def _is_empty(fd: int) -> bool:
+    """Whether nothing is in an open directory, or in an open file that has no other name."""
+    status = os.fstat(fd)
+    if stat.S_ISDIR(status.st_mode):
+        return not os.listdir(fd)
+    return status.st_size == 0 and status.st_nlink == 1
 
 
 class AttachRoot(Building):
