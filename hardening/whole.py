@@ -1,4 +1,4 @@
-"""The whole program (`hardening.start`)."""
+"""The whole program: any command, whatever it has to import."""
 
 import gc
 

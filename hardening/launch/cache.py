@@ -200,13 +200,7 @@ def _recent_first(directory: int) -> list[str]:
     return names
 
 
-def _try(
-    path: str,
-    name: str,
-    directory: int,
-    line: Line,
-    environment: Mapping[str, str],
-) -> Found | None:
+def _try(path: str, name: str, directory: int, line: Line, environment: Mapping[str, str]) -> Found | None:
     """One entry if it is valid. One that never will be again loses its file."""
     locks: list[int] = []
     found = None
@@ -223,12 +217,7 @@ def _try(
     return found
 
 
-def _open(
-    locks: list[int],
-    path: str,
-    line: Line,
-    environment: Mapping[str, str],
-) -> Found | None:
+def _open(locks: list[int], path: str, line: Line, environment: Mapping[str, str]) -> Found | None:
     """The entry of a directory that this process has locked."""
     entry = locks[0]
     try:
