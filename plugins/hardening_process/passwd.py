@@ -88,4 +88,4 @@ def _text(root: Path, name: str) -> str:
 def _open(top: int, name: str) -> int:
     """A descriptor of a file in a root that is open, to which links lead as if that were `/`."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-    return files.regular(kernel.openat2(top, name.encode(), flags, abi.RESOLVE_IN_ROOT), name)
+    return files.regular(kernel.openat2(top, name.encode(), flags, abi.IN_ROOT), name)

@@ -27,7 +27,7 @@ from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRo
 #: Files in all, directories below one another, findings of a kind, characters of these, and names in a directory of lists.
 ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 8 << 20, 100_000
 _SAFE = abi.MOUNT_ATTR_RDONLY | abi.MOUNT_ATTR_NOSUID | abi.MOUNT_ATTR_NODEV | abi.MOUNT_ATTR_NOEXEC
-_RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
+_RESOLVE = abi.IN_ROOT | abi.RESOLVE_NO_XDEV
 
 
 @frozen(eq=False)

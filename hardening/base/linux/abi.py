@@ -122,6 +122,8 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+#: As a process goes whose root a directory is. openat2(2): a kernel may come that follows magic links with the first alone.
+IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 STATX_MNT_ID = 0x1000
 
 PR_SET_PDEATHSIG = 1

@@ -31,7 +31,7 @@ MAX_NOTED = 1000
 #: How many directories may lie in one another.
 MAX_DEPTH = 256
 _PER_ENTRY = 4096  # bytes of headers and padding, more than an image has in the middle
-_RESOLVE = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS | abi.RESOLVE_NO_XDEV
+_RESOLVE = abi.IN_ROOT | abi.RESOLVE_NO_XDEV
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hardening.launch.native.channel import Channel
     from hardening.launch.native.operation import LaunchState
 
-IN_ROOT = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
-
 
 class UnmappedRootError(PermissionError):
     """A root in which the container's ids can make no mount point; ``hint`` says what a person can do about it."""
@@ -60,7 +58,7 @@ class Root:
     def find(self, path: str, flags: int = os.O_PATH, resolve: int = 0) -> int:
         """Open a path below the root; `links.MovedLinkError` where ``resolve`` forbids links, and there were none."""
         look_up = links.find_judged if self._judged and resolve & abi.RESOLVE_NO_SYMLINKS else kernel.openat2
-        return look_up(self.tree, files.encode(path.lstrip("/") or "."), flags, IN_ROOT | resolve)
+        return look_up(self.tree, files.encode(path.lstrip("/") or "."), flags, abi.IN_ROOT | resolve)
 
     def find_if_present(self, path: str, resolve: int = 0) -> int | None:
         """Open a path below the root, or None when it is not there."""

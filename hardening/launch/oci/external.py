@@ -184,7 +184,7 @@ def refuse_fifos(bundle: Bundle) -> None:
 
 def _is_fifo(top: int, path: str) -> bool:
     try:
-        found = kernel.openat2(top, os.fsencode(path or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+        found = kernel.openat2(top, os.fsencode(path or "."), os.O_PATH, abi.IN_ROOT)
     except (OSError, ValueError):
         return False
     with Opened(found):

@@ -164,7 +164,7 @@ def _read(path: str) -> str:
 
 
 def _open(root: int, path: str) -> int:
-    return kernel.openat2(root, os.fsencode(path.lstrip("/") or "."), os.O_PATH, abi.RESOLVE_IN_ROOT)
+    return kernel.openat2(root, os.fsencode(path.lstrip("/") or "."), os.O_PATH, abi.IN_ROOT)
 
 
 def _kind(root: int, path: str) -> str:

@@ -255,5 +255,4 @@ def _enter(pid: int) -> None:
 
 
 def _find(root: int, path: str) -> int:
-    resolve = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
-    return kernel.openat2(root, files.encode(path.lstrip("/")), os.O_PATH, resolve)
+    return kernel.openat2(root, files.encode(path.lstrip("/")), os.O_PATH, abi.IN_ROOT)

@@ -40,7 +40,7 @@ def asked(root: Path, path: str) -> str | int:
     """Where the kernel goes, inside the root; else its error."""
     with Opened(os.open(root, os.O_PATH)) as top:
         try:
-            with Opened(kernel.openat2(top, os.fsencode(path), os.O_PATH, abi.RESOLVE_IN_ROOT)) as found:
+            with Opened(kernel.openat2(top, os.fsencode(path), os.O_PATH, abi.IN_ROOT)) as found:
                 return os.readlink(f"/proc/self/fd/{found}").removeprefix(str(root)) or "/"
         except OSError as error:
             return error.errno or 0
