@@ -84,7 +84,7 @@ def of_path(
     for name, value in ways:
         for entry in _named(attempt.composition, mechanism, name)[:1]:
             tried = True
-            if value is None:
+            if value is None or is_typed(attempt.composition, entry):
                 offer = smallest(attempt, mechanism, entry, opens)
             else:
                 data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})

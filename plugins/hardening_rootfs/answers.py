@@ -9,6 +9,8 @@ import os
 import stat
 from collections.abc import Iterator
 
+import attrs
+
 from hardening.base.files import is_below
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
@@ -18,7 +20,7 @@ from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.paths import holds, nearest, real_path
 from hardening_rootfs.settings import RootfsSettings
-from hardening_rootfs.surroundings import RootfsFacts
+from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may
 
 #: Leaves, each with a value that would permit something; None for the smallest loosening of the leaf.
 Ways = tuple[tuple[str, Volume | None], ...]
@@ -60,9 +62,8 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
     if gone and (mounted is None or holds(mounted, gone)):
         decides = _masking(settings, context, gone)
-        # A mask lies above all that is mounted, and a volume under it.
-        shown = () if gone == masked else _volume(settings, path, READ_ONLY_RIGHTS)
-        yield "seen", f"no: {gone} is empty here", decides, (*shown, (decides, None))
+        ways = (*_volume(settings, context, path, READ_ONLY_RIGHTS), (decides, None))
+        yield "seen", f"no: {gone} is empty here", decides, ways
         return
     mount = mounts[mounted] if mounted is not None else None
     leaf = mount.leaves[0] if mount is not None and mount.leaves else "rootfs.path"
@@ -73,6 +74,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     if mount is None and settings.path.path == "/" and not _there(path):
         yield "seen", f"no: {path} is not there on the host", leaf, ()
         return
+    source = None
     if mount is None:
         yield "seen", f"as in the root {settings.path}", leaf, ()
     elif mount.value["type"] == "bind":
@@ -94,9 +96,20 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
         return
     fixed = settings.read_only if mount is None else bool({"ro", "rro"} & {*mount.value["options"]})
     leaf = "rootfs.read_only" if mount is None else leaf
-    own = ((leaf, None),) if leaf not in ("rootfs.path", "rootfs.sys") else ()
-    ways = (*_volume(settings, path, USUAL_RIGHTS), *own) if fixed else ()
-    yield "writable", "no" if fixed else "yes, by the rights of its files", leaf, ways
+    idmap = mount is not None and bool({"idmap", "ridmap"} & {*mount.value["options"]})
+    unmapped = source is not None and only_unmapped_may(source, context, stat.S_IWOTH, idmap=idmap)
+    answer = "no" if fixed else "no: its owner is unmapped" if unmapped else "yes, by the rights of its files"
+    yield "writable", answer, leaf, _to_write(settings, context, path, leaf) if fixed or unmapped else ()
+
+
+def _to_write(settings: RootfsSettings, context: Context, path: str, leaf: str) -> Ways:
+    """What would have a path writable: a volume of it, or what the leaf that decides it lacks, the map of a volume's owner
+    last."""
+    own: Ways = ((leaf, None),) if leaf not in ("rootfs.path", "rootfs.sys") else ()
+    volume = settings.volumes.named.get(leaf.removeprefix("rootfs.volumes."))
+    if volume is not None:
+        own = (*own, (leaf, attrs.evolve(volume, rights=volume.rights | {"rw"}, idmap=True, origin=None)))
+    return (*_volume(settings, context, path, USUAL_RIGHTS), *own)
 
 
 def _lacking(settings: RootfsSettings, path: str, mounted: str | None) -> tuple[str, str, str, Ways] | None:
@@ -117,11 +130,14 @@ def _lacking(settings: RootfsSettings, path: str, mounted: str | None) -> tuple[
     return None
 
 
-def _volume(settings: RootfsSettings, path: str, rights: frozenset[str]) -> Ways:
-    """The volume that shows what the host has at a path of its own root."""
+def _volume(settings: RootfsSettings, context: Context, path: str, rights: frozenset[str]) -> Ways:
+    """The volume that shows what the host has at a path of its own root, with the owners of its files mapped where the
+    rights are of no use without."""
     if settings.path.path != "/" or not _there(path) or path == "/" or any(holds(place, path) for place in _KERNEL):
         return ()
-    return ((f"rootfs.volumes.{path}", Volume(path, path, rights)),)
+    unmapped = only_unmapped_may(path, context, stat.S_IWOTH if "rw" in rights else stat.S_IROTH)
+    volumes = (Volume(path, path, rights, idmap=idmap) for idmap in ((True, False) if unmapped else (False,)))
+    return tuple((f"rootfs.volumes.{path}", volume) for volume in volumes)
 
 
 def _there(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 
 from hardening.compose.composition import Composition
@@ -14,7 +15,7 @@ from hardening_rootfs import hidden, sockets, sources
 from hardening_rootfs.paths import holds, real_path
 from hardening_rootfs.settings import READ_ONLY, RootfsSettings
 from hardening_rootfs.spec import NATIVE, limits_devices
-from hardening_rootfs.surroundings import RootfsFacts, Surroundings, volume_maps, withheld
+from hardening_rootfs.surroundings import RootfsFacts, Surroundings, only_unmapped_may, withheld
 
 _about = FindingsOf("rootfs")
 _warn, _note = _about.warning, _about.note
@@ -141,12 +142,11 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
 
 def _of_owner(volume: Volume, context: Context) -> Iterator[Finding]:
     """A finding where files of a volume belong to nobody whom the command's user namespace knows."""
-    maps, status = volume_maps(context), os.stat(volume.source)
-    known = maps is None or any(0 <= status.st_uid - r.outside < r.size for r in maps.uids)
-    if volume.writable and not volume.idmap and not known and not status.st_mode & 0o002:
+    if volume.writable and not volume.idmap and only_unmapped_may(volume.source, context, stat.S_IWOTH):
         yield _note(
-            "unmapped-volume", f"uid {status.st_uid}, to whom {volume.source} belongs, is unmapped in the command's user "
-            "namespace, so that the command cannot write there", f"volumes.{volume.target}", hint="add `idmap`",
+            "unmapped-volume", f"uid {os.stat(volume.source).st_uid}, to whom {volume.source} belongs, is unmapped in the "
+            "command's user namespace, so that the command cannot write there", f"volumes.{volume.target}",
+            hint="add `idmap`",
         )  # fmt: skip
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 
 from hardening.base import state
 from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.errors import ProfileError
 from hardening.mechanism.host import Host
-from hardening.mechanism.idmaps import IdMaps
+from hardening.mechanism.idmaps import IdMaps, IdRange
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import PRIVATE, Isolation, Volume
 from hardening_rootfs import hidden, origins, sources
@@ -77,6 +78,23 @@ def volume_maps(context: Context) -> IdMaps | None:
     """The id maps for id-mapped volumes, those of the container."""
     isolation = context.of(Isolation)
     return isolation.id_maps(context.host) if isolation is not None else None
+
+
+def only_unmapped_may(path: str, context: Context, right: int, *, idmap: bool = False) -> bool:
+    """Whether nobody but an owner whom the command's user namespace does not know has a ``right`` (of ``S_IRWXO``) to what
+    is at a path; ``idmap`` where a volume maps the owners of files. False where the caller may not look."""
+    maps = volume_maps(context)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+
+    def known(ranges: Iterable[IdRange], owner: int) -> bool:
+        return any(0 <= owner - (r.inside if idmap else r.outside) < r.size for r in ranges)
+
+    if maps is None or status.st_mode & right or known(maps.uids, status.st_uid):
+        return False
+    return not (status.st_mode & right << 3 and known(maps.gids, status.st_gid))
 
 
 def require(settings: RootfsSettings) -> None:

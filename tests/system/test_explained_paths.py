@@ -13,6 +13,7 @@ import pytest
 from tests.support.features import require
 from tests.support.forking import typed
 from tests.support.runs import workplace
+from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
 
@@ -107,6 +108,61 @@ def test_the_loosening_that_is_offered_for_a_path_is_what_the_command_then_finds
         assert _code(folder, *run, *way["options"], *look) == 0
         (folder / "later.toml").write_text(f'extends = ["{profile}"]\n{way["toml"]}')
         assert _code(folder, "run", "-q", "-p", str(folder / "later.toml"), *look) == 0
+
+
+@pytest.mark.parametrize("profile", ["default", "strict"])
+def test_where_the_owner_is_unmapped_a_volume_is_offered_that_maps_it(profile: str) -> None:
+    """To write, and to read what others may not; of a volume that maps no owner nobody is told that it can be written."""
+    require("root")
+    require("userns")
+    require("idmapped")
+    Path("/srv").mkdir(exist_ok=True)
+    with workplace() as folder, TemporaryDirectory(dir="/srv") as owned:
+        Path(owned).chmod(0o750)
+        (Path(owned) / "file").write_text("content")
+        explained = ("explain", "--json", "-p", profile)
+        answers = json.loads(_hardening(folder, *explained, owned))["answers"]
+        options = answers[1]["loosening"]["options"]
+        run = ("run", "-q", "-p", profile)
+        assert _code(folder, *run, *options, "--", "sh", "-c", 'cat "$1"/file && echo >"$1"/new', "sh", owned) == 0
+        unmapped = [word.replace(",idmap", "") for word in options]
+        assert _code(folder, *run, *unmapped, "--", "touch", f"{owned}/other") != 0
+        answers = json.loads(_hardening(folder, *explained, *unmapped, owned))["answers"]
+        assert answers[1]["answer"] == "no: its owner is unmapped"
+        profiled = folder / "mine.toml"
+        profiled.write_text(f'extends = ["default"]\n[rootfs]\nvolumes.add = ["{owned}:/data:ro"]\n')
+        answers = json.loads(_hardening(folder, "explain", "--json", "-p", str(profiled), "/data"))["answers"]
+        options = answers[1]["loosening"]["options"]
+        assert _code(folder, "run", "-q", "-p", str(profiled), *options, "--", "touch", "/data/third") == 0
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+@pytest.mark.parametrize("profile", ["default", "strict"])
+def test_of_a_hidden_directory_the_one_file_is_offered_that_is_asked_for(profile: str, mode: int) -> None:
+    require("root")
+    require("userns")
+    require("idmapped")
+    with workplace() as folder, TemporaryDirectory(dir="/var/log") as logs:
+        file = Path(logs, "one")
+        file.write_text("content")
+        file.chmod(mode)
+        Path(logs, "other").touch()
+        (answer,) = json.loads(_hardening(folder, "explain", "--json", "-p", profile, str(file)))["answers"]
+        look = ("--", "sh", "-c", 'cat "$1" && [ "$(find /var/log -type f)" = "$1" ]', "sh", str(file))
+        assert _code(folder, "run", "-q", "-p", profile, *answer["loosening"]["options"], *look) == 0
+
+
+def test_who_cannot_map_owners_is_told_so() -> None:
+    user = ordinary()
+    require("root")
+    Path("/srv").mkdir(exist_ok=True)
+    with workplace(user) as folder, TemporaryDirectory(dir="/srv") as owned:
+        Path(owned).chmod(0o755)
+        environment = {**user.environment, "HARDENING_STATE": str(folder / "state")}
+        done = typed(user, "explain", "--json", owned, cwd=folder, env=environment)
+        way = json.loads(done.stdout)["answers"][1]["loosening"]
+        assert not way["options"]
+        assert "only root can make id-mapped mounts" in way["barrier"]
 
 
 #: what a layer says of `/shared/file`, what is asked of it, and whether something permits it
