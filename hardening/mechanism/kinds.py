@@ -59,8 +59,8 @@ class Kind(ABC, Generic[T]):
         return self.samples()
 
     def show(self, value: T) -> str:
-        """The value as people read it: a boolean as TOML has it."""
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        """The value as people read it: a boolean as TOML has it, and None, which TOML cannot say, as ``none``."""
+        return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
     def dump(self, value: T) -> object:
         """The value as TOML data that `parse` reads back."""
@@ -147,6 +147,10 @@ class Ceiling(Kind[int]):
 
     def samples(self) -> Sequence[int]:
         return (self.low, self.low + 1, min(self.low + 4096, self.high), self.high)
+
+    def candidates(self, value: int) -> Sequence[int]:
+        """Twice as much, or the highest."""
+        return (min(2 * value or 1, self.high),)
 
     def show(self, value: int) -> str:
         return units.show_size(value) if self.size else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import accumulate
 from typing import Any
@@ -14,7 +15,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
-from hardening.errors import UsageError, quoted
+from hardening.errors import ProfileError, UsageError, quoted
 from hardening.mechanism.findings import gates as gates_of
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Mechanism
@@ -29,6 +30,8 @@ from hardening.report.table import Table
 IMAGE = "image"
 #: Most leaves that one hint names.
 MEANT = 3
+#: What only a family has for a member that takes any name.
+_NO_NAME = "?"
 _CALL = re.compile(r"(?P<table>[^.()]+)\.(?P<key>[^()]+)\((?P<arguments>[^()]*)\)")
 
 
@@ -108,11 +111,26 @@ def elsewhere(mechanisms: Iterable[Mechanism[Any]], name: str, leaves: Iterable[
     found = [str(item.leaf(setting)) for item in mechanisms for setting in item.schema.settings
              if name in (setting, setting.rpartition(".")[2]) and setting != "requirement"]  # fmt: skip
     found += [str(leaf) for leaf in leaves if leaf.member and leaf.member.upper() == name.upper().removeprefix("CAP_")]
+    found += [str(item.leaf("", member)) for item in mechanisms for member in _of_whole_table(item, name)]
     found += [
         f"{item.name}.{option.key}" for item in mechanisms for option in item.options() if f"--{name}" in option.flags
     ]
     known = list(dict.fromkeys(found))[:MEANT]
     return f"did you mean {' or '.join(known)}?" if known else None
+
+
+def _of_whole_table(mechanism: Mechanism[Any], name: str) -> Iterator[str]:
+    """The member with this name, whether or not a layer has it, of the family that is a mechanism's own table; none of a
+    family that takes any name."""
+    family = mechanism.schema.settings.get("")
+    if not isinstance(family, Family):
+        return
+    read: dict[str, str] = {}
+    for text in (name, _NO_NAME):
+        with suppress(ProfileError):
+            read[text] = family.read_member(Node(text, (mechanism.name,), command_line({}, {})))
+    if name in read and _NO_NAME not in read:
+        yield read[name]
 
 
 def _prefixes(mechanism: Mechanism[Any]) -> Iterator[str]:

@@ -18,10 +18,10 @@ from hardening.errors import HardeningError, Problems
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Choice, Flag, Kind
-from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.profile import toml_text as toml
 from hardening.profile.layers import WHY, Stack, parse_layer
-from hardening.profile.source import command_line
+from hardening.profile.source import Node, command_line
 from hardening.report.attempt import REFUSED, Attempt, Pending
 
 COMMAND_LINE = "command line"
@@ -60,7 +60,7 @@ def smallest(
         return Loosening(
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
-    return _first(attempt, mechanism, entry, _offers(mechanism, entry, within), opens=opens)
+    return _first(attempt, mechanism, entry, _offers(attempt, mechanism, entry, within), opens=opens)
 
 
 def of_path(
@@ -137,7 +137,7 @@ def _first(
 
 
 def _offers(
-    mechanism: Mechanism[Any], entry: Resolved, looser: Sequence[Any]
+    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, looser: Sequence[Any]
 ) -> Iterator[tuple[Any, Mapping[str, Any], bool]]:
     """Values to try, with TOML data that says them, and whether no other value is smaller: first what people write, then
     the smallest that there are."""
@@ -150,7 +150,20 @@ def _offers(
     for value in _minimal(kind, looser):
         # Only these kinds give every value that they have as a sample.
         least = value == entry.limit or isinstance(kind, Flag | Choice)
-        yield value, mechanism.dump({(entry.leaf.setting, entry.leaf.member): value}), least
+        data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})
+        if _says(attempt, mechanism, entry, data):
+            yield value, data, least
+
+
+def _says(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, data: Mapping[str, Any]) -> bool:
+    """Whether a table says something of a leaf: a value that holds its member's name, as a sample does, may say another."""
+    table = Node(data, (mechanism.name,), command_line({mechanism.name: data}, {}))
+    reading = Reading(attempt.host, attempt.composition.composed)
+    try:
+        said = list(mechanism.statements(table, reading))
+    except HardeningError:
+        return True  # why it cannot be read is the barrier
+    return any(mechanism.leaf(one.setting, one.member) == entry.leaf for one in said)
 
 
 def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: Pending) -> Loosening | None:
@@ -176,13 +189,8 @@ def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: P
 
 
 def _looser(kind: Kind[Any], entry: Resolved) -> list[Any]:
-    value = entry.value
-    if isinstance(value, int) and not isinstance(value, bool):
-        doubled = 2 * value if value else 1
-        candidates = [min(doubled, entry.limit) if isinstance(entry.limit, int) else doubled]
-    else:
-        candidates = [*([entry.limit] if entry.limit_origin else []), *kind.candidates(value)]
-    return [candidate for candidate in candidates if _is_looser(kind, candidate, value)]
+    candidates = [*([entry.limit] if entry.limit_origin else []), *kind.candidates(entry.value)]
+    return [candidate for candidate in candidates if _is_looser(kind, candidate, entry.value)]
 
 
 def _is_looser(kind: Kind[Any], value: Any, than: Any) -> bool:

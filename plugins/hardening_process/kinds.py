@@ -209,6 +209,10 @@ class UmaskKind(Kind[int]):
     def samples(self) -> Sequence[int]:
         return (0, 0o022, 0o027, 0o070, 0o077)
 
+    def candidates(self, value: int) -> Sequence[int]:
+        """One permission more: the group's before those of others, and reading before writing."""
+        return [value & ~bit for bit in (0o040, 0o010, 0o020, 0o004, 0o001, 0o002, 0o400, 0o100, 0o200)]
+
     def show(self, value: int) -> str:
         return f"{value:03o}"
 
@@ -234,6 +238,9 @@ class OomKind(Kind[int]):
 
     def samples(self) -> Sequence[int]:
         return (-1000, 0, 1, 500, 1000)
+
+    def candidates(self, value: int) -> Sequence[int]:
+        return (max(value - 1, -1000),)
 
 
 def number(node: Node) -> Node:

@@ -28,6 +28,7 @@ from hardening_seccomp.conditions import (
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
 from hardening_seccomp.filters import rule_intersect, rule_is_no_looser_than
+from hardening_seccomp.libseccomp import YOUNG
 from hardening_seccomp.oci import ARCHITECTURES, architecture_of, strictest
 
 #: The family of system calls has no name: its members stand for ``seccomp.<syscall>``.
@@ -197,6 +198,15 @@ class StrictDefaults(Mapping[str, Rule]):
         return len(self._rules)
 
 
+def read_call(node: Node) -> str:
+    """The name of a system call; raises `ProfileError` for an unknown one."""
+    name = node.string()
+    known = {*groups.load().names, *YOUNG}
+    if name not in known:
+        raise node.error(f'unknown system call "{name}"', hint=nearest(name, known))
+    return name
+
+
 def read_architecture(node: Node) -> str:
     """``native`` or a name of libseccomp's; raises `ProfileError` for an unknown one."""
     name = node.string()
@@ -216,7 +226,7 @@ class SeccompSettings:
         rest=constant(ENOSYS),
         absent=constant(ENOSYS),
         default=StrictDefaults(),
-        read_member=Node.string,
+        read_member=read_call,
         help="What happens to each system call: `default`, `allow`, `deny`, `log`, `rules` and `profile` decide. "
         "Unstated, the group `@strict` is allowed and everything else is answered with ENOSYS.",
         examples=("ptrace", "personality"),

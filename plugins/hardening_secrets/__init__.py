@@ -21,8 +21,9 @@ from hardening.mechanism.mechanism import (
     Option,
 )
 from hardening.mechanism.package import PackagedMechanism
+from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening.plugin.hookspecs import hookimpl
-from hardening_secrets.settings import SecretsSettings
+from hardening_secrets.settings import SecretsSettings, Use, usual
 
 if TYPE_CHECKING:
     from hardening.mechanism.secret_driver import SecretDriver
@@ -47,6 +48,13 @@ class Secrets(PackagedMechanism[SecretsSettings]):
                 True,
             ),
         )
+
+    def permissions(self, leaf: Leaf) -> Sequence[tuple[Any, Mapping[str, object]]]:
+        """To give the secret as a file in the usual place."""
+        if leaf.setting != "given" or leaf.member == WILDCARD:
+            return ()
+        use = Use(leaf.member, target=usual(leaf.member))
+        return ((use, self.dump({(leaf.setting, leaf.member): use})),)
 
     def implies(
         self, settings: SecretsSettings, limits: Mapping[tuple[str, str], Any], host: Host

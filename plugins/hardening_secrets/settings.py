@@ -104,7 +104,14 @@ class UseKind(Kind[Use | None]):
         return f'`"{_ITEM}"`, or a table with `name` and these'
 
     def samples(self) -> Sequence[Use | None]:
-        plain = Use("db", MOUNT, usual("db"))
+        return self._uses("db")
+
+    def candidates(self, value: Use | None) -> Sequence[Use | None]:
+        """Those of the same secret."""
+        return self._uses(value.name) if value is not None else self.samples()
+
+    def _uses(self, name: str) -> Sequence[Use | None]:
+        plain = Use(name, MOUNT, usual(name))
         return (
             None,
             plain,
@@ -114,8 +121,8 @@ class UseKind(Kind[Use | None]):
             attrs.evolve(plain, gid=1000, mode=0o440),
             attrs.evolve(plain, target="/etc/db.key"),
             attrs.evolve(plain, target="/etc/db.key", mode=0o440),
-            Use("db", ENV, "DB"),
-            Use("db", ENV, "DB_PASSWORD"),
+            Use(name, ENV, "DB"),
+            Use(name, ENV, "DB_PASSWORD"),
         )
 
     def show(self, value: Use | None) -> str:

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from hardening.assemble.pipeline import examine
 from hardening.cli import output
 from hardening.cli.options import imaged, stack
+from hardening.cli.options.says import unquoted
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY, Resolved
@@ -80,7 +81,8 @@ def command(
     show whether the command sees it and can write there, and by which line.
     """
     here = session(context)
-    question = explain.meant(here.plugins.mechanisms, here.host, question) if question else None
+    if question and not question.startswith("/"):
+        question = explain.meant(here.plugins.mechanisms, here.host, unquoted(question))
     request, offer = imaged.look(here, stack.request(context, profiles), image)
     if floor is not None:
         _show_beyond(here, here.compose(request, offer), floor, question, as_json)
@@ -232,6 +234,8 @@ def _show_leaf(tried: Attempt, entry: Resolved, asked: Question | None, as_json:
         output.show("  no layer sets it")
     if way is not None:
         _show_loosening(way, refused)
+    elif not entry.kind.unordered and entry.kind.is_loosest(entry.value):
+        output.show(f"\nno loosening: nothing is looser than {entry.shown}")
 
 
 def _answer(asked: Question | None) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ from hardening.profile.layers import HEADER, REASON
 from hardening.profile.source import MAX_DEPTH, Document, command_line, parse_toml
 from hardening.profile.toml_text import flat
 
-_PART = r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.="\']+'
+_QUOTED = r'"(?:[^"\\]|\\.)*"|\'[^\']*\''
+_PART = rf'{_QUOTED}|[^.="\']+'
 
 # Of a profile's header only these make sense on the command line: `-p` is what extends.
 _SETTABLE = ("exceptions", "limits", "findings")
@@ -59,6 +60,11 @@ def parse_exception(text: str) -> Said:
     return Said(("exceptions",), [{"setting": setting, "reason": reason}], place)
 
 
+def unquoted(name: str) -> str:
+    """The name of a setting without the quotes that TOML wants around a key. Raises `UsageError`."""
+    return re.sub(rf"(?:(?<=\.)|^)(?:{_QUOTED})(?=[.(]|$)", lambda part: _unquote(part[0], name), name)
+
+
 def _read_key(text: str) -> tuple[tuple[str, ...], str]:
     parts: list[str] = []
     position = 0
@@ -67,7 +73,7 @@ def _read_key(text: str) -> tuple[tuple[str, ...], str]:
         part = match[0].strip() if match else ""
         if match is None or not part:
             raise UsageError("no TABLE.KEY=VALUE", origin=f"--set {text}", hint="write --set rootfs.read_only=true")
-        parts.append(_unquote(part, text) if part[0] in "\"'" else part)
+        parts.append(_unquote(part, f"--set {text}") if part[0] in "\"'" else part)
         if len(parts) > MAX_DEPTH:
             raise UsageError(
                 f"nested deeper than {MAX_DEPTH} levels", origin="--set", hint="no setting needs that much"
@@ -78,12 +84,12 @@ def _read_key(text: str) -> tuple[tuple[str, ...], str]:
         position += 1
 
 
-def _unquote(part: str, text: str) -> str:
+def _unquote(part: str, place: str) -> str:
     try:
         return str(tomllib.loads(f"key = {part}")["key"])
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
-            f"{part} is not a quoted key: {error}", origin=f"--set {text}", hint="quote a key as TOML does"
+            f"{part} is not a quoted key: {error}", origin=place, hint="quote a key as TOML does"
         ) from None
 
 

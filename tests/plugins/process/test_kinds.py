@@ -225,3 +225,9 @@ def test_no_ceiling_is_looser_than_every_ceiling() -> None:
     assert not kind.is_no_looser_than(NO_CEILING, 10**12)
     assert kind.show(NO_CEILING) == "unlimited"
     assert kind.parse(node("unlimited")) == kind.parse(node("max")) == NO_CEILING
+
+
+@pytest.mark.parametrize(("mask", "first"), [(0o077, 0o037), (0o022, 0o002), (0o777, 0o737)])
+def test_a_looser_umask_has_one_permission_more(mask: int, first: int) -> None:
+    assert next(value for value in UmaskKind().candidates(mask) if value != mask) == first
+    assert {(mask & ~value).bit_count() for value in UmaskKind().candidates(mask)} <= {0, 1}

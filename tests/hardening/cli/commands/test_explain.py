@@ -302,3 +302,50 @@ def test_a_member_that_nobody_names_can_have_a_loosening(tmp_path: Path, capsys:
     (tmp_path / "empty.toml").write_text('[selinux]\nrequirement = "best-effort"\n')
     assert main(["explain", "-p", str(tmp_path / "empty.toml"), "rootfs.volumes./data", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["shown"] == "none"
+
+
+def test_a_loosening_is_of_the_secret_that_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    for profile_name, exception in (
+        ("strict", ["--exception", "secrets.given.tok=why this is needed"]),
+        ("default", []),
+    ):
+        assert main(["explain", "-p", profile_name, "secrets.given.tok", "--json"]) == 0
+        offered = json.loads(capsys.readouterr().out)["loosening"]
+        assert offered["options"] == [*exception, "--secret", "tok,type=mount"]
+
+
+def test_nothing_is_looser_than_the_loosest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "open", "[box]\nsize = 1000\n")
+    assert call(session(folder), "explain", "-p", "open", "box.size") == 0
+    assert capsys.readouterr().out.endswith("\nno loosening: nothing is looser than 1000\n")
+    profile(folder, "open", "[box]\nsize = 999\n")
+    assert explained(folder, capsys, "-p", "open", "box.size")["loosening"]["shown"] == "1000"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("socket", "seccomp.socket"),
+        ("ptrace", "seccomp.ptrace"),
+        ("net_raw", "capabilities.NET_RAW"),
+        ("secrts", '"secrets"'),
+    ],
+)
+def test_a_name_without_its_table_names_what_no_layer_has(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "-p", "strict", name]) == 2
+    assert capsys.readouterr().err.endswith(f"hint: did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize("quoted", ["{}", '"{}"', "'{}'"])
+def test_a_part_of_a_name_may_be_quoted_as_in_toml(quoted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--json", "trust.docker." + quoted.format("127.0.0.1:5055/mine")]) == 0
+    offered = json.loads(capsys.readouterr().out)
+    assert offered["leaf"] == "trust.docker.127.0.0.1:5055/mine"
+    assert 'docker."127.0.0.1:5055/mine" = "accept"' in offered["loosening"]["toml"]
+
+
+def test_what_is_not_set_is_not_named_as_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "process.set_environment.FOO"]) == 0
+    assert capsys.readouterr().out.startswith("process.set_environment.FOO = none\n")
