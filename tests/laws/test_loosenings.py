@@ -55,6 +55,7 @@ def _leaves(tried: Attempt, mechanism: Mechanism[Any]) -> Iterator[Resolved]:
             yield attrs.evolve(entry, leaf=mechanism.leaf(setting.name, member))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("complete", [False, True])
 @pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
 def test_a_loosening_works_when_pasted_and_there_is_none_only_where_none_works(
