@@ -37,7 +37,9 @@ HEADERS = """
 #include <linux/sched.h>
 #include <linux/sockios.h>
 """
-SKIPPED = {"UNIFIED_CALLS", "CALLS", "SECCOMP_FILTER_FLAGS", "CAPABILITIES", "LINUX_CAPABILITY_VERSION_3", "RLIMITS"}
+TABLES = {"UNIFIED_CALLS", "CALLS", "SECCOMP_FILTER_FLAGS", "CAPABILITIES", "RLIMITS"}
+#: Of no header under this name: the first begins with an underscore there, the other is two that are.
+SKIPPED = {*TABLES, "LINUX_CAPABILITY_VERSION_3", "IN_ROOT"}
 
 
 def _compile(tmp_path: Path, body: str) -> str:
