@@ -83,7 +83,7 @@ ENVIRONMENT = '[limits.process]\nenvironment = ["TERM", "A"]\n'
 def test_a_limit_of_the_environment_binds_names_wherever_their_values_come_from() -> None:
     found = composed({"Env": ["A=image", "LD_PRELOAD=/x", "PATH=/evil"]}, ENVIRONMENT)
     assert value(found, "process.set_environment.A")[0] == "image"
-    assert value(found, "process.set_environment.LD_PRELOAD") == ("None", "a.toml:2")
+    assert value(found, "process.set_environment.LD_PRELOAD") == ("none", "a.toml:2")
     assert value(found, "process.set_environment.PATH")[0] == OF_COMMANDS
     assert {text.partition(":")[0] for _, text in told(found)} == {
         "process.set_environment.LD_PRELOAD",
