@@ -21,9 +21,8 @@ from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import YOUNG
 from hardening_seccomp.oci import architecture_of
-from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.settings import SeccompSettings, calls
 from hardening_seccomp.table import TableReader, dump
 
 __all__ = ["Seccomp", "SeccompSettings"]
@@ -46,11 +45,7 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
         if name.startswith(groups.PREFIX):
             return sorted(data.members.get(name, ()))
         setting = name.partition(".")[0]
-        known = setting in ("architectures", "flags", suid.SETTING, "requirement") or name in {
-            *data.names,
-            *YOUNG,
-            WILDCARD,
-        }
+        known = setting in ("architectures", "flags", suid.SETTING, "requirement") or name in {*calls(), WILDCARD}
         return (name,) if known else ()
 
     def meant(self, name: str, host: Host) -> str:

@@ -198,10 +198,14 @@ class StrictDefaults(Mapping[str, Rule]):
         return len(self._rules)
 
 
+def calls() -> set[str]:
+    """The system calls that have a name here, whichever this machine and its library know."""
+    return {*groups.load().names, *YOUNG}
+
+
 def read_call(node: Node) -> str:
     """The name of a system call; raises `ProfileError` for an unknown one."""
-    name = node.string()
-    known = {*groups.load().names, *YOUNG}
+    name, known = node.string(), calls()
     if name not in known:
         raise node.error(f'unknown system call "{name}"', hint=nearest(name, known))
     return name

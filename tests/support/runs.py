@@ -29,6 +29,7 @@ import attrs
 
 from hardening.assemble import bundle, pipeline
 from hardening.assemble.spec import OCI_VERSION, to_json
+from hardening.base import files
 from hardening.compose import composition as compose
 from hardening.launch.request import START, LaunchRequest
 from hardening.mechanism.host import Host, plain
@@ -240,10 +241,10 @@ def _residents(folder: Path) -> Iterator[str]:
     it open: a launcher, which is locked into its directory, may be a fork whose command line is another's. What is older
     than the caller, as most of a host is, has nothing in it."""
     name, own = os.fsencode(folder.name), os.readlink("/proc/self/ns/mnt")
-    oldest = _started(Path("/proc/self"))
+    oldest = _started("self")
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if _started(place) < oldest:
+            if _started(place.name) < oldest:
                 continue
             command = (place / "cmdline").read_bytes()
             elsewhere = name not in command and os.readlink(place / "ns/mnt") != own
@@ -257,9 +258,9 @@ def _residents(folder: Path) -> Iterator[str]:
             continue
 
 
-def _started(place: Path) -> int:
-    """When a process was started, in ticks since the host was (proc_pid_stat(5))."""
-    return int((place / "stat").read_text().rpartition(")")[2].split()[19])
+def _started(pid: str) -> int:
+    """When a process, or ``self``, was started, in ticks since the host was."""
+    return int(files.process(pid)[files.STARTTIME])
 
 
 def _open_files(place: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hardening.base import files
 from hardening.base.guarded import complain
-from hardening.base.linux.system import os, signal
+from hardening.base.linux.system import signal
 from hardening.errors import HardeningError
 
 TYPE_CHECKING = False
@@ -56,8 +56,10 @@ class Cleaning:
 
     def release(self) -> None:
         """Let go of the leases."""
-        for fd in self._held.values():
-            os.close(fd)
+        if self._held:
+            from hardening.launch.container import leases
+
+            leases.release(self._held)
 
     def after_kill(self, *ends: Callable[[], None]) -> None:
         """Do, as the cleanup process, what the launcher would have done had it not been killed, and record that it was.
