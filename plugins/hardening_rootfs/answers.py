@@ -18,7 +18,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.foreign_binds import USUAL
-from hardening_rootfs.paths import holds, nearest, real_path
+from hardening_rootfs.paths import deepest, holds, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may
 
@@ -44,7 +44,7 @@ def covering(settings: RootfsSettings, host: Host, setting: str, member: str) ->
         if value not in (None, False):
             real = hidden.expand((name,), private) if setting == "hidden_paths" else ()
             places |= dict.fromkeys((*real, name), name)
-    found = nearest(places, member)
+    found = deepest(places, member)
     return places[found] if found is not None else None
 
 
@@ -55,10 +55,10 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
     spec.contribute(settings, context, fragment)
     path = os.path.normpath(path)
     mounts = {key: item for (pointer, key), item in fragment.items.items() if pointer == "/mounts"}
-    mounted = nearest(mounts, path)
-    masked = nearest(fragment.values["/linux/maskedPaths"].value, path)
+    mounted = deepest(mounts, path)
+    masked = deepest(fragment.values["/linux/maskedPaths"].value, path)
     # What a hidden directory of the root holds is shown where something is mounted at it, or in it.
-    secret = nearest(spec.shown_secrets(settings, context), path)
+    secret = deepest(spec.shown_secrets(settings, context), path)
     gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
     if gone and (mounted is None or holds(mounted, gone)):
         decides = _masking(settings, context, gone)
@@ -85,7 +85,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[t
         yield "seen", f"as {source} of the host", leaf, ()
     else:
         yield "seen", f"in the {mount.value['type']} at {mounted}", leaf, ()
-    read_only = nearest(fragment.values["/linux/readonlyPaths"].value, path)
+    read_only = deepest(fragment.values["/linux/readonlyPaths"].value, path)
     if mounted == "/dev":
         return  # each device has rights of its own
     if read_only is not None and (mounted is None or holds(mounted, read_only)):
@@ -160,5 +160,5 @@ def _masking(settings: RootfsSettings, context: Context, place: str) -> str:
         member = covering(settings, context.host, name, path)
         if member is not None:
             return f"rootfs.{name}.{member}"
-    volume = nearest(settings.sources(), place)
+    volume = deepest(settings.sources(), place)
     return f"rootfs.volumes.{volume}" if volume is not None else "rootfs.hidden_paths"

@@ -7,7 +7,7 @@ import os
 
 from hardening.base.files import is_below
 from hardening_rootfs import aliases
-from hardening_rootfs.paths import nearest, real_path
+from hardening_rootfs.paths import deepest, real_path
 from hardening_rootfs.settings import RootfsSettings
 
 
@@ -44,5 +44,5 @@ def strange(settings: RootfsSettings) -> tuple[str, ...]:
 def _nearest(path: str, settings: RootfsSettings) -> tuple[str | None, str]:
     """The nearest place above a path that is named, links followed, and as it is named."""
     named = {real_path(said): said for said in settings.volume_sources.named}
-    place = nearest(named, path)
+    place = deepest(named, path)
     return place, named.get(place or "", "")

@@ -31,7 +31,7 @@ def above(path: str) -> list[str]:
     return ["/" + "/".join(parts[:end]) for end in range(len(parts) - 1, -1, -1)] if path != "/" else []
 
 
-def nearest(places: Iterable[str], path: str) -> str | None:
+def deepest(places: Iterable[str], path: str) -> str | None:
     """The deepest place that a path is or lies in."""
     return max((place for place in places if holds(place, path)), key=len, default=None)
 

@@ -24,7 +24,7 @@ from hardening_rootfs.mounted import (
     on_host,
     read,
 )
-from hardening_rootfs.paths import holds, nearest
+from hardening_rootfs.paths import deepest, holds
 from hardening_rootfs.settings import RootfsSettings
 
 _HIDDEN = ("absent", "null", "empty")
@@ -382,7 +382,7 @@ def _is_there(seen: SeenRoot, path: str) -> bool:
     if path.startswith(("/proc/", "/sys/")):
         return os.path.lexists(path)
     shown = seen.settings.sources()
-    place = nearest(shown, path)
+    place = deepest(shown, path)
     if place is not None:
         return os.path.lexists(os.path.normpath(shown[place] + path.removeprefix(place)))
     return os.path.lexists(os.path.join(seen.settings.path.path, path.lstrip("/")))
