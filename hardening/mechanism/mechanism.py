@@ -2,7 +2,8 @@
 
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
 `probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and `verify`
-after a launch; `tighten` serves ``hardening apply``. All arguments are frozen values of earlier stages.
+after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``. All arguments are frozen values of
+earlier stages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 
 from hardening.base.values import frozen
+from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
@@ -340,6 +342,12 @@ class Mechanism(ABC, Generic[S]):
         """What the settings make of an absolute path inside: what is asked (``seen``, ``writable``), the answer, the full
         name of the leaf that decides it, and what would permit it, the smallest first: full names of leaves, each with a
         value, None for the leaf's own smallest loosening (``hardening explain /PATH``). Raises `ProfileError`."""
+        return ()
+
+    def denied(self, settings: S, context: Context, call: SystemCall) -> Iterable[Cause]:
+        """Why this mechanism may be the reason of a system call that failed (``hardening why``): a cause for each of its
+        leaves that may have done it, the likeliest first; none where it cannot have been any of them. Who asks confirms each
+        by running again."""
         return ()
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:

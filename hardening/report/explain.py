@@ -22,9 +22,9 @@ from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import WILDCARD, Family, Leaf
 from hardening.profile.layers import Exemption, Layer
 from hardening.profile.source import Node, command_line
-from hardening.report.attempt import Pending
 from hardening.report.image_defaults import ShownDefault
 from hardening.report.table import Table
+from hardening.why.attempt import Pending
 
 #: What stands for an image in the place of a layer's name.
 IMAGE = "image"

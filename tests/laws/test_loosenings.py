@@ -20,8 +20,8 @@ from hardening.mechanism.schema import Scalar, Setting
 from hardening.plugin import plugins
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import Document, Node, command_line
-from hardening.report.attempt import Attempt, attempt
-from hardening.report.loosen import _refusal, smallest
+from hardening.why.attempt import Attempt, attempt
+from hardening.why.loosen import _refusal, smallest
 
 INSTALLED = plugins.load().mechanisms
 HOST = host.probe(INSTALLED)

@@ -20,12 +20,13 @@ from hardening.compose.fold import EMPTY, Resolved
 from hardening.errors import HardeningError
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
-from hardening.report import attempt, beyond, data, explain, image_defaults, loosen, settings
-from hardening.report.attempt import Attempt, Pending
+from hardening.report import beyond, data, explain, image_defaults, settings
 from hardening.report.explain import Question
 from hardening.report.image_defaults import ShownDefault
-from hardening.report.loosen import Loosening
 from hardening.report.table import Table
+from hardening.why import attempt, loosen
+from hardening.why.attempt import Attempt, Pending
+from hardening.why.loosen import Loosening
 
 EPILOG = """\b
 Examples:

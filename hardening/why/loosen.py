@@ -22,7 +22,7 @@ from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.profile import toml_text as toml
 from hardening.profile.layers import WHY, Stack, parse_layer
 from hardening.profile.source import Node, command_line
-from hardening.report.attempt import REFUSED, Attempt, Pending
+from hardening.why.attempt import REFUSED, Attempt, Pending
 
 COMMAND_LINE = "command line"
 #: Whether a composition that would run permits what somebody wants.

@@ -1,0 +1,109 @@
+"""A system call that failed, and what a mechanism says of it: whether it is the reason, and what would permit it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+from hardening.base.values import frozen
+
+
+@frozen
+class Caller:
+    """The process that made a call, as it was then. ``pid`` is the host's, ``command`` its name (comm), ``executable`` the
+    path inside; ``uid`` and ``gid`` are the ones that file systems look at, as the host sees them; ``capabilities`` are the
+    effective ones, without ``CAP_``; ``filters`` is how many filters of system calls it has (proc_pid_status(5))."""
+
+    pid: int
+    command: str = ""
+    executable: str = ""
+    uid: int = 0
+    gid: int = 0
+    capabilities: frozenset[str] = frozenset()
+    filters: int = 0
+
+
+@frozen
+class SystemCall:
+    """One system call of a command, with its result.
+
+    - ``name``, ``number``, ``architecture``: the call, and the ``AUDIT_ARCH_*`` token of who made it; ``arguments`` are six
+      unsigned 64-bit numbers.
+    - ``error``: the errno that the kernel answered, 0 for success; ``signal``: what ended the process in the call (SIGSYS).
+    - ``path``: the absolute path inside that it was about, links as they stand; ``target``: the second one, of a rename, a
+      link or a mount (what is mounted). Empty without.
+    - ``access``: what was wanted of ``path``: ``read``, ``write``, ``create``, ``remove``, ``execute``, ``search``, ``mount``,
+      ``change`` (of mode, owner, times, attributes).
+    - ``address``: the socket's: ``tcp 0.0.0.0:80``, ``udp [::1]:53``, ``unix /run/x.sock``, ``unix @abstract``,
+      ``netlink route``; for socket(2) the family, such as ``inet``.
+    - ``ids``: the user or group ids that it wanted, as they are inside.
+    - ``text``: the operation in words. ``said``: what the process wrote to standard error next. ``caller``: who asked.
+    - ``order``: its place among all that the trace saw.
+    """
+
+    name: str
+    number: int
+    architecture: int
+    arguments: tuple[int, ...]
+    caller: Caller
+    error: int = 0
+    signal: int = 0
+    path: str = ""
+    target: str = ""
+    access: frozenset[str] = frozenset()
+    address: str = ""
+    ids: tuple[int, ...] = ()
+    text: str = ""
+    said: str = ""
+    order: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """The answer, as people know it: ``EPERM``, ``SIGSYS``, or empty where the call succeeded."""
+        if self.signal:
+            return "SIGSYS"
+        return errno.errorcode.get(self.error, str(self.error)) if self.error else ""
+
+    @property
+    def message(self) -> str:
+        """What programs print of the errno: ``Operation not permitted`` (strerror(3)); empty without one."""
+        return os.strerror(self.error) if self.error else ""
+
+
+class Size(IntEnum):
+    """How much a way past a denial loosens: smaller ones are tried and offered first."""
+
+    ANSWER = 0  # another errno, which the program falls back from
+    PLACE = 1  # another path, user or port: nothing more is permitted
+    CALL = 2  # a system call, with these arguments where they can be told apart; one path; one limit
+    CAPABILITY = 3
+    WIDER = 4  # a whole namespace, a whole mechanism's restriction
+
+
+@frozen(eq=False)
+class Way:
+    """One way past a denial: the full name of a leaf, and its new value, None for the leaf's smallest loosening."""
+
+    leaf: str
+    value: Any = None
+    size: Size = Size.CALL
+
+
+@frozen(eq=False)
+class Cause:
+    """Why a mechanism takes itself for the reason of a failure.
+
+    ``leaf`` is the full name of what decides, ``what`` says it in words (``seccomp answers EPERM to ptrace``). ``ways``
+    permit it, the smallest first; without any, ``advice`` says what can be done instead, or that nothing can. ``certain``
+    says that the kernel's answer follows from the setting alone, as with a filter that was evaluated for these arguments;
+    else only a trial shows it.
+    """
+
+    leaf: str
+    what: str
+    ways: Sequence[Way] = ()
+    advice: str = ""
+    certain: bool = False

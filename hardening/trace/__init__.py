@@ -1,0 +1,1 @@
+"""What a run asks of the kernel: its system calls, seen from outside (ptrace(2))."""

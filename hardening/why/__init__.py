@@ -1,0 +1,1 @@
+"""Why something was denied, and the least that would permit it."""
