@@ -35,8 +35,8 @@ class SystemCall:
     - ``error``: the errno that the kernel answered, 0 for success; ``signal``: what ended the process in the call (SIGSYS).
     - ``path``: the absolute path inside that it was about, links as they stand; ``target``: the second one, of a rename, a
       link or a mount (what is mounted). Empty without.
-    - ``access``: what was wanted of ``path``: ``read``, ``write``, ``create``, ``remove``, ``execute``, ``search``, ``mount``,
-      ``change`` (of mode, owner, times, attributes).
+    - ``access``: what was wanted of ``path``: ``read``, ``write``, ``create``, ``remove``, ``execute``, ``search``,
+      ``mount``, ``change`` (of mode, owner, times, attributes).
     - ``address``: the socket's: ``tcp 0.0.0.0:80``, ``udp [::1]:53``, ``unix /run/x.sock``, ``unix @abstract``,
       ``netlink route``; for socket(2) the family, such as ``inet``.
     - ``ids``: the user or group ids that it wanted, as they are inside.
