@@ -1,0 +1,234 @@
+"""The smallest set of loosenings with which a command succeeds, found by trying.
+
+It knows neither mechanisms nor processes: what is tried, and what comes of it, is behind a `World`, so that it can be held
+against ones that are made up. The ways past a denial are tried one at a time, the most suspected denial first and its
+smallest way first. What gets the command further is kept, and once it succeeds each member that it can do without is dropped
+(delta debugging: Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from hardening.base.values import frozen
+from hardening.mechanism.denial import Way
+
+#: Most runs beside the first one: a search that needs more tells nobody anything.
+MOST = 24
+#: Runs with one more loosening each, before all that is left is tried at once and halved from there.
+SINGLY = 8
+
+
+@frozen(eq=False)
+class Suspect:
+    """One reason why one call may have failed. ``call`` and ``answer`` tell that failure from others in every run, ``leaf``
+    what decides it; ``ways`` permit it, the smallest first. ``certain``: what was answered follows from the setting."""
+
+    call: Hashable
+    answer: str
+    leaf: str
+    ways: tuple[Way, ...]
+    certain: bool = False
+
+
+@frozen(eq=False)
+class Outcome:
+    """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail in the
+    same way have equal ``signature``. ``stopped``: it was ended from outside, and no further run is wanted."""
+
+    succeeded: bool
+    suspects: tuple[Suspect, ...] = ()
+    signature: Hashable = None
+    stopped: bool = False
+
+
+class World(Protocol):
+    """Where loosenings are tried."""
+
+    def composes(self, ways: Sequence[Way]) -> bool:
+        """Whether these are permitted at once: no limit forbids one."""
+        ...
+
+    def run(self, ways: Sequence[Way]) -> Outcome:
+        """What comes of a run with these, which compose."""
+        ...
+
+
+class Verdict(StrEnum):
+    """What a search has come to."""
+
+    NOT_NEEDED = "nothing needs to be loosened"
+    FOUND = "found"
+    NOT_FOUND = "no loosening does it"
+    FLAKY = "it fails differently each time"
+    STOPPED = "stopped"
+
+
+@frozen(eq=False)
+class Member:
+    """One loosening, and the denial that it is for."""
+
+    suspect: Suspect
+    way: Way
+
+
+@frozen(eq=False)
+class Result:
+    """The smallest set that was found, empty unless the verdict is `Verdict.FOUND`; how many runs it took beside the first."""
+
+    verdict: Verdict
+    members: tuple[Member, ...] = ()
+    runs: int = 0
+
+
+class _Stopped(Exception):
+    """No further run is wanted, or none is left."""
+
+
+def search(first: Outcome, world: World, most: int = MOST) -> Result:
+    """Find the smallest set of loosenings with which a command succeeds, from what its first run, without any, came to."""
+    if first.succeeded:
+        return Result(Verdict.NOT_NEEDED)
+    if first.stopped:
+        return Result(Verdict.STOPPED)
+    runs = _Runs(world, most)
+    try:
+        found = _grow(first, runs)
+        again = runs.again()
+        if again.succeeded or (not found and again.signature != first.signature):
+            return Result(Verdict.FLAKY, runs=runs.count)
+        if not found:
+            return Result(Verdict.NOT_FOUND, runs=runs.count)
+        return Result(Verdict.FOUND, tuple(_shrink(_minimal(found, runs), runs)), runs.count)
+    except _Stopped:
+        return Result(Verdict.STOPPED if runs.stopped else Verdict.NOT_FOUND, runs=runs.count)
+
+
+class _Runs:
+    """The runs of one search: each set is tried once."""
+
+    def __init__(self, world: World, most: int) -> None:
+        self.world = world
+        self._most = most
+        self._known: list[tuple[tuple[Way, ...], Outcome | None]] = []
+        self.count = 0
+        self.stopped = False
+
+    def of(self, members: Sequence[Member]) -> Outcome | None:
+        """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped`."""
+        ways = tuple(member.way for member in members)
+        for known, outcome in self._known:
+            if _same(known, ways):
+                return outcome
+        found = self._run(ways) if self.world.composes(ways) else None
+        self._known.append((ways, found))
+        return found
+
+    def succeeds(self, members: Sequence[Member]) -> bool:
+        """Whether the command succeeds with these. Raises `_Stopped`."""
+        outcome = self.of(members)
+        return outcome is not None and outcome.succeeded
+
+    def again(self) -> Outcome:
+        """What comes of another run without any. Raises `_Stopped`."""
+        return self._run(())
+
+    def _run(self, ways: tuple[Way, ...]) -> Outcome:
+        if self.count >= self._most:
+            raise _Stopped
+        self.count += 1
+        outcome = self.world.run(ways)
+        if outcome.stopped:
+            self.stopped = True
+            raise _Stopped
+        return outcome
+
+
+def _same(one: Sequence[Way], other: Sequence[Way]) -> bool:
+    return len(one) == len(other) and all(
+        mine.leaf == its.leaf and mine.value == its.value for mine, its in zip(one, other, strict=True)
+    )
+
+
+def _grow(first: Outcome, runs: _Runs) -> list[Member]:
+    """Loosenings with which it succeeds, in the order in which they were needed; none where nothing helps."""
+    kept: list[Member] = []
+    before = first
+    while True:
+        for member in _members(before):
+            if runs.count >= SINGLY:
+                return _together(kept, before, runs)
+            after = runs.of([*kept, member])
+            if after is None:
+                continue
+            if after.succeeded:
+                return [*kept, member]
+            if _got_further(member.suspect, before, after):
+                kept.append(member)
+                before = after
+                break
+        else:
+            return []
+
+
+def _members(outcome: Outcome) -> Iterator[Member]:
+    return (Member(suspect, way) for suspect in outcome.suspects for way in suspect.ways)
+
+
+def _got_further(suspect: Suspect, before: Outcome, after: Outcome) -> bool:
+    """Whether a run failed for another reason than the one before it. Of a reason that is only supposed that it is none any
+    more is no sign: the call must have gone well, or have been answered otherwise."""
+    if suspect.certain:
+        same = any((item.call, item.leaf) == (suspect.call, suspect.leaf) for item in after.suspects)
+    else:
+        same = any((item.call, item.answer) == (suspect.call, suspect.answer) for item in after.suspects)
+    if not same:
+        return True
+    known = {item.call for item in before.suspects}
+    return bool(after.suspects) and after.suspects[0].call not in known
+
+
+def _together(kept: Sequence[Member], before: Outcome, runs: _Runs) -> list[Member]:
+    """One way of each suspect that is left, all at once: the widest one that composes."""
+    chosen = [*kept]
+    for suspect in before.suspects:
+        if any(member.suspect.leaf == suspect.leaf for member in chosen):
+            continue
+        for way in reversed(suspect.ways):
+            if runs.world.composes([*(member.way for member in chosen), way]):
+                chosen.append(Member(suspect, way))
+                break
+    return chosen if len(chosen) > len(kept) and runs.succeeds(chosen) else []
+
+
+def _minimal(found: Sequence[Member], runs: _Runs) -> list[Member]:
+    """A subset with which it succeeds, and with none of it left out."""
+    members, parts = list(found), 2
+    while len(members) > 1:
+        size = -(-len(members) // parts)
+        chunks = [members[at : at + size] for at in range(0, len(members), size)]
+        rests = [[item for item in members if item not in chunk] for chunk in chunks]
+        smaller = next((some for some in (*chunks, *rests) if len(some) < len(members) and runs.succeeds(some)), None)
+        if smaller is not None:
+            members, parts = smaller, max(parts - 1, 2) if smaller in rests else 2
+        elif size == 1:
+            break
+        else:
+            parts = min(2 * parts, len(members))
+    return members
+
+
+def _shrink(found: Sequence[Member], runs: _Runs) -> list[Member]:
+    """The set with each loosening replaced by the smallest one of its denial that does."""
+    members = list(found)
+    for at, member in enumerate(members):
+        for way in member.suspect.ways:
+            if way.size >= member.way.size:
+                break
+            instead = [*members[:at], Member(member.suspect, way), *members[at + 1 :]]
+            if runs.succeeds(instead):
+                members = instead
+                break
+    return members

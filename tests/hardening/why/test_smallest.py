@@ -1,0 +1,154 @@
+"""The search for the smallest set, in worlds that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.mechanism.denial import Size, Way
+from hardening.why.smallest import MOST, Outcome, Suspect, Verdict, search
+
+
+class World:
+    """A command that asks for things in their order, each of which a leaf decides. It stops at the first thing that is denied
+    and ``needed``, and goes on after any other. ``until``: what of it must be permitted for success, all that is needed by
+    itself. With ``all_at_once`` it asks for everything, and fails at its end."""
+
+    def __init__(
+        self,
+        asks: Sequence[str],
+        needed: Callable[[frozenset[str]], bool],
+        *,
+        stops: bool = True,
+        barred: Sequence[str] = (),
+        sizes: dict[str, Sequence[Size]] | None = None,
+        works: Callable[[str, Way], bool] = lambda leaf, way: True,
+        certain: bool = True,
+    ) -> None:
+        self.asks = asks
+        self.needed = needed
+        self.stops = stops
+        self.barred = barred
+        self.sizes = sizes or {}
+        self.works = works
+        self.certain = certain
+        self.runs: list[tuple[str, ...]] = []
+
+    def composes(self, ways: Sequence[Way]) -> bool:
+        return not any(way.leaf in self.barred for way in ways)
+
+    def run(self, ways: Sequence[Way]) -> Outcome:
+        assert self.composes(ways)
+        self.runs.append(tuple(f"{way.leaf}:{way.size}" for way in ways))
+        permitted = frozenset(way.leaf for way in ways if self.works(way.leaf, way))
+        denied = [leaf for leaf in self.asks if leaf not in permitted]
+        if self.needed(permitted):
+            return Outcome(True, signature=(0, ()))
+        if self.stops:
+            end = next((at for at, leaf in enumerate(denied) if not self.needed(self._all() - {leaf})), len(denied))
+            denied = denied[: end + 1]
+        suspects = tuple(
+            Suspect(leaf, "EPERM", leaf, tuple(Way(leaf, size, size) for size in self.sizes.get(leaf, (Size.CALL,))),
+                    self.certain)
+            for leaf in reversed(denied)
+        )  # fmt: skip
+        return Outcome(False, suspects, (1, tuple(denied)))
+
+    def _all(self) -> frozenset[str]:
+        return frozenset(self.asks)
+
+
+def found(world: World, most: int = MOST) -> tuple[Verdict, set[str]]:
+    """What is found: the verdict and the leaves."""
+    result = search(world.run(()), world, most)
+    return result.verdict, {member.way.leaf for member in result.members}
+
+
+def test_nothing_needs_to_be_loosened_where_the_first_run_succeeds() -> None:
+    assert found(World("abc", lambda permitted: True)) == (Verdict.NOT_NEEDED, set())
+
+
+def test_one_denial_takes_one_run_with_it_and_one_more_without() -> None:
+    world = World("abc", lambda permitted: "b" in permitted)
+    result = search(world.run(()), world)
+    assert [member.way.leaf for member in result.members] == ["b"]
+    assert (result.runs, world.runs[1:]) == (2, [("b:2",), ()])
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_two_mechanisms_one_behind_the_other(stops: bool) -> None:
+    assert found(World("abcd", lambda some: {"a", "c"} <= some, stops=stops)) == (Verdict.FOUND, {"a", "c"})
+
+
+def test_either_of_two_is_enough() -> None:
+    verdict, leaves = found(World("ab", lambda some: bool({"a", "b"} & some), stops=False))
+    assert verdict is Verdict.FOUND
+    assert len(leaves) == 1
+
+
+def test_the_smallest_way_that_works_is_taken() -> None:
+    sizes = {"a": (Size.ANSWER, Size.CALL, Size.WIDER)}
+    for works, size in ((Size.ANSWER, Size.ANSWER), (Size.CALL, Size.CALL)):
+        world = World("a", lambda some: "a" in some, sizes=sizes, works=lambda leaf, way, least=works: way.size >= least)
+        assert [member.way.size for member in search(world.run(()), world).members] == [size]
+
+
+def test_what_a_limit_forbids_is_never_run() -> None:
+    world = World("ab", lambda some: "b" in some, barred="b")
+    assert found(world) == (Verdict.NOT_FOUND, set())
+    assert not any("b" in way for ways in world.runs for way in ways)
+
+
+def test_a_command_that_fails_for_another_reason_is_not_blamed_on_what_it_was_denied() -> None:
+    assert found(World("abc", lambda some: False)) == (Verdict.NOT_FOUND, set())
+
+
+def test_a_command_that_fails_differently_each_time_is_flaky() -> None:
+    answers = iter(range(100))
+
+    class Flaky(World):
+        def run(self, ways: Sequence[Way]) -> Outcome:
+            return Outcome(False, (), next(answers))
+
+    assert found(Flaky("", lambda some: False)) == (Verdict.FLAKY, set())
+
+
+def test_a_success_by_chance_blames_nobody() -> None:
+    class Lucky(World):
+        def run(self, ways: Sequence[Way]) -> Outcome:
+            return Outcome(True) if self.runs else super().run(ways)
+
+    assert found(Lucky("a", lambda some: False)) == (Verdict.FLAKY, set())
+
+
+def test_it_ends_where_it_is_stopped() -> None:
+    class Endless(World):
+        def run(self, ways: Sequence[Way]) -> Outcome:
+            outcome = super().run(ways)
+            return outcome if not ways else Outcome(False, stopped=True)
+
+    assert found(Endless("a", lambda some: False)) == (Verdict.STOPPED, set())
+
+
+def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
+    asks = [f"probe{number}" for number in range(40)]
+    asks[3] = "needed"
+    assert found(World(asks, lambda some: "needed" in some, stops=False)) == (Verdict.FOUND, {"needed"})
+
+
+@given(
+    asks=st.integers(1, 8),
+    needed=st.sets(st.integers(0, 7), min_size=1, max_size=3),
+    stops=st.booleans(),
+    certain=st.booleans(),
+)
+def test_what_is_found_is_enough_and_nothing_of_it_can_be_left_out(
+    asks: int, needed: set[int], stops: bool, certain: bool
+) -> None:
+    leaves = [f"leaf{number}" for number in range(asks)]
+    wanted = {f"leaf{number % asks}" for number in needed}
+    world = World(leaves, lambda some: wanted <= some, stops=stops, certain=certain)
+    assert found(world, most=100) == (Verdict.FOUND, wanted)
