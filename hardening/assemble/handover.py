@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 from collections.abc import Container, Mapping
 
@@ -17,10 +18,16 @@ import attrs
 
 from hardening.assemble.spec import to_json
 from hardening.base.linux import abi, kernel
-from hardening.base.pointer import ENVIRONMENT, lookup
+from hardening.base.pointer import ARGS, ENVIRONMENT, lookup
 from hardening.compose.composition import Composition
+from hardening.errors import UsageError
+from hardening.launch.config.bundle import SECRETS
+from hardening.launch.config.variables import pack
+from hardening.launch.request import LaunchRequest
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Spec
+from hardening.mechanism.runtime import Runtime
+from hardening.plugin.plugins import Plugins
 
 _NAME = "hardening-secrets"
 _NOEXEC_SEAL = 0x0008  # MFD_NOEXEC_SEAL, since Linux 6.3 (memfd_create(2))
@@ -71,3 +78,31 @@ def left_open(spec: Spec, names: Container[str], *, whole: bool) -> Spec:
     entries = lookup(document, ENVIRONMENT) or []
     entries[:] = [name if (name := entry.partition("=")[0]) in names else entry for entry in entries]
     return attrs.evolve(spec, config=to_json(document))
+
+
+def split(
+    engine: Runtime, spec: Spec, values: Mapping[str, str], launch: LaunchRequest, *, whole: bool = True
+) -> tuple[Spec, LaunchRequest]:
+    """Take the ``values`` of variables out of what is to be written, and unless that is to be ``whole`` the command, where
+    the runtime takes them from memory: what is written, and how it is launched. Raises `OSError`."""
+    if not engine.takes_variables or (whole and not values):
+        return spec, launch
+    command = None if whole else lookup(spec.document, ARGS)
+    opened = seal(pack(values, command))
+    return left_open(spec, values, whole=whole), launch.changed(variables=opened)
+
+
+def open_secrets(plugins: Plugins, engine: Runtime, config: bytes) -> int:
+    """Open the secrets that a configuration names, for the launcher: the descriptor for `LaunchRequest`, -1 where there
+    are none. This is the last thing before the launcher is started. Raises `SecretError`, and `UsageError` for a runtime
+    that gives none."""
+    if SECRETS.encode() not in config:
+        return -1
+    document = json.loads(config)
+    if not secrets.named(document):
+        return -1
+    if not engine.takes_secrets:
+        hint = "use --runtime native, crun or runc"
+        raise UsageError(f"the runtime {engine.name} does not give secrets", origin="--runtime", hint=hint)
+    leave_no_core()
+    return seal(plugins.secrets(document))

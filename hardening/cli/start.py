@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,13 +15,10 @@ from hardening.assemble import bundles, handover
 from hardening.assemble.bundle import write
 from hardening.base import places, state
 from hardening.base.guarded import require_descriptors
-from hardening.base.pointer import ARGS, lookup
 from hardening.cli import output
 from hardening.cli.options import keeping
 from hardening.cli.session import Session, session
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HardeningError, LaunchError, UsageError
-from hardening.launch.config.bundle import SECRETS
-from hardening.launch.config.variables import pack
 from hardening.launch.record import behalf
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.fragment import Spec
@@ -144,23 +141,11 @@ def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: 
     lock = bundles.make(bundle)
     try:
         write(spec, bundle, private=True)
-        opened = secrets(here, engine, spec.config)
+        opened = handover.open_secrets(here.plugins, engine, spec.config)
         hand_over(engine, bundle, launch.changed(secrets=opened), lock, remove=True)
     finally:
         # Only reached where exec did not happen.
         bundles.discard(bundle.parent)
-
-
-def split(
-    engine: Runtime, spec: Spec, values: Mapping[str, str], launch: LaunchRequest, *, whole: bool = True
-) -> tuple[Spec, LaunchRequest]:
-    """Take the ``values`` of variables out of what is to be written, and unless that is to be ``whole`` the command, where
-    the runtime takes them from memory: what is written, and how it is launched. Raises `OSError`."""
-    if not engine.takes_variables or (whole and not values):
-        return spec, launch
-    command = None if whole else lookup(spec.document, ARGS)
-    opened = handover.seal(pack(values, command))
-    return handover.left_open(spec, values, whole=whole), launch.changed(variables=opened)
 
 
 def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *, remove: bool) -> NoReturn:
@@ -168,26 +153,6 @@ def hand_over(engine: Runtime, bundle: Path, launch: LaunchRequest, lock: int, *
     Raises `LaunchError`."""
     os.set_inheritable(lock, True)
     start(engine.command(bundle, launch.changed(lock=lock, remove=remove)))
-
-
-def secrets(here: Session, engine: Runtime, config: bytes) -> int:
-    """Open the secrets that a configuration names, for the launcher: the descriptor for `LaunchRequest`, -1 where there
-    are none. This is the last thing before the launcher is started. Raises `SecretError`, and `UsageError` for a runtime
-    that gives none."""
-    if SECRETS.encode() not in config:
-        return -1
-    import json
-
-    from hardening.launch.secret.secrets import named
-
-    document = json.loads(config)
-    if not named(document):
-        return -1
-    if not engine.takes_secrets:
-        hint = "use --runtime native, crun or runc"
-        raise UsageError(f"the runtime {engine.name} does not give secrets", origin="--runtime", hint=hint)
-    handover.leave_no_core()
-    return handover.seal(here.plugins.secrets(document))
 
 
 def start(argv: list[str]) -> NoReturn:

@@ -89,7 +89,7 @@ class Storable:
         the notes and the verdicts beside the composition; a run that ``loses`` its input says so each time."""
         values = self.values(spec, typed)
         replaced = typed if values is None else values
-        written, launch = start.split(self.engine, spec, replaced, self.launch, whole=False)
+        written, launch = handover.split(self.engine, spec, replaced, self.launch, whole=False)
         bundles.write(written, entry.bundle, private=True)
         stays = False
         if lasting and values is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from hardening.assemble import pipeline
+from hardening.assemble import handover, pipeline
 from hardening.base.pointer import CONFIG, lookup
 from hardening.cli import refusals, start, stored
 from hardening.cli.options import keeping
@@ -65,7 +65,7 @@ def command(
         raise
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
-    secrets = start.secrets(here, engine, config)
+    secrets = handover.open_secrets(here.plugins, engine, config)
     if secrets >= 0:  # which are opened anew at each launch
         start.start(engine.command(bundle.absolute(), launch.changed(secrets=secrets)))
     argv = engine.command(bundle.absolute(), launch)

@@ -127,7 +127,7 @@ def command(
         if kept is not None:
             entry, storable = kept
             storable.start(entry, assembly.spec, values, shown, looked, loses=loses, lasting=not missing)
-        spec, launch = start.split(engine, assembly.spec, values, launch)
+        spec, launch = handover.split(engine, assembly.spec, values, launch)
         start.start_new(here, spec, bundle, engine, launch)
 
 
