@@ -121,7 +121,7 @@ def _first(
         refusal: HardeningError | None = None
         permitted = [(), (entry,), *((other,) for other in others), (entry, *others)]
         for tables in (_excepted(leaves, table) for leaves in dict.fromkeys(permitted)) if data else ():
-            after = _composed(attempt, tables)
+            after = composed(attempt, tables)
             if isinstance(after, HardeningError):
                 refusal = after
                 continue
@@ -176,7 +176,7 @@ def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: P
             barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.statement.value})}
-    after = _composed(attempt, _excepted((entry,), table))
+    after = composed(attempt, _excepted((entry,), table))
     refusal = _refusal(attempt, after) if isinstance(after, Composition) else None
     if refusal is not None:
         return _refused(said.said, refusal)
@@ -207,7 +207,7 @@ def _excepted(entries: Iterable[Resolved], table: Mapping[str, Any]) -> dict[str
     return {"exceptions": exceptions, **table} if exceptions else dict(table)
 
 
-def _composed(attempt: Attempt, tables: Mapping[str, Any]) -> Composition | HardeningError:
+def composed(attempt: Attempt, tables: Mapping[str, Any]) -> Composition | HardeningError:
     """The composition with one more layer, or why that is refused."""
     composition = attempt.composition
     try:
@@ -248,20 +248,28 @@ def _refused(shown: str, refusal: HardeningError) -> Loosening:
 
 
 def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any]) -> Loosening:
-    lines: list[str] = []
     options: list[str] = []
+    for name, value in tables.items():
+        if name == "exceptions":
+            options += (word for exception in value for word in _permission(exception))
+            continue
+        for path, item in toml.flat(value):
+            options += _options(mechanism, path, item) or ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
+    return Loosening(shown, written(tables), tuple(options))
+
+
+def written(tables: Mapping[str, Any]) -> str:
+    """A layer as TOML: its exceptions, and the tables of mechanisms."""
+    lines: list[str] = []
     for name, value in tables.items():
         if name == "exceptions":
             for exception in value:
                 said = (f"{toml.key(key)} = {toml.inline(item)}" for key, item in exception.items())
                 lines += ["[[exceptions]]", *said, ""]
-                options += _permission(exception)
             continue
         lines.append(f"[{toml.key(name)}]")
-        for path, item in toml.flat(value):
-            lines.append(f"{toml.dotted(path)} = {toml.inline(item)}")
-            options += _options(mechanism, path, item) or ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
-    return Loosening(shown, "\n".join(lines) + "\n", tuple(options))
+        lines += (f"{toml.dotted(path)} = {toml.inline(item)}" for path, item in toml.flat(value))
+    return "\n".join(lines) + "\n"
 
 
 def _options(mechanism: Mechanism[Any], path: tuple[str, ...], items: object) -> list[str]:

@@ -35,8 +35,8 @@ class Suspect:
 
 @frozen(eq=False)
 class Outcome:
-    """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail in the
-    same way have equal ``signature``. ``stopped``: it was ended from outside, and no further run is wanted."""
+    """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
+    have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted."""
 
     succeeded: bool
     suspects: tuple[Suspect, ...] = ()
@@ -44,14 +44,22 @@ class Outcome:
     stopped: bool = False
 
 
+@frozen(eq=False)
+class Member:
+    """One loosening, and the denial that it is for."""
+
+    suspect: Suspect
+    way: Way
+
+
 class World(Protocol):
     """Where loosenings are tried."""
 
-    def composes(self, ways: Sequence[Way]) -> bool:
+    def composes(self, members: Sequence[Member]) -> bool:
         """Whether these are permitted at once: no limit forbids one."""
         ...
 
-    def run(self, ways: Sequence[Way]) -> Outcome:
+    def run(self, members: Sequence[Member]) -> Outcome:
         """What comes of a run with these, which compose."""
         ...
 
@@ -67,16 +75,9 @@ class Verdict(StrEnum):
 
 
 @frozen(eq=False)
-class Member:
-    """One loosening, and the denial that it is for."""
-
-    suspect: Suspect
-    way: Way
-
-
-@frozen(eq=False)
 class Result:
-    """The smallest set that was found, empty unless the verdict is `Verdict.FOUND`; how many runs it took beside the first."""
+    """The smallest set that was found, empty unless the verdict is `Verdict.FOUND`, and how many runs it took beside the
+    first."""
 
     verdict: Verdict
     members: tuple[Member, ...] = ()
@@ -112,18 +113,17 @@ class _Runs:
     def __init__(self, world: World, most: int) -> None:
         self.world = world
         self._most = most
-        self._known: list[tuple[tuple[Way, ...], Outcome | None]] = []
+        self._known: list[tuple[Sequence[Member], Outcome | None]] = []
         self.count = 0
         self.stopped = False
 
     def of(self, members: Sequence[Member]) -> Outcome | None:
         """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped`."""
-        ways = tuple(member.way for member in members)
         for known, outcome in self._known:
-            if _same(known, ways):
+            if _same(known, members):
                 return outcome
-        found = self._run(ways) if self.world.composes(ways) else None
-        self._known.append((ways, found))
+        found = self._run(members) if self.world.composes(members) else None
+        self._known.append((tuple(members), found))
         return found
 
     def succeeds(self, members: Sequence[Member]) -> bool:
@@ -135,21 +135,20 @@ class _Runs:
         """What comes of another run without any. Raises `_Stopped`."""
         return self._run(())
 
-    def _run(self, ways: tuple[Way, ...]) -> Outcome:
+    def _run(self, members: Sequence[Member]) -> Outcome:
         if self.count >= self._most:
             raise _Stopped
         self.count += 1
-        outcome = self.world.run(ways)
+        outcome = self.world.run(members)
         if outcome.stopped:
             self.stopped = True
             raise _Stopped
         return outcome
 
 
-def _same(one: Sequence[Way], other: Sequence[Way]) -> bool:
-    return len(one) == len(other) and all(
-        mine.leaf == its.leaf and mine.value == its.value for mine, its in zip(one, other, strict=True)
-    )
+def _same(one: Sequence[Member], other: Sequence[Member]) -> bool:
+    ways, others = ([(member.way.leaf, member.way.value) for member in members] for members in (one, other))
+    return ways == others
 
 
 def _grow(first: Outcome, runs: _Runs) -> list[Member]:
@@ -197,8 +196,8 @@ def _together(kept: Sequence[Member], before: Outcome, runs: _Runs) -> list[Memb
         if any(member.suspect.leaf == suspect.leaf for member in chosen):
             continue
         for way in reversed(suspect.ways):
-            if runs.world.composes([*(member.way for member in chosen), way]):
-                chosen.append(Member(suspect, way))
+            if runs.world.composes([*chosen, member := Member(suspect, way)]):
+                chosen.append(member)
                 break
     return chosen if len(chosen) > len(kept) and runs.succeeds(chosen) else []
 

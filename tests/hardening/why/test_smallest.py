@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.mechanism.denial import Size, Way
-from hardening.why.smallest import MOST, Outcome, Suspect, Verdict, search
+from hardening.why.smallest import MOST, Member, Outcome, Suspect, Verdict, search
 
 
 class World:
-    """A command that asks for things in their order, each of which a leaf decides. It stops at the first thing that is denied
-    and ``needed``, and goes on after any other. ``until``: what of it must be permitted for success, all that is needed by
-    itself. With ``all_at_once`` it asks for everything, and fails at its end."""
+    """A command that asks for things in their order, each of which a leaf decides; it succeeds where what is permitted is
+    all that it ``needed``. One that ``stops`` does so at the first thing that it cannot do without, any other asks for all
+    of them first. A leaf of ``barred`` cannot be loosened; ``works`` says which way of one does."""
 
     def __init__(
         self,
@@ -24,7 +25,7 @@ class World:
         *,
         stops: bool = True,
         barred: Sequence[str] = (),
-        sizes: dict[str, Sequence[Size]] | None = None,
+        sizes: Mapping[str, Sequence[Size]] | None = None,
         works: Callable[[str, Way], bool] = lambda leaf, way: True,
         certain: bool = True,
     ) -> None:
@@ -37,11 +38,12 @@ class World:
         self.certain = certain
         self.runs: list[tuple[str, ...]] = []
 
-    def composes(self, ways: Sequence[Way]) -> bool:
-        return not any(way.leaf in self.barred for way in ways)
+    def composes(self, members: Sequence[Member]) -> bool:
+        return not any(member.way.leaf in self.barred for member in members)
 
-    def run(self, ways: Sequence[Way]) -> Outcome:
-        assert self.composes(ways)
+    def run(self, members: Sequence[Member]) -> Outcome:
+        assert self.composes(members)
+        ways = [member.way for member in members]
         self.runs.append(tuple(f"{way.leaf}:{way.size}" for way in ways))
         permitted = frozenset(way.leaf for way in ways if self.works(way.leaf, way))
         denied = [leaf for leaf in self.asks if leaf not in permitted]
@@ -91,9 +93,13 @@ def test_either_of_two_is_enough() -> None:
 
 def test_the_smallest_way_that_works_is_taken() -> None:
     sizes = {"a": (Size.ANSWER, Size.CALL, Size.WIDER)}
-    for works, size in ((Size.ANSWER, Size.ANSWER), (Size.CALL, Size.CALL)):
-        world = World("a", lambda some: "a" in some, sizes=sizes, works=lambda leaf, way, least=works: way.size >= least)
-        assert [member.way.size for member in search(world.run(()), world).members] == [size]
+    for least in (Size.ANSWER, Size.CALL):
+        world = World("a", lambda some: "a" in some, sizes=sizes, works=partial(_is_as_wide, least))
+        assert [member.way.size for member in search(world.run(()), world).members] == [least]
+
+
+def _is_as_wide(least: Size, leaf: str, way: Way) -> bool:
+    return way.size >= least
 
 
 def test_what_a_limit_forbids_is_never_run() -> None:
@@ -110,7 +116,7 @@ def test_a_command_that_fails_differently_each_time_is_flaky() -> None:
     answers = iter(range(100))
 
     class Flaky(World):
-        def run(self, ways: Sequence[Way]) -> Outcome:
+        def run(self, members: Sequence[Member]) -> Outcome:
             return Outcome(False, (), next(answers))
 
     assert found(Flaky("", lambda some: False)) == (Verdict.FLAKY, set())
@@ -118,17 +124,17 @@ def test_a_command_that_fails_differently_each_time_is_flaky() -> None:
 
 def test_a_success_by_chance_blames_nobody() -> None:
     class Lucky(World):
-        def run(self, ways: Sequence[Way]) -> Outcome:
-            return Outcome(True) if self.runs else super().run(ways)
+        def run(self, members: Sequence[Member]) -> Outcome:
+            return Outcome(True) if self.runs else super().run(members)
 
     assert found(Lucky("a", lambda some: False)) == (Verdict.FLAKY, set())
 
 
 def test_it_ends_where_it_is_stopped() -> None:
     class Endless(World):
-        def run(self, ways: Sequence[Way]) -> Outcome:
-            outcome = super().run(ways)
-            return outcome if not ways else Outcome(False, stopped=True)
+        def run(self, members: Sequence[Member]) -> Outcome:
+            outcome = super().run(members)
+            return outcome if not members else Outcome(False, stopped=True)
 
     assert found(Endless("a", lambda some: False)) == (Verdict.STOPPED, set())
 
