@@ -34,7 +34,7 @@ class Suspect:
 
 
 @frozen(eq=False)
-class Outcome:
+class TrialOutcome:
     """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
     have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted."""
 
@@ -59,12 +59,12 @@ class World(Protocol):
         """Whether these are permitted at once: no limit forbids one."""
         ...
 
-    def run(self, members: Sequence[Member]) -> Outcome:
+    def run(self, members: Sequence[Member]) -> TrialOutcome:
         """What comes of a run with these, which compose."""
         ...
 
 
-class Verdict(StrEnum):
+class Conclusion(StrEnum):
     """What a search has come to."""
 
     NOT_NEEDED = "nothing needs to be loosened"
@@ -76,10 +76,9 @@ class Verdict(StrEnum):
 
 @frozen(eq=False)
 class Result:
-    """The smallest set that was found, empty unless the verdict is `Verdict.FOUND`, and how many runs it took beside the
-    first."""
+    """The smallest set that was found, empty unless it is `Conclusion.FOUND`, and how many runs it took beside the first."""
 
-    verdict: Verdict
+    conclusion: Conclusion
     members: tuple[Member, ...] = ()
     runs: int = 0
 
@@ -88,23 +87,23 @@ class _Stopped(Exception):
     """No further run is wanted, or none is left."""
 
 
-def search(first: Outcome, world: World, most: int = MOST) -> Result:
+def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
     """Find the smallest set of loosenings with which a command succeeds, from what its first run, without any, came to."""
     if first.succeeded:
-        return Result(Verdict.NOT_NEEDED)
+        return Result(Conclusion.NOT_NEEDED)
     if first.stopped:
-        return Result(Verdict.STOPPED)
+        return Result(Conclusion.STOPPED)
     runs = _Runs(world, most)
     try:
         found = _grow(first, runs)
         again = runs.again()
         if again.succeeded or (not found and again.signature != first.signature):
-            return Result(Verdict.FLAKY, runs=runs.count)
+            return Result(Conclusion.FLAKY, runs=runs.count)
         if not found:
-            return Result(Verdict.NOT_FOUND, runs=runs.count)
-        return Result(Verdict.FOUND, tuple(_shrink(_minimal(found, runs), runs)), runs.count)
+            return Result(Conclusion.NOT_FOUND, runs=runs.count)
+        return Result(Conclusion.FOUND, tuple(_shrink(_minimal(found, runs), runs)), runs.count)
     except _Stopped:
-        return Result(Verdict.STOPPED if runs.stopped else Verdict.NOT_FOUND, runs=runs.count)
+        return Result(Conclusion.STOPPED if runs.stopped else Conclusion.NOT_FOUND, runs=runs.count)
 
 
 class _Runs:
@@ -113,11 +112,11 @@ class _Runs:
     def __init__(self, world: World, most: int) -> None:
         self.world = world
         self._most = most
-        self._known: list[tuple[Sequence[Member], Outcome | None]] = []
+        self._known: list[tuple[Sequence[Member], TrialOutcome | None]] = []
         self.count = 0
         self.stopped = False
 
-    def of(self, members: Sequence[Member]) -> Outcome | None:
+    def of(self, members: Sequence[Member]) -> TrialOutcome | None:
         """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped`."""
         for known, outcome in self._known:
             if _same(known, members):
@@ -131,11 +130,11 @@ class _Runs:
         outcome = self.of(members)
         return outcome is not None and outcome.succeeded
 
-    def again(self) -> Outcome:
+    def again(self) -> TrialOutcome:
         """What comes of another run without any. Raises `_Stopped`."""
         return self._run(())
 
-    def _run(self, members: Sequence[Member]) -> Outcome:
+    def _run(self, members: Sequence[Member]) -> TrialOutcome:
         if self.count >= self._most:
             raise _Stopped
         self.count += 1
@@ -151,7 +150,7 @@ def _same(one: Sequence[Member], other: Sequence[Member]) -> bool:
     return ways == others
 
 
-def _grow(first: Outcome, runs: _Runs) -> list[Member]:
+def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     """Loosenings with which it succeeds, in the order in which they were needed; none where nothing helps."""
     kept: list[Member] = []
     before = first
@@ -172,11 +171,11 @@ def _grow(first: Outcome, runs: _Runs) -> list[Member]:
             return []
 
 
-def _members(outcome: Outcome) -> Iterator[Member]:
+def _members(outcome: TrialOutcome) -> Iterator[Member]:
     return (Member(suspect, way) for suspect in outcome.suspects for way in suspect.ways)
 
 
-def _got_further(suspect: Suspect, before: Outcome, after: Outcome) -> bool:
+def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) -> bool:
     """Whether a run failed for another reason than the one before it. Of a reason that is only supposed that it is none any
     more is no sign: the call must have gone well, or have been answered otherwise."""
     if suspect.certain:
@@ -189,7 +188,7 @@ def _got_further(suspect: Suspect, before: Outcome, after: Outcome) -> bool:
     return bool(after.suspects) and after.suspects[0].call not in known
 
 
-def _together(kept: Sequence[Member], before: Outcome, runs: _Runs) -> list[Member]:
+def _together(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:
     """One way of each suspect that is left, all at once: the widest one that composes."""
     chosen = [*kept]
     for suspect in before.suspects:

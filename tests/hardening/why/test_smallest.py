@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.mechanism.denial import Size, Way
-from hardening.why.smallest import MOST, Member, Outcome, Suspect, Verdict, search
+from hardening.why.smallest import MOST, Conclusion, Member, Suspect, TrialOutcome, search
 
 
 class World:
@@ -41,14 +41,14 @@ class World:
     def composes(self, members: Sequence[Member]) -> bool:
         return not any(member.way.leaf in self.barred for member in members)
 
-    def run(self, members: Sequence[Member]) -> Outcome:
+    def run(self, members: Sequence[Member]) -> TrialOutcome:
         assert self.composes(members)
         ways = [member.way for member in members]
         self.runs.append(tuple(f"{way.leaf}:{way.size}" for way in ways))
         permitted = frozenset(way.leaf for way in ways if self.works(way.leaf, way))
         denied = [leaf for leaf in self.asks if leaf not in permitted]
         if self.needed(permitted):
-            return Outcome(True, signature=(0, ()))
+            return TrialOutcome(True, signature=(0, ()))
         if self.stops:
             end = next((at for at, leaf in enumerate(denied) if not self.needed(self._all() - {leaf})), len(denied))
             denied = denied[: end + 1]
@@ -57,20 +57,20 @@ class World:
                     self.certain)
             for leaf in reversed(denied)
         )  # fmt: skip
-        return Outcome(False, suspects, (1, tuple(denied)))
+        return TrialOutcome(False, suspects, (1, tuple(denied)))
 
     def _all(self) -> frozenset[str]:
         return frozenset(self.asks)
 
 
-def found(world: World, most: int = MOST) -> tuple[Verdict, set[str]]:
-    """What is found: the verdict and the leaves."""
+def found(world: World, most: int = MOST) -> tuple[Conclusion, set[str]]:
+    """What is found: the conclusion and the leaves."""
     result = search(world.run(()), world, most)
-    return result.verdict, {member.way.leaf for member in result.members}
+    return result.conclusion, {member.way.leaf for member in result.members}
 
 
 def test_nothing_needs_to_be_loosened_where_the_first_run_succeeds() -> None:
-    assert found(World("abc", lambda permitted: True)) == (Verdict.NOT_NEEDED, set())
+    assert found(World("abc", lambda permitted: True)) == (Conclusion.NOT_NEEDED, set())
 
 
 def test_one_denial_takes_one_run_with_it_and_one_more_without() -> None:
@@ -82,12 +82,12 @@ def test_one_denial_takes_one_run_with_it_and_one_more_without() -> None:
 
 @pytest.mark.parametrize("stops", [True, False])
 def test_two_mechanisms_one_behind_the_other(stops: bool) -> None:
-    assert found(World("abcd", lambda some: {"a", "c"} <= some, stops=stops)) == (Verdict.FOUND, {"a", "c"})
+    assert found(World("abcd", lambda some: {"a", "c"} <= some, stops=stops)) == (Conclusion.FOUND, {"a", "c"})
 
 
 def test_either_of_two_is_enough() -> None:
-    verdict, leaves = found(World("ab", lambda some: bool({"a", "b"} & some), stops=False))
-    assert verdict is Verdict.FOUND
+    conclusion, leaves = found(World("ab", lambda some: bool({"a", "b"} & some), stops=False))
+    assert conclusion is Conclusion.FOUND
     assert len(leaves) == 1
 
 
@@ -104,45 +104,45 @@ def _is_as_wide(least: Size, leaf: str, way: Way) -> bool:
 
 def test_what_a_limit_forbids_is_never_run() -> None:
     world = World("ab", lambda some: "b" in some, barred="b")
-    assert found(world) == (Verdict.NOT_FOUND, set())
+    assert found(world) == (Conclusion.NOT_FOUND, set())
     assert not any("b" in way for ways in world.runs for way in ways)
 
 
 def test_a_command_that_fails_for_another_reason_is_not_blamed_on_what_it_was_denied() -> None:
-    assert found(World("abc", lambda some: False)) == (Verdict.NOT_FOUND, set())
+    assert found(World("abc", lambda some: False)) == (Conclusion.NOT_FOUND, set())
 
 
 def test_a_command_that_fails_differently_each_time_is_flaky() -> None:
     answers = iter(range(100))
 
     class Flaky(World):
-        def run(self, members: Sequence[Member]) -> Outcome:
-            return Outcome(False, (), next(answers))
+        def run(self, members: Sequence[Member]) -> TrialOutcome:
+            return TrialOutcome(False, (), next(answers))
 
-    assert found(Flaky("", lambda some: False)) == (Verdict.FLAKY, set())
+    assert found(Flaky("", lambda some: False)) == (Conclusion.FLAKY, set())
 
 
 def test_a_success_by_chance_blames_nobody() -> None:
     class Lucky(World):
-        def run(self, members: Sequence[Member]) -> Outcome:
-            return Outcome(True) if self.runs else super().run(members)
+        def run(self, members: Sequence[Member]) -> TrialOutcome:
+            return TrialOutcome(True) if self.runs else super().run(members)
 
-    assert found(Lucky("a", lambda some: False)) == (Verdict.FLAKY, set())
+    assert found(Lucky("a", lambda some: False)) == (Conclusion.FLAKY, set())
 
 
 def test_it_ends_where_it_is_stopped() -> None:
     class Endless(World):
-        def run(self, members: Sequence[Member]) -> Outcome:
+        def run(self, members: Sequence[Member]) -> TrialOutcome:
             outcome = super().run(members)
-            return outcome if not members else Outcome(False, stopped=True)
+            return outcome if not members else TrialOutcome(False, stopped=True)
 
-    assert found(Endless("a", lambda some: False)) == (Verdict.STOPPED, set())
+    assert found(Endless("a", lambda some: False)) == (Conclusion.STOPPED, set())
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
     asks = [f"probe{number}" for number in range(40)]
     asks[3] = "needed"
-    assert found(World(asks, lambda some: "needed" in some, stops=False)) == (Verdict.FOUND, {"needed"})
+    assert found(World(asks, lambda some: "needed" in some, stops=False)) == (Conclusion.FOUND, {"needed"})
 
 
 @given(
@@ -157,4 +157,4 @@ def test_what_is_found_is_enough_and_nothing_of_it_can_be_left_out(
     leaves = [f"leaf{number}" for number in range(asks)]
     wanted = {f"leaf{number % asks}" for number in needed}
     world = World(leaves, lambda some: wanted <= some, stops=stops, certain=certain)
-    assert found(world, most=100) == (Verdict.FOUND, wanted)
+    assert found(world, most=100) == (Conclusion.FOUND, wanted)
