@@ -93,6 +93,25 @@ class Way:
 
 
 @frozen(eq=False)
+class PathAnswer:
+    """What becomes of a path inside: what is ``asked`` (``seen``, ``readable``, ``writable``, ``executable``), the
+    ``answer``, which begins with `no` where it is not, and the full name of the leaf that decides it. ``ways`` would permit
+    it, the smallest first. ``errors`` are what the kernel answers where the leaf denies it; none where nothing is denied, or
+    the host or what is at the path does it, and no setting."""
+
+    asked: str
+    answer: str
+    leaf: str
+    ways: Sequence[Way] = ()
+    errors: Sequence[int] = ()
+
+    @property
+    def permitted(self) -> bool:
+        """Whether it can be had, as far as the settings go."""
+        return not self.answer.startswith("no")
+
+
+@frozen(eq=False)
 class Cause:
     """Why a mechanism takes itself for the reason of a failure.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 
 from hardening.base.values import frozen
-from hardening.mechanism.denial import Cause, SystemCall
+from hardening.mechanism.denial import Cause, PathAnswer, SystemCall
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
@@ -336,12 +336,9 @@ class Mechanism(ABC, Generic[S]):
         where that has the value of all others (``hardening explain``)."""
         return None
 
-    def of_path(
-        self, settings: S, context: Context, path: str
-    ) -> Iterable[tuple[str, str, str, Sequence[tuple[str, Any]]]]:
-        """What the settings make of an absolute path inside: what is asked (``seen``, ``writable``), the answer, the full
-        name of the leaf that decides it, and what would permit it, the smallest first: full names of leaves, each with a
-        value, None for the leaf's own smallest loosening (``hardening explain /PATH``). Raises `ProfileError`."""
+    def of_path(self, settings: S, context: Context, path: str) -> Iterable[PathAnswer]:
+        """What the settings make of an absolute path inside, an answer for each thing that is asked of it (``hardening
+        explain /PATH``). Raises `ProfileError`."""
         return ()
 
     def denied(self, settings: S, context: Context, call: SystemCall) -> Iterable[Cause]:

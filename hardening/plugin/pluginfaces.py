@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from hardening.base.values import freeze
 from hardening.errors import PluginError
+from hardening.mechanism.denial import Cause, PathAnswer, Way
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input, Unknown
@@ -72,6 +73,7 @@ def mechanism(
         "implies": _implied(installed),
         "covering": one(str, type(None)),
         "of_path": _of_path,
+        "denied": _causes,
         "rules": one(Mapping),
         "dump": one(Mapping),
         "meaning": one(str),
@@ -279,14 +281,21 @@ def _options(answer: object, of: Mechanism[Any], *_: object) -> tuple[Option, ..
     return options
 
 
-def _of_path(answer: object, *_: object) -> tuple[tuple[str, str, str, tuple[tuple[str, Any], ...]], ...]:
-    found: tuple[tuple[Any, ...], ...] = items(tuple)(answer)
-    for row in found:
-        *texts, ways = row if len(row) == 4 else (None, ())
-        pairs = all(isinstance(way, tuple) and len(way) == 2 for way in items(tuple)(ways))
-        if not pairs or not all(isinstance(text, str) for text in texts):
-            raise Wrong(row, "what is asked, the answer, a leaf, and pairs of leaf and value")
+def _of_path(answer: object, *_: object) -> tuple[PathAnswer, ...]:
+    found: tuple[PathAnswer, ...] = items(PathAnswer, texts=("asked", "answer", "leaf"))(answer)
+    _require_ways(found)
     return found
+
+
+def _causes(answer: object, *_: object) -> tuple[Cause, ...]:
+    found: tuple[Cause, ...] = items(Cause, texts=("leaf", "what", "advice"))(answer)
+    _require_ways(found)
+    return found
+
+
+def _require_ways(found: Iterable[PathAnswer | Cause]) -> None:
+    for item in found:
+        items(Way, texts=("leaf",))(item.ways)
 
 
 def _fact(answer: object, *_: object) -> object:

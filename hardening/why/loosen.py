@@ -15,6 +15,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError, Problems
+from hardening.mechanism.denial import Cause, PathAnswer, SystemCall, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Choice, Flag, Kind
@@ -63,45 +64,69 @@ def smallest(
     return _first(attempt, mechanism, entry, _offers(attempt, mechanism, entry, within), opens=opens)
 
 
-def of_path(
-    attempt: Attempt,
-    mechanism: Mechanism[Any],
-    path: str,
-    asked: str,
-    decides: Resolved,
-    ways: Iterable[tuple[str, Any]],
-) -> Loosening | None:
-    """The first of several ``ways`` (`Mechanism.of_path`) past what one leaf ``decides`` of a path, after which what was
-    ``asked`` is answered with no `no` any more; where there is none, why the last one is refused."""
+def of_path(attempt: Attempt, mechanism: Mechanism[Any], path: str, answer: PathAnswer) -> Loosening | None:
+    """The first way past an answer about a path after which the same is answered with no `no` any more; where there is none,
+    why the last one is refused."""
 
     def opens(after: Composition) -> bool:
         context = check(after, attempt.host, None)
         answers = mechanism.of_path(after.settings[mechanism.name], context, path)
-        return any(what == asked and not answer.startswith("no") for what, answer, *_ in answers)
+        return any(item.asked == answer.asked and item.permitted for item in answers)
 
+    return first(attempt, answer.leaf, answer.ways, opens)
+
+
+def of_cause(attempt: Attempt, mechanism: Mechanism[Any], cause: Cause, call: SystemCall) -> Loosening | None:
+    """The first way past the cause of a denial after which the mechanism names neither this cause any more nor another one
+    that it did not name before; where there is none, why the last one is refused."""
+
+    def leaves(composition: Composition) -> set[str]:
+        context = check(composition, attempt.host, None)
+        return {item.leaf for item in mechanism.denied(composition.settings[mechanism.name], context, call)}
+
+    before: set[str] = set()
+
+    def opens(after: Composition) -> bool:
+        before.update(before or leaves(attempt.composition))
+        return leaves(after) <= before - {cause.leaf}
+
+    return first(attempt, cause.leaf, cause.ways, opens)
+
+
+def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | None = None) -> Loosening | None:
+    """The first of several ways past what a leaf ``decides`` that composes, runs and ``opens`` what is wanted; where there
+    is none, why the last one is refused. None without any way."""
     found: Loosening | None = None
     tried = False
-    for name, value in ways:
-        for entry in _named(attempt.composition, mechanism, name)[:1]:
+    for way in ways:
+        for mechanism, entry in _named(attempt.composition, way.leaf):
             tried = True
-            if value is None or is_typed(attempt.composition, entry):
+            if way.value is None or is_typed(attempt.composition, entry):
                 offer = smallest(attempt, mechanism, entry, opens)
             else:
-                data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): value})
-                offer = _first(attempt, mechanism, entry, [(value, data, True)], decides, opens=opens)
+                data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): way.value})
+                others = [other for _, other in _named(attempt.composition, decides)]
+                offer = _first(attempt, mechanism, entry, [(way.value, data, True)], *others, opens=opens)
             found = offer or found
         if found is not None and not found.barrier:
             break
     return found or (Loosening(barrier="no single setting does it") if tried else None)
 
 
-def _named(composition: Composition, mechanism: Mechanism[Any], name: str) -> list[Resolved]:
-    """The leaf of a full name that a mechanism gives, which is not read as what people write (`SRC:DST`)."""
-    setting, member = mechanism.schema.find(name.partition(".")[2]) or (None, "")
-    if setting is None or not member:
-        return composition.meant(name)
-    leaf = mechanism.leaf(setting.name, member)
-    return [attrs.evolve(composition.at(mechanism, setting.name, member), leaf=leaf)]
+def _named(composition: Composition, name: str) -> Iterator[tuple[Mechanism[Any], Resolved]]:
+    """The leaf of a full name that a mechanism gives, which is not read as what people write (`SRC:DST`), and whose it
+    is."""
+    owner, _, below = name.partition(".")
+    mechanism = composition.mechanism(owner)
+    if mechanism is None:
+        return
+    setting, member = mechanism.schema.find(below) or (None, "")
+    if setting is not None and member:
+        leaf = mechanism.leaf(setting.name, member)
+        yield mechanism, attrs.evolve(composition.at(mechanism, setting.name, member), leaf=leaf)
+        return
+    for entry in composition.meant(name)[:1]:
+        yield mechanism, entry
 
 
 def _first(

@@ -13,6 +13,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.errors import quoted
+from hardening.mechanism.denial import Cause, PathAnswer, SystemCall
 from hardening.mechanism.findings import Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
@@ -34,7 +35,6 @@ from hardening_rootfs.settings import RootfsSettings
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
-    from hardening_rootfs.answers import Ways
 
 
 @frozen
@@ -96,10 +96,15 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
 
         return answers.covering(settings, host, setting, member)
 
-    def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[tuple[str, str, str, Ways]]:
+    def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[PathAnswer]:
         from hardening_rootfs import answers
 
         return answers.of_path(settings, context, path)
+
+    def denied(self, settings: RootfsSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
+        from hardening_rootfs import denied
+
+        return denied.denied(settings, context, call)
 
 
 def _permitted(family: Family[bool], node: Node) -> Iterator[Statement]:

@@ -1,4 +1,4 @@
-"""What becomes of a path inside: whether the command sees it, whether it can write there, and which setting says so.
+"""What becomes of a path inside: whether the command sees it, can read, write and execute it, and which setting says so.
 
 The answers are read from what is contributed to the configuration, so that they are those of the mounts that are made.
 """
@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from errno import EACCES, ENOENT, ENOTDIR, EOVERFLOW, EPERM, EROFS
+from functools import lru_cache
+from typing import Any
 
 import attrs
 
 from hardening.base.files import is_below
+from hardening.base.linux import resolution
+from hardening.base.values import frozen
+from hardening.mechanism.denial import PathAnswer, Size, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS, Volume
+from hardening.mechanism.roles import READ_ONLY_RIGHTS, RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.foreign_binds import USUAL
-from hardening_rootfs.paths import deepest, holds, real_path
-from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.owners import EXECUTE, READ, WRITE, withheld
+from hardening_rootfs.paths import deepest, holds, on_host, real_path
+from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may
+from hardening_rootfs.tmpfs import Tmpfs, usual_mode
 
-#: Leaves, each with a value that would permit something; None for the smallest loosening of the leaf.
-Ways = tuple[tuple[str, Volume | None], ...]
-
+_BY_RIGHTS = "yes, by the rights of its files"
 #: What the kernel makes in each container.
 _KERNEL = ("/dev", "/proc", "/sys")
 #: What every `/dev` has (config-linux.md, "Default Devices").
@@ -48,96 +54,323 @@ def covering(settings: RootfsSettings, host: Host, setting: str, member: str) ->
     return places[found] if found is not None else None
 
 
-def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[tuple[str, str, str, Ways]]:
-    """What is asked, the answer, the leaf that decides it, and what would permit it; ``path`` is absolute, and links in it
-    are not followed."""
+@frozen(eq=False)
+class Shown:
+    """What the command sees, as far as the settings go: the entries of ``/mounts`` by destination, and the leaves of each;
+    paths that are masked, read-only, and hidden in the root."""
+
+    mounts: Mapping[str, Mapping[str, Any]]
+    leaves: Mapping[str, tuple[str, ...]]
+    masked: frozenset[str]
+    read_only: frozenset[str]
+    secrets: tuple[str, ...]
+
+    def hiding(self, path: str) -> str | None:
+        """The place that is empty here and that a path is or lies in."""
+        mounted = self.mounted(path)
+        masked = deepest(self.masked, path)
+        # What a hidden directory of the root holds is shown where something is mounted at it, or in it.
+        secret = deepest(self.secrets, path)
+        gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
+        return gone if gone and (mounted is None or holds(mounted, gone)) else None
+
+    def mounted(self, path: str) -> str | None:
+        """The mount in which a path lies."""
+        return deepest(self.mounts, path)
+
+    def is_root(self, path: str) -> bool:
+        """Whether a path lies in the root itself, and in nothing that is mounted in it."""
+        mounted = self.mounted(path)
+        return mounted is None or "rootfs.path" in self.leaves[mounted]
+
+
+@frozen(eq=False)
+class Place:
+    """Where a path lies: in the ``mount`` at ``mounted``, both None in the root itself, which ``leaf`` decides; ``source``
+    is what it shows of the host, and ``top`` the top of that; both empty in a file system of its own."""
+
+    path: str
+    mounted: str | None
+    leaf: str
+    kind: str = ""
+    options: frozenset[str] = frozenset()
+    source: str = ""
+    top: str = ""
+
+    @property
+    def idmap(self) -> bool:
+        """Whether the owners of files are mapped."""
+        return bool({"idmap", "ridmap"} & self.options)
+
+    def lacks(self, right: str) -> bool:
+        """Whether a mount option takes a right away."""
+        without = RIGHTS[right]
+        return bool({without, f"r{without}"} & self.options)
+
+    @property
+    def existing(self) -> str:
+        """The part of the source that is there."""
+        place = self.source
+        while not _there(place) and place != self.top:
+            place = os.path.dirname(place)
+        return place
+
+
+@lru_cache(maxsize=4)  # who asks why many calls failed asks about one composition, and planning its mounts takes 10 ms
+def shown(context: Context) -> Shown:
+    """What the composed settings of a context show."""
+    settings = next(item for item in context.composed.values() if isinstance(item, RootfsSettings))
     fragment = Fragment("rootfs")
     spec.contribute(settings, context, fragment)
-    path = os.path.normpath(path)
     mounts = {key: item for (pointer, key), item in fragment.items.items() if pointer == "/mounts"}
-    mounted = deepest(mounts, path)
-    masked = deepest(fragment.values["/linux/maskedPaths"].value, path)
-    # What a hidden directory of the root holds is shown where something is mounted at it, or in it.
-    secret = deepest(spec.shown_secrets(settings, context), path)
-    gone = max((masked or "", secret if secret and (mounted is None or is_below(secret, mounted)) else ""), key=len)
-    if gone and (mounted is None or holds(mounted, gone)):
-        decides = _masking(settings, context, gone)
-        ways = (*_volume(settings, context, path, READ_ONLY_RIGHTS), (decides, None))
-        yield "seen", f"no: {gone} is empty here", decides, ways
+    return Shown(
+        {path: item.value for path, item in mounts.items()},
+        {path: item.leaves for path, item in mounts.items()},
+        frozenset(fragment.values["/linux/maskedPaths"].value),
+        frozenset(fragment.values["/linux/readonlyPaths"].value),
+        spec.shown_secrets(settings, context),
+    )
+
+
+def place_of(settings: RootfsSettings, context: Context, path: str) -> Place:
+    """Where an absolute path lies; links of the root in it are followed, as the command's would be."""
+    seen, path = shown(context), os.path.normpath(path)
+    if seen.hiding(path) is None and seen.is_root(path):
+        found = resolution.resolve(path, str(settings.directory()))
+        path = path if found.problem else found.path
+    mounted = seen.mounted(path)
+    if mounted is None:
+        options = frozenset({"ro"} if settings.read_only else ())
+        if settings.path.is_host:  # what is not mounted of the host's own root is an empty directory
+            return Place(path, None, "rootfs.path", "", options)
+        root = settings.path.path
+        return Place(path, None, "rootfs.path", "bind", options, on_host(root, path), root)
+    mount, leaf = seen.mounts[mounted], next(iter(seen.leaves[mounted]), "rootfs.path")
+    options = frozenset(map(str, mount["options"]))
+    if mount["type"] != "bind":
+        return Place(path, mounted, leaf, mount["type"], options)
+    source = os.path.normpath(mount["source"] + path.removeprefix(mounted))
+    return Place(path, mounted, leaf, "bind", options, source, mount["source"])
+
+
+def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[PathAnswer]:
+    """What is asked of an absolute path, with what decides it and what would permit it."""
+    place = place_of(settings, context, path)
+    gone = shown(context).hiding(place.path)
+    if gone is not None:
+        yield _hidden(settings, context, place.path, gone)
         return
-    mount = mounts[mounted] if mounted is not None else None
-    leaf = mount.leaves[0] if mount is not None and mount.leaves else "rootfs.path"
-    lacking = _lacking(settings, path, mounted)
+    lacking = _lacking(settings, place)
     if lacking is not None:
         yield lacking
         return
-    if mount is None and settings.path.path == "/" and not _there(path):
-        yield "seen", f"no: {path} is not there on the host", leaf, ()
-        return
-    source = None
-    if mount is None:
-        yield "seen", f"as in the root {settings.path}", leaf, ()
-    elif mount.value["type"] == "bind":
-        source = os.path.normpath(mount.value["source"] + path.removeprefix(str(mounted)))
-        if not _there(source):
-            yield "seen", f"no: {source} is not there on the host", leaf, ()
-            return
-        yield "seen", f"as {source} of the host", leaf, ()
-    else:
-        yield "seen", f"in the {mount.value['type']} at {mounted}", leaf, ()
-    read_only = deepest(fragment.values["/linux/readonlyPaths"].value, path)
-    if mounted == "/dev":
+    yield _seen(settings, context, place)
+    if place.mounted == "/dev":
         return  # each device has rights of its own
-    if read_only is not None and (mounted is None or holds(mounted, read_only)):
-        decides = (
-            f"rootfs.read_only_paths.{covering(settings, context.host, 'read_only_paths', read_only) or read_only}"
-        )
-        yield "writable", f"no: {read_only} is read-only", decides, ((decides, None),)
-        return
-    fixed = settings.read_only if mount is None else bool({"ro", "rro"} & {*mount.value["options"]})
-    leaf = "rootfs.read_only" if mount is None else leaf
-    idmap = mount is not None and bool({"idmap", "ridmap"} & {*mount.value["options"]})
-    unmapped = source is not None and only_unmapped_may(source, context, stat.S_IWOTH, idmap=idmap)
-    answer = "no" if fixed else "no: its owner is unmapped" if unmapped else "yes, by the rights of its files"
-    yield "writable", answer, leaf, _to_write(settings, context, path, leaf) if fixed or unmapped else ()
+    if not place.source or _there(place.source):
+        yield _readable(settings, context, place)
+    yield _writable(settings, context, place)
+    yield _executable(settings, context, place)
 
 
-def _to_write(settings: RootfsSettings, context: Context, path: str, leaf: str) -> Ways:
-    """What would have a path writable: a volume of it, or what the leaf that decides it lacks, the map of a volume's owner
-    last."""
-    own: Ways = ((leaf, None),) if leaf not in ("rootfs.path", "rootfs.sys") else ()
+def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) -> PathAnswer:
+    """The answer for what is masked or hidden, as missing files are answered for: of what the host has not either, only who
+    would make it is denied that by the mask, which is read-only."""
+    decides, source = _masking(settings, context, gone), _source_of_hidden(settings, context, path, gone)
+    there = source is None or _there(source)
+    size = Size.CALL if decides.endswith(f".{path}") else Size.WIDER
+    ways = (*_volume_here(settings, context, path), Way(decides, None, size))
+    errors = (ENOENT, ENOTDIR, EACCES, EROFS) if there else (EROFS,)
+    return PathAnswer("seen", f"no: {gone} is empty here", decides, ways, errors)
+
+
+def _source_of_hidden(settings: RootfsSettings, context: Context, path: str, gone: str) -> str | None:
+    """What the host has in the place of a path that is hidden; None where nobody can tell."""
+    on_the_host = spec.kept_in_volumes(settings, context).get(gone)
+    if on_the_host is not None:
+        return os.path.normpath(on_the_host + path.removeprefix(gone))
+    place = place_of(settings, context, path)
+    if place.source:
+        return place.source
+    # The kernel shows the same files of itself in every root.
+    return path if place.mounted in _KERNEL else on_host(settings.path.path, path)
+
+
+def _seen(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
+    own = place.mounted or next((top for top in hidden.VOLATILE if holds(top, place.path)), "/")
+    if place.source:
+        if not _there(place.source):
+            return PathAnswer("seen", f"no: {place.source} is not there on the host", place.leaf)
+        return PathAnswer("seen", f"as {place.source} of the host", place.leaf)
+    begins_empty = place.leaf.startswith("rootfs.tmpfs.") or not place.kind
+    if begins_empty and settings.path.is_host and place.path != own and _there(place.path):
+        ways = _volume_here(settings, context, place.path)
+        answer = f"no: {own} begins empty here, without the host's {place.path}"
+        return PathAnswer("seen", answer, place.leaf, ways, (ENOENT, ENOTDIR))
+    what = f"in the {place.kind} at {own}" if place.kind else "an empty directory of its own"
+    return PathAnswer("seen", what, place.leaf)
+
+
+def _readable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
+    found = withheld(place.source, place.top, READ, context, idmap=place.idmap) if place.source else None
+    if found is None:
+        return PathAnswer("readable", _BY_RIGHTS, place.leaf)
+    ways = _mapped(settings, context, place, found.path, READ_ONLY_RIGHTS) if found.unmapped else ()
+    return PathAnswer("readable", f"no: {found.reason}", place.leaf, ways, (EACCES,) if found.unmapped else ())
+
+
+def _writable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
+    read_only = deepest(shown(context).read_only, place.path)
+    if read_only is not None and (place.mounted is None or holds(place.mounted, read_only)):
+        member = covering(settings, context.host, "read_only_paths", read_only) or read_only
+        leaf = f"rootfs.read_only_paths.{member}"
+        way = Way(leaf, None, Size.CALL if member == place.path else Size.WIDER)
+        return PathAnswer("writable", f"no: {read_only} is read-only", leaf, (way,), (EROFS,))
+    if place.lacks("rw"):
+        leaf = "rootfs.read_only" if place.leaf == "rootfs.path" else place.leaf
+        ways = _to_write(settings, context, place, leaf)
+        return PathAnswer("writable", "no: mounted read-only", leaf, ways, (EROFS,))
+    found = withheld(place.existing, place.top, WRITE, context, idmap=place.idmap) if place.source else None
+    if found is not None and found.unmapped:
+        ways = _mapped(settings, context, place, found.path, USUAL_RIGHTS)
+        return PathAnswer("writable", f"no: {found.reason}", place.leaf, ways, (EACCES, EPERM, EOVERFLOW))
+    if place.source and os.statvfs(place.existing).f_flag & os.ST_RDONLY:
+        return PathAnswer("writable", "no: read-only on the host", place.leaf)
+    return PathAnswer("writable", f"no: {found.reason}" if found is not None else _BY_RIGHTS, place.leaf)
+
+
+def _executable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
+    if place.lacks("exec"):
+        ways = _with(settings, place, "exec")
+        return PathAnswer("executable", "no: mounted noexec", place.leaf, ways, (EACCES, EPERM))
+    if place.source and os.statvfs(place.existing).f_flag & os.ST_NOEXEC:
+        return PathAnswer("executable", "no: noexec on the host", place.leaf)
+    found = withheld(place.source, place.top, EXECUTE, context, idmap=place.idmap) if place.source else None
+    if found is None:
+        return PathAnswer("executable", _BY_RIGHTS, place.leaf)
+    ways = _mapped(settings, context, place, found.path, READ_ONLY_RIGHTS) if found.unmapped else ()
+    return PathAnswer("executable", f"no: {found.reason}", place.leaf, ways, (EACCES,) if found.unmapped else ())
+
+
+def _to_write(settings: RootfsSettings, context: Context, place: Place, leaf: str) -> Sequence[Way]:
+    """What would have a path that is mounted read-only writable: that path alone, then what it lies in, the map of a
+    volume's owner last."""
+    if any(holds(top, place.path) for top in _KERNEL):
+        return ()
+    if not place.source:
+        empty = place.path if place.path in hidden.VOLATILE else os.path.dirname(place.path)
+        in_memory = [memory(empty)] if leaf == "rootfs.read_only" and empty != "/" else []
+        return [*in_memory, *_volume_here(settings, context, place.path, USUAL_RIGHTS)]
+    ways: list[Way] = []
+    if _there(place.source):
+        is_empty = os.path.isdir(place.source) and not _names(place.source)
+        ways += [memory(place.path)] if is_empty and leaf == "rootfs.read_only" else []
+        ways += _volumes(place.source, place.path, context, USUAL_RIGHTS) if place.path != "/" else []
+    elif leaf == "rootfs.read_only":
+        ways += _to_make(settings, context, place)
     volume = settings.volumes.named.get(leaf.removeprefix("rootfs.volumes."))
     if volume is not None:
-        own = (*own, (leaf, attrs.evolve(volume, rights=volume.rights | {"rw"}, idmap=True, origin=None)))
-    return (*_volume(settings, context, path, USUAL_RIGHTS), *own)
+        writable = attrs.evolve(volume, rights=volume.rights | {"rw"}, origin=None)
+        mapped = dict.fromkeys((volume.idmap, True))
+        ways += [Way(leaf, attrs.evolve(writable, idmap=idmap), Size.WIDER) for idmap in mapped]
+    # The host's own root is never written to.
+    whole = leaf == "rootfs.read_only" and not settings.path.is_host
+    return [*ways, Way(leaf, None, Size.WIDER)] if whole else ways
 
 
-def _lacking(settings: RootfsSettings, path: str, mounted: str | None) -> tuple[str, str, str, Ways] | None:
+def _to_make(settings: RootfsSettings, context: Context, place: Place) -> Iterator[Way]:
+    """What would have a file of the root made that is not there: its directory, in memory where that hides nothing of the
+    host's, or as a volume. The system's own directories are neither."""
+    above, source = os.path.dirname(place.path), os.path.dirname(place.source)
+    if above in hidden.SYSTEM.split() and above not in USUAL_TMPFS:
+        return
+    is_empty = os.path.isdir(source) and not _names(source)
+    if is_empty or above in USUAL_TMPFS or not settings.path.is_host:
+        yield memory(above)
+    if _there(source):
+        for way in _volumes(source, above, context, USUAL_RIGHTS):
+            yield attrs.evolve(way, size=Size.WIDER)
+
+
+def memory(path: str) -> Way:
+    """A place in memory at a path."""
+    return Way(f"rootfs.tmpfs.{path}", USUAL_TMPFS.get(path) or Tmpfs(mode=usual_mode(path)), Size.CALL)
+
+
+def _with(settings: RootfsSettings, place: Place, right: str) -> Sequence[Way]:
+    """The mount in which a path lies, with one right more; of a file in a volume, that file alone before."""
+    memory = settings.tmpfs.named.get(place.leaf.removeprefix("rootfs.tmpfs."))
+    if memory is not None:
+        return (Way(place.leaf, attrs.evolve(memory, rights=memory.rights | {right})),)
+    volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
+    if volume is None:
+        return ()
+    more = attrs.evolve(volume, rights=volume.rights | {right}, origin=None)
+    if place.path == volume.target:
+        return (Way(place.leaf, more),)
+    own = attrs.evolve(more, source=place.source, target=place.path)
+    return (Way(f"rootfs.volumes.{place.path}", own), Way(place.leaf, more, Size.WIDER))
+
+
+def _mapped(
+    settings: RootfsSettings, context: Context, place: Place, source: str, rights: frozenset[str]
+) -> Sequence[Way]:
+    """The volume in which a path lies with its owners mapped, or one of what of the root is an unmapped owner's."""
+    volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
+    if volume is not None:
+        return (Way(place.leaf, attrs.evolve(volume, rights=volume.rights | rights, idmap=True, origin=None)),)
+    path = place.path.removesuffix(place.source.removeprefix(source))
+    return _volumes(source, path, context, rights) if place.leaf == "rootfs.path" and path not in ("", "/") else ()
+
+
+def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
     """The answer for what a container has not of what the kernel shows of itself; None for all else."""
+    path, mounted = place.path, place.mounted
     name = path.split("/")[2] if path.count("/") > 1 else ""
     if settings.sys == "none" and holds("/sys", path) and mounted in (None, "/sys"):
-        return "seen", "no: there is no /sys", "rootfs.sys", (("rootfs.sys", None),)
+        return _absent(path, "there is no /sys", "rootfs.sys", Size.WIDER)
     processes = name.isdecimal() or name in ("", "self", "thread-self")
     if mounted == "/proc" and settings.subset == "pid" and not processes:
-        return "seen", "no: /proc shows processes alone", "rootfs.proc.subset", (("rootfs.proc.subset", None),)
+        return _absent(path, "/proc shows processes alone", "rootfs.proc.subset", Size.WIDER)
+    if not settings.shm_size and holds("/dev/shm", path) and mounted == "/dev":  # noqa: S108
+        way = Way("rootfs.shm_size", None)
+        return PathAnswer("seen", "no: there is no /dev/shm", way.leaf, (way,), (ENOENT, ENOTDIR))
     try:
         mode = os.lstat(path).st_mode if mounted == "/dev" and path not in _DEVICES else 0
     except OSError:
         mode = 0
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        leaf = f"rootfs.devices.{path}"
-        return "seen", f"no: {path} is not among its devices", leaf, ((leaf, None),)
+        return _absent(path, f"{path} is not among its devices", f"rootfs.devices.{path}", Size.CALL)
     return None
 
 
-def _volume(settings: RootfsSettings, context: Context, path: str, rights: frozenset[str]) -> Ways:
-    """The volume that shows what the host has at a path of its own root, with the owners of its files mapped where the
-    rights are of no use without."""
+def _absent(path: str, why: str, leaf: str, size: Size) -> PathAnswer:
+    """The answer for what there is not; what the host has not either, nobody is denied."""
+    return PathAnswer("seen", f"no: {why}", leaf, (Way(leaf, None, size),), (ENOENT, ENOTDIR) if _there(path) else ())
+
+
+def _volume_here(
+    settings: RootfsSettings, context: Context, path: str, rights: frozenset[str] = READ_ONLY_RIGHTS
+) -> Sequence[Way]:
+    """The volume that shows what the host has at a path of its own root."""
     if settings.path.path != "/" or not _there(path) or path == "/" or any(holds(place, path) for place in _KERNEL):
         return ()
-    unmapped = only_unmapped_may(path, context, stat.S_IWOTH if "rw" in rights else stat.S_IROTH)
-    volumes = (Volume(path, path, rights, idmap=idmap) for idmap in ((True, False) if unmapped else (False,)))
-    return tuple((f"rootfs.volumes.{path}", volume) for volume in volumes)
+    return _volumes(path, path, context, rights)
+
+
+def _volumes(source: str, path: str, context: Context, rights: frozenset[str]) -> Sequence[Way]:
+    """A volume, with the owners of its files mapped where the rights are of no use without."""
+    unmapped = only_unmapped_may(source, context, WRITE if "rw" in rights else READ)
+    volumes = (Volume(source, path, rights, idmap=idmap) for idmap in ((True, False) if unmapped else (False,)))
+    return [Way(f"rootfs.volumes.{path}", volume) for volume in volumes]
+
+
+def _names(path: str) -> Sequence[str]:
+    """What is in a directory; a name that stands for anything where the caller may not look."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return ("?",)
 
 
 def _there(path: str) -> bool:

@@ -52,7 +52,7 @@ STORES = tuple(
 VOLATILE = ("/boot", "/dev", "/efi", "/lost+found", "/media", "/mnt", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
 
 #: Homes of system accounts: hiding these would hide the system.
-_SYSTEM = (
+SYSTEM = (
     "/ /bin /boot /dev /etc /lib /lib32 /lib64 /libx32 /media /mnt /nonexistent /opt /proc /run /sbin /srv /sys /tmp /usr "
     "/usr/bin /usr/lib /usr/local /usr/sbin /usr/share /var /var/cache /var/lib /var/spool /var/tmp"
 )
@@ -68,7 +68,7 @@ def private_directories(environment: Iterable[tuple[str, str]]) -> tuple[str, ..
     """The caller's home directories, by account as by HOME, and XDG directories, as an environment names them."""
     named = {value for name, value in environment if name in VARIABLES}
     found = {path for path in (*named, *_homes()) if path.startswith("/")}
-    return tuple(sorted(path for path in map(os.path.normpath, found) if path not in _SYSTEM.split()))
+    return tuple(sorted(path for path in map(os.path.normpath, found) if path not in SYSTEM.split()))
 
 
 def _homes() -> Iterable[str]:

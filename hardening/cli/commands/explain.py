@@ -165,26 +165,31 @@ def _show_path(tried: Attempt, context: Context, path: str, as_json: bool) -> No
     """What becomes of a path inside, the lines that decide, and what would permit the rest."""
     composition = tried.composition
     found = [
-        (asked, answer, entry, loosen.of_path(tried, mechanism, path, asked, entry, ways))
+        (answer, entry, loosen.of_path(tried, mechanism, path, answer))
         for mechanism in composition.mechanisms
-        for asked, answer, leaf, ways in mechanism.of_path(composition.settings[mechanism.name], context, path)
-        for entry in composition.meant(leaf)[:1]
+        for answer in mechanism.of_path(composition.settings[mechanism.name], context, path)
+        for entry in composition.meant(answer.leaf)[:1]
     ]
     if as_json:
         answers = [
-            {"asked": asked, "answer": said, **data.resolved(entry), "loosening": attrs.asdict(way) if way else None}
-            for asked, said, entry, way in found
+            {
+                "asked": item.asked,
+                "answer": item.answer,
+                **data.resolved(entry),
+                "loosening": attrs.asdict(way) if way else None,
+            }
+            for item, entry, way in found
         ]
         output.show_json({"path": path, "answers": answers, "error": data.error(tried.error)})
         return
     rows = tuple(
-        (asked, answer, str(entry.leaf), entry.origin, f"{entry.limit_shown} {entry.limit_origin}".strip())
-        for asked, answer, entry, _ in found
+        (item.asked, item.answer, str(entry.leaf), entry.origin, f"{entry.limit_shown} {entry.limit_origin}".strip())
+        for item, entry, _ in found
     )
     output.show_table(Table(("asked", "answer", "setting", "decided by", "limited by"), rows, path))
-    for asked, _, _, way in found:
+    for item, _, way in found:
         if way is not None:
-            _show_loosening(way, None, f" to have it {asked}")
+            _show_loosening(way, None, f" to have it {item.asked}")
 
 
 def _show_leaves(

@@ -40,11 +40,11 @@ def test_what_is_hidden_in_a_volume_is_told_by_what_hides_it(tmp_path: Path, mon
     (tmp_path / "hid/in").mkdir(parents=True)
     said = f'[rootfs]\nvolumes.add = ["{tmp_path}:/x:ro"]\nhidden_paths.add = ["{tmp_path}/hid"]\n'
     composition = composed(tmp_path, said)
-    settings, context = composition.settings["rootfs"], context_of(composition)
+    settings = composition.settings["rootfs"]
 
     def told() -> tuple[str, str]:
-        ((_, answer, leaf, _),) = of_path(settings, context, "/x/hid/in")
-        return answer, leaf
+        (found,) = of_path(settings, context_of(composition), "/x/hid/in")
+        return found.answer, found.leaf
 
     assert told() == ("no: /x/hid is empty here", f"rootfs.hidden_paths.{tmp_path}/hid")
     monkeypatch.setattr(spec, "kept_in_volumes", lambda *_: {"/x/hid": "/a place under a mount"})

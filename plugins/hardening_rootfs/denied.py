@@ -1,0 +1,147 @@
+"""Why a system call failed, where the root, its mounts or what they hide are the reason (``hardening why``).
+
+What becomes of the call's path is `hardening_rootfs.answers`; here stands which of that a call asks for, and which errno
+means it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from hardening.base.units import show_size
+from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import USUAL_RIGHTS, Volume
+from hardening_rootfs import answers
+from hardening_rootfs.answers import Place
+from hardening_rootfs.devices import numbers
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.surroundings import Surroundings
+
+_WRITES = frozenset({"write", "create", "remove", "change"})
+#: what a call wants of its path -> what is asked of the path beside whether it is seen
+_ASKED = {**dict.fromkeys(_WRITES, "writable"), "read": "readable", "execute": "executable"}
+#: How much larger a place in memory is offered, one after another.
+_LARGER = (4, 16, 64)
+_PROT_EXEC = 0x4
+_MS_REMOUNT = 0x20
+#: where the flags stand among the arguments of mount(2)
+_MOUNT_FLAGS = 3
+
+
+def denied(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """The causes; one of them for each answer about a path that this errno means."""
+    if call.name in ("mount", "move_mount", "fsmount", "umount2", "mount_setattr"):
+        yield from _mounting(settings, context, call)
+        return
+    for path in dict.fromkeys(filter(None, (call.path, _socket(call), call.target))):
+        if path.startswith("/"):
+            yield from _at(settings, context, call, path)
+
+
+def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str) -> Iterator[Cause]:
+    place = answers.place_of(settings, context, path)
+    if call.error == errno.ENOSPC:
+        yield from _full(settings, place)
+        return
+    if call.error in (errno.EXDEV, errno.EBUSY):
+        yield from _bound(settings, context, call, place)
+        return
+    if call.error == errno.EACCES and "mount" not in call.access and place.lacks("dev"):
+        yield from _device(place)
+    wanted = {"seen", *(_ASKED[access] for access in call.access if access in _ASKED)}
+    if call.name in ("mmap", "mprotect", "pkey_mprotect") and call.arguments[2] & _PROT_EXEC:
+        wanted.add("executable")
+    for answer in answers.of_path(settings, context, path):
+        if answer.asked in wanted and call.error in answer.errors:
+            yield _cause(settings, call, path, answer)
+
+
+def _socket(call: SystemCall) -> str:
+    """The path of a socket; that of an abstract one is none."""
+    return call.address.removeprefix("unix ") if call.address.startswith("unix /") else ""
+
+
+def _cause(settings: RootfsSettings, call: SystemCall, path: str, answer: PathAnswer) -> Cause:
+    """The cause that an answer is, with ways that give what the call wants."""
+    ways: list[Way] = []
+    if call.name in ("mkdir", "mkdirat") and answer.leaf == "rootfs.read_only":
+        ways.append(answers.memory(path))
+    for way in answer.ways:
+        more = {"rw"} if call.access & _WRITES else {"exec"} if "execute" in call.access else set[str]()
+        volume = way.value
+        if isinstance(volume, Volume) and not volume.rights >= more:
+            way = attrs.evolve(way, value=attrs.evolve(volume, rights=volume.rights | more))
+        ways.append(way)
+    what = f"{path}: {answer.answer.removeprefix('no: ')}"
+    elsewhere = [place for place, memory in settings.mounted_tmpfs().items() if memory.mode & 0o002]
+    advice = f"write to {' or '.join(elsewhere)} instead" if call.error == errno.EROFS and elsewhere else ""
+    return Cause(answer.leaf, what, ways, advice, certain=call.error == errno.EROFS)
+
+
+def _full(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
+    """A place in memory that has reached its size, or its number of files (tmpfs(5))."""
+    memory = settings.tmpfs.named.get(place.leaf.removeprefix("rootfs.tmpfs."))
+    if memory is not None:
+        ways = [Way(place.leaf, attrs.evolve(memory, size=memory.size * more)) for more in _LARGER]
+        what = f"{place.mounted} holds {show_size(memory.size)} and {memory.inodes} files"
+        yield Cause(place.leaf, what, ways)
+    elif place.leaf == "rootfs.shm_size":
+        ways = [Way(place.leaf, settings.shm_size * more) for more in _LARGER]
+        yield Cause(place.leaf, f"{place.mounted} holds {show_size(settings.shm_size)}", ways)
+
+
+def _device(place: Place) -> Iterator[Cause]:
+    """A node of a device on a mount on which none works."""
+    if not place.source or numbers(place.source) is None:
+        return
+    ways: Sequence[Way] = ()
+    if place.source.startswith("/dev/"):
+        ways = (Way(f"rootfs.devices.{place.source}", True),)
+    advice = "" if ways else "show the device of the host's /dev with rootfs.devices"
+    yield Cause(place.leaf, f"{place.path} is a device on a mount with nodev", ways, advice)
+
+
+def _bound(settings: RootfsSettings, context: Context, call: SystemCall, place: Place) -> Iterator[Cause]:
+    """A rename or a link from one mount to another, or of what a mount lies on, which the host could have made."""
+    if not place.leaf.startswith("rootfs.volumes."):
+        return
+    volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
+    if volume is None:
+        return
+    if call.error == errno.EBUSY and place.path == volume.target:
+        above, source = os.path.dirname(volume.target), os.path.dirname(volume.source)
+        wider = Volume(source, above, volume.rights | USUAL_RIGHTS, idmap=volume.idmap)
+        ways = (Way(f"rootfs.volumes.{above}", wider, Size.WIDER),) if above != "/" else ()
+        what = f"{place.path} is a volume by itself, which is not replaced or removed"
+        yield Cause(place.leaf, what, ways, "write into the file instead of replacing it")
+    elif call.error == errno.EXDEV and call.target:
+        other = answers.place_of(settings, context, call.target if place.path == call.path else call.path)
+        if other.mounted != place.mounted:
+            what = f"{place.path} and {other.path} lie in two mounts"
+            yield Cause(place.leaf, what, advice="copy it and remove the first one, as mv(1) does")
+
+
+def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """What a user namespace does not let anybody do with mounts that came from outside (mount_namespaces(7))."""
+    if not Surroundings.of(context).user or call.error not in (errno.EPERM, errno.EINVAL, errno.EBUSY):
+        return
+    place = answers.place_of(settings, context, call.path) if call.path.startswith("/") else None
+    flags = call.arguments[_MOUNT_FLAGS] if len(call.arguments) > _MOUNT_FLAGS else 0
+    if call.name == "mount" and call.error == errno.EPERM and flags & _MS_REMOUNT and place is not None:
+        kept = [option for option in ("ro", "nosuid", "nodev", "noexec") if {option, f"r{option}"} & place.options]
+        if kept:
+            advice = f"keep {','.join(kept)} among the flags of the remount"
+            yield Cause(place.leaf, f"the flags {','.join(kept)} of {place.mounted} are locked", advice=advice)
+    elif call.name == "umount2" and call.error == errno.EINVAL and place is not None and place.mounted == place.path:
+        yield Cause(place.leaf, f"{place.path} is locked: it hides what lies below it", advice="leave it mounted")
+    elif call.error == errno.EPERM and "proc" in (call.target, os.path.basename(call.path)):
+        hiding = [path for path in sorted(answers.shown(context).masked) if path.startswith("/proc/")]
+        leaf = "rootfs.masked_paths" if hiding else "rootfs.proc.subset" if settings.subset else ""
+        if leaf:
+            what = f"a new /proc would show what is hidden of this one: {hiding[0] if hiding else 'all but processes'}"
+            yield Cause(leaf, what, advice="bind the /proc that is there (bwrap --bind /proc /proc)")

@@ -1,0 +1,92 @@
+"""What the mode of a file lets the command do, as its ids are seen from outside (inode(7), path_resolution(7))."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from hardening.base.files import is_below
+from hardening.base.values import frozen
+from hardening.mechanism.idmaps import IdRange, inside
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import CommandProcess, Privileges, natural_ids
+from hardening_rootfs.surroundings import only_unmapped_may, volume_maps
+
+READ, WRITE, EXECUTE = stat.S_IROTH, stat.S_IWOTH, stat.S_IXOTH
+
+
+@frozen
+class Withheld:
+    """Why the command may not do something with a file: ``unmapped`` where its owner is the reason, whom a volume could map;
+    else the file's own mode, which no setting changes."""
+
+    path: str
+    reason: str
+    unmapped: bool
+
+
+def withheld(path: str, top: str, right: int, context: Context, *, idmap: bool) -> Withheld | None:
+    """What keeps the command from a ``right`` (of ``S_IRWXO``) to a path of the host that is shown from its directory
+    ``top`` on; None where nothing does. ``idmap`` where a volume maps the owners of files."""
+    for place, wanted in (*((place, EXECUTE) for place in _above(path, top)), (path, right)):
+        if only_unmapped_may(place, context, wanted, idmap=idmap):
+            whose = "its owner" if place == path else f"the owner of {place}"
+            return Withheld(place, f"{whose} is unmapped", True)
+        reason = _mode(place, wanted, context, idmap=idmap)
+        if reason:
+            return Withheld(place, reason if place == path else f"of {place} {reason}", False)
+    return None
+
+
+def _above(path: str, top: str) -> Iterator[str]:
+    """The directories from ``top`` on in which a path lies, the outermost first."""
+    place = os.path.dirname(path)
+    found = []
+    while place == top or is_below(place, top):
+        found.append(place)
+        place = os.path.dirname(place)
+    return reversed(found)
+
+
+def _mode(path: str, right: int, context: Context, *, idmap: bool) -> str:
+    """Why the mode of a file whose owner is known denies a right; empty where it does not, and where nobody can tell."""
+    try:
+        status = os.stat(path)
+        listed = "system.posix_acl_access" in os.listxattr(path)
+    except OSError:
+        return ""
+    account, maps = context.of(CommandProcess), volume_maps(context)
+    if account is None:
+        uid, gid = natural_ids(context)
+        groups: tuple[int, ...] = ()
+    else:
+        identity = account.resolve(context)
+        uid, gid, groups = identity.uid, identity.gid, identity.groups
+    owner, group = status.st_uid, status.st_gid
+    seen_owner = owner if maps is None else _inside(maps.uids, owner, idmap=idmap)
+    seen_group = group if maps is None else _inside(maps.gids, group, idmap=idmap)
+    shift = 6 if seen_owner == uid else 3 if seen_group in (gid, *groups) else 0
+    if listed or status.st_mode & right << shift:
+        return ""
+    if uid == 0 and None not in (seen_owner, seen_group) and _overrides(status.st_mode, right, context):
+        return ""
+    mode = stat.S_IMODE(status.st_mode)
+    whose = "an unmapped user" if seen_owner is None else f"user {seen_owner}"
+    return f"the mode is {mode:04o}, the owner {whose}, and the command is user {uid}"
+
+
+def _inside(ranges: Iterable[IdRange], owner: int, *, idmap: bool) -> int | None:
+    """An owner as the command sees it; an id-mapped volume shows the ids of the file system as those inside."""
+    if idmap:
+        return owner if any(0 <= owner - item.inside < item.size for item in ranges) else None
+    return inside(ranges, owner)
+
+
+def _overrides(mode: int, right: int, context: Context) -> bool:
+    """Whether root's capabilities go past a mode (capabilities(7))."""
+    privileges = context.of(Privileges)
+    added = privileges.added if privileges is not None else frozenset[str]()
+    if "DAC_OVERRIDE" in added:
+        return right != EXECUTE or stat.S_ISDIR(mode) or bool(mode & 0o111)
+    return "DAC_READ_SEARCH" in added and (right == READ or (right == EXECUTE and stat.S_ISDIR(mode)))

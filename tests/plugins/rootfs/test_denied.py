@@ -1,0 +1,164 @@
+"""Why a call failed: which errno of which call means which of the root's settings, and which means none of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from hardening.mechanism.denial import Caller, Cause, SystemCall
+from hardening.mechanism.roles import Volume
+from hardening_rootfs.denied import denied
+from hardening_rootfs.tmpfs import Tmpfs
+from tests.plugins.rootfs.stacks import composed, context_of
+
+ARGUMENTS = (0, 0, 0, 0, 0, 0)
+
+
+def asked(
+    name: str,
+    error: int,
+    path: str = "",
+    access: Iterable[str] = (),
+    *,
+    target: str = "",
+    address: str = "",
+    arguments: tuple[int, ...] = ARGUMENTS,
+) -> SystemCall:
+    """A call that failed."""
+    return SystemCall(name, 0, 0xC000003E, arguments, Caller(1), error=error, path=path, target=target,
+                      access=frozenset(access), address=address)  # fmt: skip
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    """A directory of the host with files, whose owner is nobody's inside."""
+    (tmp_path / "host").mkdir(mode=0o755)
+    for name in ("file", "other"):
+        (tmp_path / "host" / name).touch()
+        (tmp_path / "host" / name).chmod(0o777)
+    (tmp_path / "host" / "closed").touch(mode=0o600)
+    return tmp_path / "host"
+
+
+def causes(folder: Path, said: str, call: SystemCall) -> list[Cause]:
+    """What a stack of one layer says of a call."""
+    composition = composed(folder, f"[rootfs]\n{said}\n")
+    return list(denied(composition.settings["rootfs"], context_of(composition), call))
+
+
+def leaves(found: Iterable[Cause]) -> list[str]:
+    return [cause.leaf.removeprefix("rootfs.") for cause in found]
+
+
+READ, WRITE, CREATE, EXECUTE = ({"read"}, {"write"}, {"create"}, {"execute"})
+
+#: what a layer says, with `{}` for a directory of the host, the call, and the leaf that it blames; empty for none
+CASES = [
+    ("", asked("openat", errno.EROFS, "/usr/share/new", CREATE), "read_only"),
+    ("", asked("openat", errno.EROFS, "/usr/bin/env", WRITE), "read_only"),
+    ("", asked("openat", errno.EACCES, "/usr/bin/env", READ), ""),
+    ("", asked("openat", errno.ENOENT, "/usr/share/nothing-of-this-name", READ), ""),
+    ("", asked("openat", errno.ENOENT, "/etc/shadow", READ), "hidden_paths./etc/shadow"),
+    ("", asked("openat", errno.ENOENT, "/var/log/nothing-of-this-name", READ), ""),
+    ("", asked("openat", errno.EROFS, "/var/log/new", CREATE), "hidden_paths./var/log"),
+    ("", asked("newfstatat", errno.ENOENT, "/proc/cpuinfo"), "proc.subset"),
+    ("", asked("newfstatat", errno.ENOENT, "/proc/nothing-of-this-name"), ""),
+    ('proc.subset = ""', asked("newfstatat", errno.ENOENT, "/proc/nothing-of-this-name"), ""),
+    ("", asked("newfstatat", errno.ENOENT, "/sys/kernel"), "sys"),
+    ('sys = "read-only"', asked("openat", errno.EROFS, "/sys/kernel/new", CREATE), "sys"),
+    ("", asked("newfstatat", errno.ENOENT, "/proc/4194300/stat", READ), ""),
+    ("", asked("openat", errno.ENOENT, "/tmp/nothing-of-this-name", READ), ""),
+    ("", asked("openat", errno.ENOSPC, "/tmp/x", WRITE), "tmpfs./tmp"),
+    ("", asked("write", errno.ENOSPC, "/dev/shm/x", WRITE), "shm_size"),
+    ("shm_size = 0", asked("openat", errno.ENOENT, "/dev/shm/x", CREATE), "shm_size"),
+    ("", asked("write", errno.ENOSPC, "/usr/x", WRITE), ""),
+    ("", asked("execve", errno.EACCES, "/tmp/tool", EXECUTE), "tmpfs./tmp"),
+    ("", asked("mmap", errno.EPERM, "/tmp/lib.so", arguments=(0, 1, 5, 2, 3, 0)), "tmpfs./tmp"),
+    ("", asked("mmap", errno.EPERM, "/tmp/lib.so", arguments=(0, 1, 1, 2, 3, 0)), ""),
+    ('tmpfs.add = ["/tmp:exec"]', asked("execve", errno.EACCES, "/tmp/tool", EXECUTE), ""),
+    ('volumes.add = ["{}:/data:ro"]', asked("openat", errno.EROFS, "/data/file", WRITE), "volumes./data"),
+    ('volumes.add = ["{}:/data"]', asked("openat", errno.EROFS, "/data/file", WRITE), ""),
+    ('volumes.add = ["{}:/data"]', asked("openat", errno.EACCES, "/data/file", WRITE), ""),
+    ('volumes.add = ["{}:/data"]', asked("openat", errno.EACCES, "/data/new", CREATE), "volumes./data"),
+    ('volumes.add = ["{}:/data"]', asked("openat", errno.EACCES, "/data/closed", READ), "volumes./data"),
+    ('volumes.add = ["{}:/data"]', asked("openat", errno.ENOENT, "/data/nothing", READ), ""),
+    ('volumes.add = ["{}:/data:idmap"]', asked("openat", errno.EACCES, "/data/closed", READ), ""),
+    ('volumes.add = ["{}:/data:noexec"]', asked("execve", errno.EACCES, "/data/file", EXECUTE), "volumes./data"),
+    ('volumes.add = ["{}:/data"]', asked("execve", errno.EACCES, "/data/file", EXECUTE), ""),
+    ('volumes.add = ["{}/file:/data"]', asked("rename", errno.EBUSY, "/tmp/new", CREATE, target="/data"), "volumes./data"),
+    ('volumes.add = ["{}:/data"]', asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/data/new"), "volumes./data"),
+    ('masked_paths.add = ["/usr/share"]', asked("openat", errno.ENOENT, "/usr/share/doc", READ), "masked_paths./usr/share"),
+    ("", asked("mount", errno.EPERM, "/newroot/proc", {"mount"}, target="proc"), "masked_paths"),
+    ("", asked("mount", errno.EPERM, "/tmp", {"mount"}, arguments=(0, 0, 0, 0x20, 0, 0)), "tmpfs./tmp"),
+    ("", asked("mount", errno.EPERM, "/mnt", {"mount"}, target="tmpfs"), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "call", "leaf"), CASES)
+def test_an_errno_of_a_call_is_a_settings_doing_or_it_is_not(
+    said: str, call: SystemCall, leaf: str, tmp_path: Path, shown: Path
+) -> None:
+    found = causes(tmp_path, said.replace("{}", str(shown)), call)
+    assert leaves(found) == ([leaf] if leaf else [])
+
+
+def test_what_the_host_has_in_a_private_place_is_named_with_the_one_file(tmp_path: Path) -> None:
+    """A socket, too, by its address."""
+    file = tmp_path / "file"
+    file.touch()
+    assert str(file).startswith("/tmp/"), "pytest's own directory"
+    found = causes(tmp_path, "", asked("openat", errno.ENOENT, str(file), READ))
+    found += causes(tmp_path, "", asked("connect", errno.ENOENT, address=f"unix {file}"))
+    assert leaves(found) == ["tmpfs./tmp"] * 2
+    for cause in found:
+        assert [way.leaf for way in cause.ways] == [f"rootfs.volumes.{file}"] * len(cause.ways)
+        assert all("rw" not in way.value.rights for way in cause.ways)
+
+
+def test_a_way_gives_what_the_call_wants_and_a_file_before_its_directory(tmp_path: Path, shown: Path) -> None:
+    (cause,) = causes(tmp_path, "", asked("openat", errno.ENOENT, str(shown / "file"), WRITE))
+    assert all("rw" in way.value.rights for way in cause.ways)
+    volume = f'volumes.add = ["{shown}:/data:ro"]'
+    (cause,) = causes(tmp_path, volume, asked("openat", errno.EROFS, "/data/file", WRITE))
+    assert [way.leaf for way in cause.ways] == ["rootfs.volumes./data/file", *["rootfs.volumes./data"] * 2]
+    assert [way.size for way in cause.ways] == sorted(way.size for way in cause.ways)
+    (cause,) = causes(tmp_path, volume, asked("openat", errno.EROFS, "/data/new", CREATE))
+    assert {way.leaf for way in cause.ways} == {"rootfs.volumes./data"}
+    (cause,) = causes(tmp_path, "", asked("execve", errno.EACCES, "/tmp/tool", EXECUTE))
+    (way,) = cause.ways
+    assert way.value == Tmpfs(rights=frozenset({"exec"}))
+
+
+def test_no_parent_is_offered_that_is_the_systems_own(tmp_path: Path) -> None:
+    """Instead it is said where can be written."""
+    for path in ("/etc/new", "/usr/new", "/new"):
+        (cause,) = causes(tmp_path, "", asked("openat", errno.EROFS, path, CREATE))
+        assert not [way for way in cause.ways if isinstance(way.value, Volume)], path
+        assert cause.advice == "write to /tmp or /var/tmp instead"
+        assert cause.certain
+
+
+def test_a_tmp_that_was_taken_away_is_given_back(tmp_path: Path) -> None:
+    (cause,) = causes(tmp_path, 'tmpfs = "none"', asked("openat", errno.EROFS, "/tmp/sh-thd.1", CREATE))
+    assert cause.ways[0].leaf == "rootfs.tmpfs./tmp"
+    assert cause.ways[0].value == Tmpfs()
+
+
+def test_a_directory_that_is_to_be_made_may_be_one_in_memory(tmp_path: Path) -> None:
+    (cause,) = causes(tmp_path, "", asked("mkdir", errno.EROFS, "/var/lib/program", CREATE))
+    assert cause.ways[0].leaf == "rootfs.tmpfs./var/lib/program"
+
+
+def test_a_link_of_the_root_leads_where_the_kernel_would_go(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "data").mkdir(parents=True)
+    (root / "link").symlink_to("/tmp/in")
+    os.symlink("data", root / "short")
+    said = f'path = "{root}"'
+    assert leaves(causes(tmp_path, said, asked("execve", errno.EACCES, "/link/x", EXECUTE))) == ["tmpfs./tmp"]
+    found = causes(tmp_path, said, asked("openat", errno.EROFS, "/short/new", CREATE))
+    assert next(way.leaf for cause in found for way in cause.ways) == "rootfs.tmpfs./data"
