@@ -7,9 +7,10 @@ digest. Its leaves are ``seccomp.<syscall>``, ``seccomp.*``, ``seccomp.architect
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
@@ -73,6 +74,11 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
         from hardening_seccomp import question
 
         return question.answer(settings, context, name, arguments)
+
+    def denied(self, settings: SeccompSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
+        from hardening_seccomp import denied
+
+        return denied.denied(settings, context, call)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Every action for ``*``, but none with conditions: a default action knows no arguments."""

@@ -26,6 +26,10 @@ from hardening_seccomp.diagrams import (
 Rule = Diagram[Action]
 
 
+#: A comparison that leaves so many bits open is written as single values.
+_FEW_BITS = 3
+
+
 class Op(enum.Enum):
     """How an argument is compared; the values are the words of our TOML form."""
 
@@ -81,11 +85,16 @@ class ConditionEntry:
         return f"{self.action} if {' and '.join(map(str, self.comparisons))}" if self.comparisons else str(self.action)
 
 
+#: For each node below an argument, disjoint cases that lead there; of a case all comparisons hold.
+_Cases = list[tuple[int, list[tuple[Comparison, ...]]]]
+
+
 class Style(enum.Enum):
-    """Which comparisons `entries` may use: all, or equality and masks only."""
+    """Which comparisons `entries` may use: all, equality and masks only, or what people write: several of one argument."""
 
     NATIVE = "native"
     MASKS = "masks"
+    WRITTEN = "written"
 
 
 class TooManyEntries(Exception):
@@ -142,7 +151,7 @@ def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
 
 def entries(rule: Rule, default: Action | None, bound: int, style: Style = Style.NATIVE) -> tuple[ConditionEntry, ...]:
     """Disjoint entries that give ``rule`` on top of ``default`` (None: on top of nothing, every argument is covered), each
-    with one comparison an argument at most.
+    with one comparison an argument at most, unless it is for people to read.
 
     Raises `TooManyEntries` where more than ``bound`` would be needed.
     """
@@ -157,10 +166,39 @@ def _entries(rule: Rule, ref: int, default: Action | None, bound: int, style: St
         if rule.leaves[~ref] != default:
             yield ConditionEntry(rule.leaves[~ref])
         return
-    for target, comparisons in _cover(rule, ref, bound, style):
+    cover: _Cases = [(target, [(item,) for item in found]) for target, found in _cover(rule, ref, bound, style)]
+    for target, cases in _written(cover) if style is Style.WRITTEN else cover:
         for entry in _entries(rule, target, default, bound, style):
-            for comparison in comparisons:
-                yield ConditionEntry(entry.action, (comparison, *entry.comparisons))
+            for comparisons in cases:
+                yield ConditionEntry(entry.action, (*comparisons, *entry.comparisons))
+
+
+def _written(cover: _Cases) -> _Cases:
+    """The same, with all values but those of the other nodes as one case, where these are few."""
+    rest = max(range(len(cover)), key=lambda at: len(cover[at][1]))
+    few: _Cases = [
+        (target, [(item,) for (comparison,) in cases for item in singly(comparison)])
+        for at, (target, cases) in enumerate(cover)
+        if at != rest
+    ]
+    others = [item for _, cases in few for case in cases for item in case]
+    if not others or any(item.op is not Op.EQ for item in others) or len({item.width for item in others}) > 1:
+        return cover
+    case = tuple(Comparison(item.index, Op.NE, item.value, width=item.width) for item in others)
+    return [*few, (cover[rest][0], [case])]
+
+
+def singly(item: Comparison) -> list[Comparison]:
+    """The single values of a comparison with a mask that leaves few of them, the upper half being open or closed; else
+    itself."""
+    width = WIDTH if item.mask >> WIDTH // 2 else WIDTH // 2
+    free = ((1 << width) - 1) ^ item.mask
+    if item.op is not Op.MASKED_EQ or free.bit_count() > _FEW_BITS:
+        return [item]
+    values = {item.value}
+    for bit in (1 << at for at in range(width) if free >> at & 1):
+        values |= {value | bit for value in values}
+    return [Comparison(item.index, Op.EQ, value, width=width) for value in sorted(values)]
 
 
 def _cover(rule: Rule, ref: int, bound: int, style: Style) -> list[tuple[int, list[Comparison]]]:

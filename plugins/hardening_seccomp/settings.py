@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from hardening.base.text import nearest
@@ -12,12 +13,13 @@ from hardening.mechanism.kinds import Flag, Kind, Unordered
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_seccomp import groups
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, read_action
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, is_denial, read_action
 from hardening_seccomp.conditions import (
     Comparison,
     ConditionEntry,
     Op,
     Rule,
+    Style,
     TooManyEntries,
     describe,
     entries,
@@ -25,6 +27,7 @@ from hardening_seccomp.conditions import (
     join,
     partial,
     rule_of,
+    singly,
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
 from hardening_seccomp.filters import rule_intersect, rule_is_no_looser_than
@@ -92,22 +95,25 @@ def _width(node: Node, stated: Node | None, names: Sequence[str], index: int) ->
     return widths.pop() if widths else WIDTH
 
 
-def dump_entries(rule: Rule) -> list[dict[str, object]]:
-    """TOML data of entries that say exactly ``rule`` under 'the strictest entry that matches'."""
+def dump_entries(rule: Rule, gap: Action | None = None) -> list[dict[str, object]]:
+    """TOML data of the fewest entries that say exactly ``rule`` under 'the strictest entry that matches'; ``gap`` is what
+    happens where a table that allows something of a call states nothing."""
     shares = rule.shares()
     usual = max(shares, key=lambda action: shares[action])
-    if all(action.is_no_looser_than(usual) for action in rule.leaves):
-        try:
-            special = entries(rule, usual, MAX_DUMPED)
-        except TooManyEntries:
-            special = ()
-        if special or rule.is_constant:
+    forms: list[Sequence[ConditionEntry]] = []
+    with suppress(TooManyEntries):
+        special = entries(rule, usual, MAX_DUMPED)
+        if (special or rule.is_constant) and all(action.is_no_looser_than(usual) for action in rule.leaves):
             # Of two errnos the one written first counts, so what is special goes first.
-            return [*map(_dump_entry, special), {"action": str(usual)}]
-    try:
-        return [_dump_entry(entry) for entry in entries(rule, None, MAX_DUMPED)]
-    except TooManyEntries:
+            forms.append((*special, ConditionEntry(usual)))
+    for default in (None, gap):
+        with suppress(TooManyEntries):
+            stated = entries(rule, default, MAX_DUMPED, Style.WRITTEN)
+            if default is None or not all(is_denial(item.action) for item in stated):
+                forms.append(stated)
+    if not forms:
         return [{"action": str(strictest(rule))}]
+    return [_dump_entry(entry) for entry in min(forms, key=lambda form: len(form))]
 
 
 def _dump_entry(entry: ConditionEntry) -> dict[str, object]:
@@ -118,6 +124,8 @@ def _dump_entry(entry: ConditionEntry) -> dict[str, object]:
 
 
 def _dump_comparison(item: Comparison) -> dict[str, object]:
+    alone = singly(item)
+    item = alone[0] if len(alone) == 1 else item
     numbers = {"value": item.value} | ({"mask": item.mask} if item.op is Op.MASKED_EQ else {})
     shown = {key: number if number <= _TOML_MAX else hex(number) for key, number in numbers.items()}
     return {"index": item.index, "op": item.op.value, "width": item.width, **shown}

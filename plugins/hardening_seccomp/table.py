@@ -267,7 +267,17 @@ def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
     rest = syscalls.pop(WILDCARD, None)
     if rest is not None:
         table["default"] = str(rest.leaves[0])
-    rules = [{"names": [name], **entry} for name, rule in sorted(syscalls.items()) for entry in dump_entries(rule)]
+    for key, action in (("allow", ALLOWED), ("log", LOGGED)):
+        names = sorted(name for name, rule in syscalls.items() if rule == constant(action))
+        if names:
+            table[key] = names
+    gap = ENOSYS if rest is None else rest.leaves[0]
+    rules = [
+        {"names": [name], **entry}
+        for name, rule in sorted(syscalls.items())
+        if rule not in (constant(ALLOWED), constant(LOGGED))
+        for entry in dump_entries(rule, gap)
+    ]
     if rules:
         table["rules"] = rules
     architectures = {member: value for (name, member), value in values.items() if name == "architectures"}

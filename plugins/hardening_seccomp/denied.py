@@ -1,0 +1,149 @@
+"""Whether the filter is the reason of a system call that failed: the answer of the compiled program itself to this call, of
+this architecture and with these arguments."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+import attrs
+
+from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.mechanism import Context
+from hardening_seccomp import bpf, groups, multiplex, suid
+from hardening_seccomp.actions import ALLOW, ENOSYS, Action, ActionKind, is_denial
+from hardening_seccomp.compile import compile_filter
+from hardening_seccomp.conditions import Comparison, Op, Rule, where
+from hardening_seccomp.diagrams import MAX_ARGUMENT, apply, constant, select
+from hardening_seccomp.filters import Filter
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.libseccomp import Libseccomp
+from hardening_seccomp.oci import ARCHITECTURES
+from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.spans import X32_BIT, kernel_token
+from hardening_seccomp.spec import filter_of, is_young, may_set_capabilities, unrestricted
+
+#: CLONE_NEW* (linux/sched.h), but for CLONE_NEWTIME, whose bit is a signal's in clone(2).
+_NAMESPACES = 0x7E020000
+_NETLINK = 16
+_KILLING = (ActionKind.TRAP, ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS)
+#: Errnos of `suid.restricted`, which no rule of a layer says.
+_RESTRICTED = frozenset({"EPERM", "ENOSYS", "EOPNOTSUPP"})
+#: Arguments that tell one use of a call from another as to what it may do, each with the bits that do. Of a call that is not
+#: here the rest of its uses are no more dangerous than this one.
+_TELLING: Mapping[str, Mapping[int, int]] = MappingProxyType(
+    {name: {0: MAX_ARGUMENT} for name in ("arch_prctl", "bpf", "keyctl", "personality", "prctl", "quotactl", "seccomp",
+                                          "socket", "socketpair", "syslog")}
+    | {name: {1: MAX_ARGUMENT} for name in ("fcntl", "fcntl64", "ioctl", "prlimit64", "sched_setscheduler", "setns")}
+    | {name: {1: MAX_ARGUMENT, 2: MAX_ARGUMENT} for name in ("getsockopt", "setsockopt")}
+    | {name: {2: 0x7} for name in ("mmap", "mmap2", "mprotect", "pkey_mprotect")}  # PROT_*
+    | {"clone": {0: _NAMESPACES}, "unshare": {0: _NAMESPACES | 0x80}, "mknod": {1: 0xF000}, "mknodat": {2: 0xF000},
+       "madvise": {2: MAX_ARGUMENT}, "setrlimit": {0: MAX_ARGUMENT}}
+)  # fmt: skip
+
+
+def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """The leaves by which the filter answers as the kernel did; of a call without an outcome, by which it denies it."""
+    if context.lacks("seccomp.*") or not _may_answer(settings, call):
+        return
+    library = context.host.of(SeccompFacts).required_library()
+    model = filter_of(settings, context)
+    program = bpf.decode(compile_filter(model, library).program)
+    action = bpf.evaluate(program, call.architecture, call.number, call.arguments).action
+    outcome = _outcome(action)
+    if not outcome or call.outcome not in ("", outcome):
+        return
+    known = {kernel_token(library, name): name for name in model.architectures}
+    if call.architecture not in known or (call.number & X32_BIT and "x32" not in model.architectures):
+        yield from _of_architecture(call, outcome, library)
+        return
+    by_layers = unrestricted(settings, context)
+    what = _words(call, outcome)
+    if not context.host.of(SeccompFacts).knows(call.name) or is_young(call.name, library):
+        advice = "libseccomp does not know this call, so no profile can allow it: update libseccomp"
+        yield Cause("seccomp.*", what, advice=advice, certain=True)
+        return
+    if _denies(by_layers.rule(call.name), call):
+        yield from _of_call(settings, by_layers, call, action, what)
+    restriction = _restriction(by_layers, context).rule(call.name).value(call.arguments)
+    if settings.restrict_suid_sgid and _outcome(restriction) == outcome:
+        leaf = f"seccomp.{suid.SETTING}"
+        yield Cause(leaf, f"{what}, by {suid.SETTING}", (Way(leaf, False, Size.WIDER),), certain=True)
+
+
+def _may_answer(settings: SeccompSettings, call: SystemCall) -> bool:
+    """Whether some argument can get this outcome, as far as it takes no compilation to see it: most calls that fail look for
+    a file that is not there."""
+    if not call.error:
+        return True
+    rule = settings.syscalls[call.name]
+    return call.outcome in _RESTRICTED or any(_outcome(action) == call.outcome for action in rule.leaves)
+
+
+def _outcome(action: Action) -> str:
+    """What the caller gets for an answer; empty where the call runs."""
+    if action.kind in _KILLING:
+        return "SIGSYS"
+    if action.kind is ActionKind.TRACE:
+        return "ENOSYS"  # without a tracer that takes it (seccomp(2))
+    return errno.errorcode.get(action.data, str(action.data)) if is_denial(action) else ""
+
+
+def _denies(rule: Rule, call: SystemCall) -> bool:
+    return bool(_outcome(rule.value(call.arguments)))
+
+
+def _words(call: SystemCall, outcome: str) -> str:
+    numbers = ", ".join(f"{call.arguments[index] & bits:#x}" for index, bits in _telling(call))
+    asked = f"{call.name}({numbers})" if numbers else call.name
+    return f"seccomp ends the process for {asked}" if outcome == "SIGSYS" else f"seccomp answers {outcome} to {asked}"
+
+
+def _telling(call: SystemCall) -> Iterable[tuple[int, int]]:
+    """Indices of the arguments that tell, with their bits that the kernel looks at."""
+    width, telling = groups.load().width, _TELLING.get(call.name, {})
+    if call.name == "socket" and call.arguments[0] == _NETLINK:
+        telling = {**telling, 2: MAX_ARGUMENT}  # each of its protocols is another part of the kernel
+    return ((index, bits & ((1 << width(call.name, index)) - 1)) for index, bits in telling.items())
+
+
+def _of_architecture(call: SystemCall, outcome: str, library: Libseccomp) -> Iterator[Cause]:
+    """A call of an architecture that the filter does not have."""
+    names = ["x32"] if call.number & X32_BIT else ARCHITECTURES
+    for name in names:
+        if library.architecture(name) is not None and kernel_token(library, name) == call.architecture:
+            leaf = f"seccomp.architectures.{name}"
+            what = f"{_words(call, outcome)}: it is a call of {name}"
+            yield Cause(leaf, what, (Way(leaf, True, Size.WIDER),), certain=True)
+            return
+
+
+def _of_call(
+    settings: SeccompSettings, by_layers: Filter, call: SystemCall, action: Action, what: str
+) -> Iterator[Cause]:
+    """What layers say of the call itself, or of those that it carries."""
+    behind = multiplex.culprits(by_layers, call.name) if call.name in multiplex.CARRIED else ()
+    if behind:
+        advice = f"it can carry {', '.join(behind)}, with arguments that no filter sees: allow all of them, or none"
+        yield Cause(f"seccomp.{behind[0]}", what, advice=advice, certain=True)
+        return
+    leaf = f"seccomp.{call.name}"
+    yield Cause(leaf, what, tuple(_ways(leaf, settings.syscalls[call.name], call, action)), certain=True)
+
+
+def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:
+    """Another errno, the call with these arguments, all of the call."""
+    falls_back = call.name in groups.load().members.get("@fallback", ())
+    if action.kind in _KILLING or (falls_back and action != ENOSYS):
+        yield Way(leaf, apply(lambda was: ENOSYS if is_denial(was) else was, rule), Size.ANSWER)
+    asked = where(Comparison(index, Op.MASKED_EQ, call.arguments[index] & bits, bits) for index, bits in _telling(call))
+    if not asked.is_constant:
+        yield Way(leaf, select(asked, constant(ALLOW), rule), Size.CALL)
+    yield Way(leaf, constant(ALLOW), Size.CALL)
+
+
+def _restriction(model: Filter, context: Context) -> Filter:
+    """What `suid` denies by itself: of a filter that allows everything."""
+    everything = attrs.evolve(model, default=ALLOW, rules={})
+    return suid.restricted(everything, may_set_capabilities=may_set_capabilities(context))
