@@ -1,0 +1,161 @@
+"""One program or library: what each function of it calls, refers to, and asks of the kernel."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+import attrs
+
+from hardening.elf.edges import CALL, JUMP, LOAD, SHORT, edges, system_calls
+from hardening.elf.file import ElfFile
+from hardening.elf.numbers import Location, Traced, Tracer
+
+#: Bytes of a table of pointers that is followed, in a library and in what is linked statically, where the tables of its
+#: commands lie; and bytes between two pointers of one table.
+TABLE, WHOLE_TABLE, GAP = 256, 1 << 16, 64
+
+
+@attrs.define
+class Function:
+    """What a function refers to: functions, symbols of other files, and places where pointers are."""
+
+    calls: set[int] = attrs.Factory(set)
+    symbols: set[str] = attrs.Factory(set)
+    tables: set[int] = attrs.Factory(set)
+
+
+class Binary:
+    """A file at its ``path`` in the root."""
+
+    def __init__(self, path: str, elf: ElfFile) -> None:
+        self.path, self.elf = path, elf if elf.has_frames else _with_called(elf)
+        elf = self.elf
+        self._known = frozenset(elf.functions)
+        self._callers: dict[int, list[int]] = defaultdict(list)
+        self._sites: dict[str, list[int]] = defaultdict(list)
+        self._numbers: dict[str, Mapping[int, Traced]] = {}
+        #: What functions of it make of an argument: a system call with that number.
+        self.wrappers: dict[str, set[Location]] = {}
+
+    @cached_property
+    def functions(self) -> Mapping[int, Function]:
+        """What each function refers to."""
+        found: dict[int, Function] = defaultdict(Function)
+        tracer = Tracer(self.elf)
+        stubs: dict[int, int] = {}
+        symbols: dict[int, str] = {}
+        others = list[tuple[int, int, int]]()
+        for kind, at, target in edges(self.elf):
+            where = self.elf.function(at)
+            if kind == SHORT and (target == where or target not in self._known or not tracer.is_instruction(at)):
+                continue
+            here = found[at if where is None else where]
+            if target in self._known:
+                here.calls.add(target)
+                if kind in (CALL, JUMP, SHORT):
+                    self._callers[target].append(at)
+            elif kind in (CALL, JUMP, SHORT):
+                others.append((at, target, where if where is not None else at))
+            elif target in self.elf.slots:
+                symbol = self.elf.slots[target]
+                here.symbols.add(symbol)
+                stubs |= dict.fromkeys((at, at - 4, at - 5, at & ~15, at & ~7), at)
+                symbols[at] = symbol
+            elif kind == LOAD:
+                here.tables.update(self._pointed(target))
+            elif next(self.pointers(target), None) is not None:
+                here.tables.add(target)
+        through = {target: stubs[target] for _, target, _ in others if target in stubs}
+        for at, target, where in others:
+            if target in through:
+                symbol = symbols[through[target]]
+                found[where].symbols.add(symbol)
+                self._sites[symbol].append(at)
+        for at in symbols.keys() - set(through.values()):
+            self._sites[symbols[at]].append(at)
+        return found
+
+    def _pointed(self, place: int) -> Iterator[int]:
+        """Where the one pointer at a place leads."""
+        index = bisect_left(self._places, place)
+        if index < len(self._places) and self._places[index] == place:
+            yield self.elf.pointers[index][1]
+
+    @cached_property
+    def _places(self) -> list[int]:
+        return [place for place, _ in self.elf.pointers]
+
+    @cached_property
+    def _slots(self) -> list[int]:
+        return sorted(self.elf.slots)
+
+    def pointers(self, address: int, size: int = TABLE) -> Iterator[int | str]:
+        """Where the pointers of a table lead that begins at an address: addresses, and symbols of other files."""
+        end, last = address + size, address
+        places = self._places
+        index, slot = bisect_left(places, address), bisect_left(self._slots, address)
+        while True:
+            place = places[index] if index < len(places) else end
+            other = self._slots[slot] if slot < len(self._slots) else end
+            last, before = min(place, other), last
+            if last >= end or last - before > GAP:
+                return
+            if place <= other:
+                yield self.elf.pointers[index][1]
+                index += 1
+            if other <= place:
+                yield self.elf.slots[other]
+                slot += 1
+
+    def is_function(self, address: int) -> bool:
+        """Whether a function begins at an address."""
+        return address in self._known
+
+    def numbers(self, foreign: Mapping[str, set[Location]]) -> Mapping[int, Traced]:
+        """The numbers of the system calls that each function makes, where ``foreign`` functions of other files make one of
+        an argument; its own ones that do are in `wrappers` from then on."""
+        wanted = {name: foreign[name] for name in sorted(foreign.keys() & self.elf.imports)}
+        key = repr(wanted)
+        if key not in self._numbers:
+            self._numbers[key] = self._found(wanted)
+        return self._numbers[key]
+
+    def _found(self, foreign: Mapping[str, set[Location]]) -> Mapping[int, Traced]:
+        tracer = Tracer(self.elf)
+        found: dict[int, Traced] = defaultdict(Traced)
+        wrapping: dict[int, set[Location]] = defaultdict(set)
+        pending = [(at, tracer.number(at)) for at in system_calls(self.elf)]
+        if pending or foreign:
+            _ = self.functions  # with them, who calls
+        for symbol in foreign:
+            pending += [(at, tracer.argument(at, place)) for at in self._sites[symbol] for place in foreign[symbol]]
+        while pending:
+            at, value = pending.pop()
+            where = self.elf.function(at)
+            if value is None:
+                continue
+            here = found[at if where is None else where]
+            here.constants |= value.constants
+            here.computed |= value.computed
+            for place in value.parameters if where is not None else ():
+                if where is None or place in wrapping[where]:
+                    continue
+                wrapping[where].add(place)
+                pending += [(caller, tracer.argument(caller, place)) for caller in self._callers[where]]
+        for name, symbols in self.elf.exports.items():
+            places = set[Location]().union(*(wrapping.get(symbol.address, ()) for symbol in symbols))
+            if places:
+                self.wrappers[name] = places
+        return found
+
+
+def _with_called(elf: ElfFile) -> ElfFile:
+    """A file that does not describe its functions, with those that are called in it."""
+    spans = [(start, start + len(content)) for start, content in elf.code]
+    called = {
+        target for kind, _, target in edges(elf) if kind == CALL and any(low <= target < high for low, high in spans)
+    }
+    return attrs.evolve(elf, functions=sorted(called.union(elf.functions)))

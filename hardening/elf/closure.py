@@ -1,0 +1,187 @@
+"""A program and its libraries inside of a root, as the dynamic linker would find them (ld.so(8))."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from hardening.base.linux import abi, kernel
+from hardening.base.linux.resolution import resolve
+from hardening.base.values import frozen
+from hardening.elf import file
+from hardening.elf.binary import Binary
+from hardening.elf.file import ElfFile, InvalidElf
+
+#: Libraries of one program; bytes and lines of a configuration of the dynamic linker, and files that it includes.
+LIBRARIES, TEXT, LINES = 2000, 1 << 20, 1000
+_CONFIGURED = "/etc/ld.so.conf"
+_USUAL = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
+
+
+@frozen(eq=False)
+class Linked:
+    """A program and what it is linked with, in the order in which symbols are looked up, the program first. ``linker`` is
+    the dynamic linker, which is one of them; ``missing`` are libraries that the root has not."""
+
+    binaries: Sequence[Binary]
+    linker: Binary | None = None
+    missing: Sequence[str] = ()
+
+
+class LinkingRoot:
+    """A root that consists of directories, the first of which has what it has: that of a package lies above that of the
+    system that it is installed into. Files are read once, and closed."""
+
+    def __init__(self, directories: Sequence[str]) -> None:
+        self.directories = tuple(directories)
+        self._binaries: dict[str, Binary | InvalidElf] = {}
+        self._configured: tuple[str, ...] | None = None
+
+    def find(self, path: str) -> tuple[str, str] | None:
+        """The directory that has a file, and the file's path in it with no links on the way; None where none has it."""
+        for directory in self.directories:
+            found = resolve(path, directory)
+            if not found.missing and not found.problem:
+                return directory, found.path
+        return None
+
+    def open(self, path: str) -> int:
+        """A descriptor of a regular file. Raises `OSError`."""
+        for directory in self.directories:
+            top = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                opened = kernel.openat2(top, os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, abi.IN_ROOT)
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    continue
+                raise
+            finally:
+                os.close(top)
+            if stat.S_ISREG(os.fstat(opened).st_mode):
+                return opened
+            os.close(opened)
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    def read(self, path: str, most: int) -> bytes:
+        """The first bytes of a regular file. Raises `OSError`."""
+        opened = self.open(path)
+        with os.fdopen(opened, "rb") as reader:
+            return reader.read(most)
+
+    def binary(self, path: str) -> Binary:
+        """A program or library. Raises `InvalidElf`, `OSError`."""
+        found = self.find(path)
+        real = found[1] if found is not None else path
+        if real not in self._binaries:
+            try:
+                self._binaries[real] = Binary(real, self._elf(real))
+            except InvalidElf as error:
+                self._binaries[real] = error
+        known = self._binaries[real]
+        if isinstance(known, InvalidElf):
+            raise known
+        return known
+
+    def _elf(self, path: str) -> ElfFile:
+        opened = self.open(path)
+        try:
+            return file.read(opened, os.fstat(opened).st_size)
+        finally:
+            os.close(opened)
+
+    def linked(self, path: str) -> Linked:
+        """A program or library with its libraries. Raises `InvalidElf`, `OSError` for itself alone."""
+        first = self.binary(path)
+        found, missing, linker = {first.path: first}, list[str](), None
+        pending: list[tuple[Binary, tuple[str, ...]]] = [(first, ())]
+        while pending:
+            wanting, inherited = pending.pop(0)
+            elf = wanting.elf
+            own = () if elf.runpath else (*self._places(wanting, elf.rpath), *inherited)
+            places = (*own, *self._places(wanting, elf.runpath), *self.configured(), *_USUAL)
+            for name in elf.needed:
+                library = self._library(wanting, name, places, first.elf.machine)
+                if library is None:
+                    missing.append(name)
+                elif library.path not in found and len(found) < LIBRARIES:
+                    found[library.path] = library
+                    pending.append((library, own))
+        if first.elf.interpreter:
+            try:
+                linker = self.binary(first.elf.interpreter)
+                found.setdefault(linker.path, linker)
+            except (InvalidElf, OSError):
+                missing.append(first.elf.interpreter)
+        return Linked(tuple(found.values()), linker, tuple(dict.fromkeys(missing)))
+
+    def _library(self, wanting: Binary, name: str, places: Sequence[str], machine: str) -> Binary | None:
+        for path in [name] if "/" in name else [f"{place}/{name}" for place in dict.fromkeys(places)]:
+            try:
+                library = self.binary(path)
+            except (InvalidElf, OSError):
+                continue  # the dynamic linker, too, goes on to the next place
+            if library.elf.machine == machine:
+                return library
+        return None
+
+    def _places(self, wanting: Binary, said: Sequence[str]) -> tuple[str, ...]:
+        """The directories of a search path, with what stands for a part of them."""
+        origin = os.path.dirname(wanting.path)
+        machine = wanting.elf.machine
+        return tuple(
+            place.replace("$ORIGIN", origin)
+            .replace("${ORIGIN}", origin)
+            .replace("$LIB", f"lib/{machine}-linux-gnu")
+            .replace("${LIB}", f"lib/{machine}-linux-gnu")
+            for text in said
+            for place in text.split(":")
+            if place
+        )
+
+    def configured(self) -> tuple[str, ...]:
+        """The directories that the root's configuration of the dynamic linker names: glibc's or musl's."""
+        if self._configured is None:
+            machines = ("x86_64", "aarch64")
+            musl = [
+                place for machine in machines for place in self._text(f"/etc/ld-musl-{machine}.path").split() if place
+            ]
+            usual = [f"{top}/{machine}-linux-gnu" for machine in machines for top in ("/lib", "/usr/lib")]
+            self._configured = tuple(dict.fromkeys((*self._included(_CONFIGURED), *musl, *usual)))
+        return self._configured
+
+    def _included(self, path: str) -> Iterator[str]:
+        """The directories of a configuration, with those of files that it includes by a pattern of their names."""
+        for line in self._text(path).splitlines()[:LINES]:
+            word, _, rest = line.partition("#")[0].strip().partition(" ")
+            if word == "include":
+                for included in self._matching(rest.strip()):
+                    yield from (text.strip() for text in self._text(included).splitlines()[:LINES] if text[:1] == "/")
+            elif word.startswith("/"):
+                yield word
+
+    def _matching(self, pattern: str) -> list[str]:
+        from fnmatch import fnmatchcase
+
+        folder, _, last = pattern.rpartition("/")
+        folder = folder if folder.startswith("/") else f"/etc/{folder}"
+        return [f"{folder}/{name}" for name in sorted(self.names(folder)) if fnmatchcase(name, last)][:LINES]
+
+    def names(self, folder: str) -> set[str]:
+        """The names in a directory, of all directories that have it."""
+        found = set[str]()
+        for directory in self.directories:
+            place = resolve(folder, directory)
+            if not place.missing and not place.problem:
+                with os.scandir(directory.rstrip("/") + place.path) as listed:
+                    found.update(item.name for item in listed)
+        return found
+
+    def _text(self, path: str) -> str:
+        try:
+            return self.read(path, TEXT).decode("utf-8", "surrogateescape")
+        except OSError:
+            return ""

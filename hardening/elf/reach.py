@@ -1,0 +1,171 @@
+"""The system calls that a program may make: those of the functions that it can come to, here and in its libraries.
+
+Of a program every function counts, for its maker put them there. Of a library only those do that can be reached from what
+others use of it: through direct calls, functions whose address is taken, and tables of pointers (`hardening.elf.binary`). A
+call through a pointer goes wherever a function went that was reachable before it: more than it does, never less, unless the
+pointer was computed, or came from outside (dlopen(3), code that is made at run time).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.elf.binary import TABLE, WHOLE_TABLE, Binary
+from hardening.elf.closure import Linked
+from hardening.elf.file import Symbol
+from hardening.elf.numbers import Location
+
+#: Functions that load libraries, or look functions up, by names that are known at run time only.
+_LOADERS = ("dlopen", "dlmopen", "dlsym", "dlvsym")
+
+
+@frozen
+class Via:
+    """A part of the way to a system call: a file, and the symbol of another one that it uses there, empty where it makes
+    the call itself."""
+
+    path: str
+    symbol: str = ""
+
+
+@frozen(eq=False)
+class Reached:
+    """What a program may ask of the kernel. ``calls`` are the numbers of system calls with the shortest way to one of
+    its places; ``machine`` says whose numbers. ``computed`` is how many functions of a file compute a number. ``loads`` are
+    files that load others at run time; ``missing`` are libraries that are not there."""
+
+    machine: str
+    calls: Mapping[int, Sequence[Via]]
+    computed: Mapping[str, int]
+    loads: Sequence[str]
+    missing: Sequence[str]
+
+
+@attrs.define
+class _Reach:
+    binaries: Sequence[Binary]
+    providers: Mapping[str, Sequence[tuple[int, Symbol]]]
+    #: Where each function was reached from, and by which symbol.
+    parents: dict[tuple[int, int], tuple[tuple[int, int] | None, str]] = attrs.Factory(dict)
+    pending: list[tuple[int, int]] = attrs.Factory(list)
+    tables: set[tuple[int, int]] = attrs.Factory(set)
+
+    def enter(self, index: int, address: int, parent: tuple[int, int] | None, symbol: str = "") -> None:
+        """Go to a function, or to the table of pointers that is at an address."""
+        binary = self.binaries[index]
+        if binary.is_function(address):
+            if (index, address) not in self.parents:
+                self.parents[index, address] = parent, symbol
+                self.pending.append((index, address))
+        else:
+            self.table(index, address, parent, symbol)
+
+    def table(self, index: int, address: int, parent: tuple[int, int] | None, symbol: str = "", size: int = 0) -> None:
+        """Go wherever the pointers of a table lead."""
+        waiting = [(address, size)]
+        while waiting:
+            start, length = waiting.pop()
+            if (index, start) in self.tables:
+                continue
+            self.tables.add((index, start))
+            binary = self.binaries[index]
+            most = WHOLE_TABLE if binary.elf.is_static else TABLE
+            for target in binary.pointers(start, length or most):
+                if isinstance(target, str):
+                    self.use(target, parent, index)
+                elif binary.is_function(target):
+                    self.enter(index, target, parent, symbol)
+                else:
+                    waiting.append((target, 0))
+
+    def use(self, name: str, parent: tuple[int, int] | None, index: int) -> None:
+        """Go to what a symbol stands for, in each version that the first library with it has."""
+        found = self.providers.get(name, ())
+        for provider, symbol in found:
+            if provider != found[0][0]:
+                break
+            origin = parent if parent is not None else (index, 0)
+            self.enter(provider, symbol.address, origin, name)
+
+
+def reached(linked: Linked) -> Reached:
+    """What the first of several files that are linked with one another may ask of the kernel."""
+    binaries = linked.binaries
+    providers: dict[str, list[tuple[int, Symbol]]] = defaultdict(list)
+    for index, binary in enumerate(binaries):
+        for name, symbols in binary.elf.exports.items():
+            providers[name] += [(index, symbol) for symbol in symbols]
+    wrappers: dict[str, set[Location]] = {}
+    numbers = {}
+    for index in reversed(range(len(binaries))):
+        numbers[index] = binaries[index].numbers(wrappers)
+        for name, places in binaries[index].wrappers.items():
+            wrappers.setdefault(name, set()).update(places)
+    walk = _Reach(binaries, providers)
+    _begin(walk, linked)
+    calls: dict[int, Sequence[Via]] = {}
+    computed: Counter[str] = Counter()
+    loads: dict[str, None] = {}
+    whole = _is_whole(binaries[0])
+    if whole:
+        for value in numbers[0].values():
+            calls |= dict.fromkeys(value.constants - calls.keys(), (Via(binaries[0].path),))
+            computed[binaries[0].path] += value.computed
+        loads |= dict.fromkeys([binaries[0].path] if binaries[0].elf.imports.intersection(_LOADERS) else [])
+    while walk.pending:
+        node = walk.pending.pop(0)
+        index, address = node
+        binary = binaries[index]
+        made = numbers[index].get(address)
+        if made is not None:
+            calls |= {number: tuple(_way(walk, binaries, node)) for number in made.constants - calls.keys()}
+            computed[binary.path] += made.computed
+        function = binary.functions.get(address)
+        if function is None:
+            continue
+        for target in sorted(function.calls):
+            walk.enter(index, target, node)
+        for symbol in sorted(function.symbols):
+            walk.use(symbol, node, index)
+            if symbol in _LOADERS:
+                loads.setdefault(binary.path)
+        for place in sorted(function.tables):
+            walk.table(index, place, node)
+    counted = {path: count for path, count in computed.items() if count}
+    return Reached(binaries[0].elf.machine, calls, counted, tuple(loads), linked.missing)
+
+
+def _is_whole(binary: Binary) -> bool:
+    """Whether all of a file counts: of what is linked statically, the parts of its libraries that it uses count alone."""
+    return not (binary.elf.is_static and binary.elf.has_frames)
+
+
+def _begin(walk: _Reach, linked: Linked) -> None:
+    """Enter what runs by itself, and what the first file uses of others."""
+    first = linked.binaries[0]
+    whole = _is_whole(first)
+    if whole:
+        for name in sorted(first.elf.imports):
+            walk.use(name, None, 0)
+    for index, binary in enumerate(linked.binaries):
+        if index or not whole:
+            for address in binary.elf.initial:
+                walk.enter(index, address, None)
+        if binary is linked.linker or (binary is first and not whole):
+            walk.enter(index, binary.elf.entry, None)
+
+
+def _way(walk: _Reach, binaries: Sequence[Binary], node: tuple[int, int]) -> Iterator[Via]:
+    """The files on the way to a function, with the symbols by which each uses the next one."""
+    steps = [Via(binaries[node[0]].path)]
+    here: tuple[int, int] | None = node
+    while here is not None and here in walk.parents:
+        parent, symbol = walk.parents[here]
+        if parent is not None and parent[0] != here[0]:
+            steps.append(Via(binaries[parent[0]].path, symbol))
+        here = parent
+    return reversed(steps)
