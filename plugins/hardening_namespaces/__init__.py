@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import (
+    Context,
     IdRanges,
     ImageRequest,
     Implied,
@@ -65,6 +67,11 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
             return None
         uids, gids = ([(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids))
         return uids, gids
+
+    def denied(self, settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
+        from hardening_namespaces import denied  # no launch asks
+
+        return denied.denied(settings, context, call)
 
     def options(self) -> Sequence[Option]:
         return (

@@ -1,7 +1,8 @@
 """Why a system call failed, where the root, its mounts or what they hide are the reason (``hardening why``).
 
 What becomes of the call's path is `hardening_rootfs.answers`; here stands which of that a call asks for, and which errno
-means it.
+means it. What another mechanism has mounted it answers for itself. A call without an errno is a question: what would be
+denied of it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     if call.name in ("mmap", "mprotect", "pkey_mprotect") and call.arguments[2] & _PROT_EXEC:
         wanted.add("executable")
     for answer in answers.of_path(settings, context, path):
-        if answer.asked in wanted and call.error in answer.errors:
+        is_meant = call.error in answer.errors or (not call.outcome and answer.errors)
+        if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, call, path, answer)
 
 
