@@ -2,7 +2,8 @@
 
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
 `probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and `verify`
-after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``. All arguments are frozen values of
+after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``, `recording` and `learnt` ``hardening
+learn``. All arguments are frozen values of
 earlier stages.
 """
 
@@ -38,6 +39,7 @@ from hardening.mechanism.schema import (
 from hardening.profile.source import Node, Origin
 
 if TYPE_CHECKING:
+    from hardening.mechanism.evidence import Evidence, Lesson
     from hardening.mechanism.used import Used
 
 S = TypeVar("S")
@@ -345,6 +347,16 @@ class Mechanism(ABC, Generic[S]):
         """Why this mechanism may be the reason of a system call that failed (``hardening why``): a cause for each of its
         leaves that may have done it, the likeliest first; none where it cannot have been any of them. Who asks confirms each
         by running again."""
+        return ()
+
+    def recording(self, settings: S, context: Context) -> tuple[Mapping[str, object], Sequence[str]]:
+        """What permits all that this mechanism denies and that can be watched, so that one run shows everything that a
+        command asks for: TOML data of its table, within the limits, and the names below the table of what that loosens."""
+        return {}, ()
+
+    def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[Lesson]:
+        """Lines for a layer over these settings with which the command has what it asked for, and nothing else: what
+        tightens them, and what loosens them (``hardening learn``). Who asks confirms them by running again."""
         return ()
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:

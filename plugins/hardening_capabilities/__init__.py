@@ -6,16 +6,20 @@ Its table is ``[capabilities]``; its leaves are ``capabilities.<NAME>`` and ``ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.mechanism import Option, Reading
+from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
+from hardening.mechanism.roles import CommandProcess
 from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_capabilities import settings as grammar
 from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import BY_NAME
+
+if TYPE_CHECKING:
+    from hardening.mechanism.evidence import Evidence, Lesson
 
 __all__ = ["Capabilities", "CapabilitiesSettings"]
 
@@ -53,6 +57,21 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
 
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return grammar.dump(values)
+
+    def learnt(self, settings: CapabilitiesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+        """None but those without which no run succeeded; nothing where that was not tried."""
+        from hardening.mechanism.evidence import Lesson  # no launch asks
+
+        if evidence.needed is None:
+            return
+        yield Lesson(("drop",), "ALL", "what no run needed", element=True)
+        process = context.of(CommandProcess)
+        is_root = process is not None and process.resolve(context).is_root
+        held = settings.added if is_root else settings.kept
+        for name in sorted(BY_NAME.keys() & {leaf.removeprefix("capabilities.") for leaf in evidence.needed}):
+            loosens = "" if name in held else f"capabilities.{name}"
+            key = "root" if is_root and settings.members[name] != grammar.ADDED else "add"
+            yield Lesson((key,), name, "without it no run succeeded", element=True, loosens=loosens)
 
     def options(self) -> Sequence[Option]:
         return (

@@ -7,7 +7,7 @@ clock offsets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.host import Host
@@ -25,6 +25,9 @@ from hardening.mechanism.schema import Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name
+
+if TYPE_CHECKING:
+    from hardening.mechanism.evidence import Evidence, Lesson
 
 
 class Namespaces(PackagedMechanism[NamespacesSettings]):
@@ -72,6 +75,14 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
         from hardening_namespaces import denied  # no launch asks
 
         return denied.denied(settings, context, call)
+
+    def learnt(self, settings: NamespacesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+        """A network of its own for who uses none. Names of sockets that stand in no file belong to a network, too."""
+        from hardening.mechanism.evidence import Lesson  # no launch asks
+
+        used = ("tcp ", "udp ", "inet", "packet", "netlink", "unix @")
+        if settings.net == "host" and not any(use.call.address.startswith(used) for use in evidence.uses):
+            yield Lesson(("net",), "private", "no run has used a network")
 
     def options(self) -> Sequence[Option]:
         return (

@@ -35,6 +35,7 @@ from hardening_rootfs.settings import RootfsSettings
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
+    from hardening.mechanism.evidence import Evidence, Lesson
 
 
 @frozen
@@ -90,6 +91,11 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         read_only = [Volume(source, leaf.member, READ_ONLY_RIGHTS) for source in (here, "/usr/share") if source != "/"]
         offered = (*read_only, *(attrs.evolve(volume, rights=USUAL_RIGHTS) for volume in read_only))
         return [(volume, self.dump({(leaf.setting, leaf.member): volume})) for volume in offered]
+
+    def learnt(self, settings: RootfsSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+        from hardening_rootfs import learnt
+
+        return learnt.learnt(settings, evidence)
 
     def covering(self, settings: RootfsSettings, host: Host, setting: str, member: str) -> str | None:
         from hardening_rootfs import answers  # no launch asks

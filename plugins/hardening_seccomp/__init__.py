@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.host import Host
@@ -25,6 +25,9 @@ from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import architecture_of
 from hardening_seccomp.settings import SeccompSettings, calls
 from hardening_seccomp.table import TableReader, dump
+
+if TYPE_CHECKING:
+    from hardening.mechanism.evidence import Evidence, Lesson
 
 __all__ = ["Seccomp", "SeccompSettings"]
 
@@ -79,6 +82,16 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
         from hardening_seccomp import denied
 
         return denied.denied(settings, context, call)
+
+    def recording(self, settings: SeccompSettings, context: Context) -> tuple[Mapping[str, object], Sequence[str]]:
+        from hardening_seccomp import learnt  # no launch asks
+
+        return learnt.recording(settings, context)
+
+    def learnt(self, settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterable[Lesson]:
+        from hardening_seccomp import learnt
+
+        return learnt.learnt(settings, context, evidence)
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         """Every action for ``*``, but none with conditions: a default action knows no arguments."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from hardening_capabilities import Capabilities
+from hardening.mechanism.evidence import Evidence, Lesson
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import CommandProcess, Identity
+from hardening.mechanism.schema import Members
+from hardening_capabilities import Capabilities, CapabilitiesSettings
 from hardening_capabilities.table import BY_NAME
+from tests.plugins.seccomp.stacks import this_host
 
 
 @pytest.mark.parametrize(
@@ -43,3 +48,49 @@ def test_a_capability_is_explained_by_its_own_meaning() -> None:
     )
     assert "ALL" in mechanism.meaning(mechanism.leaf("", "*"))
     assert "set-user-ID" in mechanism.meaning(mechanism.leaf("no_new_privileges"))
+
+
+class Someone(CommandProcess):
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+
+    def resolve(self, context: Context) -> Identity:
+        return Identity(self.uid, self.uid, ())
+
+    def tightened_uid(self, document: object, context: Context) -> int:
+        return self.uid
+
+    def variable_of(self, name: str) -> str:
+        return ""
+
+    @property
+    def dumps_core(self) -> bool:
+        return False
+
+
+HELD = CapabilitiesSettings(
+    members=Members({"CHOWN": "root", "KILL": "added", "SETUID": "root"}, "dropped"), no_new_privileges=True
+)
+
+
+def said(uid: int, needed: frozenset[str] | None) -> list[Lesson]:
+    context = Context(this_host(), {Someone: Someone(uid)})
+    leaves = None if needed is None else frozenset(f"capabilities.{name}" for name in needed) | {"rootfs.path"}
+    return list(Capabilities().learnt(HELD, context, Evidence((), 1, {}, leaves)))
+
+
+@pytest.mark.parametrize(
+    ("uid", "needed", "expected"),
+    [
+        (0, frozenset(), [("drop", "ALL", "")]),
+        (0, frozenset({"CHOWN"}), [("drop", "ALL", ""), ("root", "CHOWN", "")]),
+        (0, frozenset({"KILL"}), [("drop", "ALL", ""), ("add", "KILL", "")]),
+        (0, frozenset({"NET_RAW"}), [("drop", "ALL", ""), ("root", "NET_RAW", "capabilities.NET_RAW")]),
+        (7, frozenset({"CHOWN"}), [("drop", "ALL", ""), ("add", "CHOWN", "capabilities.CHOWN")]),
+        (0, None, []),
+    ],
+)
+def test_what_no_run_needed_is_dropped(
+    uid: int, needed: frozenset[str] | None, expected: list[tuple[str, str, str]]
+) -> None:
+    assert [(*one.key, one.value, one.loosens) for one in said(uid, needed)] == expected

@@ -1,0 +1,1 @@
+"""What runs of a command asked for, and the layer that gives them that and nothing else."""

@@ -1,0 +1,111 @@
+"""A layer of what was learnt: as data to compose, and as a profile that people review."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hardening.base.text import printable
+from hardening.base.values import frozen
+from hardening.learn.recording import Recording
+from hardening.mechanism.evidence import Lesson
+from hardening.profile import toml_text as toml
+
+#: What mechanisms have learnt, by their names.
+Lessons = Mapping[str, Sequence[Lesson]]
+
+
+@frozen
+class Barred:
+    """What a run asked for, as the leaf that denies it, and why no layer may have it."""
+
+    leaf: str
+    seen: str
+    reason: str
+
+
+def loosened(lessons: Lessons) -> dict[str, str]:
+    """The full names of the leaves that lessons loosen, with what was seen of each."""
+    found: dict[str, list[str]] = {}
+    for lesson in (lesson for said in lessons.values() for lesson in said if lesson.loosens):
+        found.setdefault(lesson.loosens, []).append(lesson.comment)
+    return {leaf: "; ".join(dict.fromkeys(comments)) for leaf, comments in found.items()}
+
+
+def without(lessons: Lessons, leaves: Iterable[str]) -> Lessons:
+    """The lessons but for those that loosen one of some leaves."""
+    gone = frozenset(leaves)
+    return {name: [lesson for lesson in said if lesson.loosens not in gone] for name, said in lessons.items()}
+
+
+def tables(lessons: Lessons, reason: str) -> dict[str, Any]:
+    """The data of a layer: the tables of mechanisms, and an exception for each leaf that is loosened."""
+    found: dict[str, Any] = {}
+    for name, said in lessons.items():
+        for lesson in said:
+            *parents, last = lesson.key
+            table = found.setdefault(name, {})
+            for parent in parents:
+                table = table.setdefault(parent, {})
+            if lesson.element:
+                table.setdefault(last, []).append(lesson.value)
+            else:
+                table[last] = lesson.value
+    exceptions = [
+        {"setting": leaf, "reason": f"{printable(seen)} ({reason})"} for leaf, seen in loosened(lessons).items()
+    ]
+    return {**found, "exceptions": exceptions} if exceptions else found
+
+
+def reason(recording: Recording) -> str:
+    """Why a layer loosens something, for its exceptions: when and how often it was seen."""
+    first, last = recording.days
+    when = first if first == last else f"{first} to {last}"
+    return f"learnt on {when}, to be reviewed"
+
+
+def text(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> str:
+    """The layer as a profile over ``base``, the names of profiles, with a comment at each line, and at its end what no
+    layer may have, and what was read, written and executed."""
+    return "\n".join(_lines(base, recording, lessons, refused)) + "\n"
+
+
+def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> Iterator[str]:
+    programs = ", ".join(sorted({printable(run.program) for run in recording.runs}))
+    count = len(recording.runs)
+    hosts = "; ".join(sorted({printable(run.host) for run in recording.runs}))
+    yield f"# Seen on {hosts}. Another C library, or another version of a program, may ask for more."
+    runs = "1 run" if count == 1 else f"{count} runs"
+    yield f"description = {toml.inline(f'{programs}: what {runs} asked for')}"
+    yield f"extends = {toml.inline(base)}"
+    for name, said in lessons.items():
+        if said:
+            yield ""
+            yield f"[{toml.key(name)}]"
+            yield from _table(said)
+    for exception in tables(lessons, reason(recording)).get("exceptions", ()):
+        yield ""
+        yield "[[exceptions]]"
+        yield from (f"{key} = {toml.inline(value)}" for key, value in exception.items())
+    if refused:
+        yield ""
+        yield "# Asked for, and refused by a limit:"
+        yield from (f"# - {item.leaf}, {printable(item.seen)}: {printable(item.reason)}" for item in refused)
+    for what, places in recording.paths().items():
+        if places:
+            yield ""
+            yield f"# Paths that were {what}:"
+            yield from (f"# - {printable(place)}" for place in sorted(places))
+
+
+def _table(said: Sequence[Lesson]) -> Iterator[str]:
+    """The lines of one table: each key once, and each element of an array on a line of its own."""
+    keys = dict.fromkeys(lesson.key for lesson in said)
+    for key in keys:
+        of_key = [lesson for lesson in said if lesson.key == key]
+        if of_key[0].element:
+            yield f"{toml.dotted(key)} = ["
+            yield from (f"  {toml.inline(lesson.value)},  # {printable(lesson.comment)}" for lesson in of_key)
+            yield "]"
+        else:
+            yield f"{toml.dotted(key)} = {toml.inline(of_key[-1].value)}  # {printable(of_key[-1].comment)}"

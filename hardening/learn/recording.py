@@ -1,0 +1,255 @@
+"""What runs asked for, as it is kept: merged from as many runs and commands as somebody likes, each counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hardening.base import jsontext, wholefile
+from hardening.base.values import frozen
+from hardening.errors import LaunchError, UsageError
+from hardening.learn.rules import collapsed
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import Evidence, Usage, normal
+
+VERSION = 1
+_HINT = "it is written by `hardening learn --into FILE`; begin with a new file"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object, holds: Callable[[object], bool]) -> bool:
+    return isinstance(value, list) and all(map(holds, value))
+
+
+#: What is kept of a call, and how it is read back; what has its default is left out.
+_KEPT: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], Any]]] = {
+    "name": (_is_text, str),
+    "number": (_is_number, int),
+    "architecture": (_is_number, int),
+    "arguments": (lambda value: _is_list(value, _is_number), tuple),
+    "error": (_is_number, int),
+    "signal": (_is_number, int),
+    "path": (_is_text, str),
+    "target": (_is_text, str),
+    "access": (lambda value: _is_list(value, _is_text), frozenset),
+    "address": (_is_text, str),
+    "ids": (lambda value: _is_list(value, _is_number), tuple),
+    "text": (_is_text, str),
+}
+_NEEDED = ("name", "number", "architecture", "arguments")
+
+
+@frozen
+class Run:
+    """One run. ``id`` no other one has; ``day`` is its date (ISO 8601), ``program`` what was run, without its arguments,
+    ``host`` the kernel and machine. ``uses`` are calls as `normal` leaves them, each with how often it was made and by which
+    programs. ``peaks`` and ``needed`` are as for `Evidence`."""
+
+    id: str
+    day: str
+    program: str
+    host: str
+    uses: frozenset[Usage]
+    peaks: tuple[tuple[str, int], ...] = ()
+    needed: frozenset[str] | None = None
+
+
+@frozen
+class Recording:
+    """Runs: the union of two recordings has each run once, in whatever order they are merged."""
+
+    runs: frozenset[Run] = frozenset()
+
+    def merged(self, other: Recording) -> Recording:
+        """Both."""
+        return Recording(self.runs | other.runs)
+
+    @property
+    def days(self) -> tuple[str, str]:
+        """The first and the last day."""
+        days = sorted(run.day for run in self.runs)
+        return days[0], days[-1]
+
+    def evidence(self) -> Evidence:
+        """What all runs together asked for."""
+        together: dict[SystemCall, list[Usage]] = {}
+        for run in self.runs:
+            for use in run.uses:
+                together.setdefault(use.call, []).append(use)
+        uses = [
+            Usage(
+                call,
+                sum(use.often for use in uses),
+                len(uses),
+                tuple(sorted({name for use in uses for name in use.programs})),
+            )
+            for call, uses in together.items()
+        ]
+        peaks: dict[str, int] = {}
+        for run in self.runs:
+            peaks |= {name: max(value, peaks.get(name, 0)) for name, value in run.peaks}
+        tries = [run.needed for run in self.runs]
+        tried = [found for found in tries if found is not None]
+        needed = frozenset[str]().union(*tried) if tried and len(tried) == len(tries) else None
+        return Evidence(tuple(sorted(uses, key=_order)), len(self.runs), peaks, needed)
+
+    def paths(self) -> Mapping[str, frozenset[str]]:
+        """What was read, written and executed without an error, names that each run made anew as their directory."""
+        created = [
+            {use.call.path for use in run.uses if "create" in use.call.access and use.call.path and not use.call.error}
+            for run in sorted(self.runs, key=lambda run: run.id)
+        ]
+        made = collapsed(created)
+        anew = made - frozenset().union(*created)
+        found: dict[str, set[str]] = {"read": set(), "written": set(made), "executed": set()}
+        groups = {"read": {"read", "search"}, "written": {"write", "remove", "change"}, "executed": {"execute"}}
+        for use in (use for run in self.runs for use in run.uses if use.call.path and not use.call.error):
+            if any(use.call.path.startswith(place + "/") for place in anew):
+                continue
+            for name, wanted in groups.items():
+                if use.call.access & wanted:
+                    found[name].add(use.call.path)
+        return {name: frozenset(places) for name, places in found.items()}
+
+
+class CallCounter:
+    """Counts calls as they are made: what `trace` calls for each."""
+
+    def __init__(self) -> None:
+        self._often: dict[SystemCall, int] = {}
+        self._programs: dict[SystemCall, set[str]] = {}
+
+    def __call__(self, call: SystemCall) -> None:
+        plain = normal(call)
+        self._often[plain] = self._often.get(plain, 0) + 1
+        self._programs.setdefault(plain, set()).add(call.caller.command)
+
+    def uses(self) -> frozenset[Usage]:
+        """What was seen so far."""
+        return frozenset(
+            Usage(call, often, 1, tuple(sorted(self._programs[call] - {""}))) for call, often in self._often.items()
+        )
+
+
+def read(path: Path) -> Recording:
+    """The recording in a file; an empty one where there is none. Raises `UsageError` for anything else."""
+    try:
+        text = wholefile.read(path, jsontext.MAX_BYTES)
+    except FileNotFoundError:
+        return Recording()
+    except OSError as error:
+        raise UsageError(f"cannot read it: {error.strerror}", origin=path, hint=_HINT) from None
+    try:
+        return Recording(frozenset(_runs(jsontext.parse(text, str(path)))))
+    except LaunchError as error:
+        raise UsageError(error.message, origin=path, hint=_HINT) from None
+    except _Malformed as error:
+        raise UsageError(f"{error} is not as it should be", origin=path, hint=_HINT) from None
+
+
+def write(path: Path, recording: Recording) -> None:
+    """Have a recording in a file. Raises `UsageError`."""
+    runs = [_dumped(run) for run in sorted(recording.runs, key=lambda run: (run.day, run.id))]
+    text = jsontext.dump({"version": VERSION, "runs": runs}) + "\n"
+    if len(text) > jsontext.MAX_BYTES:
+        raise UsageError("it would be too large to be read again", origin=path, hint="begin with a new file")
+    with wholefile.told(UsageError, "cannot write it", origin=path, hint="name a file that you can write to"):
+        wholefile.write(path, text.encode())
+
+
+class _Malformed(Exception):
+    """What of a recording cannot be understood."""
+
+
+def _dumped(run: Run) -> dict[str, object]:
+    uses = [
+        {"often": use.often, "programs": list(use.programs), **_dumped_call(use.call)}
+        for use in sorted(run.uses, key=_order)
+    ]
+    return {
+        "id": run.id,
+        "day": run.day,
+        "program": run.program,
+        "host": run.host,
+        "peaks": dict(run.peaks),
+        "needed": None if run.needed is None else sorted(run.needed),
+        "uses": uses,
+    }
+
+
+def _dumped_call(call: SystemCall) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in _KEPT:
+        value = getattr(call, name)
+        if value or name in _NEEDED:
+            found[name] = (
+                sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
+            )
+    return found
+
+
+def _runs(data: object) -> Iterable[Run]:
+    table = _table(data, "the file", {"version", "runs"})
+    if table["version"] != VERSION:
+        raise _Malformed("its version")
+    for item in _require(table["runs"], lambda value: isinstance(value, list), "runs"):
+        run = _table(item, "a run", {"id", "day", "program", "host", "peaks", "needed", "uses"})
+        for name in ("id", "day", "program", "host"):
+            _require(run[name], _is_text, name)
+        peaks = _require(run["peaks"], lambda value: isinstance(value, dict), "peaks")
+        _require(list(peaks.values()), lambda value: _is_list(value, _is_number), "peaks")
+        needed = run["needed"]
+        _require(needed, lambda value: value is None or _is_list(value, _is_text), "needed")
+        uses = _require(run["uses"], lambda value: isinstance(value, list), "uses")
+        yield Run(
+            run["id"],
+            run["day"],
+            run["program"],
+            run["host"],
+            frozenset(map(_use, uses)),
+            tuple(sorted(peaks.items())),
+            None if needed is None else frozenset(needed),
+        )
+
+
+def _use(data: object) -> Usage:
+    fields = _table(data, "a call", {"often", "programs", *_NEEDED}, frozenset(_KEPT))
+    often = _require(fields.pop("often"), _is_number, "often")
+    programs = _require(fields.pop("programs"), lambda value: _is_list(value, _is_text), "programs")
+    read = {name: _KEPT[name][1](_require(value, _KEPT[name][0], name)) for name, value in fields.items()}
+    return Usage(SystemCall(caller=Caller(0), **read), often, 1, tuple(programs))
+
+
+def _table(data: object, what: str, needed: set[str], further: frozenset[str] = frozenset()) -> dict[str, Any]:
+    if not isinstance(data, dict) or not needed <= data.keys() or data.keys() - needed - further:
+        raise _Malformed(what)
+    return dict(data)
+
+
+def _require(value: Any, holds: Callable[[object], bool], what: str) -> Any:
+    if not holds(value):
+        raise _Malformed(f'"{what}"')
+    return value
+
+
+def _order(use: Usage) -> tuple[object, ...]:
+    call = use.call
+    return (
+        call.name,
+        call.arguments,
+        call.path,
+        call.target,
+        call.address,
+        call.error,
+        sorted(call.access),
+        call.ids,
+        repr(call),
+    )

@@ -1,0 +1,115 @@
+"""What runs of a command were seen to ask of the kernel, and what a mechanism learns from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.mechanism.denial import Caller, SystemCall
+
+_ALL = (1 << 64) - 1
+_WORD = (1 << 32) - 1
+#: clone(2): the new namespaces among its flags; what else they hold changes from one thread library to the next
+_NEW_NAMESPACES = 0x7E020000
+#: chmod(2): the set-user-ID and set-group-ID bits
+_LENDING = 0o6000
+#: The arguments that tell one use of a call from another, by their place, with the bits that count. All others, such as
+#: addresses and sizes, say nothing of what a program needs.
+SIGNIFICANT: Mapping[str, Mapping[int, int]] = {
+    "bpf": {0: _WORD},
+    "chmod": {1: _LENDING},
+    "clone": {0: _NEW_NAMESPACES},
+    "fchmod": {1: _LENDING},
+    "fchmodat": {2: _LENDING},
+    "fchmodat2": {2: _LENDING},
+    "ioctl": {1: _WORD},
+    "keyctl": {0: _WORD},
+    "personality": {0: _WORD},
+    "prctl": {0: _WORD},
+    "ptrace": {0: _ALL},
+    "seccomp": {0: _WORD},
+    "setns": {1: _WORD},
+    "socket": {0: _WORD},
+    "socketpair": {0: _WORD},
+    "unshare": {0: _WORD},
+}
+
+
+def normal(call: SystemCall) -> SystemCall:
+    """A call without what differs from one time to the next: who made it, when, and the arguments that do not matter."""
+    kept = SIGNIFICANT.get(call.name, {})
+    arguments = tuple(number & kept.get(place, 0) for place, number in enumerate(call.arguments))
+    return attrs.evolve(call, arguments=arguments, caller=Caller(0), said="", order=0)
+
+
+@frozen
+class Usage:
+    """One way in which a command used the kernel: a call without its caller (`normal`), how ``often`` it was made, in how
+    many ``runs``, and by which ``programs``, the names of processes."""
+
+    call: SystemCall
+    often: int = 1
+    runs: int = 1
+    programs: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> str:
+        """In words: ``3 calls in 2 runs, by nginx``."""
+        return seen((self,))
+
+
+def seen(uses: Iterable[Usage]) -> str:
+    """Several uses in words, as `Usage.seen`."""
+    found = tuple(uses)
+    often = sum(use.often for use in found)
+    runs = max((use.runs for use in found), default=0)
+    by = sorted({program for use in found for program in use.programs})
+    shown = ", ".join(by[:3]) + (f" and {len(by) - 3} more" if len(by) > 3 else "")
+    return f"{_counted(often, 'call')} in {_counted(runs, 'run')}" + (f", by {shown}" if shown else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@frozen(eq=False)
+class Evidence:
+    """What all runs together asked for. ``peaks`` are the highest counts of a resource that a run came to: ``files`` that
+    one process had open, ``processes`` at a time. ``needed`` are the full names of the leaves that had to be looser than the
+    strictest for a run to succeed, None where that was not tried."""
+
+    uses: tuple[Usage, ...]
+    runs: int
+    peaks: Mapping[str, int]
+    needed: frozenset[str] | None = None
+
+    def of(self, *names: str) -> tuple[Usage, ...]:
+        """The uses of these system calls."""
+        return tuple(use for use in self.uses if use.call.name in names)
+
+    def below(self, place: str) -> tuple[Usage, ...]:
+        """The uses of a path, and of what is below it."""
+        inside = place.rstrip("/") + "/"
+        return tuple(
+            use
+            for use in self.uses
+            if any(path == place or path.startswith(inside) for path in (use.call.path, use.call.target))
+        )
+
+
+@frozen(eq=False)
+class Lesson:
+    """One line of a layer that a mechanism has learnt: the ``value`` of a ``key`` below its table, or with ``element`` one
+    element of the array there, and a ``comment`` that says what was seen.
+
+    One that ``loosens`` a leaf, whose full name that is, needs an exception; a layer leaves it out where the command does
+    without.
+    """
+
+    key: tuple[str, ...]
+    value: object
+    comment: str
+    element: bool = False
+    loosens: str = ""

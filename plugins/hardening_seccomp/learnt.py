@@ -1,0 +1,155 @@
+"""The filter that allows what runs were seen to call, and what each program needs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.mechanism.denial import SystemCall
+from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Lesson, Usage, seen
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import Leaf
+from hardening_seccomp import suid
+from hardening_seccomp.actions import is_denial
+from hardening_seccomp.diagrams import ARGUMENTS
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.settings import FAMILY, SeccompSettings
+from hardening_seccomp.spans import kernel_token
+
+#: Calls of which a filter says all by their name: what their arguments may not hold is `suid`'s to say.
+_WHOLE = frozenset({"chmod", "fchmod", "fchmodat", "fchmodat2"})
+_SWAPPED = ("s390", "s390x")  # clone has its flags elsewhere there (clone(2), C library/kernel differences)
+
+
+@frozen(eq=False)
+class Knowledge:
+    """The data file. ``families`` maps a call to those that do the same, itself included."""
+
+    always: frozenset[str]
+    families: Mapping[str, frozenset[str]]
+    usual: Mapping[str, Sequence[int]]
+
+
+@cache
+def load() -> Knowledge:
+    """Read the data file; it belongs to the package, so any fault in it is a bug."""
+    data = tomllib.loads(Path(__file__).with_name("learnt.toml").read_text(encoding="utf-8"))
+    families: dict[str, frozenset[str]] = {}
+    for line in data["equivalent"]:
+        family = frozenset(line.split())
+        families |= {name: families.get(name, frozenset()) | family for name in family}
+    return Knowledge(frozenset(data["always"].split()), families, data["usual"])
+
+
+def recording(settings: SeccompSettings, context: Context) -> tuple[Mapping[str, object], Sequence[str]]:
+    """What permits each call of this machine, within the limits, and the leaves that this loosens."""
+    names = [
+        name
+        for name in sorted(context.host.of(SeccompFacts).native_names)
+        if not _is_permitted(settings, name, [0] * ARGUMENTS) and context.limit(Leaf("seccomp", FAMILY, name)) is None
+    ]
+    return ({"allow": names}, names) if names else ({}, ())
+
+
+def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+    """A complete filter: what was called, what does the same, what each program needs. What the settings deny of it
+    loosens them."""
+    facts = context.host.of(SeccompFacts)
+    if not evidence.uses or facts.library is None:
+        return
+    allowed = _by_name(use for use in evidence.uses if _allows(settings, use.call))
+    denied = _by_name(use for use in evidence.uses if not _allows(settings, use.call))
+    yield Lesson(("default",), str(settings.syscalls.rest.leaves[0]), "what no run has called")
+    telling = {name for name in allowed if _is_told_apart(name, facts)}
+    for name in sorted(allowed.keys() - telling):
+        yield Lesson(("allow",), name, seen(allowed[name]), element=True)
+    yield from _besides(settings, facts, allowed)
+    for name in sorted(telling):
+        yield from _rules(name, allowed[name], load().usual.get(name, ()))
+    for name, uses in sorted(denied.items()):
+        leaf = f"seccomp.{name}"
+        if _is_told_apart(name, facts):
+            yield from (attrs.evolve(lesson, loosens=leaf) for lesson in _rules(name, uses, ()))
+        else:
+            yield Lesson(("allow",), name, seen(uses), element=True, loosens=leaf)
+    lending = [use for use in evidence.of(*_WHOLE) if any(use.call.arguments)]
+    if lending and settings.restrict_suid_sgid:
+        yield Lesson((suid.SETTING,), False, seen(lending), loosens=f"seccomp.{suid.SETTING}")
+    yield from _architectures(settings, facts, evidence.uses)
+
+
+def _by_name(uses: Iterable[Usage]) -> dict[str, list[Usage]]:
+    found: dict[str, list[Usage]] = {}
+    for use in uses:
+        found.setdefault(use.call.name, []).append(use)
+    return found
+
+
+def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str, object]) -> Iterator[Lesson]:
+    """What the settings allow of what does the same as a call that was seen, and of what each program needs."""
+    knowledge, native = load(), facts.native_names
+    reasons = dict.fromkeys(knowledge.always, "each program")
+    reasons |= {other: name for name in sorted(called) for other in knowledge.families.get(name, ())}
+    for name, why in sorted(reasons.items()):
+        if name in called or name not in native or not _is_permitted(settings, name, [0] * ARGUMENTS):
+            continue
+        if _is_told_apart(name, facts):  # of which it was not seen what somebody asks for: nothing beyond the least
+            yield _rule(name, {place: (0, mask) for place, mask in SIGNIFICANT[name].items()}, f"as {why}")
+        else:
+            yield Lesson(("allow",), name, why if why == "each program" else f"as {why}", element=True)
+
+
+def _rules(name: str, uses: Sequence[Usage], usual: Sequence[int]) -> Iterator[Lesson]:
+    """A rule for each telling value of the arguments of a call."""
+    masks = SIGNIFICANT[name]
+    by_values: dict[tuple[int, ...], list[Usage]] = {}
+    for use in uses:
+        by_values.setdefault(tuple(use.call.arguments[place] for place in masks), []).append(use)
+    for values, made in sorted(by_values.items()):
+        yield _rule(name, dict(zip(masks, zip(values, masks.values(), strict=True), strict=True)), seen(made))
+    known = {values[0] for values in by_values}
+    place = next(iter(masks))
+    for value in usual:
+        if value not in known:
+            yield _rule(name, {place: (value, masks[place])}, "each program")
+
+
+def _rule(name: str, compared: Mapping[int, tuple[int, int]], comment: str) -> Lesson:
+    arguments = [
+        {"index": place, "op": "masked_eq", "value": value, "mask": mask}
+        if mask & (mask + 1)
+        else {"index": place, "op": "eq", "value": value}
+        for place, (value, mask) in compared.items()
+    ]
+    return Lesson(("rules",), {"names": [name], "action": "allow", "args": arguments}, comment, element=True)
+
+
+def _architectures(settings: SeccompSettings, facts: SeccompFacts, uses: Sequence[Usage]) -> Iterator[Lesson]:
+    """A complete filter has this machine's architecture alone, unless it names those that were used."""
+    library = facts.required_library()
+    tokens = {use.call.architecture: use for use in uses}
+    for name in settings.architectures.having(True):
+        token = kernel_token(library, name)
+        if token in tokens:
+            asked = [use for use in uses if use.call.architecture == token]
+            yield Lesson(("architectures", "add"), name, seen(asked), element=True)
+
+
+def _is_told_apart(name: str, facts: SeccompFacts) -> bool:
+    return name in SIGNIFICANT and name not in _WHOLE and not (name == "clone" and facts.native in _SWAPPED)
+
+
+def _allows(settings: SeccompSettings, call: SystemCall) -> bool:
+    return _is_permitted(settings, call.name, call.arguments)
+
+
+def _is_permitted(settings: SeccompSettings, name: str, arguments: Sequence[int]) -> bool:
+    rule = settings.syscalls[name]
+    padded: list[Any] = [*arguments, *[0] * (ARGUMENTS - len(arguments))]
+    return not is_denial(rule.value(padded[:ARGUMENTS]))

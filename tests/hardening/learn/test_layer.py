@@ -1,0 +1,75 @@
+"""A layer of what was learnt: the text says what the data says, with a comment at each line."""
+
+from __future__ import annotations
+
+import tomllib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.learn import layer
+from hardening.learn.recording import Recording, Run
+from hardening.mechanism.evidence import Lesson
+
+RECORDING = Recording(frozenset({Run("a", "2026-11-29", "re\ndis", "Linux 6.1, x86_64", frozenset())}))
+WORDS = st.text(max_size=8)
+LESSONS = st.lists(
+    st.one_of(
+        st.builds(
+            Lesson,
+            st.sampled_from([("allow",), ("tmpfs", "drop")]),
+            WORDS,
+            WORDS,
+            st.just(True),
+            st.sampled_from(["", "a.b"]),
+        ),
+        st.builds(
+            Lesson, st.sampled_from([("default",), ("rlimits", "nofile")]), st.one_of(WORDS, st.integers(0, 9)), WORDS
+        ),
+    ),
+    max_size=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["seccomp", "rootfs"]), LESSONS))
+def test_the_text_says_what_the_data_says(lessons: dict[str, list[Lesson]]) -> None:
+    written = tomllib.loads(layer.text(("strict",), RECORDING, lessons, ()))
+    assert written.pop("extends") == ["strict"]
+    assert written.pop("description") == "re\\ndis: what 1 run asked for"
+    assert written == layer.tables(lessons, layer.reason(RECORDING))
+
+
+def test_each_line_says_what_was_seen() -> None:
+    lessons = {
+        "seccomp": [
+            Lesson(("allow",), "read", "3 calls in 1 run, by sh", element=True),
+            Lesson(("allow",), "ptrace", "1 call in 1 run, by gdb\x1b[1m", element=True, loosens="seccomp.ptrace"),
+        ],
+        "process": [Lesson(("rlimits", "nofile"), 64, "at most 9 files at a time")],
+    }
+    refused = [layer.Barred("seccomp.bpf", "1 call in 1 run", "the limit deny at team.toml:3")]
+    assert (
+        layer.text(("strict",), RECORDING, lessons, refused)
+        == """\
+# Seen on Linux 6.1, x86_64. Another C library, or another version of a program, may ask for more.
+description = "re\\\\ndis: what 1 run asked for"
+extends = ["strict"]
+
+[seccomp]
+allow = [
+  "read",  # 3 calls in 1 run, by sh
+  "ptrace",  # 1 call in 1 run, by gdb\\x1b[1m
+]
+
+[process]
+rlimits.nofile = 64  # at most 9 files at a time
+
+[[exceptions]]
+setting = "seccomp.ptrace"
+reason = "1 call in 1 run, by gdb\\\\x1b[1m (learnt on 2026-11-29, to be reviewed)"
+
+# Asked for, and refused by a limit:
+# - seccomp.bpf, 1 call in 1 run: the limit deny at team.toml:3
+"""
+    )
+    assert layer.loosened(layer.without(lessons, ["seccomp.ptrace"])) == {}

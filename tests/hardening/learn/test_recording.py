@@ -1,0 +1,149 @@
+"""Recordings: merged in any order, kept whole, and read strictly."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.errors import UsageError
+from hardening.learn.recording import CallCounter, Recording, Run, read, write
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import Usage, normal
+
+X86_64 = 0xC000003E
+CALLS = st.builds(
+    SystemCall,
+    name=st.sampled_from(["openat", "socket", "ioctl", "clone"]),
+    number=st.integers(0, 400),
+    architecture=st.just(X86_64),
+    arguments=st.lists(st.integers(0, (1 << 64) - 1), min_size=6, max_size=6).map(tuple),
+    caller=st.builds(Caller, pid=st.integers(1, 99), command=st.sampled_from(["sh", "make", "a\nb"])),
+    error=st.sampled_from([0, errno.EPERM]),
+    path=st.sampled_from(["", "/tmp/a", "/etc/passwd", "/x\udc80"]),
+    access=st.frozensets(st.sampled_from(["read", "write", "create"])),
+    address=st.sampled_from(["", "tcp 0.0.0.0:80"]),
+    order=st.integers(0, 9),
+)
+
+
+def _run(calls: list[SystemCall], name: str, needed: frozenset[str] | None = None) -> Run:
+    recorder = CallCounter()
+    for call in calls:
+        recorder(call)
+    return Run(name, "2026-11-29", "sh", "Linux 6.1, x86_64", recorder.uses(), (("files", len(calls)),), needed)
+
+
+RUNS = st.lists(
+    st.builds(
+        _run,
+        st.lists(CALLS, max_size=5),
+        st.sampled_from("abc"),
+        st.one_of(st.none(), st.frozensets(st.sampled_from(["capabilities.CHOWN", "capabilities.KILL"]))),
+    ),
+    max_size=3,
+).map(lambda runs: Recording(frozenset(runs)))
+
+
+@given(RUNS, RUNS, RUNS)
+def test_merging_is_associative_commutative_and_idempotent(one: Recording, two: Recording, three: Recording) -> None:
+    assert one.merged(two) == two.merged(one)
+    assert one.merged(two).merged(three) == one.merged(two.merged(three))
+    assert one.merged(one) == one
+    evidence = one.merged(two).evidence()
+    assert evidence.uses == two.merged(one).evidence().uses
+    assert evidence.runs == len(one.runs | two.runs)
+
+
+@given(RUNS)
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, recording: Recording) -> None:
+    path = tmp_path_factory.mktemp("kept") / "seen.json"
+    write(path, recording)
+    assert read(path) == recording
+
+
+@given(st.lists(CALLS, max_size=8))
+def test_each_call_is_counted_once(calls: list[SystemCall]) -> None:
+    uses = _run(calls, "a").uses
+    assert sum(use.often for use in uses) == len(calls)
+    assert {use.call for use in uses} == set(map(normal, calls))
+
+
+def test_what_differs_from_time_to_time_is_left_out() -> None:
+    one = SystemCall("ioctl", 16, X86_64, (3, 0x5401, 0x7FFF0000, 0, 0, 0), Caller(7, "sh"), order=3, said="no")
+    two = SystemCall("ioctl", 16, X86_64, (4, 0x5401, 0x7FFE0000, 0, 0, 0), Caller(8, "cat"), order=9)
+    (use,) = _run([one, two], "a").uses
+    assert (use.often, use.programs, use.call.arguments[1]) == (2, ("cat", "sh"), 0x5401)
+    assert use.seen == "2 calls in 1 run, by cat, sh"
+
+
+def test_what_is_needed_is_known_where_each_run_was_tried() -> None:
+    tried, untried = _run([], "a", frozenset({"capabilities.CHOWN"})), _run([], "b")
+    assert Recording(frozenset({tried})).evidence().needed == frozenset({"capabilities.CHOWN"})
+    assert Recording(frozenset({tried, untried})).evidence().needed is None
+
+
+def test_names_that_each_run_makes_anew_are_their_directory() -> None:
+    def made(name: str, path: str) -> Run:
+        calls = [
+            SystemCall("openat", 257, X86_64, (0,) * 6, Caller(1), path=path, access=frozenset({"write", "create"})),
+            SystemCall("openat", 257, X86_64, (0,) * 6, Caller(1), path=path, access=frozenset({"read"})),
+            SystemCall("openat", 257, X86_64, (0,) * 6, Caller(1), path="/etc/x", access=frozenset({"read"}), error=2),
+        ]
+        return _run(calls, name)
+
+    paths = Recording(frozenset({made("a", "/tmp/1"), made("b", "/tmp/2")})).paths()
+    assert paths == {"read": frozenset(), "written": {"/tmp"}, "executed": frozenset()}
+
+
+def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
+    assert read(tmp_path / "none.json") == Recording()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 2},
+        {"runs": {}},
+        {"more": 1},
+        {"runs": [{}]},
+        {"runs": [{"day": 1}]},
+        {"uses": [{"name": "open"}]},
+        {"uses": [{"often": -1}]},
+        {"uses": [{"arguments": ["a"]}]},
+        {"uses": [{"caller": {}}]},
+        {"peaks": {"files": True}},
+        {"needed": "CHOWN"},
+    ],
+)
+def test_what_is_not_understood_is_refused(tmp_path: Path, changed: dict[str, object]) -> None:
+    path = tmp_path / "seen.json"
+    call = SystemCall("read", 0, X86_64, (0,) * 6, Caller(1))
+    write(path, Recording(frozenset({_run([call], "a")})))
+    data = json.loads(path.read_text())
+    assert read(path).runs
+    if "uses" in changed:
+        data["runs"][0]["uses"][0] |= changed["uses"][0]  # type: ignore[index]
+        if changed["uses"] == [{"name": "open"}]:
+            del data["runs"][0]["uses"][0]["number"]
+    elif changed.keys() & {"peaks", "needed"}:
+        data["runs"][0] |= changed
+    else:
+        data |= changed
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError):
+        read(path)
+
+
+def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "seen.json"
+    path.write_text("{")
+    with pytest.raises(UsageError):
+        read(path)
+    with pytest.raises(UsageError):
+        read(tmp_path)
+    assert Usage(SystemCall("read", 0, X86_64, (), Caller(1))).seen == "1 call in 1 run"

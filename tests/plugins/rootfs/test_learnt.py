@@ -1,0 +1,34 @@
+"""Places that runs have not used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hardening.learn import layer
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import Evidence, Usage
+from hardening_rootfs import Rootfs
+from tests.plugins.rootfs.stacks import composed, context_of, settings_of
+
+
+def use(path: str, *access: str) -> Usage:
+    return Usage(SystemCall("openat", 257, 0, (), Caller(0), path=path, access=frozenset(access)))
+
+
+def test_a_place_that_no_run_has_used_goes_and_one_that_was_only_read_is_read_only(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("unused", "read", "written")]
+    for folder in folders:
+        folder.mkdir()
+    volumes = ", ".join(f'"{folder}:/{folder.name}"' for folder in folders)
+    base = f'[rootfs]\ntmpfs = ["/tmp", "/run"]\nvolumes = [{volumes}]\n'
+    above = (use("/", "read"), use("/running", "read"))
+    uses = (*above, use("/tmp/a", "write"), use("/read/a", "read"), use("/written/a", "create"))
+    composition = composed(tmp_path, base)
+    lessons = {
+        "rootfs": tuple(Rootfs().learnt(settings_of(tmp_path, base), context_of(composition), Evidence(uses, 1, {})))
+    }
+    text = "\n".join(layer._table(lessons["rootfs"]))
+    after = settings_of(tmp_path, base, f"[rootfs]\n{text}\n")
+    assert list(after.mounted_tmpfs()) == ["/tmp"]
+    assert {volume.target: volume.writable for volume in after.mounted_volumes()} == {"/read": False, "/written": True}
+    assert not layer.loosened(lessons)

@@ -1,0 +1,146 @@
+"""The filter that is learnt: what was called, what does the same, what each program needs, and nothing else."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.learn import layer
+from hardening.learn.recording import Recording, Run
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Lesson, Usage, normal
+from hardening.mechanism.mechanism import Context
+from hardening_seccomp import Seccomp, groups, learnt
+from hardening_seccomp.actions import is_denial
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.settings import SeccompSettings
+from tests.plugins.seccomp.stacks import composed, context, settings, this_host
+
+BASE = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@strict", "@network"]\n'
+HOST = this_host()
+X86_64 = 0xC000003E
+NATIVE = HOST.of(SeccompFacts).native_names
+RECORDING = Recording(frozenset({Run("a", "2026-11-29", "sh", "Linux", frozenset())}))
+
+
+def use(name: str, *arguments: int, often: int = 1) -> Usage:
+    padded = (*arguments, *[0] * (6 - len(arguments)))
+    return Usage(normal(SystemCall(name, 0, X86_64, padded, Caller(1))), often, 1, ("sh",))
+
+
+def lessons(folder: Path, *uses: Usage, base: str = BASE) -> list[Lesson]:
+    found = Seccomp().learnt(settings(folder, base), context(), Evidence(uses, 1, {}))
+    return list(found)
+
+
+def after(folder: Path, said: list[Lesson], base: str = BASE) -> SeccompSettings:
+    """The settings with the layer of some lessons over the base."""
+    text = layer.text((), RECORDING, {"seccomp": said}, ()).replace("extends = []\n", "")
+    found = composed(folder, base, text).settings["seccomp"]
+    assert isinstance(found, SeccompSettings)
+    return found
+
+
+def permits(found: SeccompSettings, name: str, *arguments: int) -> bool:
+    return not is_denial(found.syscalls[name].value([*arguments, *[0] * (6 - len(arguments))]))
+
+
+def test_what_was_called_is_allowed_and_nothing_else(tmp_path: Path) -> None:
+    said = lessons(tmp_path, use("openat"), use("socket", 1), use("ioctl", 0, 0x8927), use("accept4"))
+    found = after(tmp_path, said)
+    assert all(permits(found, name) for name in ("openat", "accept4", "exit_group", "rt_sigreturn"))
+    assert permits(found, "socket", 1)
+    assert permits(found, "ioctl", 0, 0x8927)
+    assert permits(found, "ioctl", 0, 0x5401)  # whether a descriptor is a terminal
+    assert not any(permits(found, name) for name in ("mkdir", "bind", "ptrace"))
+    assert not permits(found, "socket", 2)
+    assert not permits(found, "ioctl", 0, 0x8933)
+
+
+def test_what_does_the_same_is_allowed_as_far_as_the_base_allows_it(tmp_path: Path) -> None:
+    found = after(tmp_path, lessons(tmp_path, use("openat"), use("fork"), use("poll")))
+    assert all(permits(found, name) for name in ("open", "openat2", "ppoll", "clone", "vfork") if name in NATIVE)
+    assert not permits(found, "clone", 0x10000000)  # CLONE_NEWUSER
+    assert not permits(found, "clone3")  # which the base answers, so that a C library falls back
+
+
+def test_what_the_base_denies_is_a_loosening_that_can_be_left_out(tmp_path: Path) -> None:
+    said = lessons(tmp_path, use("read"), use("ptrace", 16), use("clone", 0x10000000), use("chmod", 0, 0o4755))
+    leaves = layer.loosened({"seccomp": said})
+    assert set(leaves) == {"seccomp.ptrace", "seccomp.clone", "seccomp.restrict_suid_sgid"}
+    found = after(tmp_path, said)
+    assert permits(found, "ptrace", 16)
+    assert not permits(found, "ptrace", 0)
+    assert permits(found, "clone", 0x10000000)
+    assert not found.restrict_suid_sgid
+    found = after(tmp_path, list(layer.without({"seccomp": said}, leaves)["seccomp"]))
+    assert not permits(found, "ptrace", 16)
+    assert not permits(found, "clone", 0x10000000)
+    assert found.restrict_suid_sgid
+
+
+def test_of_one_call_some_arguments_may_be_a_loosening_and_others_not(tmp_path: Path) -> None:
+    said = lessons(tmp_path, use("socket", 1), use("socket", 38))
+    assert set(layer.loosened({"seccomp": said})) == {"seccomp.socket"}
+    assert all(permits(after(tmp_path, said), "socket", family) for family in (1, 38))
+    found = after(tmp_path, list(layer.without({"seccomp": said}, ["seccomp.socket"])["seccomp"]))
+    assert [permits(found, "socket", family) for family in (1, 2, 38)] == [True, False, False]
+
+
+def test_each_line_says_how_often_and_by_whom(tmp_path: Path) -> None:
+    comments = {str(one.value): one.comment for one in lessons(tmp_path, use("read", often=3)) if one.key == ("allow",)}
+    assert comments["read"] == "3 calls in 1 run, by sh"
+    assert comments["readv"] == "as read"
+    assert comments["exit_group"] == "each program"
+
+
+def test_without_evidence_nothing_is_learnt(tmp_path: Path) -> None:
+    assert lessons(tmp_path) == []
+
+
+@given(
+    st.lists(
+        st.builds(
+            use,
+            st.sampled_from(sorted({*SIGNIFICANT, "read", "openat", "mount", "accept4", "clone3"} & NATIVE)),
+            *[st.integers(0, 0x7F020011)] * 2,
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_every_call_that_was_seen_is_permitted_by_what_is_learnt(
+    tmp_path_factory: pytest.TempPathFactory, uses: list[Usage]
+) -> None:
+    folder = tmp_path_factory.mktemp("layers")
+    merged = {one.call: one for one in uses}
+    found = after(folder, lessons(folder, *merged.values()))
+    for one in uses:
+        assert permits(found, one.call.name, *one.call.arguments), one.call
+
+
+def test_a_recording_may_be_asked_for_everything_but_what_a_limit_forbids(tmp_path: Path) -> None:
+    def limit(leaf: object, otherwise: object = None) -> object:
+        return "deny" if str(leaf) == "seccomp.ptrace" else otherwise
+
+    bound = attrs.evolve(context(), limit=limit)
+    assert isinstance(bound, Context)
+    table, names = Seccomp().recording(settings(tmp_path, BASE), bound)
+    assert table == {"allow": list(names)}
+    assert {"mount", "bpf", "clone3"} <= set(names)
+    assert not {"read", "ptrace"} & set(names)
+
+
+def test_the_data_file_names_calls_that_there_are() -> None:
+    data = tomllib.loads(Path(learnt.__file__).with_suffix(".toml").read_text())
+    named = {*data["always"].split(), *data["usual"], *(name for line in data["equivalent"] for name in line.split())}
+    assert named <= groups.load().names
+    assert set(data["usual"]) <= set(SIGNIFICANT)
+    for line in data["equivalent"]:
+        assert line == " ".join(dict.fromkeys(line.split()))
+        assert all(set(line.split()) <= learnt.load().families[name] for name in line.split())
