@@ -45,9 +45,12 @@ def is_null(fd: int) -> bool:
 def launch(request: LaunchRequest, loaded: bundle.Bundle | None = None) -> int:
     """Run in the foreground, written down while it runs, or detach: the exit code. Records name the caller of this process,
     whatever becomes of it. ``loaded`` is the bundle where it has been read and checked already."""
-    for kept in (request.lock, request.secrets, request.variables):
+    for kept in (request.lock, request.secrets, request.variables, request.tracer):
         if kept >= 0:
             os.set_inheritable(kept, False)
+    if request.tracer >= 0 and (request.receipt or request.runtime or request.detach):
+        # A process has one tracer, which a receipt is made by, and no other runtime waits for one.
+        raise LaunchError("only a native launch in the foreground is traced, and without a receipt")
     # The host's null device is nobody's input, and crun would give it to the container's user (fchown(2)).
     if request.stdin and is_null(0):
         request = request.changed(stdin=False)

@@ -44,6 +44,8 @@ class LaunchRequest(Frozen):
     - ``lock``: a descriptor to keep open, whose lock says that the bundle is in use.
     - ``secrets``: the descriptor with the values of the secrets that the bundle names (`hardening.launch.secret.handed`),
       ``variables`` that of the variables of which it has the names alone (`hardening.launch.config.variables`).
+    - ``tracer``: a connected socket, to whose other end init's pid is told before it says a word; it goes on when one byte
+      has come back (`hardening.launch.native.traced`).
     - ``name``, ``profiles``: what `hardening ps` shows.
     - ``detach``, ``auto_remove``: it runs in the background; nothing is kept of it when it has ended.
     - ``log_size``: the bytes that the log of a detached container may take.
@@ -62,6 +64,7 @@ class LaunchRequest(Frozen):
     lock: int = -1
     secrets: int = -1
     variables: int = -1
+    tracer: int = -1
     name: str = ""
     profiles: str = ""
     detach: bool = False
@@ -74,7 +77,8 @@ class LaunchRequest(Frozen):
     TYPED = ("runtime",)
     #: What is this launch's own: no entry decides it.
     OWN = (
-        "bundle", "id", "state", "remove", "debug", "receipt", "sha256", "lock", "secrets", "variables", "name",
+        "bundle", "id", "state", "remove", "debug", "receipt", "sha256", "lock", "secrets", "variables", "tracer",
+        "name",
     )  # fmt: skip
 
     @property

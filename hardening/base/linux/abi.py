@@ -17,6 +17,7 @@ CALLS = {
         "madvise": 28,
         "ptrace": 101,
         "rt_sigtimedwait": 128,
+        "process_vm_readv": 310,
         "capget": 125,
         "capset": 126,
         "pivot_root": 155,
@@ -45,6 +46,7 @@ CALLS = {
         "madvise": 233,
         "ptrace": 117,
         "rt_sigtimedwait": 137,
+        "process_vm_readv": 270,
         "capget": 90,
         "capset": 91,
         "pivot_root": 41,
@@ -74,6 +76,7 @@ UNIFIED_CALLS = {
     "fsmount": 432,
     "close_range": 436,
     "openat2": 437,
+    "pidfd_getfd": 438,
     "mount_setattr": 442,
 }
 
@@ -146,13 +149,36 @@ SECCOMP_FILTER_FLAGS = {
 KEYCTL_JOIN_SESSION_KEYRING = 1
 CLOSE_RANGE_CLOEXEC = 4
 
-PTRACE_DETACH = 17
 PTRACE_CONT = 7
+PTRACE_DETACH = 17
+PTRACE_SYSCALL = 24
+PTRACE_SETOPTIONS = 0x4200
+PTRACE_GETEVENTMSG = 0x4201
+PTRACE_GETSIGINFO = 0x4202
 PTRACE_SEIZE = 0x4206
+PTRACE_LISTEN = 0x4208
 PTRACE_SECCOMP_GET_FILTER = 0x420C
+PTRACE_GET_SYSCALL_INFO = 0x420E
+PTRACE_SYSCALL_INFO_ENTRY = 1
+PTRACE_SYSCALL_INFO_EXIT = 2
+PTRACE_O_TRACESYSGOOD = 0x01
+PTRACE_O_TRACEFORK = 0x02
+PTRACE_O_TRACEVFORK = 0x04
+PTRACE_O_TRACECLONE = 0x08
 PTRACE_O_TRACEEXEC = 0x10
 PTRACE_O_EXITKILL = 0x00100000
+PTRACE_EVENT_FORK = 1
+PTRACE_EVENT_VFORK = 2
+PTRACE_EVENT_CLONE = 3
 PTRACE_EVENT_EXEC = 4
+PTRACE_EVENT_STOP = 128
+SYS_SECCOMP = 1
+AUDIT_ARCH_X86_64 = 0xC000003E
+AUDIT_ARCH_I386 = 0x40000003
+AUDIT_ARCH_AARCH64 = 0xC00000B7
+AUDIT_ARCH_ARM = 0x40000028
+__WALL = 0x40000000
+__WNOTHREAD = 0x20000000
 
 MADV_DONTNEED = 4
 AF_UNIX = 1

@@ -311,6 +311,51 @@ def ptrace(request: int, pid: int, data: int = 0) -> None:
     _call("ptrace", request, pid, 0, data)
 
 
+def event_message(pid: int) -> int:
+    """What a stop of ptrace(2) for an event has to say: a new pid, or after execve(2) the former one."""
+    message = ffi.new("uint64_t *")
+    _call("ptrace", abi.PTRACE_GETEVENTMSG, pid, 0, message)
+    return int(message[0])
+
+
+def signal_info(pid: int) -> tuple[int, int]:
+    """The number and the code of the signal that a tracee has stopped for (sigaction(2), siginfo_t)."""
+    found = ffi.new("int[32]")
+    _call("ptrace", abi.PTRACE_GETSIGINFO, pid, 0, found)
+    return found[0], found[2]
+
+
+class SyscallStops:
+    """What tracees that have stopped at system calls say (ptrace(2), PTRACE_GET_SYSCALL_INFO), read to one place: there are
+    two stops a call."""
+
+    def __init__(self) -> None:
+        self.info: Any = ffi.new("struct syscall_info *")
+        self._place = int(ffi.cast("intptr_t", self.info))
+        self._size = ffi.sizeof("struct syscall_info")
+        self._ptrace = call_number("ptrace")
+
+    def read(self, pid: int) -> int:
+        """Fill ``info``: ``PTRACE_SYSCALL_INFO_ENTRY``, ``_EXIT`` or another kind of stop. `OSError`."""
+        if _syscall(self._ptrace, abi.PTRACE_GET_SYSCALL_INFO, pid, self._size, self._place, 0, 0) < 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        kind: int = self.info.op
+        return kind
+
+
+def read_memory(pid: int, address: int, size: int) -> bytes:
+    """Up to ``size`` bytes of another process (process_vm_readv(2)), fewer where what follows is not mapped. `OSError`."""
+    buffer, own, other = ffi.new("char[]", size), ffi.new("struct iovec *"), ffi.new("struct iovec *")
+    own.base, own.len = buffer, size
+    other.base, other.len = ffi.cast("char *", address), size
+    return bytes(ffi.buffer(buffer, _call("process_vm_readv", pid, own, 1, other, 1, 0)))
+
+
+def pidfd_getfd(process: int, fd: int) -> int:
+    """A copy of a descriptor of the process that ``process`` (pidfd_open(2)) refers to, close-on-exec."""
+    return _call("pidfd_getfd", process, fd, 0)
+
+
 def seccomp_filter(pid: int, index: int) -> bytes:
     """The BPF program of a stopped tracee's filter, the one that was loaded last being 0 (ptrace(2),
     PTRACE_SECCOMP_GET_FILTER). `OSError`: ENOENT beyond the last, EACCES without the right, EINVAL without any."""

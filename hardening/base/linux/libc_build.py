@@ -20,6 +20,8 @@ struct rlimit64 { uint64_t soft; uint64_t hard; };
 struct iovec { char *base; size_t len; };
 struct msghdr { char *name; uint32_t namelen; struct iovec *iov; size_t iovlen; char *control; size_t controllen;
                 int flags; };
+struct syscall_info { uint8_t op; uint8_t reserved; uint16_t flags; uint32_t arch; uint64_t ip; uint64_t sp;
+                      uint64_t nr; uint64_t args[6]; uint32_t data; };
 struct sock_fprog { unsigned short len; char *filter; };
 """
 

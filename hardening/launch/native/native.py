@@ -36,7 +36,8 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
     state.keep_stdin, state.secrets = context.request.stdin, context.secrets
     if context.request.debug:
         state.debug = os.dup(2)  # which stays the caller's where the container gets another one
-    state.waits = bool(context.request.receipt) or state.first("StartInit") is not None
+    traced = bool(context.request.receipt) or context.request.tracer >= 0
+    state.waits = traced or state.first("StartInit") is not None
     state.signal_mask = block_signals()
     observer = context.observer
     # Without a group, a bundle to be removed and an entry among the containers there is nothing that does not die with it.
@@ -68,10 +69,10 @@ def _read(bundle: Bundle) -> LaunchState:
 def _start_cleanup(context: LaunchContext) -> CleanupProcess:
     from hardening.launch.supervise.cleanup_process import CleanupProcess
 
-    secrets = context.secrets
-    return CleanupProcess(
-        lambda words: _clean(words, context.cleaning), without=secrets.fd if secrets is not None else -1
-    )
+    without = [context.secrets.fd] if context.secrets is not None else []
+    if context.request.tracer >= 0:
+        without.append(context.request.tracer)
+    return CleanupProcess(lambda words: _clean(words, context.cleaning), without=without)
 
 
 def _clean(words: Iterator[str], cleaning: Cleaning) -> None:
@@ -223,3 +224,7 @@ class _Run:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 report = receipt.Report(self._state.bundle, self._context.secrets)
                 supervisor.trace_until_exec(lambda stopped: report.write(target, stopped, self._state.program))
+        if self._context.request.tracer >= 0:
+            from hardening.launch.native import traced
+
+            traced.have_traced(supervisor.pid, self._context.request.tracer)

@@ -209,7 +209,7 @@ class _ExternalRun:
     def run(self) -> int:
         """Create, watch, delete."""
         self._context.directory.make()  # before, so that the cleanup process has it locked, too
-        cleanup = CleanupProcess(self._clean_up, without=self._secrets.fd if self._secrets is not None else -1)
+        cleanup = CleanupProcess(self._clean_up, without=[self._secrets.fd] if self._secrets is not None else [])
         try:
             self._runtime.make_state(self._bundle.document)
             return self._run(cleanup)

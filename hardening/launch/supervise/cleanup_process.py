@@ -17,7 +17,7 @@ from hardening.launch.supervise import REST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ALL = 1 << 30  # more than there can be descriptors
 
@@ -28,18 +28,18 @@ class CleanupProcess:
     Whatever the launcher forks holds the pipe open until it executes or ends; so the cleanup process finds everything still.
     """
 
-    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: int = -1) -> None:
+    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: Sequence[int] = ()) -> None:
         """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the launcher. A
         ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock; none keeps the
-        descriptor ``without``. `LaunchError`."""
+        descriptors ``without``. `LaunchError`."""
         reader, self._writer = os.pipe()
         with Step("start a process"):
             self.pid = kernel.clone(0)
         if self.pid == 0:
             try:
                 os.close(self._writer)
-                if without >= 0:
-                    os.close(without)
+                for fd in without:
+                    os.close(fd)
                 if late:
                     os.closerange(3, reader)
                     os.closerange(reader + 1, ALL)

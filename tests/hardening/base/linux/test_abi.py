@@ -25,6 +25,7 @@ HEADERS = """
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
@@ -38,8 +39,9 @@ HEADERS = """
 #include <linux/sockios.h>
 """
 TABLES = {"UNIFIED_CALLS", "CALLS", "SECCOMP_FILTER_FLAGS", "CAPABILITIES", "RLIMITS"}
-#: Of no header under this name: the first begins with an underscore there, the other is two that are.
-SKIPPED = {*TABLES, "LINUX_CAPABILITY_VERSION_3", "IN_ROOT"}
+#: Of no header under this name: the first begins with an underscore there, the second is two that are, and the last is in
+#: one (asm-generic/siginfo.h) that cannot stand beside signal.h.
+SKIPPED = {*TABLES, "LINUX_CAPABILITY_VERSION_3", "IN_ROOT", "SYS_SECCOMP"}
 
 
 def _compile(tmp_path: Path, body: str) -> str:
@@ -96,6 +98,7 @@ def test_structures_have_the_sizes_of_the_headers(tmp_path: Path) -> None:
         "struct open_how": "struct open_how",
         "struct cap_header": "struct __user_cap_header_struct",
         "struct cap_data": "struct __user_cap_data_struct",
+        "struct syscall_info": "struct __ptrace_syscall_info",
     }
     lines = "".join(f'printf("%zu ", sizeof({name}));' for name in structures.values())
     assert [int(word) for word in _compile(tmp_path, lines).split()] == [ffi.sizeof(name) for name in structures]
