@@ -1,0 +1,49 @@
+"""The names of system calls, by architecture and number.
+
+What the kernel tells of a call is numbers. The mechanism that filters calls has its names from libseccomp, which is a
+plugin's: here they are a table, which `tools/calls.py` writes from the same library, and a test holds against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from hardening.base.linux import abi
+
+FILE = str(Path(__file__).with_name("calls.txt"))
+#: The columns behind the names.
+ARCHITECTURES = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_I386, abi.AUDIT_ARCH_AARCH64, abi.AUDIT_ARCH_ARM)
+HEADER = "# name x86_64 i386 aarch64 arm"
+#: What the numbers of the x32 interface have set (asm/unistd.h); its calls are those of x86_64, mostly.
+X32 = 0x40000000
+
+
+@cache
+def _tables() -> Mapping[int, Mapping[int, str]]:
+    tables: dict[int, dict[int, str]] = {token: {} for token in ARCHITECTURES}
+    for line in Path(FILE).read_text().splitlines()[1:]:
+        name, *numbers = line.split(" ")
+        for token, number in zip(ARCHITECTURES, numbers, strict=True):
+            if number != "-":
+                tables[token][int(number)] = name
+    return MappingProxyType({token: MappingProxyType(table) for token, table in tables.items()})
+
+
+def name(architecture: int, number: int) -> str:
+    """The name of a call; its number as text where the table has none."""
+    table = _tables().get(architecture, {})
+    found = table.get(number)
+    if found is None and architecture == abi.AUDIT_ARCH_X86_64 and number & X32:
+        found = table.get(number & ~X32)
+    return found or str(number)
+
+
+@cache
+def numbers(*names: str) -> frozenset[tuple[int, int]]:
+    """The architectures and numbers of calls with these names."""
+    return frozenset(
+        (token, number) for token, table in _tables().items() for number, found in table.items() if found in names
+    )

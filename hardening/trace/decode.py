@@ -1,0 +1,496 @@
+"""What a system call asked for, in words: its numbers, and what they point to in the memory of who made it.
+
+`SHAPES` says of each call what its arguments are, in their order; a call that is missing there is told by its name alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from hardening.base import files, units
+from hardening.base.linux import abi
+from hardening.base.text import printable
+from hardening.base.values import frozen
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.trace import calls, words
+from hardening.trace.tracee import Socket, Tracee
+
+#: A line is the calls of one shape, what each of their arguments is (a method of `_Decoding`, `-` for nothing that is told),
+#: and behind `=` what is wanted of the path.
+SHAPES = """
+open: path flags
+creat: path = write create
+openat: at path flags
+openat2: at path how
+execve: path = execute
+execveat: at path = execute
+uselib: path = execute
+access: path mode
+faccessat faccessat2: at path mode
+stat lstat stat64 lstat64 oldstat oldlstat statfs statfs64 readlink chdir: path = search
+newfstatat fstatat64 statx readlinkat: at path = search
+name_to_handle_at: at path = search
+open_by_handle_at: fd
+chroot: path = search
+fchdir: fd = search
+getdents getdents64: fd = read
+mkdir: path = create
+mkdirat: at path = create
+mknod: path node device = create
+mknodat: at path node device = create
+rmdir unlink: path = remove
+unlinkat: at path = remove
+rename: path target = remove create
+renameat renameat2: at path at target = remove create
+link: path target = create
+linkat: at path at target = create
+symlink: - path = create
+symlinkat: - at path = create
+chmod: path permissions = change
+fchmodat fchmodat2: at path permissions = change
+fchmod: fd permissions = change
+chown lchown chown32 lchown32: path id id = change
+fchownat: at path id id = change
+fchown fchown32: fd id id = change
+utime utimes: path = change
+utimensat futimesat utimensat_time64: at path = change
+truncate truncate64: path = write
+ftruncate ftruncate64 fallocate: fd = write
+setxattr lsetxattr removexattr lremovexattr: path string = change
+fsetxattr fremovexattr: fd string = change
+getxattr lgetxattr: path string = read
+fgetxattr: fd string = read
+listxattr llistxattr: path = read
+inotify_add_watch: - path = read
+fanotify_mark: - - - at path = read
+swapon: path = write
+swapoff acct quotactl: path = write
+read pread64 readv preadv preadv2: fd = read
+write pwrite64 writev pwritev pwritev2: fd = write
+sendfile sendfile64 copy_file_range splice: fd
+ioctl: fd request
+fcntl fcntl64: fd command
+flock: fd
+mmap mmap2: - size protection mapping fd
+mprotect pkey_mprotect: - size protection
+mlock mlock2 munlock: - size
+mlockall: locking
+memfd_create: string
+memfd_secret: -
+brk: -
+mq_open mq_unlink: string
+mount: source path string mountflags = mount
+umount umount2: path = mount
+pivot_root: path target = mount
+move_mount: at source2 at path = mount
+mount_setattr: at path = mount
+open_tree: at path = mount
+fsopen: string
+fspick: at path = mount
+clone: clone
+clone3: clone3
+unshare: namespaces
+setns: fd namespaces
+socket socketpair: family kind protocol
+bind connect: socket address
+sendto: socket - - - address
+sendmsg sendmmsg: socket message
+accept accept4 listen getpeername getsockname shutdown recvfrom recvmsg recvmmsg: socket
+setsockopt getsockopt: socket level option
+setuid setuid32 setfsuid setfsuid32 setgid setgid32 setfsgid setfsgid32: id
+setreuid setreuid32 setregid setregid32: id id
+setresuid setresuid32 setresgid setresgid32: id id id
+setgroups setgroups32: count groups
+capset: - capabilities
+prctl: prctl number
+arch_prctl personality: number
+ptrace: ptrace pid
+process_vm_readv process_vm_writev: pid
+pidfd_getfd: - number
+pidfd_open: pid
+pidfd_send_signal: - signal
+kill tkill rt_sigqueueinfo: pid signal
+tgkill rt_tgsigqueueinfo: - pid signal
+kcmp: pid pid
+prlimit64: pid resource limit
+setrlimit: resource limit
+getrlimit ugetrlimit: resource
+setpriority: - pid number
+sched_setscheduler: pid number
+sched_setaffinity sched_setattr sched_setparam: pid
+ioprio_set: - pid number
+bpf: bpf
+keyctl: keyctl
+add_key request_key: string
+seccomp: seccomp
+io_uring_setup: number
+perf_event_open: - pid
+sethostname setdomainname: string
+delete_module: string
+init_module: -
+finit_module: fd
+iopl ioperm: number
+set_mempolicy: number
+quotactl_fd: fd
+mq_timedsend mq_timedreceive: fd
+"""
+#: How an access(2) asks, and open(2): the two lowest bits of its flags.
+_ASKED = {4: "read", 2: "write", 1: "execute"}
+_OPENED = {os.O_RDONLY: ("read",), os.O_WRONLY: ("write",), os.O_RDWR: ("read", "write")}
+_PATH_ONLY = os.O_PATH
+_TYPES = {0o020000: "character device", 0o060000: "block device", 0o010000: "FIFO", 0o140000: "socket"}
+#: Beyond these an id is none: -1 leaves one as it is.
+_NO_ID = 0xFFFFFFFF
+_TCP, _UDP = 6, 17
+#: The most that is told of groups.
+_MOST = 32
+
+
+@frozen
+class PendingCall:
+    """A system call as it was made: the ``AUDIT_ARCH_*`` token, its number, six unsigned arguments, and its place among all
+    calls of the trace."""
+
+    architecture: int
+    number: int
+    arguments: tuple[int, ...]
+    order: int
+
+
+@frozen
+class Shape:
+    """What the arguments of a call are, and what is wanted of its path."""
+
+    steps: tuple[str, ...]
+    access: frozenset[str]
+
+
+def shapes() -> Mapping[str, Shape]:
+    """What `SHAPES` says, by name."""
+    found = {}
+    for line in SHAPES.strip().splitlines():
+        names, _, rest = line.partition(":")
+        steps, _, access = rest.partition("=")
+        for name in names.split():
+            found[name] = Shape(tuple(steps.split()), frozenset(access.split()))
+    return MappingProxyType(found)
+
+
+class Decoder:
+    """Puts system calls into words."""
+
+    def __init__(self) -> None:
+        self._shapes = shapes()
+
+    def call(self, entry: PendingCall, tracee: Tracee, caller: Caller, error: int = 0, killed: int = 0) -> SystemCall:
+        """A call of a process that stands at its entry or its exit: with ``error`` where it has failed, with ``killed``
+        where that signal is its answer."""
+        name = calls.name(entry.architecture, entry.number)
+        decoding = _Decoding(tracee, entry)
+        shape = self._shapes.get(name)
+        if shape is not None:
+            decoding.access |= shape.access
+            for at, step in enumerate(shape.steps):
+                if step != "-":
+                    decoding.take(step, at)
+        return SystemCall(
+            name=name,
+            number=entry.number,
+            architecture=entry.architecture,
+            arguments=entry.arguments,
+            caller=caller,
+            error=error,
+            signal=killed,
+            path=decoding.path,
+            target=decoding.target,
+            access=frozenset(decoding.access),
+            address=decoding.address,
+            ids=tuple(decoding.ids),
+            text=decoding.text(name),
+            order=entry.order,
+        )
+
+
+class _Decoding:
+    """One call, argument by argument. Each method takes one, and may look at the next."""
+
+    def __init__(self, tracee: Tracee, entry: PendingCall) -> None:
+        self._tracee = tracee
+        self._arguments = entry.arguments
+        self._is_long = entry.architecture in (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_AARCH64)
+        self._asked: Socket | None = None  # what the call is about
+        self._base: str | None = None  # where the next path begins, as a link of /proc/PID
+        self._file = ""  # of what a descriptor refers to
+        self._joined = ""  # before the target
+        self.path = self.target = self.address = ""
+        self.access: set[str] = set()
+        self.ids: list[int] = []
+        self.shown: list[str] = []
+        self.notes: list[str] = []
+
+    def take(self, step: str, at: int) -> None:
+        """Take an argument for what the shape calls it."""
+        method: Callable[[int, int], None] = getattr(self, f"_{step}")
+        method(self._arguments[at], at)
+
+    def text(self, name: str) -> str:
+        """The whole call in words."""
+        place = self.address.removeprefix("tcp ") or self.path or self._file
+        parts = [
+            name,
+            *([place] if place else []),
+            *([f"{self._joined} {self.target}"] if self.target else []),
+            *self.shown,
+        ]
+        notes = [*self._wanted(name), *self.notes]
+        return printable(" ".join(parts)) + (f" ({', '.join(notes)})" if notes else "")
+
+    def _wanted(self, name: str) -> list[str]:
+        """What is wanted of a path, where the name of the call does not say it."""
+        told = name.startswith(("open", "access", "faccessat", "mmap"))
+        return [word for word in ("read", "write", "create", "execute", "search") if told and word in self.access]
+
+    # Files
+
+    def _at(self, value: int, at: int) -> None:
+        number = _signed(value)
+        self._base = None if number == abi.AT_FDCWD else f"fd/{number}"
+
+    def _path(self, value: int, at: int) -> None:
+        self.path = self._resolved(value)
+
+    def _target(self, value: int, at: int) -> None:
+        self.target, self._joined = self._resolved(value), "to"
+
+    def _resolved(self, value: int) -> str:
+        text = self._tracee.string(value)
+        base, self._base = self._base, None
+        if text or base is None:  # a path that is empty is nothing, unless a descriptor stands for it
+            return self._tracee.path(text, base) if text else ""
+        link = self._tracee.link(base)
+        return link if link.startswith("/") else ""
+
+    def _flags(self, value: int, at: int) -> None:
+        if value & _PATH_ONLY:
+            self.access.add("search")
+            return
+        self.access.update(_OPENED.get(value & os.O_ACCMODE, ("read", "write")))
+        if value & os.O_CREAT or value & os.O_TMPFILE == os.O_TMPFILE:
+            self.access.add("create")
+        if value & os.O_TRUNC:
+            self.access.add("write")
+
+    def _how(self, value: int, at: int) -> None:
+        for flags in self._tracee.numbers(value, 1):
+            self._flags(flags, at)
+
+    def _mode(self, value: int, at: int) -> None:
+        self.access.update([word for bit, word in _ASKED.items() if value & bit] or ["search"])
+
+    def _permissions(self, value: int, at: int) -> None:
+        if "change" in self.access or value & 0o7000:
+            self.shown.append(oct(value & 0o7777).replace("0o", "0"))
+
+    def _node(self, value: int, at: int) -> None:
+        kind = _TYPES.get(value & 0o170000)
+        if kind:
+            self.notes.append(kind)
+
+    def _device(self, value: int, at: int) -> None:
+        if any("device" in note for note in self.notes):
+            self.notes.append(f"{os.major(value)}:{os.minor(value)}")
+
+    def _fd(self, value: int, at: int) -> None:
+        number = _signed(value)
+        found = self._tracee.descriptor(number) if number >= 0 else ""
+        if found.startswith("/"):
+            self.path = found.removesuffix(" (deleted)")
+        else:
+            self._file = found.partition(":")[0]
+
+    def _request(self, value: int, at: int) -> None:
+        self.shown.insert(0, words.word(words.IOCTL, value & 0xFFFFFFFF))
+
+    def _command(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.FCNTL, value))
+
+    def _string(self, value: int, at: int) -> None:
+        text = self._tracee.string(value)
+        if text and text != os.path.basename(self.path):
+            self.shown.append(text)
+
+    # Memory
+
+    def _size(self, value: int, at: int) -> None:
+        self.notes.append(units.show_size(value))
+
+    def _protection(self, value: int, at: int) -> None:
+        if value & words.PROTECTION["PROT_EXEC"]:
+            self.access.add("execute")
+        self.notes += words.words(words.PROTECTION, value)
+
+    def _mapping(self, value: int, at: int) -> None:
+        self.notes += words.words(words.MAPPING, value)
+
+    def _locking(self, value: int, at: int) -> None:
+        self.shown += words.words(words.MLOCKALL, value)
+
+    # Mounts and namespaces
+
+    def _source(self, value: int, at: int) -> None:
+        self._base = None
+        text = self._tracee.string(value)
+        self.target = self._tracee.path(text) if "/" in text else text
+
+    def _source2(self, value: int, at: int) -> None:
+        self.target = self._resolved(value)
+
+    def _mountflags(self, value: int, at: int) -> None:
+        self._joined = "from"
+        if not self.target.startswith("/"):
+            self.target = "" if self.target == os.path.basename(self.path) or not value else self.target
+        self.notes += words.words(words.MOUNT, value)
+
+    def _clone(self, value: int, at: int) -> None:
+        self._with(words.CLONE, value)
+
+    def _clone3(self, value: int, at: int) -> None:
+        for flags in self._tracee.numbers(value, 1):
+            self._with(words.NAMESPACES, flags)
+
+    def _namespaces(self, value: int, at: int) -> None:
+        self._with(words.NAMESPACES, value)
+
+    def _with(self, table: Mapping[str, int], value: int) -> None:
+        named = "|".join(words.words(table, value))
+        if named:
+            self.shown.append(f"with {named}")
+
+    # Sockets
+
+    def _family(self, value: int, at: int) -> None:
+        self._asked = Socket(value, 0, 0)
+        self.address = words.word(words.FAMILIES, value).removeprefix("AF_").lower()
+
+    def _kind(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.SOCKETS, value & 0xF))
+
+    def _protocol(self, value: int, at: int) -> None:
+        family = self._asked.family if self._asked is not None else 0
+        table = words.NETLINK if family == abi.AF_NETLINK else words.PROTOCOLS
+        if value or table is words.NETLINK:
+            self.shown.append(words.word(table, value))
+
+    def _socket(self, value: int, at: int) -> None:
+        number = _signed(value)
+        if number >= 0 and self._tracee.descriptor(number).startswith("socket:"):
+            self._asked = self._tracee.socket(number)
+
+    def _level(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.LEVELS, value))
+
+    def _option(self, value: int, at: int) -> None:
+        table = {"SOL_SOCKET": words.SOCKET_OPTIONS, "SOL_IP": words.IP_OPTIONS}.get(self.shown[-1], {})
+        self.shown.append(words.word(table, value))
+
+    def _address(self, value: int, at: int) -> None:
+        length = min(self._arguments[at + 1], 128)
+        if value:
+            self._sockaddr(self._tracee.bytes(value, length))
+
+    def _message(self, value: int, at: int) -> None:
+        size = 8 if self._is_long else 4
+        header = self._tracee.numbers(value, 2, size)  # struct msghdr: the address, and its length
+        if len(header) == 2 and header[0]:
+            self._sockaddr(self._tracee.bytes(header[0], min(header[1] & 0xFFFFFFFF, 128)))
+
+    def _sockaddr(self, data: bytes) -> None:
+        family = int.from_bytes(data[:2], sys.byteorder)
+        port = int.from_bytes(data[2:4], "big")
+        if family == words.FAMILIES["AF_UNIX"]:
+            name = data[2:]
+            if name[:1] == b"\0":
+                self.address = f"unix @{files.decode(name[1:])}"
+            elif text := files.decode(name.partition(b"\0")[0]):
+                self.path = self._tracee.path(text)
+                self.address = f"unix {self.path}"
+        elif family == words.FAMILIES["AF_INET"] and len(data) >= 8:
+            self.address = f"{self._transport()} {ipaddress.IPv4Address(data[4:8])}:{port}"
+        elif family == words.FAMILIES["AF_INET6"] and len(data) >= 24:
+            self.address = f"{self._transport()} [{ipaddress.IPv6Address(data[8:24])}]:{port}"
+        elif family == abi.AF_NETLINK:
+            protocol = self._asked.protocol if self._asked is not None else 0
+            self.address = f"netlink {words.word(words.NETLINK, protocol).removeprefix('NETLINK_').lower()}"
+        else:
+            self.address = words.word(words.FAMILIES, family).removeprefix("AF_").lower()
+
+    def _transport(self) -> str:
+        if self._asked is None:
+            return "tcp"
+        kinds = {"SOCK_STREAM": "tcp", "SOCK_DGRAM": "udp"}
+        known = {_TCP: "tcp", _UDP: "udp"}
+        return known.get(self._asked.protocol) or kinds.get(words.word(words.SOCKETS, self._asked.kind), "raw")
+
+    # Rights and processes
+
+    def _id(self, value: int, at: int) -> None:
+        if value & _NO_ID != _NO_ID:
+            self.ids.append(value & _NO_ID)
+        self.shown.append(str(_signed(value)))
+
+    def _count(self, value: int, at: int) -> None:
+        self._number(value, at)
+
+    def _groups(self, value: int, at: int) -> None:
+        self.shown.pop()
+        self.ids += self._tracee.numbers(value, min(self._arguments[0] & 0xFFFFFFFF, _MOST), 4)
+        self.shown.append(",".join(map(str, self.ids)))
+
+    def _capabilities(self, value: int, at: int) -> None:
+        halves = self._tracee.numbers(value, 6, 4)  # effective, permitted, inheritable; twice
+        if len(halves) == 6:
+            held = abi.capability_names(halves[0] | halves[3] << 32)
+            self.shown.append(",".join(held) or "none")
+
+    def _prctl(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.PRCTL, value & 0xFFFFFFFF))
+
+    def _number(self, value: int, at: int) -> None:
+        self.shown.append(str(_signed(value)) if value < 1024 or value > 1 << 31 else hex(value))
+
+    def _ptrace(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.PTRACE, value))
+
+    def _pid(self, value: int, at: int) -> None:
+        if value:
+            self.shown.append(str(_signed(value)))
+
+    def _signal(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.SIGNALS, value) if value else "0")
+
+    def _resource(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.RESOURCES, value))
+
+    def _limit(self, value: int, at: int) -> None:
+        limits = self._tracee.numbers(value, 2) if value else ()
+        if limits:
+            self.shown.append(":".join("unlimited" if limit >= (1 << 63) else str(limit) for limit in limits))
+
+    def _bpf(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.BPF, value))
+
+    def _keyctl(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.KEYCTL, value))
+
+    def _seccomp(self, value: int, at: int) -> None:
+        self.shown.append(words.word(words.SECCOMP, value))
+
+
+def _signed(value: int) -> int:
+    """An argument of the C type int."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value

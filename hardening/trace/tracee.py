@@ -1,0 +1,133 @@
+"""What a stopped process shows of itself: its memory, where it stands, its descriptors, its rights (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from hardening.base import files
+from hardening.base.linux import abi, kernel
+from hardening.base.values import frozen
+from hardening.mechanism.denial import Caller
+
+#: The longest path that the kernel takes, with its null byte (limits.h), and the size of a page of memory.
+PATH_MAX = PAGE = 4096
+
+
+@frozen
+class Socket:
+    """What a descriptor refers to: numbers of the kernel's (socket(2))."""
+
+    family: int
+    kind: int
+    protocol: int
+
+
+class Tracee:
+    """A process that stands still. What cannot be read, since it has just been killed or belongs to somebody else, is
+    empty."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def link(self, name: str) -> str:
+        """Where a link of /proc/PID leads: a path from the container's root on, or such as ``socket:[4711]``."""
+        try:
+            return os.readlink(f"/proc/{self.pid}/{name}")
+        except OSError:
+            return ""
+
+    def text(self, name: str) -> str:
+        """A file of /proc/PID."""
+        try:
+            return files.read(f"/proc/{self.pid}/{name}")
+        except OSError:
+            return ""
+
+    def descriptor(self, number: int) -> str:
+        """The path of what a descriptor is open on, or such as ``pipe:[4711]``."""
+        return self.link(f"fd/{number}")
+
+    def status(self) -> Mapping[str, str]:
+        """The lines of proc_pid_status(5)."""
+        return dict(line.split(":\t", 1) for line in self.text("status").splitlines() if ":\t" in line)
+
+    def argv(self) -> tuple[str, ...]:
+        """The words of its command line."""
+        return tuple(self.text("cmdline").rstrip("\0").split("\0"))
+
+    def caller(self) -> Caller:
+        """Who it is, and what it may."""
+        status = self.status()
+        uids, gids = status.get("Uid", "").split(), status.get("Gid", "").split()
+        held = int(status.get("CapEff", "0"), 16)
+        return Caller(
+            pid=self.pid,
+            command=status.get("Name", ""),
+            executable=self.link("exe"),
+            uid=int(uids[3]) if uids else 0,
+            gid=int(gids[3]) if gids else 0,
+            capabilities=frozenset(name.removeprefix("CAP_") for name in abi.capability_names(held)),
+            filters=int(status.get("Seccomp_filters", "0")),
+        )
+
+    def bytes(self, address: int, size: int) -> bytes:
+        """What its memory holds, as much of it as is mapped."""
+        try:
+            return kernel.read_memory(self.pid, address, size)
+        except OSError:
+            return b""
+
+    def string(self, address: int) -> str:
+        """A path, or another string, from an address to its null byte. It may end with the last page that is mapped."""
+        found = b""
+        while address and len(found) < PATH_MAX:
+            size = PAGE - address % PAGE
+            part, end, _ = self.bytes(address, size).partition(b"\0")
+            found += part
+            if end or not part:
+                break
+            address += size
+        return files.decode(found[:PATH_MAX])
+
+    def numbers(self, address: int, count: int, size: int = 8) -> tuple[int, ...]:
+        """Unsigned numbers of so many bytes each; fewer than asked for where memory ends."""
+        data = self.bytes(address, count * size)
+        return tuple(int.from_bytes(data[at : at + size], "little") for at in range(0, len(data) - size + 1, size))
+
+    def path(self, text: str, directory: str | None = None) -> str:
+        """The absolute path for one that the process gives, seen from its working directory, or from that of a link of
+        /proc/PID, such as ``fd/3``. Empty where there is nothing that a path could begin with."""
+        if text.startswith("/"):
+            root = self.link("root")
+            return os.path.normpath(f"{root}/{text}").replace("//", "/", 1) if root != "/" else os.path.normpath(text)
+        base = self.link(directory or "cwd")
+        return os.path.normpath(f"{base}/{text}") if base.startswith("/") else ""
+
+    def socket(self, number: int) -> Socket | None:
+        """What a socket of it is, asked of the kernel by a copy of the descriptor; None for none, or where it may not be
+        had (pidfd_getfd(2))."""
+        try:
+            with files.Opened(os.pidfd_open(self.group())) as process:
+                fd = kernel.pidfd_getfd(process, number)
+            with files.Opened(fd):
+                copy = socket.socket(fileno=fd)
+                kinds = (socket.SO_DOMAIN, socket.SO_TYPE, socket.SO_PROTOCOL)
+                found = Socket(*(copy.getsockopt(socket.SOL_SOCKET, kind) for kind in kinds))
+                copy.detach()
+                return found
+        except OSError:
+            return None
+
+    def group(self) -> int:
+        """The process that this thread is of."""
+        return int(self.status().get("Tgid", self.pid))
+
+    def inside(self, name: str, number: int) -> int:
+        """The id inside for one of the host, by ``uid_map`` or ``gid_map``; -1 for one that has none."""
+        for line in self.text(name).splitlines():
+            first, outside, size = map(int, line.split())
+            if outside <= number < outside + size:
+                return first + number - outside
+        return -1

@@ -1,0 +1,89 @@
+"""The names of system calls, held against libseccomp, and the numbers that arguments have, against the C headers."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hardening.base.linux import abi
+from hardening.trace import calls, decode, words
+from tests.support.users import REPOSITORY
+
+
+def _tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tools_calls", REPOSITORY / "tools/calls.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_the_library_s() -> None:
+    """`tools/calls.py` writes it anew."""
+    assert Path(calls.FILE).read_text() == _tool().text()
+
+
+def test_names_and_numbers() -> None:
+    assert calls.name(abi.AUDIT_ARCH_X86_64, 257) == "openat"
+    assert calls.name(abi.AUDIT_ARCH_X86_64, calls.X32 | 257) == "openat"
+    assert calls.name(abi.AUDIT_ARCH_AARCH64, 56) == "openat"
+    assert calls.name(abi.AUDIT_ARCH_I386, 9999) == "9999"
+    assert (abi.AUDIT_ARCH_ARM, 4) in calls.numbers("write")
+
+
+def test_every_shape_is_of_a_call_that_is_known() -> None:
+    known = {line.split(" ")[0] for line in Path(calls.FILE).read_text().splitlines()[1:]}
+    assert set(decode.shapes()) <= known
+    for name, shape in decode.shapes().items():
+        assert all(step == "-" or hasattr(decode._Decoding, f"_{step}") for step in shape.steps), name
+        assert len(shape.steps) <= 6
+
+
+HEADERS = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <linux/bpf.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/keyctl.h>
+#include <linux/kvm.h>
+#include <linux/loop.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <linux/perf_event.h>
+#include <linux/rtc.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+"""
+
+
+@pytest.mark.parametrize(
+    "table", [name for name, value in vars(words).items() if name.isupper() and isinstance(value, dict)]
+)
+def test_words_are_those_of_the_headers(table: str, tmp_path: Path) -> None:
+    names = vars(words)[table]
+    body = "".join(f'printf("{name} %lld\\n", (long long) {name});\n' for name in names)
+    source = tmp_path / "words.c"
+    source.write_text(f"{HEADERS}\nint main(void) {{\n{body}return 0; }}\n")
+    subprocess.run(["gcc", "-o", str(tmp_path / "words"), str(source)], check=True, capture_output=True)
+    printed = subprocess.run([str(tmp_path / "words")], check=True, capture_output=True, text=True).stdout
+    found = {name: int(value) & 0xFFFFFFFF for name, value in (line.split(" ") for line in printed.splitlines())}
+    assert found == {name: value & 0xFFFFFFFF for name, value in names.items()}

@@ -1,0 +1,287 @@
+"""Real commands, traced: as root, and as an ordinary user, who asks from the outside too."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening.base.digest import ANNOTATION, of_filter
+from tests.support import bundles, runs
+from tests.support.bundles import Stance
+from tests.support.features import require
+from tests.support.users import program
+
+pytestmark = pytest.mark.system
+
+#: Traces the bundle, as whoever runs this, and prints what `trace` found; standard error of the command is left alone.
+SCRIPT = """
+import json, sys
+import attrs
+from hardening.launch.request import LaunchRequest
+from hardening.trace.tracer import trace
+options = json.loads(sys.argv[2])
+found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
+print(json.dumps(attrs.asdict(found, value_serializer=lambda _, __, value: (
+    sorted(value) if isinstance(value, frozenset) else dict(value) if hasattr(value, "keys") else value))))
+"""
+PYTHON = "/usr/bin/python3"
+
+
+@attrs.frozen
+class Seen:
+    """What one trace found, and what the command printed."""
+
+    code: int
+    ended: str
+    failures: tuple[dict[str, Any], ...]
+    processes: dict[int, dict[str, Any]]
+    command: int
+    printed: str
+
+    def failed(self, text: str) -> dict[str, Any]:
+        """The one failure with this text."""
+        found = [call for call in self.failures if call["text"] == text]
+        assert found, [call["text"] for call in self.failures]
+        return found[-1]
+
+
+@pytest.fixture(params=("root", "user-range"))
+def stance(request: pytest.FixtureRequest) -> Stance:
+    return bundles.stance(request.param)
+
+
+@pytest.fixture
+def folder(stance: Stance) -> Iterator[Path]:
+    with runs.workplace(stance.user) as place:
+        yield place
+
+
+def traced(
+    folder: Path, stance: Stance, *command: str, filter_: bytes = b"", root: bool = False, **options: Any
+) -> Seen:
+    """Trace a command in a busybox root, with the host's programs where it has ``root``."""
+    done = subprocess.run(started(folder, stance, *command, filter_=filter_, root=root, **options), capture_output=True,
+                          text=True, check=False, cwd="/", timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return seen(done.stdout, done.stderr)
+
+
+def seen(text: str, printed: str) -> Seen:
+    found = json.loads(text)
+    processes = {int(pid): process for pid, process in found["processes"].items()}
+    return Seen(found["status"], found["ended"], tuple(found["failures"]), processes, found["command"], printed)
+
+
+def started(
+    folder: Path, stance: Stance, *command: str, filter_: bytes = b"", root: bool = False, **options: Any
+) -> list[str]:
+    """The command line that traces a command."""
+    document = stance.config(*command)
+    (folder / "bundle").mkdir(parents=True)
+    if filter_:
+        require("seccomp")
+        (folder / "bundle" / "seccomp.bpf").write_bytes(filter_)
+        document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+        document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], filter_)}
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    if root:
+        document["mounts"].insert(
+            0, {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["rbind", "ro"]}
+        )
+        document["process"]["env"] = ["PATH=/usr/bin:/bin"]
+        for name in ("lib", "lib64"):
+            (bundle / "rootfs" / name).symlink_to(f"usr/{name}")
+        (bundle / "rootfs/usr").mkdir()
+        bundle = bundles.write(bundle, document, user=stance.user)
+    python = sys.executable if stance.user is None else str(Path(program(stance.user)).parent / "python")
+    argv = [python, "-B", "-c", SCRIPT, str(bundle), json.dumps(options)]
+    return argv if stance.user is None else stance.user.argv(argv)
+
+
+def answering(number: int, action: int) -> bytes:
+    """A filter with one answer for a call: load the number; jump; the answer; allow."""
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, action), (0x06, 0, 0, 0x7FFF0000)]
+    return b"".join(
+        op.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little") for op, true, false, value in code
+    )
+
+
+MKDIR = {"x86_64": 83, "aarch64": 34}[os.uname().machine]
+MADE = "mkdir" if MKDIR == 83 else "mkdirat"
+EPERM, KILL_PROCESS, KILL_THREAD, TRAP = 0x00050001, 0x80000000, 0x00000000, 0x00030000
+
+
+def test_calls_that_fail_are_told_in_words(folder: Path, stance: Stance) -> None:
+    code = """
+import ctypes, os, socket
+os.chdir("/tmp")
+def attempt(call, *words, **named):
+    try:
+        call(*words, **named)
+    except OSError:
+        pass
+attempt(open, "missing")
+attempt(open, "/etc/../none")
+attempt(os.open, "/usr/new", os.O_WRONLY | os.O_CREAT)
+attempt(os.rename, "/tmp/a", "b")
+attempt(os.mkdir, "x", 0o755, dir_fd=os.open("/usr", os.O_RDONLY))
+attempt(os.chown, "/usr", 7, -1)
+attempt(os.setuid, 4711)
+attempt(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)
+attempt(socket.socket().connect, ("127.0.0.1", 9))
+attempt(socket.socket(socket.AF_INET6).bind, ("2001:db8::1", 80))
+attempt(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto, b"x", ("192.0.2.1", 53))
+attempt(socket.socket(socket.AF_UNIX).connect, "s")
+attempt(socket.socket(socket.AF_UNIX).connect, "\\0name")
+attempt(os.unshare, os.CLONE_NEWNS | os.CLONE_NEWNET)
+attempt(os.kill, 4711, 15)
+attempt(os.execv, "/etc", ["etc"])
+ctypes.CDLL(None).mount(b"proc", b"/proc", b"proc", 0, None)
+os.write(2, b"it fai")
+os.write(2, b"led\\n")
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert (found.code, found.ended) == (0, "")
+    assert found.failed("openat /tmp/missing (read)")["error"] == errno.ENOENT
+    assert found.failed("openat /none (read)")["access"] == ["read"]
+    assert found.failed("openat /usr/new (write, create)")["error"] == errno.EROFS
+    renamed = found.failed("rename /tmp/a to /tmp/b")
+    assert (renamed["path"], renamed["target"], renamed["access"]) == ("/tmp/a", "/tmp/b", ["create", "remove"])
+    assert found.failed("mkdirat /usr/x")["path"] == "/usr/x"
+    assert found.failed("chown /usr 7 -1")["ids"] == [7]
+    assert found.failed("setuid 4711")["ids"] == [4711]
+    assert found.failed("socket packet SOCK_RAW")["address"] == "packet"
+    assert found.failed("connect 127.0.0.1:9")["address"] == "tcp 127.0.0.1:9"
+    assert found.failed("bind [2001:db8::1]:80")["address"] == "tcp [2001:db8::1]:80"
+    assert found.failed("sendto udp 192.0.2.1:53")["address"] == "udp 192.0.2.1:53"
+    assert found.failed("connect unix /tmp/s")["path"] == "/tmp/s"
+    assert found.failed("connect unix @name")["address"] == "unix @name"
+    assert found.failed("unshare with CLONE_NEWNS|CLONE_NEWNET")["error"] == errno.EPERM
+    assert found.failed("kill 4711 SIGTERM")["error"] == errno.ESRCH
+    assert found.failed("execve /etc")["access"] == ["execute"]
+    mounted = found.failed("mount /proc")
+    assert (mounted["path"], mounted["access"], mounted["error"]) == ("/proc", ["mount"], errno.EPERM)
+    assert mounted["said"] == "it failed\n"
+    assert mounted["caller"]["executable"].startswith("/usr/bin/python3")
+    assert mounted["caller"]["uid"] == (0 if stance.user is None else stance.user.uid)
+
+
+def test_a_filter_that_answers_with_an_errno(folder: Path, stance: Stance) -> None:
+    found = traced(folder, stance, "mkdir", "/tmp/x", filter_=answering(MKDIR, EPERM))
+    call = found.failed(f"{MADE} /tmp/x")
+    assert (call["error"], call["access"], call["caller"]["filters"]) == (errno.EPERM, ["create"], 1)
+
+
+@pytest.mark.parametrize("action", [KILL_PROCESS, KILL_THREAD, TRAP])
+def test_a_filter_that_ends_the_process(folder: Path, stance: Stance, action: int) -> None:
+    """The first process of a pid namespace too, which a trap would spare while it is traced."""
+    for number, command in enumerate((("mkdir", "/tmp/x"), ("sh", "-c", "(mkdir /tmp/x); exit $?"))):
+        found = traced(folder / str(number), stance, *command, filter_=answering(MKDIR, action))
+        call = found.failed(f"{MADE} /tmp/x")
+        assert (call["error"], call["signal"], call["path"]) == (0, signal.SIGSYS, "/tmp/x")
+        assert found.code == 128 + signal.SIGSYS
+
+
+def test_threads_that_execute_and_processes_that_share(folder: Path, stance: Stance) -> None:
+    """A thread that is not the first executes; vfork(2); a thousand children."""
+    code = """
+import os, subprocess, threading
+for number in range(20):
+    thread = threading.Thread(target=lambda: os.path.exists(f"/none/{number}"))
+    thread.start()
+    thread.join()
+subprocess.run(["/bin/cat", "/none/child"])
+def become():
+    os.execv("/bin/sh", ["sh", "-c", "i=0; while [ $i -lt 1000 ]; do : & i=$((i+1)); done; wait; cat /none/thread; exit 3"])
+threading.Thread(target=become).start()
+threading.Event().wait()
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert found.code == 3
+    texts = [call["text"] for call in found.failures]
+    for path in (
+        *(f"stat /none/{number}" for number in range(20)),
+        "open /none/child (read)",
+        "open /none/thread (read)",
+    ):
+        assert any(path.removeprefix("stat ").removeprefix("open ") in text for text in texts), path
+    assert len(found.processes) > 1000
+    assert found.processes[found.command]["argv"][0] == "sh"
+    assert all(process["status"] is not None for process in found.processes.values())
+
+
+def test_signals_and_stops_are_the_command_s(folder: Path, stance: Stance) -> None:
+    """Handlers run, a process that stops stops, and goes on when it is told to."""
+    code = """
+import os, signal, subprocess
+signal.signal(signal.SIGUSR1, lambda *_: os.write(2, b"caught"))
+os.kill(os.getpid(), signal.SIGUSR1)
+child = subprocess.Popen(["/bin/sleep", "100"])
+for number, ask in ((signal.SIGSTOP, os.WUNTRACED), (signal.SIGCONT, os.WCONTINUED), (signal.SIGTERM, 0)):
+    child.send_signal(number)
+    print(os.waitpid(child.pid, ask)[1], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+os._exit(4)
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert found.printed == "caught4991\n65535\n15\n"
+    assert found.code == 4  # the first process of a pid namespace is not killed from inside
+
+
+def test_a_command_that_traces_itself_is_told_no(folder: Path, stance: Stance) -> None:
+    code = "import ctypes, os; os._exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1)"
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert found.code == 1
+    assert found.failed("ptrace PTRACE_TRACEME")["error"] == errno.EPERM
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="int 0x80 is of x86")
+def test_calls_of_the_other_architecture(folder: Path, stance: Stance) -> None:
+    code = """
+import ctypes, mmap, struct
+place = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40, 7)
+address = ctypes.addressof(ctypes.c_char.from_buffer(place))
+path = b"/none/x\\0"
+place[:8] = path
+code = bytes([0x53, 0xB8]) + struct.pack("<I", 39) + b"\\xBB" + struct.pack("<I", address) + bytes([0xCD, 0x80, 0x5B, 0xC3])
+place[16:16 + len(code)] = code
+ctypes.CFUNCTYPE(ctypes.c_int)(address + 16)()
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    calls = [call for call in found.failures if call["text"] == "mkdir /none/x"]
+    if not calls and found.code:
+        pytest.skip("this kernel runs no 32-bit calls")
+    assert [(call["architecture"], call["number"], call["error"]) for call in calls] == [(0x40000003, 39, errno.ENOENT)]
+
+
+def test_time_ends_a_command_and_gives_what_was_seen(folder: Path, stance: Stance) -> None:
+    found = traced(folder, stance, "sh", "-c", "cat /none; while :; do sleep 1; done", seconds=2)
+    assert (found.ended, found.code) == ("time", 128 + signal.SIGKILL)
+    assert any(call["path"] == "/none" for call in found.failures)
+
+
+def test_a_launch_that_fails_is_no_trace(folder: Path, stance: Stance) -> None:
+    found = traced(folder, stance, "no-such-command")
+    assert found.code == 127
+    assert "no-such-command" in found.printed
+
+
+def test_nothing_is_left_of_a_tracer_that_is_killed(folder: Path, stance: Stance) -> None:
+    argv = started(folder, stance, "sh", "-c", "sleep 4711 & echo ready >&2; while :; do sleep 1; done")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
+        for pid in runs.descendants(process.pid):
+            if runs.command_line(pid).split(b"\0")[1:2] == [b"-B"]:
+                os.kill(pid, signal.SIGKILL)
+    runs.deserted(folder)
