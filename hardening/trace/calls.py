@@ -6,12 +6,14 @@ plugin's: here they are a table, which `tools/calls.py` writes from the same lib
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from hardening.base.linux import abi
+from hardening.base.values import frozen
 
 FILE = str(Path(__file__).with_name("calls.txt"))
 #: The columns behind the names.
@@ -19,6 +21,17 @@ ARCHITECTURES = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_I386, abi.AUDIT_ARCH_AARC
 HEADER = "# name x86_64 i386 aarch64 arm"
 #: What the numbers of the x32 interface have set (asm/unistd.h); its calls are those of x86_64, mostly.
 X32 = 0x40000000
+
+
+@frozen
+class PendingCall:
+    """A system call as it was made: the ``AUDIT_ARCH_*`` token, its number, six unsigned arguments, and its place among all
+    calls of the trace."""
+
+    architecture: int
+    number: int
+    arguments: tuple[int, ...]
+    order: int
 
 
 @cache
@@ -47,3 +60,9 @@ def numbers(*names: str) -> frozenset[tuple[int, int]]:
     return frozenset(
         (token, number) for token, table in _tables().items() for number, found in table.items() if found in names
     )
+
+
+def native(name: str, order: int) -> PendingCall:
+    """A call of this machine's own architecture, of which nothing else is known."""
+    token = {"x86_64": abi.AUDIT_ARCH_X86_64, "aarch64": abi.AUDIT_ARCH_AARCH64}[os.uname().machine]
+    return next(PendingCall(token, number, (0,) * 6, order) for known, number in numbers(name) if known == token)

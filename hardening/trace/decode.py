@@ -17,6 +17,7 @@ from hardening.base.text import printable
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.trace import calls, words
+from hardening.trace.calls import PendingCall
 from hardening.trace.tracee import Socket, Tracee
 
 #: A line is the calls of one shape, what each of their arguments is (a method of `_Decoding`, `-` for nothing that is told),
@@ -148,17 +149,6 @@ _NO_ID = 0xFFFFFFFF
 _TCP, _UDP = 6, 17
 #: The most that is told of groups.
 _MOST = 32
-
-
-@frozen
-class PendingCall:
-    """A system call as it was made: the ``AUDIT_ARCH_*`` token, its number, six unsigned arguments, and its place among all
-    calls of the trace."""
-
-    architecture: int
-    number: int
-    arguments: tuple[int, ...]
-    order: int
 
 
 @frozen

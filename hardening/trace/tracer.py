@@ -27,7 +27,8 @@ from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.trace import calls
-from hardening.trace.decode import Decoder, PendingCall
+from hardening.trace.calls import PendingCall
+from hardening.trace.decode import Decoder
 from hardening.trace.tracee import Tracee
 
 #: Why a trace ended before its command did.
@@ -451,11 +452,13 @@ class _Tracer:
         tracee = Tracee(pid)
         process.argv, process.executable = tracee.argv(), tracee.link("exe")
         lost = self._lost(pid, tracee.status())
-        if lost is not None and kept.entry is not None:
-            self._keep(process, attrs.evolve(
-                self._decoder.call(kept.entry, tracee, self._caller(pid, kept)), path=process.executable,
-                access=frozenset({"execute"}), ids=lost[0], text=f"{_name(kept.entry)} {process.executable} ({lost[1]})",
-            ))  # fmt: skip
+        if lost is not None:
+            ids, words = lost
+            entry = kept.entry or calls.native("execve", self._count)  # the launcher's own was not followed
+            call = SystemCall("execve", entry.number, entry.architecture, entry.arguments, self._caller(pid, kept),
+                              path=process.executable, access=frozenset({"execute"}), ids=ids, order=entry.order,
+                              text=f"execve {process.executable} ({words})")  # fmt: skip
+            self._keep(process, call)
 
     def _lost(self, pid: int, status: Mapping[str, str]) -> tuple[tuple[int, ...], str] | None:
         """What the file that a process executes promises and it has not become: ids, and words."""
@@ -507,10 +510,6 @@ class _Tracer:
             self._ended_by = number
             return int(signal.SIGKILL)
         return number
-
-
-def _name(entry: PendingCall) -> str:
-    return calls.name(entry.architecture, entry.number)
 
 
 def _kill(pid: int) -> None:

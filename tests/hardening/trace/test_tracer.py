@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import pytest
@@ -35,6 +36,13 @@ print(json.dumps(attrs.asdict(found, value_serializer=lambda _, __, value: (
     sorted(value) if isinstance(value, frozenset) else dict(value) if hasattr(value, "keys") else value))))
 """
 PYTHON = "/usr/bin/python3"
+
+
+Change: TypeAlias = Callable[[dict[str, Any], Path], None]
+
+
+def _nothing(document: dict[str, Any], root: Path) -> None:
+    """Leave a configuration and a root as they are."""
 
 
 @attrs.frozen
@@ -67,11 +75,17 @@ def folder(stance: Stance) -> Iterator[Path]:
 
 
 def traced(
-    folder: Path, stance: Stance, *command: str, filter_: bytes = b"", root: bool = False, **options: Any
+    folder: Path,
+    stance: Stance,
+    *command: str,
+    filter_: bytes = b"",
+    root: bool = False,
+    change: Change = _nothing,
+    **options: Any,
 ) -> Seen:
     """Trace a command in a busybox root, with the host's programs where it has ``root``."""
-    done = subprocess.run(started(folder, stance, *command, filter_=filter_, root=root, **options), capture_output=True,
-                          text=True, check=False, cwd="/", timeout=120)  # fmt: skip
+    argv = started(folder, stance, *command, filter_=filter_, root=root, change=change, **options)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", timeout=120)
     assert done.returncode == 0, done.stderr
     return seen(done.stdout, done.stderr)
 
@@ -83,7 +97,13 @@ def seen(text: str, printed: str) -> Seen:
 
 
 def started(
-    folder: Path, stance: Stance, *command: str, filter_: bytes = b"", root: bool = False, **options: Any
+    folder: Path,
+    stance: Stance,
+    *command: str,
+    filter_: bytes = b"",
+    root: bool = False,
+    change: Change = _nothing,
+    **options: Any,
 ) -> list[str]:
     """The command line that traces a command."""
     document = stance.config(*command)
@@ -93,7 +113,7 @@ def started(
         (folder / "bundle" / "seccomp.bpf").write_bytes(filter_)
         document["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
         document["annotations"] = {ANNOTATION: of_filter(document["linux"]["seccomp"], filter_)}
-    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    bundle = bundles.write(folder / "bundle", document)
     if root:
         document["mounts"].insert(
             0, {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["rbind", "ro"]}
@@ -102,7 +122,9 @@ def started(
         for name in ("lib", "lib64"):
             (bundle / "rootfs" / name).symlink_to(f"usr/{name}")
         (bundle / "rootfs/usr").mkdir()
-        bundle = bundles.write(bundle, document, user=stance.user)
+    bundles.write(bundle, document, user=stance.user)
+    change(document, bundle / "rootfs")
+    (bundle / "config.json").write_text(json.dumps(document))
     python = sys.executable if stance.user is None else str(Path(program(stance.user)).parent / "python")
     argv = [python, "-B", "-c", SCRIPT, str(bundle), json.dumps(options)]
     return argv if stance.user is None else stance.user.argv(argv)
@@ -285,3 +307,17 @@ def test_nothing_is_left_of_a_tracer_that_is_killed(folder: Path, stance: Stance
             if runs.command_line(pid).split(b"\0")[1:2] == [b"-B"]:
                 os.kill(pid, signal.SIGKILL)
     runs.deserted(folder)
+
+
+def test_a_set_user_id_file_that_changes_nobody(folder: Path, stance: Stance) -> None:
+    """The configuration has no_new_privs: execve(2) is fine, and nobody is told. The file is root's inside."""
+
+    def as_another(document: dict[str, Any], root: Path) -> None:
+        document["process"]["user"] = {"uid": 1, "gid": 1}
+        shutil.copy(root / "bin/busybox", root / "bin/cat-as-root")
+        runs.hand_over(root, stance.user)  # which takes the bits away (chown(2))
+        (root / "bin/cat-as-root").chmod(0o4755)
+
+    found = traced(folder, stance, "cat-as-root", change=as_another)
+    call = found.failed("execve /bin/cat-as-root (set-user-ID 0 without effect)")
+    assert (call["error"], call["ids"], call["access"]) == (0, [0], ["execute"])
