@@ -28,7 +28,9 @@ class CleanupProcess:
     Whatever the launcher forks holds the pipe open until it executes or ends; so the cleanup process finds everything still.
     """
 
-    def __init__(self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: Sequence[int] = ()) -> None:
+    def __init__(
+        self, clean: Callable[[Iterator[str]], None], *, late: bool = False, without: Sequence[int] = ()
+    ) -> None:
         """Start it. ``clean`` gets what `tell` is called with, as it comes; the end of it is the end of the launcher. A
         ``late`` one, which is started while a command runs, keeps none of its pipes open and no lock; none keeps the
         descriptors ``without``. `LaunchError`."""
