@@ -5,9 +5,10 @@ Its table is ``[capabilities]``; its leaves are ``capabilities.<NAME>`` and ``ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import CommandProcess
@@ -72,6 +73,11 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
             loosens = "" if name in held else f"capabilities.{name}"
             key = "root" if is_root and settings.members[name] != grammar.ADDED else "add"
             yield Lesson((key,), name, "without it no run succeeded", element=True, loosens=loosens)
+
+    def denied(self, settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
+        from hardening_capabilities import denied
+
+        return denied.denied(settings, context, call)
 
     def options(self) -> Sequence[Option]:
         return (

@@ -22,7 +22,8 @@ RULES = {
 
 #: What is asked of the user namespace that owns the network namespace (capabilities(7)).
 _NETWORK = frozenset({"NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW"})
-_INSTEAD = {
+#: What to do where a capability over the network has no effect.
+INSTEAD = {
     "NET_BIND_SERVICE": "drop it from the profile, and bind a port from 1024, or have the host's "
     "net.ipv4.ip_unprivileged_port_start lowered",
     "NET_RAW": "drop it from the profile, and for ping have the host's net.ipv4.ping_group_range widened",
@@ -69,5 +70,5 @@ def _without_effect(names: frozenset[str]) -> Iterator[Finding]:
             "no-effect",
             f"{name} has no effect: the network is the host's, and the command has a user namespace of its own",
             name,
-            hint=_INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
+            hint=INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
         )

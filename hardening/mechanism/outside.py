@@ -1,0 +1,116 @@
+"""Files of the command as they are seen from outside, and what their modes deny (inode(7), path_resolution(7))."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from hardening.base.files import is_below
+from hardening.base.values import frozen
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import CommandProcess, Identity, RootDirectory, id_maps, natural_ids
+
+READ, WRITE, EXECUTE = 4, 2, 1
+#: What the kernel makes in each container: the root has other files at these places, or none.
+_KERNEL = ("/dev", "/proc", "/sys")
+_RIGHTS = {"read": READ, "write": WRITE, "execute": EXECUTE, "search": EXECUTE}
+
+
+@frozen
+class Seen:
+    """A file inside, by its ``place`` on the host; its owners as the host's kernel takes them for the command, and its
+    mode."""
+
+    place: str
+    uid: int
+    gid: int
+    mode: int
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.mode)
+
+    def denies(self, right: int, caller: Caller, groups: frozenset[int]) -> bool:
+        """Whether its mode denies a caller one of these rights."""
+        whose = 6 if self.uid == caller.uid else 3 if self.gid in groups | {caller.gid} else 0
+        return self.mode >> whose & right != right
+
+
+def look(context: Context, path: str) -> Seen | None:
+    """The file at an absolute path inside; None where the kernel or memory holds it, where it is gone, and where nobody here
+    may look."""
+    place, is_mapped = _place(context, path)
+    try:
+        found = os.stat(place, follow_symlinks=False) if place else None
+    except OSError:
+        return None
+    if found is None:
+        return None
+    maps = id_maps(context) if is_mapped else None
+    uid, gid = (
+        (found.st_uid, found.st_gid) if maps is None else (maps.outside(found.st_uid), maps.outside_gid(found.st_gid))
+    )
+    return None if uid is None or gid is None else Seen(place, uid, gid, found.st_mode)
+
+
+def _place(context: Context, path: str) -> tuple[str, bool]:
+    """Where a path inside is on the host, and whether a volume maps its owners; empty where that cannot be told."""
+    root = context.of(RootDirectory)
+    if root is None:
+        return path, False
+    inside = root.resolved(path)
+    volumes = {volume.target: volume for volume in root.mounted_volumes()}
+    held = [
+        place for place in (*volumes, *root.mounted_tmpfs(), *_KERNEL) if inside == place or is_below(inside, place)
+    ]
+    if not held:
+        return f"{root.directory()}/{inside.lstrip('/')}", False
+    volume = volumes.get(max(held, key=len))
+    if volume is None:
+        return "", False
+    place = os.path.normpath(volume.source + inside.removeprefix(volume.target))
+    # A link of a volume leads elsewhere inside, which is not where it leads here.
+    return (place, volume.idmap) if os.path.realpath(place).startswith(os.path.realpath(volume.source)) else ("", False)
+
+
+def identity(context: Context) -> Identity:
+    """Who the command is, as it sees itself. Raises `ProfileError` as `CommandProcess.resolve` does."""
+    account = context.of(CommandProcess)
+    return account.resolve(context) if account is not None else Identity(*natural_ids(context), ())
+
+
+def _groups(context: Context, caller: Caller) -> frozenset[int]:
+    """The supplementary groups of a caller, as far as they are known: the command's, where it has its user."""
+    command, maps = identity(context), id_maps(context)
+    if (command.uid if maps is None else maps.outside(command.uid)) != caller.uid:
+        return frozenset()
+    found = command.groups if maps is None else map(maps.outside_gid, command.groups)
+    return frozenset(gid for gid in found if gid is not None)
+
+
+def withheld(context: Context, call: SystemCall) -> tuple[Seen, int] | None:
+    """The first file on the way to what a call was about whose mode denies the caller what it wanted, with the right that it
+    denies (`READ`, `WRITE`, `EXECUTE`); None where no mode is seen to."""
+    groups = _groups(context, call.caller)
+    for path, right in _wanted(context, call) if call.path else ():
+        seen = look(context, path)
+        if seen is None:
+            return None
+        if seen.denies(right, call.caller, groups):
+            return seen, right
+    return None
+
+
+def _wanted(context: Context, call: SystemCall) -> Iterator[tuple[str, int]]:
+    """The files on the way, from the root on, each with what is wanted of it."""
+    names = call.path.strip("/").split("/")
+    above = ["/", *("/" + "/".join(names[:count]) for count in range(1, len(names)))]
+    makes = "remove" in call.access or ("create" in call.access and look(context, call.path) is None)
+    yield from ((place, EXECUTE) for place in above)
+    if makes:
+        yield above[-1], WRITE
+    else:
+        yield from ((call.path, right) for word, right in _RIGHTS.items() if word in call.access)

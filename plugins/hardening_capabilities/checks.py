@@ -1,0 +1,128 @@
+"""Which system calls ask for which capability, as data (capabilities(7), and the places in the kernel where it asks).
+
+What decides over files by their owners and modes, and over ports, stands in `hardening_capabilities.denied`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from hardening.base.values import frozen
+from hardening.mechanism.denial import SystemCall
+
+#: Whose user namespace the kernel asks: the caller's own, that of its network or host name, or the host's.
+OWN, NET, UTS, HOST = "user", "net", "uts", "host"
+#: Bits of clone(2) and unshare(2).
+_NEW_NAMESPACES, _NEW_USER = 0x7E020080, 0x10000000
+
+
+@frozen(eq=False)
+class Check:
+    """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an index
+    to the values that it may have, in the bits of ``mask``; ``path`` and ``text`` are patterns that
+    what the call is about has to match."""
+
+    capability: str
+    calls: frozenset[str]
+    whose: str = OWN
+    errors: Collection[str] = ("EPERM",)
+    arguments: Mapping[int, Collection[int]] = MappingProxyType({})
+    mask: int = 0xFFFFFFFF
+    path: str = ""
+    text: str = ""
+
+    def fits(self, call: SystemCall) -> bool:
+        """Whether a call, with its outcome, is one of these."""
+        return (
+            (not self.calls or call.name in self.calls)
+            and call.outcome in self.errors
+            and all(call.arguments[index] & self.mask in values for index, values in self.arguments.items())
+            and (not self.path or re.fullmatch(self.path, call.path) is not None)
+            and (not self.text or re.search(self.text, call.text) is not None)
+        )
+
+
+def _of(capability: str, calls: str, whose: str = OWN, **more: object) -> Check:
+    return Check(capability, frozenset(calls.split()), whose, **more)  # type: ignore[arg-type]
+
+
+_INTERFACE = (  # netdevice(7), and what bridges, routes, tunnels and ethtool(8) have
+    0x890B, 0x890C, 0x8914, 0x8916, 0x8918, 0x891A, 0x891C, 0x891E, 0x8922, 0x8923, 0x8924, 0x8930, 0x8931, 0x8932,
+    0x8934, 0x8936, 0x8937, 0x8943, 0x8946, 0x8948, 0x8971, 0x89A0, 0x89A1, 0x89A2, 0x89A3, 0x89F1, 0x89F2, 0x89F3,
+)  # fmt: skip
+#: Of another process's these are shown to who may trace it (proc(5), ptrace(2) "Ptrace access mode checking").
+_TRACED = (
+    r"/proc/(\d+|self)(/task/\d+)?/(auxv|cwd|environ|exe|fd|fdinfo|io|map_files|maps|mem|mountinfo|mounts|ns|pagemap|"
+)
+_TRACED += r"personality|root|smaps|smaps_rollup|stack|syscall|wchan)(/.*)?"
+
+CHECKS: tuple[Check, ...] = (
+    _of("SETUID", "setuid setuid32 setreuid setreuid32 setresuid setresuid32 setfsuid"),
+    _of("SETGID", "setgid setgid32 setregid setregid32 setresgid setresgid32 setgroups setgroups32"),
+    _of("KILL", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"),
+    _of("SETPCAP", "prctl", arguments={0: (24, 28)}),  # PR_CAPBSET_DROP, PR_SET_SECUREBITS
+    _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", text="security.capability"),
+    _of("SYS_ADMIN", "setxattr lsetxattr fsetxattr setxattrat", HOST, text=r"trusted\."),
+    _of("SYS_ADMIN", "mount umount umount2 pivot_root move_mount open_tree open_tree_attr fsopen fsmount fspick fsconfig "
+        "mount_setattr setns"),
+    _of("SYS_ADMIN", "clone3", text=r"^(?!.*CLONE_NEWUSER).*CLONE_NEW"),
+    _of("SYS_ADMIN", "sethostname setdomainname", UTS),
+    _of("SYS_ADMIN", "quotactl quotactl_fd swapon swapoff fanotify_init lookup_dcookie bdflush nfsservctl", HOST),
+    _of("SYS_ADMIN", "io_uring_setup", HOST),  # kernel.io_uring_disabled
+    _of("SYS_ADMIN", "ioctl", arguments={1: (0x5412, 0x541D)}),  # TIOCSTI, TIOCCONS
+    _of("SYS_ADMIN", "ioctl", arguments={1: (0xC0045877, 0xC0045878, 0xC0185879)}),  # FIFREEZE, FITHAW, FITRIM
+    _of("SYS_CHROOT", "chroot"),
+    _of("SYS_PTRACE", "ptrace", arguments={0: (16, 0x4206)}),  # PTRACE_ATTACH, PTRACE_SEIZE
+    _of("SYS_PTRACE", "process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise get_robust_list"),
+    _of("SYS_PTRACE", "", errors=("EACCES", "EPERM"), path=_TRACED),
+    _of("SYS_PTRACE", "userfaultfd", HOST),
+    _of("NET_RAW", "socket", NET, arguments={0: (2, 10), 1: (3, 10)}, mask=0xF),
+    _of("NET_RAW", "socket", NET, arguments={0: (17,)}),  # AF_PACKET
+    _of("NET_ADMIN", "ioctl", NET, arguments={1: _INTERFACE}),
+    _of("NET_ADMIN", "ioctl", arguments={1: (0x400454CA,)}),  # TUNSETIFF
+    _of("NET_ADMIN", "setsockopt", NET, arguments={1: (1,), 2: (12, 32, 33, 36)}),  # SO_PRIORITY, …FORCE, SO_MARK
+    _of("NET_ADMIN", "setsockopt getsockopt", NET, arguments={1: (0, 41), 2: (19, 64, 65, 66, 67, 75)}),  # filters
+    _of("NET_ADMIN", "bind setsockopt", NET, text="netlink"),  # groups of multicast (netlink(7))
+    _of("NET_RAW", "setsockopt", NET, arguments={1: (1,), 2: (25,)}),  # SO_BINDTODEVICE
+    _of("IPC_LOCK", "mlock mlock2 mlockall mmap mmap2 mremap", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"),
+        text="^mlock|MAP_LOCKED"),
+    _of("IPC_LOCK", "shmctl", HOST, arguments={1: (11,)}),  # SHM_LOCK
+    _of("IPC_OWNER", "msgget msgsnd msgrcv semget semop semtimedop shmget shmat", errors=("EACCES",)),
+    _of("SYS_MODULE", "init_module finit_module delete_module", HOST),
+    _of("SYS_RAWIO", "iopl ioperm", HOST),
+    _of("SYS_PACCT", "acct", HOST),
+    _of("SYS_BOOT", "reboot"),
+    _of("SYS_BOOT", "kexec_load kexec_file_load", HOST),
+    _of("SYS_NICE", "setpriority nice sched_setscheduler sched_setparam sched_setattr sched_setaffinity ioprio_set "
+        "migrate_pages move_pages mbind", HOST, errors=("EPERM", "EACCES")),
+    _of("SYS_RESOURCE", "setrlimit prlimit64 mq_open msgctl", HOST),
+    _of("SYS_RESOURCE", "prctl", HOST, arguments={0: (35,)}),  # PR_SET_MM
+    _of("SYS_RESOURCE", "fcntl fcntl64", HOST, arguments={1: (1031,)}),  # F_SETPIPE_SZ
+    _of("SYS_RESOURCE", "", HOST, errors=("EACCES", "EPERM"), path=r"/proc/(\d+|self)/(oom_score_adj|oom_adj)"),
+    _of("SYS_TIME", "settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64", HOST),
+    _of("SYS_TTY_CONFIG", "vhangup", HOST),
+    _of("SYS_TTY_CONFIG", "ioctl", HOST, arguments={1: (0x4B3A, 0x4B61, 0x5605, 0x5606, 0x5607)}),  # KD*, VT_*
+    _of("MKNOD", "mknod", HOST, arguments={1: (0x2000, 0x6000)}, mask=0xF000),  # S_IFCHR, S_IFBLK
+    _of("MKNOD", "mknodat", HOST, arguments={2: (0x2000, 0x6000)}, mask=0xF000),
+    _of("LEASE", "fcntl fcntl64", errors=("EACCES",), arguments={1: (1024,)}),  # F_SETLEASE
+    _of("LINUX_IMMUTABLE", "ioctl", HOST, arguments={1: (0x40086602, 0x401C5820)}),  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR
+    _of("AUDIT_CONTROL", "", HOST, path=r"/proc/(\d+|self|thread-self)(/task/\d+)?/(loginuid|sessionid)"),
+    _of("SYSLOG", "syslog", HOST),
+    _of("SYSLOG", "open openat openat2", HOST, path="/dev/kmsg|/proc/kmsg"),
+    _of("WAKE_ALARM", "timer_create timerfd_create", HOST, arguments={0: (8, 9)}),  # CLOCK_*_ALARM
+    _of("PERFMON", "perf_event_open", HOST, errors=("EACCES", "EPERM")),
+    _of("BPF", "bpf", HOST),
+    _of("DAC_READ_SEARCH", "open_by_handle_at", HOST),
+)  # fmt: skip
+
+
+def fitting(call: SystemCall) -> list[Check]:
+    """Where the kernel may have asked during a call that failed, each capability once."""
+    found = {check.capability: check for check in reversed(CHECKS) if check.fits(call)}
+    if call.name in ("clone", "unshare") and call.outcome == "EPERM":
+        flags = call.arguments[0] & (_NEW_NAMESPACES if call.name == "unshare" else _NEW_NAMESPACES & ~0x80)
+        if flags and not flags & _NEW_USER:
+            found["SYS_ADMIN"] = _of("SYS_ADMIN", call.name)
+    return list(found.values())

@@ -1,0 +1,216 @@
+"""Whether a missing capability, or no_new_privs, is the reason of a system call that failed."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hardening.mechanism import outside
+from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.idmaps import inside
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.outside import EXECUTE, Seen
+from hardening.mechanism.roles import HOST as SHARED
+from hardening.mechanism.roles import Isolation, id_maps, joins_user_namespace
+from hardening_capabilities.checks import HOST, NET, OWN, UTS, fitting
+from hardening_capabilities.findings import INSTEAD
+from hardening_capabilities.host import available, has_own_user_namespace, shares_network
+from hardening_capabilities.settings import ADDED, DROPPED, ROOT, CapabilitiesSettings
+from hardening_capabilities.spec import granted
+from hardening_capabilities.table import BY_NAME, mask_names
+
+_PRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+_USUAL_PORTS = 1024
+_EXEC = frozenset({"execve", "execveat"})
+_OWNERSHIP = frozenset({"chown", "chown32", "lchown", "lchown32", "fchown", "fchown32", "fchownat"})
+#: What only the owner of a file may do (inode(7), path_resolution(7)).
+_OWNERS = frozenset(
+    {"chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link",
+     "linkat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "file_setattr", "removexattr"}
+)  # fmt: skip
+_IDS = frozenset({"SETUID", "SETGID"})
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+_SYSCTL = "namespaces.sysctls."
+_ICMP = (1, 58)
+
+
+def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """The capabilities that the kernel may have asked for, which the process does not have."""
+    if call.signal:
+        return
+    if call.name in _EXEC:
+        yield from _execution(settings, context, call)
+    if not call.error:
+        return
+    if call.outcome == "EPERM" and _set_user_id(settings, context, call):
+        leaf = "capabilities.no_new_privileges"
+        what = f"{call.caller.executable} is set-user-ID, which no_new_privs keeps from giving it root's rights"
+        yield Cause(leaf, what, (Way(leaf, False, Size.WIDER),))
+    told: set[str] = set()
+    for name, whose, ways in _asked(context, call):
+        for cause in _missing(settings, context, call, name, whose, ways):
+            if cause.leaf not in told:
+                told.add(cause.leaf)
+                yield cause
+
+
+def _asked(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple[Way, ...]]]:
+    """Each capability that the kernel may have asked for, whose user namespace it asks, and smaller ways past it."""
+    if call.outcome == "EACCES":
+        if call.name == "bind":
+            yield from _port(context, call)
+        if _root_would_pass(context, call):
+            yield "DAC_OVERRIDE", OWN, ()
+    elif call.outcome == "EPERM" and not _own_account(context, call):
+        seen = outside.look(context, call.path) if call.path else None
+        if call.name in _OWNERSHIP and _is_mapped(context, seen):
+            yield "CHOWN", OWN, ()
+        if call.name in _OWNERS and _is_mapped(context, seen) and (seen is None or seen.uid != call.caller.uid):
+            yield "FOWNER", OWN, ()
+    for check in fitting(call):
+        if check.capability == "SETGID" and "setgroups" in call.name and _groups_are_fixed(context):
+            continue  # the kernel denies it to anybody there (user_namespaces(7), /proc/PID/setgroups)
+        yield check.capability, check.whose, tuple(_parameter(context, call)) if check.capability == "NET_RAW" else ()
+
+
+def _missing(
+    settings: CapabilitiesSettings, context: Context, call: SystemCall, name: str, whose: str, ways: Iterable[Way]
+) -> Iterator[Cause]:
+    """What a process without a capability lacks, and who would have to give it."""
+    elsewhere = _asks_elsewhere(context, whose)
+    if elsewhere:
+        what = f"{call.name} takes {name} {elsewhere}, and the command has a user namespace of its own"
+        advice = f"{name} does nothing here; {INSTEAD.get(name) or BY_NAME[name].instead or 'let the host do it'}"
+        yield Cause("namespaces.user", what, tuple(ways), advice)
+        return
+    value = _reaching(context, call)
+    if name in call.caller.capabilities or value == DROPPED or settings.members[name] in (value, ADDED):
+        return
+    leaf, what = f"capabilities.{name}", f"{call.name} takes {name}, which the command does not have"
+    if name in available(context):
+        yield Cause(leaf, what, (*ways, Way(leaf, value, Size.CAPABILITY)), BY_NAME[name].instead)
+    else:
+        yield Cause(leaf, what, tuple(ways), "the caller has it not to give: it is not in the bounding set")
+
+
+def _asks_elsewhere(context: Context, whose: str) -> str:
+    """Whose rights the kernel looks at where it is not the command's own user namespace; empty where it is."""
+    if not has_own_user_namespace(context):
+        return ""
+    isolation = context.of(Isolation)
+    if whose == NET and shares_network(context):
+        return "over the network, which is the host's"
+    if whose == UTS and isolation is not None and isolation.where("uts") == SHARED:
+        return "over the host name, which is the host's"
+    return "over the host" if whose == HOST else ""
+
+
+def _reaching(context: Context, call: SystemCall) -> str:
+    """How a capability has to be given to reach the process: to root, or to any user; `DROPPED` where nothing does, since
+    the process has changed its user (capabilities(7), "Effect of user ID changes on capabilities")."""
+    maps, command = id_maps(context), outside.identity(context)
+    if joins_user_namespace(context):
+        return ROOT if command.is_root else ADDED
+    uid = call.caller.uid if maps is None else inside(maps.uids, call.caller.uid)
+    if uid == 0:
+        return ROOT
+    return ADDED if uid == command.uid else DROPPED
+
+
+def _own_account(context: Context, call: SystemCall) -> bool:
+    """Whether a process has the rights of the person who launched it, whom modes and owners deny the same without any
+    stack."""
+    return not context.host.root and call.caller.uid == context.host.uid and _reaching(context, call) != ROOT
+
+
+def _is_mapped(context: Context, seen: Seen | None) -> bool:
+    """Whether a capability reaches a file, as far as it is known: the user namespace has to know both of its owners
+    (capable_wrt_inode_uidgid in the kernel)."""
+    maps = id_maps(context)
+    return seen is None or maps is None or None not in (inside(maps.uids, seen.uid), inside(maps.gids, seen.gid))
+
+
+def _groups_are_fixed(context: Context) -> bool:
+    maps = id_maps(context)
+    return maps is not None and not context.host.root and not maps.needs_helpers(context.host)
+
+
+def _root_would_pass(context: Context, call: SystemCall) -> bool:
+    """Whether a mode denies what was wanted, and root's capability goes past it: never to execute a file that nobody may."""
+    found = outside.withheld(context, call)
+    if found is None or _own_account(context, call):
+        return False
+    seen, right = found
+    return _is_mapped(context, seen) and (right != EXECUTE or seen.is_directory or bool(seen.mode & 0o111))
+
+
+def _port(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple[Way, ...]]]:
+    """A port that takes the capability (ip(7)); in a network of the command's own a parameter of that can open it."""
+    match = re.fullmatch(r"(?:tcp|udp|sctp)\S* .*:(\d+)", call.address)
+    own = context.of(Isolation) is not None and not shares_network(context)
+    if match and 0 < int(match[1]) < (_USUAL_PORTS if own else _first_open_port()):
+        leaf = f"{_SYSCTL}net.ipv4.ip_unprivileged_port_start"
+        yield "NET_BIND_SERVICE", NET, ((Way(leaf, match[1]),) if own else ())
+
+
+def _first_open_port() -> int:
+    try:
+        return int(_PRIVILEGED_PORTS.read_text())
+    except (OSError, ValueError):
+        return _USUAL_PORTS
+
+
+def _parameter(context: Context, call: SystemCall) -> Iterator[Way]:
+    """The parameter that gives the command's group ICMP sockets (icmp(7)), in a network of its own."""
+    own = context.of(Isolation) is not None and not shares_network(context)
+    if own and call.name == "socket" and call.arguments[2] in _ICMP:
+        gid = outside.identity(context).gid
+        yield Way(f"{_SYSCTL}net.ipv4.ping_group_range", f"{gid} {gid}")
+
+
+def _execution(settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """A program whose file gives more than the command may have: it is refused, or starts without."""
+    place = outside.look(context, call.path) if call.path else None
+    permitted, effective = _file_capabilities(place, context) if place is not None else (frozenset[str](), False)
+    if call.outcome == "EPERM" and effective:
+        for name in sorted(permitted - granted(settings, context)):
+            leaf = f"capabilities.{name}"
+            what = f"{call.path} has the file capability {name}, which is outside of the bounding set"
+            ways = (Way(leaf, ROOT, Size.CAPABILITY),) if name in available(context) else ()
+            yield Cause(leaf, what, ways, f"or take it from the file: setcap -r {call.path}", certain=True)
+    elif not call.error and settings.no_new_privileges:
+        gives = place is None or place.mode & _SET_ID or permitted
+        if gives:
+            leaf = "capabilities.no_new_privileges"
+            kind = "has file capabilities" if permitted else "is set-user-ID or set-group-ID"
+            what = f"{call.path} {kind}, and no_new_privs keeps it from giving anything"
+            yield Cause(leaf, what, (Way(leaf, False, Size.WIDER),))
+
+
+def _set_user_id(settings: CapabilitiesSettings, context: Context, call: SystemCall) -> bool:
+    """Whether a program that counts on being set-user-ID root was denied what only root may do."""
+    if not settings.no_new_privileges or not call.caller.executable or _reaching(context, call) == ROOT:
+        return False
+    seen = outside.look(context, call.caller.executable)
+    return (
+        seen is not None and bool(seen.mode & stat.S_ISUID) and any(item.capability in _IDS for item in fitting(call))
+    )
+
+
+def _file_capabilities(seen: Seen, context: Context) -> tuple[frozenset[str], bool]:
+    """The permitted capabilities of a file, and whether it starts with them in effect (linux/capability.h, vfs_cap_data);
+    none where they belong to another user namespace."""
+    try:
+        data = os.getxattr(seen.place, "security.capability", follow_symlinks=False)
+        magic, low, _, high = struct.unpack_from("<IIII", data)
+    except (OSError, struct.error):
+        return frozenset(), False
+    owner = struct.unpack_from("<I", data, 20)[0] if len(data) >= 24 else 0
+    maps = id_maps(context)
+    if owner != (0 if maps is None else maps.outside(0)):
+        return frozenset(), False
+    return mask_names(low | high << 32), bool(magic & 1)
