@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 #: What stands for what is cut away begins so.
 CUT = "…(+"
+#: Letters of a name that say enough of it.
+_BEGINNING = 3
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -45,8 +47,11 @@ def shortened(words: list[str], longest: int) -> list[str]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the known word closest to a misspelt one, or None."""
+    """A hint that names the known word closest to a misspelt one, or None. The shortest that begins with it is closer than
+    any that is spelt alike: part of a name is written for the whole."""
     import difflib
 
-    matches = difflib.get_close_matches(word, sorted(filter(str.isprintable, known)), n=1, cutoff=0.6)
+    words = sorted(filter(str.isprintable, known))
+    longer = [other for other in words if len(word) >= _BEGINNING and other.startswith(word)]
+    matches = [min(longer, key=len)] if longer else difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f'did you mean "{matches[0]}"?' if matches else None

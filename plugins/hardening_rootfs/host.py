@@ -103,7 +103,8 @@ def _check_idmapped(settings: RootfsSettings, context: Context, around: Surround
         if context.host.kernel < MOUNT_SETATTR:
             yield Unsupported(leaf, f"Linux {context.host.release} has no id-mapped mounts", "Linux 5.12 or later")
         elif not context.host.root:
-            yield Unsupported(leaf, "only root can make id-mapped mounts", f"drop `idmap` from {volume.target}")
+            remedy = f"drop `idmap` from {volume.target}: the caller's own files are the command's without it"
+            yield Unsupported(leaf, "only root can make id-mapped mounts", remedy)
         elif not around.user or volume_maps(context) is None:
             yield Unsupported(
                 leaf, "there is no private user namespace to map ids for", 'set namespaces.user = "private"'

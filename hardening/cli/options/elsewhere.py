@@ -35,6 +35,7 @@ _ANSWERS = {
         "call run; label=type:T is --set selinux.type=T; mask and unmask are rootfs.masked_paths; no-new-privileges is on "
         "anyway"
     ),
+    ("--gpus",): "show each device that it needs: --device /dev/nvidia0, or /dev/dri/renderD128",
     ("--shm-size",): "write --set rootfs.shm_size=64M",
     ("--label", "--label-file", "-l", "--pod"): _NOT_KEPT,
     ("--cidfile",): "the id is what `run -d` prints: hardening run -d … >FILE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.base.text import cut, printable, shortened
+from hardening.base.text import cut, nearest, printable, shortened
 
 
 def test_what_would_act_on_a_terminal_is_shown_as_escapes() -> None:
@@ -18,3 +18,12 @@ def test_long_texts_are_cut_and_say_so() -> None:
     assert shortened(["a", "b"], 100) == ["a", "b"]
     assert shortened(["aaaa", "bbbb", "c", "d"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+2 arguments)"]
     assert shortened(["aaaa", "bbbb", "…(+5 arguments)"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+5 arguments)"]
+
+
+def test_the_beginning_of_a_name_stands_for_it_before_one_that_is_spelt_alike() -> None:
+    known = ("NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SYS_ADMIN")
+    assert nearest("NET_BIND", known) == 'did you mean "NET_BIND_SERVICE"?'
+    assert nearest("NET_ADMIM", known) == 'did you mean "NET_ADMIN"?'
+    assert nearest("NET", ("NETWORKS", "NETWORK")) == 'did you mean "NETWORK"?'
+    assert nearest("NE", known) is None
+    assert nearest("quite another", known) is None

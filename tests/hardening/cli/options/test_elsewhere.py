@@ -22,6 +22,7 @@ from tests.hardening.cli.samples import call, profile, session
         ("--pid=host", "--set namespaces.pid=host"),
         ("--security-opt=x", "seccomp.profile"),
         ("--shm-size=1m", "--set rootfs.shm_size="),
+        ("--gpus=all", "--device /dev/"),
     ],
 )
 def test_an_option_of_podman_is_answered(
