@@ -111,12 +111,17 @@ def elsewhere(mechanisms: Iterable[Mechanism[Any]], name: str, leaves: Iterable[
     found = [str(item.leaf(setting)) for item in mechanisms for setting in item.schema.settings
              if name in (setting, setting.rpartition(".")[2]) and setting != "requirement"]  # fmt: skip
     found += [str(leaf) for leaf in leaves if leaf.member and leaf.member.upper() == name.upper().removeprefix("CAP_")]
-    found += [str(item.leaf("", member)) for item in mechanisms for member in _of_whole_table(item, name)]
+    found += members(mechanisms, name)
     found += [
         f"{item.name}.{option.key}" for item in mechanisms for option in item.options() if f"--{name}" in option.flags
     ]
     known = list(dict.fromkeys(found))[:MEANT]
     return f"did you mean {' or '.join(known)}?" if known else None
+
+
+def members(mechanisms: Iterable[Mechanism[Any]], name: str) -> list[str]:
+    """The full names of the leaves of a name, of a system call or a capability, that stand in a table by themselves."""
+    return [str(item.leaf("", member)) for item in mechanisms for member in _of_whole_table(item, name)]
 
 
 def _of_whole_table(mechanism: Mechanism[Any], name: str) -> Iterator[str]:

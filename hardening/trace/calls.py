@@ -7,7 +7,7 @@ plugin's: here they are a table, which `tools/calls.py` writes from the same lib
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -62,7 +62,17 @@ def numbers(*names: str) -> frozenset[tuple[int, int]]:
     )
 
 
+def own() -> int:
+    """The token of this machine's own architecture."""
+    return {"x86_64": abi.AUDIT_ARCH_X86_64, "aarch64": abi.AUDIT_ARCH_AARCH64}[os.uname().machine]
+
+
+def names(architecture: int) -> Collection[str]:
+    """The names of the calls that an architecture has."""
+    return _tables()[architecture].values()
+
+
 def native(name: str, order: int) -> PendingCall:
     """A call of this machine's own architecture, of which nothing else is known."""
-    token = {"x86_64": abi.AUDIT_ARCH_X86_64, "aarch64": abi.AUDIT_ARCH_AARCH64}[os.uname().machine]
+    token = own()
     return next(PendingCall(token, number, (0,) * 6, order) for known, number in numbers(name) if known == token)

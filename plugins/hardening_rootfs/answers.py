@@ -167,10 +167,12 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[P
     yield _seen(settings, context, place)
     if place.mounted == "/dev":
         return  # each device has rights of its own
-    if not place.source or _there(place.source):
+    missing = bool(place.source) and not _there(place.source)
+    if not missing:
         yield _readable(settings, context, place)
     yield _writable(settings, context, place)
-    yield _executable(settings, context, place)
+    if not missing or place.lacks("exec"):
+        yield _executable(settings, context, place)
 
 
 def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) -> PathAnswer:

@@ -1,0 +1,158 @@
+"""What a stack's command may do, asked without running it (``hardening why PATH|SYSCALL|CAP|HOST:PORT``).
+
+A question is a system call that nobody has made: each mechanism says what it would deny of it, as of one that failed.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+import socket
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.compose.fold import Resolved
+from hardening.errors import UsageError
+from hardening.mechanism.denial import Caller, Cause, SystemCall
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import CommandProcess, Identity, Privileges, id_maps, natural_ids
+from hardening.trace import calls
+from hardening.why import loosen
+from hardening.why.attempt import Attempt
+from hardening.why.loosen import Loosening
+
+#: Of a call that nothing denies.
+PERMITTED = "yes, as far as the stack goes"
+ARGUMENTS = 6
+#: What is asked of a call: what would deny it, and why the kernel would answer so; an errno has several reasons, and who
+#: takes one for his own does so by the errno.
+_OUTCOMES = (0, errno.EPERM, errno.EACCES)
+_CALL = re.compile(r"(?P<name>[a-z0-9_]+)\((?P<arguments>[^()]*)\)")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/()\[\]\s]*):(?P<port>[0-9]{1,5})(?:/(?P<kind>tcp|udp))?")
+_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_LAST_PORT = 65535
+
+
+@frozen(eq=False)
+class Answered:
+    """One line of an answer: what was ``asked``, the ``answer``, which begins with `no` where it is denied, the leaf that
+    decides it, None where none does, what would permit it, and what can be done instead."""
+
+    asked: str
+    answer: str
+    entry: Resolved | None = None
+    loosening: Loosening | None = None
+    advice: str = ""
+
+
+def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
+    """What becomes of an absolute path inside, and what would permit the rest."""
+    composition = tried.composition
+    for mechanism in composition.mechanisms:
+        for found in mechanism.of_path(composition.settings[mechanism.name], context, path):
+            entry = next(iter(composition.meant(found.leaf)), None)
+            yield Answered(found.asked, found.answer, entry, loosen.of_path(tried, mechanism, path, found))
+
+
+def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], without: str = "") -> Iterator[Answered]:
+    """What each mechanism, ``without`` one, would deny of calls, each leaf once; a line for a call that none denies."""
+    composition = tried.composition
+    told: set[str] = set()
+    for call in asked:
+        denied = False
+        for mechanism in composition.mechanisms:
+            for question in (attrs.evolve(call, error=error) for error in _OUTCOMES):
+                causes: Iterable[Cause] = ()
+                if mechanism.name != without:
+                    causes = mechanism.denied(composition.settings[mechanism.name], context, question)
+                for cause in causes:
+                    denied = True
+                    if cause.leaf in told:
+                        continue
+                    told.add(cause.leaf)
+                    entry = next(iter(composition.meant(cause.leaf)), None)
+                    way = loosen.of_cause(tried, mechanism, cause, question)
+                    yield Answered(call.text, f"no: {cause.what}", entry, way, cause.advice)
+        if not denied:
+            yield Answered(call.text, PERMITTED)
+
+
+def names() -> Collection[str]:
+    """The system calls of this machine."""
+    return calls.names(calls.own())
+
+
+def name_of(word: str) -> str:
+    """The name of a system call by its number; any other word stands for itself."""
+    return calls.name(calls.own(), int(word)) if word.isascii() and word.isdecimal() else word
+
+
+def calls_of(text: str, context: Context) -> Sequence[SystemCall]:
+    """The calls that a question stands for: ``NAME(ARGUMENT, ...)``, or those of a program for ``HOST:PORT``; none for
+    another question. Raises `UsageError`."""
+    match = _CALL.fullmatch(text)
+    if match is not None:
+        return (made(match["name"], _numbers(text, match["arguments"]), context, text),)
+    match = _ADDRESS.fullmatch(text)
+    return _of_address(match, context) if match is not None else ()
+
+
+def made(name: str, arguments: Iterable[int], context: Context, text: str, address: str = "") -> SystemCall:
+    """A call of this machine's own architecture that nobody has made; arguments that are left out are 0. Raises `UsageError`
+    where it has none of that name."""
+    token = calls.own()
+    number = next((number for own, number in calls.numbers(name) if own == token), None)
+    if number is None:
+        raise UsageError(f"this machine has no system call {name}", hint="ask about the one that it has instead")
+    given = (*arguments, *(0,) * ARGUMENTS)[:ARGUMENTS]
+    return SystemCall(name, number, token, given, _caller(context), text=text, address=address)
+
+
+def _numbers(text: str, arguments: str) -> list[int]:
+    """Arguments as C and Python write them, as the kernel sees them: 64 bits wide."""
+    said = [part.strip() for part in arguments.split(",")] if arguments.strip() else []
+    if len(said) > ARGUMENTS:
+        raise UsageError(f"a system call has at most {ARGUMENTS} arguments", origin=text, hint="name fewer")
+    try:
+        return [int(word, 0) & (1 << 64) - 1 for word in said]
+    except ValueError:
+        raise UsageError(f"{text}: arguments are numbers", hint="write such as 21522, 0x5412 or -1") from None
+
+
+def _of_address(match: re.Match[str], context: Context) -> Sequence[SystemCall]:
+    """The calls of a service where the host is left out, or stands for all of them; those of a client; both for the loopback
+    device."""
+    if not 0 < int(match["port"]) <= _LAST_PORT:
+        raise UsageError(f"{match[0]}: there is no such port", hint=f"ports are numbers from 1 to {_LAST_PORT}")
+    host, kind = match["host"].replace("*", "") or "0.0.0.0", match["kind"] or "tcp"  # noqa: S104
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    where = f"{host}:{match['port']}"
+    address = None
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host.strip("[]"))
+    serves = address is not None and address.is_unspecified
+    is_loopback = host == "localhost" or (address is not None and address.is_loopback)
+
+    def asked(name: str, words: str) -> SystemCall:
+        return made(name, (), context, words, f"{kind} {where}")
+
+    found = [made("socket", (family, _TYPES[kind]), context, f"open a {kind} socket", "inet")]
+    if serves or is_loopback:
+        found.append(asked("bind", f"bind {where}"))
+        found += [asked("listen", f"listen on {where}")] if kind == "tcp" else []
+    if not serves:
+        found.append(asked("connect", f"connect to {where}"))
+    return found
+
+
+def _caller(context: Context) -> Caller:
+    """The command as it is when it starts."""
+    account, privileges, maps = context.of(CommandProcess), context.of(Privileges), id_maps(context)
+    who = account.resolve(context) if account is not None else Identity(*natural_ids(context), ())
+    held = privileges.added if privileges is not None and who.is_root else frozenset[str]()
+    uid, gid = (who.uid, who.gid) if maps is None else (maps.outside(who.uid), maps.outside_gid(who.gid))
+    return Caller(0, uid=uid or 0, gid=gid or 0, capabilities=held, filters=1)

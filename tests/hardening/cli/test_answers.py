@@ -1,0 +1,67 @@
+"""How a question is told from another, and an answer shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hardening.cli import answers
+from hardening.errors import UsageError
+from tests.hardening.why.test_question import composed
+
+
+def told(capsys: pytest.CaptureFixture[str], word: str) -> Any:
+    """The JSON of an answer."""
+    answers.ask(composed(), word, as_json=True)
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("word", "leaf"),
+    [
+        ("ptrace", "seccomp.ptrace"),
+        ("NET_ADMIN", "capabilities.NET_ADMIN"),
+        ("cap_net_admin", "capabilities.NET_ADMIN"),
+        ("CAP_BPF", "capabilities.BPF"),
+    ],
+)
+def test_a_word_is_a_system_call_or_a_capability(capsys: pytest.CaptureFixture[str], word: str, leaf: str) -> None:
+    shown = told(capsys, word)
+    assert shown["question"] == word
+    assert shown["answers"][0]["leaf"] == leaf
+    assert shown["answers"][0]["loosening"]["toml"]
+
+
+def test_a_path_is_answered_as_explain_does(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "/tmp")
+    assert shown["path"] == "/tmp"
+    assert [item["asked"] for item in shown["answers"]] == ["seen", "readable", "writable", "executable"]
+
+
+def test_a_name_with_its_table_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "rootfs.read_only")["leaf"] == "rootfs.read_only"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("bpf", "write capabilities.BPF or seccomp.bpf"),
+        ("NET_BIND", 'did you mean "NET_BIND_SERVICE"?'),
+        ("ptracee", 'did you mean "ptrace"?'),
+        ("quite another", "write /PATH, NAME, NAME(ARGUMENT,...), HOST:PORT or :PORT"),
+    ],
+)
+def test_a_word_that_names_nothing_or_two_things_is_told_how_to_be_written(word: str, hint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        answers.ask(composed(), word, as_json=True)
+    assert refused.value.hint == hint
+
+
+def test_the_table_has_the_line_that_decides_and_each_loosening_once(capsys: pytest.CaptureFixture[str]) -> None:
+    answers.ask(composed(), "example.com:443", as_json=False)
+    shown = capsys.readouterr().out
+    assert "cannot be reached: the network is private" in shown
+    assert 'net = "host"' in shown
+    assert shown.count("smallest loosening for open a tcp socket") == 1

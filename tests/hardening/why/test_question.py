@@ -1,0 +1,122 @@
+"""What a stack permits, asked of the composition alone: each mechanism is asked what it would deny of a call."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.assemble.pipeline import examine
+from hardening.errors import UsageError
+from hardening.mechanism import host
+from hardening.plugin import plugins
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import Document
+from hardening.trace import calls
+from hardening.why import question
+from hardening.why.attempt import Attempt, attempt
+from hardening.why.question import PERMITTED, Answered
+
+INSTALLED = plugins.load().mechanisms
+HOST = host.probe(INSTALLED)
+LENIENT = {"selinux": {"requirement": "best-effort"}}
+SOCKETS = {"seccomp": {"allow": ["socket", "connect", "bind", "listen"]}}
+
+
+def composed(*tables: Mapping[str, Any]) -> Attempt:
+    """As far as layers of these tables compose."""
+    layers = [
+        parse_layer(Document(f"layer{index}", Path(f"/layer{index}.toml"), table, {}))
+        for index, table in enumerate((LENIENT, *tables))
+    ]
+    return attempt(Stack(tuple(layers)), INSTALLED, HOST, date(2026, 1, 1))
+
+
+def asked(text: str, *tables: Mapping[str, Any]) -> list[Answered]:
+    """The answers to a question about calls."""
+    tried = composed(*tables)
+    context = examine(tried.composition, HOST)
+    return list(question.of_calls(tried, context, question.calls_of(text, context)))
+
+
+def denying(answers: list[Answered]) -> list[str]:
+    return [str(item.entry.leaf) for item in answers if item.entry is not None]
+
+
+def test_a_call_is_answered_with_its_arguments() -> None:
+    (answer,) = asked("getpid()")
+    assert (answer.answer, answer.entry) == (PERMITTED, None)
+    answers = asked("ptrace(0x10, -1)")
+    assert answers[0].answer.startswith("no: seccomp answers ")
+    assert not denying(
+        asked("ptrace()", {"seccomp": {"allow": ["ptrace"]}}, {"capabilities": {"root": ["SYS_PTRACE"]}})
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ptrace(x)", "arguments are numbers"),
+        ("ptrace(1,2,3,4,5,6,7)", "at most 6 arguments"),
+        ("no_such_call()", "no system call no_such_call"),
+        ("example.com:0", "no such port"),
+        (":70000", "no such port"),
+    ],
+)
+def test_what_no_call_can_have_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        asked(text)
+
+
+@pytest.mark.parametrize("text", ["ptrace", "seccomp.ptrace", "/etc/passwd", "a b:80", "x:", ":http"])
+def test_another_question_stands_for_no_call(text: str) -> None:
+    tried = composed()
+    assert not question.calls_of(text, examine(tried.composition, HOST))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (":80", ["open a tcp socket", "bind 0.0.0.0:80", "listen on 0.0.0.0:80"]),
+        ("*:53/udp", ["open a udp socket", "bind 0.0.0.0:53"]),
+        ("[::]:80", ["open a tcp socket", "bind [::]:80", "listen on [::]:80"]),
+        ("example.com:443", ["open a tcp socket", "connect to example.com:443"]),
+        ("localhost:80/udp", ["open a udp socket", "bind localhost:80", "connect to localhost:80"]),
+    ],
+)
+def test_an_address_stands_for_the_calls_of_who_serves_or_asks(text: str, words: list[str]) -> None:
+    tried = composed()
+    found = question.calls_of(text, examine(tried.composition, HOST))
+    assert [call.text for call in found] == words
+    assert found[0].arguments[0] == (10 if text.startswith("[") else 2)
+
+
+def test_a_network_of_its_own_is_the_reason_that_no_other_host_is_reached() -> None:
+    assert "namespaces.net" in denying(asked("example.com:443", SOCKETS))
+    assert "namespaces.net" not in denying(asked("example.com:443", SOCKETS, {"namespaces": {"net": "host"}}))
+    assert "namespaces.net" not in denying(asked(":8080", SOCKETS))
+
+
+@pytest.mark.parametrize("text", ["example.com:443", ":8080", "ptrace()", "socket(17, 3)", "mount(0,0,0,0x20)"])
+def test_each_loosening_that_is_offered_composes_and_is_asked_for_no_more(text: str) -> None:
+    for answer in asked(text):
+        way = answer.loosening
+        if answer.entry is None or way is None or way.barrier:
+            continue
+        after = composed(tomllib.loads(way.toml))
+        assert after.error is None, way
+        context = examine(after.composition, HOST)
+        remaining = [item.asked for item in question.of_calls(after, context, question.calls_of(text, context))
+                     if item.entry is not None and item.entry.leaf == answer.entry.leaf]  # fmt: skip
+        assert answer.asked not in remaining, way
+
+
+def test_a_number_is_that_of_a_call_of_this_machine() -> None:
+    number = next(number for token, number in calls.numbers("ptrace") if token == calls.own())
+    assert question.name_of(str(number)) == "ptrace"
+    assert question.name_of("ptrace") == "ptrace"
+    assert question.name_of("99999") == "99999"
