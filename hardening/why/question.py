@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import attrs
 
@@ -18,7 +19,7 @@ from hardening.base.values import frozen
 from hardening.compose.fold import Resolved
 from hardening.errors import UsageError
 from hardening.mechanism.denial import Caller, Cause, SystemCall
-from hardening.mechanism.mechanism import Context
+from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.roles import CommandProcess, Identity, Privileges, id_maps, natural_ids
 from hardening.trace import calls
 from hardening.why import loosen
@@ -59,26 +60,31 @@ def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
 
 
 def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], without: str = "") -> Iterator[Answered]:
-    """What each mechanism, ``without`` one, would deny of calls, each leaf once; a line for a call that none denies."""
+    """What each mechanism, ``without`` one, would deny of calls, each leaf once, what is certain first; a line for a call
+    that none denies."""
     composition = tried.composition
     told: set[str] = set()
     for call in asked:
-        denied = False
-        for mechanism in composition.mechanisms:
-            for question in (attrs.evolve(call, error=error) for error in _OUTCOMES):
-                causes: Iterable[Cause] = ()
-                if mechanism.name != without:
-                    causes = mechanism.denied(composition.settings[mechanism.name], context, question)
-                for cause in causes:
-                    denied = True
-                    if cause.leaf in told:
-                        continue
-                    told.add(cause.leaf)
-                    entry = next(iter(composition.meant(cause.leaf)), None)
-                    way = loosen.of_cause(tried, mechanism, cause, question)
-                    yield Answered(call.text, f"no: {cause.what}", entry, way, cause.advice)
-        if not denied:
+        found = [*_denied(tried, context, call, without)]
+        for mechanism, question, cause in sorted(found, key=lambda item: not item[2].certain):
+            if cause.leaf not in told:
+                told.add(cause.leaf)
+                entry = next(iter(composition.meant(cause.leaf)), None)
+                way = loosen.of_cause(tried, mechanism, cause, question)
+                yield Answered(call.text, f"no: {cause.what}", entry, way, cause.advice)
+        if not found:
             yield Answered(call.text, PERMITTED)
+
+
+def _denied(
+    tried: Attempt, context: Context, call: SystemCall, without: str
+) -> Iterator[tuple[Mechanism[Any], SystemCall, Cause]]:
+    """The causes of each mechanism for each outcome that a call may have."""
+    for mechanism in tried.composition.mechanisms:
+        for error in _OUTCOMES if mechanism.name != without else ():
+            question = attrs.evolve(call, error=error)
+            for cause in mechanism.denied(tried.composition.settings[mechanism.name], context, question):
+                yield mechanism, question, cause
 
 
 def names() -> Collection[str]:

@@ -29,7 +29,11 @@ _GROUPS = dict.fromkeys(("setgid", "setregid", "setresgid", "setfsgid", "setgrou
 _IDS: Mapping[str, bool] = {
     f"{name}{wide}": user for name, user in {**_USERS, **_GROUPS}.items() for wide in ("", "32")
 }
-_CHOWNS = ("chown", "fchown", "lchown", "fchownat", "chown32", "fchown32", "lchown32")
+#: calls that want a user and a group of a file -> which argument the user is
+_CHOWNS: Mapping[str, int] = {
+    **{f"{name}{wide}": 1 for name in ("chown", "fchown", "lchown") for wide in ("", "32")},
+    "fchownat": 2,
+}
 _UNCHANGED = 0xFFFFFFFF
 #: calls that name a process -> which of their arguments does
 _PROCESSES: Mapping[str, int] = {
@@ -39,24 +43,11 @@ _PROCESSES: Mapping[str, int] = {
 }
 #: calls that find a System V object by its key -> where the host lists them (proc_sysvipc(5))
 _OBJECTS = {"shmget": "shm", "semget": "sem", "msgget": "msg"}
-#: What nobody may outside of the initial user namespace, and the capability that it takes there (capabilities(7)).
-_INITIAL: Mapping[str, str] = {
-    **dict.fromkeys(("clock_settime", "settimeofday", "adjtimex", "clock_adjtime"), "SYS_TIME"),
-    **dict.fromkeys(("init_module", "finit_module", "delete_module"), "SYS_MODULE"),
-    **dict.fromkeys(("iopl", "ioperm"), "SYS_RAWIO"),
-    **dict.fromkeys(("kexec_load", "kexec_file_load"), "SYS_BOOT"),
-    **dict.fromkeys(("swapon", "swapoff", "quotactl"), "SYS_ADMIN"),
-    **dict.fromkeys(("mknod", "mknodat"), "MKNOD"),
-    "acct": "SYS_PACCT",
-    "open_by_handle_at": "DAC_READ_SEARCH",
-    "syslog": "SYSLOG",
-    "setns": "SYS_ADMIN",
-}
 
 
 def denied(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The causes. What the host keeps from everybody in a namespace is none, nor is what it has not given the caller."""
-    for causes in (_of_network, _of_ids, _of_process, _of_object, _of_name, _of_host, _of_sysctl):
+    for causes in (_of_network, _of_ids, _of_process, _of_object, _of_name, _of_sysctl):
         yield from causes(settings, context, call)
 
 
@@ -171,14 +162,6 @@ def _of_name(settings: NamespacesSettings, context: Context, call: SystemCall) -
         yield Cause("namespaces.uts", what, (Way("namespaces.uts", PRIVATE),))
 
 
-def _of_host(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """What takes a capability on the host itself, of somebody who has it inside."""
-    capability = _INITIAL.get(call.name)
-    if capability in call.caller.capabilities and call.error == errno.EPERM and _is_private(settings, context, "user"):
-        what = f"{capability} does nothing here: {call.name} wants it in the host's own user namespace"
-        yield Cause("namespaces.user", what, advice="do it on the host, before the launch")
-
-
 def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     maps = settings.id_maps(context.host) if _is_private(settings, context, "user") else None
     if maps is None or call.name not in (*_IDS, *_CHOWNS):
@@ -189,8 +172,7 @@ def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) ->
         yield Cause(leaf, what, _more_ids(settings, context), maps.limited)
     if call.error != errno.EINVAL or maps.limited:
         return
-    wanted = zip(call.ids, (True, False) if call.name in _CHOWNS else (_IDS[call.name],) * len(call.ids), strict=False)
-    for number, is_user in wanted:
+    for number, is_user in _wanted(call):
         ranges = maps.uids if is_user else maps.gids
         if number != _UNCHANGED and outside(ranges, number) is None:
             kind = "user" if is_user else "group"
@@ -204,6 +186,15 @@ def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) ->
             )
             yield Cause(leaf, what, ways, advice, certain=True)
             return
+
+
+def _wanted(call: SystemCall) -> Iterator[tuple[int, bool]]:
+    """The ids that a call wants, and whether each is a user's."""
+    at = _CHOWNS.get(call.name)
+    if at is None:
+        yield from ((number, _IDS[call.name]) for number in call.ids)
+    else:
+        yield from zip((number & _UNCHANGED for number in call.arguments[at : at + 2]), (True, False), strict=True)
 
 
 def _denies_groups(settings: NamespacesSettings, context: Context) -> bool:

@@ -29,7 +29,7 @@ _ASKED = {**dict.fromkeys(_WRITES, "writable"), "read": "readable", "execute": "
 #: How much larger a place in memory is offered, one after another.
 _LARGER = (4, 16, 64)
 _PROT_EXEC = 0x4
-_MS_REMOUNT = 0x20
+_MS_REMOUNT, _MS_BIND = 0x20, 0x1000
 #: where the flags stand among the arguments of mount(2)
 _MOUNT_FLAGS = 3
 
@@ -57,6 +57,8 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     wanted = {"seen", *(_ASKED[access] for access in call.access if access in _ASKED)}
     if call.name in ("mmap", "mprotect", "pkey_mprotect") and call.arguments[2] & _PROT_EXEC:
         wanted.add("executable")
+    if call.name == "connect" and call.error == errno.EACCES:
+        wanted.add("writable")  # unix(7)
     for answer in answers.of_path(settings, context, path):
         is_meant = call.error in answer.errors or (not call.outcome and answer.errors)
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
@@ -141,7 +143,7 @@ def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> I
             yield Cause(place.leaf, f"the flags {','.join(kept)} of {place.mounted} are locked", advice=advice)
     elif call.name == "umount2" and call.error == errno.EINVAL and place is not None and place.mounted == place.path:
         yield Cause(place.leaf, f"{place.path} is locked: it hides what lies below it", advice="leave it mounted")
-    elif call.error == errno.EPERM and "proc" in (call.target, os.path.basename(call.path)):
+    elif call.error == errno.EPERM and not flags & _MS_BIND and "proc" in (call.target, os.path.basename(call.path)):
         hiding = [path for path in sorted(answers.shown(context).masked) if path.startswith("/proc/")]
         leaf = "rootfs.masked_paths" if hiding else "rootfs.proc.subset" if settings.subset else ""
         if leaf:
