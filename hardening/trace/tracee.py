@@ -99,11 +99,9 @@ class Tracee:
     def path(self, text: str, directory: str | None = None) -> str:
         """The absolute path for one that the process gives, seen from its working directory, or from that of a link of
         /proc/PID, such as ``fd/3``. Empty where there is nothing that a path could begin with."""
-        if text.startswith("/"):
-            root = self.link("root")
-            return os.path.normpath(f"{root}/{text}").replace("//", "/", 1) if root != "/" else os.path.normpath(text)
-        base = self.link(directory or "cwd")
-        return os.path.normpath(f"{base}/{text}") if base.startswith("/") else ""
+        base = self.link(directory or "cwd") if not text.startswith("/") else self.link("root")
+        # Two slashes at the beginning would stay (os.path.normpath).
+        return "/" + os.path.normpath(f"{base}/{text}").lstrip("/") if base.startswith("/") else ""
 
     def socket(self, number: int) -> Socket | None:
         """What a socket of it is, asked of the kernel by a copy of the descriptor; None for none, or where it may not be

@@ -36,14 +36,15 @@ TIME, INTERRUPT, CHECK = "time", "interrupt", "check"
 #: How many failures are kept, and how much of what a process says after one. Programs that fail for ever do so in a loop.
 MOST, MOST_SAID = 20_000, 300
 _WAIT = abi.__WALL | abi.__WNOTHREAD
+#: Before the command is there. A filter that asks a tracer answers ENOSYS where there is none.
+_FIRST_OPTIONS = abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_TRACESECCOMP | abi.PTRACE_O_EXITKILL
 _OPTIONS = (
-    abi.PTRACE_O_TRACESYSGOOD
+    _FIRST_OPTIONS
+    | abi.PTRACE_O_TRACESYSGOOD
     | abi.PTRACE_O_TRACECLONE
     | abi.PTRACE_O_TRACEFORK
     | abi.PTRACE_O_TRACEVFORK
-    | abi.PTRACE_O_TRACEEXEC
     | abi.PTRACE_O_TRACEEXIT
-    | abi.PTRACE_O_EXITKILL
 )
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _AT_CALL = signal.SIGTRAP | 0x80
@@ -128,15 +129,17 @@ def trace(
     until: Callable[[], bool] | None = None,
     pause: float = 0.2,
     on_call: Callable[[SystemCall], None] | None = None,
+    recording: bool = False,
     streams: Mapping[int, int] | None = None,
 ) -> Trace:
     """Run the launch of a bundle by the native launcher, and see what its command asks of the kernel.
 
     It is ended after so many ``seconds``, when ``until`` says so, which is asked every ``pause`` seconds, and by Ctrl-C: all
-    three give what was seen so far. ``on_call`` gets each failure when it happens, in the thread that traces. ``streams``
-    are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
+    three give what was seen so far. ``on_call`` gets every call when it has ended, in the thread that traces; with
+    ``recording`` only those that the filter asks about (`hardening.trace.recording`), at less cost. ``streams`` are
+    descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
     """
-    tracer = _Tracer(request, bundle, on_call, streams or {})
+    tracer = _Tracer(request, bundle, on_call, streams or {}, recording=recording)
     end = None if seconds is None else monotonic() + seconds
     with ThreadPoolExecutor(1, "tracer") as pool:
         running = pool.submit(tracer.run)
@@ -187,12 +190,13 @@ class _Process:
 class _Thread:
     """One thread of a process: the call that it is in, the last one that it was in, and who it is, where that is known."""
 
-    __slots__ = ("caller", "entry", "last", "process")
+    __slots__ = ("call", "caller", "entry", "last", "process")
 
     def __init__(self, process: _Process) -> None:
         self.process = process
         self.entry: PendingCall | None = None
         self.last: PendingCall | None = None
+        self.call: SystemCall | None = None  # the one that it is in, in words, where every call is wanted
         self.caller: Caller | None = None
 
 
@@ -205,6 +209,8 @@ class _Tracer:
         bundle: str | PathLike[str],
         on_call: Callable[[SystemCall], None] | None,
         streams: Mapping[int, int],
+        *,
+        recording: bool,
     ) -> None:
         self._request, self._bundle, self._on_call, self._streams = request, bundle, on_call, streams
         self._ended = ""
@@ -213,9 +219,9 @@ class _Tracer:
         self._command_lives = False
         self._status = EXIT_LAUNCHER
         self._ended_by = 0  # the signal that the command could not die of
-        self._go = (
-            abi.PTRACE_CONT
-        )  # what lets a tracee go on: before the command is there, its calls are the launcher's
+        self._is_there = False  # the command: before, calls are the launcher's
+        self._recording = recording
+        self._go = abi.PTRACE_CONT  # what lets a tracee go on that is in no call
         self._stops = kernel.SyscallStops()
         self._decoder = Decoder()
         self._threads: dict[int, _Thread] = {}
@@ -281,7 +287,7 @@ class _Tracer:
 
     def _attach(self, pid: int) -> None:
         try:
-            kernel.ptrace(abi.PTRACE_SEIZE, pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
+            kernel.ptrace(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS)
         except OSError as error:
             raise LaunchError(
                 f"cannot trace the command: {error.strerror}",
@@ -348,6 +354,9 @@ class _Tracer:
                 self._executed(pid)
             elif event == abi.PTRACE_EVENT_EXIT:
                 self._exits(pid, thread)
+            elif event == abi.PTRACE_EVENT_SECCOMP and self._is_there:
+                self._at_call(pid, thread)
+                return
             request, number = self._go, 0
         elif number in _FAULTS:
             number = self._faulted(pid, thread, number)
@@ -368,7 +377,9 @@ class _Tracer:
         return thread
 
     def _gone(self, pid: int, status: int) -> None:
-        self._threads.pop(pid, None)
+        thread = self._threads.pop(pid, None)
+        if thread is not None and thread.call is not None and self._on_call is not None:  # exit(2)
+            self._on_call(thread.call)
         process = self._processes.get(pid)
         if process is not None:
             process.status, process.ended = status, self._count
@@ -385,33 +396,44 @@ class _Tracer:
         except OSError:  # it was killed this moment
             return
         info = self._stops.info
-        if kind == abi.PTRACE_SYSCALL_INFO_ENTRY:
-            self._count += 1
-            entry = thread.entry = PendingCall(info.arch, info.nr, tuple(info.args), self._count)
-            if entry.arguments[0] == 2 and (entry.architecture, entry.number) in _WRITES:
-                self._heard(pid, thread.process, entry)
-        elif thread.entry is not None:
-            if info.args[0] & 0xFF:  # is_error
-                self._failed(pid, thread, thread.entry, (1 << 64) - info.nr)
-            elif (thread.entry.architecture, thread.entry.number) in _CHANGING:
-                thread.caller = None
-            thread.last, thread.entry = thread.entry, None
+        if kind == abi.PTRACE_SYSCALL_INFO_EXIT:
+            if thread.entry is not None:
+                self._returned(pid, thread, thread.entry, (1 << 64) - info.nr if info.args[0] & 0xFF else 0)
+            self._resume(pid, self._go)
+            return
+        self._count += 1
+        entry = thread.entry = PendingCall(info.arch, info.nr, tuple(info.args), self._count)
+        if entry.arguments[0] == 2 and (entry.architecture, entry.number) in _WRITES:
+            self._heard(pid, thread.process, entry)
+        if self._on_call is not None:  # what it changes, such as where the process stands, is not changed yet
+            thread.call = self._decoder.call(entry, Tracee(pid), self._caller(pid, thread))
         self._resume(pid, abi.PTRACE_SYSCALL)
 
+    def _returned(self, pid: int, thread: _Thread, entry: PendingCall, error: int) -> None:
+        if error in _RESTARTS:
+            error = errno.EINTR
+        if thread.call is not None and self._on_call is not None:
+            thread.call = attrs.evolve(thread.call, error=error) if error else thread.call
+            self._on_call(thread.call)
+        if error:
+            self._failed(pid, thread, entry, error)
+        elif (entry.architecture, entry.number) in _CHANGING:
+            thread.caller = None
+        thread.last, thread.entry, thread.call = entry, None, None
+
     def _failed(self, pid: int, thread: _Thread, entry: PendingCall, error: int, killed: int = 0) -> None:
-        if error in _RESTARTS or error in _NOTHING_YET:
+        if error in _NOTHING_YET or len(self._failures) >= MOST:
             return
         if error == errno.EAGAIN and (entry.architecture, entry.number) in _WAITING:
             return
-        self._keep(thread.process, self._decoder.call(entry, Tracee(pid), self._caller(pid, thread), error, killed))
+        call = None if killed else thread.call
+        call = call or self._decoder.call(entry, Tracee(pid), self._caller(pid, thread), error, killed)
+        self._keep(thread.process, call)
 
     def _keep(self, process: _Process, call: SystemCall) -> None:
-        if len(self._failures) < MOST:
-            if process.speech.text.endswith(b"\n") or len(process.speech.text) >= MOST_SAID:
-                process.speech = _Speech()
-            self._failures.append((call, process.speech))
-        if self._on_call is not None:
-            self._on_call(call)
+        if process.speech.text.endswith(b"\n") or len(process.speech.text) >= MOST_SAID:
+            process.speech = _Speech()
+        self._failures.append((call, process.speech))
 
     def _caller(self, pid: int, thread: _Thread) -> Caller:
         if thread.caller is None:
@@ -439,9 +461,10 @@ class _Tracer:
             former = kernel.event_message(pid)
         except ProcessLookupError:
             return
-        if self._go == abi.PTRACE_CONT:  # the command is there
+        if not self._is_there:
+            self._is_there = True
             kernel.ptrace(abi.PTRACE_SETOPTIONS, pid, _OPTIONS)
-            self._go = abi.PTRACE_SYSCALL
+            self._go = abi.PTRACE_CONT if self._recording else abi.PTRACE_SYSCALL
         process = self._processes[pid]
         gone = [one for one, thread in self._threads.items() if thread.process is process]
         kept = self._threads.get(former) or _Thread(process)

@@ -159,17 +159,18 @@ PTRACE_SEIZE = 0x4206
 PTRACE_LISTEN = 0x4208
 PTRACE_SECCOMP_GET_FILTER = 0x420C
 PTRACE_GET_SYSCALL_INFO = 0x420E
-PTRACE_SYSCALL_INFO_ENTRY = 1
 PTRACE_SYSCALL_INFO_EXIT = 2
 PTRACE_O_TRACESYSGOOD = 0x01
 PTRACE_O_TRACEFORK = 0x02
 PTRACE_O_TRACEVFORK = 0x04
 PTRACE_O_TRACECLONE = 0x08
 PTRACE_O_TRACEEXEC = 0x10
+PTRACE_O_TRACESECCOMP = 0x80
 PTRACE_O_TRACEEXIT = 0x40
 PTRACE_O_EXITKILL = 0x00100000
 PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_EXIT = 6
+PTRACE_EVENT_SECCOMP = 7
 PTRACE_EVENT_STOP = 128
 SYS_SECCOMP = 1
 AUDIT_ARCH_X86_64 = 0xC000003E
@@ -279,4 +280,4 @@ def has_capability(held: int, name: str) -> bool:
 
 def capability_names(held: int) -> list[str]:
     """The names of what a set, as a bit mask, has."""
-    return [name for name in CAPABILITIES if has_capability(held, name)]
+    return [name for number, name in enumerate(CAPABILITIES) if held >> number & 1]

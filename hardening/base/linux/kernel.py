@@ -336,7 +336,7 @@ class SyscallStops:
         self._ptrace = call_number("ptrace")
 
     def read(self, pid: int) -> int:
-        """Fill ``info``: ``PTRACE_SYSCALL_INFO_ENTRY``, ``_EXIT`` or another kind of stop. `OSError`."""
+        """Fill ``info`` for the stop of a tracee, of which the kind is told: ``PTRACE_SYSCALL_INFO_*``. `OSError`."""
         if _syscall(self._ptrace, abi.PTRACE_GET_SYSCALL_INFO, pid, self._size, self._place, 0, 0) < 0:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
         kind: int = self.info.op

@@ -27,12 +27,20 @@ pytestmark = pytest.mark.system
 #: Traces the bundle, as whoever runs this, and prints what `trace` found; standard error of the command is left alone.
 SCRIPT = """
 import json, sys
+from pathlib import Path
 import attrs
 from hardening.launch.request import LaunchRequest
+from hardening.trace import recording
 from hardening.trace.tracer import trace
 options = json.loads(sys.argv[2])
+calls = []
+if options.pop("every", False):
+    options["on_call"] = calls.append
+if options.get("recording"):
+    recording.prepare(Path(sys.argv[1]))
 found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
-print(json.dumps(attrs.asdict(found, value_serializer=lambda _, __, value: (
+every = [(call.text, call.error, call.caller.command) for call in calls]
+print(json.dumps({"every": every} | attrs.asdict(found, value_serializer=lambda _, __, value: (
     sorted(value) if isinstance(value, frozenset) else dict(value) if hasattr(value, "keys") else value))))
 """
 PYTHON = "/usr/bin/python3"
@@ -55,6 +63,7 @@ class Seen:
     processes: dict[int, dict[str, Any]]
     command: int
     printed: str
+    every: tuple[tuple[str, int, str], ...]
 
     def failed(self, text: str) -> dict[str, Any]:
         """The one failure with this text."""
@@ -93,7 +102,8 @@ def traced(
 def seen(text: str, printed: str) -> Seen:
     found = json.loads(text)
     processes = {int(pid): process for pid, process in found["processes"].items()}
-    return Seen(found["status"], found["ended"], tuple(found["failures"]), processes, found["command"], printed)
+    every = tuple(map(tuple, found["every"]))
+    return Seen(found["status"], found["ended"], tuple(found["failures"]), processes, found["command"], printed, every)
 
 
 def started(
@@ -321,3 +331,27 @@ def test_a_set_user_id_file_that_changes_nobody(folder: Path, stance: Stance) ->
     found = traced(folder, stance, "cat-as-root", change=as_another)
     call = found.failed("execve /bin/cat-as-root (set-user-ID 0 without effect)")
     assert (call["error"], call["ids"], call["access"]) == (0, [0], ["execute"])
+
+
+def test_every_call_is_told_where_that_is_asked_for(folder: Path, stance: Stance) -> None:
+    """As it was asked: from where the process stood then."""
+    found = traced(folder, stance, "sh", "-c", "cd /etc; cd ..; cat etc/none; exec true", every=True)
+    every = [(text, error) for text, error, _ in found.every]
+    at = [every.index(call) for call in (("chdir /etc", 0), ("chdir /", 0), ("openat /etc/none (read)", errno.ENOENT))]
+    assert at == sorted(at)
+    assert any(text.startswith(("write", "writev")) for text, _ in every)
+    assert any(text.startswith("execve /") and not error for text, error in every)
+    assert every[-1] == ("exit_group", 0)
+
+
+def test_a_recording_tells_what_says_something_and_denies_what_was_denied(folder: Path, stance: Stance) -> None:
+    script = "read -r line </etc/passwd; mkdir /tmp/x; (cd /tmp; cat none); exit 5"
+    found = traced(folder, stance, "sh", "-c", script, filter_=answering(MKDIR, EPERM), every=True, recording=True)
+    assert found.code == 5
+    texts = [(text, error) for text, error, _ in found.every]
+    assert ("openat /etc/passwd (read)", errno.ENOENT) in texts
+    assert ("openat /tmp/none (read)", errno.ENOENT) in texts
+    assert ("chdir /tmp", 0) in texts
+    assert not any(text.startswith(("write", "mkdir", "brk")) for text, _ in texts)
+    assert "mkdir: can't create directory '/tmp/x': Operation not permitted" in found.printed
+    assert any(call["path"] == "/tmp/none" for call in found.failures)

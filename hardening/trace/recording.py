@@ -1,0 +1,98 @@
+"""Recording all that a command asks for at less cost: the filter itself says which calls are worth a look.
+
+A filter may answer `SECCOMP_RET_TRACE` (seccomp(2)): then a tracer is asked, and all other calls run as fast as ever. So
+what a filter permits is asked about, but for calls that every program makes all the time and whose arguments say nothing;
+what it denies it goes on to deny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hardening.base import files, jsontext
+from hardening.base.digest import ANNOTATION, of_filter
+from hardening.errors import LaunchError
+from hardening.launch.config.bundle import FILTER
+from hardening.trace import calls
+
+#: Calls that are not seen: what every program is permitted, on what it has open already.
+UNSEEN = (
+    *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
+    *("close", "fstat", "fcntl", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect"),
+    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "poll", "ppoll", "select", "pselect6"),
+    *(
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_ctl",
+        "nanosleep",
+        "clock_nanosleep",
+        "clock_gettime",
+        "gettimeofday",
+        "time",
+    ),
+    *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "sched_yield", "recvfrom", "recvmsg"),
+)
+_ALLOW, _LOG, _TRACE = 0x7FFF0000, 0x7FFC0000, 0x7FF00000
+_ACTION = 0xFFFF0000
+#: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
+_RETURN, _JUMP, _JUMP_IF_EQUAL, _LOAD = 0x06, 0x05, 0x15, 0x20
+_NUMBER, _ARCHITECTURE, _SENDTO_ADDRESS = 0, 4, 16 + 8 * 4
+_LONGEST = 4096  # BPF_MAXINSNS
+
+
+def prepare(bundle: Path) -> None:
+    """Have the filter of a bundle ask a tracer about the calls that it permits. The bundle is then good for a recording
+    alone. `LaunchError` for one without a filter, or with one that leaves no room."""
+    document = jsontext.parse((bundle / "config.json").read_bytes(), str(bundle / "config.json"))
+    table = document if isinstance(document, dict) else {}
+    seccomp, annotations = table.get("linux", {}).get("seccomp"), table.get("annotations", {})
+    if seccomp is None or ANNOTATION not in annotations:
+        raise LaunchError("the bundle has no filter that could tell of system calls", origin=bundle / "config.json")
+    program = asking((bundle / FILTER).read_bytes())
+    annotations[ANNOTATION] = of_filter(seccomp, program)
+    files.replace(str(bundle / FILTER), program)
+    files.replace(str(bundle / "config.json"), jsontext.dump(table).encode())
+
+
+def asking(program: bytes) -> bytes:
+    """A filter that asks a tracer where ``program`` would let a call go on. Its own answers are left; those that permit
+    become a jump to the end, where the calls that are `UNSEEN` go on. `LaunchError` where it would be too long."""
+    end = len(program) // 8
+    found = bytearray()
+    for place in range(end):
+        code, answer = _word(program, 8 * place, 2), _word(program, 8 * place + 4, 4)
+        permits = code == _RETURN and answer & _ACTION in (_ALLOW, _LOG)
+        found += _instruction(_JUMP, end - place - 1) if permits else program[8 * place : 8 * place + 8]
+    found += b"".join(_end())
+    if len(found) // 8 > _LONGEST:
+        raise LaunchError(f"the filter has {end} instructions, which leaves no room to record")
+    return bytes(found)
+
+
+def _end() -> Iterator[bytes]:
+    """Load the architecture, and the number; a jump for each call that goes on; a call to an address that sendto(2) is not
+    given goes on too; ask, or let it."""
+    native = calls.native("read", 0).architecture
+    unseen = sorted(number for token, number in calls.numbers(*UNSEEN) if token == native)
+    sendto = calls.native("sendto", 0).number
+    yield _instruction(_LOAD, _ARCHITECTURE)
+    yield _instruction(_JUMP_IF_EQUAL, native, 0, len(unseen) + 6)
+    yield _instruction(_LOAD, _NUMBER)
+    for place, number in enumerate(unseen):
+        yield _instruction(_JUMP_IF_EQUAL, number, len(unseen) - place + 5, 0)
+    yield _instruction(_JUMP_IF_EQUAL, sendto, 0, 4)
+    yield _instruction(_LOAD, _SENDTO_ADDRESS)
+    yield _instruction(_JUMP_IF_EQUAL, 0, 0, 2)
+    yield _instruction(_LOAD, _SENDTO_ADDRESS + 4)
+    yield _instruction(_JUMP_IF_EQUAL, 0, 1, 0)
+    yield _instruction(_RETURN, _TRACE)
+    yield _instruction(_RETURN, _ALLOW)
+
+
+def _instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:
+    return code.to_bytes(2, "little") + bytes((true, false)) + value.to_bytes(4, "little")
+
+
+def _word(data: bytes, place: int, size: int) -> int:
+    return int.from_bytes(data[place : place + size], "little")

@@ -1,0 +1,84 @@
+"""A filter that asks a tracer, evaluated as the kernel evaluates it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hardening.base.digest import ANNOTATION, of_filter
+from hardening.errors import LaunchError
+from hardening.launch.config import bundle
+from hardening.trace import calls, recording
+from hardening_seccomp import bpf
+from hardening_seccomp.actions import ActionKind
+from tests.plugins.seccomp import kernel
+
+ARCHITECTURE = calls.native("read", 0).architecture
+OTHER = next(token for token in calls.ARCHITECTURES if token != ARCHITECTURE)
+
+
+def number(name: str) -> int:
+    return calls.native(name, 0).number
+
+
+def denying(*names: str) -> bytes:
+    """A filter that answers EPERM to some calls, logs uname(2), and permits all else, each from a place of its own."""
+    steps = [bpf.Instruction(bpf.LD_ABS, 0, 0, 0)]
+    for name, answer in (*((name, 0x00050001) for name in names), ("uname", 0x7FFC0000), ("read", 0x7FFF0000)):
+        steps += [
+            bpf.Instruction(bpf.JMP | bpf.JEQ, 0, 1, number(name)),
+            bpf.Instruction(bpf.RET_K, 0, 0, answer),
+        ]
+    return bpf.encode((*steps, bpf.Instruction(bpf.RET_K, 0, 0, 0x7FFF0000)))
+
+
+def test_what_is_permitted_is_asked_about_and_what_is_denied_is_not() -> None:
+    plain = bpf.decode(denying("mkdirat", "write"))
+    program = bpf.decode(recording.asking(bpf.encode(plain)))
+    unseen = {found for token, found in calls.numbers(*recording.UNSEEN) if token == ARCHITECTURE}
+    for one in range(470):
+        before = bpf.evaluate(plain, ARCHITECTURE, one).action.kind
+        after = bpf.evaluate(program, ARCHITECTURE, one, (0, 0, 0, 0, 1 << 40, 0)).action.kind
+        if before is ActionKind.ERRNO:
+            assert after is ActionKind.ERRNO
+        else:
+            assert after is (ActionKind.ALLOW if one in unseen else ActionKind.TRACE), one
+    assert bpf.evaluate(program, OTHER, number("read") + 1).action.kind in (ActionKind.TRACE, ActionKind.ERRNO)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"), [(0, ActionKind.ALLOW), (1, ActionKind.TRACE), (1 << 32, ActionKind.TRACE)]
+)
+def test_what_is_sent_to_an_address_is_asked_about(address: int, kind: ActionKind) -> None:
+    program = bpf.decode(recording.asking(denying("mkdirat")))
+    assert bpf.evaluate(program, ARCHITECTURE, number("sendto"), (0, 0, 0, 0, address, 0)).action.kind is kind
+
+
+def test_the_kernel_takes_it() -> None:
+    assert kernel.accepts(number("seccomp"), recording.asking(denying("mkdirat")))
+
+
+def test_a_filter_that_leaves_no_room() -> None:
+    full = bpf.encode((bpf.Instruction(bpf.LD_ABS, 0, 0, 0),) * 4095 + (bpf.Instruction(bpf.RET_K, 0, 0, 0),))
+    with pytest.raises(LaunchError, match="no room"):
+        recording.asking(full)
+
+
+def test_a_bundle_is_prepared_with_the_digest_of_its_new_filter(tmp_path: Path) -> None:
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW"}
+    program = denying("mkdirat")
+    document = {"linux": {"seccomp": seccomp}, "annotations": {ANNOTATION: of_filter(seccomp, program)}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    (tmp_path / "seccomp.bpf").write_bytes(program)
+    os.chmod(tmp_path / "seccomp.bpf", 0o600)
+    recording.prepare(tmp_path)
+    loaded = bundle.load(str(tmp_path))
+    bundle.check_filter(loaded)
+    assert (tmp_path / "seccomp.bpf").read_bytes() == recording.asking(program)
+    assert (tmp_path / "seccomp.bpf").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(LaunchError, match="no filter"):
+        recording.prepare(tmp_path)
