@@ -1,0 +1,214 @@
+"""Whether who runs the command, or one of its limits, is the reason of a system call that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.mechanism import outside
+from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.idmaps import inside
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.outside import Seen
+from hardening.mechanism.roles import id_maps, natural_ids
+from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effective_rlimit, stated_ceilings
+from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, RlimitKind, User
+from hardening_process.passwd import Accounts
+from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.users import root
+
+_MEMORY = frozenset(
+    {"mmap", "mmap2", "brk", "mremap", "mprotect", "clone", "clone3", "fork", "vfork", "execve", "shmat"}
+)
+_STARTS = frozenset({"clone", "clone3", "fork", "vfork"})
+#: Calls by which root gives something to another user, or becomes one: which arguments are a user and a group. Where there
+#: is no user, it is the one whose account has the group.
+_TURNING: Mapping[str, tuple[int | None, int | None]] = MappingProxyType(
+    {"chown": (1, 2), "lchown": (1, 2), "fchown": (1, 2), "fchownat": (2, 3), "setuid": (0, None), "setreuid": (1, None),
+     "setresuid": (1, None), "setgid": (None, 0), "setregid": (None, 1), "setresgid": (None, 1)}
+)  # fmt: skip
+_NOBODY = 0xFFFFFFFF  # -1 leaves an id as it is
+#: RLIMIT_* by number (asm-generic/resource.h; alpha, mips and sparc have others).
+_NUMBERS = ("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending",
+            "msgqueue", "nice", "rtprio", "rttime")  # fmt: skip
+#: How far a limit is raised where nobody can tell how much is needed: this many times, then not at all.
+_FACTOR = 8
+#: The kernel's own limits of these (sched(7), mq_overview(7), linux/resource.h), where ours is 0.
+_LEAST = {"memlock": 8 << 20, "msgqueue": 819_200, "rtprio": 99, "nice": 40}
+
+
+@frozen(eq=False)
+class Limited:
+    """The calls that a resource limit (setrlimit(2)) has fail, and with what; a process with ``capability`` has none.
+    Without ``calls``: any call but those of ``others``."""
+
+    name: str
+    errors: frozenset[str]
+    calls: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    capability: str = ""
+    text: str = ""
+
+    def fits(self, call: SystemCall) -> bool:
+        """Whether a call, with its outcome, is one of these."""
+        return (
+            call.outcome in self.errors
+            and (call.name in self.calls if self.calls else call.name not in self.others)
+            and self.text in call.text
+        )
+
+
+def _of(name: str, errors: str, calls: str = "", others: str = "", capability: str = "", text: str = "") -> Limited:
+    outcomes, limited, unlimited = (frozenset(words.split()) for words in (errors, calls, others))
+    return Limited(name, outcomes, limited, unlimited, capability, text)
+
+
+#: The likeliest first, of those that answer alike.
+LIMITED = (
+    # Instances of inotify and of others are a parameter of the kernel's.
+    _of("nofile", "EMFILE", others="mq_open inotify_init inotify_init1 fanotify_init shmat"),
+    _of("msgqueue", "EMFILE ENOMEM", "mq_open"),
+    _of("nproc", "EAGAIN", "clone clone3 fork vfork execve setuid setresuid setreuid", capability="SYS_RESOURCE"),
+    _of("memlock", "ENOMEM EPERM EAGAIN", "mlock mlock2 mlockall memfd_secret io_uring_setup io_uring_register bpf",
+        capability="IPC_LOCK"),
+    _of("memlock", "EAGAIN EPERM", "mmap mmap2 mremap", capability="IPC_LOCK", text="MAP_LOCKED"),
+    _of("fsize", "EFBIG"),
+    _of("sigpending", "EAGAIN", "timer_create rt_sigqueueinfo rt_tgsigqueueinfo"),
+    _of("as", "ENOMEM", "mmap mmap2 brk mremap mprotect clone clone3 fork vfork execve shmat"),
+    _of("data", "ENOMEM", "mmap mmap2 brk mremap mprotect"),
+    _of("stack", "E2BIG", "execve execveat"),
+    _of("nice", "EACCES EPERM", "setpriority nice sched_setattr", capability="SYS_NICE"),
+    _of("rtprio", "EPERM", "sched_setscheduler sched_setparam sched_setattr", capability="SYS_NICE"),
+)  # fmt: skip
+
+
+def denied(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """The limits that the kernel may have looked at, and the user whom it may have looked for."""
+    if not call.error:
+        return
+    for limited in LIMITED:
+        if limited.fits(call) and not _is_exempt(context, call, limited.capability):
+            yield from _limit(settings, context, call, limited.name)
+    if call.name in _STARTS and call.outcome == "EAGAIN":
+        yield from _ceiling(
+            settings, context, "pids", f"{call.name} finds as many processes and threads as there may be"
+        )
+    if call.outcome == "ENOMEM" and call.name in _MEMORY:
+        yield from _ceiling(settings, context, "memory", f"{call.name} finds no memory")
+    if call.outcome == "EPERM" and call.name in ("setrlimit", "prlimit64"):
+        number = call.arguments[0 if call.name == "setrlimit" else 1]
+        if number < len(_NUMBERS):
+            yield from _limit(settings, context, call, _NUMBERS[number])
+    if call.outcome == "ENXIO" and call.path == "/dev/tty" and not settings.terminal:
+        leaf = "process.terminal"
+        yield Cause(leaf, "the command has no terminal of its own", (Way(leaf, True),), certain=True)
+    if call.outcome == "EACCES" and call.path.startswith("/proc/") and call.path.endswith("/oom_score_adj"):
+        yield from _oom_score(settings, context)
+    yield from _user(settings, context, call)
+
+
+def _is_exempt(context: Context, call: SystemCall, capability: str) -> bool:
+    """Whether a capability lifts a limit for a process: only over the host, and so in no user namespace of its own."""
+    return id_maps(context) is None and capability in call.caller.capabilities
+
+
+def _limit(settings: ProcessSettings, context: Context, call: SystemCall, name: str) -> Iterator[Cause]:
+    """A resource limit that the settings say, and that the caller's own hard limit does not cut further."""
+    ceiling, limit = settings.rlimits[name], effective_rlimit(name, settings, context)
+    if limit is None or limit != ceiling:
+        return
+    leaf = f"process.rlimits.{name}"
+    steps = _priority(call) if name == "nice" and call.name == "setpriority" else _steps(name, limit)
+    ways = tuple(Way(leaf, step) for step in steps if _takes_effect(settings, context, name, step))
+    what = f"{call.name} goes beyond {RLIMITS[name]}: {RlimitKind().show(limit)}"
+    yield Cause(leaf, what, ways, "" if ways else "the caller's own hard limit is no higher: limits.conf(5), ulimit -H")
+
+
+def _steps(name: str, limit: ResourceLimit) -> Iterator[ResourceLimit]:
+    """How a limit can be raised: the soft one to the hard one, which the command may do itself, then both."""
+    if limit.hard is not None:
+        if limit.soft != limit.hard:
+            yield ResourceLimit(limit.hard, limit.hard)
+        more = max(limit.hard * _FACTOR, _LEAST.get(name, 0))
+        if more > limit.hard:
+            yield ResourceLimit(more, more)
+    yield UNLIMITED
+
+
+def _priority(call: SystemCall) -> Iterator[ResourceLimit]:
+    """The limit that the wanted nice value takes (setrlimit(2), RLIMIT_NICE)."""
+    low = call.arguments[2] & 0xFFFFFFFF
+    nice = low - (1 << 32) if low >> 31 else low
+    wanted = min(max(20 - nice, 1), 40)
+    yield ResourceLimit(wanted, wanted)
+
+
+def _takes_effect(settings: ProcessSettings, context: Context, name: str, value: ResourceLimit) -> bool:
+    """Whether a limit would be looser than now: the caller's own hard limit stays above it."""
+    named = {**settings.rlimits.named, name: value}
+    after = effective_rlimit(name, attrs.evolve(settings, rlimits=attrs.evolve(settings.rlimits, named=named)), context)
+    own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
+    return not RlimitKind().is_no_looser_than(after or own, settings.rlimits[name])
+
+
+def _ceiling(settings: ProcessSettings, context: Context, name: str, what: str) -> Iterator[Cause]:
+    """A ceiling of the command's cgroup."""
+    ceiling, leaf = stated_ceilings(settings).get(name), f"process.resources.{name}"
+    if ceiling is not None and not context.lacks(leaf):
+        yield Cause(leaf, what, (Way(leaf, ceiling * _FACTOR), Way(leaf, NO_CEILING)))
+
+
+def _oom_score(settings: ProcessSettings, context: Context) -> Iterator[Cause]:
+    own, leaf = context.host.of(ProcessFacts).oom_score_adj, "process.oom_score_adj"
+    if effective_oom_score_adj(settings, context) > own:
+        yield Cause(leaf, "a process lowers its score below the one that it was started with", (Way(leaf, own),))
+
+
+def _user(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """Who the command is: root that wants to be another user, whom the launch can start it as; or a user whom the stack has
+    chosen, and whom the owner of a file does not let in."""
+    maps, leaf = id_maps(context), "process.user"
+    uid = call.caller.uid if maps is None else inside(maps.uids, call.caller.uid)
+    if uid == 0 and call.outcome == "EPERM":
+        found = _wanted_user(context, call)
+        if found is not None:
+            what = f"the command starts as root, and has {call.name} turn to user {found.user}"
+            yield Cause(leaf, what, (Way(leaf, found, Size.PLACE),))
+    withheld = outside.withheld(context, call) if call.outcome == "EACCES" and settings.user.user and uid else None
+    if withheld is not None:
+        yield from _owner(settings, context, *withheld)
+
+
+def _wanted_user(context: Context, call: SystemCall) -> User | None:
+    """The user and group that root turns to; None where it is root, or nobody here."""
+    user, group = (None if at is None else call.arguments[at] & _NOBODY for at in _TURNING.get(call.name, (None, None)))
+    if call.name == "setgroups" and len(call.ids) == 1:
+        group = call.ids[0]
+    users = Accounts.read(root(context)).users
+    account = next((one for one in users if user in (None, _NOBODY) and one.gid == group), None)
+    uid = account.uid if account is not None else user
+    if uid in (None, _NOBODY, 0):
+        return None
+    gid = group if group not in (None, _NOBODY) else next((one.gid for one in users if one.uid == uid), uid)
+    maps = id_maps(context)
+    is_known = maps is None or (maps.outside(uid) is not None and maps.outside_gid(gid) is not None)
+    return User(str(uid), str(gid)) if is_known else None
+
+
+def _owner(settings: ProcessSettings, context: Context, seen: Seen, right: int) -> Iterator[Cause]:
+    """The owner of a file, where that may do what the command's user may not."""
+    maps, leaf = id_maps(context), "process.user"
+    uid = seen.uid if maps is None else inside(maps.uids, seen.uid)
+    gid = seen.gid if maps is None else inside(maps.gids, seen.gid)
+    if uid is None or gid is None or not seen.mode >> 6 & right:
+        return
+    what = f"the command runs as user {settings.user}, and the file is user {uid}'s, with mode {seen.mode & 0o7777:04o}"
+    if uid == natural_ids(context)[0]:
+        yield Cause(leaf, what, (Way(leaf, User(), Size.WIDER if uid == 0 else Size.CALL),))
+    elif uid == 0:
+        yield Cause(leaf, what, advice="give the file to the user, or show it with a mode that lets the user in")
+    else:
+        yield Cause(leaf, what, (Way(leaf, User(str(uid), str(gid)), Size.PLACE),))
