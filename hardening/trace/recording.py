@@ -16,10 +16,11 @@ from hardening.errors import LaunchError
 from hardening.launch.config.bundle import FILTER
 from hardening.trace import calls
 
-#: Calls that are not seen: what every program is permitted, on what it has open already.
+#: Calls that are not seen: what every program is permitted, on what it has open already. A layer that is learnt permits
+#: them whether they were made or not.
 UNSEEN = (
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
-    *("close", "fstat", "fcntl", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect"),
+    *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "poll", "ppoll", "select", "pselect6"),
     *(
         "epoll_wait",

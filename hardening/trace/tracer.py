@@ -8,6 +8,7 @@ whose end would be the end of all that it traces (``PTRACE_O_EXITKILL``).
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -52,12 +53,13 @@ _AT_CALL = signal.SIGTRAP | 0x80
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 #: Errnos that only the kernel sees: the call is made again, or becomes EINTR (include/linux/errno.h).
 _RESTARTS = range(512, 531)
-#: No failures: a wait was over, or there was nothing to wait for.
-_NOTHING_YET = frozenset({errno.EINTR, errno.EINPROGRESS, errno.ECHILD, errno.ETIMEDOUT})
-#: Those of which EAGAIN is none either. Of all others it may be a limit (fork, mlock, setuid …).
+#: No failures: a wait was interrupted, or there was nothing to wait for.
+_NOTHING_YET = frozenset({errno.EINTR, errno.EINPROGRESS, errno.ECHILD})
+#: Of these calls none either: nothing came. Of all others EAGAIN may be a limit (fork, mlock, setuid …).
+_NOTHING_CAME = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
 _WAITING = calls.numbers(
     *("read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "recvfrom", "recvmsg", "recvmmsg", "sendto"),
-    *("sendmsg", "accept", "accept4", "connect", "futex", "futex_time64", "splice", "sendfile", "poll", "select"),
+    *("sendmsg", "accept", "accept4", "futex", "futex_time64", "splice", "sendfile", "poll", "select"),
     *("epoll_wait", "mq_timedreceive", "mq_timedsend", "semop", "semtimedop", "rt_sigtimedwait", "nanosleep", "flock"),
     *(
         "fcntl",
@@ -80,7 +82,25 @@ _CHANGING = calls.numbers(
     *("setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32", "setfsuid32", "setfsgid32"),
     *("seccomp", "unshare", "setns"),
 )
-_EXECUTING = calls.numbers("execve", "execveat")
+#: That give a descriptor, and two, at an address that is one of their arguments.
+_OPENING = calls.numbers(
+    *("open", "openat", "openat2", "creat", "socket", "accept", "accept4", "dup", "dup2", "dup3"),
+    *(
+        "epoll_create",
+        "epoll_create1",
+        "eventfd",
+        "eventfd2",
+        "signalfd",
+        "signalfd4",
+        "timerfd_create",
+        "memfd_create",
+    ),
+    *("inotify_init", "inotify_init1", "fanotify_init", "pidfd_open", "pidfd_getfd", "perf_event_open", "userfaultfd"),
+    *("io_uring_setup", "open_tree", "fsopen", "fsmount", "memfd_secret", "open_by_handle_at", "mq_open"),
+)
+_CONTROLLING = calls.numbers("fcntl", "fcntl64")
+_DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
+_OPENING_TWO = {**dict.fromkeys(calls.numbers("pipe", "pipe2"), 0), **dict.fromkeys(calls.numbers("socketpair"), 3)}
 #: A capability set of a file, as `security.capability` holds it: the revision in the top byte, then pairs of permitted and
 #: inheritable halves (linux/capability.h).
 _VFS_CAP_SIZE = 20
@@ -111,6 +131,8 @@ class Trace:
     - ``status``: the exit code, as `hardening run` has it.
     - ``ended``: why the trace ended the command: `TIME`, `INTERRUPT`, `CHECK`; empty where it ended by itself.
     - ``calls``: how many there were.
+    - ``files``, ``tasks``: the most descriptors that one process can have had open, by the highest number of them, and the
+      most threads of all processes at a time.
     """
 
     failures: tuple[SystemCall, ...]
@@ -119,6 +141,8 @@ class Trace:
     status: int
     ended: str
     calls: int
+    files: int = 0
+    tasks: int = 0
 
 
 def trace(
@@ -228,6 +252,7 @@ class _Tracer:
         self._processes: dict[int, _Process] = {}
         self._failures: list[tuple[SystemCall, _Speech]] = []
         self._count = 0
+        self._files, self._tasks = 3, 0
 
     # Seen from the other thread
 
@@ -251,8 +276,9 @@ class _Tracer:
             for pid, one in self._processes.items()
         }
         return Trace(
-            tuple(failures), MappingProxyType(processes), self._command, self._status, self._ended, self._count
-        )
+            tuple(failures), MappingProxyType(processes), self._command, self._status, self._ended, self._count, self._files,
+            self._tasks,
+        )  # fmt: skip
 
     # The thread itself
 
@@ -294,7 +320,7 @@ class _Tracer:
                 hint="is another program tracing it, or does kernel.yama.ptrace_scope (sysctl) forbid it to everybody?",
             ) from None
         process = self._processes[pid] = _Process(pid, 0, 0)
-        self._threads[pid] = _Thread(process)
+        self._threads[pid], self._tasks = _Thread(process), 1
         with self._lock:
             self._command, self._command_lives = pid, True
 
@@ -374,6 +400,7 @@ class _Tracer:
             if maker is not None:
                 process.argv, process.executable = maker.argv, maker.executable
         thread = self._threads[pid] = _Thread(process)
+        self._tasks = max(self._tasks, len(self._threads))
         return thread
 
     def _gone(self, pid: int, status: int) -> None:
@@ -398,7 +425,8 @@ class _Tracer:
         info = self._stops.info
         if kind == abi.PTRACE_SYSCALL_INFO_EXIT:
             if thread.entry is not None:
-                self._returned(pid, thread, thread.entry, (1 << 64) - info.nr if info.args[0] & 0xFF else 0)
+                has_failed = info.args[0] & 0xFF
+                self._returned(pid, thread, thread.entry, (1 << 64) - info.nr if has_failed else 0, info.nr)
             self._resume(pid, self._go)
             return
         self._count += 1
@@ -409,7 +437,7 @@ class _Tracer:
             thread.call = self._decoder.call(entry, Tracee(pid), self._caller(pid, thread))
         self._resume(pid, abi.PTRACE_SYSCALL)
 
-    def _returned(self, pid: int, thread: _Thread, entry: PendingCall, error: int) -> None:
+    def _returned(self, pid: int, thread: _Thread, entry: PendingCall, error: int, result: int) -> None:
         if error in _RESTARTS:
             error = errno.EINTR
         if thread.call is not None and self._on_call is not None:
@@ -417,14 +445,24 @@ class _Tracer:
             self._on_call(thread.call)
         if error:
             self._failed(pid, thread, entry, error)
-        elif (entry.architecture, entry.number) in _CHANGING:
-            thread.caller = None
+        else:
+            self._succeeded(pid, thread, entry, result)
         thread.last, thread.entry, thread.call = entry, None, None
+
+    def _succeeded(self, pid: int, thread: _Thread, entry: PendingCall, result: int) -> None:
+        call = entry.architecture, entry.number
+        if call in _CHANGING:
+            thread.caller = None
+        elif call in _OPENING or (call in _CONTROLLING and entry.arguments[1] in _DUPLICATING):
+            self._files = max(self._files, result + 1)
+        elif call in _OPENING_TWO:
+            pair = Tracee(pid).numbers(entry.arguments[_OPENING_TWO[call]], 2, 4)
+            self._files = max((self._files, *(number + 1 for number in pair)))
 
     def _failed(self, pid: int, thread: _Thread, entry: PendingCall, error: int, killed: int = 0) -> None:
         if error in _NOTHING_YET or len(self._failures) >= MOST:
             return
-        if error == errno.EAGAIN and (entry.architecture, entry.number) in _WAITING:
+        if error in _NOTHING_CAME and (entry.architecture, entry.number) in _WAITING:
             return
         call = None if killed else thread.call
         call = call or self._decoder.call(entry, Tracee(pid), self._caller(pid, thread), error, killed)

@@ -62,6 +62,8 @@ class Seen:
     failures: tuple[dict[str, Any], ...]
     processes: dict[int, dict[str, Any]]
     command: int
+    files: int
+    tasks: int
     printed: str
     every: tuple[tuple[str, int, str], ...]
 
@@ -103,7 +105,10 @@ def seen(text: str, printed: str) -> Seen:
     found = json.loads(text)
     processes = {int(pid): process for pid, process in found["processes"].items()}
     every = tuple(map(tuple, found["every"]))
-    return Seen(found["status"], found["ended"], tuple(found["failures"]), processes, found["command"], printed, every)
+    return Seen(
+        found["status"], found["ended"], tuple(found["failures"]), processes, found["command"], found["files"], found["tasks"],
+        printed, every,
+    )  # fmt: skip
 
 
 def started(
@@ -355,3 +360,27 @@ def test_a_recording_tells_what_says_something_and_denies_what_was_denied(folder
     assert not any(text.startswith(("write", "mkdir", "brk")) for text, _ in texts)
     assert "mkdir: can't create directory '/tmp/x': Operation not permitted" in found.printed
     assert any(call["path"] == "/tmp/none" for call in found.failures)
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_the_most_descriptors_and_tasks_at_a_time(folder: Path, stance: Stance, recording: bool) -> None:
+    code = """
+import os, threading
+held = [os.pipe() for _ in range(20)]
+for read, write in held:
+    os.close(read), os.close(write)
+go = threading.Event()
+threads = [threading.Thread(target=go.wait) for _ in range(6)]
+for thread in threads:
+    thread.start()
+child = os.fork()
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+go.set()
+"""
+    filter_ = answering(MKDIR, EPERM)
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True, filter_=filter_, recording=recording)
+    assert found.code == 0
+    assert found.files == 3 + 2 * 20
+    assert found.tasks == 1 + 6 + 1
