@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from hardening.trace.calls import ARCHITECTURES, FILE, HEADER
 from hardening_seccomp.libseccomp import Libseccomp
@@ -28,4 +27,4 @@ def _private(library: Libseccomp, token: int) -> Iterator[tuple[str, int]]:
 
 
 if __name__ == "__main__":
-    Path(FILE).write_text(text())
+    FILE.write_text(text())

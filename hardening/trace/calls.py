@@ -15,7 +15,7 @@ from types import MappingProxyType
 from hardening.base.linux import abi
 from hardening.base.values import frozen
 
-FILE = str(Path(__file__).with_name("calls.txt"))
+FILE, KINDS = (Path(__file__).with_name(name) for name in ("calls.txt", "kinds.txt"))
 #: The columns behind the names.
 ARCHITECTURES = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_I386, abi.AUDIT_ARCH_AARCH64, abi.AUDIT_ARCH_ARM)
 HEADER = "# name x86_64 i386 aarch64 arm"
@@ -37,7 +37,7 @@ class PendingCall:
 @cache
 def _tables() -> Mapping[int, Mapping[int, str]]:
     tables: dict[int, dict[int, str]] = {token: {} for token in ARCHITECTURES}
-    for line in Path(FILE).read_text().splitlines()[1:]:
+    for line in FILE.read_text().splitlines()[1:]:
         name, *numbers = line.split(" ")
         for token, number in zip(ARCHITECTURES, numbers, strict=True):
             if number != "-":
@@ -52,6 +52,17 @@ def name(architecture: int, number: int) -> str:
     if found is None and architecture == abi.AUDIT_ARCH_X86_64 and number & X32:
         found = table.get(number & ~X32)
     return found or str(number)
+
+
+@cache
+def kinds() -> Mapping[str, frozenset[tuple[int, int]]]:
+    """What `KINDS` has: architectures and numbers of calls, by what the tracer makes of them."""
+    found: dict[str, set[str]] = {}
+    for line in KINDS.read_text().splitlines():
+        kind, _, names = line.partition(":")
+        if not line.startswith("#"):
+            found.setdefault(kind, set()).update(names.split())
+    return MappingProxyType({kind: numbers(*names) for kind, names in found.items()})
 
 
 @cache

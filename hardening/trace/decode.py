@@ -1,7 +1,4 @@
-"""What a system call asked for, in words: its numbers, and what they point to in the memory of who made it.
-
-`SHAPES` says of each call what its arguments are, in their order; a call that is missing there is told by its name alone.
-"""
+"""What a system call asked for, in words: its numbers, and what they point to in the memory of who made it."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from hardening.base import files, units
@@ -20,125 +18,8 @@ from hardening.trace import calls, words
 from hardening.trace.calls import PendingCall
 from hardening.trace.tracee import Socket, Tracee
 
-#: A line is the calls of one shape, what each of their arguments is (a method of `_Decoding`, `-` for nothing that is told),
-#: and behind `=` what is wanted of the path.
-SHAPES = """
-open: path flags
-creat: path = write create
-openat: at path flags
-openat2: at path how
-execve: path = execute
-execveat: at path = execute
-uselib: path = execute
-access: path mode
-faccessat faccessat2: at path mode
-stat lstat stat64 lstat64 oldstat oldlstat statfs statfs64 readlink chdir: path = search
-newfstatat fstatat64 statx readlinkat: at path = search
-name_to_handle_at: at path = search
-open_by_handle_at: fd
-chroot: path = search
-fchdir: fd = search
-getdents getdents64: fd = read
-mkdir: path = create
-mkdirat: at path = create
-mknod: path node device = create
-mknodat: at path node device = create
-rmdir unlink: path = remove
-unlinkat: at path = remove
-rename: path target = remove create
-renameat renameat2: at path at target = remove create
-link: path target = create
-linkat: at path at target = create
-symlink: - path = create
-symlinkat: - at path = create
-chmod: path permissions = change
-fchmodat fchmodat2: at path permissions = change
-fchmod: fd permissions = change
-chown lchown chown32 lchown32: path id id = change
-fchownat: at path id id = change
-fchown fchown32: fd id id = change
-utime utimes: path = change
-utimensat futimesat utimensat_time64: at path = change
-truncate truncate64: path = write
-ftruncate ftruncate64 fallocate: fd = write
-setxattr lsetxattr removexattr lremovexattr: path string = change
-fsetxattr fremovexattr: fd string = change
-getxattr lgetxattr: path string = read
-fgetxattr: fd string = read
-listxattr llistxattr: path = read
-inotify_add_watch: - path = read
-fanotify_mark: - - - at path = read
-swapon: path = write
-swapoff acct quotactl: path = write
-read pread64 readv preadv preadv2: fd = read
-write pwrite64 writev pwritev pwritev2: fd = write
-sendfile sendfile64 copy_file_range splice: fd
-ioctl: fd request
-fcntl fcntl64: fd command
-flock: fd
-mmap mmap2: - size protection mapping fd
-mprotect pkey_mprotect: - size protection
-mlock mlock2 munlock: - size
-mlockall: locking
-memfd_create: string
-memfd_secret: -
-brk: -
-mq_open mq_unlink: string
-mount: source path string mountflags = mount
-umount umount2: path = mount
-pivot_root: path target = mount
-move_mount: at source2 at path = mount
-mount_setattr: at path = mount
-open_tree: at path = mount
-fsopen: string
-fspick: at path = mount
-clone: clone
-clone3: clone3
-unshare: namespaces
-setns: fd namespaces
-socket socketpair: family kind protocol
-bind connect: socket address
-sendto: socket - - - address
-sendmsg sendmmsg: socket message
-accept accept4 listen getpeername getsockname shutdown recvfrom recvmsg recvmmsg: socket
-setsockopt getsockopt: socket level option
-setuid setuid32 setfsuid setfsuid32 setgid setgid32 setfsgid setfsgid32: id
-setreuid setreuid32 setregid setregid32: id id
-setresuid setresuid32 setresgid setresgid32: id id id
-setgroups setgroups32: count groups
-capset: - capabilities
-prctl: prctl number
-arch_prctl personality: number
-ptrace: ptrace pid
-process_vm_readv process_vm_writev: pid
-pidfd_getfd: - number
-pidfd_open: pid
-pidfd_send_signal: - signal
-kill tkill rt_sigqueueinfo: pid signal
-tgkill rt_tgsigqueueinfo: - pid signal
-kcmp: pid pid
-prlimit64: pid resource limit
-setrlimit: resource limit
-getrlimit ugetrlimit: resource
-setpriority: - pid number
-sched_setscheduler: pid number
-sched_setaffinity sched_setattr sched_setparam: pid
-ioprio_set: - pid number
-bpf: bpf
-keyctl: keyctl
-add_key request_key: string
-seccomp: seccomp
-io_uring_setup: number
-perf_event_open: - pid
-sethostname setdomainname: string
-delete_module: string
-init_module: -
-finit_module: fd
-iopl ioperm: number
-set_mempolicy: number
-quotactl_fd: fd
-mq_timedsend mq_timedreceive: fd
-"""
+#: What the arguments of calls are; what is missing there is told by its name alone.
+SHAPES = Path(__file__).with_name("shapes.txt")
 #: How an access(2) asks, and open(2): the two lowest bits of its flags.
 _ASKED = {4: "read", 2: "write", 1: "execute"}
 _OPENED = {os.O_RDONLY: ("read",), os.O_WRONLY: ("write",), os.O_RDWR: ("read", "write")}
@@ -160,12 +41,12 @@ class Shape:
 
 
 def shapes() -> Mapping[str, Shape]:
-    """What `SHAPES` says, by name."""
+    """What `SHAPES` has, by the names of calls."""
     found = {}
-    for line in SHAPES.strip().splitlines():
+    for line in SHAPES.read_text().splitlines():
         names, _, rest = line.partition(":")
         steps, _, access = rest.partition("=")
-        for name in names.split():
+        for name in names.split() if not line.startswith("#") else ():
             found[name] = Shape(tuple(steps.split()), frozenset(access.split()))
     return MappingProxyType(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Mapping
 
 from hardening.base import files
@@ -129,3 +130,31 @@ class Tracee:
             if outside <= number < outside + size:
                 return first + number - outside
         return -1
+
+    def without_effect(self) -> tuple[tuple[int, ...], str] | None:
+        """What the file that it has just executed promises and it has not become: ids, and words."""
+        status = self.status()
+        try:
+            found = os.stat(f"/proc/{self.pid}/exe")
+            uid, gid = (int(status[key].split()[1]) for key in ("Uid", "Gid"))
+            held = int(status["CapPrm"], 16)
+        except (OSError, KeyError):
+            return None
+        if found.st_mode & stat.S_ISUID and found.st_uid != uid:
+            wanted = self.inside("uid_map", found.st_uid)
+            return (wanted,), f"set-user-ID {wanted} without effect"
+        group = stat.S_ISGID | stat.S_IXGRP
+        if found.st_mode & group == group and found.st_gid != gid:
+            wanted = self.inside("gid_map", found.st_gid)
+            return (wanted,), f"set-group-ID {wanted} without effect"
+        missing = abi.capability_names(self._file_capabilities() & ~held)
+        return ((), f"file capabilities without effect: {', '.join(missing)}") if missing else None
+
+    def _file_capabilities(self) -> int:
+        """The permitted set of the file that it executes (capabilities(7), File capabilities); 0 without."""
+        try:
+            data = os.getxattr(f"/proc/{self.pid}/exe", "security.capability")
+        except OSError:
+            return 0
+        # struct vfs_cap_data: a revision, then pairs of halves, permitted and inheritable (linux/capability.h).
+        return int.from_bytes(data[4:8], "little") | int.from_bytes(data[12:16], "little") << 32

@@ -25,7 +25,7 @@ def _tool() -> ModuleType:
 
 def test_the_table_is_the_library_s() -> None:
     """`tools/calls.py` writes it anew."""
-    assert Path(calls.FILE).read_text() == _tool().text()
+    assert calls.FILE.read_text() == _tool().text()
 
 
 def test_names_and_numbers() -> None:
@@ -37,7 +37,7 @@ def test_names_and_numbers() -> None:
 
 
 def test_every_shape_is_of_a_call_that_is_known() -> None:
-    known = {line.split(" ")[0] for line in Path(calls.FILE).read_text().splitlines()[1:]}
+    known = {line.split(" ")[0] for line in calls.FILE.read_text().splitlines()[1:]}
     assert set(decode.shapes()) <= known
     for name, shape in decode.shapes().items():
         assert all(step == "-" or hasattr(decode._Decoding, f"_{step}") for step in shape.steps), name

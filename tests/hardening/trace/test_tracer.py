@@ -104,11 +104,11 @@ def traced(
 def seen(text: str, printed: str) -> Seen:
     found = json.loads(text)
     processes = {int(pid): process for pid, process in found["processes"].items()}
+    plain = {name: found[name] for name in ("ended", "command", "files", "tasks")}
     every = tuple(map(tuple, found["every"]))
     return Seen(
-        found["status"], found["ended"], tuple(found["failures"]), processes, found["command"], found["files"], found["tasks"],
-        printed, every,
-    )  # fmt: skip
+        found["status"], failures=tuple(found["failures"]), processes=processes, printed=printed, every=every, **plain
+    )
 
 
 def started(
