@@ -325,7 +325,7 @@ def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Re
     that a layer states is refused, and what an image offers is not taken."""
     settings = mechanism.schema.settings
     for setting in settings.values():
-        bound = settings.get(setting.bound_by) if isinstance(setting, Family) else None
+        bound = settings.get(setting.bound_by) if isinstance(setting, Family) and setting.bound_by else None
         if not (isinstance(setting, Family) and isinstance(bound, Family)):
             continue
         for leaf, entry in [*resolved.items()]:
