@@ -18,7 +18,7 @@ from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_seccomp import groups, suid
-from hardening_seccomp.actions import ALLOW, ENOSYS
+from hardening_seccomp.actions import ALLOW, DENY
 from hardening_seccomp.conditions import Rule, fill
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.host import SeccompFacts
@@ -60,6 +60,15 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return dump(values)
 
+    def meaning(self, leaf: Leaf) -> str:
+        """For one system call, the errno that `DENY` is for it, and what programs do then."""
+        if leaf.setting or leaf.member == WILDCARD:
+            return super().meaning(leaf)
+        data = groups.load()
+        instead = data.fallbacks.get(leaf.member)
+        said = f"What happens to this system call. `{DENY}` answers it with {data.denial(leaf.member)}"
+        return f"{said}; programs have instead: {instead}." if instead else f"{said}."
+
     def permissions(self, leaf: Leaf) -> Sequence[tuple[Rule, Mapping[str, object]]]:
         """To allow a system call, where the smallest step would be to have its uses logged; before that, what its own group
         allows of it, where that is less."""
@@ -67,7 +76,7 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
             return ()
         data = groups.load()
         group = groups.PREFIX + leaf.member
-        guarded = fill(data.allowed(leaf.member, architecture_of(os.uname().machine)), ENOSYS)
+        guarded = fill(data.allowed(leaf.member, architecture_of(os.uname().machine)), DENY)
         whole = (constant(ALLOW), {"allow": [leaf.member]})
         return (
             ((guarded, {"allow": [group]}), whole) if data.members.get(group) == frozenset({leaf.member}) else (whole,)

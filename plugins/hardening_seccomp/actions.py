@@ -61,11 +61,14 @@ _RETURNS = {
 _KINDS_BY_RETURN = {value: kind for kind, value in _RETURNS.items()}
 _KINDS_BY_WORD = {word: kind for kind, word in _WORDS.items() if kind is not ActionKind.NOTIFY}
 _WITH_DATA = (ActionKind.ERRNO, ActionKind.TRACE)
+_DENY = "deny"
+_BY_CALL = -1  # in the place of the errno that `Groups.denial` has for the call
 
 
 @frozen
 class Action:
-    """One answer. ``data`` is the errno of ERRNO or the message of TRACE (16 bits), else 0."""
+    """One answer. ``data`` is the errno of ERRNO or the message of TRACE (16 bits), else 0; which errno `DENY` is stands in
+    the table of system calls."""
 
     kind: ActionKind
     data: int = 0
@@ -75,6 +78,8 @@ class Action:
         return self.kind >= other.kind
 
     def __str__(self) -> str:
+        if self == DENY:
+            return _DENY
         if self.kind is ActionKind.ERRNO:
             return f"errno:{errno.errorcode.get(self.data, str(self.data))}"
         if self.kind is ActionKind.TRACE:
@@ -83,7 +88,10 @@ class Action:
 
     @property
     def returned(self) -> int:
-        """The 32-bit value that a BPF program returns for this action (linux/seccomp.h)."""
+        """The 32-bit value that a BPF program returns for this action (linux/seccomp.h). `DENY` has none: its errno is
+        looked up before."""
+        if self == DENY:
+            raise ValueError("no program returns a denial whose errno is not looked up")
         return _RETURNS[self.kind] | self.data
 
 
@@ -92,6 +100,8 @@ LOG = Action(ActionKind.LOG)
 KILL_PROCESS = Action(ActionKind.KILL_PROCESS)
 EPERM = Action(ActionKind.ERRNO, errno.EPERM)
 ENOSYS = Action(ActionKind.ERRNO, errno.ENOSYS)
+#: The errno that means something to who asks for the call: `hardening_seccomp.groups.Groups.denial`.
+DENY = Action(ActionKind.ERRNO, _BY_CALL)
 
 
 def stricter(earlier: Action, later: Action) -> Action:
@@ -135,13 +145,16 @@ def read_action(node: Node) -> Action:
 
 
 def parse_action(text: object, *, origin: object | None = None) -> Action:
-    """Read ``kill-process | kill-thread | trap | errno[:NAME|N] | trace[:N] | log | allow``; else `ProfileError`."""
+    """Read ``kill-process | kill-thread | trap | deny | errno[:NAME|N] | trace[:N] | log | allow``; else `ProfileError`."""
     if not isinstance(text, str):
         raise ProfileError(f"an action is text, not {type(text).__name__}", origin=origin, hint='write "errno:EPERM"')
+    if text == _DENY:
+        return DENY
     word, colon, data = text.partition(":")
     kind = _KINDS_BY_WORD.get(word)
     if kind is None or (colon and kind not in _WITH_DATA):
-        hint = nearest(word, _KINDS_BY_WORD) or "one of " + ", ".join(_KINDS_BY_WORD)
+        words = (_DENY, *_KINDS_BY_WORD)
+        hint = nearest(word, words) or "one of " + ", ".join(words)
         if text.upper() in errno.errorcode.values():
             hint = f'write "errno:{text.upper()}"'
         if word == "notify":

@@ -134,7 +134,7 @@ def _of_call(
 
 def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:
     """Another errno, the call with these arguments, all of the call."""
-    falls_back = call.name in groups.load().members.get("@fallback", ())
+    falls_back = call.name in groups.load().fallbacks
     if action.kind in _KILLING or (falls_back and action != ENOSYS):
         yield Way(leaf, apply(lambda was: ENOSYS if is_denial(was) else was, rule), Size.ANSWER)
     asked = where(Comparison(index, Op.MASKED_EQ, call.arguments[index] & bits, bits) for index, bits in _telling(call))

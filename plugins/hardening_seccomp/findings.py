@@ -178,7 +178,7 @@ def _defaults(rest: Rule) -> Iterable[Finding]:
             "open-default",
             f"system calls that no rule names are answered with {action}, those of newer kernels too",
             "*",
-            hint='write default = "errno:ENOSYS" in [seccomp], and allow what is needed',
+            hint='write default = "deny" in [seccomp], and allow what is needed',
         )
     elif action.kind in (ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS):
         yield _harsh(action)
@@ -192,7 +192,7 @@ def _harsh(action: Action) -> Finding:
         "harsh-default",
         f"system calls that no rule names are answered with {action}: a libc that probes for a newer call dies{thread}",
         "*",
-        hint='"errno:ENOSYS" lets programs fall back to older calls',
+        hint='"deny" lets programs fall back to older calls',
     )
 
 

@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from hardening.base.values import frozen
-from hardening_seccomp.actions import ALLOW, Action, parse_action
+from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, EPERM, Action, parse_action
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Partial, Rule, partial, rule_of
-from hardening_seccomp.diagrams import MAX_ARGUMENT, WIDTH, apply
+from hardening_seccomp.diagrams import MAX_ARGUMENT, WIDTH, apply, constant
 
 PREFIX = "@"
 STRICT = "@strict"
+FALLBACK = "@fallback"
 
 
 @frozen(eq=False)
@@ -48,13 +49,15 @@ class ArgumentGuard:
 @frozen(eq=False)
 class Groups:
     """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation.
-    ``special_guards`` are those of one kind of machine, by system call and machine."""
+    ``special_guards`` are those of one kind of machine, by system call and machine. ``fallbacks`` are the members of
+    `FALLBACK`, each with what programs do where the kernel does not have it."""
 
     members: Mapping[str, frozenset[str]]
     meanings: Mapping[str, str]
     guards: Mapping[str, ArgumentGuard]
     special_guards: Mapping[tuple[str, str], ArgumentGuard]
     widths: Mapping[str, frozenset[int]]
+    fallbacks: Mapping[str, str]
 
     @property
     def names(self) -> frozenset[str]:
@@ -64,6 +67,17 @@ class Groups:
     def width(self, name: str, index: int) -> int:
         """How many bits of an argument the kernel looks at: 32 or 64."""
         return 32 if index in self.widths.get(name, ()) else WIDTH
+
+    def denial(self, name: str) -> Action:
+        """The errno that `DENY` means for a system call of the table. EPERM tells people that somebody forbids it; a program
+        that can do without the call asks for ENOSYS, and takes EPERM for the end."""
+        return ENOSYS if name in self.fallbacks else EPERM
+
+    def answered(self, name: str, rule: Rule) -> Rule:
+        """A rule with that errno in the place of `DENY`."""
+        if rule.is_constant:
+            return constant(self.denial(name)) if rule.leaves[0] == DENY else rule
+        return apply(lambda action: self.denial(name) if action == DENY else action, rule)
 
     def allowed(self, name: str, machine: str) -> Partial:
         """What a group that holds ``name`` allows of it on a machine, which is named as libseccomp names it."""
@@ -79,7 +93,8 @@ def _stated(action: Action) -> Action | None:
 def load() -> Groups:
     """Read the data file; it belongs to the package, so any fault in it is a bug and raises `KeyError` or `ValueError`."""
     data = tomllib.loads(Path(__file__).with_name("groups.toml").read_text(encoding="utf-8"))
-    raw = data["groups"]
+    fallbacks = data["fallbacks"]
+    raw = data["groups"] | {FALLBACK.removeprefix(PREFIX): {**data["groups"]["fallback"], "names": " ".join(fallbacks)}}
     widths = {name: frozenset(indices) for name, indices in data["widths"].items()}
     guards: dict[str, ArgumentGuard] = {}
     special: dict[tuple[str, str], ArgumentGuard] = {}
@@ -95,6 +110,7 @@ def load() -> Groups:
         guards=MappingProxyType(guards),
         special_guards=MappingProxyType(special),
         widths=MappingProxyType(widths),
+        fallbacks=MappingProxyType(fallbacks),
     )
 
 

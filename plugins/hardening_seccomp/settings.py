@@ -13,7 +13,7 @@ from hardening.mechanism.kinds import Flag, Kind, Unordered
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_seccomp import groups
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, is_denial, read_action
+from hardening_seccomp.actions import ALLOW, DENY, KILL_PROCESS, LOG, Action, is_denial, read_action
 from hardening_seccomp.conditions import (
     Comparison,
     ConditionEntry,
@@ -150,7 +150,7 @@ class RuleKind(Kind[Rule]):
             cases = item.get("args")
             comparisons = tuple(read_comparison(one, ()) for one in cases.items()) if cases else ()
             parts.append(partial(ConditionEntry(read_action(action), comparisons)))
-        return fill(join(parts), ENOSYS)
+        return fill(join(parts), DENY)
 
     def is_no_looser_than(self, a: Rule, b: Rule) -> bool:
         return rule_is_no_looser_than(a, b)
@@ -160,7 +160,7 @@ class RuleKind(Kind[Rule]):
 
     def grammar(self) -> str:
         return (
-            '`"allow"`, `"log"`, `"trace[:N]"`, `"errno[:NAME]"`, `"trap"`, `"kill-thread"` or `"kill-process"`, '
+            '`"allow"`, `"log"`, `"trace[:N]"`, `"errno[:NAME]"`, `"deny"`, `"trap"`, `"kill-thread"` or `"kill-process"`, '
             "for all arguments or by comparisons of them"
         )
 
@@ -168,12 +168,12 @@ class RuleKind(Kind[Rule]):
         low = Comparison(1, Op.LE, 7)
         return (
             constant(KILL_PROCESS),
-            constant(ENOSYS),
+            constant(DENY),
             constant(LOG),
             constant(ALLOW),
-            rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 1),))], ENOSYS),
-            rule_of([ConditionEntry(ALLOW), ConditionEntry(ENOSYS, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], ENOSYS),
-            rule_of([ConditionEntry(LOG, (Comparison(0, Op.NE, 1),)), ConditionEntry(ALLOW, (low,))], ENOSYS),
+            rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 1),))], DENY),
+            rule_of([ConditionEntry(ALLOW), ConditionEntry(DENY, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], DENY),
+            rule_of([ConditionEntry(LOG, (Comparison(0, Op.NE, 1),)), ConditionEntry(ALLOW, (low,))], DENY),
         )
 
     def show(self, value: Rule) -> str:
@@ -194,7 +194,7 @@ class StrictDefaults(Mapping[str, Rule]):
     def _rules(self) -> dict[str, Rule]:
         data = groups.load()
         native = architecture_of(self._machine or os.uname().machine)
-        return {name: fill(data.allowed(name, native), ENOSYS) for name in sorted(data.members[groups.STRICT])}
+        return {name: fill(data.allowed(name, native), DENY) for name in sorted(data.members[groups.STRICT])}
 
     def __getitem__(self, name: str) -> Rule:
         return self._rules[name]
@@ -235,12 +235,13 @@ class SeccompSettings:
     syscalls: Members[Rule] = family(
         RuleKind(),
         name=FAMILY,
-        rest=constant(ENOSYS),
-        absent=constant(ENOSYS),
+        rest=constant(DENY),
+        absent=constant(DENY),
         default=StrictDefaults(),
         read_member=read_call,
         help="What happens to each system call: `default`, `allow`, `deny`, `log`, `rules` and `profile` decide. "
-        "Unstated, the group `@strict` is allowed and everything else is answered with ENOSYS.",
+        "Unstated, the group `@strict` is allowed and everything else denied: with ENOSYS what is in `@fallback` or has no "
+        "name here, else with EPERM.",
         examples=("ptrace", "personality"),
         lenient="a command without any system call cannot even start, and one killed for asking cannot fall back",
     )
@@ -269,4 +270,4 @@ class SeccompSettings:
 
 
 #: What the lists of the table say.
-ALLOWED, DENIED, LOGGED = ALLOW, EPERM, LOG
+ALLOWED, DENIED, LOGGED = ALLOW, DENY, LOG

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from hardening.base import digest
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Privileges
-from hardening_seccomp import multiplex, suid
+from hardening_seccomp import groups, multiplex, suid
+from hardening_seccomp.actions import DENY, ENOSYS, Action
 from hardening_seccomp.compile import compile_filter
+from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter, rule_intersect
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import YOUNG, Libseccomp
 from hardening_seccomp.oci import POINTER, strictest
-from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.settings import SeccompSettings, calls
 
 FILE = "seccomp.bpf"
 DIGEST = digest.ANNOTATION
@@ -45,14 +49,28 @@ def composed(settings: SeccompSettings, context: Context, *, restrict: bool = Tr
     if context.lacks("seccomp.flags.spec-allow"):
         flags.discard("spec-allow")
     model = Filter(
-        default=strictest(settings.syscalls.rest),
-        rules=settings.syscalls.named,
+        default=default(settings),
+        rules=rules(settings),
         architectures=frozenset({facts.native, *extra}),
         flags=frozenset(flags),
     )
     if not (restrict and settings.restrict_suid_sgid):
         return model
     return suid.restricted(model, may_set_capabilities=may_set_capabilities(context))
+
+
+def default(settings: SeccompSettings) -> Action:
+    """The answer to numbers of no call that is known here. Where these are denied, a kernel without them is the one that
+    programs are made for."""
+    rest = strictest(settings.syscalls.rest)
+    return ENOSYS if rest == DENY else rest
+
+
+def rules(settings: SeccompSettings) -> Mapping[str, Rule]:
+    """What happens to each call that layers name, and to all that are known here where `DENY` answers the others."""
+    data, rest = groups.load(), settings.syscalls.rest
+    others = dict.fromkeys(calls(), rest) if strictest(rest) == DENY else {}
+    return {name: data.answered(name, rule) for name, rule in {**others, **settings.syscalls.named}.items()}
 
 
 def may_set_capabilities(context: Context, *, unknown: bool = True) -> bool:

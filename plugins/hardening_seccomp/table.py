@@ -19,7 +19,7 @@ from hardening.mechanism.roles import Privileges
 from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Schema, Statement, read_family, read_table
 from hardening.profile.source import Node, Origin
 from hardening_seccomp import groups, notes, suid
-from hardening_seccomp.actions import ALLOW, ENOSYS, Action, is_denial, read_action
+from hardening_seccomp.actions import ALLOW, DENY, Action, is_denial, read_action
 from hardening_seccomp.conditions import ConditionEntry, Partial, Rule, fill, join, partial
 from hardening_seccomp.diagrams import constant, judged_at
 from hardening_seccomp.filters import Filter
@@ -176,7 +176,7 @@ class TableReader:
         facts = self.reading.host.of(SeccompFacts)
         noted, library = self.reading.noted, facts.library
         if library is not None:
-            model = Filter(ENOSYS, architectures=frozenset({facts.native, *further}))
+            model = Filter(DENY, architectures=frozenset({facts.native, *further}))
             for name, origin in self.asked.items():
                 if is_stranger(name, model, library):
                     noted.append(notes.foreign_name(name, facts.native, origin))
@@ -206,11 +206,11 @@ class TableReader:
             yield Statement(FAMILY, WILDCARD, constant(otherwise), stated.origin, is_upper_bound=True)
             return
         for name, found in self.named.items():
-            otherwise = ALLOW if found.only_denied else ENOSYS
+            otherwise = ALLOW if found.only_denied else DENY
             yield Statement(FAMILY, name, found.rule(otherwise), found.origin, found.only_denied, found.group)
 
     def _profile_default(self) -> Action:
-        return self.profile.default if self.profile is not None else ENOSYS
+        return self.profile.default if self.profile is not None else DENY
 
     def _architectures(self, node: Node | None, complete: Node | None) -> Iterator[Statement]:
         """A ``complete`` filter without a list is one of the machine's own architecture, or of those of its profile."""
@@ -271,7 +271,7 @@ def dump(values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         names = sorted(name for name, rule in syscalls.items() if rule == constant(action))
         if names:
             table[key] = names
-    gap = ENOSYS if rest is None else rest.leaves[0]
+    gap = DENY if rest is None else rest.leaves[0]
     rules = [
         {"names": [name], **entry}
         for name, rule in sorted(syscalls.items())

@@ -59,5 +59,6 @@ def tighten(
         if is_stranger(name, foreign.model, library):
             asked = f"{name}: unknown here, as it is to the runtime"
             yield Violation(f"{POINTER}/syscalls", asked, "left out", f"seccomp.{name}")
-    # With fewer architectures than the foreign filter, more of its system calls are strangers.
-    put(finished(intersect(composed(settings, context), foreign.model), library), library, fragment)
+    # With fewer architectures than the foreign filter, more of its system calls are strangers. What both deny gets the
+    # errno of the composed one, which tells the known from the unknown.
+    put(finished(intersect(foreign.model, composed(settings, context)), library), library, fragment)

@@ -13,7 +13,7 @@ from typing import Any
 from hardening.base import digest
 from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context, Verification
-from hardening_seccomp import bpf
+from hardening_seccomp import bpf, groups
 from hardening_seccomp.actions import EPERM
 from hardening_seccomp.answers import AnswerReader
 from hardening_seccomp.compile import compile_filter
@@ -44,7 +44,9 @@ def verify(settings: SeccompSettings, context: Context, receipt: Mapping[str, An
         return
     model = filter_of(settings, context)
     loaded = _is_loaded(model, library, receipt)
-    expected = f"{len(model.rules)} calls by rules, else {model.default}"
+    rest, data = settings.syscalls.rest, groups.load()
+    ruled = sum(rule != data.answered(name, rest) for name, rule in model.rules.items())
+    expected = f"{ruled} calls by rules, else {strictest(rest)}"
     programs = receipt["seccomp"]["filters"]
     if programs is not None:
         yield from _read_back(model, library, programs, expected)

@@ -7,7 +7,17 @@ import errno
 import pytest
 
 from hardening.errors import ProfileError
-from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind, from_returned, parse_action, stricter
+from hardening_seccomp.actions import (
+    ALLOW,
+    DENY,
+    ENOSYS,
+    EPERM,
+    Action,
+    ActionKind,
+    from_returned,
+    parse_action,
+    stricter,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +25,7 @@ from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind, 
     [
         ("allow", ALLOW),
         ("errno", EPERM),
+        ("deny", DENY),
         ("errno:ENOSYS", ENOSYS),
         ("errno:38", ENOSYS),
         ("trace", Action(ActionKind.TRACE)),
@@ -34,6 +45,8 @@ def test_what_is_written_is_read(text: str, action: Action) -> None:
     ("text", "hint"),
     [
         ("alow", "allow"),
+        ("denied", "deny"),
+        ("deny:EPERM", "deny"),
         ("errno:ENOSY", "ENOSYS"),
         ("errno:4096", "EPERM"),
         ("errno:4095", "up to 4094"),
@@ -52,6 +65,13 @@ def test_what_is_wrong_is_refused(text: object, hint: str | None) -> None:
         parse_action(text, origin="a.toml:3")
     assert caught.value.origin == "a.toml:3"
     assert hint is None or hint in str(caught.value.hint)
+
+
+def test_no_program_returns_a_denial_without_its_errno() -> None:
+    assert stricter(DENY, EPERM) == EPERM
+    assert stricter(EPERM, DENY) == DENY
+    with pytest.raises(ValueError, match="errno"):
+        _ = DENY.returned
 
 
 def test_order_is_the_kernels() -> None:

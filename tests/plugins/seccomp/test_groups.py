@@ -34,6 +34,12 @@ def test_every_name_is_one() -> None:
     assert set(DATA.guards) | set(DATA.widths) <= DATA.names
 
 
+def test_what_programs_do_without_is_a_group() -> None:
+    assert DATA.members["@fallback"] == DATA.fallbacks.keys()
+    assert all(DATA.fallbacks.values())
+    assert [DATA.denial(name) for name in ("clone3", "ptrace")] == [ENOSYS, EPERM]
+
+
 def test_every_group_has_a_meaning() -> None:
     assert all(DATA.meanings[name] for name in DATA.members)
     assert DATA.members["@container-default"] == DATA.members["@default"]
@@ -96,3 +102,5 @@ def test_the_reference_page_lists_every_group_and_guard() -> None:
         assert f"| `{name}` | {meaning} |" in page
     for name, guard in DATA.guards.items():
         assert f"| `{name}` | {guard.why}" in page
+    for name, instead in DATA.fallbacks.items():
+        assert f"| `{name}` | {instead} |" in page

@@ -53,6 +53,22 @@ def test_the_answer_is_that_of_the_program(name: str, arguments: list[str], resu
 
 
 @pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("ptrace", "errno:EPERM"),
+        ("personality", "errno:EPERM"),
+        ("clone3", "errno:ENOSYS"),
+        ("keyctl", "errno:EACCES"),
+        ("getpid", "log"),
+    ],
+)
+def test_a_denial_has_the_errno_of_its_call(name: str, result: str, tmp_path: Path) -> None:
+    rules = TEXT.replace("rules = [", 'rules = [\n  { names = ["keyctl"], action = "errno:EACCES" },')
+    text = rules.replace("errno:ENOSYS", "deny")
+    assert Seccomp().answer(settings(tmp_path, text), context(), name, []) == result
+
+
+@pytest.mark.parametrize(
     ("arguments", "statements"),
     [
         (["x"], '"x" is not a number'),

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hardening.base.digest import of_filter
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Violation
-from hardening_seccomp import Seccomp, bpf
+from hardening_seccomp import Seccomp, bpf, groups
+from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, EPERM, parse_action
+from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import read
+from hardening_seccomp.settings import calls
 from hardening_seccomp.spec import DIGEST, FILE, filter_of
 from tests.plugins.seccomp.stacks import context, settings, this_host
 
@@ -37,6 +42,53 @@ def test_the_bundle_gets_the_object_the_program_and_its_digest(tmp_path: Path) -
     found = read(fragment.values["/linux/seccomp"].value, native=NATIVE).model
     assert found == filter_of(settings(tmp_path, ALLOW_SOME), context())
     assert "stat64" not in found.rules
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [""],
+        ['[seccomp]\nallow = ["@network"]\n'],
+        ['[seccomp]\ndefault = "allow"\ndeny = ["@mount", "clone3"]\n'],
+        ['[seccomp]\ndefault = "deny"\nallow = ["@strict"]\narchitectures = ["x86", "x32"]\n'],
+        ["[limits.seccomp]\ndeny = ['ptrace']\n", '[seccomp]\ndefault = "errno:EACCES"\nallow = ["@default"]\n'],
+    ],
+)
+def test_every_denial_of_a_filter_has_its_errno(texts: list[str], tmp_path: Path) -> None:
+    found = filter_of(settings(tmp_path, *texts), context())
+    assert DENY not in {found.default, *(action for rule in found.rules.values() for action in rule.leaves)}
+
+
+def test_what_is_known_is_told_from_what_is_not(tmp_path: Path) -> None:
+    found = filter_of(settings(tmp_path, '[seccomp]\ndefault = "deny"\nallow = ["read"]\n'), context())
+    assert found.default == ENOSYS
+    assert set(found.rules) < calls() - groups.load().members["@fallback"]
+    assert {name: rule for name, rule in found.rules.items() if rule != constant(EPERM)} == {"read": constant(ALLOW)}
+
+
+def test_the_errno_of_the_later_layer_is_answered(tmp_path: Path) -> None:
+    deny, said = (
+        '[seccomp]\ndefault = "deny"\nallow = ["read"]\n',
+        '[seccomp]\ndefault = "errno:EACCES"\nallow = ["read"]\n',
+    )
+    assert filter_of(settings(tmp_path, deny, said), context()).rule("ptrace") == constant(parse_action("errno:EACCES"))
+    assert filter_of(settings(tmp_path, said, deny), context()).rule("ptrace") == constant(EPERM)
+
+
+def test_what_a_foreign_filter_denies_too_has_our_word(tmp_path: Path) -> None:
+    """The default of docker's files is EPERM, for calls of a newer kernel too."""
+    foreign = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
+    fragment = Fragment("seccomp")
+    list(Seccomp().tighten(settings(tmp_path, ""), {"linux": {"seccomp": foreign}}, context(), fragment))
+    found = read(fragment.values["/linux/seccomp"].value, native=NATIVE).model
+    assert found.default == ENOSYS
+    asked = ("read", "write", "ptrace", "clone3")
+    assert [str(found.rule(name).leaves[0]) for name in asked] == [
+        "allow",
+        "errno:EPERM",
+        "errno:EPERM",
+        "errno:ENOSYS",
+    ]
 
 
 def test_a_foreign_filter_is_intersected(tmp_path: Path) -> None:
