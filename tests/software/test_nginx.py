@@ -85,7 +85,7 @@ def test_a_worker_that_was_taken_over_gets_no_further(user: User | None) -> None
                 assert get(place, target, "-T", "nginx.conf").endswith("500")
             service.until(lambda: service.log.count("Read-only file system") == 2)
             assert get(place, "/proxy").endswith("500")
-            service.until(lambda: "socket() failed (38: Function not implemented)" in service.log)
+            service.until(lambda: "socket() failed (1: Operation not permitted)" in service.log)
         assert not (place.folder / "site/new").exists()
 
 

@@ -106,7 +106,7 @@ def test_code_that_builds_a_package_gets_no_further(user: User | None, monkeypat
             "the environment": "KeyError",
             "writing a library": "OSError",
             "writing a package": "OSError",
-            "the network": "OSError",
+            "the network": "PermissionError",
             "running what was built": "PermissionError",
             "other processes": None,
         }
