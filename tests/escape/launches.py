@@ -45,7 +45,8 @@ COMMAND = ("/usr/bin/python3", "-I", "-S", "-c", START)
 
 
 def strict() -> tuple[str, str]:
-    """The shipped profile `strict` and what it extends, without their limits, which no exception could lift."""
+    """The shipped profile `strict` and what it extends, without their limits, which no exception could lift, and with
+    another word for what it denies than the kernel has for who lacks a capability."""
     profiles = files("hardening_profiles")
     base = (profiles / "base.toml").read_text(encoding="utf-8")
     floor, limits, _ = base.partition("[limits.")
@@ -53,7 +54,9 @@ def strict() -> tuple[str, str]:
     text = (profiles / "strict.toml").read_text(encoding="utf-8")
     extends = 'extends = ["base"]\n'
     assert extends in text
-    return floor, text.replace(extends, "")
+    default = 'default = "deny"\n'
+    assert default in text
+    return floor, text.replace(extends, "").replace(default, 'default = "errno:ENOSYS"\n')
 
 
 def numbers(*modules: str) -> dict[str, int]:
