@@ -77,18 +77,18 @@ def of_path(attempt: Attempt, mechanism: Mechanism[Any], path: str, answer: Path
 
 
 def of_cause(attempt: Attempt, mechanism: Mechanism[Any], cause: Cause, call: SystemCall) -> Loosening | None:
-    """The first way past the cause of a denial after which the mechanism names neither this cause any more nor another one
-    that it did not name before; where there is none, why the last one is refused."""
+    """The first way past the cause of a denial after which the mechanism says the same no more, and names no leaf that it
+    did not name before; where there is none, why the last one is refused."""
 
-    def leaves(composition: Composition) -> set[str]:
+    def causes(composition: Composition) -> list[Cause]:
         context = check(composition, attempt.host, None)
-        return {item.leaf for item in mechanism.denied(composition.settings[mechanism.name], context, call)}
+        return [*mechanism.denied(composition.settings[mechanism.name], context, call)]
 
     before: set[str] = set()
 
     def opens(after: Composition) -> bool:
-        before.update(before or leaves(attempt.composition))
-        return leaves(after) <= before - {cause.leaf}
+        before.update(before or (item.leaf for item in causes(attempt.composition)))
+        return all(item.leaf in before and (item.leaf, item.what) != (cause.leaf, cause.what) for item in causes(after))
 
     return first(attempt, cause.leaf, cause.ways, opens)
 
