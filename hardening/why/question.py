@@ -18,9 +18,10 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compose.fold import Resolved
 from hardening.errors import UsageError
+from hardening.mechanism import outside
 from hardening.mechanism.denial import Caller, Cause, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
-from hardening.mechanism.roles import CommandProcess, Identity, Privileges, id_maps, natural_ids
+from hardening.mechanism.roles import Privileges, id_maps
 from hardening.trace import calls
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
@@ -157,8 +158,7 @@ def _of_address(match: re.Match[str], context: Context) -> Sequence[SystemCall]:
 
 def _caller(context: Context) -> Caller:
     """The command as it is when it starts."""
-    account, privileges, maps = context.of(CommandProcess), context.of(Privileges), id_maps(context)
-    who = account.resolve(context) if account is not None else Identity(*natural_ids(context), ())
+    who, privileges, maps = outside.identity(context), context.of(Privileges), id_maps(context)
     held = privileges.added if privileges is not None and who.is_root else frozenset[str]()
     uid, gid = (who.uid, who.gid) if maps is None else (maps.outside(who.uid), maps.outside_gid(who.gid))
     return Caller(0, uid=uid or 0, gid=gid or 0, capabilities=held, filters=1)

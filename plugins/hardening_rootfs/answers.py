@@ -21,10 +21,11 @@ from hardening.mechanism.denial import PathAnswer, Size, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.outside import EXECUTE, READ, WRITE
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.foreign_binds import USUAL
-from hardening_rootfs.owners import EXECUTE, READ, WRITE, withheld
+from hardening_rootfs.owners import withheld
 from hardening_rootfs.paths import deepest, holds, on_host, real_path
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may

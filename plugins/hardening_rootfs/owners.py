@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from hardening.base.files import is_below
 from hardening.base.values import frozen
+from hardening.mechanism import outside
 from hardening.mechanism.idmaps import IdRange, inside
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.roles import CommandProcess, Privileges, natural_ids
+from hardening.mechanism.outside import EXECUTE, READ
+from hardening.mechanism.roles import Privileges
 from hardening_rootfs.surroundings import only_unmapped_may, volume_maps
-
-READ, WRITE, EXECUTE = stat.S_IROTH, stat.S_IWOTH, stat.S_IXOTH
 
 
 @frozen
@@ -56,24 +56,17 @@ def _mode(path: str, right: int, context: Context, *, idmap: bool) -> str:
         listed = "system.posix_acl_access" in os.listxattr(path)
     except OSError:
         return ""
-    account, maps = context.of(CommandProcess), volume_maps(context)
-    if account is None:
-        uid, gid = natural_ids(context)
-        groups: tuple[int, ...] = ()
-    else:
-        identity = account.resolve(context)
-        uid, gid, groups = identity.uid, identity.gid, identity.groups
-    owner, group = status.st_uid, status.st_gid
-    seen_owner = owner if maps is None else _inside(maps.uids, owner, idmap=idmap)
-    seen_group = group if maps is None else _inside(maps.gids, group, idmap=idmap)
-    shift = 6 if seen_owner == uid else 3 if seen_group in (gid, *groups) else 0
-    if listed or status.st_mode & right << shift:
+    command, maps = outside.identity(context), volume_maps(context)
+    owner = status.st_uid if maps is None else _inside(maps.uids, status.st_uid, idmap=idmap)
+    group = status.st_gid if maps is None else _inside(maps.gids, status.st_gid, idmap=idmap)
+    whose = 6 if owner == command.uid else 3 if group in (command.gid, *command.groups) else 0
+    if listed or status.st_mode & right << whose:
         return ""
-    if uid == 0 and None not in (seen_owner, seen_group) and _overrides(status.st_mode, right, context):
+    if command.is_root and None not in (owner, group) and _overrides(status.st_mode, right, context):
         return ""
     mode = stat.S_IMODE(status.st_mode)
-    whose = "an unmapped user" if seen_owner is None else f"user {seen_owner}"
-    return f"the mode is {mode:04o}, the owner {whose}, and the command is user {uid}"
+    known = "an unmapped user" if owner is None else f"user {owner}"
+    return f"the mode is {mode:04o}, the owner {known}, and the command is user {command.uid}"
 
 
 def _inside(ranges: Iterable[IdRange], owner: int, *, idmap: bool) -> int | None:

@@ -1,0 +1,103 @@
+"""What each mechanism says of calls that failed: it never raises, its leaves are leaves, and each way that it names is one
+that composes, or is held back by a limit that is named."""
+
+from __future__ import annotations
+
+import errno
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardening.assemble.pipeline import examine
+from hardening.mechanism import host
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.mechanism import Context, Mechanism
+from hardening.plugin import plugins
+from hardening.profile.layers import Stack, parse_layer
+from hardening.profile.source import Document
+from hardening.trace import calls
+from hardening.why import loosen
+from hardening.why.attempt import Attempt, attempt
+from tests.support.sample import examples
+
+INSTALLED = plugins.load().mechanisms
+HOST = host.probe(INSTALLED)
+LENIENT = {"selinux": {"requirement": "best-effort"}}
+STACKS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "volume": {"rootfs": {"volumes": {"add": ["/usr/share:/data:ro", "/usr/bin/env:/file:noexec"]}}},
+    "no tmpfs": {"rootfs": {"tmpfs": "none", "shm_size": 0}},
+    "one id": {"namespaces": {"id_map": "one-id"}},
+}
+PATHS = (
+    "", "/", "/etc/shadow", "/etc/new", "/tmp/x", "/dev/shm/x", "/dev/null", "/dev/kmsg", "/proc/cpuinfo", "/data/x",
+    "/data", "/proc/sys/kernel/msgmax", "/proc/self/status", "/sys/kernel", "/file", "/var/lib/of-a-program",
+    "/run/secrets/x", "/mnt/x", "relative",
+)  # fmt: skip
+ACCESS = ({"read"}, {"write"}, {"create"}, {"remove", "create"}, {"execute"}, {"mount"}, set[str]())
+ADDRESSES = ("", "tcp 192.0.2.1:80", "udp [::1]:53", "unix /run/x", "unix @x", "netlink route", "tcp nonsense", "inet")
+ERRORS = (0, errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS, errno.ENOSPC, errno.EINVAL, errno.ESRCH, errno.EXDEV,
+          errno.EBUSY, errno.ENETUNREACH, errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENOMEM,
+          errno.ENOSYS)  # fmt: skip
+
+
+def composed(said: dict[str, Any]) -> tuple[Attempt, Context]:
+    layer = parse_layer(Document("base", Path("/base.toml"), {**LENIENT, **said}, {}))
+    tried = attempt(Stack((layer,)), INSTALLED, HOST, date(2026, 1, 1))
+    return tried, examine(tried.composition, HOST)
+
+
+TRIED = {name: composed(said) for name, said in STACKS.items()}
+
+
+#: Those that somebody may have something to say of, beside each other one.
+USUAL = (
+    "openat", "execve", "mmap", "write", "mount", "umount2", "mkdir", "rename", "connect", "bind", "socket", "setuid",
+    "chown", "setgroups", "kill", "ptrace", "clone", "prctl", "sethostname", "unlink", "chmod", "mknod", "ioctl",
+    "prlimit64", "mlock",
+)  # fmt: skip
+NAMES = (*sorted(calls.names(calls.own())), "no_such_call")
+NUMBERS = st.one_of(st.integers(0, 64), st.sampled_from((0x1000, 0x20000, 0x10000000, 2**32 - 1, 2**64 - 1)))
+CALLS = st.builds(
+    SystemCall,
+    name=st.one_of(st.sampled_from(USUAL), st.sampled_from(NAMES)),
+    number=st.integers(0, 500),
+    architecture=st.sampled_from(calls.ARCHITECTURES),
+    arguments=st.tuples(*[NUMBERS] * 6),
+    caller=st.builds(
+        Caller,
+        pid=st.just(1),
+        executable=st.sampled_from(("", "/usr/bin/env")),
+        uid=st.sampled_from((0, 33, 1000, 0x80000, 2**32 - 2)),
+        gid=st.sampled_from((0, 33)),
+        capabilities=st.sampled_from((frozenset[str](), frozenset({"SYS_ADMIN", "NET_BIND_SERVICE"}))),
+        filters=st.integers(0, 2),
+    ),
+    error=st.sampled_from(ERRORS),
+    path=st.sampled_from(PATHS),
+    target=st.sampled_from(("", "proc", *PATHS)),
+    access=st.sampled_from([frozenset(access) for access in ACCESS]),
+    address=st.sampled_from(ADDRESSES),
+    ids=st.sampled_from(((), (33,), (70_000, 0), (2**32 - 1,))),
+)
+
+
+@settings(max_examples=examples(200))
+@given(call=CALLS, name=st.sampled_from(sorted(STACKS)))
+@pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
+def test_each_cause_is_of_a_leaf_and_each_way_composes_or_is_told_why_not(
+    mechanism: Mechanism[Any], call: SystemCall, name: str
+) -> None:
+    tried, context = TRIED[name]
+    composition = tried.composition
+    for cause in mechanism.denied(composition.settings[mechanism.name], context, call):
+        assert composition.meant(cause.leaf), cause
+        assert cause.what
+        for way in cause.ways:
+            assert composition.meant(way.leaf), way
+            found = loosen.first(tried, cause.leaf, [way])
+            assert found is None or found.barrier or found.options, (cause, way)
