@@ -6,7 +6,7 @@ What decides over files by their owners and modes, and over ports, stands in `ha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from hardening.base.values import frozen
@@ -14,15 +14,15 @@ from hardening.mechanism.denial import SystemCall
 
 #: Whose user namespace the kernel asks: the caller's own, that of its network or host name, or the host's.
 OWN, NET, UTS, HOST = "user", "net", "uts", "host"
-#: Bits of clone(2) and unshare(2).
-_NEW_NAMESPACES, _NEW_USER = 0x7E020080, 0x10000000
+#: Bits of unshare(2); of clone(2) that of a time namespace is part of a signal.
+_NEW_NAMESPACES, _NEW_USER, _NEW_TIME = 0x7E020080, 0x10000000, 0x80
 
 
 @frozen(eq=False)
 class Check:
     """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an index
-    to the values that it may have, in the bits of ``mask``; ``path`` and ``text`` are patterns that
-    what the call is about has to match."""
+    to the values that it may have, in the bits of ``mask``; ``path`` and ``text`` are patterns that what the call is about
+    has to match. ``always``: it is asked of every such call, whoever and whatever that is about."""
 
     capability: str
     calls: frozenset[str]
@@ -32,6 +32,7 @@ class Check:
     mask: int = 0xFFFFFFFF
     path: str = ""
     text: str = ""
+    always: bool = False
 
     def fits(self, call: SystemCall) -> bool:
         """Whether a call, with its outcome, is one of these."""
@@ -46,6 +47,10 @@ class Check:
 
 def _of(capability: str, calls: str, whose: str = OWN, **more: object) -> Check:
     return Check(capability, frozenset(calls.split()), whose, **more)  # type: ignore[arg-type]
+
+
+def _each(capability: str, calls: str, whose: str = OWN, **more: object) -> Check:
+    return _of(capability, calls, whose, always=True, **more)
 
 
 _INTERFACE = (  # netdevice(7), and what bridges, routes, tunnels and ethtool(8) have
@@ -65,21 +70,22 @@ CHECKS: tuple[Check, ...] = (
     _of("SETPCAP", "prctl", arguments={0: (24, 28)}),  # PR_CAPBSET_DROP, PR_SET_SECUREBITS
     _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", text="security.capability"),
     _of("SYS_ADMIN", "setxattr lsetxattr fsetxattr setxattrat", HOST, text=r"trusted\."),
-    _of("SYS_ADMIN", "mount umount umount2 pivot_root move_mount open_tree open_tree_attr fsopen fsmount fspick fsconfig "
+    _each("SYS_ADMIN", "mount umount umount2 pivot_root move_mount open_tree open_tree_attr fsopen fsmount fspick fsconfig "
         "mount_setattr setns"),
     _of("SYS_ADMIN", "clone3", text=r"^(?!.*CLONE_NEWUSER).*CLONE_NEW"),
-    _of("SYS_ADMIN", "sethostname setdomainname", UTS),
-    _of("SYS_ADMIN", "quotactl quotactl_fd swapon swapoff fanotify_init lookup_dcookie bdflush nfsservctl", HOST),
+    _each("SYS_ADMIN", "sethostname setdomainname", UTS),
+    _each("SYS_ADMIN", "swapon swapoff lookup_dcookie bdflush", HOST),
+    _of("SYS_ADMIN", "quotactl quotactl_fd fanotify_init", HOST),
     _of("SYS_ADMIN", "io_uring_setup", HOST),  # kernel.io_uring_disabled
     _of("SYS_ADMIN", "ioctl", arguments={1: (0x5412, 0x541D)}),  # TIOCSTI, TIOCCONS
     _of("SYS_ADMIN", "ioctl", arguments={1: (0xC0045877, 0xC0045878, 0xC0185879)}),  # FIFREEZE, FITHAW, FITRIM
-    _of("SYS_CHROOT", "chroot"),
+    _each("SYS_CHROOT", "chroot"),
     _of("SYS_PTRACE", "ptrace", arguments={0: (16, 0x4206)}),  # PTRACE_ATTACH, PTRACE_SEIZE
     _of("SYS_PTRACE", "process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise get_robust_list"),
     _of("SYS_PTRACE", "", errors=("EACCES", "EPERM"), path=_TRACED),
     _of("SYS_PTRACE", "userfaultfd", HOST),
-    _of("NET_RAW", "socket", NET, arguments={0: (2, 10), 1: (3, 10)}, mask=0xF),
-    _of("NET_RAW", "socket", NET, arguments={0: (17,)}),  # AF_PACKET
+    _each("NET_RAW", "socket", NET, arguments={0: (2, 10), 1: (3, 10)}, mask=0xF),
+    _each("NET_RAW", "socket", NET, arguments={0: (17,)}),  # AF_PACKET
     _of("NET_ADMIN", "ioctl", NET, arguments={1: _INTERFACE}),
     _of("NET_ADMIN", "ioctl", arguments={1: (0x400454CA,)}),  # TUNSETIFF
     _of("NET_ADMIN", "setsockopt", NET, arguments={1: (1,), 2: (12, 32, 33, 36)}),  # SO_PRIORITY, …FORCE, SO_MARK
@@ -90,22 +96,23 @@ CHECKS: tuple[Check, ...] = (
         text="^mlock|MAP_LOCKED"),
     _of("IPC_LOCK", "shmctl", HOST, arguments={1: (11,)}),  # SHM_LOCK
     _of("IPC_OWNER", "msgget msgsnd msgrcv semget semop semtimedop shmget shmat", errors=("EACCES",)),
-    _of("SYS_MODULE", "init_module finit_module delete_module", HOST),
-    _of("SYS_RAWIO", "iopl ioperm", HOST),
-    _of("SYS_PACCT", "acct", HOST),
-    _of("SYS_BOOT", "reboot"),
-    _of("SYS_BOOT", "kexec_load kexec_file_load", HOST),
+    _each("SYS_MODULE", "init_module finit_module delete_module", HOST),
+    _each("SYS_RAWIO", "iopl ioperm", HOST),
+    _each("SYS_PACCT", "acct", HOST),
+    _each("SYS_BOOT", "reboot"),
+    _each("SYS_BOOT", "kexec_load kexec_file_load", HOST),
     _of("SYS_NICE", "setpriority nice sched_setscheduler sched_setparam sched_setattr sched_setaffinity ioprio_set "
         "migrate_pages move_pages mbind", HOST, errors=("EPERM", "EACCES")),
     _of("SYS_RESOURCE", "setrlimit prlimit64 mq_open msgctl", HOST),
     _of("SYS_RESOURCE", "prctl", HOST, arguments={0: (35,)}),  # PR_SET_MM
     _of("SYS_RESOURCE", "fcntl fcntl64", HOST, arguments={1: (1031,)}),  # F_SETPIPE_SZ
     _of("SYS_RESOURCE", "", HOST, errors=("EACCES", "EPERM"), path=r"/proc/(\d+|self)/(oom_score_adj|oom_adj)"),
-    _of("SYS_TIME", "settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64", HOST),
-    _of("SYS_TTY_CONFIG", "vhangup", HOST),
+    _each("SYS_TIME", "settimeofday stime clock_settime clock_settime64", HOST),
+    _of("SYS_TIME", "adjtimex clock_adjtime clock_adjtime64", HOST),
+    _each("SYS_TTY_CONFIG", "vhangup", HOST),
     _of("SYS_TTY_CONFIG", "ioctl", HOST, arguments={1: (0x4B3A, 0x4B61, 0x5605, 0x5606, 0x5607)}),  # KD*, VT_*
-    _of("MKNOD", "mknod", HOST, arguments={1: (0x2000, 0x6000)}, mask=0xF000),  # S_IFCHR, S_IFBLK
-    _of("MKNOD", "mknodat", HOST, arguments={2: (0x2000, 0x6000)}, mask=0xF000),
+    _each("MKNOD", "mknod", HOST, arguments={1: (0x2000, 0x6000)}, mask=0xF000),  # S_IFCHR, S_IFBLK
+    _each("MKNOD", "mknodat", HOST, arguments={2: (0x2000, 0x6000)}, mask=0xF000),
     _of("LEASE", "fcntl fcntl64", errors=("EACCES",), arguments={1: (1024,)}),  # F_SETLEASE
     _of("LINUX_IMMUTABLE", "ioctl", HOST, arguments={1: (0x40086602, 0x401C5820)}),  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR
     _of("AUDIT_CONTROL", "", HOST, path=r"/proc/(\d+|self|thread-self)(/task/\d+)?/(loginuid|sessionid)"),
@@ -114,15 +121,20 @@ CHECKS: tuple[Check, ...] = (
     _of("WAKE_ALARM", "timer_create timerfd_create", HOST, arguments={0: (8, 9)}),  # CLOCK_*_ALARM
     _of("PERFMON", "perf_event_open", HOST, errors=("EACCES", "EPERM")),
     _of("BPF", "bpf", HOST),
-    _of("DAC_READ_SEARCH", "open_by_handle_at", HOST),
+    _each("DAC_READ_SEARCH", "open_by_handle_at", HOST),
 )  # fmt: skip
 
 
 def fitting(call: SystemCall) -> list[Check]:
-    """Where the kernel may have asked during a call that failed, each capability once."""
-    found = {check.capability: check for check in reversed(CHECKS) if check.fits(call)}
-    if call.name in ("clone", "unshare") and call.outcome == "EPERM":
-        flags = call.arguments[0] & (_NEW_NAMESPACES if call.name == "unshare" else _NEW_NAMESPACES & ~0x80)
-        if flags and not flags & _NEW_USER:
-            found["SYS_ADMIN"] = _of("SYS_ADMIN", call.name)
+    """Where the kernel may have asked during a call that failed, each capability once. Of a call that nobody has made, a
+    question, where it always asks."""
+    checks = [check for check in (*CHECKS, *_of_namespaces(call)) if check.fits(call)]
+    found = {check.capability: check for check in reversed(checks) if call.caller.pid or check.always}
     return list(found.values())
+
+
+def _of_namespaces(call: SystemCall) -> Iterator[Check]:
+    """What new namespaces take, unless a user namespace comes with them, which gives the capability in it."""
+    bits = {"unshare": _NEW_NAMESPACES, "clone": _NEW_NAMESPACES & ~_NEW_TIME}.get(call.name, 0) & call.arguments[0]
+    if bits and not bits & _NEW_USER:
+        yield _each("SYS_ADMIN", call.name)

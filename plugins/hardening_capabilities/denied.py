@@ -32,6 +32,8 @@ _OWNERS = frozenset(
     {"chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link",
      "linkat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "file_setattr", "removexattr"}
 )  # fmt: skip
+#: Those that lift a limit, which decides without them.
+_LIMITED = frozenset({"IPC_LOCK", "SYS_NICE", "SYS_RESOURCE"})
 _IDS = frozenset({"SETUID", "SETGID"})
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _SYSCTL = "namespaces.sysctls."
@@ -65,7 +67,7 @@ def _asked(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple
             yield from _port(context, call)
         if _root_would_pass(context, call):
             yield "DAC_OVERRIDE", OWN, ()
-    elif call.outcome == "EPERM" and not _own_account(context, call):
+    elif call.outcome == "EPERM" and call.caller.pid and not _own_account(context, call):
         seen = outside.look(context, call.path) if call.path else None
         if call.name in _OWNERSHIP and _is_mapped(context, seen):
             yield "CHOWN", OWN, ()
@@ -82,6 +84,8 @@ def _missing(
 ) -> Iterator[Cause]:
     """What a process without a capability lacks, and who would have to give it."""
     elsewhere = _asks_elsewhere(context, whose)
+    if elsewhere and (whose == UTS or name in _LIMITED):
+        return  # a host name of its own is the answer, or a limit of the process, and no capability
     if elsewhere:
         what = f"{call.name} takes {name} {elsewhere}, and the command has a user namespace of its own"
         advice = f"{name} does nothing here; {INSTEAD.get(name) or BY_NAME[name].instead or 'let the host do it'}"

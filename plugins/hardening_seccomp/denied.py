@@ -12,7 +12,7 @@ import attrs
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, groups, multiplex, suid
-from hardening_seccomp.actions import ALLOW, ENOSYS, Action, ActionKind, is_denial
+from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, Action, ActionKind, is_denial
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, Op, Rule, where
 from hardening_seccomp.diagrams import MAX_ARGUMENT, apply, constant, select
@@ -136,7 +136,7 @@ def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[W
     """Another errno, the call with these arguments, all of the call."""
     falls_back = call.name in groups.load().fallbacks
     if action.kind in _KILLING or (falls_back and action != ENOSYS):
-        yield Way(leaf, apply(lambda was: ENOSYS if is_denial(was) else was, rule), Size.ANSWER)
+        yield Way(leaf, apply(lambda was: DENY if is_denial(was) else was, rule), Size.ANSWER)
     asked = where(Comparison(index, Op.MASKED_EQ, call.arguments[index] & bits, bits) for index, bits in _telling(call))
     if not asked.is_constant:
         yield Way(leaf, select(asked, constant(ALLOW), rule), Size.CALL)

@@ -133,7 +133,18 @@ def test_a_call_that_kills_is_answered_with_an_errno_first(tmp_path: Path) -> No
     (cause,) = causes(chosen, asked)
     assert cause.what == "seccomp ends the process for io_uring_setup"
     assert [way.size for way in cause.ways] == [Size.ANSWER, Size.CALL]
-    assert str(cause.ways[0].value.leaves[0]) == "errno:ENOSYS"
+    assert str(cause.ways[0].value.leaves[0]) == "deny"
+
+
+def test_a_call_that_programs_do_without_is_answered_so_first(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, '[seccomp]\nrules = [{ names = ["clone3", "ptrace"], action = "errno:EPERM" }]\n')
+    (cause,) = causes(chosen, call("clone3", error=errno.EPERM))
+    assert [way.size for way in cause.ways] == [Size.ANSWER, Size.CALL]
+    (cause,) = causes(chosen, call("ptrace", error=errno.EPERM))
+    assert [way.size for way in cause.ways] == [Size.CALL]
+    # Where it is answered so already, nothing is gained.
+    (cause,) = causes(settings(tmp_path, ""), call("clone3", error=errno.ENOSYS))
+    assert [way.size for way in cause.ways] == [Size.CALL]
 
 
 def test_what_the_restriction_of_set_user_id_bits_takes_is_its_own(base: SeccompSettings, tmp_path: Path) -> None:
