@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from os import PathLike
@@ -23,11 +24,11 @@ from hardening.trace.calls import PendingCall
 from hardening.trace.decode import Decoder
 from hardening.trace.tracee import Tracee
 
-#: How many failures are kept, and how much of what a process says after one. Programs that fail for ever do so in a loop.
+#: How many failures are kept, the last ones, and how much of what a process says after one.
 MOST, MOST_SAID = 20_000, 300
 _WAIT = abi.__WALL | abi.__WNOTHREAD
-#: Before the command is there. A filter that asks a tracer answers ENOSYS where there is none.
-_FIRST_OPTIONS = abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_TRACESECCOMP | abi.PTRACE_O_EXITKILL
+#: Before the command is there, and from then on.
+_FIRST_OPTIONS = abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL
 _OPTIONS = (
     _FIRST_OPTIONS
     | abi.PTRACE_O_TRACESYSGOOD
@@ -108,12 +109,14 @@ class Tracing:
         self._ended_by = 0  # the signal that the command could not die of
         self._is_there = False  # the command: before, calls are the launcher's
         self._recording = recording
+        # What a filter asks a tracer about goes on, and is ENOSYS where no tracer wants to be asked (seccomp(2)).
+        self._asked = abi.PTRACE_O_TRACESECCOMP if recording else 0
         self._go = abi.PTRACE_CONT  # what lets a tracee go on that is in no call
         self._stops = kernel.SyscallStops()
         self._decoder, self._kinds = Decoder(), calls.kinds()
         self._threads: dict[int, _Thread] = {}
         self.processes: dict[int, _Process] = {}
-        self._failures: list[tuple[SystemCall, _Speech]] = []
+        self._failures: deque[tuple[SystemCall, _Speech]] = deque(maxlen=MOST)
         self.count = 0
         self.files, self.tasks = 3, 0
 
@@ -168,7 +171,7 @@ class Tracing:
 
     def _attach(self, pid: int) -> None:
         try:
-            kernel.ptrace(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS)
+            kernel.ptrace(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS | self._asked)
         except OSError as error:
             raise LaunchError(
                 f"cannot trace the command: {error.strerror}",
@@ -317,7 +320,7 @@ class Tracing:
             self.files = max((self.files, *(number + 1 for number in Tracee(pid).numbers(place, 2, 4))))
 
     def _failed(self, pid: int, thread: _Thread, entry: PendingCall, error: int, killed: int = 0) -> None:
-        if error in _NOTHING_YET or len(self._failures) >= MOST:
+        if error in _NOTHING_YET:
             return
         if error in _NOTHING_CAME and (entry.architecture, entry.number) in self._kinds["waiting"]:
             return
@@ -358,7 +361,7 @@ class Tracing:
             return
         if not self._is_there:
             self._is_there = True
-            kernel.ptrace(abi.PTRACE_SETOPTIONS, pid, _OPTIONS)
+            kernel.ptrace(abi.PTRACE_SETOPTIONS, pid, _OPTIONS | self._asked)
             self._go = abi.PTRACE_CONT if self._recording else abi.PTRACE_SYSCALL
         process = self.processes[pid]
         gone = [one for one, thread in self._threads.items() if thread.process is process]

@@ -7,6 +7,7 @@ what it denies it goes on to deny.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from hardening.errors import LaunchError
 from hardening.launch.config.bundle import FILTER
 from hardening.trace import calls
 
-#: Calls that are not seen: what every program is permitted, on what it has open already. A layer that is learnt permits
-#: them whether they were made or not.
+#: Calls that are not seen: what every program does, to begin and to end, and on what it has open already. A layer that is
+#: learnt permits them, as far as its base does, whether they were made or not.
 UNSEEN = (
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
     *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect"),
@@ -33,8 +34,9 @@ UNSEEN = (
         "time",
     ),
     *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "sched_yield", "recvfrom", "recvmsg"),
+    *("arch_prctl", "set_tid_address", "set_robust_list", "rseq", "getrandom", "wait4", "waitid", "exit", "exit_group"),
 )
-_ALLOW, _LOG, _TRACE = 0x7FFF0000, 0x7FFC0000, 0x7FF00000
+_ALLOW, _LOG, _TRACE, _ERRNO = 0x7FFF0000, 0x7FFC0000, 0x7FF00000, 0x00050000
 _ACTION = 0xFFFF0000
 #: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
 _RETURN, _JUMP, _JUMP_IF_EQUAL, _LOAD = 0x06, 0x05, 0x15, 0x20
@@ -58,13 +60,18 @@ def prepare(bundle: Path) -> None:
 
 def asking(program: bytes) -> bytes:
     """A filter that asks a tracer where ``program`` would let a call go on. Its own answers are left; those that permit
-    become a jump to the end, where the calls that are `UNSEEN` go on. `LaunchError` where it would be too long."""
+    become a jump to the end, where the calls that are `UNSEEN` go on. Its own question to a tracer is answered by ENOSYS, as
+    where there is none: else the call would go on. `LaunchError` where it would be too long."""
     end = len(program) // 8
     found = bytearray()
     for place in range(end):
-        code, answer = _word(program, 8 * place, 2), _word(program, 8 * place + 4, 4)
-        permits = code == _RETURN and answer & _ACTION in (_ALLOW, _LOG)
-        found += _instruction(_JUMP, end - place - 1) if permits else program[8 * place : 8 * place + 8]
+        instruction = program[8 * place : 8 * place + 8]
+        code, answer = _word(instruction, 0, 2), _word(instruction, 4, 4) & _ACTION
+        if code == _RETURN and answer in (_ALLOW, _LOG):
+            instruction = _instruction(_JUMP, end - place - 1)
+        elif code == _RETURN and answer == _TRACE:
+            instruction = _instruction(_RETURN, _ERRNO | errno.ENOSYS)
+        found += instruction
     found += b"".join(_end())
     if len(found) // 8 > _LONGEST:
         raise LaunchError(f"the filter has {end} instructions, which leaves no room to record")

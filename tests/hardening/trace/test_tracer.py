@@ -155,7 +155,7 @@ def answering(number: int, action: int) -> bytes:
 
 MKDIR = {"x86_64": 83, "aarch64": 34}[os.uname().machine]
 MADE = "mkdir" if MKDIR == 83 else "mkdirat"
-EPERM, KILL_PROCESS, KILL_THREAD, TRAP = 0x00050001, 0x80000000, 0x00000000, 0x00030000
+EPERM, KILL_PROCESS, KILL_THREAD, TRAP, TRACE = 0x00050001, 0x80000000, 0x00000000, 0x00030000, 0x7FF00000
 
 
 def test_calls_that_fail_are_told_in_words(folder: Path, stance: Stance) -> None:
@@ -384,3 +384,15 @@ go.set()
     assert found.code == 0
     assert found.files == 3 + 2 * 20
     assert found.tasks == 1 + 6 + 1
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_what_a_filter_asks_a_tracer_about_is_answered_as_without_one(
+    folder: Path, stance: Stance, recording: bool
+) -> None:
+    """The trace is no tracer that it could have meant: the call is not made."""
+    script = "mkdir /tmp/x; [ -e /tmp/x ] && echo made >&2; exit 5"
+    found = traced(folder, stance, "sh", "-c", script, filter_=answering(MKDIR, TRACE), recording=recording)
+    assert found.code == 5
+    assert "made" not in found.printed.replace("mkdir", "")
+    assert "Function not implemented" in found.printed
