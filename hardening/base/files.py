@@ -15,7 +15,9 @@ MAX_LINKS = 40  # that the kernel follows on one way (path_resolution(7))
 PARTIAL = ".partial-"
 RELAYED = 1 << 16  # bytes that are passed on at once
 #: Where fields stand in what `process` gives.
-STATE, TERMINAL, FLAGS, STARTTIME = 0, 4, 6, 19
+STATE, TERMINAL, FLAGS, USER_TIME, SYSTEM_TIME, STARTTIME = 0, 4, 6, 11, 12, 19
+#: Files of a process in /proc: what it writes, and what its network namespace does.
+IO, NETWORK = "io", "net/snmp"
 PTS_MAJOR = 136
 #: The locale that Python gives itself where it finds none that it can use (PEP 538).
 _LOCALE, _COERCED = b"LC_CTYPE", (b"C.UTF-8", b"C.utf8", b"UTF-8")
@@ -131,6 +133,21 @@ def process(pid: int | str) -> list[str]:
     """What the kernel says of a process (or ``self``) after its name, which may hold anything: the fields of
     proc_pid_stat(5) from the state on. `OSError`."""
     return read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def open_counter(pid: int, name: str) -> int:
+    """A file of a process in /proc that counts something, to be read once the process has ended: a descriptor, -1 where the
+    host hides it."""
+    try:
+        return os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def processor_time(pid: int | str) -> float:
+    """Seconds of processor time that a process has had, without its children's. `OSError`."""
+    fields = process(pid)
+    return (int(fields[USER_TIME]) + int(fields[SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")
 
 
 def started(pid: int | str) -> int | None:

@@ -150,9 +150,14 @@ def require_descriptors() -> None:
 
 def complain(text: str) -> None:
     """Write a message to standard error."""
+    remark(f"hardening: {text}")
+
+
+def remark(text: str) -> None:
+    """Write a line of advice to standard error, as it is."""
     # A message may quote what a container's files say: no control character of theirs may reach the terminal.
     shown = printable(text, keep="\n")
     try:
-        os.write(2, f"hardening: {shown}\n".encode())
+        os.write(2, f"{shown}\n".encode())
     except OSError:
         return

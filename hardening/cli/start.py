@@ -118,6 +118,7 @@ def request(
     profiles: Sequence[str] = (),
     sha256: str = "",
     typed: bool = False,
+    hints: bool = False,
 ) -> LaunchRequest:
     """How the parsed command line wants a bundle launched, under a name that no other launch has. ``place`` is the caller's
     state directory. Raises `UsageError` for options that do not go together."""
@@ -129,6 +130,7 @@ def request(
         state=str(place),
         stdin=interactive,
         typed=typed,
+        hints=hints,
         receipt=str(receipt or ""),
         sha256=sha256,
         profiles=" ".join(profiles),

@@ -38,6 +38,7 @@ class LaunchRequest(Frozen):
     - ``runtime``: the whole path of another runtime; the native launcher without.
     - ``stdin``: the command gets standard input.
     - ``typed``: somebody has typed the command, who knows of no configuration that could be wrong about it.
+    - ``hints``: they may be told, where the command has failed, how to ask what was denied.
     - ``remove``: the bundle goes when the command has ended.
     - ``debug``: each operation of the native launcher is described on standard error when its turn comes.
     - ``receipt``: the file to write the kernel's report to.
@@ -57,6 +58,7 @@ class LaunchRequest(Frozen):
     runtime: str = ""
     stdin: bool = False
     typed: bool = False
+    hints: bool = False
     remove: bool = False
     debug: bool = False
     receipt: str = ""
@@ -72,7 +74,7 @@ class LaunchRequest(Frozen):
     log_size: int = 16 * 1024 * 1024
 
     #: What a cache entry may decide, because it follows from what the entry was made for.
-    KEPT = ("stdin", "typed", "profiles", "detach", "auto_remove", "log_size")
+    KEPT = ("stdin", "typed", "hints", "profiles", "detach", "auto_remove", "log_size")
     #: What it may only repeat of the line that was typed.
     TYPED = ("runtime",)
     #: What is this launch's own: no entry decides it.

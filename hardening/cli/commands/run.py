@@ -102,7 +102,7 @@ def command(
         stack.require_keyboard(composition)
     place = state.location() if dry_run else start.prepare(engine)
     launch = start.request(
-        context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True
+        context, engine, place, interactive=interactive, receipt=target, profiles=profiles, typed=True, hints=not quiet
     )
     with stack.beside_default(here, request):
         checked = pipeline.check(composition, here.host, None, engine)

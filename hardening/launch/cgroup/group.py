@@ -104,28 +104,18 @@ class Cgroup:
 
     def enter(self, pid: int) -> None:
         """Move a process into the groups."""
-        for directory in self._leaves():
+        for directory in self.leaves():
             files.write(files.join(directory, "cgroup.procs"), str(pid))
 
-    def _leaves(self) -> list[str]:
+    def leaves(self) -> list[str]:
+        """The groups that the container is in, one a hierarchy."""
         names = self._directories
         return [name for name in names if not any(files.is_below(other, name) for other in names)]
-
-    def was_short_of_memory(self) -> bool:
-        """Whether the kernel has killed a process in the groups when they were out of memory (OOM; cgroup v2: memory.events;
-        v1: memory.oom_control). `OSError` where it does not say."""
-        for directory in self._leaves():
-            for name in ("memory.events", "memory.oom_control"):
-                path = files.join(directory, name)
-                if files.exists(path):
-                    counts = dict(line.split(" ", 1) for line in files.read(path).splitlines())
-                    return int(counts.get("oom_kill", "0")) > 0
-        return False
 
     def remove(self) -> None:
         """Kill what is left inside and remove the groups that `create` made. `OSError` when one cannot be removed, once the
         others are."""
-        leaves = self._leaves()
+        leaves = self.leaves()
         try:
             each_group(
                 lambda directory: kill_and_remove(directory) if directory in leaves else remove_if_empty(directory),

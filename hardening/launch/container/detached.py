@@ -127,6 +127,10 @@ class Detached(RunObserver):
         if self._log is not None:
             self._log.write(number, data)
 
+    def tell(self, text: str) -> None:
+        if self._log is not None:
+            self._log.say(f"hardening: {text}")
+
     def end(self, code: int) -> None:
         """Keep the exit code. Where that cannot be, the log says so: it does not change how the command has ended."""
         if not self._runs:

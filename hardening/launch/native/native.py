@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardening.base import files
-from hardening.base.guarded import TERMINAL_USE, block_signals, complain
+from hardening.base.guarded import TERMINAL_USE, block_signals
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os, signal
@@ -22,12 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hardening.launch.context import LaunchContext
-    from hardening.launch.native.grouping import CreateCgroup
     from hardening.launch.native.setup import NativeSupervisor
     from hardening.launch.supervise.cleanup_process import CleanupProcess
-
-#: The exit code of what SIGKILL has ended, of a shell also that waited for it, and what is said where memory is the reason.
-KILLED, OUT_OF_MEMORY = 128 + signal.SIGKILL, "out of memory"
 
 
 def run(bundle: Bundle, context: LaunchContext) -> int:
@@ -105,6 +101,7 @@ class _Run:
         self._state = state
         self._context = context
         self._cleanup = cleanup
+        self._io = -1
         self._has_pids = any(
             isinstance(one, (StartProcess, StartInit)) and one.flags & abi.CLONE_NEWPID for one in state.operations
         )
@@ -132,13 +129,14 @@ class _Run:
         signals = kernel.signalfd(signal.valid_signals() - TERMINAL_USE)
         supervisor = NativeSupervisor(state, signals)
         supervisor.observer = self._context.observer
+        supervisor.io = self._io
         supervisor.reaps_orphans = not self._has_pids
         supervisor.on_wait = self._prepare
-        supervisor.on_release = self._context.records.launched
+        supervisor.on_release = lambda: self._launched(supervisor)
         try:
             self._begin(supervisor)
             code = supervisor.run()
-            self._context.records.waited(supervisor.status, self._why(code))
+            self._context.records.waited(supervisor.status, self._why(code, supervisor))
             return supervisor.settled(code)
         finally:
             os.close(signals)
@@ -149,27 +147,20 @@ class _Run:
             if not supervisor.executed:
                 supervisor.remove_made()
 
-    def _why(self, code: int) -> str:
-        """Why the kernel has killed the command or what it waited for, which is told; empty where nothing is to be told."""
-        limits: CreateCgroup | None = self._state.first("CreateCgroup")
-        group = self._state.group
-        resources = limits.resources if limits is not None else None
-        if code != KILLED or group is None or resources is None or resources.memory is None:
+    def _why(self, code: int, supervisor: NativeSupervisor) -> str:
+        """What the command was denied, which is told; empty where it has not failed, or the kernel does not say."""
+        if not code:
             return ""
-        try:
-            if not group.was_short_of_memory():
-                return ""
-        except OSError:  # it cannot be told
-            return ""
-        from hardening.base import units
+        from hardening.launch.supervise.denied import failed_run, tell  # which no command that succeeds needs
 
-        complain(
-            f"OOM-killed (limit {units.show_size(resources.memory)}, process.resources.memory)\n"
-            "hint: `hardening explain process.resources.memory`, with the profiles of the run, shows the line that decided"
-        )
-        if self._context.observer is not None:
-            self._context.observer.why = OUT_OF_MEMORY
-        return OUT_OF_MEMORY
+        group, document = self._state.group, self._state.bundle.document
+        groups = group.leaves() if group is not None else ()
+        return tell(failed_run(supervisor, code, document, groups), self._context)
+
+    def _launched(self, supervisor: NativeSupervisor) -> None:
+        """Record the launch, when all is there that the command is to have."""
+        self._context.records.launched()
+        supervisor.count_network(self._state.bundle.document)
 
     def _prepare(self) -> None:
         """What is done while the process builds its root: the filter, which is checked, and the way of the records."""
@@ -191,11 +182,14 @@ class _Run:
             with_intermediate = state.first("StartInit") is not None
             if with_intermediate:
                 _answer(state.near, "entered")
+            else:
+                self._io = files.open_counter(pid, files.IO)  # while that is the caller's, and not yet root's inside
             state.perform(Mapping)
             state.near.send("mapped")
             if not with_intermediate:
                 return
             state.pid = int(_answer(state.near, "child")[0])
+            self._io = files.open_counter(state.pid, files.IO)
         except (OSError, LaunchError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

@@ -12,7 +12,7 @@ import os
 import select
 import stat
 
-from hardening.base import links, places, trusted
+from hardening.base import files, links, places, trusted
 from hardening.base.files import Opened
 from hardening.base.guarded import TERMINAL_USE, block_signals, is_nameless_pipe, stand_between
 from hardening.base.linux import abi, kernel, mountinfo
@@ -21,6 +21,7 @@ from hardening.base.linux.system import signal
 from hardening.base.pointer import items, lookup, table
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.cgroup import group
+from hardening.launch.cgroup.hierarchy import groups_anywhere
 from hardening.launch.config.bundle import IMAGE_STORE, NODES, Bundle, is_judged
 from hardening.launch.config.config_mounts import COPIES, is_bind
 from hardening.launch.container.directory import RUNTIME
@@ -317,6 +318,8 @@ class _ExternalRun:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 supervisor.trace_until_exec(lambda stopped: report.write(self._context.request.receipt, stopped))
         self._context.records.launched()
+        supervisor.io = files.open_counter(pid, files.IO)
+        supervisor.count_network(self._bundle.document)
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._context.request.id), None)
         try:
@@ -326,13 +329,24 @@ class _ExternalRun:
             os.close(signals)
             if self._feed is not None:
                 self._feed.end()
-        self._context.records.waited(status)
         code = exit_code(status)
-        if code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER):
-            # The container cannot write this log: what stands there is of the runtime, which could not execute.
+        # The container cannot write this log: what stands there is of the runtime, which could not execute.
+        failed = code != 0 and (supervisor.helper_status != 0 or classify(self._runtime.message()) != EXIT_LAUNCHER)
+        self._context.records.waited(status, "" if failed else self._why(code, supervisor))
+        if failed:
             raise self._failure("start")
         supervisor.announce()
         return supervisor.settled(code)
+
+    def _why(self, code: int, supervisor: Supervisor) -> str:
+        """What the command was denied, which is told; empty where it has not failed, or the kernel does not say."""
+        if not code:
+            return ""
+        from hardening.launch.supervise.denied import failed_run, tell
+
+        document = self._bundle.document
+        groups = groups_anywhere(str(lookup(document, "/linux/cgroupsPath") or ""))
+        return tell(failed_run(supervisor, code, document, groups), self._context)
 
     def _failure(self, verb: str) -> LaunchError:
         text = self._runtime.message() or "no reason given"

@@ -52,6 +52,10 @@ class RunObserver:
         """Take output of the container."""
         raise NotImplementedError
 
+    def tell(self, text: str) -> None:
+        """Tell whoever looks at the output why the command has ended."""
+        complain(text)
+
     def abandon(self) -> None:
         """Called by the cleanup process, in a copy of this process as it was after `prepare`, when this process was
         killed."""

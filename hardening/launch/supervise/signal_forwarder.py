@@ -37,6 +37,7 @@ class SignalForwarder:
         self.ended_by = 0
         self.stops = False
         self.reaped = False
+        self.has_forwarded = False  # somebody has sent a signal
         self._pid = pid
         self._pidfd = pidfd
         self._blocked: dict[int, bool] = {}  # signals that wait to be unblocked; whether they are the job's
@@ -67,10 +68,11 @@ class SignalForwarder:
         (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them, nor Ctrl-Z stop it. What
         a terminal sends, it sends to all processes of a job (termios(3)).
         """
+        self.has_forwarded = True
         job = typed or number in JOB_CONTROL
         # Looked at first: what the kernel drops because nothing blocks it may be blocked the moment after, by a shell that
         # forks, and would look as if the command had taken it.
-        before, awaited = _status(self._pid), _is_awaited(self._pid, number)
+        before, awaited = read_status(self._pid), _is_awaited(self._pid, number)
         self._send(number, job=job)
         if number == signal.SIGCONT:
             self._blocked.pop(signal.SIGTSTP, None)  # the kernel has dropped it (signal(7))
@@ -107,7 +109,7 @@ class SignalForwarder:
     def _act(self, number: int, *, job: bool) -> None:
         """Do to the process what a signal does to one that says nothing of it: later where it is blocked, as it is in a
         shell that forks."""
-        status = _status(self._pid)
+        status = read_status(self._pid)
         self._blocked.pop(number, None)
         if _is_pending(status, number):
             self._blocked[number] = job
@@ -139,8 +141,8 @@ class SignalForwarder:
         return True
 
 
-def _status(pid: int) -> dict[str, str]:
-    """The fields of /proc/PID/status; none of a process that has ended."""
+def read_status(pid: int | str) -> dict[str, str]:
+    """The fields of /proc/PID/status (``self`` for this process); none of a process that has ended."""
     try:
         lines = files.read(f"/proc/{pid}/status").split("\n")
     except OSError:

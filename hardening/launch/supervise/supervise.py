@@ -11,6 +11,7 @@ from hardening.base import files
 from hardening.base.guarded import TERMINAL_USE, complain
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os, signal
+from hardening.base.pointer import items, lookup
 from hardening.errors import EXIT_LAUNCHER
 from hardening.launch.supervise import REST
 from hardening.launch.supervise.signal_forwarder import SignalForwarder
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.supervise.denied import Remains
     from hardening.launch.supervise.feed import Feed
     from hardening.launch.supervise.run_observer import RunObserver
     from hardening.launch.supervise.terminal import Relay
@@ -46,6 +48,9 @@ class Supervisor:
         self.lost = 0  # the number of the error for which output could not be written
         self.reaps_orphans = False  # this process is their subreaper
         self.observer: RunObserver | None = None
+        # Files of /proc that count what the process writes, and what its network namespace does; -1 without.
+        self.io = self.network = -1
+        self.remains: Remains | None = None  # of a process that has failed
         self._announced = False
         self._due: float | None = None  # when the observer is to be told
         self._signals = signals
@@ -215,6 +220,13 @@ class Supervisor:
             self.lost = number
         return bool(data) and not number
 
+    def count_network(self, document: object) -> None:
+        """Keep what the process's network namespace counts, where that is a new one into which nobody puts an interface: it
+        has a name for as long as the process lives."""
+        namespaces = () if lookup(document, "/hooks") else items(document, "/linux/namespaces")
+        if any(one.get("type") == "network" and not one.get("path") for one in namespaces if isinstance(one, dict)):
+            self.network = files.open_counter(self.pid, files.NETWORK)
+
     def settled(self, code: int) -> int:
         """The exit code for one of the command, after what was lost of its output was told."""
         if not self.lost:
@@ -275,8 +287,17 @@ class Supervisor:
     def reap(self) -> None:
         """Take the status of the process, which has ended."""
         if self.status is None:
+            self._look_at_remains()
             self._take(os.waitpid(self.pid, 0)[1])
         self.poll.unregister(self.pidfd)
+
+    def _look_at_remains(self) -> None:
+        """Keep what the kernel says of a process that has failed, for as long as it is not reaped."""
+        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if found is not None and found.si_status != 0:
+            from hardening.launch.supervise import denied  # which no command that succeeds needs
+
+            self.remains = denied.remains(self.pid, self.io)
 
     def _take(self, status: int) -> None:
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

@@ -1,0 +1,215 @@
+"""What the kernel says, at the end of a command that has failed, of what its configuration has denied it.
+
+Nothing here costs a command that succeeds more than a descriptor, and nothing is guessed: what is told follows from what the
+kernel has counted, or keeps of a process that it has ended. All else takes a trace (`hardening why`).
+"""
+
+from __future__ import annotations
+
+from hardening.base import files, units
+from hardening.base.frozen import Frozen
+from hardening.base.guarded import complain, remark
+from hardening.base.linux.system import os, signal
+from hardening.base.pointer import items, lookup
+from hardening.launch.cgroup import events
+from hardening.launch.supervise.signal_forwarder import read_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import TypeAlias
+
+    from hardening.launch.context import LaunchContext
+    from hardening.launch.supervise.supervise import Supervisor
+
+    Look: TypeAlias = Callable[["FailedRun"], "Denial | None"]
+
+#: What a process's ``Seccomp`` in /proc is, once a filter has ended it: SECCOMP_MODE_DEAD of the kernel, since Linux 5.17.
+ENDED_BY_FILTER = "3"
+#: How much less processor time than a limit the kernel may show, in seconds, when it ends a process for that.
+TICKS = 0.1
+#: The exit codes of what SIGKILL and SIGSYS have ended, of a shell also that waited for it.
+KILLED, BAD_CALL = 128 + signal.SIGKILL, 128 + signal.SIGSYS
+#: Signals by which somebody, or the end of a pipe, ends a command that has done nothing wrong.
+OF_OTHERS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGPIPE, signal.SIGTERM)
+#: Bytes that a runtime has written in the command's process before it was that: a number or two into files of /proc.
+OWN = 16
+ASK = (
+    "hint: `hardening why` in place of `hardening run` says what was denied, if anything was, and what would permit it"
+)
+
+
+class Denial(Frozen):
+    """What was denied, in words, by which ``setting``; ``reason`` is it in the few of records and of `ps`. ``fatal``: the
+    command was ended by it."""
+
+    text: str
+    reason: str
+    setting: str
+    fatal: bool = False
+
+
+class Remains(Frozen):
+    """What the kernel says of a process that has ended, until it is reaped: its ``Seccomp`` and ``Seccomp_filters`` (''
+    where that is not known), the ``seconds`` of processor time that it has had, and how many bytes it, and each child that
+    it waited for, have ``written`` (-1 where that is not known)."""
+
+    seccomp: str = ""
+    filters: str = ""
+    seconds: float = 0.0
+    written: int = -1
+
+
+class FailedRun(Frozen):
+    """The end of a command that has failed with ``code``: the configuration and the control groups that it had, what its
+    network namespace has counted (a descriptor, -1 for none), the ``signal`` that has ended it, 0 for none, and whether
+    somebody has ``disturbed`` it by a signal."""
+
+    code: int
+    document: object
+    groups: Collection[str] = ()
+    network: int = -1
+    remains: Remains = Remains()
+    signal: int = 0
+    disturbed: bool = False
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether somebody has ended it, or sent it a signal, or typed into it: then its exit code says little of it."""
+        typed = lookup(self.document, "/process/terminal") is True
+        return self.disturbed or typed or self.code - 128 in OF_OTHERS
+
+
+def remains(pid: int, io: int) -> Remains:
+    """What there is to know of a zombie, ``io`` being a descriptor of its file of that name in /proc, or -1; nothing of one
+    that the host hides there."""
+    seconds, written = 0.0, -1
+    try:
+        seconds = files.processor_time(pid)
+        written = int(dict(line.split(b": ") for line in os.pread(io, files.CHUNK, 0).splitlines())[b"wchar"])
+    except OSError:  # the second takes a capability in the process's user namespace
+        pass
+    status = read_status(pid)
+    return Remains(
+        seccomp=status.get("Seccomp", ""),
+        filters=status.get("Seccomp_filters", ""),
+        seconds=seconds,
+        written=written,
+    )
+
+
+def failed_run(supervisor: Supervisor, code: int, document: object, groups: Collection[str]) -> FailedRun:
+    """The end of what a supervisor has watched."""
+    status, target = supervisor.status, supervisor.target
+    killed = status is not None and os.WIFSIGNALED(status) and not target.ended_by
+    return FailedRun(
+        code=code,
+        document=document,
+        groups=groups,
+        network=supervisor.network,
+        remains=supervisor.remains or Remains(),
+        signal=os.WTERMSIG(status) if status is not None and killed else 0,
+        disturbed=target.has_forwarded,
+    )
+
+
+def tell(run: FailedRun, context: LaunchContext) -> str:
+    """Tell what was denied, or how to ask, where that helps: the reason for the record, '' where none is known."""
+    found = list(denials(run))
+    request, observer = context.request, context.observer
+    reason = ", ".join(one.reason for one in found)
+    if found:
+        settings = " and ".join(
+            f"`hardening explain {setting}`" for setting in dict.fromkeys(one.setting for one in found)
+        )
+        hint = f"hint: {settings}, with the profiles of the run, shows what decided"
+        if request.typed:
+            hint += "; `hardening why` in place of `hardening run` has the rest"
+        text = f"{'; '.join(one.text for one in found)}\n{hint}"
+        if observer is None:
+            complain(text)
+        else:
+            observer.tell(text)
+            observer.why = reason
+    elif request.hints and not request.detach and is_worth_a_hint(run):
+        remark(ASK)
+    return reason
+
+
+def is_worth_a_hint(run: FailedRun) -> bool:
+    """Whether a command may have failed for something that was denied: one that says nothing has an answer and no problem,
+    as grep(1) and test(1) have with 1."""
+    return not run.is_of_others and (run.code == BAD_CALL or not 0 <= run.remains.written < OWN)
+
+
+def denials(run: FailedRun) -> Iterator[Denial]:
+    """What was denied, as far as the kernel says so. Of a command that others have ended, only what was fatal."""
+    looks: tuple[Look, ...] = (_by_filter, _by_memory, _by_processor_time, _more_processes, _network)
+    for look in looks:
+        try:
+            found = look(run)
+        except (OSError, ValueError):  # it cannot be told
+            continue
+        if found is not None and (found.fatal or not run.is_of_others):
+            yield found
+
+
+def _by_filter(run: FailedRun) -> Denial | None:
+    """The filter of the configuration, where the process had no other one that could have ended it."""
+    alone = (run.remains.filters, read_status("self").get("Seccomp_filters")) == ("1", "0")
+    if run.remains.seccomp != ENDED_BY_FILTER or not alone or not lookup(run.document, "/linux/seccomp"):
+        return None
+    return Denial(text="ended by the filter of system calls (seccomp)", reason="seccomp", setting="seccomp", fatal=True)
+
+
+def _by_memory(run: FailedRun) -> Denial | None:
+    limit = lookup(run.document, "/linux/resources/memory/limit")
+    if not isinstance(limit, int) or not events.oom_kills(run.groups):
+        return None
+    what = "OOM-killed" if run.code == KILLED else "a process of it was OOM-killed"
+    return Denial(
+        text=f"{what} (limit {units.show_size(limit)}, process.resources.memory)",
+        reason="out of memory",
+        setting="process.resources.memory",
+        fatal=run.code == KILLED,
+    )
+
+
+def _by_processor_time(run: FailedRun) -> Denial | None:
+    limits = (one for one in items(run.document, "/process/rlimits") if one.get("type") == "RLIMIT_CPU")
+    which = {int(signal.SIGXCPU): "soft", int(signal.SIGKILL): "hard"}.get(run.signal, "")
+    limit = next((one.get(which) for one in limits), None)
+    if limit is None or run.remains.seconds < limit - TICKS:
+        return None
+    return Denial(
+        text=f"ended for its processor time (limit {limit} s, process.rlimits.cpu)",
+        reason="out of processor time",
+        setting="process.rlimits.cpu",
+        fatal=True,
+    )
+
+
+def _more_processes(run: FailedRun) -> Denial | None:
+    limit = lookup(run.document, "/linux/resources/pids/limit")
+    if limit is None or not events.refused_processes(run.groups):
+        return None
+    return Denial(
+        text=f"it could not start more processes (limit {limit}, process.resources.pids)",
+        reason="too many processes",
+        setting="process.resources.pids",
+    )
+
+
+def _network(run: FailedRun) -> Denial | None:
+    """A new network namespace has its own loopback alone, and counts what would have had to leave by another interface."""
+    if run.network < 0:
+        return None
+    lines = os.pread(run.network, files.CHUNK, 0).decode().splitlines()
+    names, numbers = (line.split() for line in lines[:2])
+    if int(numbers[names.index("OutNoRoutes")]) == 0:
+        return None
+    return Denial(
+        text="it has no network, and wanted to reach an address (namespaces.net)",
+        reason="no network",
+        setting="namespaces.net",
+    )

@@ -1,0 +1,137 @@
+"""What is said at the end of a command that has failed, and when nothing is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening.launch.supervise import denied
+from hardening.launch.supervise.denied import BAD_CALL, FailedRun, Remains, denials, is_worth_a_hint
+
+DOCUMENT: dict[str, Any] = {
+    "process": {"terminal": False, "rlimits": [{"type": "RLIMIT_CPU", "soft": 1, "hard": 2}]},
+    "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}, "resources": {"memory": {"limit": 1 << 25}}},
+}
+TERMINAL: dict[str, Any] = {**DOCUMENT, "process": {**DOCUMENT["process"], "terminal": True}}
+FILTERED = Remains(seccomp="3", filters="1")
+KILLED = int(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def _without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denied, "read_status", lambda _pid: {"Seccomp_filters": "0"})
+
+
+def said(run: FailedRun) -> list[str]:
+    return [one.setting for one in denials(run)]
+
+
+@pytest.mark.parametrize(
+    ("remains", "document", "settings"),
+    [
+        (FILTERED, DOCUMENT, ["seccomp"]),
+        (FILTERED, TERMINAL, ["seccomp"]),
+        (FILTERED, {}, []),  # the filter is the command's own
+        (Remains(seccomp="3", filters="2"), DOCUMENT, []),  # it has one of its own as well
+        (Remains(seccomp="2", filters="1"), DOCUMENT, []),  # anybody has sent the signal
+        (Remains(), DOCUMENT, []),  # a kernel that does not say
+    ],
+)
+def test_a_filter_is_blamed_where_it_was_alone_and_has_ended_the_process(
+    remains: Remains, document: dict[str, Any], settings: list[str]
+) -> None:
+    assert said(FailedRun(code=BAD_CALL, document=document, remains=remains, signal=int(signal.SIGSYS))) == settings
+
+
+def test_a_filter_around_the_launcher_may_be_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denied, "read_status", lambda _pid: {"Seccomp_filters": "1"})
+    for filters in ("1", "2"):
+        assert said(FailedRun(code=BAD_CALL, document=DOCUMENT, remains=Remains(seccomp="3", filters=filters))) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "settings"),
+    [
+        (signal.SIGKILL, 2.0, ["process.rlimits.cpu"]),
+        (signal.SIGKILL, 1.5, []),
+        (signal.SIGXCPU, 1.0, ["process.rlimits.cpu"]),
+        (signal.SIGXCPU, 0.5, []),  # by itself, or for a limit that it has lowered
+        (signal.SIGTERM, 2.0, []),
+        (0, 2.0, []),
+    ],
+)
+def test_processor_time_is_blamed_where_it_was_used_up(number: int, seconds: float, settings: list[str]) -> None:
+    assert (
+        said(FailedRun(code=128 + number, document=DOCUMENT, remains=Remains(seconds=seconds), signal=number))
+        == settings
+    )
+
+
+@pytest.mark.parametrize(("code", "text"), [(137, "OOM-killed (limit 32M"), (1, "a process of it was OOM-killed")])
+def test_memory_is_blamed_for_whoever_was_killed(code: int, text: str, tmp_path: Path) -> None:
+    (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\n")
+    (found,) = denials(FailedRun(code=code, document=DOCUMENT, groups=[str(tmp_path)]))
+    assert found.text.startswith(text)
+    assert found.fatal == (code == 137)
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Iterator[int]:
+    path = tmp_path / "snmp"
+    path.write_text("Ip: Forwarding OutNoRoutes\nIp: 2 3\nIcmp: InMsgs\nIcmp: 0\n")
+    with path.open("rb") as file:
+        yield file.fileno()
+
+
+def test_what_a_command_went_on_without_is_no_news_of_one_that_others_have_ended(counter: int) -> None:
+    assert said(FailedRun(code=1, document=DOCUMENT, network=counter)) == ["namespaces.net"]
+    assert said(FailedRun(code=130, document=DOCUMENT, network=counter)) == []
+    assert said(FailedRun(code=1, document=DOCUMENT, network=counter, disturbed=True)) == []
+    assert said(FailedRun(code=1, document=TERMINAL, network=counter)) == []
+
+
+def test_what_cannot_be_read_is_not_said(tmp_path: Path) -> None:
+    (tmp_path / "memory.events").write_text("nothing that is known\n")
+    (tmp_path / "empty").touch()
+    with (tmp_path / "empty").open("rb") as file:
+        assert said(FailedRun(code=1, document=DOCUMENT, groups=[str(tmp_path)], network=file.fileno())) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "worth"),
+    [
+        (FailedRun(code=1, document=DOCUMENT, remains=Remains(written=53)), True),
+        (FailedRun(code=1, document=DOCUMENT), True),  # it is not known
+        (FailedRun(code=1, document=DOCUMENT, remains=Remains(written=1)), False),  # grep, test, false
+        (FailedRun(code=BAD_CALL, document=DOCUMENT, remains=Remains(written=1)), True),
+        (FailedRun(code=1, document=TERMINAL, remains=Remains(written=53)), False),
+        (FailedRun(code=1, document=DOCUMENT, remains=Remains(written=53), disturbed=True), False),
+        *(
+            (FailedRun(code=code, document=DOCUMENT, remains=Remains(written=53)), False)
+            for code in (130, 137, 141, 143)
+        ),
+    ],
+)
+def test_a_hint_is_given_where_somebody_may_look_for_a_reason(run: FailedRun, worth: bool) -> None:
+    assert is_worth_a_hint(run) == worth
+
+
+def test_the_remains_of_a_process_are_read_before_it_is_reaped() -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writer, b"x" * 64)
+        os._exit(3)
+    with open(f"/proc/{pid}/io", "rb") as io:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        found = denied.remains(pid, io.fileno())
+        os.waitpid(pid, 0)
+    os.close(reader)
+    os.close(writer)
+    assert (found.written, found.seconds >= 0) == (64, True)
+    assert denied.remains(pid, -1).written == -1

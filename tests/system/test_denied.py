@@ -1,0 +1,149 @@
+"""A run that fails says what it was denied where the kernel knows, else how to ask, and never blames wrongly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.detached import Caller, caller
+from tests.support.features import require
+from tests.support.users import ordinary
+
+pytestmark = pytest.mark.system
+
+KILLING = """
+extends = ["strict"]
+[[seccomp.rules]]
+names = ["uname"]
+action = "kill-process"
+"""
+UNAME = ("python3", "-c", "import os; os.uname()")
+ASK = "hint: `hardening why` in place of `hardening run` says"
+#: A command's own filter, which ends it over getppid(2) (110 of x86_64, 173 of others): BPF as in linux/filter.h.
+OWN_FILTER = """
+import ctypes, os, struct
+number = 110 if os.uname().machine == "x86_64" else 173
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, 0x80000000), (6, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+prog = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(program)))
+print(ctypes.CDLL(None).prctl(22, 2, prog), flush=True)
+os.getppid()
+"""
+
+
+@pytest.fixture(params=["root", "user"])
+def person(request: pytest.FixtureRequest) -> Iterator[Caller]:
+    if request.param == "root":
+        require("root")
+        with caller() as found:
+            yield found
+    else:
+        require("userns")
+        with caller(ordinary()) as found:
+            yield found
+
+
+@pytest.fixture(params=["native", "crun", "runc"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    if request.param != "native":
+        require("cgroup2-mount")
+    return str(request.param)
+
+
+def failing(person: Caller, *words: str, code: int) -> list[str]:
+    """What `run` says of a command that ends with a code, beside what the command says."""
+    done = person.call("run", *words)
+    assert done.returncode == code, done.stderr
+    return [line for line in done.stderr.splitlines() if line.startswith(("hardening:", "hint:"))]
+
+
+def test_a_filter_that_has_ended_it_is_named(person: Caller, runtime: str) -> None:
+    layer = person.folder / "killing.toml"
+    layer.write_text(KILLING)
+    said = failing(person, "-q", "--runtime", runtime, "-p", str(layer), "--", *UNAME, code=159)
+    assert said[0] == "hardening: ended by the filter of system calls (seccomp)"
+    assert "`hardening explain seccomp`" in said[1]
+    assert "`hardening why`" in said[1]
+
+
+def test_a_network_that_it_has_not_is_named(person: Caller, runtime: str) -> None:
+    away = ("bash", "-c", "exec 3<>/dev/tcp/192.0.2.1/80")
+    options = ("-q", "-p", "web", "--set", "namespaces.net=private", "--runtime", runtime)
+    said = failing(person, *options, "--", *away, code=1)
+    assert said[0] == "hardening: it has no network, and wanted to reach an address (namespaces.net)"
+    here = ("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9")
+    assert failing(person, *options, "--", *here, code=1) == []
+
+
+def test_processes_that_it_may_not_start_are_named(runtime: str) -> None:
+    require("cgroups")
+    require("root")
+    many = "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait"
+    with caller() as person:
+        options = ("-q", "-p", "strict", "--runtime", runtime, "--set", "process.resources.pids=5")
+        said = failing(person, *options, "--", "sh", "-c", many, code=2)
+        assert said[0] == "hardening: it could not start more processes (limit 5, process.resources.pids)"
+        identity = person.start("sh", "-c", many, options=options[1:3] + options[5:], runtime=runtime)
+        assert person.say("wait", identity) == "2"
+        assert person.one(identity)["reason"] == "too many processes"
+        assert "hardening: it could not start more processes" in person.call("logs", identity).stderr
+        ends = [json.loads(line) for line in person.say("log", "--json", "--id", identity).splitlines()]
+        assert [end["error"] for end in ends if end["event"] == "end"] == ["too many processes"]
+
+
+def test_processor_time_that_it_has_used_up_is_named(person: Caller) -> None:
+    options = ("-q", "-p", "strict", "--set", "process.rlimits.cpu=1:1")
+    said = failing(person, *options, "--", "sh", "-c", "while :; do :; done", code=137)
+    assert said[0] == "hardening: ended for its processor time (limit 1 s, process.rlimits.cpu)"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (159, "sh -c 'kill -SYS $$'; exit $?"),
+        (159, "exit 159"),
+        (153, "(ulimit -f 0; echo x > /tmp/x); exit 153"),
+        (137, "sh -c 'kill -KILL $$'; exit $?"),
+        (137, "(ulimit -t 1; while :; do :; done); exit $?"),
+        (2, "ulimit -u 1; : & : & : & wait; exit 2"),
+        (1, "cat /nope; exit 1"),
+    ],
+)
+def test_what_a_command_has_done_to_itself_is_not_blamed_on_its_profile(code: int, words: str, person: Caller) -> None:
+    options = ("-p", "strict", "--set", "process.rlimits.cpu=5:5")
+    said = failing(person, *options, "--", "sh", "-c", words, code=code)
+    assert [line for line in said if not line.startswith(ASK)] == []
+
+
+def test_a_filter_of_its_own_is_not_blamed_on_its_profile(person: Caller) -> None:
+    done = person.call("run", "-q", "-p", "batch", "--", "python3", "-c", OWN_FILTER)
+    assert (done.returncode, done.stdout.strip()) == (159, "0")
+    assert "hardening:" not in done.stderr
+
+
+def test_who_fails_with_a_word_is_told_how_to_ask(person: Caller) -> None:
+    assert [line[: len(ASK)] for line in failing(person, "-p", "strict", "--", "ls", "/nope", code=2)] == [ASK]
+    assert [
+        line[: len(ASK)] for line in failing(person, "-p", "strict", "--", "sh", "-c", "ls /nope; exit 9", code=9)
+    ] == [ASK]
+    for words, code in ((("-q", "-p", "strict", "--", "ls", "/nope"), 2), (("-p", "strict", "--", "false"), 1)):
+        assert failing(person, *words, code=code) == []
+    assert failing(person, "-p", "strict", "--", "grep", "-q", "nobody-has-this-name", "/etc/passwd", code=1) == []
+    assert failing(person, "-p", "strict", "--", "ls", "/", code=0) == []
+
+
+def test_another_runtime_says_the_same(runtime: str) -> None:
+    require("root")
+    with caller() as person:
+        said = failing(person, "-p", "strict", "--runtime", runtime, "--", "ls", "/nope", code=2)
+        assert [line[: len(ASK)] for line in said] == [ASK]
+
+
+def test_a_launch_of_a_bundle_does_not_speak_of_a_run(tmp_path: Path) -> None:
+    with caller() as person:
+        person.say("compose", "-p", "strict", "-o", str(person.folder / "bundle"), "--", "ls", "/nope")
+        done = person.call("launch", str(person.folder / "bundle"))
+        assert (done.returncode, "hardening why" in done.stderr) == (2, False)
