@@ -151,11 +151,11 @@ class _Run:
         """What the command was denied, which is told; empty where it has not failed, or the kernel does not say."""
         if not code:
             return ""
-        from hardening.launch.supervise.denied import failed_run, tell  # which no command that succeeds needs
+        from hardening.launch.supervise.denied import tell  # which no command that succeeds needs
 
         group, document = self._state.group, self._state.bundle.document
         groups = group.leaves() if group is not None else ()
-        return tell(failed_run(supervisor, code, document, groups), self._context)
+        return tell(supervisor.failed(code, document, groups), self._context)
 
     def _launched(self, supervisor: NativeSupervisor) -> None:
         """Record the launch, when all is there that the command is to have."""

@@ -342,11 +342,11 @@ class _ExternalRun:
         """What the command was denied, which is told; empty where it has not failed, or the kernel does not say."""
         if not code:
             return ""
-        from hardening.launch.supervise.denied import failed_run, tell
+        from hardening.launch.supervise.denied import tell
 
         document = self._bundle.document
         groups = groups_anywhere(str(lookup(document, "/linux/cgroupsPath") or ""))
-        return tell(failed_run(supervisor, code, document, groups), self._context)
+        return tell(supervisor.failed(code, document, groups), self._context)
 
     def _failure(self, verb: str) -> LaunchError:
         text = self._runtime.message() or "no reason given"

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hardening.launch.context import LaunchContext
-    from hardening.launch.supervise.supervise import Supervisor
 
     Look: TypeAlias = Callable[["FailedRun"], "Denial | None"]
 
@@ -95,21 +94,6 @@ def remains(pid: int, io: int) -> Remains:
         filters=status.get("Seccomp_filters", ""),
         seconds=seconds,
         written=written,
-    )
-
-
-def failed_run(supervisor: Supervisor, code: int, document: object, groups: Collection[str]) -> FailedRun:
-    """The end of what a supervisor has watched."""
-    status, target = supervisor.status, supervisor.target
-    killed = status is not None and os.WIFSIGNALED(status) and not target.ended_by
-    return FailedRun(
-        code=code,
-        document=document,
-        groups=groups,
-        network=supervisor.network,
-        remains=supervisor.remains or Remains(),
-        signal=os.WTERMSIG(status) if status is not None and killed else 0,
-        disturbed=target.has_forwarded,
     )
 
 

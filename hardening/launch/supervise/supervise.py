@@ -18,9 +18,9 @@ from hardening.launch.supervise.signal_forwarder import SignalForwarder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-    from hardening.launch.supervise.denied import Remains
+    from hardening.launch.supervise.denied import FailedRun, Remains
     from hardening.launch.supervise.feed import Feed
     from hardening.launch.supervise.run_observer import RunObserver
     from hardening.launch.supervise.terminal import Relay
@@ -226,6 +226,21 @@ class Supervisor:
         namespaces = () if lookup(document, "/hooks") else items(document, "/linux/namespaces")
         if any(one.get("type") == "network" and not one.get("path") for one in namespaces if isinstance(one, dict)):
             self.network = files.open_counter(self.pid, files.NETWORK)
+
+    def failed(self, code: int, document: object, groups: Collection[str]) -> FailedRun:
+        """What is known of the command, which has failed with ``code`` in these control groups."""
+        from hardening.launch.supervise.denied import FailedRun, Remains
+
+        status, ended_by = self.status or 0, self.target.ended_by
+        return FailedRun(
+            code=code,
+            document=document,
+            groups=groups,
+            network=self.network,
+            remains=self.remains or Remains(),
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) and not ended_by else 0,
+            disturbed=self.target.has_forwarded,
+        )
 
     def settled(self, code: int) -> int:
         """The exit code for one of the command, after what was lost of its output was told."""
