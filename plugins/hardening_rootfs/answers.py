@@ -58,13 +58,15 @@ def covering(settings: RootfsSettings, host: Host, setting: str, member: str) ->
 @frozen(eq=False)
 class Shown:
     """What the command sees, as far as the settings go: the entries of ``/mounts`` by destination, and the leaves of each;
-    paths that are masked, read-only, and hidden in the root."""
+    paths that are masked, read-only, and hidden in the root; and what is hidden in volumes, each with what it is on the
+    host."""
 
     mounts: Mapping[str, Mapping[str, Any]]
     leaves: Mapping[str, tuple[str, ...]]
     masked: frozenset[str]
     read_only: frozenset[str]
     secrets: tuple[str, ...]
+    kept: Mapping[str, str]
 
     def hiding(self, path: str) -> str | None:
         """The place that is empty here and that a path is or lies in."""
@@ -130,6 +132,7 @@ def shown(context: Context) -> Shown:
         frozenset(fragment.values["/linux/maskedPaths"].value),
         frozenset(fragment.values["/linux/readonlyPaths"].value),
         spec.shown_secrets(settings, context),
+        spec.kept_in_volumes(settings, context),
     )
 
 
@@ -189,7 +192,7 @@ def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) ->
 
 def _source_of_hidden(settings: RootfsSettings, context: Context, path: str, gone: str) -> str | None:
     """What the host has in the place of a path that is hidden; None where nobody can tell."""
-    on_the_host = spec.kept_in_volumes(settings, context).get(gone)
+    on_the_host = shown(context).kept.get(gone)
     if on_the_host is not None:
         return os.path.normpath(on_the_host + path.removeprefix(gone))
     place = place_of(settings, context, path)
@@ -390,7 +393,7 @@ def _there(path: str) -> bool:
 def _masking(settings: RootfsSettings, context: Context, place: str) -> str:
     """The leaf that says that a place is empty: that of the path itself, or of what it is on the host; of a volume that
     leaves it out, the volume."""
-    on_host = spec.kept_in_volumes(settings, context).get(place)
+    on_host = shown(context).kept.get(place)
     names = aliases.names(real_path(on_host), aliases.mounted()) if on_host is not None else ()
     for name, path in (("masked_paths", place), ("hidden_paths", place), *(("hidden_paths", other) for other in names)):
         member = covering(settings, context.host, name, path)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from hardening.base.units import show_size
+from hardening.launch.native.lookup import interpreter
 from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import USUAL_RIGHTS, Volume
@@ -28,6 +29,7 @@ _WRITES = frozenset({"write", "create", "remove", "change"})
 _ASKED = {**dict.fromkeys(_WRITES, "writable"), "read": "readable", "execute": "executable"}
 #: How much larger a place in memory is offered, one after another.
 _LARGER = (4, 16, 64)
+_EXECUTING = ("execve", "execveat")
 _PROT_EXEC = 0x4
 _MS_REMOUNT, _MS_BIND = 0x20, 0x1000
 #: where the flags stand among the arguments of mount(2)
@@ -59,7 +61,14 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         wanted.add("executable")
     if call.name == "connect" and call.error == errno.EACCES:
         wanted.add("writable")  # unix(7)
-    for answer in answers.of_path(settings, context, path):
+    found = [*answers.of_path(settings, context, path)]
+    if call.name in _EXECUTING and call.error == errno.ENOENT and place.source and found[0].permitted:
+        named = interpreter(place.source)
+        if named.startswith("/") and named != path:
+            yield from _at(
+                settings, context, call, named
+            )  # the kernel says of a script that its interpreter is missing
+    for answer in found:
         is_meant = call.error in answer.errors or (not call.outcome and answer.errors)
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, call, path, answer)
@@ -144,8 +153,10 @@ def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> I
     elif call.name == "umount2" and call.error == errno.EINVAL and place is not None and place.mounted == place.path:
         yield Cause(place.leaf, f"{place.path} is locked: it hides what lies below it", advice="leave it mounted")
     elif call.error == errno.EPERM and not flags & _MS_BIND and "proc" in (call.target, os.path.basename(call.path)):
-        hiding = [path for path in sorted(answers.shown(context).masked) if path.startswith("/proc/")]
-        leaf = "rootfs.masked_paths" if hiding else "rootfs.proc.subset" if settings.subset else ""
-        if leaf:
-            what = f"a new /proc would show what is hidden of this one: {hiding[0] if hiding else 'all but processes'}"
+        # Of processes alone nothing is masked, and the kernel lets a whole one be mounted beside it.
+        seen = answers.shown(context)
+        covered = sorted(path for path in (*seen.masked, *seen.read_only) if path.startswith("/proc/"))
+        if covered and not settings.subset:
+            leaf = "rootfs.masked_paths" if covered[0] in seen.masked else "rootfs.read_only_paths"
+            what = f"a new /proc would show what is covered in this one, such as {covered[0]}"
             yield Cause(leaf, what, advice="bind the /proc that is there (bwrap --bind /proc /proc)")

@@ -94,12 +94,13 @@ def refuse_magic(path: str) -> None:
                 raise not_executable(path, "resolves through a magic link of /proc") from error
             return  # execve(2) will say why
         os.close(fd)
-        path = _interpreter(path)
+        path = interpreter(path)
         if not path:
             return
 
 
-def _interpreter(path: str) -> str:
+def interpreter(path: str) -> str:
+    """What the `#!` line of a script names; empty of what has none, or cannot be read (execve(2))."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:  # may be executed and not read: then it is no script, for the kernel must read it as well

@@ -92,7 +92,9 @@ CASES = [
     ('volumes.add = ["{}/file:/data"]', asked("rename", errno.EBUSY, "/tmp/new", CREATE, target="/data"), "volumes./data"),
     ('volumes.add = ["{}:/data"]', asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/data/new"), "volumes./data"),
     ('masked_paths.add = ["/usr/share"]', asked("openat", errno.ENOENT, "/usr/share/doc", READ), "masked_paths./usr/share"),
-    ("", asked("mount", errno.EPERM, "/newroot/proc", {"mount"}, target="proc"), "masked_paths"),
+    ('proc.subset = ""', asked("mount", errno.EPERM, "/newroot/proc", {"mount"}), "masked_paths"),
+    ("", asked("mount", errno.EPERM, "/newroot/proc", {"mount"}), ""),
+    ('proc.subset = ""', asked("mount", errno.EPERM, "/proc", {"mount"}, arguments=(0, 0, 0, 0x1000, 0, 0)), ""),
     ("", asked("mount", errno.EPERM, "/tmp", {"mount"}, arguments=(0, 0, 0, 0x20, 0, 0)), "tmpfs./tmp"),
     ("", asked("mount", errno.EPERM, "/mnt", {"mount"}, target="tmpfs"), ""),
 ]  # fmt: skip
@@ -162,3 +164,18 @@ def test_a_link_of_the_root_leads_where_the_kernel_would_go(tmp_path: Path) -> N
     assert leaves(causes(tmp_path, said, asked("execve", errno.EACCES, "/link/x", EXECUTE))) == ["tmpfs./tmp"]
     found = causes(tmp_path, said, asked("openat", errno.EROFS, "/short/new", CREATE))
     assert next(way.leaf for cause in found for way in cause.ways) == "rootfs.tmpfs./data"
+
+
+def test_a_script_is_missing_where_its_interpreter_is_hidden(tmp_path: Path, shown: Path) -> None:
+    home = shown / "home"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/python").touch()
+    (shown / "script").write_text(f"#!{home}/bin/python -E\n")
+    said = f'hidden_paths.add = ["{home}"]\nvolumes.add = ["{shown}:{shown}:ro"]'
+    call = asked("execve", errno.ENOENT, str(shown / "script"), EXECUTE)
+    (cause,) = causes(tmp_path, said, call)
+    assert cause.leaf == f"rootfs.hidden_paths.{home}"
+    (shown / "script").write_text("#!/nothing/of/this/name\n")
+    assert not causes(tmp_path, said, call)
+    (shown / "script").write_text("#!\n")
+    assert not causes(tmp_path, said, call)
