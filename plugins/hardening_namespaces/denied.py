@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -133,14 +132,16 @@ def _rows(path: str, columns: int) -> Iterable[list[str]]:
 
 
 def _of_process(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """A process of the host's."""
+    """A process of the host's that somebody would name: no thread of the kernel, whose ids are like those of the command's
+    own processes."""
     index = _PROCESSES.get(call.name)
     if index is None or call.error != errno.ESRCH or not _is_private(settings, context, "pid"):
         return
     pid = call.arguments[index]
-    if os.path.exists(f"/proc/{pid}"):
-        what = f"process {pid} is the host's, and the command sees its own alone"
-        yield Cause("namespaces.pid", what, (_shared("pid"),))
+    with suppress(OSError):
+        if Path(f"/proc/{pid}/cmdline").read_bytes():
+            what = f"process {pid} is the host's, and the command sees its own alone"
+            yield Cause("namespaces.pid", what, (_shared("pid"),))
 
 
 def _of_object(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:

@@ -269,11 +269,11 @@ def _to_write(settings: RootfsSettings, context: Context, place: Place, leaf: st
         return [*in_memory, *_volume_here(settings, context, place.path, USUAL_RIGHTS)]
     ways: list[Way] = []
     if _there(place.source):
-        is_empty = os.path.isdir(place.source) and not _names(place.source)
-        ways += [memory(place.path)] if is_empty and leaf == "rootfs.read_only" else []
+        hides = place.path not in USUAL_TMPFS and (not os.path.isdir(place.source) or _names(place.source))
+        ways += [memory(place.path)] if leaf == "rootfs.read_only" and not hides else []
         ways += _volumes(place.source, place.path, context, USUAL_RIGHTS) if place.path != "/" else []
-    elif leaf == "rootfs.read_only":
-        ways += _to_make(settings, context, place)
+    else:
+        ways += _to_make(settings, context, place, leaf)
     volume = settings.volumes.named.get(leaf.removeprefix("rootfs.volumes."))
     if volume is not None:
         writable = attrs.evolve(volume, rights=volume.rights | {"rw"}, origin=None)
@@ -284,14 +284,14 @@ def _to_write(settings: RootfsSettings, context: Context, place: Place, leaf: st
     return [*ways, Way(leaf, None, Size.WIDER)] if whole else ways
 
 
-def _to_make(settings: RootfsSettings, context: Context, place: Place) -> Iterator[Way]:
-    """What would have a file of the root made that is not there: its directory, in memory where that hides nothing of the
-    host's, or as a volume. The system's own directories are neither."""
+def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str) -> Iterator[Way]:
+    """What would have a file made that is not there: its directory, of the root in memory where that hides nothing of the
+    host's, or as a volume. The system's own directories are neither, and a volume as a whole is offered last."""
     above, source = os.path.dirname(place.path), os.path.dirname(place.source)
-    if above in hidden.SYSTEM.split() and above not in USUAL_TMPFS:
+    if above == place.mounted or (above in hidden.SYSTEM.split() and above not in USUAL_TMPFS):
         return
     is_empty = os.path.isdir(source) and not _names(source)
-    if is_empty or above in USUAL_TMPFS or not settings.path.is_host:
+    if leaf == "rootfs.read_only" and (is_empty or above in USUAL_TMPFS or not settings.path.is_host):
         yield memory(above)
     if _there(source):
         for way in _volumes(source, above, context, USUAL_RIGHTS):

@@ -130,6 +130,9 @@ def test_a_way_gives_what_the_call_wants_and_a_file_before_its_directory(tmp_pat
     assert [way.size for way in cause.ways] == sorted(way.size for way in cause.ways)
     (cause,) = causes(tmp_path, volume, asked("openat", errno.EROFS, "/data/new", CREATE))
     assert {way.leaf for way in cause.ways} == {"rootfs.volumes./data"}
+    (shown / "project").mkdir()
+    (cause,) = causes(tmp_path, volume, asked("openat", errno.EROFS, "/data/project/new", CREATE))
+    assert [way.leaf for way in cause.ways][0::2] == ["rootfs.volumes./data/project", "rootfs.volumes./data"]
     (cause,) = causes(tmp_path, "", asked("execve", errno.EACCES, "/tmp/tool", EXECUTE))
     (way,) = cause.ways
     assert way.value == Tmpfs(rights=frozenset({"exec"}))
