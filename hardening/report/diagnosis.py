@@ -74,7 +74,7 @@ def show(value: Any, name: str = "") -> str:
     if isinstance(value, frozenset | set):
         return _some(sorted(map(show, value)))
     if isinstance(value, tuple | list):
-        return _some([show(item) for item in value])
+        return _some([f"({show(item)})" if isinstance(item, tuple) else show(item) for item in value])
     return _cut(re.sub(r"\s+", " ", str(value)))
 
 
@@ -126,5 +126,9 @@ def mechanisms(composition: Composition, host: Host) -> Iterator[DiagnosisLine]:
 
 
 def table(lines: Iterable[DiagnosisLine]) -> Table:
-    """The lines as a table."""
-    return Table(("area", "what", "", "detail", "remedy"), tuple(map(attrs.astuple, lines)))
+    """The lines as a table, a remedy below what it is for: beside it, one long detail would move all out of sight."""
+    rows = list[tuple[str, ...]]()
+    for line in lines:
+        *cells, remedy = attrs.astuple(line)
+        rows += [tuple(cells), *([("", "", "", f"hint: {remedy}")] if remedy else [])]
+    return Table(("area", "what", "", "detail"), tuple(rows))

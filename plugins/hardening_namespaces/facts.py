@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from hardening.base.values import frozen
 from hardening.mechanism.idmaps import IdRange
 
@@ -29,7 +31,7 @@ class NamespaceFacts:
     newuidmap: bool
     own_uids: Ranges = _EVERY_ID
     own_gids: Ranges = _EVERY_ID
-    given: Ranges = ()
+    given: Ranges = attrs.field(default=(), repr=False)  # of which people have seen their own
     exhausted: frozenset[str] = frozenset()
 
 

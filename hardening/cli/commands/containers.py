@@ -41,19 +41,28 @@ every_option = click.option("-a", "--all", "every", is_flag=True, help="All of y
 one = click.argument("container", metavar="CONTAINER", shell_complete=complete)
 
 
-def _find(words: Iterable[str]) -> list[Container]:
-    """The containers of names and ids, each once. Raises `UsageError` before anything is done to one of them."""
-    among = own()
-    return list({found.id: found for found in (find(word, among) for word in words)}.values())
+def _find(words: Iterable[str]) -> tuple[list[Container], list[HardeningError]]:
+    """The containers of names and ids, each once, and what is wrong with the other words: told once the command has done
+    what it can for these, as podman and docker do."""
+    among, found, problems = own(), dict[str, Container](), list[HardeningError]()
+    for word in words:
+        try:
+            item = find(word, among)
+            found[item.id] = item
+        except UsageError as error:
+            problems.append(error)
+    return list(found.values()), problems
 
 
-def _chosen(words: tuple[str, ...], every: bool, find: Callable[[Iterable[str]], list[Container]]) -> list[Container]:
-    """The containers that were named, or all. Raises `UsageError` for both, and for neither."""
+def _chosen(
+    words: tuple[str, ...], every: bool, find: Callable[[Iterable[str]], tuple[list[Container], list[HardeningError]]]
+) -> tuple[list[Container], list[HardeningError]]:
+    """The containers that were named, or all, and what is wrong with names. `UsageError` for both, and for neither."""
     if every and words:
         raise UsageError("--all does not go with names", hint="leave one of them out")
     if not every and not words:
         raise UsageError("missing argument 'CONTAINER...'", hint="name one, or add --all; `hardening ps` lists them")
-    return own() if every else find(words)
+    return (own(), []) if every else find(words)
 
 
 @click.command("ps", epilog="""\b
@@ -96,7 +105,7 @@ Examples:
 def logs(follow: bool, timestamps: bool, tail: int | None, since: str | None, container: str) -> None:
     """Show what a detached container wrote: its standard output on standard output, its standard error on that."""
     first = moment(since, datetime.now().astimezone()) if since else ""
-    (found,) = _find([container])
+    found = find(container, own())
     if not found.detached:
         raise UsageError(
             f"{found.shown} runs in the foreground, and its output is where it was started", hint="run it with -d"
@@ -147,10 +156,12 @@ Examples:
 @any_number
 def stop(seconds: float, every: bool, containers: tuple[str, ...]) -> None:
     """Send SIGTERM to the commands of containers, and SIGKILL to those that are still there after a while."""
-    found = [item for item in _chosen(containers, every, _find) if item.running or not every]
+    chosen, problems = _chosen(containers, every, _find)
+    found = [item for item in chosen if item.running or not every]
     end(found, seconds)
     for item in found:
         output.show(item.shown)
+    raise_all(problems)
 
 
 @click.command("kill", epilog="""\b
@@ -168,13 +179,13 @@ def kill(name: str, every: bool, containers: tuple[str, ...]) -> None:
     Exit code 1: one of them does not run any more.
     """
     number = _signal(name)
-    ended: list[HardeningError] = []
-    for item in _chosen(containers, every, _find):
+    found, problems = _chosen(containers, every, _find)
+    for item in found:
         if signal_container(item, number):
             output.show(item.shown)
         elif not every:
-            ended.append(EndedError(f"{item.shown} does not run", hint="`hardening ps -a` shows how it ended"))
-    raise_all(ended)
+            problems.append(EndedError(f"{item.shown} does not run", hint="`hardening ps -a` shows how it ended"))
+    raise_all(problems)
 
 
 def _signal(name: str) -> int:
@@ -195,7 +206,8 @@ Examples:
 @several
 def wait(containers: tuple[str, ...]) -> None:
     """Wait until containers have ended, and print the exit code of each on a line."""
-    for item in _find(containers):
+    found, problems = _find(containers)
+    for item in found:
         end = await_end(item)
         if item.damage and end is None:
             output.note(f"{item.shown}: how it ended cannot be read: {item.damage}")
@@ -203,6 +215,7 @@ def wait(containers: tuple[str, ...]) -> None:
             output.note(f"{item.shown}: its launcher was killed, and the command with it")
         output.show(str(KILLED_CODE if end is None else end.code))
         sys.stdout.flush()
+    raise_all(problems)
 
 
 @click.command("rm", epilog="""\b
@@ -215,18 +228,21 @@ Examples:
 @any_number
 def rm(force: bool, every: bool, containers: tuple[str, ...]) -> None:
     """Remove what is kept of containers that have ended: log, exit code and name."""
-    found = _chosen(containers, every, _existing if force else _find)
+    found, problems = _chosen(containers, every, _existing if force else _find)
     running = [item for item in found if item.running]
     if running and not force:
         names = ", ".join(item.shown for item in running)
-        raise UsageError(f"still running: {names}", hint="stop it first, or add -f")
-    end(running, 0)
+        problems.append(UsageError(f"still running: {names}", hint="stop it first, or add -f"))
+        found = [item for item in found if not item.running]
+    else:
+        end(running, 0)
     for item in found:
         discard(item)
         output.show(item.shown)
+    raise_all(problems)
 
 
-def _existing(words: Iterable[str]) -> list[Container]:
+def _existing(words: Iterable[str]) -> tuple[list[Container], list[HardeningError]]:
     """The containers of names and ids, without those that do not exist: of which something is said only where one that is
     damaged may have had the name."""
     among = own()
@@ -237,4 +253,4 @@ def _existing(words: Iterable[str]) -> list[Container]:
             present.append(word)
         elif nameless:
             output.note(f"hardening: no container whose name can be read is {word!r}; damaged are: {nameless}")
-    return list({found.id: found for found in (find(word, among) for word in present)}.values())
+    return _find(present)

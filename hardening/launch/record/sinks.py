@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import time
 
 from hardening.base import files, jsontext, places, trusted
+from hardening.base.guarded import complain
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os
 
@@ -42,6 +44,8 @@ FILE = "records.jsonl"
 #: What the file becomes when it is full, the newest first: one launch of many exceptions must not push out all others.
 OLD_FILES = tuple(f"records.{number}.jsonl" for number in range(1, 9))
 MAX_FILE = 8 << 20  # bytes; then the file becomes an old one
+#: Seconds between two attempts to lock it, before it is said that somebody else has it: one in all.
+_PAUSES = (0.001, 0.002, 0.005, *((0.01,) * 99))
 
 
 class File:
@@ -86,7 +90,7 @@ class File:
             if size and size + len(line) > MAX_FILE:
                 self._set_aside()
                 self._open_again()
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                self._wait()
                 size = os.fstat(self._fd).st_size
             written = os.write(self._fd, line)
             if written < len(line):  # a full disk takes what it can
@@ -113,7 +117,7 @@ class File:
     def _lock(self) -> int:
         """Lock the file that has the name now, as another process may have made it the old one: its size."""
         while True:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._wait()
             try:
                 named = os.stat(FILE, dir_fd=self._directory, follow_symlinks=False).st_ino
             except FileNotFoundError:
@@ -122,6 +126,17 @@ class File:
             if named == status.st_ino:
                 return status.st_size
             self._open_again()
+
+    def _wait(self) -> None:
+        """Lock the file. Who has to wait for long is told for what: another launch has it for a moment only."""
+        for pause in _PAUSES:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(pause)
+        complain(f"waits for {self.path}, which somebody has locked\nhint: `lslocks` shows who")
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
 
 
 def require_own(status: os.stat_result, place: str | int) -> None:

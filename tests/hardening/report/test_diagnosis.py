@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from hardening.mechanism.host import plain
-from hardening.report.diagnosis import WIDTH, facts, mechanisms, show
+from hardening.report.diagnosis import WARN, WIDTH, DiagnosisLine, facts, mechanisms, show, table
 from tests.support import shipped
 
 
@@ -51,6 +51,7 @@ class Facts:
         ("a\n b", "a b"),
         ((), "none"),
         ((1, 2), "1, 2"),
+        (((1, 2), (3, 4)), "(1, 2), (3, 4)"),
         (frozenset({"b", "a"}), "a, b"),
         ({"a": True}, "a yes"),
         (Inner(), "name n, count 0"),
@@ -94,3 +95,15 @@ def test_what_no_host_enforces_is_not_said_to_be_enforced() -> None:
     assert unable
     assert {name for name in unable if lines[name] == "needs nothing of this host"} == unable
     assert lines["capabilities"] == "enforced"
+
+
+def test_a_remedy_stands_below_what_it_is_for() -> None:
+    lines = [
+        DiagnosisLine("runtime", "crun", WARN, "not installed", "install it"),
+        DiagnosisLine("host", "user", "", "uid 0"),
+    ]
+    assert table(lines).rows == (
+        ("runtime", "crun", WARN, "not installed"),
+        ("", "", "", "hint: install it"),
+        ("host", "user", "", "uid 0"),
+    )

@@ -72,7 +72,7 @@ def test_a_list(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("stats",), "has the pid of the command"),
         (("cache",), "no command of `hardening cache`\nhint: there are "),
         (("completion",), "missing argument '{bash|zsh|fish}'\nhint: "),
-        (("stop", "web", "nothing"), "no such container: 'nothing'"),
+        (("logs", "nothing"), "no such container: 'nothing'"),
         (("kill", "-s", "TREM", "web"), "--signal: unknown signal 'TREM'\nhint: did you mean \"TERM\"?"),
         (("kill", "-s", "0", "web"), "unknown signal '0'"),
         (("kill", "-s", "65", "web"), "unknown signal '65'"),
@@ -112,6 +112,34 @@ def test_ends(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert call(here, "rm", "-f", "web") == 0
     assert capsys.readouterr().out == ""
     assert list((state / "launches").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [(("stop",), "web\nbbb\n"), (("wait",), "3\n0\n"), (("rm",), "web\nbbb\n"), (("kill",), "")],
+)
+def test_what_can_be_done_is_done_and_the_rest_named(
+    words: tuple[str, ...], out: str, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended(state, "aaa", 3, name="web")
+    ended(state, "bbb", 0)
+    assert call(session(tmp_path), *words, "web", "nope", "b") == 2
+    told = capsys.readouterr()
+    assert told.out == out
+    assert "no such container: 'nope'" in told.err
+    assert ("web does not run" in told.err) == (words == ("kill",))
+
+
+def test_those_that_have_ended_are_removed_beside_one_that_runs(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended(state, "aaa", 3, name="web")
+    kept = entry(state, "bbb", detach=True, name="front")
+    assert call(session(tmp_path), "rm", "-a") == 2
+    told = capsys.readouterr()
+    assert (told.out, "still running: front" in told.err) == ("web\n", True)
+    assert kept.exists
+    assert len(list((state / "launches").iterdir())) == 1
 
 
 def test_one_whose_end_nobody_wrote_down(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from hardening.base import locks
 from hardening.launch.record import sinks
 from tests.support.features import require
+from tests.support.patience import until
 
 RECORD: dict[str, Any] = {
     "version": 1,
@@ -105,8 +107,10 @@ def test_what_does_not_fit_on_the_disk_leaves_no_part_of_a_line(tmp_path: Path) 
     """A limit of the file size stands for a full disk: write(2) takes the part of a line that fits."""
     code = f"""
 import resource, signal
+from hardening.base import locks
 from hardening.launch.record import sinks
 from tests.support.features import require
+from tests.support.patience import until
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sink = sinks.File({str(tmp_path / "r")!r})
 sink.write({RECORD!r})
@@ -177,3 +181,16 @@ def test_a_file_that_is_a_link_a_pipe_or_a_device_is_refused_and_not_opened(tmp_
     assert poll.poll(0) == []
     os.close(reader)
     assert (tmp_path / "target").read_bytes() == b""
+
+
+def test_who_waits_for_a_lock_for_long_is_told_for_which(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    kept = sinks.File(str(tmp_path))
+    holder = subprocess.Popen(["flock", kept.path, "sleep", "2"])
+    until(lambda: locks.is_locked(kept.path, file=True))
+    try:
+        assert kept.write(RECORD)
+    finally:
+        holder.wait()
+        kept.close()
+    assert capfd.readouterr().err.startswith(f"hardening: waits for {kept.path}, which somebody has locked\nhint: ")
+    assert len(lines(tmp_path)) == 1
