@@ -168,25 +168,29 @@ def _oom_score(settings: ProcessSettings, context: Context) -> Iterator[Cause]:
 
 
 def _user(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """Who the command is: root that wants to be another user, whom the launch can start it as; or a user whom the stack has
-    chosen, and whom the owner of a file does not let in."""
+    """Who the command is: root that wants to be another user, whom the launch can start it as; or somebody whom the owner of
+    a file does not let in, root without its capabilities or the user that the stack has chosen."""
     maps, leaf = id_maps(context), "process.user"
-    uid = call.caller.uid if maps is None else inside(maps.uids, call.caller.uid)
-    if uid == 0 and call.outcome == "EPERM":
+    is_root = (call.caller.uid if maps is None else inside(maps.uids, call.caller.uid)) == 0
+    if is_root and call.outcome == "EPERM":
         found = _wanted_user(context, call)
         if found is not None:
             what = f"the command starts as root, and has {call.name} turn to user {found.user}"
             yield Cause(leaf, what, (Way(leaf, found, Size.PLACE),))
-    withheld = outside.withheld(context, call) if call.outcome == "EACCES" and settings.user.user and uid else None
-    if withheld is not None:
-        yield from _owner(settings, context, *withheld)
+    elif call.outcome == "EACCES" and (is_root or settings.user.user):
+        withheld = outside.withheld(context, call)
+        if withheld is not None:
+            yield from _owner(settings, context, *withheld)
 
 
 def _wanted_user(context: Context, call: SystemCall) -> User | None:
     """The user and group that root turns to; None where it is root, or nobody here."""
-    user, group = (None if at is None else call.arguments[at] & _NOBODY for at in _TURNING.get(call.name, (None, None)))
-    if call.name == "setgroups" and len(call.ids) == 1:
-        group = call.ids[0]
+    if call.name == "setgroups":
+        user, group = None, call.ids[0] if len(call.ids) == 1 else None
+    elif call.name in _TURNING:
+        user, group = (None if at is None else call.arguments[at] & _NOBODY for at in _TURNING[call.name])
+    else:
+        return None
     users = Accounts.read(root(context)).users
     account = next((one for one in users if user in (None, _NOBODY) and one.gid == group), None)
     uid = account.uid if account is not None else user
@@ -205,7 +209,8 @@ def _owner(settings: ProcessSettings, context: Context, seen: Seen, right: int) 
     gid = seen.gid if maps is None else inside(maps.gids, seen.gid)
     if uid is None or gid is None or not seen.mode >> 6 & right:
         return
-    what = f"the command runs as user {settings.user}, and the file is user {uid}'s, with mode {seen.mode & 0o7777:04o}"
+    runs = outside.identity(context).uid
+    what = f"the command runs as user {runs}, and the file is user {uid}'s, with mode {seen.mode & 0o7777:04o}"
     if uid == natural_ids(context)[0]:
         yield Cause(leaf, what, (Way(leaf, User(), Size.WIDER if uid == 0 else Size.CALL),))
     elif uid == 0:

@@ -4,6 +4,7 @@ that composes, or is held back by a limit that is named."""
 from __future__ import annotations
 
 import errno
+import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,26 @@ STACKS: dict[str, dict[str, Any]] = {
     "volume": {"rootfs": {"volumes": {"add": ["/usr/share:/data:ro", "/usr/bin/env:/file:noexec"]}}},
     "no tmpfs": {"rootfs": {"tmpfs": "none", "shm_size": 0}},
     "one id": {"namespaces": {"id_map": "one-id"}},
+    "limited": {
+        "limits": {
+            "capabilities": {"drop": ["ALL"]},
+            "seccomp": {"deny": ["ptrace", "io_uring_setup"]},
+            "process": {"rlimits": {"nofile": "1024:4096"}},
+        }
+    },
+    "killing": {"seccomp": {"default": "kill-process", "allow": ["@strict", "@socket"]}},
+    "a user": {"process": {"user": "65534"}},
 }
 PATHS = (
     "", "/", "/etc/shadow", "/etc/new", "/tmp/x", "/dev/shm/x", "/dev/null", "/dev/kmsg", "/proc/cpuinfo", "/data/x",
     "/data", "/proc/sys/kernel/msgmax", "/proc/self/status", "/sys/kernel", "/file", "/var/lib/of-a-program",
-    "/run/secrets/x", "/mnt/x", "relative",
+    "/run/secrets/x", "/mnt/x", "/dev/tty", "/proc/self/loginuid", "relative",
 )  # fmt: skip
 ACCESS = ({"read"}, {"write"}, {"create"}, {"remove", "create"}, {"execute"}, {"mount"}, set[str]())
 ADDRESSES = ("", "tcp 192.0.2.1:80", "udp [::1]:53", "unix /run/x", "unix @x", "netlink route", "tcp nonsense", "inet")
 ERRORS = (0, errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS, errno.ENOSPC, errno.EINVAL, errno.ESRCH, errno.EXDEV,
           errno.EBUSY, errno.ENETUNREACH, errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENOMEM,
-          errno.ENOSYS)  # fmt: skip
+          errno.ENOSYS, errno.EFBIG, errno.ENXIO)  # fmt: skip
 
 
 def composed(said: dict[str, Any]) -> tuple[Attempt, Context]:
@@ -70,7 +80,7 @@ CALLS = st.builds(
     arguments=st.tuples(*[NUMBERS] * 6),
     caller=st.builds(
         Caller,
-        pid=st.just(1),
+        pid=st.sampled_from((0, 1)),
         executable=st.sampled_from(("", "/usr/bin/env")),
         uid=st.sampled_from((0, 33, 1000, 0x80000, 2**32 - 2)),
         gid=st.sampled_from((0, 33)),
@@ -97,7 +107,54 @@ def test_each_cause_is_of_a_leaf_and_each_way_composes_or_is_told_why_not(
     for cause in mechanism.denied(composition.settings[mechanism.name], context, call):
         assert composition.meant(cause.leaf), cause
         assert cause.what
+        assert [way.size for way in cause.ways] == sorted(way.size for way in cause.ways), cause
         for way in cause.ways:
             assert composition.meant(way.leaf), way
             found = loosen.first(tried, cause.leaf, [way])
             assert found is None or found.barrier or found.options, (cause, way)
+
+
+#: One call for each kind of way there is.
+OFFERED = [
+    ("ptrace", (0,), errno.EPERM, {}),
+    ("ptrace", (0,), errno.ENOSYS, {}),
+    ("personality", (0x40000,), errno.EPERM, {}),
+    ("socket", (16, 3, 9), errno.EAFNOSUPPORT, {}),
+    ("socket", (2, 3, 1), errno.EPERM, {}),
+    ("clone", (0x10000000,), errno.EPERM, {}),
+    ("fchmod", (3, 0o4755), errno.EPERM, {}),
+    ("io_uring_setup", (8,), errno.ENOSYS, {}),
+    ("io_uring_setup", (8,), errno.ENOMEM, {}),
+    ("chroot", (), errno.EPERM, {"path": "/"}),
+    ("bind", (3,), errno.EACCES, {"address": "tcp 0.0.0.0:80"}),
+    ("setuid", (33,), errno.EPERM, {"ids": (33,)}),
+    ("openat", (), errno.EMFILE, {}),
+    ("mlock", (0, 1 << 20), errno.ENOMEM, {}),
+    ("setpriority", (0, 0, (1 << 64) - 5), errno.EACCES, {}),
+    ("openat", (), errno.ENXIO, {"path": "/dev/tty"}),
+    ("connect", (3,), errno.ENETUNREACH, {"address": "tcp 192.0.2.1:443"}),
+]
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("asked", OFFERED, ids=[f"{row[0]} {errno.errorcode[row[2]]}" for row in OFFERED])
+def test_each_kind_of_way_composes_when_pasted_or_is_barred(
+    asked: tuple[str, tuple[int, ...], int, dict[str, Any]], name: str
+) -> None:
+    call_name, arguments, error, more = asked
+    tried, context = TRIED[name]
+    number = next(number for token, number in calls.numbers(call_name) if token == calls.own())
+    padded = (*arguments, *(0,) * 6)[:6]
+    caller = Caller(7, "x", "/usr/bin/env", HOST.uid, HOST.gid, filters=1)
+    call = SystemCall(call_name, number, calls.own(), padded, caller, error, **more)
+    for mechanism in INSTALLED:
+        for cause in mechanism.denied(tried.composition.settings[mechanism.name], context, call):
+            for way in cause.ways:
+                offer = loosen.first(tried, cause.leaf, [way])
+                assert offer is not None, (cause.leaf, way)
+                if not offer.barrier:
+                    layer = parse_layer(Document("more", Path("/more.toml"), tomllib.loads(offer.toml), {}))
+                    stack = Stack((*tried.composition.stack.layers, layer))
+                    after = attempt(stack, INSTALLED, HOST, date(2026, 1, 1))
+                    assert after.error is None, (cause.leaf, offer, after.error)

@@ -99,6 +99,10 @@ DENIED: dict[str, tuple[dict[str, Any], str, str, bool]] = {
         OPEN, "import socket; socket.socket().bind(('127.0.0.1', 80))", "capabilities.NET_BIND_SERVICE", False,
     ),
     "a raw socket": (OPEN, "import socket; socket.socket(2, 3, 255)", "capabilities.NET_RAW", False),
+    "a socket of ping's": (
+        OPEN, "import socket\ntry: socket.socket(2, 2, 1)\nexcept OSError: socket.socket(2, 3, 1)",
+        "capabilities.NET_RAW", False,
+    ),
     "many files": ({}, "fs = [open('/dev/null') for _ in range(2000)]", "process.rlimits.nofile", False),
     "a long file": (
         {"process": {"rlimits": {"fsize": 4096}}}, "open('/tmp/f', 'wb').write(bytes(9999))", "process.rlimits.fsize",

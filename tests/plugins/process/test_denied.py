@@ -215,7 +215,9 @@ def test_a_file_of_another_user_than_the_stack_has_chosen(tmp_path: Path) -> Non
     assert (cause.leaf, cause.ways[0].value, cause.ways[0].size) == ("process.user", User("70", "70"), Size.PLACE)
     (cause,) = causes(asked("/roots"), own, root=root).values()
     assert (cause.ways[0].value, cause.ways[0].size) == (User(), Size.WIDER)
-    # Whom nobody chose is bound by the file alone.
+    # Root without its capabilities is let in as the owner; whom nobody chose is bound by the file alone.
+    (cause,) = causes(asked("/theirs", 0), root=root).values()
+    assert (cause.ways[0].value, cause.ways[0].size) == (User("70", "70"), Size.PLACE)
     assert leaves(asked("/theirs"), root=root) == []
     # An owner whom the user namespace does not know cannot be chosen.
     assert leaves(asked("/theirs", 101_000), own, root=root, user="private") == []
