@@ -11,6 +11,7 @@ from hardening.assemble import bundles
 from hardening.base import locks, places, state, trees
 from hardening.base.files import Opened
 from hardening.errors import HardeningError, LaunchError
+from hardening.images import removal
 from hardening.launch.container import container_state, directory
 from hardening.launch.oci import ociprogram
 
@@ -57,6 +58,7 @@ def _end_launch(path: Path, name: str, folder: int) -> HardeningError | None:
         if (path / directory.BUNDLE).is_dir():
             bundles.remove_groups(path / directory.BUNDLE)
             trees.remove(str(path / directory.BUNDLE))
+        removal.remove_tree(path / directory.COPIES)
     # One that is damaged is for `hardening ps` to show, and for `rm`.
     with suppress(HardeningError):
         container = containers.read(path)

@@ -62,7 +62,7 @@ def trace(
     bundle: str | PathLike[str],
     *,
     seconds: float | None = None,
-    until: Callable[[], bool] | None = None,
+    until: Callable[[int], bool] | None = None,
     pause: float = 0.2,
     on_call: Callable[[SystemCall], None] | None = None,
     recording: bool = False,
@@ -70,10 +70,11 @@ def trace(
 ) -> Trace:
     """Run the launch of a bundle by the native launcher, and see what its command asks of the kernel.
 
-    It is ended after so many ``seconds``, when ``until`` says so, which is asked every ``pause`` seconds, and by Ctrl-C: all
-    three give what was seen so far. ``on_call`` gets every call when it has ended, in the thread that traces; with
-    ``recording`` only those that the filter asks about (`hardening.trace.recording`), at less cost. ``streams`` are
-    descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
+    It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), which is asked
+    every ``pause`` seconds, and by Ctrl-C: all three give what was seen so far. ``on_call`` gets every call when it has
+    ended, in the thread that traces; with ``recording`` only those that the filter asks about (`hardening.trace.recording`),
+    at less cost. ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch
+    cannot be traced.
     """
     tracing = Tracing(request, bundle, on_call, streams or {}, recording=recording)
     end = None if seconds is None else monotonic() + seconds
@@ -87,7 +88,7 @@ def trace(
                 if end is not None and monotonic() >= end:
                     tracing.stop(TIME)
                     end = None
-                elif until is not None and not running.done() and until():
+                elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK)
                     until = None
         except KeyboardInterrupt:

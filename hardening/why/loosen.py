@@ -99,13 +99,13 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
     found: Loosening | None = None
     tried = False
     for way in ways:
-        for mechanism, entry in _named(attempt.composition, way.leaf):
+        for mechanism, entry in named(attempt.composition, way.leaf):
             tried = True
             if way.value is None or is_typed(attempt.composition, entry):
                 offer = smallest(attempt, mechanism, entry, opens)
             else:
                 data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): way.value})
-                others = [other for _, other in _named(attempt.composition, decides)]
+                others = [other for _, other in named(attempt.composition, decides)]
                 offer = _first(attempt, mechanism, entry, [(way.value, data, True)], *others, opens=opens)
             found = offer or found
         if found is not None and not found.barrier:
@@ -113,7 +113,7 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
     return found or (Loosening(barrier="no single setting does it") if tried else None)
 
 
-def _named(composition: Composition, name: str) -> Iterator[tuple[Mechanism[Any], Resolved]]:
+def named(composition: Composition, name: str) -> Iterator[tuple[Mechanism[Any], Resolved]]:
     """The leaf of a full name that a mechanism gives, which is not read as what people write (`SRC:DST`), and whose it
     is."""
     owner, _, below = name.partition(".")

@@ -19,6 +19,8 @@ from hardening.mechanism.denial import Way
 MOST = 24
 #: Runs with one more loosening each, before all that is left is tried at once and halved from there.
 SINGLY = 8
+#: Of so many it is left out one at a time what is not needed.
+FEW = 6
 
 
 @frozen(eq=False)
@@ -95,13 +97,14 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
         return Result(Conclusion.STOPPED)
     runs = _Runs(world, most)
     try:
-        found = _grow(first, runs)
-        again = runs.again()
-        if again.succeeded or (not found and again.signature != first.signature):
-            return Result(Conclusion.FLAKY, runs=runs.count)
+        found = _minimal(_grow(first, runs), runs)
+        if len(found) < 2:  # else runs with a part of them have failed again
+            again = runs.again()
+            if again.succeeded or (not found and again.signature != first.signature):
+                return Result(Conclusion.FLAKY, runs=runs.count)
         if not found:
             return Result(Conclusion.NOT_FOUND, runs=runs.count)
-        return Result(Conclusion.FOUND, tuple(_shrink(_minimal(found, runs), runs)), runs.count)
+        return Result(Conclusion.FOUND, tuple(_shrink(found, runs)), runs.count)
     except _Stopped:
         return Result(Conclusion.STOPPED if runs.stopped else Conclusion.NOT_FOUND, runs=runs.count)
 
@@ -203,14 +206,15 @@ def _together(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list
 
 def _minimal(found: Sequence[Member], runs: _Runs) -> list[Member]:
     """A subset with which it succeeds, and with none of it left out."""
-    members, parts = list(found), 2
+    members, parts = list(found), 2 if len(found) > FEW else len(found)
     while len(members) > 1:
         size = -(-len(members) // parts)
         chunks = [members[at : at + size] for at in range(0, len(members), size)]
         rests = [[item for item in members if item not in chunk] for chunk in chunks]
-        smaller = next((some for some in (*chunks, *rests) if len(some) < len(members) and runs.succeeds(some)), None)
+        tried = (*chunks, *rests) if size > 1 else rests  # a single one seldom is enough
+        smaller = next((some for some in tried if len(some) < len(members) and runs.succeeds(some)), None)
         if smaller is not None:
-            members, parts = smaller, max(parts - 1, 2) if smaller in rests else 2
+            members, parts = smaller, len(smaller) if len(smaller) <= FEW else max(parts - 1, 2)
         elif size == 1:
             break
         else:

@@ -5,6 +5,7 @@
 | `bundle` | the bundle of a launch that is to be removed with it | `hardening.assemble.bundles` |
 | `container.json`, `exit`, `log` … | what others find of the container | `hardening.launch.container.container_state` |
 | `runtime` | the state of another runtime | `hardening.launch.oci.ociprogram` |
+| `copies` | what stands in for volumes in a trial run | `hardening.why.copies` |
 
 It is made by whoever is the first to put something into it, and goes when nothing is in it any more. Where nobody has
 locked one, all are dead who would have removed what is left in it: the next launch does (`hardening.runs.pruning`).
@@ -19,7 +20,7 @@ from hardening.base import files, locks, places
 from hardening.base.files import Opened
 from hardening.base.linux.system import os
 
-BUNDLE, RUNTIME = "bundle", "runtime"
+BUNDLE, RUNTIME, COPIES = "bundle", "runtime", "copies"
 #: The file in which a container's end is written down, and its content until then: its place is taken already, so that a
 #: full disk cannot keep the end from it.
 EXIT = "exit"
@@ -94,7 +95,7 @@ def is_left(name: str, folder: int) -> bool:
     with Opened(fd):
         try:
             # A container in the background stays when it has ended, until somebody removes it.
-            return not has_ended(_read_end(fd)) or not {BUNDLE, RUNTIME}.isdisjoint(os.listdir(fd))
+            return not has_ended(_read_end(fd)) or not {BUNDLE, RUNTIME, COPIES}.isdisjoint(os.listdir(fd))
         except FileNotFoundError:
             return True
         except OSError:  # damage: for `hardening ps` to show, and for `rm`

@@ -1,0 +1,153 @@
+"""What failed in a run, how suspicious each failure is, and who may have done it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+from hardening.base import files
+from hardening.base.pointer import ENVIRONMENT, items, lookup
+from hardening.base.values import frozen
+from hardening.errors import EXIT_LAUNCHER
+from hardening.mechanism.denial import Caller, Cause, SystemCall
+from hardening.trace import calls
+from hardening.trace.tracer import INTERRUPT
+from hardening.why import elsewhere
+from hardening.why.smallest import Suspect, TrialOutcome
+from hardening.why.trial import Ran
+
+#: What programs number or make up: such parts of a path are another one in each run.
+_COUNTED = re.compile(r"\d+")
+_EXECVE = "execve"
+
+
+@frozen(eq=False)
+class Denial:
+    """Equal failures of a run. ``call`` is the last one, ``count`` how many there were; ``causes`` are what mechanisms say
+    of it, the likeliest first, none where this stack has not done it. ``failed``: its process ended badly, or is the command
+    itself. ``told``: how much of it the process wrote to standard error next: the error, or that and what it is about."""
+
+    call: SystemCall
+    count: int
+    causes: tuple[Cause, ...]
+    failed: bool
+    told: int
+
+    @property
+    def operation(self) -> str:
+        """What was asked for, in words."""
+        return self.call.text or " ".join(filter(None, (self.call.name, self.call.path or self.call.address)))
+
+    @property
+    def key(self) -> Hashable:
+        """What this is recognised by in another run, whatever became of it there."""
+        return _key(self.call)
+
+
+def denials(ran: Ran) -> tuple[Denial, ...]:
+    """What failed in a run, the most suspected first: what ended its process, what the process spoke of, and what is nearest
+    to its end."""
+    alike: dict[Hashable, list[SystemCall]] = {}
+    for call in _failures(ran):
+        alike.setdefault((_key(call), call.outcome), []).append(call)
+    bad = {pid for pid, process in ran.trace.processes.items() if process.status} | {ran.trace.command}
+    found = [
+        Denial(
+            same[-1], len(same), tuple(_causes(same[-1], ran)), any(call.caller.pid in bad for call in same),
+            max(map(_told, same)),
+        )
+        for same in alike.values()
+    ]  # fmt: skip
+    return tuple(sorted(found, key=_suspicion))
+
+
+def outcome(ran: Ran, found: Sequence[Denial], *, succeeded: bool) -> TrialOutcome:
+    """A run as the search for the smallest set sees it. Of a process that went well nothing that it was denied mattered."""
+    suspects = [
+        Suspect(
+            item.key, item.call.outcome, cause.leaf, tuple(sorted(cause.ways, key=lambda way: way.size)), cause.certain
+        )
+        for item in found
+        if item.failed or ran.trace.ended
+        for cause in item.causes
+    ]
+    failed = frozenset((item.call.name, item.call.outcome) for item in found if item.failed)
+    signature = (ran.trace.status, ran.trace.ended, failed)
+    return TrialOutcome(succeeded, tuple(suspects), signature, stopped=ran.trace.ended == INTERRUPT)
+
+
+def blamed(found: Iterable[Denial], suspect: Suspect) -> tuple[Denial, Cause] | None:
+    """The denial that a suspect of `outcome` stands for, and its cause."""
+    for item in found:
+        for cause in item.causes:
+            if (item.key, item.call.outcome, cause.leaf) == (suspect.call, suspect.answer, suspect.leaf):
+                return item, cause
+    return None
+
+
+def _key(call: SystemCall) -> Hashable:
+    texts = (call.name, call.text, call.path, call.target, call.address, call.caller.executable)
+    return tuple(_COUNTED.sub("#", text) for text in texts)
+
+
+def _failures(ran: Ran) -> Sequence[SystemCall]:
+    """The calls that failed. Where the command was never executed that is the one: what it was to become is seen by nobody
+    but init, whose exit code is the errno."""
+    trace = ran.trace
+    process = trace.processes.get(trace.command)
+    if process is None or process.executable or not process.status:
+        return trace.failures
+    error = os.waitstatus_to_exitcode(process.status)
+    if not 0 < error < EXIT_LAUNCHER:
+        return trace.failures
+    path = _executed(ran)
+    architecture = calls.own()
+    number = next(found for token, found in calls.numbers(_EXECVE) if token == architecture)
+    user = {key: int(lookup(ran.document, f"/process/user/{key}") or 0) for key in ("uid", "gid")}
+    caller = Caller(
+        trace.command, executable=path, uid=elsewhere.mapped(ran.document, "uid", user["uid"]),
+        gid=elsewhere.mapped(ran.document, "gid", user["gid"]),
+    )  # fmt: skip
+    call = SystemCall(
+        _EXECVE, number, architecture, (0,) * 6, caller, error=error, path=path,
+        access=frozenset({"execute"}), text=f"{_EXECVE} {path}", said=os.strerror(error) + path,
+    )  # fmt: skip
+    return (*trace.failures, call)
+
+
+def _executed(ran: Ran) -> str:
+    """The path inside of what a run was to execute, as execvp(3) finds it; the name where it finds none."""
+    name = str(next(iter(items(ran.document, "/process/args")), ""))
+    if "/" in name:
+        return files.absolute(files.join(str(lookup(ran.document, "/process/cwd") or "/"), name))
+    variables = dict(str(entry).partition("=")[::2] for entry in items(ran.document, ENVIRONMENT))
+    for folder in variables.get("PATH", "").split(":"):
+        path = f"{folder}/{name}"
+        outside = elsewhere.outside(ran.document, path)
+        if outside is not None and os.path.exists(outside):
+            return path
+    return name
+
+
+def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
+    found = [
+        cause
+        for mechanism in ran.composition.mechanisms
+        for cause in mechanism.denied(ran.composition.settings[mechanism.name], ran.context, call)
+    ]
+    yield from sorted(found, key=lambda cause: not cause.certain)
+
+
+def _told(call: SystemCall) -> int:
+    """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, and the name of
+    what it is about."""
+    if not call.message or call.message not in call.said:
+        return 0
+    about = files.base(call.path) or call.address.rpartition(" ")[2]
+    return 2 if about and about in call.said else 1
+
+
+def _suspicion(item: Denial) -> tuple[object, ...]:
+    certain = any(cause.certain for cause in item.causes)
+    return not item.call.signal, not item.failed, -item.told, not certain, -item.call.order

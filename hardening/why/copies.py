@@ -1,0 +1,164 @@
+"""Throw-away copies of what a command may write to on the host, which stand in for it while a command is only tried.
+
+They lie in the directory of the launch, in the shape of an unpacked image, whose room knows how to remove what belongs to
+ids that the caller has in a user namespace alone: so does whoever prunes launches that were killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.assemble.spec import to_json
+from hardening.base import files, programs, units, wholefile
+from hardening.base.linux import abi
+from hardening.base.pointer import lookup
+from hardening.base.values import frozen
+from hardening.errors import LaunchError
+from hardening.images import removal
+from hardening.images.ids import Ids
+from hardening.images.unpacking import child
+from hardening.launch.config import config
+from hardening.launch.container.directory import COPIES
+from hardening.mechanism.fragment import Spec
+
+#: Most that is copied for each run.
+MOST_BYTES, MOST_FILES = 1 << 30, 100_000
+#: What cp(1) says of a file that the command could not read, or make, either.
+_NO_MATTER = ("Permission denied", "Operation not permitted")
+#: Seconds that one of them may take.
+_PATIENCE = 600.0
+
+
+@frozen
+class Writable:
+    """Something of the host that a configuration lets its command write to: ``pointer`` names its place in that."""
+
+    pointer: str
+    source: str
+
+
+class TooMuch(LaunchError):
+    """What a command may write to is more than is copied."""
+
+
+def writable(document: Mapping[str, Any]) -> tuple[Writable, ...]:
+    """The volumes of a configuration, and its root, that its command may write to. What it could not write to anyway, since
+    it is a device or a socket, is none; nor is the host's own root, which is mounted part by part."""
+    return tuple(item for item in _bound(document) if _is_file(item.source))
+
+
+def _bound(document: Mapping[str, Any]) -> Iterator[Writable]:
+    root = str(lookup(document, "/root/path") or "")
+    if os.path.isabs(root) and lookup(document, "/root/readonly") is not True:
+        yield Writable("/root/path", root)
+    for mount in config.read(document).mounts:
+        if mount.kind == "bind" and not (mount.add | mount.add_below) & abi.MOUNT_ATTR_RDONLY:
+            yield Writable(f"{mount.pointer}/source", mount.source)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+
+
+def require_small(document: Mapping[str, Any]) -> None:
+    """Raise `TooMuch` where what the command may write to is more than `MOST_BYTES` or `MOST_FILES`."""
+    size = count = 0
+    for item in _outermost(writable(document)):
+        for status in _walk(item.source):
+            size += status.st_blocks * 512
+            count += 1
+            if size > MOST_BYTES or count > MOST_FILES:
+                most = f"{units.show_size(MOST_BYTES)} or {MOST_FILES} files"
+                raise TooMuch(
+                    f"the command may write to {item.source}, which is too much to be copied for each run: more than {most}",
+                    origin=item.source,
+                    hint="with --in-place every run writes to the volumes themselves",
+                )
+
+
+def _walk(path: str) -> Iterator[os.stat_result]:
+    waiting = [path]
+    while waiting:
+        place = waiting.pop()
+        try:
+            status = os.lstat(place)
+            yield status
+            if stat.S_ISDIR(status.st_mode):
+                with os.scandir(place) as entries:
+                    waiting += [entry.path for entry in entries]
+        except OSError:  # cp(1) cannot read it either
+            continue
+
+
+def _outermost(found: tuple[Writable, ...]) -> list[Writable]:
+    """Those that lie in none of the others: a copy of one has what lies in it."""
+    kept: list[Writable] = []
+    for item in sorted(found, key=lambda one: one.source):
+        if not any(item.source == other.source or files.is_below(item.source, other.source) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def made(spec: Spec, launch: str, ids: Ids) -> Spec:
+    """The configuration with copies in the directory ``launch`` instead of what its command may write to. Raises `TooMuch`,
+    and `LaunchError` for what cannot be copied."""
+    document = spec.document
+    found = writable(document)
+    if not found:
+        return spec
+    require_small(document)
+    holder = Path(launch, COPIES)
+    root = holder / removal.ROOT
+    try:
+        holder.mkdir(0o711)
+        wholefile.write(holder / removal.ABOUT, json.dumps({"ids": ids.dump()}).encode(), durable=False)
+        outermost = _outermost(found)
+        child.run(lambda _: _copy(root, [item.source for item in outermost]), ids)
+    except OSError as error:
+        hint = "free space there, set HARDENING_STATE to a directory with more, or add --in-place"
+        raise LaunchError(
+            f"cannot copy what the command may write to: {error.strerror}", origin=holder, hint=hint
+        ) from None
+    for item in found:
+        number, outer = next(
+            (at, one.source)
+            for at, one in enumerate(outermost)
+            if item.source == one.source or files.is_below(item.source, one.source)
+        )
+        _put(document, item.pointer, files.join(f"{root}/{number}", os.path.relpath(item.source, outer)))
+    return attrs.evolve(spec, config=to_json(document))
+
+
+def _put(document: dict[str, Any], pointer: str, value: str) -> None:
+    *way, last = pointer.strip("/").split("/")
+    at: Any = document
+    for part in way:
+        at = at[int(part)] if isinstance(at, list) else at[part]
+    at[last] = os.path.normpath(value)
+
+
+def _copy(root: Path, sources: list[str]) -> None:
+    """In the child, which may hold ids that the caller has in its user namespace alone: copy each. Raises `LaunchError`."""
+    root.mkdir(0o711)
+    for number, source in enumerate(sources):
+        argv = ["cp", "-a", "--reflink=auto", "--", source, str(root / str(number))]
+        done = programs.run(argv, b"", _PATIENCE, env=programs.BARE)
+        bad = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.endswith(_NO_MATTER)]
+        if done.returncode and bad:
+            raise LaunchError(f"cannot be copied: {bad[0]}", origin=source, hint="or add --in-place")
+
+
+def remove(launch: str) -> None:
+    """Remove the copies of a launch, where there are any. Raises `OSError`."""
+    removal.remove_tree(Path(launch, COPIES))

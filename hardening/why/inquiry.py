@@ -1,0 +1,219 @@
+"""Why a command fails under a stack: its runs, what they show, and what comes of it.
+
+Nothing is blamed that a run has not confirmed: with a loosening the command succeeds, and without it it fails again.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator, Sequence
+
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
+from hardening.errors import HardeningError
+from hardening.mechanism.denial import Cause, Way
+from hardening.trace.tracer import INTERRUPT, TIME
+from hardening.why import causes, elsewhere, loosen, smallest, together
+from hardening.why.attempt import Attempt
+from hardening.why.causes import Denial
+from hardening.why.copies import TooMuch
+from hardening.why.loosen import Loosening
+from hardening.why.smallest import Conclusion, Member, Suspect, TrialOutcome
+from hardening.why.trial import Ran, Trials
+
+#: Most of what something else than the stack has refused that is told.
+MOST_ELSEWHERE = 3
+
+
+@frozen(eq=False)
+class Attribution:
+    """A denial and the leaf that has done it. ``confirmed`` by runs with its ``loosening``, in the ``way`` that it is, and
+    without; ``barrier`` says why nothing permits it, where that is so."""
+
+    denial: Denial
+    cause: Cause
+    entry: Resolved | None
+    confirmed: bool = False
+    way: Way | None = None
+    loosening: Loosening | None = None
+    barrier: str = ""
+
+
+@frozen(eq=False)
+class Explanation:
+    """What an inquiry has come to. ``attributions`` are the denials that mattered, as far as they can be told, or that are
+    only suspected; ``loosening`` the smallest set of all that are confirmed. ``elsewhere`` is what something else than the
+    stack has refused, with what that is; ``probes`` what was denied and did not matter. ``running``: with the loosening the
+    command was still at work when its time was over."""
+
+    ran: Ran
+    conclusion: Conclusion
+    attributions: tuple[Attribution, ...]
+    loosening: Loosening | None
+    elsewhere: tuple[tuple[Denial, str], ...]
+    probes: tuple[Denial, ...]
+    runs: int
+    seconds: float
+    running: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the command succeeded, or what it needs was found."""
+        return self.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FOUND)
+
+
+class TriedStack:
+    """The stack that a command is tried under, with more layers: what a search tries things in."""
+
+    def __init__(self, attempt: Attempt, trials: Trials) -> None:
+        self._attempt = attempt
+        self._trials = trials
+        self._loosenings: list[tuple[Member, Loosening | None]] = []
+        self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
+        self.ran: list[Ran] = []
+
+    def loosening(self, member: Member) -> Loosening | None:
+        """What permits one denial in one way; None where nothing does."""
+        for known, found in self._loosenings:
+            if known.way is member.way:
+                return found
+        found = loosen.first(self._attempt, member.suspect.leaf, [member.way])
+        if found is not None and found.barrier:
+            self.barriers.setdefault(member.suspect.leaf, found.barrier)
+            found = None
+        self._loosenings.append((member, found))
+        return found
+
+    def composes(self, members: Sequence[Member]) -> bool:
+        """Whether these are permitted at once."""
+        return isinstance(self._composed(members), Composition)
+
+    def _composed(self, members: Sequence[Member]) -> Composition | HardeningError | None:
+        loosenings = [self.loosening(member) for member in members]
+        if any(found is None for found in loosenings):
+            return None
+        after = together.composed(self._attempt, [found for found in loosenings if found is not None])
+        if isinstance(after, HardeningError):
+            self.barriers.setdefault(members[-1].suspect.leaf, after.message)
+        return after
+
+    def run(self, members: Sequence[Member]) -> TrialOutcome:
+        """What comes of a run with these. One that is still at work when its time is over, and failed without them, counts
+        as one that succeeds: so does a server."""
+        composition = self._composed(members) if members else self._attempt.composition
+        if not isinstance(composition, Composition):
+            raise TypeError("what does not compose is not run")
+        try:
+            ran = self._trials.run(composition)
+        except TooMuch as error:
+            self.barriers.setdefault(members[-1].suspect.leaf, error.message)
+            return TrialOutcome(False)
+        self.ran.append(ran)
+        went_on = ran.trace.ended == TIME and not self._trials.until
+        return causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded or went_on)
+
+
+def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanation:
+    """Run a command, and find out why it fails and the least that it needs. With ``once`` it is run once, and nothing is
+    confirmed. Ctrl-C ends it with what was seen so far. Raises what a launch raises before its command runs."""
+    begin = time.monotonic()
+    ran = trials.run(attempt.composition, shown=True)
+    denials = causes.denials(ran)
+    first = causes.outcome(ran, denials, succeeded=ran.succeeded)
+    stack = TriedStack(attempt, trials)
+    ended = ran.trace.ended
+    if ran.succeeded:
+        result = smallest.Result(Conclusion.NOT_NEEDED)
+    elif once or ended == INTERRUPT or (ended == TIME and not trials.until):
+        result = smallest.Result(Conclusion.STOPPED)
+    else:
+        result = smallest.search(first, stack)
+    return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
+
+
+@frozen(eq=False)
+class _Seen:
+    attempt: Attempt
+    ran: Ran
+    denials: Sequence[Denial]
+    first: TrialOutcome
+    stack: TriedStack
+
+
+def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation:
+    loosening = None
+    if result.conclusion is Conclusion.FOUND:
+        attributions = tuple(_confirmed(seen, result.members))
+        found = [item.loosening for item in attributions if item.loosening is not None]
+        loosening = found[0] if len(found) == 1 else together.one(found)
+    elif result.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FLAKY):
+        attributions = ()
+    else:
+        attributions = tuple(_suspected(seen, barred=result.conclusion is Conclusion.NOT_FOUND))
+    mattered = {item.denial.key for item in attributions}
+    others = [item for item in seen.denials if item.key not in mattered]
+    rest = tuple(_elsewhere(seen, others)) if result.conclusion is not Conclusion.NOT_NEEDED else ()
+    told = {item.key for item, _ in rest}
+    return Explanation(
+        ran=seen.ran,
+        conclusion=result.conclusion,
+        attributions=attributions,
+        loosening=loosening,
+        elsewhere=rest,
+        probes=tuple(item for item in others if item.causes and item.key not in told),
+        runs=result.runs + 1,
+        seconds=seconds,
+        running=result.conclusion is Conclusion.FOUND and any(ran.trace.ended == TIME for ran in seen.stack.ran),
+    )
+
+
+def _confirmed(seen: _Seen, members: Sequence[Member]) -> Iterator[Attribution]:
+    """The denials of the first run, or of the later one that came to them, that a set of loosenings is for."""
+    known = list(seen.denials)
+    for ran in seen.stack.ran:
+        known += causes.denials(ran)
+    for member in members:
+        found = causes.blamed(known, member.suspect)
+        if found is not None:
+            loosening = seen.stack.loosening(member)
+            yield Attribution(*found, _entry(seen, found[1]), confirmed=True, way=member.way, loosening=loosening)
+
+
+def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
+    """What may have mattered and was not confirmed: where all could be tried, what could not since something forbids it."""
+    for suspect in seen.first.suspects:
+        found = causes.blamed(seen.denials, suspect)
+        if found is None:
+            continue
+        way, loosening = _offered(seen, suspect)
+        barrier = seen.stack.barriers.get(suspect.leaf, "") or (found[1].advice if not suspect.ways else "")
+        barrier = "" if loosening is not None else barrier
+        if barrier or not barred:
+            yield Attribution(*found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier)
+
+
+def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | None]:
+    """What would permit a denial, as far as a composition tells; nothing where it cannot be permitted."""
+    for way in suspect.ways:
+        loosening = seen.stack.loosening(Member(suspect, way))
+        if loosening is not None:
+            return way, loosening
+    return None, None
+
+
+def _entry(seen: _Seen, cause: Cause) -> Resolved | None:
+    return next((entry for _, entry in loosen.named(seen.attempt.composition, cause.leaf)), None)
+
+
+def _elsewhere(seen: _Seen, others: Sequence[Denial]) -> Iterator[tuple[Denial, str]]:
+    """What something else than the stack has refused, of what a process failed for. Programs look for many a file that is
+    not there: of these it is what they speak of."""
+    left = MOST_ELSEWHERE
+    for item in others:
+        silent = item.call.error in (errno.ENOENT, errno.ENOTDIR) and item.told < 2
+        why = elsewhere.reason(item.call, seen.ran.document) if item.failed and left and not silent else ""
+        if why:
+            left -= 1
+            yield item, why

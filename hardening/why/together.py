@@ -1,0 +1,46 @@
+"""Several loosenings as one layer, so that what is tried is what is offered."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hardening.compose.composition import Composition
+from hardening.errors import HardeningError
+from hardening.why import loosen
+from hardening.why.attempt import Attempt
+from hardening.why.loosen import Loosening
+
+
+def composed(attempt: Attempt, loosenings: Sequence[Loosening]) -> Composition | HardeningError:
+    """The composition with these as one more layer, or why that is refused."""
+    return loosen.composed(attempt, _tables(loosenings))
+
+
+def one(loosenings: Sequence[Loosening]) -> Loosening:
+    """These as one: a layer to paste, and options."""
+    options: list[str] = []
+    for loosening in loosenings:
+        for pair in zip(loosening.options[::2], loosening.options[1::2], strict=True):
+            if pair not in zip(options[::2], options[1::2], strict=True):
+                options += pair
+    return Loosening(toml=loosen.written(_tables(loosenings)), options=tuple(options))
+
+
+def _tables(loosenings: Sequence[Loosening]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for loosening in loosenings:
+        _merge(found, tomllib.loads(loosening.toml))
+    return found
+
+
+def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
+    for name, value in table.items():
+        known = into.get(name)
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            _merge(known, value)
+        elif isinstance(known, list) and isinstance(value, list):
+            known += [item for item in value if item not in known]
+        else:
+            into[name] = value

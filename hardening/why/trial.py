@@ -1,0 +1,188 @@
+"""One run of a command under a composition, traced, which leaves nothing on the host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import attrs
+
+from hardening.assemble import bundles, handover, pipeline
+from hardening.assemble.bundle import write
+from hardening.base import places, trees
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.errors import UsageError
+from hardening.launch.container.directory import BUNDLE
+from hardening.launch.request import LaunchRequest
+from hardening.mechanism.host import Host
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.runtime import Runtime
+from hardening.plugin.plugins import Plugins
+from hardening.trace.tracer import CHECK, INTERRUPT, TIME, Trace, trace
+from hardening.why import copies
+
+#: Most of standard input that is kept, to be given to each run.
+MOST_INPUT = 64 << 20
+#: Seconds that a check of the caller's may take, or a launcher to end; and between two looks at a run.
+_PATIENCE, _PAUSE = 30.0, 0.2
+PTRACE = "ptrace"
+_Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int]], Trace]
+
+
+@frozen(eq=False)
+class Ran:
+    """What one run came to: the trace, and what it ran under."""
+
+    trace: Trace
+    composition: Composition
+    context: Context
+    document: Mapping[str, Any]
+    succeeded: bool
+
+
+@frozen(eq=False)
+class Trials:
+    """All runs of one command. ``launch`` is how each is launched; ``input`` is a descriptor of what was at standard input,
+    -1 where that is a terminal or nothing; ``secrets`` that of the values of secrets. ``seconds`` is how long each may run,
+    None for ever, ``until`` a command of the host's shell that says whether it has succeeded, empty for exit code 0.
+    ``in_place``: they write to what they may write to, and not to copies."""
+
+    plugins: Plugins
+    engine: Runtime
+    host: Host
+    command: tuple[str, ...]
+    launch: LaunchRequest
+    input: int = -1
+    secrets: int = -1
+    seconds: float | None = None
+    until: str = ""
+    in_place: bool = False
+
+    def run(self, composition: Composition, *, shown: bool = False) -> Ran:
+        """Run the command once; where it is ``shown``, with what the caller has at standard error and, where that is a
+        terminal, standard input. Raises what a launch raises before its command runs."""
+        ran = self._run(composition, self._traced, shown=shown)
+        if not ran.succeeded and any(call.name == PTRACE for call in ran.trace.failures):
+            # A process has one tracer: what traces others itself fails while it is looked at, whatever the stack permits.
+            unseen = self._run(composition, self._untraced, shown=False)
+            return attrs.evolve(ran, succeeded=unseen.succeeded)
+        return ran
+
+    def _run(self, composition: Composition, start: _Start, *, shown: bool) -> Ran:
+        launch = self.launch.changed(id=places.new_id())
+        bundle = Path(launch.directory, BUNDLE)
+        assembly = pipeline.assembled(
+            self.plugins, composition, self.host, self.command, bundle=bundle, stays=False, runtime=self.engine
+        )
+        pipeline.judge(assembly, self.engine)
+        pipeline.apply_host_changes(assembly)
+        values = handover.typed_variables(assembly.spec, composition)
+        lock = bundles.make(bundle)
+        opened: list[int] = []
+        try:
+            spec = assembly.spec
+            if not self.in_place:
+                spec = copies.made(spec, launch.directory, composition.image_ids(self.host))
+            spec, launch = handover.split(self.engine, spec, values, launch)
+            opened += [launch.variables] if launch.variables >= 0 else []
+            write(spec, bundle, private=True)
+            streams = self._streams(opened, shown=shown)
+            found = start(launch.changed(lock=lock, secrets=self.secrets, remove=True), bundle, streams)
+        finally:
+            for fd in opened:
+                os.close(fd)
+            with suppress(OSError):  # the next launch prunes what is left
+                copies.remove(launch.directory)
+                trees.remove(launch.directory)
+            os.close(lock)
+        return Ran(found, composition, assembly.context, assembly.spec.document, self._succeeded(found))
+
+    def _traced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
+        until = self._passes if self.until else None
+        return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams)
+
+    def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
+        """A run that nobody looks at: only how it ends is known."""
+        passed = [fd for fd in (launch.lock, launch.secrets, launch.variables) if fd >= 0]
+        process = subprocess.Popen(
+            launch.argv(bundle), stdin=streams.get(0), stdout=streams.get(1), stderr=streams.get(2), pass_fds=passed
+        )
+        end = None if self.seconds is None else time.monotonic() + self.seconds
+        ended = ""
+        try:
+            while ended == "":
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PAUSE)
+                    break
+                if self.until and self._passes(0):
+                    ended = CHECK
+                elif end is not None and time.monotonic() > end:
+                    ended = TIME
+        except KeyboardInterrupt:
+            ended = INTERRUPT
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()  # and its cleanup process does the rest
+        code = process.wait()
+        return Trace((), MappingProxyType({}), 0, 128 - code if code < 0 else code, ended, 0)
+
+    def _streams(self, opened: list[int], *, shown: bool) -> dict[int, int]:
+        """What a run has at descriptors 0, 1 and 2; what is opened for it is added to ``opened``."""
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        opened.append(null)
+        streams = {0: null, 1: 2 if shown else null, 2: 2 if shown else null}
+        if self.input >= 0:
+            # From its begin: a duplicate would go on where another run has stopped to read.
+            streams[0] = os.open(f"/proc/self/fd/{self.input}", os.O_RDONLY | os.O_CLOEXEC)
+            opened.append(streams[0])
+        elif shown and self.launch.stdin:
+            del streams[0]
+        return streams
+
+    def _succeeded(self, found: Trace) -> bool:
+        if self.until:
+            return found.ended == CHECK or (found.ended == "" and self._passes(found.command))
+        return found.status == 0 and not found.ended
+
+    def _passes(self, pid: int) -> bool:
+        """Whether the caller's check says that the command with this pid has succeeded, which may still run."""
+        environment = {**os.environ, "HARDENING_PID": str(pid or "")}
+        try:
+            done = subprocess.run(  # noqa: S602 - it is the caller's, who typed it
+                self.until, shell=True, env=environment, timeout=_PATIENCE, check=False,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+
+def kept_input(fd: int = 0) -> int:
+    """A descriptor of all that can be read of one, held in memory; -1 for a terminal. Raises `UsageError` for more than
+    `MOST_INPUT`."""
+    if os.isatty(fd):
+        return -1
+    kept = os.memfd_create("hardening-input", os.MFD_CLOEXEC)
+    size = 0
+    while data := os.read(fd, 1 << 16):
+        size += len(data)
+        if size > MOST_INPUT:
+            os.close(kept)
+            raise UsageError(
+                f"standard input is more than {MOST_INPUT >> 20}M, which is kept for each run",
+                hint="mount a file instead (-v FILE:DST:ro), or leave out -i",
+            )
+        view = memoryview(data)
+        while view:
+            view = view[os.write(kept, view) :]
+    return kept

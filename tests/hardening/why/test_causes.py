@@ -1,0 +1,107 @@
+"""Which failures of a run are suspicious, from traces that are made up."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Any
+
+from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
+from hardening.trace.tracer import Trace, TracedProcess
+from hardening.why import causes
+from hardening.why.trial import Ran
+
+
+class Decides:
+    """A mechanism that takes itself for the reason of every call of some names."""
+
+    name = "box"
+
+    def __init__(self, *names: str, certain: bool = True) -> None:
+        self.names = names
+        self.certain = certain
+
+    def denied(self, settings: object, context: object, call: SystemCall) -> Iterable[Cause]:
+        """A cause with two ways, the larger one first."""
+        if call.name in self.names:
+            ways = (Way(f"box.{call.name}", size=Size.CALL), Way(f"box.{call.name}", "answer", Size.ANSWER))
+            yield Cause(f"box.{call.name}", "a test", ways, certain=self.certain)
+
+
+class Composed:
+    """Of a composition, what is asked for here."""
+
+    settings = MappingProxyType({"box": None})
+
+    def __init__(self, mechanism: Decides) -> None:
+        self.mechanisms = (mechanism,)
+
+
+def call(name: str, order: int, pid: int = 1, error: int = errno.EPERM, **more: Any) -> SystemCall:
+    """A call that failed."""
+    return SystemCall(name, 0, 0, (0,) * 6, Caller(pid, executable="/bin/x"), error=error, order=order, **more)
+
+
+def process(pid: int, status: int, executable: str = "/bin/x") -> TracedProcess:
+    """A process that has ended."""
+    return TracedProcess(pid, 0, ("x",), executable, status, 0, 0)
+
+
+def ran(
+    *failures: SystemCall, mechanism: Decides | None = None, statuses: tuple[int, ...] = (256,), **more: Any
+) -> Ran:
+    """A run with these failures."""
+    processes = {pid: process(pid, status, **more) for pid, status in enumerate(statuses, 1)}
+    trace = Trace(failures, MappingProxyType(processes), 1, statuses[0] >> 8, "", 9)
+    composed: Any = Composed(mechanism or Decides())
+    context: Any = None
+    document = {"process": {"args": ["x"], "cwd": "/srv", "user": {"uid": 0}, "env": ["PATH=/bin"]}}
+    return Ran(trace, composed, context, document, False)
+
+
+def names(found: Ran) -> list[str]:
+    """The calls in the order of suspicion."""
+    return [item.call.name for item in causes.denials(found)]
+
+
+def test_what_is_nearest_to_the_end_is_suspected_first() -> None:
+    assert names(ran(call("a", 1), call("b", 2), call("c", 3))) == ["c", "b", "a"]
+
+
+def test_what_a_process_speaks_of_goes_before() -> None:
+    spoken = call("a", 1, path="/srv/file", said="x: /srv/file: Operation not permitted\n")
+    said = call("b", 2, said="Operation not permitted\n")
+    assert names(ran(spoken, said, call("c", 3))) == ["a", "b", "c"]
+
+
+def test_what_ended_a_process_goes_before_all() -> None:
+    killed = call("a", 1, error=0, signal=signal.SIGSYS)
+    assert names(ran(killed, call("b", 2, said="Operation not permitted"))) == ["a", "b"]
+
+
+def test_a_process_that_went_well_has_missed_nothing() -> None:
+    found = ran(call("a", 1, pid=2), call("b", 2, pid=3), statuses=(256, 0, 256), mechanism=Decides("a", "b"))
+    denials = causes.denials(found)
+    assert [(item.call.name, item.failed) for item in denials] == [("b", True), ("a", False)]
+    assert [item.leaf for item in causes.outcome(found, denials, succeeded=False).suspects] == ["box.b"]
+
+
+def test_equal_failures_are_one_with_a_count() -> None:
+    found = ran(*(call("a", order, path=f"/tmp/{order}") for order in range(5)), call("a", 9, error=errno.EACCES))
+    assert [(item.count, item.call.outcome) for item in causes.denials(found)] == [(1, "EACCES"), (5, "EPERM")]
+
+
+def test_smaller_ways_go_first_and_suspects_are_found_again() -> None:
+    found = ran(call("a", 1), mechanism=Decides("a"))
+    denials = causes.denials(found)
+    (suspect,) = causes.outcome(found, denials, succeeded=False).suspects
+    assert [way.size for way in suspect.ways] == [Size.ANSWER, Size.CALL]
+    assert causes.blamed(denials, suspect) == (denials[0], denials[0].causes[0])
+
+
+def test_a_command_that_was_never_executed_failed_in_execve() -> None:
+    (denial,) = causes.denials(ran(statuses=(errno.EACCES << 8,), executable=""))
+    assert (denial.call.name, denial.call.outcome, denial.call.access) == ("execve", "EACCES", frozenset({"execute"}))
+    assert denial.failed
