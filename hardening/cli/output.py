@@ -15,6 +15,7 @@ from hardening.base.text import printable
 from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
+    from hardening.report.branch import Branch
     from hardening.report.table import Table
 
 
@@ -92,6 +93,13 @@ def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -
 
         text = plain(table)
         print(text if heading else text.partition("\n")[2], file=stream)
+
+
+def show_tree(branch: Branch) -> None:
+    """Draw a tree on the terminal at standard output."""
+    from hardening.report.terminal import draw_tree
+
+    draw_tree(branch, sys.stdout)
 
 
 def show_either(data: object, table: Table, *, as_json: bool) -> None:

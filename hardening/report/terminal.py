@@ -10,8 +10,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as Drawn
 from rich.text import Text
+from rich.tree import Tree
 
 from hardening.base.text import printable
+from hardening.report.branch import Branch
 from hardening.report.table import Table, shown
 
 _STYLES = {
@@ -57,6 +59,23 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
     for row in table.rows:
         drawn.add_row(*(Text(printable(row[index]), style=_STYLES.get(row[index], "")) for index in kept))
     console.print(drawn)
+
+
+def draw_tree(branch: Branch, stream: TextIO) -> None:
+    """Draw a tree."""
+    console = Console(file=stream, highlight=False, width=_columns(stream))
+    drawn = Tree(_line(branch))
+    _grow(drawn, branch)
+    console.print(drawn)
+
+
+def _grow(drawn: Tree, branch: Branch) -> None:
+    for below in branch.branches:
+        _grow(drawn.add(_line(below)), below)
+
+
+def _line(branch: Branch) -> Text:
+    return Text(printable(branch.text), style=_STYLES.get(branch.style, ""))
 
 
 def _columns(stream: TextIO) -> int | None:

@@ -17,6 +17,7 @@ COMMANDS = {
     "rm": "Remove detached containers that have ended.",
     "prune": "Remove what killed launches have left.",
     "log": "Show the records of launches: who ran what.",
+    "why": "Run a command, and show why it fails and the least that it needs.",
     "explain": "Show what decided a setting, and the smallest loosening.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
     "receipt": "Hold the kernel's report of a process against a stack.",

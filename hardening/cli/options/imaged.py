@@ -205,6 +205,16 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, I
     return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
 
 
+def offered(here: Session, asked: ImageOptions) -> ImageDefaults | None:
+    """What an image that was composed with says of itself."""
+    from hardening.cli import fetching
+    from hardening.images import reference
+
+    kept = fetching.store_of_caller()
+    record = kept.find(reference.resolved(fetching.parse(fetching.named(asked.text, kept))))
+    return _offer(here, kept, record, kept.config(record.digest)) if record is not None else None
+
+
 def _meant(request: Request, asked: ImageOptions, kept: ImageStore) -> tuple[ImageOptions, Name]:
     """Which image is meant, by its name or by the digest of what is here. Raises `UsageError`."""
     from hardening.cli import fetching

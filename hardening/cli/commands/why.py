@@ -1,0 +1,142 @@
+"""``hardening why``: run a command, find what was denied, and try the smallest loosening."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import click
+
+from hardening.assemble import handover, pipeline
+from hardening.cli import output, start
+from hardening.cli.options import imaged, keeping, stack
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, UsageError
+from hardening.report import why
+from hardening.why import copies, trial
+from hardening.why.attempt import Attempt
+from hardening.why.inquiry import Explanation, inquire
+from hardening.why.trial import Trials
+
+EPILOG = """\b
+Examples:
+  hardening why -p strict -- ping -c 1 127.0.0.1
+  hardening why -p ./app.toml -v ./site:/srv -- httpd -f
+  hardening why --until 'curl -fs http://127.0.0.1:8080' -p web -- ./server
+  hardening why --once -p batch -- /bin/job
+  hardening why --json -p strict -- make test
+
+\b
+Exit codes: 0 where the command succeeds, or what it needs was found; 1 otherwise; 2 for a
+bad profile or usage; 125 where a launch failed.
+"""
+#: Seconds that each run may take.
+PATIENCE = 60.0
+
+
+@click.command("why", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
+@stack.stack_options
+@start.runtime_option
+@start.stdin_option
+@click.option("--until", metavar="CHECK", default="", help="It has succeeded when this command of your shell does.")
+@click.option("--once", is_flag=True, help="Run it once: what is found is then not confirmed.")
+@click.option("--in-place", is_flag=True, help="Write to the volumes themselves, and not to copies of them.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=PATIENCE, show_default=True, metavar="SECONDS",
+    help="How long each run may take; 0: for ever.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@keeping.options
+@imaged.options
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    runtime: str,
+    interactive: bool,
+    until: str,
+    once: bool,
+    in_place: bool,
+    timeout: float,
+    as_json: bool,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND as `hardening run` would, see what it is denied, and find the smallest set of loosenings with which it
+    succeeds, by running it again.
+
+    What it writes to volumes goes to copies, which are thrown away. What it prints goes to standard error. No run has more
+    than the limits of the stack permit.
+    """
+    here = session(context)
+    engine = here.plugins.runtime(runtime)
+    if runtime != start.DEFAULT_RUNTIME:
+        raise UsageError(
+            f"the runtime {runtime} shows nobody what the command asks for", origin="--runtime", hint="leave it out"
+        )
+    if keeping.detaches(context):
+        raise UsageError(
+            "the command is run again and again, in the foreground", origin="--detach", hint="leave it out"
+        )
+    request = stack.request(context, profiles)
+    image, words = imaged.split(context, here.words, command)
+    if image is None:
+        composition, offer = here.compose(request), None
+    else:
+        composition, own = imaged.compose(here, request, image, words, quiet=False)
+        words = own.command(words)
+        offer = imaged.offered(here, image)
+    if not words:
+        raise UsageError("no command", hint="write it after `--`: hardening why -- id")
+    place = start.prepare(engine)
+    launch = start.request(context, engine, place, interactive=interactive, receipt=None, profiles=profiles, typed=True)
+    with stack.beside_default(here, request):
+        checked = pipeline.check(composition, here.host, None, engine)
+    assembly = pipeline.assembled(here.plugins, composition, here.host, words, context=checked, runtime=engine)
+    in_place = in_place or _writes_in_place(assembly.spec.document)
+    trials = Trials(
+        plugins=here.plugins, engine=engine, host=here.host, command=words, launch=launch.changed(name=""),
+        input=trial.kept_input() if interactive else -1,
+        secrets=handover.open_secrets(here.plugins, engine, assembly.spec.config),
+        seconds=timeout or None, until=until, in_place=in_place,
+    )  # fmt: skip
+    found = inquire(Attempt(composition, here.host, here.today, offer=offer), trials, once=once)
+    _show(found, as_json=as_json)
+    return 0 if found.is_good else EXIT_FINDINGS
+
+
+def _writes_in_place(document: dict[str, object]) -> bool:
+    """Whether somebody says that the runs may write to the volumes themselves, where those are too much to be copied. Raises
+    `TooMuch` where there is nobody to ask."""
+    try:
+        copies.require_small(document)
+    except copies.TooMuch as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        return click.confirm(f"{error.message}. Let every run write to it?", abort=True, err=True)
+    return False
+
+
+def _show(found: Explanation, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json(why.data(found))
+        return
+    if output.is_terminal(sys.stdout):
+        output.show_tree(why.tree(found))
+    else:
+        output.show(why.sentence(found))
+        for table in (why.denials(found), why.elsewhere(found), why.probes(found)):
+            if table.rows:
+                output.show("")
+                output.show_table(table)
+    _show_loosening(found)
+    output.show(f"\n{found.runs} runs in {found.seconds:.1f} seconds")
+
+
+def _show_loosening(found: Explanation) -> None:
+    if found.loosening is None:
+        return
+    lines = "\n".join(f"    {line}".rstrip() for line in found.loosening.toml.splitlines())
+    output.show(f"\nsmallest loosening, in a later layer:\n\n{lines}")
+    if found.loosening.options:
+        output.show(f"\nor on the command line:\n\n    {shlex.join(found.loosening.options)}")

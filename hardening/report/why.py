@@ -1,0 +1,189 @@
+"""Why a command fails, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hardening.report.branch import Branch
+from hardening.report.table import Table
+from hardening.why.causes import Denial
+from hardening.why.inquiry import Attribution, Explanation
+from hardening.why.smallest import Conclusion
+
+#: The one word of the answer, as JSON has it.
+NOTHING_NEEDED, FOUND, NOT_BY_THIS_STACK, LIMITED, FLAKY, UNKNOWN = (
+    "nothing needed", "found", "not by this stack", "limited", "flaky", "unknown",
+)  # fmt: skip
+CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
+
+
+def outcome(found: Explanation) -> str:
+    """The answer in a word."""
+    match found.conclusion:
+        case Conclusion.NOT_NEEDED:
+            return NOTHING_NEEDED
+        case Conclusion.FOUND:
+            return FOUND
+        case Conclusion.FLAKY:
+            return FLAKY
+        case Conclusion.NOT_FOUND:
+            return LIMITED if found.attributions else NOT_BY_THIS_STACK
+        case Conclusion.STOPPED:
+            return UNKNOWN
+
+
+def sentence(found: Explanation) -> str:
+    """The answer in a sentence."""
+    status = f"exit code {found.ran.trace.status}"
+    match outcome(found):
+        case "nothing needed":
+            return "nothing needs to be loosened: the command succeeds"
+        case "found" if len(found.attributions) == 1:
+            goes = "runs on" if found.running else "succeeds"
+            return f"{_refused(found.attributions[0])}; with the loosening below the command {goes}"
+        case "found":
+            goes = "runs on" if found.running else "succeeds"
+            return f"{len(found.attributions)} things are refused that it needs; with all of them the command {goes}"
+        case "flaky":
+            return "the command fails differently each time under the same stack: nothing is blamed for that"
+        case "limited":
+            return f"{_refused(found.attributions[0])}, which cannot be permitted: {found.attributions[0].barrier}"
+        case "not by this stack" if found.elsewhere:
+            denial, why = found.elsewhere[0]
+            return f"not denied by this stack: {denial.operation} ({denial.call.outcome}): {why}"
+        case "not by this stack" if found.ran.trace.command == 0:
+            return f"the command never ran ({status})"
+        case "not by this stack":
+            return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
+    ended = {"time": "its time was over", "interrupt": "it was interrupted"}.get(found.ran.trace.ended, "one run")
+    some = "; nothing below is confirmed" if found.attributions else ""
+    return f"the search ended before there was an answer ({ended}){some}"
+
+
+def _refused(item: Attribution) -> str:
+    return f"{item.denial.operation} is refused ({item.denial.call.outcome or 'without an error'}) by {_decides(item)}"
+
+
+def _decides(item: Attribution) -> str:
+    return f"{item.cause.leaf}, decided by {item.entry.origin}" if item.entry is not None else item.cause.leaf
+
+
+def _process(denial: Denial) -> str:
+    caller = denial.call.caller
+    return caller.executable or caller.command
+
+
+def denials(found: Explanation) -> Table:
+    """What was denied and mattered, or may have."""
+    rows = tuple(
+        (
+            item.denial.operation,
+            _process(item.denial),
+            item.denial.call.outcome,
+            item.cause.leaf,
+            item.entry.origin if item.entry is not None else "",
+            CONFIRMED if item.confirmed else NOT_CONFIRMED,
+        )
+        for item in found.attributions
+    )
+    return Table(("denied", "process", "answer", "setting", "decided by", "trial"), rows)
+
+
+def elsewhere(found: Explanation) -> Table:
+    """What something else has refused."""
+    rows = tuple((item.operation, _process(item), item.call.outcome, why) for item, why in found.elsewhere)
+    return Table(("asked for", "process", "answer", "by"), rows, "not denied by this stack")
+
+
+def probes(found: Explanation) -> Table:
+    """What was denied and did not matter."""
+    rows = tuple(
+        (item.operation, _process(item), item.call.outcome, item.causes[0].leaf, str(item.count))
+        for item in found.probes
+    )
+    return Table(("denied", "process", "answer", "setting", "times"), rows, "denied, and done without")
+
+
+def tree(found: Explanation) -> Branch:
+    """The answer as a tree: what was denied, and below it what decides it and what permits it."""
+    below = [
+        Branch(
+            f"{item.denial.operation}  {item.denial.call.outcome}",
+            "fail" if item.confirmed else "warn",
+            tuple(map(Branch, _below(item))),
+        )
+        for item in found.attributions
+    ]
+    for title, rows in (
+        ("not denied by this stack", [f"{item.operation}  {item.call.outcome}: {why}" for item, why in found.elsewhere]),
+        ("denied, and done without", [
+            f"{item.operation}  {item.call.outcome} ({item.causes[0].leaf}){_times(item.count)}" for item in found.probes
+        ]),
+    ):  # fmt: skip
+        if rows:
+            below.append(Branch(title, "", tuple(map(Branch, rows))))
+    return Branch(sentence(found), "ok" if found.is_good else "fail", tuple(below))
+
+
+def _below(item: Attribution) -> Sequence[str]:
+    lines = [f"asked by {_process(item.denial)}{_times(item.denial.count)}", item.cause.what, f"by {_decides(item)}"]
+    lines.append(f"{CONFIRMED} by trial" if item.confirmed else NOT_CONFIRMED)
+    return [line for line in (*lines, item.barrier) if line]
+
+
+def _times(count: int) -> str:
+    return f", {count} times" if count > 1 else ""
+
+
+def data(found: Explanation) -> dict[str, Any]:
+    """The answer as JSON."""
+    rows = [_attribution(item, needed=item.confirmed) for item in found.attributions]
+    return {
+        "answer": sentence(found),
+        "outcome": outcome(found),
+        "exit_code": found.ran.trace.status,
+        "runs": found.runs,
+        "seconds": round(found.seconds, 1),
+        "denials": rows,
+        "smallest": [row["loosening"] for row in rows if row["needed"]],
+        "loosening": _loosening(found.loosening),
+        "elsewhere": [{**_denial(item), "cause": why} for item, why in found.elsewhere],
+        "probes": [
+            {**_denial(item), "mechanism": _mechanism(item.causes[0].leaf), "leaf": item.causes[0].leaf}
+            for item in found.probes
+        ],
+    }
+
+
+def _denial(item: Denial) -> dict[str, Any]:
+    return {
+        "text": item.operation,
+        "process": _process(item),
+        "errno": item.call.outcome or None,
+        "call": item.call.name,
+        "count": item.count,
+    }
+
+
+def _attribution(item: Attribution, *, needed: bool) -> dict[str, Any]:
+    way = {"leaf": item.way.leaf, "size": item.way.size.name.lower()} if item.way is not None else {}
+    return {
+        **_denial(item.denial),
+        "mechanism": _mechanism(item.cause.leaf),
+        "leaf": item.cause.leaf,
+        "origin": item.entry.origin if item.entry is not None else None,
+        "what": item.cause.what,
+        "confirmed": item.confirmed,
+        "needed": needed,
+        "loosening": {**(_loosening(item.loosening) or {}), **way} if item.loosening is not None else None,
+        "barrier": item.barrier or None,
+    }
+
+
+def _loosening(found: Any) -> dict[str, Any] | None:
+    return {"toml": found.toml, "options": list(found.options)} if found is not None else None
+
+
+def _mechanism(leaf: str) -> str:
+    return leaf.partition(".")[0]

@@ -1,0 +1,208 @@
+"""What `hardening why` says is so: what it offers works, and nothing else is blamed. Nothing of its runs stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.features import require
+from tests.support.runs import workplace
+from tests.support.users import User, ordinary, program
+
+pytestmark = pytest.mark.system
+
+_CALL = (
+    "import ctypes, os, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+    "def call(number, *arguments):\n"
+    "    if libc.syscall(number, *arguments) < 0: sys.exit(os.strerror(ctypes.get_errno()))\n"
+)
+KEYCTL = ("python3", "-c", _CALL + "call(250, 0, -3, 0)")
+#: Two calls that are denied, one behind the other, and one that is tried and does not matter.
+TWO = (
+    "python3",
+    "-c",
+    _CALL + "libc.syscall(298, 0, 0, -1, -1, 0)\ncall(250, 0, -3, 0)\ncall(238, 0, 0, 0)",
+)
+
+
+class Place:
+    """A folder, and who stands in it."""
+
+    def __init__(self, folder: Path, user: User | None) -> None:
+        self.folder, self.user = folder, user
+
+    def argv(self, *words: str) -> list[str]:
+        """A command line of the program."""
+        if self.user is None:
+            return [str(Path(sys.executable).with_name("hardening")), *words]
+        return self.user.argv([program(self.user), *words])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it is called with."""
+        base = self.user.environment if self.user is not None else os.environ
+        return {**base, "HARDENING_STATE": str(self.folder / "state")}
+
+    def call(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Call the program."""
+        return subprocess.run(
+            self.argv(*words), input=text, capture_output=True, text=True, cwd=self.folder, env=self.environment
+        )
+
+    def why(self, *words: str) -> dict[str, Any]:
+        """The answer, as JSON."""
+        done = self.call("why", "--json", *words)
+        assert done.returncode in (0, 1), done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert (done.returncode == 0) == (found["outcome"] in ("nothing needed", "found"))
+        return found
+
+    def left(self) -> list[str]:
+        """What is left of launches."""
+        launches = self.folder / "state/launches"
+        return os.listdir(launches) if launches.is_dir() else []
+
+
+@pytest.fixture(params=["root", "user"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A folder of root's, or of an ordinary user's."""
+    require("userns")
+    if request.param == "root":
+        require("root")
+    user = ordinary() if request.param == "user" else None
+    with workplace(user) as folder:
+        here = Place(folder, user)
+        yield here
+        assert here.left() == []
+
+
+def needed(found: dict[str, Any]) -> set[str]:
+    """The leaves that must be loosened."""
+    return {item["leaf"] for item in found["denials"] if item["needed"]}
+
+
+def test_what_is_offered_is_enough_and_all_of_it_is_needed(place: Place) -> None:
+    found = place.why("-p", "strict", "--", *TWO)
+    assert (found["outcome"], needed(found)) == ("found", {"seccomp.keyctl", "seccomp.set_mempolicy"})
+    assert place.call("run", "-q", "-p", "strict", *found["loosening"]["options"], "--", *TWO).returncode == 0
+    (place.folder / "loose.toml").write_text(found["loosening"]["toml"])
+    assert place.call("run", "-q", "-p", "strict", "-p", "./loose.toml", "--", *TWO).returncode == 0
+    for one in found["smallest"]:
+        assert place.call("run", "-q", "-p", "strict", *one["options"], "--", *TWO).returncode != 0
+
+
+def test_one_denial_takes_three_runs(place: Place) -> None:
+    found = place.why("-p", "strict", "--", *KEYCTL)
+    assert (needed(found), found["runs"]) == ({"seccomp.keyctl"}, 3)
+    assert [item["confirmed"] for item in found["denials"]] == [True]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("false",),
+        ("sh", "-c", "exit 159"),
+        ("cat", "/no/such/file"),
+        ("sh", "-c", "kill -SYS $$"),
+        ("no-such-command",),
+    ],
+    ids=lambda command: command[-1],
+)
+def test_nothing_is_blamed_for_a_failure_of_the_commands_own(command: tuple[str, ...], place: Place) -> None:
+    found = place.why("-p", "strict", "--", *command)
+    assert (found["outcome"], found["denials"]) == ("not by this stack", [])
+
+
+def test_a_command_that_succeeds_needs_nothing(place: Place) -> None:
+    found = place.why("-p", "strict", "--", "sh", "-c", "keyctl show 2>/dev/null; true")
+    assert (found["outcome"], found["runs"], found["denials"]) == ("nothing needed", 1, [])
+
+
+def test_what_a_limit_forbids_is_never_tried(place: Place) -> None:
+    (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["keyctl"]\n')
+    found = place.why("-p", "./org.toml", "--", *KEYCTL)
+    assert (found["outcome"], needed(found)) == ("limited", set())
+    assert "org.toml" in found["denials"][0]["barrier"]
+
+
+def test_one_run_confirms_nothing(place: Place) -> None:
+    found = place.why("--once", "-p", "strict", "--", *KEYCTL)
+    assert (found["outcome"], found["runs"]) == ("unknown", 1)
+    assert (found["denials"][0]["leaf"], needed(found)) == ("seccomp.keyctl", set())
+    assert not any(item["confirmed"] for item in found["denials"])
+
+
+def test_a_command_that_fails_by_chance_is_flaky(place: Place) -> None:
+    place.folder.chmod(0o755)
+    command = ("sh", "-c", "exit $(($(date +%N | sed 's/^0*//') % 89 + 1))")
+    found = place.why("-p", "strict", "--", *command)
+    assert (found["outcome"], found["denials"]) == ("flaky", [])
+
+
+def test_what_is_written_to_a_volume_is_thrown_away(place: Place) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    if place.user is not None:
+        os.chown(volume, place.user.uid, place.user.gid)
+    script = "echo changed > /data/file && test $(ls /data | wc -l) = 1 && exit 1"
+    option = "/data:rw,idmap" if place.user is None else "/data:rw"
+    found = place.why(
+        "-p", "strict", "-v", f"{volume}:{option}", "--exception", "rootfs.volumes./data=a test", "--", "sh", "-c", script
+    )  # fmt: skip
+    assert found["outcome"] == "not by this stack"
+    assert os.listdir(volume) == []
+
+
+def test_a_check_says_when_it_has_succeeded(place: Place) -> None:
+    code = "import time\ntry:\n    call(250, 0, -3, 0)\n    print('up', flush=True)\nfinally:\n    time.sleep(30)"
+    begin = time.monotonic()
+    found = place.why(
+        "--timeout", "3", "--until", "test $(ls /proc/$HARDENING_PID/task | wc -l) = 1 && ! grep -q nothing /dev/null",
+        "-p", "strict", "--", "python3", "-c", _CALL + code,
+    )  # fmt: skip
+    assert found["outcome"] == "nothing needed"
+    assert time.monotonic() - begin < 25
+
+
+def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> None:
+    found = place.why("--timeout", "1", "-p", "strict", "--", "sh", "-c", "cat /no/such/file; sleep 60")
+    assert (found["outcome"], found["runs"]) == ("unknown", 1)
+
+
+def test_input_is_given_again_in_each_run(place: Place) -> None:
+    done = place.call(
+        "why", "--json", "-i", "-p", "strict", "--", "sh", "-c", 'read line; test "$line" = word && exec "$0" "$@"', *KEYCTL,
+        text="word\n",
+    )  # fmt: skip
+    assert needed(json.loads(done.stdout)) == {"seccomp.keyctl"}
+
+
+def test_nothing_is_left_of_one_that_was_killed(place: Place) -> None:
+    process = subprocess.Popen(
+        place.argv("why", "-p", "strict", "--", "sleep", "60"), cwd=place.folder, env=place.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while not place.left() and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert place.call("run", "-q", "-p", "strict", "--", "true").returncode == 0
+    while place.left() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("option", [("--runtime", "crun"), ("-d",)])
+def test_what_cannot_be_looked_at_is_refused(option: tuple[str, ...], place: Place) -> None:
+    done = place.call("why", *option, "-p", "strict", "--", "true")
+    assert done.returncode == 2, done.stderr
