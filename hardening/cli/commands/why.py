@@ -8,13 +8,13 @@ import sys
 import click
 
 from hardening.assemble import handover, pipeline
-from hardening.cli import output, start
+from hardening.cli import answers, output, start
 from hardening.cli.options import imaged, keeping, stack
-from hardening.cli.session import session
+from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.report import why
 from hardening.why import copies, trial
-from hardening.why.attempt import Attempt
+from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
 from hardening.why.trial import Trials
 
@@ -25,6 +25,7 @@ Examples:
   hardening why --until 'curl -fs http://127.0.0.1:8080' -p web -- ./server
   hardening why --once -p batch -- /bin/job
   hardening why --json -p strict -- make test
+  hardening why -p web :443                                may it listen there?
 
 \b
 Exit codes: 0 where the command succeeds, or what it needs was found; 1 otherwise; 2 for a
@@ -48,7 +49,7 @@ PATIENCE = 60.0
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @keeping.options
 @imaged.options
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...|QUESTION")
 @click.pass_context
 def command(
     context: click.Context,
@@ -65,6 +66,9 @@ def command(
     """Run COMMAND as `hardening run` would, see what it is denied, and find the smallest set of loosenings with which it
     succeeds, by running it again.
 
+    With a QUESTION in the place of a command, say whether the stack permits it: a /PATH inside, a system call with or
+    without its arguments, a capability, HOST:PORT or :PORT.
+
     What it writes to volumes goes to copies, which are thrown away. What it prints goes to standard error. No run has more
     than the limits of the stack permit.
     """
@@ -79,6 +83,9 @@ def command(
             "the command is run again and again, in the foreground", origin="--detach", hint="leave it out"
         )
     request = stack.request(context, profiles)
+    if len(command) == 1 and "--" not in here.words:
+        _ask(here, request, command[0], as_json=as_json)
+        return 0
     image, words = imaged.split(context, here.words, command)
     if image is None:
         composition, offer = here.compose(request), None
@@ -103,6 +110,14 @@ def command(
     found = inquire(Attempt(composition, here.host, here.today, offer=offer), trials, once=once)
     _show(found, as_json=as_json)
     return 0 if found.is_good else EXIT_FINDINGS
+
+
+def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> None:
+    """Answer what a command may do, from the composition alone, as far as that goes."""
+    tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today)
+    answers.ask(tried, question, as_json)
+    if tried.error is not None:
+        raise tried.error
 
 
 def _writes_in_place(document: dict[str, object]) -> bool:
