@@ -129,7 +129,10 @@ def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanat
     elif once or ended == INTERRUPT or (ended == TIME and not trials.until):
         result = smallest.Result(Conclusion.STOPPED)
     else:
-        result = smallest.search(first, stack)
+        try:
+            result = smallest.search(first, stack)
+        except KeyboardInterrupt:  # between two runs; one in a run is its end
+            result = smallest.Result(Conclusion.STOPPED, runs=len(stack.ran))
     return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
 
 

@@ -178,6 +178,26 @@ def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> No
     assert (found["outcome"], found["runs"]) == ("unknown", 1)
 
 
+def test_an_interrupt_shows_what_was_seen_so_far(place: Place) -> None:
+    process = subprocess.Popen(
+        place.argv("why", "--json", "-p", "strict", "--", "sh", "-c", "echo up >&2; exec sleep 60"), cwd=place.folder,
+        env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == "up\n"
+    subprocess.run(["kill", "-INT", str(_of_python(process.pid))], check=True)
+    answer, _ = process.communicate(timeout=60)
+    assert json.loads(answer)["outcome"] == "unknown"
+    assert process.returncode == 1
+
+
+def _of_python(pid: int) -> int:
+    """The program itself, where something has started it that waits for it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    name = Path(f"/proc/{pid}/comm").read_text()
+    return pid if "hardening" in name or "python" in name or not children else _of_python(int(children[0]))
+
+
 def test_input_is_given_again_in_each_run(place: Place) -> None:
     done = place.call(
         "why", "--json", "-i", "-p", "strict", "--", "sh", "-c", 'read line; test "$line" = word && exec "$0" "$@"', *KEYCTL,

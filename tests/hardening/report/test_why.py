@@ -1,0 +1,113 @@
+"""What is said of a command that fails."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
+from hardening.report import terminal, why
+from hardening.report.table import plain
+from hardening.trace.tracer import Trace
+from hardening.why.causes import Denial
+from hardening.why.inquiry import Attribution, Explanation
+from hardening.why.loosen import Loosening
+from hardening.why.smallest import Conclusion
+from hardening.why.trial import Ran
+
+CALL = SystemCall("bind", 49, 0, (0,) * 6, Caller(7, executable="/bin/x"), error=errno.EACCES, text="bind 0.0.0.0:80")
+CAUSE = Cause("box.port", "it takes a right", certain=True)
+DENIAL = Denial(CALL, 2, (CAUSE,), True, 2)
+LOOSENING = Loosening(toml="[box]\nport = 80\n", options=("--port", "80"))
+
+
+def explanation(conclusion: Conclusion, *attributions: Attribution, **more: Any) -> Explanation:
+    """An answer."""
+    trace = Trace((), MappingProxyType({}), 7, 3, more.pop("ended", ""), 9)
+    composed: Any = None
+    ran = Ran(trace, composed, composed, {}, conclusion is Conclusion.NOT_NEEDED)
+    rest = {"loosening": None, "elsewhere": (), "probes": (), "runs": 3, "seconds": 1.0, **more}
+    return Explanation(ran, conclusion, attributions, **rest)
+
+
+CONFIRMED = Attribution(DENIAL, CAUSE, None, confirmed=True, way=Way("box.port", 80, Size.PLACE), loosening=LOOSENING)
+BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 forbids it")
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "sentence"),
+    [
+        (explanation(Conclusion.NOT_NEEDED), "nothing needed", "nothing needs to be loosened: the command succeeds"),
+        (
+            explanation(Conclusion.FOUND, CONFIRMED, loosening=LOOSENING),
+            "found",
+            "bind 0.0.0.0:80 is refused (EACCES) by box.port; with the loosening below the command succeeds",
+        ),
+        (
+            explanation(Conclusion.FOUND, CONFIRMED, CONFIRMED, running=True),
+            "found",
+            "2 things are refused that it needs; with all of them permitted the command runs on",
+        ),
+        (
+            explanation(Conclusion.NOT_FOUND, BARRED),
+            "limited",
+            "bind 0.0.0.0:80 is refused (EACCES) by box.port, which cannot be permitted: the limit 1024 at org.toml:2 "
+            "forbids it",
+        ),
+        (
+            explanation(Conclusion.NOT_FOUND, elsewhere=((DENIAL, "the host: it is so"),)),
+            "not by this stack",
+            "not denied by this stack: bind 0.0.0.0:80 (EACCES): the host: it is so",
+        ),
+        (
+            explanation(Conclusion.NOT_FOUND),
+            "not by this stack",
+            "not denied by this stack: no loosening makes it succeed (exit code 3 is the program's own)",
+        ),
+        (
+            explanation(Conclusion.FLAKY),
+            "flaky",
+            "the command fails differently each time under the same stack: nothing is blamed for that",
+        ),
+        (
+            explanation(Conclusion.STOPPED, BARRED, ended="time"),
+            "unknown",
+            "the search ended before there was an answer (its time was over); nothing below is confirmed",
+        ),
+    ],
+)
+def test_the_answer_is_a_word_and_a_sentence(found: Explanation, outcome: str, sentence: str) -> None:
+    assert (why.outcome(found), why.sentence(found)) == (outcome, sentence)
+    data = why.data(found)
+    json.dumps(data)
+    assert (data["outcome"], data["answer"]) == (outcome, sentence)
+    assert data["smallest"] == [row["loosening"] for row in data["denials"] if row["confirmed"]]
+
+
+def test_a_denial_is_told_with_what_permits_it() -> None:
+    found = explanation(Conclusion.FOUND, CONFIRMED, loosening=LOOSENING, probes=(DENIAL,))
+    (row,) = why.data(found)["denials"]
+    assert row["loosening"] == {
+        "toml": "[box]\nport = 80\n",
+        "options": ["--port", "80"],
+        "leaf": "box.port",
+        "size": "place",
+    }
+    assert (row["mechanism"], row["errno"], row["process"], row["count"]) == ("box", "EACCES", "/bin/x", 2)
+    assert "bind 0.0.0.0:80  /bin/x" in plain(why.denials(found))
+    assert plain(why.probes(found)).startswith("denied, and done without\n")
+
+
+def test_on_a_terminal_it_is_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    drawn = io.StringIO()
+    terminal.draw_tree(why.tree(explanation(Conclusion.FOUND, CONFIRMED, elsewhere=((DENIAL, "the host"),))), drawn)
+    lines = drawn.getvalue().splitlines()
+    assert "├── bind 0.0.0.0:80  EACCES" in lines
+    assert "│   ├── asked by /bin/x, 2 times" in lines
+    assert "    └── bind 0.0.0.0:80  EACCES: the host" in lines
