@@ -44,7 +44,8 @@ def sentence(found: Explanation) -> str:
             return f"{_refused(found.attributions[0])}; with the loosening below the command {goes}"
         case "found":
             goes = "runs on" if found.running else "succeeds"
-            return f"{len(found.attributions)} things are refused that it needs; with all of them permitted the command {goes}"
+            many = f"{len(found.attributions)} things are refused that it needs"
+            return f"{many}; with all of them permitted the command {goes}"
         case "flaky":
             return "the command fails differently each time under the same stack: nothing is blamed for that"
         case "limited":

@@ -70,8 +70,8 @@ def trace(
 ) -> Trace:
     """Run the launch of a bundle by the native launcher, and see what its command asks of the kernel.
 
-    It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), which is asked
-    every ``pause`` seconds, and by Ctrl-C: all three give what was seen so far. ``on_call`` gets every call when it has
+    It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked every
+    ``pause`` seconds, and by Ctrl-C: all three give what was seen so far. ``on_call`` gets every call when it has
     ended, in the thread that traces; with ``recording`` only those that the filter asks about (`hardening.trace.recording`),
     at less cost. ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch
     cannot be traced.
