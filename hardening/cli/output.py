@@ -15,8 +15,8 @@ from hardening.base.text import printable
 from hardening.errors import HardeningError
 
 if TYPE_CHECKING:
-    from hardening.report.branch import Branch
     from hardening.report.table import Table
+    from hardening.report.tree import TreeNode
 
 
 def escape(text: str) -> str:
@@ -95,11 +95,11 @@ def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -
         print(text if heading else text.partition("\n")[2], file=stream)
 
 
-def show_tree(branch: Branch) -> None:
+def show_tree(node: TreeNode) -> None:
     """Draw a tree on the terminal at standard output."""
     from hardening.report.terminal import draw_tree
 
-    draw_tree(branch, sys.stdout)
+    draw_tree(node, sys.stdout)
 
 
 def show_either(data: object, table: Table, *, as_json: bool) -> None:

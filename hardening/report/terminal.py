@@ -13,8 +13,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from hardening.base.text import printable
-from hardening.report.branch import Branch
 from hardening.report.table import Table, shown
+from hardening.report.tree import TreeNode
 
 _STYLES = {
     "ok": "green",
@@ -61,21 +61,21 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
     console.print(drawn)
 
 
-def draw_tree(branch: Branch, stream: TextIO) -> None:
+def draw_tree(node: TreeNode, stream: TextIO) -> None:
     """Draw a tree."""
     console = Console(file=stream, highlight=False, width=_columns(stream))
-    drawn = Tree(_line(branch))
-    _grow(drawn, branch)
+    drawn = Tree(_line(node))
+    _grow(drawn, node)
     console.print(drawn)
 
 
-def _grow(drawn: Tree, branch: Branch) -> None:
-    for below in branch.branches:
+def _grow(drawn: Tree, node: TreeNode) -> None:
+    for below in node.below:
         _grow(drawn.add(_line(below)), below)
 
 
-def _line(branch: Branch) -> Text:
-    return Text(printable(branch.text), style=_STYLES.get(branch.style, ""))
+def _line(node: TreeNode) -> Text:
+    return Text(printable(node.text), style=_STYLES.get(node.style, ""))
 
 
 def _columns(stream: TextIO) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hardening.report.branch import Branch
 from hardening.report.table import Table
+from hardening.report.tree import TreeNode
 from hardening.why.causes import Denial
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.smallest import Conclusion
@@ -106,13 +106,13 @@ def probes(found: Explanation) -> Table:
     return Table(("denied", "process", "answer", "setting", "times"), rows, "denied, and done without")
 
 
-def tree(found: Explanation) -> Branch:
+def tree(found: Explanation) -> TreeNode:
     """The answer as a tree: what was denied, and below it what decides it and what permits it."""
     below = [
-        Branch(
+        TreeNode(
             f"{item.denial.operation}  {item.denial.call.outcome}",
             "fail" if item.confirmed else "warn",
-            tuple(map(Branch, _below(item))),
+            tuple(map(TreeNode, _below(item))),
         )
         for item in found.attributions
     ]
@@ -123,8 +123,8 @@ def tree(found: Explanation) -> Branch:
         ]),
     ):  # fmt: skip
         if rows:
-            below.append(Branch(title, "", tuple(map(Branch, rows))))
-    return Branch(sentence(found), "ok" if found.is_good else "fail", tuple(below))
+            below.append(TreeNode(title, "", tuple(map(TreeNode, rows))))
+    return TreeNode(sentence(found), "ok" if found.is_good else "fail", tuple(below))
 
 
 def _below(item: Attribution) -> Sequence[str]:

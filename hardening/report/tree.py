@@ -6,9 +6,9 @@ from hardening.base.values import frozen
 
 
 @frozen
-class Branch:
+class TreeNode:
     """A line, the word that says how it is styled (`hardening.report.terminal`), and what stands below it."""
 
     text: str
     style: str = ""
-    branches: tuple[Branch, ...] = ()
+    below: tuple[TreeNode, ...] = ()
