@@ -7,7 +7,7 @@ from typing import Any
 
 from hardening.report.table import Table
 from hardening.report.tree import TreeNode
-from hardening.why.causes import Denial
+from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.smallest import Conclusion
 
@@ -70,7 +70,7 @@ def _decides(item: Attribution) -> str:
     return f"{item.cause.leaf}, decided by {item.entry.origin}" if item.entry is not None else item.cause.leaf
 
 
-def _process(denial: Denial) -> str:
+def _process(denial: FailedCall) -> str:
     caller = denial.call.caller
     return caller.executable or caller.command
 
@@ -157,7 +157,7 @@ def data(found: Explanation) -> dict[str, Any]:
     }
 
 
-def _denial(item: Denial) -> dict[str, Any]:
+def _denial(item: FailedCall) -> dict[str, Any]:
     return {
         "text": item.operation,
         "process": _process(item),

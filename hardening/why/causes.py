@@ -23,7 +23,7 @@ _EXECVE = "execve"
 
 
 @frozen(eq=False)
-class Denial:
+class FailedCall:
     """Equal failures of a run. ``call`` is the last one, ``count`` how many there were; ``causes`` are what mechanisms say
     of it, the likeliest first, none where this stack has not done it. ``failed``: its process ended badly, or is the command
     itself. ``told``: how much of it the process wrote to standard error next: the error, or that and what it is about."""
@@ -45,7 +45,7 @@ class Denial:
         return _key(self.call)
 
 
-def denials(ran: Ran) -> tuple[Denial, ...]:
+def denials(ran: Ran) -> tuple[FailedCall, ...]:
     """What failed in a run, the most suspected first: what ended its process, what the process spoke of, and what is nearest
     to its end."""
     alike: dict[Hashable, list[SystemCall]] = {}
@@ -53,7 +53,7 @@ def denials(ran: Ran) -> tuple[Denial, ...]:
         alike.setdefault((_key(call), call.outcome), []).append(call)
     bad = {pid for pid, process in ran.trace.processes.items() if process.status} | {ran.trace.command}
     found = [
-        Denial(
+        FailedCall(
             same[-1], len(same), tuple(_causes(same[-1], ran)), any(call.caller.pid in bad for call in same),
             max(map(_told, same)),
         )
@@ -62,7 +62,7 @@ def denials(ran: Ran) -> tuple[Denial, ...]:
     return tuple(sorted(found, key=_suspicion))
 
 
-def outcome(ran: Ran, found: Sequence[Denial], *, succeeded: bool) -> TrialOutcome:
+def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialOutcome:
     """A run as the search for the smallest set sees it. Of a process that went well nothing that it was denied mattered."""
     suspects = [
         Suspect(
@@ -77,7 +77,7 @@ def outcome(ran: Ran, found: Sequence[Denial], *, succeeded: bool) -> TrialOutco
     return TrialOutcome(succeeded, tuple(suspects), signature, stopped=ran.trace.ended == INTERRUPT)
 
 
-def blamed(found: Iterable[Denial], suspect: Suspect) -> tuple[Denial, Cause] | None:
+def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, Cause] | None:
     """The denial that a suspect of `outcome` stands for, and its cause."""
     for item in found:
         for cause in item.causes:
@@ -148,6 +148,6 @@ def _told(call: SystemCall) -> int:
     return 2 if about and about in call.said else 1
 
 
-def _suspicion(item: Denial) -> tuple[object, ...]:
+def _suspicion(item: FailedCall) -> tuple[object, ...]:
     certain = any(cause.certain for cause in item.causes)
     return not item.call.signal, not item.failed, -item.told, not certain, -item.call.order

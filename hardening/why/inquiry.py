@@ -17,7 +17,7 @@ from hardening.mechanism.denial import Cause, Way
 from hardening.trace.tracer import INTERRUPT, TIME
 from hardening.why import causes, elsewhere, loosen, smallest, together
 from hardening.why.attempt import Attempt
-from hardening.why.causes import Denial
+from hardening.why.causes import FailedCall
 from hardening.why.copies import TooMuch
 from hardening.why.loosen import Loosening
 from hardening.why.smallest import Conclusion, Member, Suspect, TrialOutcome
@@ -32,7 +32,7 @@ class Attribution:
     """A denial and the leaf that has done it. ``confirmed`` by runs with its ``loosening``, in the ``way`` that it is, and
     without; ``barrier`` says why nothing permits it, where that is so."""
 
-    denial: Denial
+    denial: FailedCall
     cause: Cause
     entry: Resolved | None
     confirmed: bool = False
@@ -52,8 +52,8 @@ class Explanation:
     conclusion: Conclusion
     attributions: tuple[Attribution, ...]
     loosening: Loosening | None
-    elsewhere: tuple[tuple[Denial, str], ...]
-    probes: tuple[Denial, ...]
+    elsewhere: tuple[tuple[FailedCall, str], ...]
+    probes: tuple[FailedCall, ...]
     runs: int
     seconds: float
     running: bool = False
@@ -140,7 +140,7 @@ def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanat
 class _Seen:
     attempt: Attempt
     ran: Ran
-    denials: Sequence[Denial]
+    denials: Sequence[FailedCall]
     first: TrialOutcome
     stack: TriedStack
 
@@ -210,7 +210,7 @@ def _entry(seen: _Seen, cause: Cause) -> Resolved | None:
     return next((entry for _, entry in loosen.named(seen.attempt.composition, cause.leaf)), None)
 
 
-def _elsewhere(seen: _Seen, others: Sequence[Denial]) -> Iterator[tuple[Denial, str]]:
+def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[FailedCall, str]]:
     """What something else than the stack has refused, of what a process failed for. Programs look for many a file that is
     not there: of these it is what they speak of."""
     left = MOST_ELSEWHERE

@@ -103,7 +103,7 @@ def test_nobody_raises_and_who_is_blamed_decides_something(call: SystemCall, tri
     for mechanism, cause in said(tried, call):
         assert cause.what
         assert "\n" not in cause.what
-        assert any(loosen._named(tried.composition, cause.leaf)), cause.leaf
+        assert any(loosen.named(tried.composition, cause.leaf)), cause.leaf
         assert [way.size for way in cause.ways] == sorted(way.size for way in cause.ways), (mechanism.name, cause.leaf)
         assert not any(way.leaf.endswith(".*") for way in cause.ways)
 

@@ -14,7 +14,7 @@ from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
 from hardening.report import terminal, why
 from hardening.report.table import plain
 from hardening.trace.tracer import Trace
-from hardening.why.causes import Denial
+from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.loosen import Loosening
 from hardening.why.smallest import Conclusion
@@ -22,7 +22,7 @@ from hardening.why.trial import Ran
 
 CALL = SystemCall("bind", 49, 0, (0,) * 6, Caller(7, executable="/bin/x"), error=errno.EACCES, text="bind 0.0.0.0:80")
 CAUSE = Cause("box.port", "it takes a right", certain=True)
-DENIAL = Denial(CALL, 2, (CAUSE,), True, 2)
+DENIAL = FailedCall(CALL, 2, (CAUSE,), True, 2)
 LOOSENING = Loosening(toml="[box]\nport = 80\n", options=("--port", "80"))
 
 
