@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -216,7 +218,7 @@ SILENT = {"sendmsg": RET_KILL_PROCESS, "write": RET_KILL_PROCESS}
 @pytest.mark.parametrize(
     ("command", "answers", "code", "words"),
     [
-        ("/etc/plain", SILENT, 126, "/etc/plain: cannot be executed: permission denied"),
+        ("/etc/plain", SILENT, 126, "/etc/plain: cannot be executed: permission denied: nobody may, by its mode 0644"),
         ("/etc/script", SILENT, 127, "/etc/script: exists, but its interpreter or dynamic loader does not"),
         ("/etc/garbage", SILENT, 126, "/etc/garbage: cannot be executed: Exec format error"),
         ("true", {"execve": RET_EPERM}, 126, "/bin/true: cannot be executed: Operation not permitted"),
@@ -243,6 +245,40 @@ def test_an_execution_that_fails_behind_the_filter_is_told(
     done = bundles.launch(bundle, user=stance.user, receipt=folder / "receipt" if traced else None)
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
     assert not (folder / "receipt").exists()
+
+
+#: struct vfs_cap_data of linux/capability.h, of the second revision: CAP_NET_RAW, permitted, and effective or not.
+LENT = {effective: struct.pack("<5I", 0x02000000 | effective, 1 << 13, 0, 0, 0) for effective in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("effective", "options", "says"),
+    [
+        (
+            1,
+            (),
+            "Operation not permitted: the file lends CAP_NET_RAW, which the bounding set lacks\nhint: `hardening explain",
+        ),
+        (0, (), ""),
+        (1, ("nosuid",), ""),
+        (1, ("noexec",), "permission denied: it lies on a mount with noexec\nhint: `hardening explain /data/true`"),
+    ],
+)
+def test_a_file_that_lends_more_than_there_may_be_is_told_from_others(
+    folder: Path, stance: Stance, effective: int, options: tuple[str, ...], says: str
+) -> None:
+    require("root")
+    (folder / "data").mkdir()
+    program = Path(shutil.copy(bundles.BUSYBOX, folder / "data" / "true"))
+    document = stance.config("/data/true")
+    document["process"]["capabilities"] = {}
+    bind(str(folder / "data"), "/data", *options)(document)
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    runs.hand_over(folder, stance.user)
+    program.chmod(0o755)
+    os.setxattr(program, "security.capability", LENT[effective])
+    done = bundles.launch(bundle, user=stance.user)
+    assert (done.returncode, says in done.stderr) == (126 if says else 0, True), done.stderr
 
 
 def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_INTERPRETERS = 5  # as many as the kernel follows
 MAX_FIRST_LINE = 256
+VFS_CAP_REVISION_2 = 2
+_ALL_EXECUTE = 0o111  # of permissions, as chmod(2) has them
 
 
 def find_command(command: Invocation) -> str:
@@ -42,7 +44,7 @@ def find_command(command: Invocation) -> str:
             return path
         refused = path
     if refused:
-        raise not_executable(refused, "permission denied")
+        raise not_permitted(refused)
     raise LaunchError(
         f"{name}: command not found in the container",
         origin=failure.COMMAND,
@@ -77,7 +79,7 @@ def _where(path: str) -> str:
 def check_access(path: str) -> None:
     """`LaunchError` unless this process, with the ids and capabilities that it has now, may execute a file."""
     if not os.access(path, os.X_OK, effective_ids=True):
-        raise not_executable(path, "permission denied")
+        raise not_permitted(path)
 
 
 def refuse_magic(path: str) -> None:
@@ -117,9 +119,40 @@ def interpreter(path: str) -> str:
     return files.decode(words[0]) if words else ""
 
 
-def not_executable(path: str, reason: str) -> LaunchError:
+def lent_capabilities(path: str) -> int:
+    """The capabilities, as a mask, that whoever executes a file is to have from it at once: where the bounding set lacks one
+    of them, the kernel refuses to execute it (capabilities(7), safety checking for capability-dumb binaries)."""
+    try:
+        data = os.getxattr(path, "security.capability")  # struct vfs_cap_data of linux/capability.h
+        if os.statvfs(path).f_flag & os.ST_NOSUID:
+            return 0
+    except OSError:
+        return 0
+    revision, effective = data[3], data[0] & 1
+    # Those of a third revision count in another user namespace than this one, or they were shown as of the second.
+    if revision != VFS_CAP_REVISION_2 or not effective:
+        return 0
+    return int.from_bytes(data[4:8], "little") | int.from_bytes(data[12:16], "little") << 32
+
+
+def not_permitted(path: str) -> LaunchError:
+    """The error for a command that this process may not execute, which says what refuses it where that alone would."""
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if not mode & _ALL_EXECUTE:
+            return not_executable(path, f"permission denied: nobody may, by its mode {mode:04o}")
+        if os.statvfs(path).f_flag & os.ST_NOEXEC:
+            hint = f"`hardening explain {path}`, with the profiles of the run, shows what decided"
+            return not_executable(path, "permission denied: it lies on a mount with noexec", hint)
+    except OSError:  # a directory on its way is closed to this process
+        pass
+    return not_executable(path, "permission denied")
+
+
+def not_executable(path: str, reason: str, hint: str | None = None) -> LaunchError:
     """The error for a command that is there and cannot be run."""
-    return LaunchError(f"{path}: cannot be executed: {reason}", origin=failure.COMMAND, exit_code=EXIT_NOT_EXECUTABLE)
+    text = f"{path}: cannot be executed: {reason}"
+    return LaunchError(text, origin=failure.COMMAND, hint=hint, exit_code=EXIT_NOT_EXECUTABLE)
 
 
 def execute(path: str, command: Invocation, secrets: Mapping[bytes, bytes]) -> NoReturn:
@@ -137,12 +170,21 @@ def execute(path: str, command: Invocation, secrets: Mapping[bytes, bytes]) -> N
         os._exit(error.errno or errno.EIO)
 
 
-def not_executed(path: str, number: int) -> LaunchError:
-    """The error for the errno of an execve(2)."""
+def not_executed(path: str, number: int, missing: int = 0) -> LaunchError:
+    """The error for the errno of an execve(2). ``missing`` are the capabilities, as a mask, that the file lends and that the
+    bounding set lacks."""
     if number == errno.ENOENT:
         return LaunchError(
             f"{path}: exists, but its interpreter or dynamic loader does not",
             origin=failure.COMMAND,
             exit_code=EXIT_NOT_FOUND,
+        )
+    if number == errno.EPERM and missing:
+        names = abi.capability_names(missing)
+        asked = " and ".join(f"`hardening explain capabilities.{name.removeprefix('CAP_')}`" for name in names)
+        return not_executable(
+            path,
+            f"{os.strerror(number)}: the file lends {', '.join(names)}, which the bounding set lacks",
+            f"{asked} shows what decided; a copy of the file (cp) lends nothing, and runs without",
         )
     return not_executable(path, os.strerror(number))

@@ -174,7 +174,7 @@ class ReportReady(Building):
     text = "tell the main process that the root is ready"
 
     def execute(self, state: LaunchState) -> None:
-        state.channel.send("ready", state.path)
+        state.channel.send("ready", state.path, str(lookup.lent_capabilities(state.path)))
 
 
 class AwaitRelease(Surrender):

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hardening.launch.native.identity import DropBounding
     from hardening.launch.native.operation import LaunchState
 
 PF_FORKNOEXEC = 0x40  # linux/sched.h: forked, and has not executed anything since
@@ -41,6 +42,7 @@ class NativeSupervisor(Supervisor):
         self._interrupted = 0
         self._error: LaunchError | None = None
         self._path = ""  # what the process is about to execute
+        self._lent = 0  # the capabilities that this file lends
         self._never_executed = False
 
     def run(self) -> int:
@@ -93,7 +95,8 @@ class NativeSupervisor(Supervisor):
         """Why a process that was let go on has not become the command."""
         code = os.waitstatus_to_exitcode(status)
         if 0 < code < EXIT_LAUNCHER:  # `lookup.execute` has put the errno there
-            return lookup.not_executed(self._path, code)
+            bounding: DropBounding | None = self._state.first("DropBounding")
+            return lookup.not_executed(self._path, code, self._lent & ~bounding.kept if bounding is not None else 0)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
         return LaunchError(
             f"the container's first process {how} before it executed {self._path}",
@@ -147,7 +150,7 @@ class NativeSupervisor(Supervisor):
         elif message[0] == "console" and fd is not None:
             self.relay_terminal(fd)
         elif message[0] == "ready" and self._error is None:
-            self._path = message[1]
+            self._path, self._lent = message[1], int(message[2])
             self._release()
 
     def _keep_made(self) -> None:
