@@ -247,7 +247,7 @@ def _writable(settings: RootfsSettings, context: Context, place: Place) -> PathA
 
 def _executable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
     if place.lacks("exec"):
-        ways = _with(settings, place, "exec")
+        ways = with_right(settings, place, "exec")
         return PathAnswer("executable", "no: mounted noexec", place.leaf, ways, (EACCES, EPERM))
     if place.source and os.statvfs(place.existing).f_flag & os.ST_NOEXEC:
         return PathAnswer("executable", "no: noexec on the host", place.leaf)
@@ -290,8 +290,8 @@ def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str
     above, source = os.path.dirname(place.path), os.path.dirname(place.source)
     if above == place.mounted or (above in hidden.SYSTEM.split() and above not in USUAL_TMPFS):
         return
-    is_empty = os.path.isdir(source) and not _names(source)
-    if leaf == "rootfs.read_only" and (is_empty or above in USUAL_TMPFS or not settings.path.is_host):
+    hides = settings.path.is_host and above not in USUAL_TMPFS and _there(source) and bool(_names(source))
+    if leaf == "rootfs.read_only" and not hides:
         yield memory(above)
     if _there(source):
         for way in _volumes(source, above, context, USUAL_RIGHTS):
@@ -303,11 +303,14 @@ def memory(path: str) -> Way:
     return Way(f"rootfs.tmpfs.{path}", USUAL_TMPFS.get(path) or Tmpfs(mode=usual_mode(path)), Size.CALL)
 
 
-def _with(settings: RootfsSettings, place: Place, right: str) -> Sequence[Way]:
+def with_right(settings: RootfsSettings, place: Place, right: str) -> Sequence[Way]:
     """The mount in which a path lies, with one right more; of a file in a volume, that file alone before."""
-    memory = settings.tmpfs.named.get(place.leaf.removeprefix("rootfs.tmpfs."))
-    if memory is not None:
-        return (Way(place.leaf, attrs.evolve(memory, rights=memory.rights | {right})),)
+    held = settings.tmpfs.named.get(place.leaf.removeprefix("rootfs.tmpfs."))
+    if held is not None:
+        return (Way(place.leaf, attrs.evolve(held, rights=held.rights | {right})),)
+    if place.leaf == "rootfs.path" and place.source:  # with its owner, whose rights are what it is for
+        own = Volume(place.source, place.path, READ_ONLY_RIGHTS | {right}, idmap=True)
+        return (Way(f"rootfs.volumes.{place.path}", own),)
     volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
     if volume is None:
         return ()

@@ -2,13 +2,14 @@
 
 What becomes of the call's path is `hardening_rootfs.answers`; here stands which of that a call asks for, and which errno
 means it. What another mechanism has mounted it answers for itself. A call without an errno is a question: what would be
-denied of it.
+denied of it; nobody makes it, so that it has no caller.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -56,6 +57,8 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         return
     if call.error == errno.EACCES and "mount" not in call.access and place.lacks("dev"):
         yield from _device(place)
+    if call.name in _EXECUTING and not call.outcome and call.caller.pid and place.lacks("suid"):
+        yield from _set_user_id(settings, place)
     wanted = {"seen", *(_ASKED[access] for access in call.access if access in _ASKED)}
     if call.name in ("mmap", "mprotect", "pkey_mprotect") and call.arguments[2] & _PROT_EXEC:
         wanted.add("executable")
@@ -69,7 +72,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
                 settings, context, call, named
             )  # the kernel says of a script that its interpreter is missing
     for answer in found:
-        is_meant = call.error in answer.errors or (not call.outcome and answer.errors)
+        is_meant = call.error in answer.errors or (answer.errors and not (call.outcome or call.caller.pid))
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, call, path, answer)
 
@@ -117,6 +120,16 @@ def _device(place: Place) -> Iterator[Cause]:
         ways = (Way(f"rootfs.devices.{place.source}", True),)
     advice = "" if ways else "show the device of the host's /dev with rootfs.devices"
     yield Cause(place.leaf, f"{place.path} is a device on a mount with nodev", ways, advice)
+
+
+def _set_user_id(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
+    """A program that is executed without the rights of its owner, which its mount takes away."""
+    try:
+        is_set = os.stat(place.source).st_mode & (stat.S_ISUID | stat.S_ISGID) if place.source else 0
+    except OSError:
+        is_set = 0
+    if is_set:
+        yield Cause(place.leaf, f"{place.path} is on a mount with nosuid", answers.with_right(settings, place, "suid"))
 
 
 def _bound(settings: RootfsSettings, context: Context, call: SystemCall, place: Place) -> Iterator[Cause]:

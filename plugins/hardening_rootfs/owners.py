@@ -30,13 +30,21 @@ def withheld(path: str, top: str, right: int, context: Context, *, idmap: bool) 
     """What keeps the command from a ``right`` (of ``S_IRWXO``) to a path of the host that is shown from its directory
     ``top`` on; None where nothing does. ``idmap`` where a volume maps the owners of files."""
     for place, wanted in (*((place, EXECUTE) for place in _above(path, top)), (path, right)):
-        if only_unmapped_may(place, context, wanted, idmap=idmap):
+        if _somebody_may(place, wanted) and only_unmapped_may(place, context, wanted, idmap=idmap):
             whose = "its owner" if place == path else f"the owner of {place}"
             return Withheld(place, f"{whose} is unmapped", True)
         reason = _mode(place, wanted, context, idmap=idmap)
         if reason:
             return Withheld(place, reason if place == path else f"of {place} {reason}", False)
     return None
+
+
+def _somebody_may(path: str, right: int) -> bool:
+    """Whether anybody has a right to what is at a path, as far as it can be seen."""
+    try:
+        return bool(os.stat(path).st_mode & (right << 6 | right << 3 | right))
+    except OSError:
+        return True
 
 
 def _above(path: str, top: str) -> Iterator[str]:

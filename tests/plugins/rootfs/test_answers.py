@@ -49,3 +49,30 @@ def test_what_is_hidden_in_a_volume_is_told_by_what_hides_it(tmp_path: Path, mon
     assert told() == ("no: /x/hid is empty here", f"rootfs.hidden_paths.{tmp_path}/hid")
     monkeypatch.setattr(spec, "kept_in_volumes", lambda *_: {"/x/hid": "/a place under a mount"})
     assert told() == ("no: /x/hid is empty here", "rootfs.volumes./x")
+
+
+def test_who_may_do_nothing_with_a_file_is_told_by_its_mode_and_not_by_its_owner(tmp_path: Path) -> None:
+    """An owner who is unmapped is the reason where that one may."""
+    (tmp_path / "plain").touch(mode=0o644)
+    (tmp_path / "own").touch(mode=0o600)
+    composition = composed(tmp_path, f'[rootfs]\nvolumes.add = ["{tmp_path}:/data"]\n')
+
+    def said(path: str) -> dict[str, str]:
+        found = of_path(composition.settings["rootfs"], context_of(composition), path)
+        return {item.asked: item.answer for item in found}
+
+    tmp_path.chmod(0o755)
+    plain, own = said("/data/plain"), said("/data/own")
+    assert plain["readable"] == "yes, by the rights of its files"
+    assert plain["executable"] == "no: the mode is 0644, the owner an unmapped user, and the command is user 0"
+    assert own["readable"] == "no: its owner is unmapped"
+    assert own["executable"].startswith("no: the mode is 0600")
+    tmp_path.chmod(0o700)
+    assert said("/data/plain")["readable"] == f"no: the owner of {tmp_path} is unmapped"
+
+
+def test_a_directory_that_is_not_there_can_be_one_in_memory(tmp_path: Path) -> None:
+    composition = composed(tmp_path, "[rootfs]\n")
+    found = of_path(composition.settings["rootfs"], context_of(composition), "/opt/no-such-directory/new")
+    (answer,) = [item for item in found if item.asked == "writable"]
+    assert answer.ways[0].leaf == "rootfs.tmpfs./opt/no-such-directory"

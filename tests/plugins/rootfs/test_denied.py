@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from hardening.mechanism.denial import Caller, Cause, SystemCall
@@ -181,4 +182,17 @@ def test_a_script_is_missing_where_its_interpreter_is_hidden(tmp_path: Path, sho
     (shown / "script").write_text("#!/nothing/of/this/name\n")
     assert not causes(tmp_path, said, call)
     (shown / "script").write_text("#!\n")
+    assert not causes(tmp_path, said, call)
+
+
+def test_a_set_user_id_file_on_a_mount_without_it_is_named_though_nothing_failed(tmp_path: Path, shown: Path) -> None:
+    """The tracer tells it as a call of somebody's; a question, of nobody, is none."""
+    (shown / "file").chmod(0o4755)
+    call = asked("execve", 0, "/data/file", EXECUTE)
+    said = f'volumes.add = ["{shown}:/data:ro,idmap"]'
+    (cause,) = causes(tmp_path, said, call)
+    assert (cause.leaf, cause.ways[0].value.rights) == ("rootfs.volumes./data", {"exec", "suid"})
+    assert not causes(tmp_path, said, attrs.evolve(call, caller=Caller(0)))
+    assert not causes(tmp_path, said.replace(":ro", ":ro,suid"), call)
+    (shown / "file").chmod(0o755)
     assert not causes(tmp_path, said, call)
