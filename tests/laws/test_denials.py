@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,3 +159,47 @@ def test_each_kind_of_way_composes_when_pasted_or_is_barred(
                     stack = Stack((*tried.composition.stack.layers, layer))
                     after = attempt(stack, INSTALLED, HOST, date(2026, 1, 1))
                     assert after.error is None, (cause.leaf, offer, after.error)
+
+
+def failed(name: str, error: int, *arguments: int, uid: int = 0, has: tuple[str, ...] = (), **more: Any) -> SystemCall:
+    number = next(number for token, number in calls.numbers(name) if token == calls.own())
+    caller = Caller(7, "x", "/usr/bin/env", uid, uid, frozenset(has), 1)
+    return SystemCall(name, number, calls.own(), (*arguments, *(0,) * 6)[:6], caller, error, **more)
+
+
+ONE_ID = {"namespaces": {"user": "private", "id_map": "one-id"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "by", "asked", "leaf"),
+    [
+        ({"capabilities": {"add": ["SYS_PTRACE"]}}, 0, failed("ptrace", errno.EPERM, has=("SYS_PTRACE",)), "seccomp.ptrace"),
+        (
+            {"capabilities": {"add": ["SYS_NICE"]}, "seccomp": {"deny": ["set_mempolicy"]}}, 0,
+            failed("set_mempolicy", errno.EPERM, 2, has=("SYS_NICE",)), "seccomp.set_mempolicy",
+        ),
+        (
+            {"capabilities": {"add": ["SYS_ADMIN"]}, "seccomp": {"allow": ["setgroups"]}, **ONE_ID}, 1000,
+            failed("setgroups", errno.EPERM, 1, uid=1000, has=("SYS_ADMIN",), ids=(1000,)), "namespaces.id_map",
+        ),
+        (
+            {"capabilities": {"add": ["PERFMON"]}, "namespaces": {"user": "host"}}, 0,
+            failed("perf_event_open", errno.EPERM, has=("PERFMON",)), "seccomp.perf_event_open",
+        ),
+    ],
+    ids=["strace", "hwloc", "apt-get", "perf"],
+)  # fmt: skip
+def test_a_capability_that_is_held_is_not_blamed_for_what_another_mechanism_denies(
+    said: dict[str, Any], by: int, asked: SystemCall, leaf: str
+) -> None:
+    """What people have loosened is the wrong mechanism."""
+    on = attrs.evolve(HOST, uid=by, gid=by, groups=(by,))
+    layer = parse_layer(Document("base", Path("/base.toml"), {**LENIENT, **said}, {}))
+    composition = attempt(Stack((layer,)), INSTALLED, on, date(2026, 1, 1)).composition
+    context = examine(composition, on)
+    found = [
+        cause.leaf
+        for mechanism in INSTALLED
+        for cause in mechanism.denied(composition.settings[mechanism.name], context, asked)
+    ]
+    assert found == [leaf]

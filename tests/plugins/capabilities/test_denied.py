@@ -83,6 +83,7 @@ DENIED = [
     (call("clone3", text="clone3 with CLONE_NEWPID"), "SYS_ADMIN"),
     (call("sethostname"), "SYS_ADMIN"),
     (call("swapon"), "SYS_ADMIN"),
+    (call("setns", 3), "SYS_ADMIN"),
     (call("quotactl"), "SYS_ADMIN"),
     (call("io_uring_setup", 8), "SYS_ADMIN"),
     (call("ioctl", 0, 0x5412), "SYS_ADMIN"),
@@ -235,6 +236,7 @@ def test_what_the_caller_cannot_give_has_no_way() -> None:
     [
         (call("settimeofday", uid=100_000), {}),
         (call("settimeofday", uid=100_000, has=["SYS_TIME"]), {}),
+        (call("setns", 3, uid=100_000, has=["SYS_ADMIN"]), {}),
         (call("bind", 3, error=errno.EACCES, address="tcp 0.0.0.0:80", uid=100_000), {"net": "host"}),
     ],
 )
