@@ -7,6 +7,7 @@ from typing import Any
 
 from hardening.report.table import Table
 from hardening.report.tree import TreeNode
+from hardening.trace.tracer import INTERRUPT, TIME
 from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.smallest import Conclusion
@@ -57,9 +58,9 @@ def sentence(found: Explanation) -> str:
             return f"the command never ran ({status})"
         case "not by this stack":
             return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
-    ended = {"time": "its time was over", "interrupt": "it was interrupted"}.get(found.ran.trace.ended, "one run")
-    some = "; nothing below is confirmed" if found.attributions else ""
-    return f"the search ended before there was an answer ({ended}){some}"
+    ended = {TIME: "the command was still at work when its time was over", INTERRUPT: "it was interrupted"}
+    some = "; what it was denied so far is not confirmed" if found.attributions else ""
+    return f"no answer: {ended.get(found.ran.trace.ended, 'the search ended before there was one')}{some}"
 
 
 def _refused(item: Attribution) -> str:

@@ -40,6 +40,11 @@ class FailedCall:
         return self.call.text or " ".join(filter(None, (self.call.name, self.call.path or self.call.address)))
 
     @property
+    def is_evident(self) -> bool:
+        """Whether it is seen, without a trial, that the process could not go on."""
+        return self.failed and bool(self.told or self.call.signal)
+
+    @property
     def key(self) -> Hashable:
         """What this is recognised by in another run, whatever became of it there."""
         return _key(self.call)

@@ -36,12 +36,13 @@ def reason(call: SystemCall, document: Mapping[str, Any], filters: int = 1) -> s
 
 
 def outside(document: Mapping[str, Any], path: str) -> str | None:
-    """Where a path inside lies on the host, by the mounts of a configuration; None where only the container has it."""
-    best, source = "", str(lookup(document, "/root/path") or "")
+    """Where a path inside lies on the host, by the mounts of a configuration; None where only the container has it. A root
+    that is made for a run, and named relative to its bundle, shows the host's own by its mounts."""
+    root = str(lookup(document, "/root/path") or "")
+    best, source, own = "", root if os.path.isabs(root) else "/", False
     if not path.startswith("/"):
         return None
     path = files.absolute(path)
-    own = not os.path.isabs(source)  # made for this run: it holds nothing but mount points
     for mount in items(document, "/mounts"):
         place = str(lookup(mount, "/destination") or "").rstrip("/") or "/"
         if (path == place or files.is_below(path, place)) and len(place) >= len(best):

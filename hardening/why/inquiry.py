@@ -18,7 +18,6 @@ from hardening.trace.tracer import INTERRUPT, TIME
 from hardening.why import causes, elsewhere, loosen, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall
-from hardening.why.copies import TooMuch
 from hardening.why.loosen import Loosening
 from hardening.why.smallest import Conclusion, Member, Suspect, TrialOutcome
 from hardening.why.trial import Ran, Trials
@@ -107,7 +106,9 @@ class TriedStack:
             raise TypeError("what does not compose is not run")
         try:
             ran = self._trials.run(composition)
-        except TooMuch as error:
+        except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
+            if not members:
+                raise
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
         self.ran.append(ran)
@@ -185,7 +186,8 @@ def _confirmed(seen: _Seen, members: Sequence[Member]) -> Iterator[Attribution]:
 
 
 def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
-    """What may have mattered and was not confirmed: where all could be tried, what could not since something forbids it."""
+    """What may have mattered and was not confirmed: where all could be tried, what the process spoke of and could not be
+    tried, since something forbids it."""
     for suspect in seen.first.suspects:
         found = causes.blamed(seen.denials, suspect)
         if found is None:
@@ -193,7 +195,7 @@ def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
         way, loosening = _offered(seen, suspect)
         barrier = seen.stack.barriers.get(suspect.leaf, "") or (found[1].advice if not suspect.ways else "")
         barrier = "" if loosening is not None else barrier
-        if barrier or not barred:
+        if (barrier and found[0].is_evident) or not barred:
             yield Attribution(*found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier)
 
 

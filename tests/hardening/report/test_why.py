@@ -77,7 +77,7 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
         (
             explanation(Conclusion.STOPPED, BARRED, ended="time"),
             "unknown",
-            "the search ended before there was an answer (its time was over); nothing below is confirmed",
+            "no answer: the command was still at work when its time was over; what it was denied so far is not confirmed",
         ),
     ],
 )
