@@ -16,6 +16,8 @@ from hardening.why.smallest import Conclusion
 NOTHING_NEEDED, FOUND, NOT_BY_THIS_STACK, LIMITED, FLAKY, UNKNOWN = (
     "nothing needed", "found", "not by this stack", "limited", "flaky", "unknown",
 )  # fmt: skip
+#: How many of what was denied and did not matter are shown.
+MOST_PROBES = 20
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
 
@@ -104,6 +106,9 @@ def probes(found: Explanation) -> Table:
         (item.operation, _process(item), item.call.outcome, item.causes[0].leaf, str(item.count))
         for item in found.probes
     )
+    more = len(rows) - MOST_PROBES
+    if more > 0:
+        rows = (*rows[:MOST_PROBES], (f"and {more} more (--json has all)", "", "", "", ""))
     return Table(("denied", "process", "answer", "setting", "times"), rows, "denied, and done without")
 
 
@@ -120,7 +125,8 @@ def tree(found: Explanation) -> TreeNode:
     for title, rows in (
         ("not denied by this stack", [f"{item.operation}  {item.call.outcome}: {why}" for item, why in found.elsewhere]),
         ("denied, and done without", [
-            f"{item.operation}  {item.call.outcome} ({item.causes[0].leaf}){_times(item.count)}" for item in found.probes
+            f"{item.operation}  {item.call.outcome} ({item.causes[0].leaf}){_times(item.count)}"
+            for item in found.probes[:MOST_PROBES]
         ]),
     ):  # fmt: skip
         if rows:

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
+import attrs
+
 from hardening.base import files
 from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
@@ -20,6 +22,8 @@ from hardening.why.trial import Ran
 #: What programs number or make up: such parts of a path are another one in each run.
 _COUNTED = re.compile(r"\d+")
 _EXECVE = "execve"
+#: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
+MOST_ASKED = 200
 
 
 @frozen(eq=False)
@@ -57,14 +61,15 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
     for call in _failures(ran):
         alike.setdefault((_key(call), call.outcome), []).append(call)
     bad = {pid for pid, process in ran.trace.processes.items() if process.status} | {ran.trace.command}
-    found = [
-        FailedCall(
-            same[-1], len(same), tuple(_causes(same[-1], ran)), any(call.caller.pid in bad for call in same),
-            max(map(_told, same)),
-        )
-        for same in alike.values()
-    ]  # fmt: skip
-    return tuple(sorted(found, key=_suspicion))
+    found = sorted(
+        (
+            FailedCall(same[-1], len(same), (), any(call.caller.pid in bad for call in same), max(map(_told, same)))
+            for same in alike.values()
+        ),
+        key=_suspicion,
+    )
+    asked = [attrs.evolve(item, causes=tuple(_causes(item.call, ran))) for item in found[:MOST_ASKED]]
+    return (*sorted(asked, key=_suspicion), *found[MOST_ASKED:])
 
 
 def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialOutcome:

@@ -72,6 +72,7 @@ class TriedStack:
         self._loosenings: list[tuple[Member, Loosening | None]] = []
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.ran: list[Ran] = []
+        self.failed: list[FailedCall] = []  # in any of these runs
 
     def loosening(self, member: Member) -> Loosening | None:
         """What permits one denial in one way; None where nothing does."""
@@ -111,9 +112,11 @@ class TriedStack:
                 raise
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
+        found = causes.denials(ran)
         self.ran.append(ran)
+        self.failed += found
         went_on = ran.trace.ended == TIME and not self._trials.until
-        return causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded or went_on)
+        return causes.outcome(ran, found, succeeded=ran.succeeded or went_on)
 
 
 def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanation:
@@ -175,9 +178,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
 
 def _confirmed(seen: _Seen, members: Sequence[Member]) -> Iterator[Attribution]:
     """The denials of the first run, or of the later one that came to them, that a set of loosenings is for."""
-    known = list(seen.denials)
-    for ran in seen.stack.ran:
-        known += causes.denials(ran)
+    known = (*seen.denials, *seen.stack.failed)
     for member in members:
         found = causes.blamed(known, member.suspect)
         if found is not None:
