@@ -9,6 +9,8 @@ import errno
 import time
 from collections.abc import Iterator, Sequence
 
+import attrs
+
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
@@ -66,8 +68,9 @@ class Explanation:
 class TriedStack:
     """The stack that a command is tried under, with more layers: what a search tries things in."""
 
-    def __init__(self, attempt: Attempt, trials: Trials) -> None:
+    def __init__(self, attempt: Attempt, trials: Trials, *, traces: bool = False) -> None:
         self._attempt = attempt
+        self._traces = traces
         self._trials = trials
         self._loosenings: list[tuple[Member, Loosening | None]] = []
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
@@ -106,7 +109,9 @@ class TriedStack:
         if not isinstance(composition, Composition):
             raise TypeError("what does not compose is not run")
         try:
-            ran = self._trials.run(composition)
+            ran = self._trials.run_unseen(composition) if self._traces else None
+            if ran is None or not ran.succeeded:
+                ran = self._trials.run(composition)
         except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
             if not members:
                 raise
@@ -124,13 +129,17 @@ def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanat
     confirmed. Ctrl-C ends it with what was seen so far. Raises what a launch raises before its command runs."""
     begin = time.monotonic()
     ran = trials.run(attempt.composition, shown=True)
+    # What traces others itself fails while it is looked at, whatever the stack permits.
+    traces = any(call.name == "ptrace" for call in ran.trace.failures)
+    if traces and not ran.succeeded and not once:
+        ran = attrs.evolve(ran, succeeded=trials.run_unseen(attempt.composition).succeeded)
     denials = causes.denials(ran)
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
-    stack = TriedStack(attempt, trials)
+    stack = TriedStack(attempt, trials, traces=traces)
     ended = ran.trace.ended
     if ran.succeeded:
         result = smallest.Result(Conclusion.NOT_NEEDED)
-    elif once or ended == INTERRUPT or (ended == TIME and not trials.until):
+    elif once or ended == INTERRUPT or (ended == TIME and not trials.until and not traces):
         result = smallest.Result(Conclusion.STOPPED)
     else:
         try:
@@ -160,6 +169,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
     else:
         attributions = tuple(_suspected(seen, barred=result.conclusion is Conclusion.NOT_FOUND))
     mattered = {item.denial.key for item in attributions}
+    leaves = {item.cause.leaf for item in attributions}
     others = [item for item in seen.denials if item.key not in mattered]
     rest = tuple(_elsewhere(seen, others)) if result.conclusion is not Conclusion.NOT_NEEDED else ()
     told = {item.key for item, _ in rest}
@@ -169,7 +179,11 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         attributions=attributions,
         loosening=loosening,
         elsewhere=rest,
-        probes=tuple(item for item in others if item.causes and item.key not in told),
+        probes=tuple(
+            item
+            for item in others
+            if item.causes and item.key not in told and leaves.isdisjoint(cause.leaf for cause in item.causes)
+        ),
         runs=result.runs + 1,
         seconds=seconds,
         running=result.conclusion is Conclusion.FOUND and any(ran.trace.ended == TIME for ran in seen.stack.ran),

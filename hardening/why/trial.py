@@ -11,8 +11,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-import attrs
-
 from hardening.assemble import bundles, handover, pipeline
 from hardening.assemble.bundle import write
 from hardening.base import places, trees
@@ -32,7 +30,6 @@ from hardening.why import copies
 MOST_INPUT = 64 << 20
 #: Seconds that a check of the caller's may take, or a launcher to end; and between two looks at a run.
 _PATIENCE, _PAUSE = 30.0, 0.2
-PTRACE = "ptrace"
 _Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int]], Trace]
 
 
@@ -66,14 +63,13 @@ class Trials:
     in_place: bool = False
 
     def run(self, composition: Composition, *, shown: bool = False) -> Ran:
-        """Run the command once; where it is ``shown``, with what the caller has at standard error and, where that is a
-        terminal, standard input. Raises what a launch raises before its command runs."""
-        ran = self._run(composition, self._traced, shown=shown)
-        if not ran.succeeded and any(call.name == PTRACE for call in ran.trace.failures):
-            # A process has one tracer: what traces others itself fails while it is looked at, whatever the stack permits.
-            unseen = self._run(composition, self._untraced, shown=False)
-            return attrs.evolve(ran, succeeded=unseen.succeeded)
-        return ran
+        """Run the command once, and look at it; where it is ``shown``, with what the caller has at standard error and, where
+        that is a terminal, standard input. Raises what a launch raises before its command runs."""
+        return self._run(composition, self._traced, shown=shown)
+
+    def run_unseen(self, composition: Composition) -> Ran:
+        """Run it once without a look at it, as a command that traces others needs it: a process has one tracer."""
+        return self._run(composition, self._untraced, shown=False)
 
     def _run(self, composition: Composition, start: _Start, *, shown: bool) -> Ran:
         launch = self.launch.changed(id=places.new_id())
