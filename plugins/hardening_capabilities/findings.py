@@ -20,13 +20,11 @@ RULES = {
     "no-effect": "A capability without effect",
 }
 
-#: What is asked of the user namespace that owns the network namespace (capabilities(7)).
-_NETWORK = frozenset({"NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW"})
-#: What to do where a capability over the network has no effect.
+#: The capabilities of which the user namespace is asked that owns the network (capabilities(7)), and what does instead.
 INSTEAD = {
-    "NET_BIND_SERVICE": "drop it from the profile, and bind a port from 1024, or have the host's "
-    "net.ipv4.ip_unprivileged_port_start lowered",
-    "NET_RAW": "drop it from the profile, and for ping have the host's net.ipv4.ping_group_range widened",
+    "NET_ADMIN": "set the network up from the host",
+    "NET_BIND_SERVICE": "bind a port from 1024, or have the host's net.ipv4.ip_unprivileged_port_start lowered",
+    "NET_RAW": "for ping have the host's net.ipv4.ping_group_range widened",
 }
 
 
@@ -65,10 +63,10 @@ def findings(settings: CapabilitiesSettings, context: Context) -> Iterator[Findi
 
 def _without_effect(names: frozenset[str]) -> Iterator[Finding]:
     """A network namespace heeds only capabilities over the user namespace that owns it (user_namespaces(7))."""
-    for name in sorted(names & _NETWORK):
+    for name in sorted(names & INSTEAD.keys()):
         yield _about.warning(
             "no-effect",
             f"{name} has no effect: the network is the host's, and the command has a user namespace of its own",
             name,
-            hint=INSTEAD.get(name, "drop it from the profile, or give the command a network of its own"),
+            hint=f"drop it from the profile, and {INSTEAD[name]}; or give the command a network of its own",
         )
