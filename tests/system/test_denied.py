@@ -78,6 +78,17 @@ def test_a_network_that_it_has_not_is_named(person: Caller, runtime: str) -> Non
     assert failing(person, *options, "--", *here, code=1) == []
 
 
+def test_a_place_in_memory_that_is_full_is_named(person: Caller, runtime: str) -> None:
+    options = ("-q", "-p", "strict", "--runtime", runtime)
+    full = ("sh", "-c", "head -c 100M /dev/zero > /tmp/much; exit 3")
+    said = failing(person, *options, "--", *full, code=3)
+    # Another runtime's process that has not executed anything yet shows an ordinary user nothing of itself.
+    if person.user is None or runtime == "native":
+        assert said[0] == "hardening: /tmp is full (limit 64M)"
+    less = ("sh", "-c", "head -c 60M /dev/zero > /tmp/much; exit 3")
+    assert failing(person, *options, "--", *less, code=3) == []
+
+
 def test_processes_that_it_may_not_start_are_named(runtime: str) -> None:
     require("cgroups")
     require("root")

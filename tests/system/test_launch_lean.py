@@ -38,7 +38,7 @@ NEEDED = {
     r"/proc/\d+/(uid_map|gid_map|setgroups)": "the ids of the container",
     r"/proc/self/smaps": "the memory that is given back while the command takes long",
     r"/proc/\d+/stat": "whether the command was ever executed",
-    r"/proc/\d+/(io|net/snmp)": "what has to be known should the command fail: whether it wrote a word, and had no route",
+    r"/proc/\d+/(io|net/snmp|root)": "what is asked should the command fail: what it wrote, its network, what is full",
     r"/proc/self/fd/\d+": "sources of mounts, by the descriptor that was checked",
     r"/": "the place of the new root, in the new mount namespace",
     r"/dev/(null|zero|full|random|urandom|tty)": "the devices, and standard input",

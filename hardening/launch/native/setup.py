@@ -142,6 +142,7 @@ class NativeSupervisor(Supervisor):
             self.executed = self._released and self._error is None
             if self.executed:
                 self._refuse_own_interpreter()
+                self.keep_memory(self._state.bundle.document)
                 self._keep_made()
         elif message[0] == "fail":
             self._error = self._error or from_message(message[1:])

@@ -319,6 +319,7 @@ class _ExternalRun:
                 supervisor.trace_until_exec(lambda stopped: report.write(self._context.request.receipt, stopped))
         self._context.records.launched()
         supervisor.io = files.open_counter(pid, files.IO)
+        supervisor.keep_memory(self._bundle.document)
         supervisor.count_network(self._bundle.document)
         # Not awaited here: a traced process may have to be let go on before the runtime returns.
         supervisor.helper = self._runtime.spawn(self._runtime.argv("start", self._context.request.id), None)

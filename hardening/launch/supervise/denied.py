@@ -16,12 +16,14 @@ from hardening.launch.supervise.signal_forwarder import read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import TypeAlias
 
     from hardening.launch.context import LaunchContext
 
     Look: TypeAlias = Callable[["FailedRun"], "Denial | None"]
+    #: A place in memory of the configuration: its path inside, its size as the kernel takes it, a descriptor of it.
+    MemoryPlace: TypeAlias = tuple[str, str, int]
 
 #: What a process's ``Seccomp`` in /proc is, once a filter has ended it: SECCOMP_MODE_DEAD of the kernel, since Linux 5.17.
 ENDED_BY_FILTER = "3"
@@ -61,13 +63,14 @@ class Remains(Frozen):
 
 class FailedRun(Frozen):
     """The end of a command that has failed with ``code``: the configuration and the control groups that it had, what its
-    network namespace has counted (a descriptor, -1 for none), the ``signal`` that has ended it, 0 for none, and whether
-    somebody has ``disturbed`` it by a signal."""
+    network namespace has counted (a descriptor, -1 for none), its places in ``memory``, the ``signal`` that has ended it, 0
+    for none, and whether somebody has ``disturbed`` it by a signal."""
 
     code: int
     document: object
     groups: Collection[str] = ()
     network: int = -1
+    memory: Sequence[MemoryPlace] = ()
     remains: Remains = Remains()
     signal: int = 0
     disturbed: bool = False
@@ -128,7 +131,7 @@ def is_worth_a_hint(run: FailedRun) -> bool:
 
 def denials(run: FailedRun) -> Iterator[Denial]:
     """What was denied, as far as the kernel says so. Of a command that others have ended, only what was fatal."""
-    looks: tuple[Look, ...] = (_by_filter, _by_memory, _by_processor_time, _more_processes, _network)
+    looks: tuple[Look, ...] = (_by_filter, _by_memory, _by_processor_time, _more_processes, _memory, _network)
     for look in looks:
         try:
             found = look(run)
@@ -182,6 +185,18 @@ def _more_processes(run: FailedRun) -> Denial | None:
         reason="too many processes",
         setting="process.resources.pids",
     )
+
+
+def _memory(run: FailedRun) -> Denial | None:
+    """A place in memory to which nothing can be written any more."""
+    for place, size, descriptor in run.memory:
+        limit, found = units.kernel_size(size), os.fstatvfs(descriptor)
+        # Of another size is what a volume shows there.
+        if not found.f_bavail and found.f_blocks == -(-limit // found.f_frsize):
+            return Denial(
+                text=f"{place} is full (limit {units.show_size(limit)})", reason=f"{place} is full", setting=place
+            )
+    return None
 
 
 def _network(run: FailedRun) -> Denial | None:

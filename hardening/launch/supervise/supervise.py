@@ -8,6 +8,7 @@ import select
 import time
 
 from hardening.base import files
+from hardening.base.files import Opened
 from hardening.base.guarded import TERMINAL_USE, complain
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os, signal
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from hardening.launch.supervise.denied import FailedRun, Remains
+    from hardening.launch.supervise.denied import FailedRun, MemoryPlace, Remains
     from hardening.launch.supervise.feed import Feed
     from hardening.launch.supervise.run_observer import RunObserver
     from hardening.launch.supervise.terminal import Relay
@@ -50,6 +51,7 @@ class Supervisor:
         self.observer: RunObserver | None = None
         # Files of /proc that count what the process writes, and what its network namespace does; -1 without.
         self.io = self.network = -1
+        self.memory: list[MemoryPlace] = []  # what of it the process can fill
         self.remains: Remains | None = None  # of a process that has failed
         self._announced = False
         self._due: float | None = None  # when the observer is to be told
@@ -227,6 +229,19 @@ class Supervisor:
         if any(one.get("type") == "network" and not one.get("path") for one in namespaces if isinstance(one, dict)):
             self.network = files.open_counter(self.pid, files.NETWORK)
 
+    def keep_memory(self, document: object) -> None:
+        """Keep the places in memory that the process can fill (tmpfs(5)): they are gone with it."""
+        try:
+            with Opened(os.open(f"/proc/{self.pid}/root", os.O_PATH | os.O_CLOEXEC)) as root:
+                for mount in items(document, "/mounts"):
+                    options, place = list(map(str, items(mount, "/options"))), lookup(mount, "/destination")
+                    size = next((one.removeprefix("size=") for one in options if one.startswith("size=")), "")
+                    if lookup(mount, "/type") == "tmpfs" and size and "ro" not in options:
+                        found = kernel.openat2(root, files.encode(place), os.O_PATH | os.O_DIRECTORY, abi.IN_ROOT)
+                        self.memory.append((place, size, found))
+        except OSError:  # it has ended, or the host hides it
+            return
+
     def failed(self, code: int, document: object, groups: Collection[str]) -> FailedRun:
         """What is known of the command, which has failed with ``code`` in these control groups."""
         from hardening.launch.supervise.denied import FailedRun, Remains
@@ -237,6 +252,7 @@ class Supervisor:
             document=document,
             groups=groups,
             network=self.network,
+            memory=self.memory,
             remains=self.remains or Remains(),
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) and not ended_by else 0,
             disturbed=self.target.has_forwarded,

@@ -95,6 +95,17 @@ def test_what_a_command_went_on_without_is_no_news_of_one_that_others_have_ended
     assert said(FailedRun(code=1, document=TERMINAL, network=counter)) == []
 
 
+def test_a_full_disk_of_the_host_is_no_full_place_in_memory() -> None:
+    full = os.open("/proc", os.O_PATH)  # a file system without a free block
+    found = os.fstatvfs(full)
+    assert found.f_bavail == 0
+    assert said(FailedRun(code=1, document=DOCUMENT, memory=[("/tmp", "64m", full)])) == []
+    assert said(FailedRun(code=1, document=DOCUMENT, memory=[("/tmp", "50%", full)])) == []
+    same = str(found.f_blocks * found.f_frsize)
+    assert said(FailedRun(code=1, document=DOCUMENT, memory=[("/tmp", same, full)])) == ["/tmp"]
+    os.close(full)
+
+
 def test_what_cannot_be_read_is_not_said(tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("nothing that is known\n")
     (tmp_path / "empty").touch()
