@@ -19,6 +19,11 @@ from hardening.elf.closure import Linked
 from hardening.elf.file import Symbol
 from hardening.elf.numbers import Location
 
+#: What every program uses of the C library.
+_STARTING = frozenset(
+    {"__cxa_finalize", "__libc_start_main", "__stack_chk_fail", "abort", "calloc", "exit", "fclose", "free", "malloc",
+     "printf", "puts", "realloc", "setlocale"}
+)  # fmt: skip
 #: Functions that load libraries, or look functions up, by names that are known at run time only.
 _LOADERS = ("dlopen", "dlmopen", "dlsym", "dlvsym")
 
@@ -92,8 +97,14 @@ class _Reach:
             self.enter(provider, symbol.address, origin, name)
 
 
-def reached(linked: Linked) -> Reached:
-    """What the first of several files that are linked with one another may ask of the kernel."""
+def started(linked: Linked) -> Reached:
+    """What any program may ask for that is linked with the same libraries, before it does something of its own."""
+    return reached(linked, _STARTING)
+
+
+def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
+    """What the first of several files that are linked with one another may ask of the kernel; with ``only`` as if it used
+    nothing but these symbols."""
     binaries = linked.binaries
     providers: dict[str, list[tuple[int, Symbol]]] = defaultdict(list)
     for index, binary in enumerate(binaries):
@@ -106,12 +117,12 @@ def reached(linked: Linked) -> Reached:
         for name, places in binaries[index].wrappers.items():
             wrappers.setdefault(name, set()).update(places)
     walk = _Reach(binaries, providers)
-    _begin(walk, linked)
+    _begin(walk, linked, only)
     calls: dict[int, Sequence[Via]] = {}
     computed: Counter[str] = Counter()
     loads: dict[str, None] = {}
     whole = _is_whole(binaries[0])
-    if whole:
+    if whole and only is None:
         for value in numbers[0].values():
             calls |= dict.fromkeys(value.constants - calls.keys(), (Via(binaries[0].path),))
             computed[binaries[0].path] += value.computed
@@ -144,12 +155,12 @@ def _is_whole(binary: Binary) -> bool:
     return not (binary.elf.is_static and binary.elf.has_frames)
 
 
-def _begin(walk: _Reach, linked: Linked) -> None:
+def _begin(walk: _Reach, linked: Linked, only: frozenset[str] | None) -> None:
     """Enter what runs by itself, and what the first file uses of others."""
     first = linked.binaries[0]
     whole = _is_whole(first)
     if whole:
-        for name in sorted(first.elf.imports):
+        for name in sorted(first.elf.imports if only is None else only):
             walk.use(name, None, 0)
     for index, binary in enumerate(linked.binaries):
         if index or not whole:

@@ -118,7 +118,8 @@ class Cause:
     ``leaf`` is the full name of what decides, ``what`` says it in words (``seccomp answers EPERM to ptrace``). ``ways``
     permit it, the smallest first; without any, ``advice`` says what can be done instead, or that nothing can. ``certain``
     says that the kernel's answer follows from the setting alone, as with a filter that was evaluated for these arguments;
-    else only a trial shows it.
+    else only a trial shows it. ``instead`` is what programs do after this answer, beginning with the system
+    call that they make where there is one; empty where they have nothing else.
     """
 
     leaf: str
@@ -126,3 +127,16 @@ class Cause:
     ways: Sequence[Way] = ()
     advice: str = ""
     certain: bool = False
+    instead: str = ""
+
+
+@frozen
+class FileRights:
+    """What a file lends to whoever executes it (capabilities(7), execve(2)). ``path`` is that of the file inside.
+    ``capabilities`` are those it permits, by number, and ``effective`` says that a program has them at once, without asking;
+    ``set_id`` that it has a set-user-ID or set-group-ID bit."""
+
+    path: str
+    capabilities: frozenset[int] = frozenset()
+    effective: bool = False
+    set_id: bool = False

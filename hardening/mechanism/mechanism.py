@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import attrs
 
 from hardening.base.values import frozen
-from hardening.mechanism.denial import Cause, PathAnswer, SystemCall
+from hardening.mechanism.denial import Cause, FileRights, PathAnswer, SystemCall
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
@@ -357,6 +357,10 @@ class Mechanism(ABC, Generic[S]):
     def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[Lesson]:
         """Lines for a layer over these settings with which the command has what it asked for, and nothing else: what
         tightens them, and what loosens them (``hardening learn``). Who asks confirms them by running again."""
+        return ()
+
+    def denied_rights(self, settings: S, context: Context, rights: FileRights) -> Iterable[Cause]:
+        """Why this mechanism keeps from a command what a file would lend to it (``hardening check``)."""
         return ()
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:

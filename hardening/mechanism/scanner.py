@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from hardening.base.values import frozen
@@ -83,6 +83,11 @@ class Scanner(ABC):
         """The packages of a root, and what of their lists cannot be read, where it ``lists`` them; called before `whole` is
         of any scanner."""
         return ()
+
+    def owners(self, root: ScannedRoot, paths: Sequence[str]) -> Mapping[str, str]:
+        """The package that has each of some files, with its version, by its path; those that no package has are left out.
+        ``root`` has no ``tree`` and no ``packages`` then (``hardening check``)."""
+        return {}
 
     def whole(self, root: ScannedRoot) -> Iterable[Detection]:
         """What is to be said of the root, after all files."""

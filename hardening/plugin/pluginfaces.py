@@ -74,6 +74,7 @@ def mechanism(
         "covering": one(str, type(None)),
         "of_path": _of_path,
         "denied": _causes,
+        "denied_rights": _causes,
         "rules": one(Mapping),
         "dump": one(Mapping),
         "meaning": one(str),
@@ -118,7 +119,9 @@ def scanner(plugin: Plugin, item: Scanner) -> Scanner:
     from hardening.mechanism.scanner import Scanner
 
     attributes = {**_NAMED, "kinds": items(str), "lists": one(bool)}
-    made: Scanner = face(Scanner, item, plugin, attributes, {"inputs": looked}, plain=("entry", "packages", "whole"))
+    made: Scanner = face(
+        Scanner, item, plugin, attributes, {"inputs": looked}, plain=("entry", "owners", "packages", "whole")
+    )
     return made
 
 

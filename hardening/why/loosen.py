@@ -152,7 +152,7 @@ def _first(
                 continue
             if not _reaches(mechanism, entry, after, value):
                 continue
-            refusal = _refusal(attempt, after)
+            refusal = refusal_of(attempt, after)
             if refusal is None and (opens is None or opens(after)):
                 return attrs.evolve(_loosening(mechanism, kind.show(value), tables), example=not least)
             break
@@ -202,7 +202,7 @@ def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: P
         )
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.statement.value})}
     after = composed(attempt, _excepted((entry,), table))
-    refusal = _refusal(attempt, after) if isinstance(after, Composition) else None
+    refusal = refusal_of(attempt, after) if isinstance(after, Composition) else None
     if refusal is not None:
         return _refused(said.said, refusal)
     found = _loosening(mechanism, said.said, _excepted((entry,), table))
@@ -248,7 +248,7 @@ def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, val
     return bool(entry.kind.is_no_looser_than(value, found.value))
 
 
-def _refusal(attempt: Attempt, after: Composition) -> HardeningError | None:
+def refusal_of(attempt: Attempt, after: Composition) -> HardeningError | None:
     """Why the host or a mechanism would refuse to run a composition, where it would not refuse it as it is."""
     found = _obstacles(after, attempt.host)
     if not found:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.denial import Cause, SystemCall
+from hardening.mechanism.denial import Cause, FileRights, SystemCall
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import CommandProcess
@@ -78,6 +78,11 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
         from hardening_capabilities import denied
 
         return denied.denied(settings, context, call)
+
+    def denied_rights(self, settings: CapabilitiesSettings, context: Context, rights: FileRights) -> Iterable[Cause]:
+        from hardening_capabilities import lent
+
+        return lent.refused(settings, context, rights)
 
     def options(self) -> Sequence[Option]:
         return (

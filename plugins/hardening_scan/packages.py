@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.scankinds import UNREAD
 from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRoot, Scanner
-from hardening_scan import rpm
+from hardening_scan import owners, rpm
 from hardening_scan.malformed import Malformed
 
 #: Bytes of a list of packages, of a file about one, and of all; fields in a paragraph, packages, and characters of these.
@@ -58,6 +58,10 @@ class Packages(Scanner):
                 found.read("rpm", f"{place}/{name}", partial(rpm.packages, name), rpm.LONGEST)
             found.read("rpm", f"{place}/rpmdb.sqlite-wal", _no_log, SINGLE)
         return [*found.packages, *found.unread]
+
+    def owners(self, root: ScannedRoot, paths: Sequence[str]) -> Mapping[str, str]:
+        listed = [item for item in self.packages(root) if isinstance(item, Package)]
+        return owners.owners(root, paths, listed)
 
 
 class _Lists:

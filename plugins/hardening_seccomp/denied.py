@@ -129,7 +129,9 @@ def _of_call(
         yield Cause(f"seccomp.{behind[0]}", what, advice=advice, certain=True)
         return
     leaf = f"seccomp.{call.name}"
-    yield Cause(leaf, what, tuple(_ways(leaf, settings.syscalls[call.name], call, action)), certain=True)
+    instead = groups.load().fallbacks.get(call.name, "")
+    ways = tuple(_ways(leaf, settings.syscalls[call.name], call, action))
+    yield Cause(leaf, what, ways, certain=True, instead=instead if action == ENOSYS else "")
 
 
 def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:

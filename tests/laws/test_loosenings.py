@@ -21,7 +21,7 @@ from hardening.plugin import plugins
 from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import Document, Node, command_line
 from hardening.why.attempt import Attempt, attempt
-from hardening.why.loosen import _refusal, smallest
+from hardening.why.loosen import refusal_of, smallest
 
 INSTALLED = plugins.load().mechanisms
 HOST = host.probe(INSTALLED)
@@ -70,7 +70,7 @@ def test_a_loosening_works_when_pasted_and_there_is_none_only_where_none_works(
         if way is not None and not way.barrier:
             after = _composed(base, tomllib.loads(way.toml))
             assert after.error is None, (entry.leaf, way, after.error)
-            assert _refusal(tried, after.composition) is None, (entry.leaf, way)
+            assert refusal_of(tried, after.composition) is None, (entry.leaf, way)
             value = after.composition.at(mechanism, setting, member).value
             assert kind.is_no_looser_than(entry.value, value), (entry.leaf, way)
             assert not kind.is_no_looser_than(value, entry.value), (entry.leaf, way)
@@ -83,5 +83,5 @@ def test_a_loosening_works_when_pasted_and_there_is_none_only_where_none_works(
             table = mechanism.dump({(setting, member): sample})
             said = {"exceptions": [{"setting": str(entry.leaf), "reason": "a test"}], mechanism.name: table}
             after = _composed(base, said)
-            if after.error is None and _refusal(tried, after.composition) is None:
+            if after.error is None and refusal_of(tried, after.composition) is None:
                 assert after.composition.at(mechanism, setting, member).value == entry.value, (entry.leaf, sample, way)

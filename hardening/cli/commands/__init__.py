@@ -19,6 +19,7 @@ COMMANDS = {
     "log": "Show the records of launches: who ran what.",
     "why": "Run a command, and show why it fails and the least that it needs.",
     "explain": "Show what decided a setting, and the smallest loosening.",
+    "check": "Say what an upgrade will break, before it runs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
     "receipt": "Hold the kernel's report of a process against a stack.",
     "doctor": "Show what this host can enforce.",

@@ -171,10 +171,10 @@ def compose(
     config = kept.config(record.digest)
     offer = _offer(here, kept, record, config)
     path = _any_root(kept, record)
-    composition = here.compose(_with_root(request, str(path), asked), offer)
+    composition = here.compose(with_root(request, str(path), asked.text), offer)
     root = fetching.unpacked(here, composition, kept, record, name)
     if root.path != path:
-        composition = here.compose(_with_root(request, str(root.path), asked), offer)
+        composition = here.compose(with_root(request, str(root.path), asked.text), offer)
     looked = (*composition.looked, *_inputs(kept, name, record, asked))
     findings = (*composition.findings, *_findings(root, record))
     found = attrs.evolve(composition, looked=looked, findings=findings)
@@ -195,14 +195,14 @@ def look(here: Session, request: Request, image: str | None) -> tuple[Request, I
     if record is None:
         raise ImageError(f"{name} was not pulled", origin="--image", hint=f"`hardening pull {quoted(asked.text)}`")
     offer = _offer(here, kept, record, kept.config(record.digest))
-    found = _with_root(request, str(_any_root(kept, record)), asked)
+    found = with_root(request, str(_any_root(kept, record)), asked.text)
     if len(kept.roots(record.digest)) == 1:
         return found, offer
     try:
         ids = here.compose(found, offer).image_ids(here.host)
     except HardeningError:  # for whoever composes it to say
         return found, offer
-    return _with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked), offer
+    return with_root(request, str(kept.holder(record.digest, ids) / removal.ROOT), asked.text), offer
 
 
 def offered(here: Session, asked: ImageOptions) -> ImageDefaults | None:
@@ -319,15 +319,15 @@ def _offer(here: Session, kept: ImageStore, record: ImageRecord, config: dict[st
     return ImageDefaults.of(Used(record.name, record.digest, kept.path), config["config"], here.plugins.mechanisms)
 
 
-def _with_root(request: Request, path: str, asked: ImageOptions) -> Request:
-    """The request with a root, said where the image was typed."""
+def with_root(request: Request, path: str, typed: str) -> Request:
+    """The request with a root, said where it, or an image, was ``typed``."""
     before = request.options
     tables = dict(before.tables) if before is not None else {}
     places = dict(before.places) if before is not None else {}
     table = tables.get(_ROOT[0])
     tables[_ROOT[0]] = {**(table if isinstance(table, dict) else {}), _ROOT[1]: path}
-    places[_ROOT] = asked.text
-    places.setdefault(_ROOT[:1], asked.text)
+    places[_ROOT] = typed
+    places.setdefault(_ROOT[:1], typed)
     return attrs.evolve(request, options=command_line(tables, places))
 
 

@@ -1,0 +1,203 @@
+"""``hardening check``: what an upgrade will break under a stack, before it runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import attrs
+import click
+from click.core import ParameterSource
+
+from hardening.assemble.pipeline import examine
+from hardening.cli import output
+from hardening.cli.options import imaged, stack
+from hardening.cli.session import Request, Session, session
+from hardening.elf import extra
+from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, Problems, UsageError
+from hardening.images.ids import Ids
+from hardening.images.unpacking import child
+from hardening.report.table import Table
+from hardening.upgrade import foretell, look, source
+from hardening.upgrade.foretell import Breakage, Foretold
+from hardening.upgrade.look import Comparison
+from hardening.why import attempt, loosen
+from hardening.why.attempt import Attempt
+
+EPILOG = """\b
+Examples:
+  hardening check web --against ./new-root -- nginx
+  hardening check -p ./app.toml --against ./libuv1t64_1.50.0-2_amd64.deb
+  hardening check ./app.toml --against docker.io/library/redis:8 --since docker.io/library/redis:7 -- redis-server
+  hardening check strict --against ./debs --json
+
+\b
+Exit codes: 0; 1 where something will break; 2 for bad usage.
+"""
+
+
+@click.command("check", cls=stack.StackCommand, epilog=EPILOG)
+@stack.stack_options
+@imaged.fetch_options
+@click.option("--against", metavar="ROOT|IMAGE|PACKAGE", required=True, help="What the upgrade brings.")
+@click.option(
+    "--since",
+    metavar="ROOT|IMAGE|PACKAGE",
+    help="What was there before; otherwise the root that the stack names.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.argument("words", nargs=-1, metavar="[PROFILE] [-- COMMAND]")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    against: str,
+    since: str | None,
+    as_json: bool,
+    words: tuple[str, ...],
+) -> int:
+    """Say what of the programs of a new root, image or Debian package the stack would refuse, and did not have to before.
+
+    A root and a package are paths that begin with / or a dot; a directory of packages is one upgrade. With COMMAND only
+    that program is looked at. Nothing of it is run.
+    """
+    extra.required("capstone")
+    extra.required("elftools.elf.elffile")
+    here = session(context)
+    typed, run = _divided(here.words, words)
+    if len(typed) > 1 or len(run) > 1:
+        raise UsageError(
+            "check takes one profile, and one program after `--`",
+            hint="name more profiles with -p; leave out arguments",
+        )
+    if typed:
+        named = context.get_parameter_source("profiles") is not ParameterSource.DEFAULT
+        profiles = (*(profiles if named else ()), *typed)
+    request = stack.request(context, profiles)
+    tried = _attempt(here, request)
+    with ExitStack() as held:
+        checked = _Checked(context, here, request, tried, held, run[0] if run else "")
+        found = checked.foretold(against, since)
+    if as_json:
+        output.show_json(_data(found, against))
+    else:
+        _show(found)
+    return EXIT_FINDINGS if found.breakages else 0
+
+
+def _divided(line: Sequence[str], words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The words before `--` and after it."""
+    after = len(line) - line.index("--") - 1 if "--" in line else 0
+    at = len(words) - min(after, len(words))
+    return words[:at], words[at:]
+
+
+def _attempt(here: Session, request: Request) -> Attempt:
+    """The composition of a request. Raises `ProfileError` for a stack that is refused."""
+    tried = attempt.attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today)
+    if tried.error is not None:
+        raise tried.error
+    return tried
+
+
+@attrs.define
+class _Checked:
+    """One check: what was asked for, and what it holds open meanwhile."""
+
+    context: click.Context
+    here: Session
+    request: Request
+    tried: Attempt
+    held: ExitStack
+    command: str
+
+    def foretold(self, against: str, since: str | None) -> Foretold:
+        own = foretell.root_of(self.tried.composition)
+        old = self._source(since, (own,)) if since is not None else source.Source((own,))
+        new = self._source(against, old.directories)
+        tried, stack_breaks = self._on(new, against)
+        asked = Comparison(new.directories, old.directories, new.brought, self.command, new.set_ids)
+        scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
+        try:
+            found = child.run(lambda _: look.compare(asked, scanners), self._ids(new))
+        except OSError as error:
+            raise HostError(
+                f"cannot be looked at: {error.strerror}", origin=error.filename or against, hint="check who may read it"
+            ) from None
+        told = foretell.foretell(tried, examine(tried.composition, self.here.host), found, new.packages)
+        return attrs.evolve(told, breakages=(*stack_breaks, *told.breakages))
+
+    def _ids(self, new: source.Source) -> Ids:
+        return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)
+
+    def _source(self, text: str, below: Sequence[str]) -> source.Source:
+        """What somebody named: a root, packages, or an image. Raises `UsageError` for what is none of them."""
+        if source.is_packages(text):
+            return self.held.enter_context(source.of_packages(text, below))
+        if text.startswith(("/", ".")):
+            if not os.path.isdir(text) or os.path.isfile(f"{text}/oci-layout"):
+                raise UsageError(
+                    "is neither a root nor a package",
+                    origin=text,
+                    hint="name the directory of a root, a .deb file, or a directory of these",
+                )
+            return source.Source((os.path.realpath(text),))
+        return source.Source((str(imaged.fetched(self.context, self.request, self.tried.composition, text).path),))
+
+    def _on(self, new: source.Source, text: str) -> tuple[Attempt, Sequence[Breakage]]:
+        """The stack with a new root, and why it would not run there; as it is where an upgrade brings packages alone."""
+        if new.brought or new.directories == (foretell.root_of(self.tried.composition),):
+            return self.tried, ()
+        try:
+            after = _attempt(self.here, imaged.with_root(self.request, new.directories[0], text))
+        except HardeningError as error:
+            return self.tried, tuple(foretell.of_stack(item) for item in _each(error))
+        refusal = loosen.refusal_of(self.tried, after.composition)
+        return (after, ()) if refusal is None else (self.tried, (foretell.of_stack(refusal),))
+
+
+def _each(error: HardeningError) -> Sequence[HardeningError]:
+    return error.problems if isinstance(error, Problems) else (error,)
+
+
+def _show(found: Foretold) -> None:
+    columns = ("kind", "what", "file", "package", "program", "setting", "decided by")
+    rows = tuple(
+        (item.kind, item.what, item.path, item.package, item.program, item.leaf, item.origin)
+        for item in found.breakages
+    )
+    if rows:
+        output.show_table(Table(columns, rows))
+        for lines in dict.fromkeys(_remedies(found.breakages)):
+            output.show(f"\n{lines}")
+    for note in found.notes:
+        output.note(note)
+    programs = f"{found.programs} program{'s' * (found.programs != 1)} new or changed"
+    output.note(f"{programs}; {len(rows)} thing{'s' * (len(rows) != 1)} will break")
+
+
+def _remedies(breakages: Sequence[Breakage]) -> Iterator[str]:
+    for item in breakages:
+        way = item.loosening
+        if way is None or way.barrier:
+            why = way.barrier if way is not None else item.advice
+            if why:
+                yield f"{item.leaf or item.what}: {why}"
+            continue
+        options = f"\n\n    {shlex.join(way.options)}" if way.options else ""
+        toml = "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines())
+        yield f"{item.leaf}: smallest loosening, to {way.shown}, in a later layer:\n\n{toml}" + (
+            f"\n\nor on the command line:{options}" if options else ""
+        )
+
+
+def _data(found: Foretold, against: str) -> dict[str, Any]:
+    return {
+        "against": against,
+        "breakages": [attrs.asdict(item) for item in found.breakages],
+        "notes": list(found.notes),
+        "programs": found.programs,
+    }

@@ -1,0 +1,220 @@
+"""What will break: what an upgrade brings, held against a composed stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.elf.numbers import NUMBERS
+from hardening.errors import HardeningError
+from hardening.mechanism.denial import Caller, Cause, FileRights, Size, SystemCall
+from hardening.mechanism.mechanism import Context, Mechanism
+from hardening.why import loosen
+from hardening.why.attempt import Attempt
+from hardening.why.loosen import Loosening
+
+CALL, RIGHTS, MISSING, DIRECTORY, STACK = "system call", "file rights", "missing", "directory", "stack"
+#: The token of a machine in a filter (linux/audit.h, AUDIT_ARCH_*).
+_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+#: Words that arguments are tried with, in all six places: what is refused with each of them is taken to be refused always.
+_TRIED = (*range(41), (1 << 64) - 1)
+
+
+@frozen(eq=False)
+class Breakage:
+    """Something that worked before an upgrade and will not after it. ``kind`` is one of the above, ``what`` says it in
+    words; ``path`` is the file that brings it, ``package`` whose that is, ``program`` the one that is in trouble, ``way``
+    the symbols that lead from it to the system call. ``leaf`` decides it, at ``origin``; neither where no setting does."""
+
+    kind: str
+    what: str
+    path: str
+    package: str = ""
+    program: str = ""
+    way: Sequence[str] = ()
+    leaf: str = ""
+    origin: str = ""
+    loosening: Loosening | None = None
+    advice: str = ""
+
+
+@frozen(eq=False)
+class Foretold:
+    """All of it; ``notes`` say what could not be looked at, ``programs`` how many there were that are new or changed."""
+
+    breakages: Sequence[Breakage]
+    notes: Sequence[str]
+    programs: int
+
+
+def foretell(attempt: Attempt, context: Context, found: Mapping[str, Any], packages: Mapping[str, str]) -> Foretold:
+    """Hold what `hardening.upgrade.look.compare` found against a stack; ``packages`` are those known by path already."""
+    owners = {**found["owners"], **packages}
+    judge = _Judge(attempt, context, owners)
+    breakages = [*judge.calls(found["calls"], found["called"], found["machine"]), *judge.rights(found["rights"])]
+    breakages += [
+        Breakage(MISSING, f"{row['what']} is not there", row["path"], owners.get(row["path"], ""), row["program"])
+        for row in found["missing"]
+        if not packages
+    ]
+    breakages += judge.directories(found["written"])
+    return Foretold(breakages, (*_notes(found, attempt), *_elsewhere(found, packages)), found["programs"])
+
+
+def of_stack(error: HardeningError) -> Breakage:
+    """That a stack does not compose, or nothing would run, with another root."""
+    return Breakage(STACK, error.message, "", origin=str(error.origin or ""), advice=error.hint or "")
+
+
+def _notes(found: Mapping[str, Any], attempt: Attempt) -> Iterator[str]:
+    for path, count in sorted(found["computed"].items()):
+        yield f"{path}: {count} call{'s' * (count != 1)} with a number that is computed"
+    if found["loads"]:
+        yield f"load others at run time, which are not looked at: {', '.join(found['loads'])}"
+    for path, why in sorted(found["unread"].items()):
+        yield f"{path} is not looked at: {why}"
+    if found["machine"] not in ("", attempt.host.machine):
+        yield f"the programs are for {found['machine']}: their system calls are not judged here"
+
+
+def _elsewhere(found: Mapping[str, Any], packages: Mapping[str, str]) -> Iterator[str]:
+    """What packages need of others, which their manager installs with them."""
+    for row in found["missing"] if packages else ():
+        yield f"{row['path']}: {row['what']} is not there, and may be in a package that is not named"
+
+
+@attrs.define(slots=False)
+class _Judge:
+    attempt: Attempt
+    context: Context
+    owners: Mapping[str, str]
+    _loosenings: dict[tuple[str, int], Loosening | None] = attrs.Factory(dict)
+
+    @property
+    def _settings(self) -> Iterable[tuple[Mechanism[Any], Any]]:
+        composition = self.attempt.composition
+        return ((mechanism, composition.settings[mechanism.name]) for mechanism in composition.mechanisms)
+
+    def calls(
+        self, rows: Sequence[Mapping[str, Any]], called: Mapping[str, Sequence[int]], machine: str
+    ) -> Iterator[Breakage]:
+        """The system calls that are refused whatever their arguments, and that their program does not do without;
+        ``called`` are the numbers of all that each program may make."""
+        if machine != self.attempt.host.machine:
+            return
+        refused: dict[int, tuple[Mechanism[Any], Cause, SystemCall] | None] = {}
+        for row in rows:
+            number = row["number"]
+            if number not in refused:
+                refused[number] = self._refused(number, machine)
+            known = refused[number]
+            if known is None:
+                continue
+            mechanism, cause, call = known
+            if self._does_without(cause, called[row["program"]]):
+                continue
+            # The arguments were only tried: what was said of them, and what permits them alone, is of no use.
+            ways = [item for item in cause.ways if item.size is not Size.CALL]
+            last = [item for item in cause.ways if item.size is Size.CALL][-1:]
+            cause = attrs.evolve(cause, what=cause.what.partition("(")[0], ways=(*ways, *last))
+            way = [symbol for _, symbol in row["way"] if symbol]
+            yield self._breakage(CALL, mechanism, cause, row, call, way)
+
+    def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
+        name = self._name(number)
+        first: tuple[Mechanism[Any], Cause, SystemCall] | None = None
+        for word in _TRIED:
+            call = SystemCall(name, number, _ARCHITECTURES[machine], (word,) * 6, Caller(0))
+            causes = (
+                (mechanism, cause, call)
+                for mechanism, settings in self._settings
+                for cause in mechanism.denied(settings, self.context, call)
+                if cause.certain
+            )
+            found = next(causes, None)
+            if found is None:
+                return None
+            first = first or found
+        return first
+
+    def _does_without(self, cause: Cause, called: Sequence[int]) -> bool:
+        """Whether a program has another way: where that is a system call, it is one that it may make."""
+        word = cause.instead.partition(" ")[0].strip(",;:")
+        return bool(word) and (word not in self._names or word in {self._name(number) for number in called})
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """The names of all system calls."""
+        return frozenset(map(self._name, range(NUMBERS)))
+
+    def _name(self, number: int) -> str:
+        """The name of a system call, which the mechanism knows that the kernel's log has it of."""
+        names = (mechanism.meant(str(number), self.attempt.host) for mechanism, _ in self._settings)
+        return next((name for name in names if name != str(number)), str(number))
+
+    def rights(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Breakage]:
+        """What files lend and no command gets."""
+        for row in rows:
+            rights = FileRights(row["path"], frozenset(row["capabilities"]), row["effective"], row["set_id"])
+            for mechanism, settings in self._settings:
+                for cause in mechanism.denied_rights(settings, self.context, rights):
+                    yield self._breakage(RIGHTS, mechanism, cause, row)
+
+    def directories(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Breakage]:
+        """New directories to write to that are read-only, or not seen."""
+        for row in rows:
+            for mechanism, settings in self._settings:
+                for answer in mechanism.of_path(settings, self.context, row["path"]):
+                    if answer.asked != "writable" or answer.permitted:
+                        continue
+                    what = f"a directory to write to: {answer.answer.removeprefix('no: ')}"
+                    leaf = next(iter(self.attempt.composition.meant(answer.leaf)), None)
+                    yield Breakage(
+                        DIRECTORY, what, row["path"], self.owners.get(row["path"], ""), leaf=answer.leaf,
+                        origin=leaf.origin if leaf else "",
+                        loosening=loosen.of_path(self.attempt, mechanism, row["path"], answer),
+                    )  # fmt: skip
+
+    def _breakage(
+        self,
+        kind: str,
+        mechanism: Mechanism[Any],
+        cause: Cause,
+        row: Mapping[str, Any],
+        call: SystemCall | None = None,
+        way: Sequence[str] = (),
+    ) -> Breakage:
+        key = cause.leaf, call.number if call is not None else -1
+        if key not in self._loosenings:
+            if call is not None:
+                self._loosenings[key] = loosen.of_cause(self.attempt, mechanism, cause, call)
+            else:
+                self._loosenings[key] = loosen.first(self.attempt, cause.leaf, cause.ways)
+        entry = next(iter(self.attempt.composition.meant(cause.leaf)), None)
+        return Breakage(
+            kind,
+            cause.what,
+            row["path"],
+            self.owners.get(row["path"], ""),
+            row["program"],
+            way,
+            cause.leaf,
+            entry.origin if entry is not None else "",
+            self._loosenings[key],
+            cause.advice,
+        )
+
+
+def root_of(composition: Composition) -> str:
+    """The directory on the host that a stack's command sees as its root. Raises `ProfileError` where it is none."""
+    from hardening.mechanism.roles import RootDirectory
+
+    for settings in composition.settings.values():
+        if isinstance(settings, RootDirectory):
+            return str(settings.directory())
+    return "/"

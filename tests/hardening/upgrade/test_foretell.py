@@ -1,0 +1,210 @@
+"""What an upgrade breaks under a stack, and what not: pairs of trees with one program in two versions."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardening import cli
+from tests.support import elves
+
+START = (
+    "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n#include <sys/mman.h>\n#include <stdlib.h>\n"
+)
+QUIET = "int main(void) { return getppid() == 0; }"
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+
+    def called(*words: str) -> Any:
+        code = cli.main(["check", "strict", "--json", *words])
+        found = json.loads(capsys.readouterr().out)
+        assert code == (1 if found["breakages"] else 0)
+        return found
+
+    return called
+
+
+def tree(place: Path, source: str, *flags: str, name: str = "usr/bin/demo") -> Path:
+    """A root with one program, linked statically so that it needs nothing else."""
+    elves.compiled(place, START + source, *(flags or ("-static",)), name=name)
+    return place
+
+
+def leaves(found: Any) -> list[str]:
+    return [item["leaf"] for item in found["breakages"]]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("int main(void) { return syscall(SYS_open_tree, -1, (char *)0, 0); }", ["seccomp.open_tree"]),
+        ("int main(void) { return syscall(SYS_io_uring_setup, 8, (void *)0); }", []),  # who has it falls back
+        ("int main(void) { return syscall(SYS_userfaultfd, 0); }", ["seccomp.userfaultfd"]),
+        ("int main(void) { return syscall(SYS_add_key, 0, 0, 0, 0, 0); }", ["seccomp.add_key"]),
+        (
+            "int main(void) { return syscall(SYS_open_tree, -1, (char *)0, 0) && syscall(SYS_mount, 0, 0, 0, 0, 0); }",
+            ["seccomp.mount"],
+        ),  # as libmount does
+        ("int main(void) { return getpgrp() == 0; }", []),
+        ("int main(void) { return syscall(SYS_getrandom, 0, 0, 0); }", []),
+    ],
+    ids=["open_tree", "io_uring", "userfaultfd", "keyring", "open_tree with mount", "getpgrp", "getrandom"],
+)
+def test_a_system_call_that_is_new_and_refused_is_foretold(
+    tmp_path: Path, check: Callable[..., Any], source: str, expected: list[str]
+) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", source)
+    found = check("--against", str(new), "--since", str(old), "--", "demo")
+    assert leaves(found) == expected
+    assert all(item["path"] == "/usr/bin/demo" for item in found["breakages"])
+    assert found["programs"] == 1
+
+
+def test_what_was_refused_before_is_no_breakage(tmp_path: Path, check: Callable[..., Any]) -> None:
+    source = "int main(void) { return syscall(SYS_open_tree, -1, (char *)0, 0); }"
+    old = tree(tmp_path / "old", source)
+    new = tree(tmp_path / "new", source.replace("return", "getppid(); return"))
+    assert leaves(check("--against", str(new), "--since", str(old))) == []
+
+
+def test_a_tree_that_is_the_same_has_nothing_to_look_at(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old = tree(tmp_path / "old", QUIET)
+    shutil.copytree(old, tmp_path / "new")
+    assert check("--against", "./new", "--since", "./old")["programs"] == 0
+
+
+def test_the_library_that_brings_a_call_is_named(tmp_path: Path, check: Callable[..., Any]) -> None:
+    for version, call in (("old", "getppid()"), ("new", "syscall(SYS_userfaultfd, 0)")):
+        place = tmp_path / version
+        elves.compiled(place, f"{START}long turn(void) {{ return {call}; }}", "-shared", "-fPIC", "-nostdlib",
+                       "-Wl,-soname,libloop.so", name="usr/lib/libloop.so")  # fmt: skip
+        elves.compiled(place, "long turn(void);\nint main(void) { return turn(); }", f"-L{place}/usr/lib", "-lloop",
+                       name="usr/bin/demo")  # fmt: skip
+        for needed in ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"):
+            (place / needed[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(needed, place / needed[1:])
+    (found,) = check("--against", "./new", "--since", "./old", "--", "/usr/bin/demo")["breakages"]
+    assert (found["leaf"], found["path"], found["program"]) == (
+        "seccomp.userfaultfd", "/usr/lib/libloop.so", "/usr/bin/demo"
+    )  # fmt: skip
+
+
+def test_what_a_call_would_need_is_offered(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old = tree(tmp_path / "old", QUIET)
+    new = tree(tmp_path / "new", "int main(void) { return syscall(SYS_sched_setaffinity, 0, 0, 0); }")
+    (found,) = check("--against", str(new), "--since", str(old))["breakages"]
+    assert found["leaf"] == "seccomp.sched_setaffinity"
+    assert found["loosening"]["options"][-2:] == ["--seccomp-allow", "sched_setaffinity"]
+
+
+def test_a_number_that_is_computed_is_told(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old = tree(tmp_path / "old", QUIET)
+    new = tree(tmp_path / "new", "int main(int n, char **v) { return syscall(atoi(v[1]) * 7); }")
+    assert any("computed" in note for note in check("--against", str(new), "--since", str(old))["notes"])
+
+
+def test_a_file_capability_that_no_command_has_is_foretold(
+    tmp_path: Path, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
+
+    def stored(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        """What only root can set: cap_ipc_lock+ep, in the form of vfs_cap_data of version 2 (linux/capability.h)."""
+        if path != str(new / "usr/bin/demo"):
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+        return struct.pack("<5I", 0x02000001, 1 << 14, 0, 0, 0)
+
+    monkeypatch.setattr(os, "getxattr", stored)
+    (found,) = check("--against", str(new), "--since", str(old))["breakages"]
+    assert (found["kind"], found["leaf"]) == ("file rights", "capabilities.IPC_LOCK")
+    assert leaves(check("--against", str(new), "--since", str(new))) == []
+
+
+def test_a_set_user_id_bit_that_is_new_is_foretold(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
+    (new / "usr/bin/demo").chmod(0o4755)
+    assert leaves(check("--against", str(new), "--since", str(old))) == ["capabilities.no_new_privileges"]
+
+
+def test_an_interpreter_and_a_library_that_are_gone_are_foretold(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET, "-O1")
+    whats = [item["what"] for item in check("--against", str(new), "--since", str(old), "--", "demo")["breakages"]]
+    assert "the library libc.so.6 is not there" in whats
+    (new / "usr/bin/script").write_text("#!/usr/bin/perl5\n")
+    whats = [item["what"] for item in check("--against", str(new), "--since", str(old), "--", "script")["breakages"]]
+    assert whats == ["the interpreter /usr/bin/perl5 is not there"]
+
+
+def test_a_user_that_is_gone_is_foretold(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
+    for place, lines in ((old, "root:x:0:0::/:/bin/sh\nweb:x:33:33::/:/bin/sh\n"), (new, "root:x:0:0::/:/bin/sh\n")):
+        (place / "etc").mkdir()
+        (place / "etc/passwd").write_text(lines)
+    words = ("--since", str(old), "--set", "process.user=web", "--set", f"rootfs.path={old}")
+    assert leaves(check("--against", str(old), *words)) == []
+    (found,) = check("--against", str(new), *words)["breakages"]
+    assert found["kind"] == "stack"
+    assert "web" in found["what"]
+
+
+def package(place: Path, version: str, content: Path) -> Path:
+    """A Debian package with the files of a tree."""
+    control = content / "DEBIAN"
+    control.mkdir()
+    lines = ["Package: demo", f"Version: {version}", "Architecture: amd64", "Maintainer: nobody <nobody@localhost>"]
+    (control / "control").write_text("\n".join([*lines, "Description: a demonstration"]) + "\n")
+    file = place / f"demo_{version}.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(content), str(file)], check=True, capture_output=True)
+    return file
+
+
+def test_a_package_is_compared_with_what_is_installed(
+    tmp_path: Path, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    old = tree(tmp_path / "old", QUIET)
+    new = tree(tmp_path / "new", "int main(void) { return syscall(SYS_open_tree, -1, (char *)0, 0); }")
+    (new / "var/lib/demo").mkdir(parents=True)
+    (new / "usr/bin/demo").chmod(0o4755)
+    package(tmp_path, "2.0", new)
+    found = check("--against", "./demo_2.0.deb", "--since", str(old))
+    shown = {(item["kind"], item["leaf"], item["path"], item["package"]) for item in found["breakages"]}
+    assert shown == {
+        ("system call", "seccomp.open_tree", "/usr/bin/demo", "demo 2.0"),
+        ("file rights", "capabilities.no_new_privileges", "/usr/bin/demo", "demo 2.0"),
+        ("directory", "rootfs.read_only", "/var/lib/demo", "demo 2.0"),
+    }
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["strict", "--against", "./nothing"], "neither a root nor a package"),
+        (["strict", "web", "--against", "."], "one profile"),
+        (["nosuchprofile", "--against", "."], "nosuchprofile"),
+        (["strict", "--against", "./bad.deb"], "no Debian package"),
+    ],
+)
+def test_bad_usage_is_2(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.deb").write_bytes(b"!<arch>\nnothing")
+    assert cli.main(["check", *words]) == 2
+    assert message in capsys.readouterr().err
