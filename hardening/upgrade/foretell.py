@@ -10,7 +10,6 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
-from hardening.elf.numbers import NUMBERS
 from hardening.errors import HardeningError
 from hardening.mechanism.denial import Caller, Cause, FileRights, Size, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
@@ -22,7 +21,10 @@ CALL, RIGHTS, MISSING, DIRECTORY, STACK = "system call", "file rights", "missing
 #: The token of a machine in a filter (linux/audit.h, AUDIT_ARCH_*).
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 #: Words that arguments are tried with, in all six places: what is refused with each of them is taken to be refused always.
-_TRIED = (*range(41), (1 << 64) - 1)
+#: Rules that permit some uses of a call name small families, no flags, or all of them.
+_TRIED = (0, 1, 2, 3, (1 << 64) - 1)
+#: Numbers from here on are no system calls yet, so that none has a name.
+_KNOWN = 512
 
 
 @frozen(eq=False)
@@ -150,7 +152,7 @@ class _Judge:
     @cached_property
     def _names(self) -> frozenset[str]:
         """The names of all system calls."""
-        return frozenset(map(self._name, range(NUMBERS)))
+        return frozenset(map(self._name, range(_KNOWN)))
 
     def _name(self, number: int) -> str:
         """The name of a system call, which the mechanism knows that the kernel's log has it of."""

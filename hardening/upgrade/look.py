@@ -22,7 +22,7 @@ PROCESSOR, PROGRAMS = 3600, 5000
 
 
 @frozen(eq=False)
-class Comparison:
+class Compared:
     """What to compare: the ``new`` tree and the ``old`` one, each a list of directories; ``brought`` is the directory that
     has what the upgrade brings, where that is not all of it. ``command`` is the program that matters, else all of them do.
     ``set_ids`` are paths that had a set-user-ID bit in their package."""
@@ -34,7 +34,7 @@ class Comparison:
     set_ids: Sequence[str] = ()
 
 
-def compare(asked: Comparison, scanners: Sequence[Scanner]) -> dict[str, Any]:
+def compare(asked: Compared, scanners: Sequence[Scanner]) -> dict[str, Any]:
     """What is new, as JSON data: ``calls``, and all that each program may have ``called``; ``rights``, ``missing``,
     ``written``; and what could not be looked at: ``computed``, ``loads``, ``unread``. To be called in a process of its own,
     whose processor time it bounds."""
@@ -66,7 +66,7 @@ def compare(asked: Comparison, scanners: Sequence[Scanner]) -> dict[str, Any]:
 
 @attrs.define
 class _Look:
-    asked: Comparison
+    asked: Compared
     new: LinkingRoot
     old: LinkingRoot
     calls: list[dict[str, Any]] = attrs.Factory(list)

@@ -24,7 +24,7 @@ _HINT = "dpkg-deb unpacks it (apt-get install dpkg)"
 
 
 @frozen(eq=False)
-class Source:
+class FileTree:
     """A tree of files. ``directories`` are looked up from the first to the last; ``brought`` is the one that has what an
     upgrade brings, empty where that is all of it. ``packages`` are the name and version of the package that brings a path;
     ``set_ids`` are paths whose set-user-ID or set-group-ID bit was left out."""
@@ -47,7 +47,7 @@ def _packages(path: str) -> list[str]:
 
 
 @contextmanager
-def of_packages(path: str, below: Sequence[str]) -> Iterator[Source]:
+def of_packages(path: str, below: Sequence[str]) -> Iterator[FileTree]:
     """The files of one or several Debian packages above those of a root, for as long as the context lasts. Raises
     `UsageError`, `ImageError`."""
     files = _packages(path)
@@ -60,7 +60,7 @@ def of_packages(path: str, below: Sequence[str]) -> Iterator[Source]:
         for file in files:
             _unpack(file, Path(place), owners, notes)
         set_ids = tuple(f"/{name}" for why, name in notes.skipped if why in (SET_USER, SET_GROUP))
-        yield Source((place, *below), place, owners, set_ids)
+        yield FileTree((place, *below), place, owners, set_ids)
     finally:
         trees.remove(place, closed=True)
 

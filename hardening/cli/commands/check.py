@@ -23,7 +23,7 @@ from hardening.images.unpacking import child
 from hardening.report.table import Table
 from hardening.upgrade import foretell, look, source
 from hardening.upgrade.foretell import Breakage, Foretold
-from hardening.upgrade.look import Comparison
+from hardening.upgrade.look import Compared
 from hardening.why import attempt, loosen
 from hardening.why.attempt import Attempt
 
@@ -116,10 +116,10 @@ class _Checked:
 
     def foretold(self, against: str, since: str | None) -> Foretold:
         own = foretell.root_of(self.tried.composition)
-        old = self._source(since, (own,)) if since is not None else source.Source((own,))
+        old = self._source(since, (own,)) if since is not None else source.FileTree((own,))
         new = self._source(against, old.directories)
         tried, stack_breaks = self._on(new, against)
-        asked = Comparison(new.directories, old.directories, new.brought, self.command, new.set_ids)
+        asked = Compared(new.directories, old.directories, new.brought, self.command, new.set_ids)
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         try:
             found = child.run(lambda _: look.compare(asked, scanners), self._ids(new))
@@ -130,10 +130,10 @@ class _Checked:
         told = foretell.foretell(tried, examine(tried.composition, self.here.host), found, new.packages)
         return attrs.evolve(told, breakages=(*stack_breaks, *told.breakages))
 
-    def _ids(self, new: source.Source) -> Ids:
+    def _ids(self, new: source.FileTree) -> Ids:
         return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)
 
-    def _source(self, text: str, below: Sequence[str]) -> source.Source:
+    def _source(self, text: str, below: Sequence[str]) -> source.FileTree:
         """What somebody named: a root, packages, or an image. Raises `UsageError` for what is none of them."""
         if source.is_packages(text):
             return self.held.enter_context(source.of_packages(text, below))
@@ -144,10 +144,10 @@ class _Checked:
                     origin=text,
                     hint="name the directory of a root, a .deb file, or a directory of these",
                 )
-            return source.Source((os.path.realpath(text),))
-        return source.Source((str(imaged.fetched(self.context, self.request, self.tried.composition, text).path),))
+            return source.FileTree((os.path.realpath(text),))
+        return source.FileTree((str(imaged.fetched(self.context, self.request, self.tried.composition, text).path),))
 
-    def _on(self, new: source.Source, text: str) -> tuple[Attempt, Sequence[Breakage]]:
+    def _on(self, new: source.FileTree, text: str) -> tuple[Attempt, Sequence[Breakage]]:
         """The stack with a new root, and why it would not run there; as it is where an upgrade brings packages alone."""
         if new.brought or new.directories == (foretell.root_of(self.tried.composition),):
             return self.tried, ()
