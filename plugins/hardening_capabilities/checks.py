@@ -125,6 +125,9 @@ CHECKS: tuple[Check, ...] = (
     _each("DAC_READ_SEARCH", "open_by_handle_at", HOST),
 )  # fmt: skip
 
+#: What the kernel answers without one of them.
+ERRORS = frozenset(error for check in CHECKS for error in check.errors)
+
 
 def fitting(call: SystemCall) -> list[Check]:
     """Where the kernel may have asked during a call that failed, each capability once. Of a call that nobody has made, a

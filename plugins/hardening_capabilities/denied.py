@@ -16,7 +16,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.outside import EXECUTE, Seen
 from hardening.mechanism.roles import HOST as SHARED
 from hardening.mechanism.roles import Isolation, id_maps, joins_user_namespace
-from hardening_capabilities.checks import HOST, NET, OWN, UTS, fitting
+from hardening_capabilities.checks import ERRORS, HOST, NET, OWN, UTS, fitting
 from hardening_capabilities.findings import INSTEAD
 from hardening_capabilities.host import available, has_own_user_namespace, shares_network
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT, CapabilitiesSettings
@@ -46,7 +46,7 @@ def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -
         return
     if call.name in _EXEC:
         yield from _execution(settings, context, call)
-    if not call.error:
+    if call.outcome not in ERRORS:
         return
     if call.outcome == "EPERM" and _set_user_id(settings, context, call):
         leaf = "capabilities.no_new_privileges"

@@ -4,6 +4,7 @@ way has the call go well. And the same errnos made by others, of whom nobody is 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,28 @@ def test_nobody_is_certain_of_what_others_denied(case: str, stance: Stance) -> N
     blamed = [row for row in found if row[:2] == last[:2] and row[2]]
     assert not [row for row in blamed if row[3]], blamed
     assert not [row for row in blamed if row[2].startswith(("seccomp.", "capabilities.", "process."))], blamed
+
+
+def test_a_file_capability_and_a_set_user_id_bit_are_read_from_the_file() -> None:
+    """On a volume whose files may give something, without a user namespace, which would heed neither."""
+    require("root")
+    with runs.workplace() as folder:
+        tools = folder / "tools"
+        tools.mkdir()
+        tools.chmod(0o755)
+        for name in ("raw", "root"):
+            shutil.copy("/bin/true", tools / name)
+            (tools / name).chmod(0o755)
+        subprocess.run(["setcap", "cap_net_raw=ep", str(tools / "raw")], check=True)
+        (tools / "root").chmod(0o4755)
+        layer = {**OPEN, "namespaces": {"user": "host"}, "rootfs": {"volumes": [f"{tools}:/tools:ro,suid,exec"]}}
+        stance = bundles.stance("root")
+        found = traced(stance, layer, "import os; os.execv('/tools/raw', ['raw'])", past="capabilities.NET_RAW")
+        (row,) = [row for row in found["found"] if row[2].startswith("capabilities.")]
+        assert (*row,) == ("execve /tools/raw", "EPERM", "capabilities.NET_RAW", True)
+        assert not [row for row in found["after"] if row[1] == "EPERM"]
+        as_user = {**layer, "process": {"user": "1000"}}
+        found = traced(stance, as_user, "import os; os.execv('/tools/root', ['root'])")
+        (quiet,) = [row for row in found["found"] if row[2] == "capabilities.no_new_privileges"]
+        assert quiet[0].startswith("execve /tools/root")
+        assert not quiet[1]
