@@ -138,6 +138,20 @@ def request(
     return keeping.applied(context, engine, launch)
 
 
+def writes_in_place(document: dict[str, object]) -> bool:
+    """Whether somebody says that the runs may write to the volumes themselves, where those are too much to be copied. Raises
+    `TooMuch` where there is nobody to ask."""
+    from hardening.why import copies  # which no run needs
+
+    try:
+        copies.require_small(document)
+    except copies.TooMuch as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        return click.confirm(f"{error.message}. Let every run write to it?", abort=True, err=True)
+    return False
+
+
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:
     """Write a bundle and replace this process by its launcher; on any failure no bundle stays behind."""
     lock = bundles.make(bundle)

@@ -66,7 +66,7 @@ def reason(recording: Recording) -> str:
 
 def text(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> str:
     """The layer as a profile over ``base``, the names of profiles, with a comment at each line, and at its end what no
-    layer may have, and what was read, written and executed."""
+    layer may have, and what was written and executed."""
     return "\n".join(_lines(base, recording, lessons, refused)) + "\n"
 
 
@@ -92,7 +92,7 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
         yield "# Asked for, and refused by a limit:"
         yield from (f"# - {item.leaf}, {printable(item.seen)}: {printable(item.reason)}" for item in refused)
     for what, places in recording.paths().items():
-        if places:
+        if places and what != "read":  # which are many, and which a layer says nothing of
             yield ""
             yield f"# Paths that were {what}:"
             yield from (f"# - {printable(place)}" for place in sorted(places))

@@ -51,7 +51,8 @@ _NEEDED = ("name", "number", "architecture", "arguments")
 class Run:
     """One run. ``id`` no other one has; ``day`` is its date (ISO 8601), ``program`` what was run, without its arguments,
     ``host`` the kernel and machine. ``uses`` are calls as `normal` leaves them, each with how often it was made and by which
-    programs. ``peaks`` and ``needed`` are as for `Evidence`."""
+    programs. ``peaks`` are as for `Evidence`; ``needed`` are the leaves that had to be looser than the strictest, each with
+    the layer that loosens it as JSON; None where that was not tried."""
 
     id: str
     day: str
@@ -59,7 +60,7 @@ class Run:
     host: str
     uses: frozenset[Usage]
     peaks: tuple[tuple[str, int], ...] = ()
-    needed: frozenset[str] | None = None
+    needed: tuple[tuple[str, str], ...] | None = None
 
 
 @frozen
@@ -98,8 +99,13 @@ class Recording:
             peaks |= {name: max(value, peaks.get(name, 0)) for name, value in run.peaks}
         tries = [run.needed for run in self.runs]
         tried = [found for found in tries if found is not None]
-        needed = frozenset[str]().union(*tried) if tried and len(tried) == len(tries) else None
+        needed = frozenset(leaf for found in tried for leaf, _ in found) if tried and len(tried) == len(tries) else None
         return Evidence(tuple(sorted(uses, key=_order)), len(self.runs), peaks, needed)
+
+    def needed(self) -> dict[str, Any]:
+        """The leaves that some run needed looser than the strictest, each with the data of the layer that loosens it."""
+        kept = {leaf: text for run in sorted(self.runs, key=lambda run: run.id) for leaf, text in run.needed or ()}
+        return {leaf: jsontext.parse(text.encode(), leaf) for leaf, text in sorted(kept.items())}
 
     def paths(self) -> Mapping[str, frozenset[str]]:
         """What was read, written and executed without an error, names that each run made anew as their directory."""
@@ -180,7 +186,7 @@ def _dumped(run: Run) -> dict[str, object]:
         "program": run.program,
         "host": run.host,
         "peaks": dict(run.peaks),
-        "needed": None if run.needed is None else sorted(run.needed),
+        "needed": None if run.needed is None else dict(run.needed),
         "uses": uses,
     }
 
@@ -207,7 +213,9 @@ def _runs(data: object) -> Iterable[Run]:
         peaks = _require(run["peaks"], lambda value: isinstance(value, dict), "peaks")
         _require(list(peaks.values()), lambda value: _is_list(value, _is_number), "peaks")
         needed = run["needed"]
-        _require(needed, lambda value: value is None or _is_list(value, _is_text), "needed")
+        _require(needed, lambda value: value is None or isinstance(value, dict), "needed")
+        texts = [] if needed is None else [*needed.values()]
+        _require(texts, lambda value: _is_list(value, _is_text), "needed")
         uses = _require(run["uses"], lambda value: isinstance(value, list), "uses")
         yield Run(
             run["id"],
@@ -216,7 +224,7 @@ def _runs(data: object) -> Iterable[Run]:
             run["host"],
             frozenset(map(_use, uses)),
             tuple(sorted(peaks.items())),
-            None if needed is None else frozenset(needed),
+            None if needed is None else tuple(sorted(needed.items())),
         )
 
 

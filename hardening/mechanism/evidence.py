@@ -47,7 +47,8 @@ def normal(call: SystemCall) -> SystemCall:
 @frozen
 class Usage:
     """One way in which a command used the kernel: a call without its caller (`normal`), how ``often`` it was made, in how
-    many ``runs``, and by which ``programs``, the names of processes."""
+    many ``runs``, and by which ``programs``, the names of processes. ``often`` is 0 for one that may have been made, and was
+    not looked at."""
 
     call: SystemCall
     often: int = 1
@@ -63,6 +64,8 @@ class Usage:
 def seen(uses: Iterable[Usage]) -> str:
     """Several uses in words, as `Usage.seen`."""
     found = tuple(uses)
+    if not any(use.often for use in found):
+        return "not counted"
     often = sum(use.often for use in found)
     runs = max((use.runs for use in found), default=0)
     by = sorted({program for use in found for program in use.programs})
@@ -77,8 +80,8 @@ def _counted(number: int, noun: str) -> str:
 @frozen(eq=False)
 class Evidence:
     """What all runs together asked for. ``peaks`` are the highest counts of a resource that a run came to: ``files`` that
-    one process had open, ``processes`` at a time. ``needed`` are the full names of the leaves that had to be looser than the
-    strictest for a run to succeed, None where that was not tried."""
+    one process had open, ``tasks`` (threads) at a time. ``needed`` are the full names of the leaves that had to be looser
+    than the strictest for a run to succeed, None where that was not tried."""
 
     uses: tuple[Usage, ...]
     runs: int

@@ -354,6 +354,10 @@ class Mechanism(ABC, Generic[S]):
         command asks for: TOML data of its table, within the limits, and the names below the table of what that loosens."""
         return {}, ()
 
+    def least(self, settings: S, context: Context) -> Mapping[str, object]:
+        """What takes away all that only a run can show that a command does without: TOML data of the table."""
+        return {}
+
     def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[Lesson]:
         """Lines for a layer over these settings with which the command has what it asked for, and nothing else: what
         tightens them, and what loosens them (``hardening learn``). Who asks confirms them by running again."""

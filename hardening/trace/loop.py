@@ -241,7 +241,8 @@ class Tracing:
             elif event == abi.PTRACE_EVENT_SECCOMP and self._is_there:
                 self._at_call(pid, thread)
                 return
-            request, number = self._go, 0
+            # Within a call, such as clone(2), its end is still to come.
+            request, number = abi.PTRACE_SYSCALL if thread.entry is not None else self._go, 0
         elif number in _FAULTS:
             number = self._faulted(pid, thread, number)
         self._resume(pid, request, number)

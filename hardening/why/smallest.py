@@ -8,13 +8,14 @@ smallest way first. What gets the command further is kept, and once it succeeds 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Way
 
+T = TypeVar("T")
 #: Most runs beside the first one: a search that needs more tells nobody anything.
 MOST = 24
 #: Runs with one more loosening each, before all that is left is tried at once and halved from there.
@@ -97,7 +98,7 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
         return Result(Conclusion.STOPPED)
     runs = _Runs(world, most)
     try:
-        found = _minimal(_grow(first, runs), runs)
+        found = minimal(_grow(first, runs), runs.succeeds)
         if len(found) < 2:  # else runs with a part of them have failed again
             again = runs.again()
             if again.succeeded or (not found and again.signature != first.signature):
@@ -204,15 +205,15 @@ def _together(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list
     return chosen if len(chosen) > len(kept) and runs.succeeds(chosen) else []
 
 
-def _minimal(found: Sequence[Member], runs: _Runs) -> list[Member]:
-    """A subset with which it succeeds, and with none of it left out."""
+def minimal(found: Sequence[T], succeeds: Callable[[Sequence[T]], bool]) -> list[T]:
+    """A subset with which it succeeds, and with none of it left out; the whole set succeeds, and the empty one does not."""
     members, parts = list(found), 2 if len(found) > FEW else len(found)
     while len(members) > 1:
         size = -(-len(members) // parts)
         chunks = [members[at : at + size] for at in range(0, len(members), size)]
         rests = [[item for item in members if item not in chunk] for chunk in chunks]
         tried = (*chunks, *rests) if size > 1 else rests  # a single one seldom is enough
-        smaller = next((some for some in tried if len(some) < len(members) and runs.succeeds(some)), None)
+        smaller = next((some for some in tried if len(some) < len(members) and succeeds(some)), None)
         if smaller is not None:
             members, parts = smaller, len(smaller) if len(smaller) <= FEW else max(parts - 1, 2)
         elif size == 1:

@@ -19,10 +19,13 @@ from hardening.compose.composition import Composition
 from hardening.errors import UsageError
 from hardening.launch.container.directory import BUNDLE
 from hardening.launch.request import LaunchRequest
+from hardening.mechanism.denial import SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.plugins import Plugins
+from hardening.runs import containers
+from hardening.trace import recording
 from hardening.trace.tracer import CHECK, INTERRUPT, TIME, Trace, trace
 from hardening.why import copies
 
@@ -71,6 +74,18 @@ class Trials:
         """Run it once without a look at it, as a command that traces others needs it: a process has one tracer."""
         return self._run(composition, self._untraced, shown=False)
 
+    def watched(self, composition: Composition, on_call: Callable[[SystemCall], None], *, shown: bool = False) -> Ran:
+        """Run the command once, and tell every call that its filter permits (`hardening.trace.recording`)."""
+
+        def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
+            recording.prepare(bundle)
+            until = self._passes if self.until else None
+            return trace(
+                launch, bundle, seconds=self.seconds, until=until, streams=streams, on_call=on_call, recording=True
+            )
+
+        return self._run(composition, start, shown=shown)
+
     def _run(self, composition: Composition, start: _Start, *, shown: bool) -> Ran:
         launch = self.launch.changed(id=places.new_id())
         bundle = Path(launch.directory, BUNDLE)
@@ -117,7 +132,7 @@ class Trials:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_PAUSE)
                     break
-                if self.until and self._passes(0):
+                if self.until and self._passes(_command(launch)):
                     ended = CHECK
                 elif end is not None and time.monotonic() > end:
                     ended = TIME
@@ -161,6 +176,12 @@ class Trials:
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0
+
+
+def _command(launch: LaunchRequest) -> int:
+    """The pid of the command of a launch, 0 before it has started."""
+    found = containers.read(Path(launch.directory))
+    return found.process.pid if found is not None and found.process is not None else 0
 
 
 def kept_input(fd: int = 0) -> int:

@@ -59,13 +59,17 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return grammar.dump(values)
 
+    def least(self, settings: CapabilitiesSettings, context: Context) -> Mapping[str, object]:
+        return {"drop": ["ALL"]} if settings.added else {}
+
     def learnt(self, settings: CapabilitiesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
         """None but those without which no run succeeded; nothing where that was not tried."""
         from hardening.mechanism.evidence import Lesson  # no launch asks
 
         if evidence.needed is None:
             return
-        yield Lesson(("drop",), "ALL", "what no run needed", element=True)
+        if settings.added:
+            yield Lesson(("drop",), "ALL", "what no run needed", element=True)
         process = context.of(CommandProcess)
         is_root = process is not None and process.resolve(context).is_root
         held = settings.added if is_root else settings.kept

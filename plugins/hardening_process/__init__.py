@@ -64,13 +64,13 @@ class Process(PackagedMechanism[ProcessSettings]):
         isolation = context.of(Isolation)
         counted = {"nofile": "files"}
         if isolation is not None and isolation.where("user") == PRIVATE:
-            counted["nproc"] = "processes"
+            counted["nproc"] = "tasks"
         for name, what in counted.items():
             peak = evidence.peaks.get(what, 0)
             most = max(_LEAST, 1 << (2 * peak).bit_length())
             limit, held = ResourceLimit(most, most), settings.rlimits[name]
             if peak and limit != held and RlimitKind().is_no_looser_than(limit, held):
-                yield Lesson(("rlimits", name), most, f"at most {peak} {what} at a time")
+                yield Lesson(("rlimits", name), most, f"{what} at a time: at most {peak}")
 
     def options(self) -> Sequence[Option]:
         return (

@@ -64,7 +64,7 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
     if not evidence.uses or facts.library is None:
         return
     allowed = _by_name(use for use in evidence.uses if _allows(settings, use.call))
-    denied = _by_name(use for use in evidence.uses if not _allows(settings, use.call))
+    denied = _by_name(use for use in evidence.uses if use.often and not _allows(settings, use.call))
     yield Lesson(("default",), str(settings.syscalls.rest.leaves[0]), "what no run has called")
     telling = {name for name in allowed if _is_told_apart(name, facts)}
     for name in sorted(allowed.keys() - telling):

@@ -20,6 +20,7 @@ COMMANDS = {
     "why": "Run a command, and show why it fails and the least that it needs.",
     "explain": "Show what decided a setting, and the smallest loosening.",
     "check": "Say what an upgrade will break, before it runs.",
+    "learn": "Write the layer of what a command needs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
     "receipt": "Hold the kernel's report of a process against a stack.",
     "doctor": "Show what this host can enforce.",

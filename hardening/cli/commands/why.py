@@ -13,7 +13,7 @@ from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.report import why
-from hardening.why import copies, trial
+from hardening.why import trial
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
 from hardening.why.trial import Trials
@@ -100,7 +100,7 @@ def command(
     with stack.beside_default(here, request):
         checked = pipeline.check(composition, here.host, None, engine)
     assembly = pipeline.assembled(here.plugins, composition, here.host, words, context=checked, runtime=engine)
-    in_place = in_place or _writes_in_place(assembly.spec.document)
+    in_place = in_place or start.writes_in_place(assembly.spec.document)
     trials = Trials(
         plugins=here.plugins, engine=engine, host=here.host, command=words, launch=launch.changed(name=""),
         input=trial.kept_input() if interactive else -1,
@@ -118,18 +118,6 @@ def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> No
     answers.ask(tried, question, as_json)
     if tried.error is not None:
         raise tried.error
-
-
-def _writes_in_place(document: dict[str, object]) -> bool:
-    """Whether somebody says that the runs may write to the volumes themselves, where those are too much to be copied. Raises
-    `TooMuch` where there is nobody to ask."""
-    try:
-        copies.require_small(document)
-    except copies.TooMuch as error:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise
-        return click.confirm(f"{error.message}. Let every run write to it?", abort=True, err=True)
-    return False
 
 
 def _show(found: Explanation, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Usage, normal
 
 X86_64 = 0xC000003E
+CHOWN = "capabilities.CHOWN"
 CALLS = st.builds(
     SystemCall,
     name=st.sampled_from(["openat", "socket", "ioctl", "clone"]),
@@ -31,7 +32,7 @@ CALLS = st.builds(
 )
 
 
-def _run(calls: list[SystemCall], name: str, needed: frozenset[str] | None = None) -> Run:
+def _run(calls: list[SystemCall], name: str, needed: tuple[tuple[str, str], ...] | None = None) -> Run:
     recorder = CallCounter()
     for call in calls:
         recorder(call)
@@ -43,7 +44,7 @@ RUNS = st.lists(
         _run,
         st.lists(CALLS, max_size=5),
         st.sampled_from("abc"),
-        st.one_of(st.none(), st.frozensets(st.sampled_from(["capabilities.CHOWN", "capabilities.KILL"]))),
+        st.sampled_from([None, (), ((CHOWN, "{}"),), ((CHOWN, "{}"), ("capabilities.KILL", "[1]"))]),
     ),
     max_size=3,
 ).map(lambda runs: Recording(frozenset(runs)))
@@ -82,9 +83,10 @@ def test_what_differs_from_time_to_time_is_left_out() -> None:
 
 
 def test_what_is_needed_is_known_where_each_run_was_tried() -> None:
-    tried, untried = _run([], "a", frozenset({"capabilities.CHOWN"})), _run([], "b")
-    assert Recording(frozenset({tried})).evidence().needed == frozenset({"capabilities.CHOWN"})
+    tried, untried = _run([], "a", ((CHOWN, '{"capabilities":{}}'),)), _run([], "b")
+    assert Recording(frozenset({tried})).evidence().needed == frozenset({CHOWN})
     assert Recording(frozenset({tried, untried})).evidence().needed is None
+    assert Recording(frozenset({tried, untried})).needed() == {CHOWN: {"capabilities": {}}}
 
 
 def test_names_that_each_run_makes_anew_are_their_directory() -> None:
@@ -117,7 +119,7 @@ def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
         {"uses": [{"arguments": ["a"]}]},
         {"uses": [{"caller": {}}]},
         {"peaks": {"files": True}},
-        {"needed": "CHOWN"},
+        {"needed": {"a.b": 1}},
     ],
 )
 def test_what_is_not_understood_is_refused(tmp_path: Path, changed: dict[str, object]) -> None:

@@ -1,0 +1,134 @@
+"""``hardening learn``: run a command, see what it asks for, and write the layer that gives it that and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from hardening.assemble import handover, pipeline
+from hardening.base import wholefile
+from hardening.cli import output, start
+from hardening.cli.options import stack
+from hardening.cli.session import Request, session
+from hardening.errors import EXIT_FINDINGS, UsageError
+from hardening.learn import layer, recording
+from hardening.learn.learning import Learnt, learn
+from hardening.learn.trials import CommandTrials
+from hardening.profile.layers import is_path
+from hardening.why.trial import Trials
+
+EPILOG = """\b
+Examples:
+  hardening learn -p strict -o app.toml -- ./app --once
+  hardening learn -p web -o site.toml --check 'curl -fs http://127.0.0.1:8080/' -- httpd -f
+  hardening learn -p build --into seen.json -- make test
+  hardening learn -p build --into seen.json -o make.toml -- make install
+
+\b
+Exit codes: 0; 1 where the command does not succeed under what was learnt; 2 for a bad
+profile or usage.
+"""
+
+
+@click.command("learn", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
+@stack.stack_options
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the layer to FILE; to standard output without.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Learn from the runs in FILE too, and keep this one there.",
+)
+@click.option(
+    "--check", metavar="COMMAND", default="", help="A command of this shell that says whether the program works."
+)
+@click.option("--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds for each run.")
+@click.option("--force", is_flag=True, help="Write the layer even if the command does not succeed under it.")
+@click.option("--in-place", is_flag=True, help="Write to the volumes themselves, and not to copies of them.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
+@click.pass_context
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    target: Path | None,
+    into: Path | None,
+    check: str,
+    timeout: float,
+    force: bool,
+    in_place: bool,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND under a stack of profiles, see what it asks for, and write a layer that gives it that and nothing else.
+
+    The command runs several times: until it succeeds, to find what it can do without, and under the result. It succeeds with
+    exit code 0, or when --check does, which is asked again and again while it runs. No run has more than the limits of the
+    stack permit. What is typed beside the profiles is no part of the layer.
+    """
+    if not command:
+        raise UsageError("no command", hint="write it after `--`: hardening learn -- id")
+    here = session(context)
+    request = stack.request(context, profiles)
+    base = here.compose(request)
+    before = recording.read(into) if into is not None else recording.Recording()
+    engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
+    place = start.prepare(engine)
+    launch = start.request(context, engine, place, interactive=False, receipt=None, profiles=profiles, typed=True)
+    with stack.beside_default(here, request):
+        checked = pipeline.check(base, here.host, None, engine)
+    assembly = pipeline.assembled(here.plugins, base, here.host, command, context=checked, runtime=engine)
+    trials = Trials(
+        plugins=here.plugins, engine=engine, host=here.host, command=command, launch=launch,
+        secrets=handover.open_secrets(here.plugins, engine, assembly.spec.config),
+        seconds=timeout, until=check, in_place=in_place or start.writes_in_place(assembly.spec.document),
+    )  # fmt: skip
+    found = learn(CommandTrials(base, here.compose(Request(profiles)), here.today, trials), before)
+    if into is not None:
+        recording.write(into, found.recording)
+    _tell(found)
+    if not (found.proved or force):
+        return EXIT_FINDINGS
+    text = layer.text(_named(base.stack.named, target), found.recording, found.lessons, found.barred)
+    if target is None:
+        output.show_raw(text.encode())
+    else:
+        with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
+            wholefile.write(target, text.encode())
+    return 0 if found.proved else EXIT_FINDINGS
+
+
+def _named(profiles: tuple[str, ...], target: Path | None) -> list[str]:
+    """The profiles as the layer extends them: a path is seen from the folder of the layer."""
+    folder = target.absolute().parent if target is not None else None
+    return [_seen(profile, folder) if is_path(profile) else profile for profile in profiles]
+
+
+def _seen(profile: str, folder: Path | None) -> str:
+    path = os.path.abspath(profile)
+    if folder is None:
+        return path
+    relative = os.path.relpath(path, folder)
+    return relative if relative.startswith("../") else f"./{relative}"
+
+
+def _tell(found: Learnt) -> None:
+    """Say on standard error what a person must know of what was learnt."""
+    loosened = layer.loosened(found.lessons)
+    for leaf, seen in loosened.items():
+        output.note(f"loosened: {leaf} ({seen})")
+    for leaf, seen in found.spared.items():
+        output.note(f"asked for, and not needed: {leaf} ({seen})")
+    for item in found.barred:
+        output.note(f"refused by a limit: {item.leaf} ({item.seen}): {item.reason}")
+    for name in found.left:
+        output.note(f"not tightened: {name}, since the command fails where it is")
+    if not found.proved:
+        output.note("warning: the command does not succeed under what was learnt; `hardening why` looks for the reason")

@@ -1,0 +1,127 @@
+"""Runs of a real command under a base and layers of the tool's own, for `hardening.learn.learning`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+import attrs
+
+from hardening.assemble.pipeline import check
+from hardening.base import places
+from hardening.compose.composition import Composition
+from hardening.compose.implied import compose_here
+from hardening.errors import HardeningError, Problems
+from hardening.learn.layer import Lessons
+from hardening.learn.learning import Tables, Watched
+from hardening.learn.recording import CallCounter, Run
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import Evidence, Usage
+from hardening.mechanism.mechanism import Context
+from hardening.profile.layers import WHY, parse_layer
+from hardening.profile.source import command_line
+from hardening.trace import calls
+from hardening.trace.recording import UNSEEN
+from hardening.why import causes, smallest
+from hardening.why.attempt import Attempt
+from hardening.why.inquiry import TriedStack
+from hardening.why.smallest import Conclusion
+from hardening.why.trial import Trials
+
+
+class CommandTrials:
+    """The runs of one command. ``base`` is the stack with what was typed, ``named`` the same without: a learnt layer stands
+    between them. ``today`` is the day of all runs."""
+
+    def __init__(self, base: Composition, named: Composition, today: date, trials: Trials) -> None:
+        self.base, self.named, self.today, self.trials = base, named, today, trials
+        self.host = trials.host
+
+    @cached_property
+    def context(self) -> Context:
+        """What mechanisms look at while they learn."""
+        return check(self.base, self.host, None)
+
+    def composed(self, layers: Sequence[Tables]) -> Composition:
+        """The base with further layers, below what was typed. Raises `HardeningError`."""
+        stack = self.base.stack
+        own = [parse_layer(command_line(tables, {})) for tables in layers if tables]
+        named, typed = (
+            [item for item in stack.layers if item.document.typed is is_typed] for is_typed in (False, True)
+        )
+        further = attrs.evolve(stack, layers=(*named, *own, *typed))
+        return compose_here(further, self.base.mechanisms, self.host, self.today)
+
+    def refusal(self, layers: Sequence[Tables]) -> HardeningError | None:
+        try:
+            check(self.composed(layers), self.host, None)
+        except HardeningError as error:
+            return error.problems[0] if isinstance(error, Problems) else error
+        return None
+
+    def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
+        ran = self.trials.run(self.composed(layers), shown=True)
+        counter = CallCounter()
+        for call in ran.trace.failures:
+            counter(call)
+        return ran.succeeded, counter.uses()
+
+    def record(self, layers: Sequence[Tables]) -> Watched:
+        counter = CallCounter()
+        ran = self.trials.watched(self.composed(layers), counter)
+        run = Run(
+            id=places.new_id(),
+            day=self.today.isoformat(),
+            program=PurePath(self.trials.command[0]).name,
+            host=f"Linux {self.host.release}, {self.host.machine}",
+            uses=counter.uses() | _not_counted(),
+            peaks=(("files", ran.trace.files), ("tasks", ran.trace.tasks)),
+        )
+        return Watched(run, ran.succeeded)
+
+    def succeeds(self, layers: Sequence[Tables]) -> bool:
+        return self.trials.run_unseen(self.composed(layers)).succeeded
+
+    def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
+        """As `hardening why` finds them."""
+        composition = self.composed(layers)
+        stack = TriedStack(Attempt(composition, self.host, self.today), self.trials)
+        ran = self.trials.run(composition)
+        first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
+        found = smallest.search(first, stack)
+        if found.conclusion not in (Conclusion.FOUND, Conclusion.NOT_NEEDED):
+            return None
+        loosenings = {member.suspect.leaf: stack.loosening(member) for member in found.members}
+        return {leaf: tomllib.loads(one.toml) for leaf, one in loosenings.items() if one is not None}
+
+    def least(self) -> Tables:
+        asked = [(one.name, one.least(self.base.settings[one.name], self.context)) for one in self.base.mechanisms]
+        return {name: table for name, table in asked if table}
+
+    def opened(self) -> Tables:
+        tables: dict[str, Any] = {}
+        for mechanism in self.base.mechanisms:
+            table, names = mechanism.recording(self.base.settings[mechanism.name], self.context)
+            if table:
+                tables[mechanism.name] = table
+                exceptions = [{"setting": f"{mechanism.name}.{name}", "reason": WHY} for name in names]
+                tables.setdefault("exceptions", []).extend(exceptions)
+        return tables
+
+    def lessons(self, evidence: Evidence) -> Lessons:
+        settings, context = self.named.settings, self.context
+        return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
+
+
+def _not_counted() -> frozenset[Usage]:
+    """The calls that a recording does not stop at: any of them may have been made."""
+    token = calls.own()
+    return frozenset(
+        Usage(SystemCall(calls.name(token, number), number, token, (0,) * 6, Caller(0)), 0)
+        for architecture, number in calls.numbers(*UNSEEN)
+        if architecture == token
+    )

@@ -1,0 +1,188 @@
+"""Learning, held against commands that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.errors import HardeningError, ProfileError
+from hardening.learn import layer
+from hardening.learn.layer import Lessons
+from hardening.learn.learning import Learnt, Tables, Watched, learn
+from hardening.learn.recording import Recording, Run
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import Evidence, Lesson, Usage
+
+BASE = frozenset({"read", "write", "fork"})
+
+
+@attrs.frozen
+class Command:
+    """A command that makes calls in their order, and fails at the first of ``asks`` that is denied; of ``probes`` it does
+    without each. ``places`` it writes to, which no call shows."""
+
+    asks: frozenset[str]
+    probes: frozenset[str] = frozenset()
+    place: str = ""
+
+
+class MadeUp:
+    """Runs of a made-up command: the base permits `BASE` and holds the capability ``KILL``; ``forbidden`` is a limit's."""
+
+    def __init__(self, command: Command, forbidden: Iterable[str] = (), capability: str = "") -> None:
+        self.command, self.forbidden, self.capability = command, frozenset(forbidden), capability
+        self.tries = 0
+
+    def _permitted(self, layers: Sequence[Tables]) -> tuple[frozenset[str], bool, bool]:
+        allowed, held, writable = BASE, True, False
+        for tables in layers:
+            table = tables.get("calls", {})
+            excepted = {item["setting"] for item in tables.get("exceptions", ())}
+            named = frozenset(table.get("allow", ()))
+            loosened = frozenset(name for name in named if f"calls.{name}" in excepted)
+            allowed = (allowed & named if table.get("default") else allowed) | loosened
+            if "powers" in tables:
+                held = "KILL" in tables["powers"].get("add", ())
+            writable |= "places" in tables
+        return allowed, held, writable
+
+    def _succeeds(self, layers: Sequence[Tables]) -> bool:
+        self.tries += 1
+        allowed, held, writable = self._permitted(layers)
+        return self.command.asks <= allowed and (held or not self.capability) and (writable or not self.command.place)
+
+    def refusal(self, layers: Sequence[Tables]) -> HardeningError | None:
+        named = {name for tables in layers for name in tables.get("calls", {}).get("allow", ())} - BASE
+        return ProfileError("it exceeds the limit") if named & self.forbidden else None
+
+    def record(self, layers: Sequence[Tables]) -> Watched:
+        assert self.refusal(layers) is None
+        succeeded = self._succeeds(layers)
+        allowed, *_ = self._permitted(layers)
+        seen: list[str] = []
+        for name in sorted(self.command.probes) + sorted(self.command.asks):
+            seen.append(name)
+            if name in self.command.asks and name not in allowed:
+                break
+        uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name not in allowed))) for name in seen)
+        return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "Linux", uses), succeeded)
+
+    def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
+        watched = self.record(layers)
+        return watched.succeeded, frozenset(use for use in watched.run.uses if use.call.error)
+
+    def succeeds(self, layers: Sequence[Tables]) -> bool:
+        return self._succeeds(layers)
+
+    def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
+        ways: dict[str, Tables] = {}
+        if self.command.place:
+            exception = {"setting": f"places.{self.command.place}", "reason": "r"}
+            ways[exception["setting"]] = {"exceptions": [exception], "places": {"add": [self.command.place]}}
+        if self.capability:
+            ways["powers.KILL"] = {"powers": {"add": ["KILL"]}}
+        return ways if self._succeeds([*layers, *ways.values()]) else None
+
+    def least(self) -> Tables:
+        return {"powers": {"drop": ["ALL"]}}
+
+    def opened(self) -> Tables:
+        names = sorted({*self.command.asks, *self.command.probes, "other"} - BASE - self.forbidden)
+        exceptions = [{"setting": f"calls.{name}", "reason": "r"} for name in names]
+        return {"calls": {"allow": names}, "exceptions": exceptions}
+
+    def lessons(self, evidence: Evidence) -> Lessons:
+        calls = [Lesson(("default",), "deny", "")]
+        for use in evidence.uses:
+            loosens = "" if use.call.name in BASE else f"calls.{use.call.name}"
+            calls.append(Lesson(("allow",), use.call.name, use.seen, element=True, loosens=loosens))
+        powers = [] if evidence.needed is None else [Lesson(("drop",), "ALL", "", element=True)]
+        if evidence.needed and "powers.KILL" in evidence.needed:
+            powers.append(Lesson(("add",), "KILL", "", element=True))
+        return {"calls": calls, "powers": powers}
+
+
+def learnt(trials: MadeUp) -> Learnt:
+    return learn(trials, Recording())
+
+
+def loosened(found: Learnt) -> set[str]:
+    return set(layer.loosened(found.lessons))
+
+
+def test_what_the_base_permits_needs_no_loosening() -> None:
+    found = learnt(MadeUp(Command(frozenset({"read"}), frozenset({"clone3", "uring"}))))
+    assert found.proved
+    assert loosened(found) == set()
+    assert set(found.spared) == {"calls.clone3", "calls.uring"}
+    assert [one.value for one in found.lessons["calls"] if one.element] == ["read"]
+
+
+def test_only_what_a_command_cannot_do_without_is_loosened() -> None:
+    found = learnt(MadeUp(Command(frozenset({"read", "accept", "bind"}), frozenset({"clone3", "uring", "statx"}))))
+    assert found.proved
+    assert loosened(found) == {"calls.accept", "calls.bind"}
+    assert set(found.spared) == {"calls.clone3", "calls.uring", "calls.statx"}
+
+
+def test_what_a_limit_forbids_is_told_and_not_written() -> None:
+    found = learnt(MadeUp(Command(frozenset({"read"}), frozenset({"bpf"})), forbidden={"bpf"}))
+    assert found.proved
+    assert loosened(found) == set()
+    assert [item.leaf for item in found.barred] == ["calls.bpf"]
+    found = learnt(MadeUp(Command(frozenset({"read", "bpf"})), forbidden={"bpf"}))
+    assert not found.proved
+    assert [item.leaf for item in found.barred] == ["calls.bpf"]
+
+
+def test_what_no_call_shows_is_found_by_trying() -> None:
+    found = learnt(MadeUp(Command(frozenset({"accept"}), place="/var/lib"), capability="KILL"))
+    assert found.proved
+    assert loosened(found) == {"calls.accept", "places./var/lib"}
+    assert {"add"} == {one.key[0] for one in found.lessons["places"]}
+    assert [one.value for one in found.lessons["powers"]] == ["ALL", "KILL"]
+
+
+class Leaky(MadeUp):
+    """A command that needs more than its runs show: a filter of what was seen is too tight."""
+
+    def lessons(self, evidence: Evidence) -> Lessons:
+        found = super().lessons(evidence)
+        return {**found, "calls": [one for one in found["calls"] if one.value != "write"]}
+
+
+def test_what_proves_too_tight_is_left_as_the_base_has_it() -> None:
+    found = learnt(Leaky(Command(frozenset({"write"}))))
+    assert found.proved
+    assert found.left == ("calls",)
+    assert found.lessons["calls"] == []
+    assert found.lessons["powers"]
+
+
+def test_several_commands_are_learnt_together() -> None:
+    first = learnt(MadeUp(Command(frozenset({"accept"}))))
+    trials = MadeUp(Command(frozenset({"bind"})))
+    found = learn(trials, first.recording)
+    assert found.proved
+    assert loosened(found) == {"calls.accept", "calls.bind"}
+    assert len(found.recording.runs) == 2
+
+
+CALLS = st.frozensets(st.sampled_from(["read", "write", "accept", "bind", "mount", "clone3", "uring", "bpf"]))
+
+
+@given(CALLS, CALLS, st.frozensets(st.sampled_from(["bpf", "mount"])), st.booleans(), st.sampled_from(["", "/x"]))
+def test_the_smallest_set_is_learnt_or_nothing_is_proved(
+    asks: frozenset[str], probes: frozenset[str], forbidden: frozenset[str], held: bool, place: str
+) -> None:
+    trials = MadeUp(Command(asks, probes - asks, place), forbidden, "KILL" if held else "")
+    found = learnt(trials)
+    assert found.proved == (not asks & forbidden)
+    if found.proved:
+        wanted = {f"calls.{name}" for name in asks - BASE} | ({f"places.{place}"} if place else set())
+        assert loosened(found) == wanted
+        assert found.left == ()
+    assert {item.leaf for item in found.barred} <= {f"calls.{name}" for name in forbidden}

@@ -1,0 +1,117 @@
+"""`hardening learn`: the layer that it writes is enough for the command, and no more. Nothing of its runs stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.features import require
+from tests.support.runs import workplace
+from tests.support.users import User, ordinary, program
+
+pytestmark = pytest.mark.system
+
+LISTEN = ("python3", "-c", "import socket; socket.create_server(('127.0.0.1', 0)); print('it listens')")
+BPF = ("python3", "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(321, 0, 0, 0) < 0)")
+
+
+class Place:
+    """A folder, and who stands in it."""
+
+    def __init__(self, folder: Path, user: User | None) -> None:
+        self.folder, self.user = folder, user
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Call the program."""
+        own = [str(Path(sys.executable).with_name("hardening")), *words]
+        argv = own if self.user is None else self.user.argv([program(self.user), *words])
+        base = self.user.environment if self.user is not None else os.environ
+        environment = {**base, "HARDENING_STATE": str(self.folder / "state")}
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.folder, env=environment
+        )
+
+    def layer(self) -> dict[str, Any]:
+        """What was written."""
+        return tomllib.loads((self.folder / "layer.toml").read_text())
+
+
+@pytest.fixture(params=["root", "user"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A folder of root's, or of an ordinary user's."""
+    require("userns")
+    if request.param == "root":
+        require("root")
+    user = ordinary() if request.param == "user" else None
+    with workplace(user) as folder:
+        yield Place(folder, user)
+        assert list((folder / "state" / "launches").iterdir()) == []
+
+
+def test_the_layer_is_enough_and_no_more(place: Place) -> None:
+    done = place.call("learn", "-p", "strict", "-o", "layer.toml", "--", *LISTEN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    written = place.layer()
+    assert written["extends"] == ["strict"]
+    assert {item["setting"] for item in written["exceptions"]} == {"seccomp.socket", "seccomp.bind", "seccomp.listen"}
+    assert "/tmp" in written["rootfs"]["tmpfs"]["drop"]
+    again = place.call("run", "-q", "-p", "./layer.toml", "--", *LISTEN)
+    assert (again.returncode, again.stdout) == (0, "it listens\n"), again.stderr
+    other = place.call("run", "-q", "-p", "./layer.toml", "--", "mkdir", "/tmp/mine")
+    assert other.returncode != 0
+
+
+def test_what_a_limit_forbids_is_told_and_nothing_is_written(place: Place) -> None:
+    (place.folder / "team.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["bpf"]\n')
+    done = place.call("learn", "-p", "./team.toml", "-o", "layer.toml", "--", *BPF)
+    assert done.returncode == 1
+    assert "refused by a limit: seccomp.bpf" in done.stderr
+    assert not (place.folder / "layer.toml").exists()
+    done = place.call("learn", "-p", "./team.toml", "-o", "layer.toml", "--force", "--", *BPF)
+    assert done.returncode == 1
+    assert place.layer()["extends"] == ["./team.toml"]
+    assert "exceptions" not in place.layer()
+    assert "# - seccomp.bpf" in (place.folder / "layer.toml").read_text()
+
+
+def test_runs_of_several_commands_are_learnt_together(place: Place) -> None:
+    assert place.call("learn", "-p", "strict", "--into", "seen.json", "--", "cat", "/etc/hostname").returncode == 0
+    done = place.call("learn", "-p", "strict", "--into", "seen.json", "-o", "layer.toml", "--", *LISTEN)
+    assert done.returncode == 0, done.stderr
+    assert place.layer()["description"] == "cat, python3: what 2 runs asked for"
+    assert len(json.loads((place.folder / "seen.json").read_text())["runs"]) == 2
+    for command in (LISTEN, ("cat", "/etc/hostname")):
+        again = place.call("run", "-q", "-p", "./layer.toml", "--", *command)
+        assert again.returncode == 0, again.stderr
+
+
+def test_each_thread_that_is_started_is_seen(place: Place) -> None:
+    code = "import threading as t; b = t.Barrier(4); [t.Thread(target=b.wait).start() for _ in range(3)]; b.wait()"
+    done = place.call("learn", "-p", "strict", "--into", "seen.json", "--", "python3", "-c", code)
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads((place.folder / "seen.json").read_text())["runs"]
+    assert [use["often"] for use in run["uses"] if use["name"] == "clone"] == [3]
+    assert run["peaks"]["tasks"] == 4
+
+
+def test_a_service_is_learnt_until_its_check_succeeds(place: Place) -> None:
+    (place.folder / "data").mkdir(mode=0o777)
+    (place.folder / "data").chmod(0o777)
+    serve = "import pathlib, time; pathlib.Path('/data/up').write_text('x'); time.sleep(60)"
+    check = "test -e /proc/$HARDENING_PID/root/data/up"
+    words = ("-v", f"{place.folder}/data:/data", "--exception", "rootfs.volumes./data=a test")
+    done = place.call(
+        "learn", "-p", "strict", *words, "--check", check, "-o", "layer.toml", "--", "python3", "-c", serve
+    )
+    assert done.returncode == 0, done.stderr
+    assert "exceptions" not in place.layer()
+    assert list((place.folder / "data").iterdir()) == []  # what was written has gone with its copy
