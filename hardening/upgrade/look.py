@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -80,6 +80,7 @@ class _Look:
     count: int = 0
     machine: str = ""
     looked: set[str] = attrs.Factory(set)
+    _before_all: set[int] = attrs.Factory(set)
 
     def run(self) -> None:
         """Look at every program."""
@@ -89,7 +90,9 @@ class _Look:
         else:
             places = [("", "")] if self.asked.brought else [self.new.find(folder) for folder in files.COMMANDS]
             folders = tuple(dict.fromkeys(place[1] for place in places if place is not None))
-            for path in files.programs(top, folders):
+            paths = list(files.programs(top, folders))
+            # First what was there before: a program that is split off another one does what that did.
+            for path in sorted(paths, key=lambda path: self.old.find(path) is None):
                 self._program(path)
         self.written = [{"path": path, "program": ""} for path in files.written(top) if self.old.find(path) is None]
         for path in self.asked.set_ids:
@@ -130,8 +133,12 @@ class _Look:
         self.count += 1
         self.machine = linked.binaries[0].elf.machine
         now = reached(linked)
-        # Of a program that was not there before, what each of its kind may do is nothing new.
-        self._compared(real, now, reached(before) if before is not None else started(linked), before)
+        if before is not None:
+            known = set(reached(before).calls)
+            self._before_all |= known
+        else:  # what each program may do is nothing new, nor is what others of the same packages did
+            known = {*started(linked).calls, *(self._before_all if self.asked.brought else ())}
+        self._compared(real, now, known, before)
         self.missing += [
             {"path": real, "program": real, "what": f"the library {name}"}
             for name in now.missing
@@ -172,11 +179,11 @@ class _Look:
                     return False
         return True
 
-    def _compared(self, program: str, now: Reached, old: Reached, before: Linked | None) -> None:
+    def _compared(self, program: str, now: Reached, known: Collection[int], before: Linked | None) -> None:
         edges = _edges(before)
         self.called[program] = sorted(now.calls)
         for number, way in sorted(now.calls.items()):
-            if number not in old.calls:
+            if number not in known:
                 row = {"number": number, "program": program, "path": _brought(way, edges).path}
                 self.calls.append({**row, "way": [[step.path, step.symbol] for step in way]})
 

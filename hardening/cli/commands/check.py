@@ -165,10 +165,7 @@ def _each(error: HardeningError) -> Sequence[HardeningError]:
 
 def _show(found: Foretold) -> None:
     columns = ("kind", "what", "file", "package", "program", "setting", "decided by")
-    rows = tuple(
-        (item.kind, item.what, item.path, item.package, item.program, item.leaf, item.origin)
-        for item in found.breakages
-    )
+    rows = tuple(_rows(found.breakages))
     if rows:
         output.show_table(Table(columns, rows))
         for lines in dict.fromkeys(_remedies(found.breakages)):
@@ -176,7 +173,22 @@ def _show(found: Foretold) -> None:
     for note in found.notes:
         output.note(note)
     programs = f"{found.programs} program{'s' * (found.programs != 1)} new or changed"
-    output.note(f"{programs}; {len(rows)} thing{'s' * (len(rows) != 1)} will break")
+    count = len(found.breakages)
+    output.note(f"{programs}; {count} thing{'s' * (count != 1)} will break")
+
+
+def _rows(breakages: Sequence[Breakage]) -> Iterator[tuple[str, ...]]:
+    """A row for all files of a package with which the same happens: the first of them is named."""
+    alike: dict[tuple[str, ...], list[Breakage]] = {}
+    for item in breakages:
+        alike.setdefault((item.kind, item.what, item.package, item.leaf, item.origin), []).append(item)
+    for (kind, what, package, leaf, origin), items in alike.items():
+        paths, programs = ([*dict.fromkeys(names)] for names in zip(*((i.path, i.program) for i in items), strict=True))
+        yield kind, what, _first(paths), package, _first(programs), leaf, origin
+
+
+def _first(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _remedies(breakages: Sequence[Breakage]) -> Iterator[str]:

@@ -192,6 +192,30 @@ def test_a_package_is_compared_with_what_is_installed(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_a_program_that_is_split_off_does_what_the_other_one_did(tmp_path: Path, check: Callable[..., Any]) -> None:
+    source = "int main(void) { return syscall(SYS_userfaultfd, 0); }"
+    old, new = tree(tmp_path / "old", source), tree(tmp_path / "new", QUIET)
+    tree(tmp_path / "new", source, name="usr/lib/demo/session")
+    package(tmp_path, "2.0", new)
+    assert leaves(check("--against", "./demo_2.0.deb", "--since", str(old))) == []
+
+
+def test_what_happens_to_several_files_is_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    source = "int main(void) { return syscall(SYS_userfaultfd, 0); }"
+    for name in ("usr/bin/one", "usr/bin/two"):
+        tree(tmp_path / "new", source, name=name)
+        tree(tmp_path / "old", QUIET, name=name)
+    assert cli.main(["check", "strict", "--against", "./new", "--since", "./old"]) == 1
+    shown = capsys.readouterr()
+    (row,) = (line for line in shown.out.splitlines() if line.startswith("system call"))
+    assert "and 1 more" in row
+    assert "2 programs new or changed; 2 things will break" in shown.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
