@@ -27,12 +27,13 @@ _HINT = "dpkg-deb unpacks it (apt-get install dpkg)"
 class FileTree:
     """A tree of files. ``directories`` are looked up from the first to the last; ``brought`` is the one that has what an
     upgrade brings, empty where that is all of it. ``packages`` are the name and version of the package that brings a path;
-    ``set_ids`` are paths whose set-user-ID or set-group-ID bit was left out."""
+    ``set_ids`` are paths whose set-user-ID or set-group-ID bit was left out; ``image`` names the image that it is of."""
 
     directories: Sequence[str]
     brought: str = ""
     packages: Mapping[str, str] = MappingProxyType({})
     set_ids: Sequence[str] = ()
+    image: str = ""
 
 
 def is_packages(path: str) -> bool:

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -26,6 +26,9 @@ from hardening.upgrade.foretell import Breakage, Foretold
 from hardening.upgrade.look import Compared
 from hardening.why import attempt, loosen
 from hardening.why.attempt import Attempt
+
+if TYPE_CHECKING:
+    from hardening.compose.image_defaults import ImageDefaults
 
 EPILOG = """\b
 Examples:
@@ -95,9 +98,9 @@ def _divided(line: Sequence[str], words: Sequence[str]) -> tuple[Sequence[str], 
     return words[:at], words[at:]
 
 
-def _attempt(here: Session, request: Request) -> Attempt:
-    """The composition of a request. Raises `ProfileError` for a stack that is refused."""
-    tried = attempt.attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today)
+def _attempt(here: Session, request: Request, offer: ImageDefaults | None = None) -> Attempt:
+    """The composition of a request, with what an image offers. Raises `ProfileError` for a stack that is refused."""
+    tried = attempt.attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today, offer=offer)
     if tried.error is not None:
         raise tried.error
     return tried
@@ -145,14 +148,18 @@ class _Checked:
                     hint="name the directory of a root, a .deb file, or a directory of these",
                 )
             return source.FileTree((os.path.realpath(text),))
-        return source.FileTree((str(imaged.fetched(self.context, self.request, self.tried.composition, text).path),))
+        unpacked = imaged.fetched(self.context, self.request, self.tried.composition, text)
+        return source.FileTree((str(unpacked.path),), image=text)
 
     def _on(self, new: source.FileTree, text: str) -> tuple[Attempt, Sequence[Breakage]]:
         """The stack with a new root, and why it would not run there; as it is where an upgrade brings packages alone."""
         if new.brought or new.directories == (foretell.root_of(self.tried.composition),):
             return self.tried, ()
         try:
-            after = _attempt(self.here, imaged.with_root(self.request, new.directories[0], text))
+            if new.image:
+                after = _attempt(self.here, *imaged.look(self.here, self.request, new.image))
+            else:
+                after = _attempt(self.here, imaged.with_root(self.request, new.directories[0], text))
         except HardeningError as error:
             return self.tried, tuple(foretell.of_stack(item) for item in _each(error))
         refusal = loosen.refusal_of(self.tried, after.composition)

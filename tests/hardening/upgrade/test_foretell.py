@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hardening import cli
-from tests.support import elves
+from tests.support import elves, images
 
 START = (
     "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n#include <sys/mman.h>\n#include <stdlib.h>\n"
@@ -214,6 +214,21 @@ def test_what_happens_to_several_files_is_one_row(
     (row,) = (line for line in shown.out.splitlines() if line.startswith("system call"))
     assert "and 1 more" in row
     assert "2 programs new or changed; 2 things will break" in shown.err
+
+
+def test_an_image_is_compared_with_another_one(
+    tmp_path: Path, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDENING_IMAGES", str(tmp_path / "images"))
+    for version, source in (("old", QUIET), ("new", "int main(void) { return syscall(SYS_userfaultfd, 0); }")):
+        program = (tree(tmp_path / version, source) / "usr/bin/demo").read_bytes()
+        layer = images.archive(
+            [images.folder("usr"), images.folder("usr/bin"), images.entry("usr/bin/demo", program, mode=0o755)]
+        )
+        images.layout(tmp_path / f"{version}-image", [layer], {"Cmd": ["demo"]})
+    permitted = ("--set", "trust.default=accept", "--exception", "trust.default=made here")
+    words = ("--against", "oci:./new-image:v1", "--since", "oci:./old-image:v1", "--", "demo")
+    assert leaves(check(*permitted, *words)) == ["seccomp.userfaultfd"]
 
 
 @pytest.mark.parametrize(
