@@ -146,6 +146,12 @@ def test_who_fails_with_a_word_is_told_how_to_ask(person: Caller) -> None:
     assert failing(person, "-p", "strict", "--", "ls", "/", code=0) == []
 
 
+def test_who_asks_is_told_once(person: Caller) -> None:
+    done = person.call("why", "--once", "-p", "strict", "--", "sh", "-c", "head -c 100M /dev/zero > /tmp/much; exit 3")
+    assert "/tmp/much" in done.stdout
+    assert "in place of" not in done.stderr
+
+
 def test_another_runtime_says_the_same(runtime: str) -> None:
     require("root")
     with caller() as person:

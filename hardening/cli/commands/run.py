@@ -48,7 +48,7 @@ LOOKING = ("--dry-run", "--json")
 @stack.stack_options
 @start.runtime_option
 @start.stdin_option
-@click.option("-q", "--quiet", is_flag=True, help=QUIET)
+@click.option("-q", "--quiet", is_flag=True, help=f"{QUIET} Of a command that fails, do not say how to ask why.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and start and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: show it as JSON.")
 @start.receipt_option
