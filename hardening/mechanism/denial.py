@@ -40,7 +40,8 @@ class SystemCall:
     - ``address``: the socket's: ``tcp 0.0.0.0:80``, ``udp [::1]:53``, ``unix /run/x.sock``, ``unix @abstract``,
       ``netlink route``; for socket(2) the family, such as ``inet``.
     - ``ids``: the user or group ids that it wanted, as they are inside.
-    - ``text``: the operation in words. ``said``: what the process wrote to standard error next. ``caller``: who asked.
+    - ``text``: the operation in words. ``caller``: who asked. ``said``: what the process wrote next to standard error, or to
+      where it names the error.
     - ``order``: its place among all that the trace saw.
     """
 

@@ -26,6 +26,8 @@ from hardening.trace.tracee import Tracee
 
 #: How many failures are kept, the last ones, and how much of what a process says after one.
 MOST, MOST_SAID = 20_000, 300
+#: At how many writes to other places than standard error it is looked for.
+_LOOKS = 20
 _WAIT = abi.__WALL | abi.__WNOTHREAD
 #: Before the command is there, and from then on.
 _FIRST_OPTIONS = abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL
@@ -50,12 +52,15 @@ _DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 
 
 class _Speech:
-    """What a process has written to standard error after its last failures."""
+    """What a process has written after its last failures: to standard error, and where it names one of them, to a log or a
+    pipe, too."""
 
-    __slots__ = ("text",)
+    __slots__ = ("looks", "messages", "text")
 
     def __init__(self) -> None:
         self.text = b""
+        self.messages: set[bytes] = set()  # as strerror(3) has the failures
+        self.looks = _LOOKS
 
 
 class _Process:
@@ -290,8 +295,8 @@ class Tracing:
             return
         self.count += 1
         entry = thread.entry = PendingCall(info.arch, info.nr, tuple(info.args), self.count)
-        if entry.arguments[0] == 2 and (entry.architecture, entry.number) in self._kinds["writing"]:
-            self._heard(pid, thread.process, entry)
+        if (entry.architecture, entry.number) in self._kinds["writing"]:
+            self._heard(pid, thread.process.speech, entry)
         if self._on_call is not None:  # what it changes, such as where the process stands, is not changed yet
             thread.call = self._decoder.call(entry, Tracee(pid), self._caller(pid, thread))
         self._resume(pid, abi.PTRACE_SYSCALL)
@@ -332,6 +337,7 @@ class Tracing:
     def _keep(self, process: _Process, call: SystemCall) -> None:
         if process.speech.text.endswith(b"\n") or len(process.speech.text) >= MOST_SAID:
             process.speech = _Speech()
+        process.speech.messages.add(call.message.encode())
         self._failures.append((call, process.speech))
 
     def _caller(self, pid: int, thread: _Thread) -> Caller:
@@ -339,18 +345,29 @@ class Tracing:
             thread.caller = Tracee(pid).caller()
         return thread.caller
 
-    def _heard(self, pid: int, process: _Process, entry: PendingCall) -> None:
-        """Standard error is written to, of which the program may well say what has failed; some write it word by word."""
-        left = MOST_SAID - len(process.speech.text)
-        if left <= 0:
+    def _heard(self, pid: int, speech: _Speech, entry: PendingCall) -> None:
+        """Something is written, and the program may well say what has failed; some write it word by word."""
+        left = MOST_SAID - len(speech.text)
+        if not speech.messages or left <= 0:
             return
-        tracee, (_, address, size, *_) = Tracee(pid), entry.arguments
-        if (entry.architecture, entry.number) in self._kinds["vectored"]:
-            places = tracee.numbers(address, 2 * min(size, 8))
-            for base, length in zip(places[::2], places[1::2], strict=False):
-                process.speech.text += tracee.bytes(base, min(length, left))
-        else:
-            process.speech.text += tracee.bytes(address, min(size, left))
+        to_stderr = entry.arguments[0] == 2
+        if not to_stderr:
+            speech.looks -= 1
+            if speech.looks < 0:
+                return
+        data = self._written(Tracee(pid), entry)
+        if to_stderr or any(message in data for message in speech.messages):
+            speech.text += data
+
+    def _written(self, tracee: Tracee, entry: PendingCall) -> bytes:
+        """The beginning of what a call is to write."""
+        _, address, size, *_ = entry.arguments
+        if (entry.architecture, entry.number) not in self._kinds["vectored"]:
+            return tracee.bytes(address, min(size, MOST_SAID))
+        places = tracee.numbers(address, 2 * min(size, 8))
+        return b"".join(
+            tracee.bytes(base, min(length, MOST_SAID)) for base, length in zip(places[::2], places[1::2], strict=False)
+        )
 
     # Ends and beginnings
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.system
 
 #: Traces the bundle, as whoever runs this, and prints what `trace` found; standard error of the command is left alone.
 SCRIPT = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 import attrs
 from hardening.launch.request import LaunchRequest
@@ -36,6 +36,9 @@ options = json.loads(sys.argv[2])
 calls = []
 if options.pop("every", False):
     options["on_call"] = calls.append
+if options.pop("until", False):
+    began = time.monotonic()
+    options["until"] = lambda: time.monotonic() - began > 2
 if options.get("recording"):
     recording.prepare(Path(sys.argv[1]))
 found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
@@ -396,3 +399,47 @@ def test_what_a_filter_asks_a_tracer_about_is_answered_as_without_one(
     assert found.code == 5
     assert "made" not in found.printed.replace("mkdir", "")
     assert "Function not implemented" in found.printed
+
+
+def test_what_a_process_says_of_a_failure_is_heard_wherever_it_says_it(folder: Path, stance: Stance) -> None:
+    code = """
+import os
+log = os.open("/tmp/log", os.O_WRONLY | os.O_CREAT)
+def attempt(name):
+    try:
+        open(name)
+    except OSError as error:
+        return error
+attempt("/none/logged")
+os.write(log, b"all is well")
+os.write(log, b"cannot start: No such file or directory" + b"." * 1000)
+attempt("/none/silent")
+os.write(log, b"all is well")
+attempt("/none/told")
+os.write(1, b"that was no file")
+os.writev(2, [b"No such ", b"thing\\n"])
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    logged, silent, told = (
+        found.failed(f"openat /none/{name} (read)")["said"] for name in ("logged", "silent", "told")
+    )
+    assert logged.startswith("cannot start: No such file or directory...")
+    assert len(logged) == 300
+    assert silent == told == "No such thing\n"
+
+
+@pytest.mark.parametrize("how", ["interrupt", "check"])
+def test_a_trace_that_is_ended_early_gives_what_was_seen(folder: Path, stance: Stance, how: str) -> None:
+    options: dict[str, Any] = {"until": True} if how == "check" else {}
+    argv = started(folder, stance, "sh", "-c", "cat /none; echo ready >&2; while :; do sleep 1; done", **options)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "ready" not in process.stderr.readline():
+            pass
+        if how == "interrupt":
+            pids = [pid for pid in runs.descendants(process.pid) if runs.command_line(pid).split(b"\0")[1:2] == [b"-B"]]
+            os.kill(pids[0], signal.SIGINT)
+        found = seen(process.stdout.read(), "")
+    assert (found.ended, found.code) == (how, 128 + signal.SIGKILL)
+    assert any(call["path"] == "/none" for call in found.failures)
