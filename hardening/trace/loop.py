@@ -132,9 +132,9 @@ class Tracing:
         with self._lock:
             self.ended = self.ended or why
             if self._command_lives:
-                os.kill(self.command, signal.SIGKILL)
+                _send(self.command, signal.SIGKILL)
             elif self._launcher:
-                os.kill(self._launcher, signal.SIGTERM)
+                _send(self._launcher, signal.SIGTERM)
 
     def failures(self) -> tuple[SystemCall, ...]:
         """What has failed, each with what its process said next."""
@@ -167,7 +167,7 @@ class Tracing:
                 ignored = [signal.SIGPIPE, signal.SIGXFSZ]  # by this interpreter
                 self._launcher = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsigdef=ignored)
             if self.ended:  # before there was anything that could be told so
-                os.kill(self._launcher, signal.SIGTERM)
+                _send(self._launcher, signal.SIGTERM)
             told = own.makefile("rb").readline()
             if not told.endswith(b"\n"):  # the launch has failed, and its exit code says how
                 return
@@ -191,7 +191,7 @@ class Tracing:
         """Kill what an error has left, and wait for it."""
         for pid in (self._launcher, *self._threads):
             if pid:
-                _kill(pid)
+                _send(pid, signal.SIGKILL)
         while True:
             try:
                 os.waitpid(-1, _WAIT)
@@ -224,7 +224,7 @@ class Tracing:
         if self._ended_by:
             self.status = 128 + self._ended_by
         for pid in self._threads:
-            _kill(pid)
+            _send(pid, signal.SIGKILL)
 
     def _resume(self, pid: int, request: int, number: int = 0) -> None:
         with suppress(ProcessLookupError):  # it was killed this moment, which its status will say
@@ -433,6 +433,6 @@ class Tracing:
         return number
 
 
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def _send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has ended this moment
+        os.kill(pid, number)

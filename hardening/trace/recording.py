@@ -17,30 +17,24 @@ from hardening.errors import LaunchError
 from hardening.launch.config.bundle import FILTER
 from hardening.trace import calls
 
-#: Calls that are not seen: what every program does, to begin and to end, and on what it has open already. A layer that is
-#: learnt permits them, as far as its base does, whether they were made or not.
+#: Calls that are not seen: what every program does, to begin and to end, and on what it has open already. A profile says no
+#: more of them than that they are permitted, and `strict` permits each. A layer that is learnt permits them whether or not
+#: they were made.
 UNSEEN = (
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
-    *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect"),
-    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "poll", "ppoll", "select", "pselect6"),
-    *(
-        "epoll_wait",
-        "epoll_pwait",
-        "epoll_ctl",
-        "nanosleep",
-        "clock_nanosleep",
-        "clock_gettime",
-        "gettimeofday",
-        "time",
-    ),
-    *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "sched_yield", "recvfrom", "recvmsg"),
-    *("arch_prctl", "set_tid_address", "set_robust_list", "rseq", "getrandom", "wait4", "waitid", "exit", "exit_group"),
+    *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect", "getrandom"),
+    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "poll", "ppoll", "select", "pselect6", "time"),
+    *("epoll_wait", "epoll_pwait", "epoll_ctl", "nanosleep", "clock_nanosleep", "clock_gettime", "gettimeofday"),
+    *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "sched_yield", "wait4", "waitid"),
+    *("arch_prctl", "set_tid_address", "set_robust_list", "rseq", "exit", "exit_group"),
 )
+#: Of these those that are seen if an argument has one of these bits: its place, and they. Memory that is to be executed.
+_SEEN_IF = {"mmap": (2, 4), "mprotect": (2, 4)}
 _ALLOW, _LOG, _TRACE, _ERRNO = 0x7FFF0000, 0x7FFC0000, 0x7FF00000, 0x00050000
 _ACTION = 0xFFFF0000
 #: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
-_RETURN, _JUMP, _JUMP_IF_EQUAL, _LOAD = 0x06, 0x05, 0x15, 0x20
-_NUMBER, _ARCHITECTURE, _SENDTO_ADDRESS = 0, 4, 16 + 8 * 4
+_RETURN, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_SET, _LOAD = 0x06, 0x05, 0x15, 0x45, 0x20
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _LONGEST = 4096  # BPF_MAXINSNS
 
 
@@ -79,23 +73,34 @@ def asking(program: bytes) -> bytes:
 
 
 def _end() -> Iterator[bytes]:
-    """Load the architecture, and the number; a jump for each call that goes on; a call to an address that sendto(2) is not
-    given goes on too; ask, or let it."""
+    """Ask about a call of another architecture, let one go on that is `UNSEEN`, look at the argument of one that is so in
+    part, and ask about all others."""
     native = calls.native("read", 0).architecture
     unseen = sorted(number for token, number in calls.numbers(*UNSEEN) if token == native)
-    sendto = calls.native("sendto", 0).number
+    unseen = [number for number in unseen if calls.name(native, number) not in _SEEN_IF]
+    parts = [_asks_if(name, argument, mask) for name, (argument, mask) in _SEEN_IF.items()]
+    size = sum(map(len, parts))
     yield _instruction(_LOAD, _ARCHITECTURE)
-    yield _instruction(_JUMP_IF_EQUAL, native, 0, len(unseen) + 6)
+    yield _instruction(_JUMP_IF_EQUAL, native, 0, 1 + len(unseen) + size)
     yield _instruction(_LOAD, _NUMBER)
     for place, number in enumerate(unseen):
-        yield _instruction(_JUMP_IF_EQUAL, number, len(unseen) - place + 5, 0)
-    yield _instruction(_JUMP_IF_EQUAL, sendto, 0, 4)
-    yield _instruction(_LOAD, _SENDTO_ADDRESS)
-    yield _instruction(_JUMP_IF_EQUAL, 0, 0, 2)
-    yield _instruction(_LOAD, _SENDTO_ADDRESS + 4)
-    yield _instruction(_JUMP_IF_EQUAL, 0, 1, 0)
+        yield _instruction(_JUMP_IF_EQUAL, number, len(unseen) - place + size, 0)
+    for part in parts:
+        yield from part
     yield _instruction(_RETURN, _TRACE)
     yield _instruction(_RETURN, _ALLOW)
+
+
+def _asks_if(name: str, argument: int, mask: int) -> list[bytes]:
+    """Ask about a call if one of the lower 32 bits of an argument that ``mask`` has is set, and let it go on if none is;
+    nothing, if it is another call."""
+    return [
+        _instruction(_JUMP_IF_EQUAL, calls.native(name, 0).number, 0, 4),
+        _instruction(_LOAD, _ARGUMENTS + 8 * argument),
+        _instruction(_JUMP_IF_SET, mask, 0, 1),
+        _instruction(_RETURN, _TRACE),
+        _instruction(_RETURN, _ALLOW),
+    ]
 
 
 def _instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:

@@ -46,7 +46,7 @@ def test_what_is_permitted_is_asked_about_and_what_is_denied_is_not() -> None:
     unseen = {found for token, found in calls.numbers(*recording.UNSEEN) if token == ARCHITECTURE}
     for one in range(470):
         before = bpf.evaluate(plain, ARCHITECTURE, one).action.kind
-        after = bpf.evaluate(program, ARCHITECTURE, one, (0, 0, 0, 0, 1 << 40, 0)).action.kind
+        after = bpf.evaluate(program, ARCHITECTURE, one, (0,) * 6).action.kind
         if before in (ActionKind.ERRNO, ActionKind.TRACE):
             assert after is ActionKind.ERRNO
         else:
@@ -55,11 +55,21 @@ def test_what_is_permitted_is_asked_about_and_what_is_denied_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "kind"), [(0, ActionKind.ALLOW), (1, ActionKind.TRACE), (1 << 32, ActionKind.TRACE)]
+    ("name", "arguments", "kind"),
+    [
+        ("sendto", (9, 9, 9, 9, 0, 9), ActionKind.TRACE),
+        ("mmap", (0, 4096, 3, 2, 5, 0), ActionKind.ALLOW),
+        ("mmap", (0, 4096, 5, 2, 5, 0), ActionKind.TRACE),
+        ("mprotect", (4, 4, 1, 4, 4, 4), ActionKind.ALLOW),
+        ("mprotect", (0, 0, 7, 0, 0, 0), ActionKind.TRACE),
+    ],
 )
-def test_what_is_sent_to_an_address_is_asked_about(address: int, kind: ActionKind) -> None:
+def test_some_calls_are_asked_about_for_what_they_are_given(
+    name: str, arguments: tuple[int, ...], kind: ActionKind
+) -> None:
+    """Memory that is to be executed."""
     program = bpf.decode(recording.asking(denying("mkdirat")))
-    assert bpf.evaluate(program, ARCHITECTURE, number("sendto"), (0, 0, 0, 0, address, 0)).action.kind is kind
+    assert bpf.evaluate(program, ARCHITECTURE, number(name), arguments).action.kind is kind
 
 
 def test_the_kernel_takes_it() -> None:

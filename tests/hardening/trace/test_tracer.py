@@ -26,7 +26,7 @@ pytestmark = pytest.mark.system
 
 #: Traces the bundle, as whoever runs this, and prints what `trace` found; standard error of the command is left alone.
 SCRIPT = """
-import json, sys, time
+import json, sys
 from pathlib import Path
 import attrs
 from hardening.launch.request import LaunchRequest
@@ -36,9 +36,9 @@ options = json.loads(sys.argv[2])
 calls = []
 if options.pop("every", False):
     options["on_call"] = calls.append
-if options.pop("until", False):
-    began = time.monotonic()
-    options["until"] = lambda: time.monotonic() - began > 2
+if "until" in options:
+    place = Path(options["until"])
+    options["until"] = lambda command: command > 0 and place.exists()
 if options.get("recording"):
     recording.prepare(Path(sys.argv[1]))
 found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
@@ -430,16 +430,19 @@ os.writev(2, [b"No such ", b"thing\\n"])
 
 @pytest.mark.parametrize("how", ["interrupt", "check"])
 def test_a_trace_that_is_ended_early_gives_what_was_seen(folder: Path, stance: Stance, how: str) -> None:
-    options: dict[str, Any] = {"until": True} if how == "check" else {}
+    place = folder / "over"
+    options: dict[str, Any] = {"until": str(place)} if how == "check" else {}
     argv = started(folder, stance, "sh", "-c", "cat /none; echo ready >&2; while :; do sleep 1; done", **options)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/") as process:
-        assert process.stdout is not None
         assert process.stderr is not None
-        while "ready" not in process.stderr.readline():
-            pass
-        if how == "interrupt":
+        assert any("ready" in line for line in process.stderr)
+        if how == "check":
+            place.touch()
+        else:
             pids = [pid for pid in runs.descendants(process.pid) if runs.command_line(pid).split(b"\0")[1:2] == [b"-B"]]
             os.kill(pids[0], signal.SIGINT)
-        found = seen(process.stdout.read(), "")
+        text, printed = process.communicate()
+        assert process.returncode == 0, printed
+    found = seen(text, printed)
     assert (found.ended, found.code) == (how, 128 + signal.SIGKILL)
     assert any(call["path"] == "/none" for call in found.failures)
