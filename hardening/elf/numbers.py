@@ -136,7 +136,7 @@ class Tracer:
         if start is None:
             return None
         if start not in self._bodies:
-            self._bodies[start] = _Body(self._decoded(start), start, self.convention)
+            self._bodies[start] = _Body(self._decoded(start), start, self.convention, self._constant)
         return self._bodies[start]
 
     def _decoded(self, start: int, *, lite: bool = False) -> Iterator[Any]:
@@ -280,7 +280,7 @@ _MOVES = frozenset({"mov", "movabs", "movsxd", "movzx", "movsx", "movz", "ldr", 
 class _Body:
     """The instructions of a function, by address, and which ones run before each."""
 
-    def __init__(self, decoded: Iterable[Any], start: int, convention: Convention) -> None:
+    def __init__(self, decoded: Iterable[Any], start: int, convention: Convention, constant: int) -> None:
         self.start = start
         self.items: dict[int, Any] = {}
         self._before: dict[int, list[Any]] = {}
@@ -290,7 +290,7 @@ class _Body:
             self.items[item.address] = item
             if last is not None and last.mnemonic not in convention.ends:
                 self._before.setdefault(item.address, []).append(last)
-            target = self._target(item, convention)
+            target = self._target(item, convention, constant)
             if target is not None:
                 jumps.append((target, item))
             last = item
@@ -302,12 +302,13 @@ class _Body:
         """The instructions after which the one at an address runs."""
         return self._before.get(address, [])
 
-    def _target(self, item: Any, convention: Convention) -> int | None:
+    def _target(self, item: Any, convention: Convention, constant: int) -> int | None:
+        """Where a jump leads; None for what is no jump, or leads where a register says."""
         if not item.id or item.mnemonic in convention.calls:
             return None
         is_jump = (
             item.mnemonic.startswith(("j", "b.", "cb", "tb", "loop", "notrack j", "bnd j")) or item.mnemonic == "b"
         )
-        if not is_jump or not item.operands or item.operands[-1].type != 2:
+        if not is_jump or not item.operands or item.operands[-1].type != constant:
             return None
         return int(item.operands[-1].imm)
