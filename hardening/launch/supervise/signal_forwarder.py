@@ -37,7 +37,7 @@ class SignalForwarder:
         self.ended_by = 0
         self.stops = False
         self.reaped = False
-        self.has_forwarded = False  # somebody has sent a signal
+        self.has_forwarded = False  # one that may end it
         self._pid = pid
         self._pidfd = pidfd
         self._blocked: dict[int, bool] = {}  # signals that wait to be unblocked; whether they are the job's
@@ -68,7 +68,7 @@ class SignalForwarder:
         (pid_namespaces(7)): Ctrl-C and kill(1) would not end a command that says nothing of them, nor Ctrl-Z stop it. What
         a terminal sends, it sends to all processes of a job (termios(3)).
         """
-        self.has_forwarded = True
+        self.has_forwarded = self.has_forwarded or number in ENDING
         job = typed or number in JOB_CONTROL
         # Looked at first: what the kernel drops because nothing blocks it may be blocked the moment after, by a shell that
         # forks, and would look as if the command had taken it.

@@ -197,3 +197,17 @@ def test_a_command_that_handles_a_signal_once_is_not_ended_by_it(
     target.forward(signal.SIGTERM, typed=False)
     command.end()
     assert exit_code(supervisor.watch()) == 3
+
+
+def test_a_window_that_changes_its_size_does_not_end_anything() -> None:
+    pid = os.fork()
+    if not pid:
+        while True:
+            signal.pause()
+    target = SignalForwarder(pid, os.pidfd_open(pid))
+    target.forward(signal.SIGWINCH, typed=False)
+    assert not target.has_forwarded
+    target.forward(signal.SIGTERM, typed=False)
+    assert target.has_forwarded
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
