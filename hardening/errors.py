@@ -50,6 +50,11 @@ class HardeningError(Exception):
         # A name that came in as half of a surrogate pair would make the error itself impossible to write down.
         return text.encode("utf-8", "backslashreplace").decode()
 
+    @property
+    def problems(self) -> tuple[HardeningError, ...]:
+        """This error, or each of several that it stands for (`Problems`)."""
+        return (self,)
+
 
 class ProfileError(HardeningError):
     """A profile, a stack of profiles or a command-line setting is wrong."""
@@ -113,8 +118,12 @@ class Problems(HardeningError):
 
     def __init__(self, problems: list[HardeningError]) -> None:
         super().__init__(f"{len(problems)} problems")
-        self.problems = tuple(problems)
+        self._problems = tuple(problem for part in problems for problem in part.problems)
         self.exit_code = max(problem.exit_code for problem in problems)
+
+    @property
+    def problems(self) -> tuple[HardeningError, ...]:
+        return self._problems
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

@@ -14,7 +14,7 @@ from hardening.cli.commands import COMPLETE_VARIABLE, PROGRAM
 from hardening.cli.output import escape, in_colour
 from hardening.cli.session import Session
 from hardening.cli.unforeseen import worded
-from hardening.errors import EXIT_USAGE, HardeningError, Problems, UsageError
+from hardening.errors import EXIT_USAGE, HardeningError, UsageError
 
 ALIKE = 0.8
 GROUPED = 4
@@ -179,7 +179,7 @@ def _grouped(problems: Sequence[HardeningError]) -> list[HardeningError]:
 def _texts(error: HardeningError) -> Iterator[str]:
     """An error as it is printed, or each of several: many that have one remedy as one, with a line for each."""
     alike: dict[object, list[str]] = {}
-    for number, problem in enumerate(_grouped(error.problems) if isinstance(error, Problems) else (error,)):
+    for number, problem in enumerate(_grouped(error.problems)):
         head, _, hint = str(problem).partition("\n")
         alike.setdefault(hint or number, []).append(head)
     for key, heads in alike.items():

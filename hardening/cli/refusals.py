@@ -12,7 +12,7 @@ import click
 from hardening.cli import output
 from hardening.cli.options import stack
 from hardening.cli.unforeseen import FORESEEN, UNFORESEEN, worded
-from hardening.errors import HardeningError, Problems, UsageError
+from hardening.errors import HardeningError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +55,7 @@ def _record(context: click.Context, arguments: dict[str, Any], error: HardeningE
 
 
 def _line(context: click.Context, error: HardeningError) -> str:
-    problems = error.problems if isinstance(error, Problems) else (error,)
+    problems = error.problems
     # Values first, which may have lines of their own.
     first = stack.without_values(context, str(problems[0])).partition("\n")[0]
     return first if len(problems) == 1 else f"{first} (and {len(problems) - 1} more)"

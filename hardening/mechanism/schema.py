@@ -16,6 +16,7 @@ import attrs
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
+from hardening.errors import HardeningError, raise_all
 from hardening.mechanism.kinds import Choice, Flag, Kind
 from hardening.profile.source import Node, Origin
 
@@ -245,24 +246,29 @@ class Schema:
 
 def read_table(schema: Schema, table: Node, own: Collection[str] = ()) -> Iterator[Statement]:
     """The says of a table by the declared grammar, but for the keys that its mechanism reads on its ``own``; raises
-    `ProfileError` for an unknown key or a wrong type."""
+    `ProfileError`, or `Problems` with several, for unknown keys and wrong types."""
     return _read(schema.settings, table, "", own)
 
 
 def _read(settings: Mapping[str, Setting], table: Node, prefix: str, own: Collection[str] = ()) -> Iterator[Statement]:
+    problems: list[HardeningError] = []
     for key, node in table.members():
         if key in own:
             continue
         name = prefix + key
         setting = settings.get(name) if key else None  # the family of a whole table has no name that could be written
-        if isinstance(setting, Scalar):
-            yield Statement(name, "", setting.kind.parse(node), node.origin)
-        elif isinstance(setting, Family):
-            yield from read_family(setting, node)
-        elif any(other.startswith(name + ".") for other in settings):
-            yield from _read(settings, node, name + ".")
-        else:
-            raise unknown_key(node, key, (*settings, *own), prefix)
+        try:
+            if isinstance(setting, Scalar):
+                yield Statement(name, "", setting.kind.parse(node), node.origin)
+            elif isinstance(setting, Family):
+                yield from read_family(setting, node)
+            elif any(other.startswith(name + ".") for other in settings):
+                yield from _read(settings, node, name + ".")
+            else:
+                raise unknown_key(node, key, (*settings, *own), prefix)
+        except HardeningError as error:
+            problems.append(error)
+    raise_all(problems)
 
 
 def unknown_key(node: Node, key: str, settings: Iterable[str], prefix: str = "") -> Exception:
@@ -272,31 +278,44 @@ def unknown_key(node: Node, key: str, settings: Iterable[str], prefix: str = "")
 
 
 def read_family(setting: Family[T], node: Node) -> Iterator[Statement]:
-    """The says of one family's value in its list or table form."""
+    """The says of one family's value in its list or table form. Raises `ProfileError`, or `Problems` with several."""
     statements: dict[str, Statement] = {}
+    problems: list[HardeningError] = []
+    for item, read in _readers(setting, node):
+        try:
+            _once(statements, Statement(setting.name, *read(item), item.origin), item)
+        except HardeningError as error:
+            problems.append(error)
+    raise_all(problems)
+    yield from statements.values()
+
+
+def _readers(setting: Family[T], node: Node) -> Iterator[tuple[Node, Callable[[Node], tuple[str, T]]]]:
+    """The items of a family's value, each with what reads a member and its value of it."""
+
+    def member(entry: Node) -> tuple[str, T]:
+        key = str(entry.path[-1])
+        name = key if key == WILDCARD else setting.read_member(Node(key, entry.path, entry.document))
+        value = setting.kind.parse(entry)
+        if key == WILDCARD:
+            require_absent(setting, value, entry)
+        return name, value
+
+    def dropped(item: Node) -> tuple[str, T]:
+        return setting.read_member(item), setting.absent
+
     if setting.read_item is None:
-        for key, entry in node.members():
-            name = key if key == WILDCARD else setting.read_member(Node(key, entry.path, entry.document))
-            value = setting.kind.parse(entry)
-            if key == WILDCARD:
-                require_absent(setting, value, entry)
-            _once(statements, Statement(setting.name, name, value, entry.origin), entry)
-        yield from statements.values()
-        return
-    if isinstance(node.raw, dict):
+        yield from ((entry, member) for _, entry in node.members())
+    elif isinstance(node.raw, dict):
         for key, edits in node.members():
             if key not in ("add", "drop"):
                 raise edits.error(
                     "unknown key", hint="a list is changed with `add` and `drop`, or replaced by an array"
                 )
-            for item in edits.items():
-                said = setting.read_item(item) if key == "add" else (setting.read_member(item), setting.absent)
-                _once(statements, Statement(setting.name, *said, item.origin), item)
+            yield from ((item, setting.read_item if key == "add" else dropped) for item in edits.items())
     else:
-        statements[WILDCARD] = Statement(setting.name, WILDCARD, setting.absent, node.origin)
-        for item in node.items():
-            _once(statements, Statement(setting.name, *setting.read_item(item), item.origin), item)
-    yield from statements.values()
+        yield node, lambda node: (WILDCARD, setting.absent)
+        yield from ((item, setting.read_item) for item in node.items())
 
 
 def require_absent(setting: Family[T], value: T, node: Node) -> None:

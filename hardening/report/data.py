@@ -10,7 +10,7 @@ import attrs
 from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
 from hardening.compose.fold import HistoryStep, Resolved
-from hardening.errors import HardeningError, Problems
+from hardening.errors import HardeningError
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.used import Used
 from hardening.profile.layers import Layer, Stack
@@ -107,7 +107,7 @@ def error(error: HardeningError | None) -> list[Data]:
     """The problems that an error stands for; empty where there is none."""
     if error is None:
         return []
-    problems = error.problems if isinstance(error, Problems) else (error,)
+    problems = error.problems
     return [
         {
             "message": item.message,

@@ -14,7 +14,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.compose.implied import compose_here
-from hardening.errors import HardeningError, Problems
+from hardening.errors import HardeningError
 from hardening.mechanism.denial import Cause, PathAnswer, SystemCall, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
@@ -240,7 +240,7 @@ def composed(attempt: Attempt, tables: Mapping[str, Any]) -> Composition | Harde
         layers = Stack((*composition.stack.layers, layer))
         return compose_here(layers, composition.mechanisms, attempt.host, attempt.today, attempt.offer)
     except HardeningError as error:
-        return error.problems[0] if isinstance(error, Problems) else error
+        return error.problems[0]
 
 
 def _reaches(mechanism: Mechanism[Any], entry: Resolved, after: Composition, value: Any) -> bool:
@@ -263,7 +263,7 @@ def _obstacles(composition: Composition, host: Host) -> Sequence[HardeningError]
         for mechanism in composition.mechanisms:
             mechanism.contribute(composition.settings[mechanism.name], context, Fragment(mechanism.name))
     except HardeningError as error:
-        return error.problems if isinstance(error, Problems) else (error,)
+        return error.problems
     return ()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.errors import ProfileError
+from hardening.errors import HardeningError, ProfileError, raise_all
 from hardening.mechanism.kinds import Choice, Flag
 from hardening.mechanism.roles import Privileges
 from hardening.mechanism.schema import WILDCARD, ConfigField, Members, Schema, Statement, family, read_table, scalar
@@ -90,12 +90,18 @@ class CapabilitiesSettings(Privileges):
 
 
 def read(schema: Schema, table: Node) -> Iterator[Statement]:
-    """The says of one layer's table. Raises `ProfileError`: an unknown key or name, a name dropped and added at once."""
+    """The says of one layer's table. Raises `ProfileError`, or `Problems` with several: an unknown key or name, a name
+    dropped and added at once."""
     yield from read_table(schema, table, own=_ARRAYS)
     statements: dict[str, Statement] = {}
+    problems: list[HardeningError] = []
     for key, node in table.members():
         for item in node.items() if key in _ARRAYS else ():
-            _say(statements, item, _ARRAYS[key])
+            try:
+                _say(statements, item, _ARRAYS[key])
+            except HardeningError as error:
+                problems.append(error)
+    raise_all(problems)
     yield from statements.values()
 
 

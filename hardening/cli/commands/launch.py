@@ -86,7 +86,7 @@ def _add_hints(error: HardeningError, engine: Runtime, candidate: Candidate, plu
                 hint = f"`hardening launch --runtime {quoted(other.name)} {quoted(str(bundle))}` runs it"
                 break
     places = {refusal.origin for refusal in found}
-    for problem in error.problems if isinstance(error, Problems) else (error,):
+    for problem in error.problems:
         if problem.origin in places and not problem.hint:
             problem.hint = hint
 

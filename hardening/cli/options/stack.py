@@ -12,7 +12,7 @@ import click
 
 from hardening.cli.options import F, add
 from hardening.cli.session import Request, Session, session
-from hardening.errors import HardeningError, HostError, Problems, UsageError, quoted
+from hardening.errors import HardeningError, HostError, UsageError, quoted
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -204,7 +204,7 @@ def beside_default(here: Session, request: Request) -> Iterator[None]:
     try:
         yield
     except HardeningError as error:
-        problems = error.problems if isinstance(error, Problems) else (error,)
+        problems = error.problems
         named = set(here.machine.default) <= set(request.profiles)
         if not named and all(isinstance(item, HostError) for item in problems):
             _say_beside(here, request, problems)

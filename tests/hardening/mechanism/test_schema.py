@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.errors import ProfileError
+from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.kinds import Ceiling, Flag
 from hardening.mechanism.schema import (
     WILDCARD,
@@ -216,3 +216,10 @@ def test_a_value_for_every_member_of_a_table_means_nothing() -> None:
         list(read_family(setting, open_ended.root))
     closed = Document("p", None, {"*": 0}, {})
     assert [statement.member for statement in read_family(setting, closed.root)] == ["*"]
+
+
+def test_everything_that_is_wrong_with_a_table_is_told_at_once() -> None:
+    with pytest.raises(HardeningError) as refused:
+        statements("[m]\nsise = 1\nsize = 'x'\nletters = ['a', 'bc', 1]\nbelow.sizes = {a = 1, b = 'x', cd = 2}")
+    places = [str(error).partition(": ")[0] for error in refused.value.problems]
+    assert places == ["profile.toml:2", "profile.toml:3", *["profile.toml:4"] * 2, *["profile.toml:5"] * 2]

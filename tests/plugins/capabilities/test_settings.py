@@ -180,3 +180,12 @@ def test_what_is_dumped_reads_back(dropped: set[str], added: set[str], flag: boo
         again = composed(folder, tomli_w.dumps({"capabilities": Capabilities().dump(values)}))
         assert again.stated("capabilities") == values
         assert again.settings == first.settings
+
+
+def test_each_wrong_name_is_told_with_what_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(HardeningError) as refused:
+        settings_of(tmp_path, '[capabilities]\nadd = ["NET_BIND", "KILL", "FOO"]')
+    assert [(error.message, error.hint) for error in refused.value.problems] == [
+        ('capabilities.add[0]: unknown capability "NET_BIND"', 'did you mean "NET_BIND_SERVICE"?'),
+        ('capabilities.add[2]: unknown capability "FOO"', "capabilities(7) lists the names; ALL means all of them"),
+    ]
