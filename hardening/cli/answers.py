@@ -20,10 +20,13 @@ from hardening.report import data, explain, image_defaults, settings
 from hardening.report.explain import Question
 from hardening.report.image_defaults import ShownDefault
 from hardening.report.table import Table
-from hardening.why import attempt, loosen, question
+from hardening.why import attempt, loosen, question, together
 from hardening.why.attempt import Attempt, Pending
 from hardening.why.loosen import Loosening
 from hardening.why.question import Answered
+
+#: To what several loosenings at once loosen.
+_ALL = "all of this"
 
 
 def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[ShownDefault]:
@@ -103,10 +106,30 @@ def ask(tried: Attempt, asked: str, as_json: bool) -> None:
         show_name(tried, explain.meant(tried.composition.mechanisms, tried.host, unquoted(asked)), as_json)
         return
     found = [*question.of_calls(tried, context, calls)] if calls else _of_word(tried, context, asked)
+    whole = _whole(found)
     if as_json:
-        output.show_json({"question": asked, "answers": _data(found), "error": data.error(tried.error)})
-    else:
+        loosening = attrs.asdict(whole) if whole is not None else None
+        shown = {"question": asked, "answers": _data(found), "loosening": loosening, "error": data.error(tried.error)}
+        output.show_json(shown)
+    elif whole is None or whole.shown != _ALL:
         _show_answers(found, asked, "for {}")
+    else:
+        _show_answers(
+            [item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], asked, "for {}"
+        )
+        show_loosening(whole, None, f" for {asked}")
+
+
+def _whole(found: Iterable[Answered]) -> Loosening | None:
+    """What permits all that was asked, as far as something does."""
+    ways = [item.loosening for item in found if item.loosening is not None and not item.loosening.barrier]
+    if len(ways) < 2:
+        return next(iter(ways), None)
+    return attrs.evolve(together.one(ways), shown=_ALL)
+
+
+def _barred(item: Answered) -> bool:
+    return item.loosening is not None and bool(item.loosening.barrier)
 
 
 def _of_word(tried: Attempt, context: Context, word: str) -> list[Answered]:

@@ -23,10 +23,11 @@ UNINSTALL = "uninstall one of them"
 #: the options of the program's own commands that have those of mechanisms, too, whichever plugin of its own brings them:
 #: written down, since asking click would import every command at each start
 OWN_OPTIONS = frozenset({
-    "--beyond", "--check", "--debug", "--detach", "--dry-run", "--entrypoint", "--exception", "--format", "--fresh",
-    "--help", "--image", "--in-place", "--interactive", "--json", "--log-size", "--name", "--output",
-    "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt", "--rm", "--runtime",
-    "--sarif", "--set", "--tls-verify", "-d", "-h", "-i", "-j", "-o", "-p", "-q",
+    "--against", "--beyond", "--check", "--debug", "--detach", "--dry-run", "--entrypoint", "--exception", "--force",
+    "--format", "--fresh", "--help", "--image", "--in-place", "--interactive", "--into", "--json", "--log-size",
+    "--name", "--once", "--output", "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt",
+    "--rm", "--runtime", "--sarif", "--set", "--since", "--timeout", "--tls-verify", "--until", "-d", "-h", "-i",
+    "-j", "-o", "-p", "-q",
 })  # fmt: skip
 _PREFIX = "hardening_"
 #: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from hardening.errors import quoted
 from hardening.mechanism import outside
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
 from hardening.mechanism.idmaps import inside
@@ -185,7 +186,7 @@ def _execution(settings: CapabilitiesSettings, context: Context, call: SystemCal
             leaf = f"capabilities.{name}"
             what = f"{call.path} has the file capability {name}, which is outside of the bounding set"
             ways = (Way(leaf, ROOT, Size.CAPABILITY),) if name in available(context) else ()
-            yield Cause(leaf, what, ways, f"or take it from the file: setcap -r {call.path}", certain=True)
+            yield Cause(leaf, what, ways, f"or take it from the file: setcap -r {quoted(call.path)}", certain=True)
     elif not call.error and settings.no_new_privileges:
         gives = place is None or place.mode & _SET_ID or permitted
         if gives:

@@ -8,7 +8,7 @@ import errno
 from hardening.base import files, places
 from hardening.base.linux import abi, failure, kernel
 from hardening.base.linux.system import os
-from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError
+from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def not_permitted(path: str) -> LaunchError:
         if not mode & _ALL_EXECUTE:
             return not_executable(path, f"permission denied: nobody may, by its mode {mode:04o}")
         if os.statvfs(path).f_flag & os.ST_NOEXEC:
-            hint = f"`hardening explain {path}`, with the profiles of the run, shows what decided"
+            hint = f"`hardening explain {quoted(path)}`, with the profiles of the run, shows what decided"
             return not_executable(path, "permission denied: it lies on a mount with noexec", hint)
     except OSError:  # a directory on its way is closed to this process
         pass
@@ -181,7 +181,7 @@ def not_executed(path: str, number: int, missing: int = 0) -> LaunchError:
         )
     if number == errno.EPERM and missing:
         names = abi.capability_names(missing)
-        asked = " and ".join(f"`hardening explain capabilities.{name.removeprefix('CAP_')}`" for name in names)
+        asked = " and ".join(f"`hardening explain capabilities.{quoted(name.removeprefix('CAP_'))}`" for name in names)
         return not_executable(
             path,
             f"{os.strerror(number)}: the file lends {', '.join(names)}, which the bounding set lacks",

@@ -11,6 +11,7 @@ from hardening.base.frozen import Frozen
 from hardening.base.guarded import complain, remark
 from hardening.base.linux.system import os, signal
 from hardening.base.pointer import items, lookup
+from hardening.errors import quoted
 from hardening.launch.cgroup import events
 from hardening.launch.supervise.signal_forwarder import read_status
 
@@ -109,7 +110,7 @@ def tell(run: FailedRun, context: LaunchContext) -> str:
         return reason
     if found:
         settings = " and ".join(
-            f"`hardening explain {setting}`" for setting in dict.fromkeys(one.setting for one in found)
+            f"`hardening explain {quoted(setting)}`" for setting in dict.fromkeys(one.setting for one in found)
         )
         hint = f"hint: {settings}, with the profiles of the run, shows what decided"
         if request.typed:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
 import pytest
 
 from hardening.cli import answers
 from hardening.errors import UsageError
+from hardening.why import question
 from tests.hardening.why.test_question import composed
 
 
@@ -59,9 +61,14 @@ def test_a_word_that_names_nothing_or_two_things_is_told_how_to_be_written(word:
     assert refused.value.hint == hint
 
 
-def test_the_table_has_the_line_that_decides_and_each_loosening_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_permits_all_of_a_question_is_one_layer(capsys: pytest.CaptureFixture[str]) -> None:
     answers.ask(composed(), "example.com:443", as_json=False)
     shown = capsys.readouterr().out
     assert "cannot be reached: the network is private" in shown
-    assert 'net = "host"' in shown
-    assert shown.count("smallest loosening for open a tcp socket") == 1
+    assert shown.count("smallest loosening for example.com:443, to all of this") == 1
+    assert shown.count("smallest loosening") == 1
+    loosening = told(capsys, "example.com:443")["loosening"]
+    answers.ask(composed(tomllib.loads(loosening["toml"])), "example.com:443", as_json=True)
+    after = json.loads(capsys.readouterr().out)
+    assert {item["answer"] for item in after["answers"]} == {question.PERMITTED}
+    assert after["loosening"] is None
