@@ -6,7 +6,7 @@ base and layers of the tool's own, which the limits of the base bind as they bin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -44,7 +44,7 @@ class CommandRuns(Protocol):
         ...
 
     def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
-        """Whether the command succeeds, and the calls that failed."""
+        """Whether the command succeeds, and the calls that failed, with those that were made and no recording counts."""
         ...
 
     def record(self, layers: Sequence[Tables]) -> Watched:
@@ -60,8 +60,12 @@ class CommandRuns(Protocol):
         it; None where none do."""
         ...
 
-    def least(self) -> Tables:
-        """The layer that takes away what only a run can show that the command does without."""
+    def spare(self) -> Sequence[str]:
+        """The leaves whose loosening only a run can show that the command does without."""
+        ...
+
+    def least(self, kept: Collection[str]) -> Tables:
+        """The layer that takes all of these away but for those that are ``kept``."""
         ...
 
     def opened(self) -> Tables:
@@ -90,14 +94,17 @@ class Learnt:
 def learn(trials: CommandRuns, before: Recording) -> Learnt:
     """Learn from one command, and from the runs ``before``. What no run shows to be needed is not in the lessons; where the
     command does not succeed under them, they are less tight, and where it never does they are not ``proved``."""
-    least = trials.least()
-    succeeded, failed = trials.look([least])
-    needed = {} if succeeded else _needed(trials, least)
-    watched = trials.record([least, *needed.values()])
-    kept = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(needed.items()))
+    succeeded, failed = trials.look([trials.least(())])
+    kept, needed = ((), {}) if succeeded else _needed(trials)
+    layers = [trials.least(kept), *needed.values()]
+    if not succeeded:
+        failed = frozenset(use for use in failed if use.often) | trials.look(layers)[1]
+    watched = trials.record(layers)
+    given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
+    texts = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(given.items()))
     known = {use.call for use in watched.run.uses}
     uses = watched.run.uses | {use for use in failed if use.call not in known}
-    run = attrs.evolve(watched.run, uses=uses, needed=kept if watched.succeeded else None)
+    run = attrs.evolve(watched.run, uses=uses, needed=texts if watched.succeeded else None)
     recording = before.merged(Recording(frozenset({run})))
     lessons = {name: [*said] for name, said in trials.lessons(recording.evidence()).items()}
     asked = layer.loosened(lessons)
@@ -126,16 +133,29 @@ def _looser(lessons: Lessons) -> Iterator[tuple[str, ...]]:
         yield names
 
 
-def _needed(trials: CommandRuns, least: Tables) -> dict[str, Tables]:
-    """The loosenings without which the command fails, each leaf with the layer that loosens it; none where nothing helps."""
+def _needed(trials: CommandRuns) -> tuple[Sequence[str], dict[str, Tables]]:
+    """What the command needs: of what is spare, and the loosenings without which it fails, each leaf with its layer."""
+    needed = {} if trials.succeeds([]) else _loosenings(trials)
+    spare = trials.spare()
+    if needed is None:
+        return spare, {}
+
+    def suffices(some: Sequence[str]) -> bool:
+        return trials.succeeds([trials.least(some), *needed.values()])
+
+    return () if not spare or suffices(()) else minimal(spare, suffices), needed
+
+
+def _loosenings(trials: CommandRuns) -> dict[str, Tables] | None:
+    """The loosenings without which the command fails, each leaf with the layer that loosens it; None where nothing helps."""
     opened = trials.opened()
-    every = trials.record([least, opened])
-    found = {} if every.succeeded else trials.search([least, opened])
+    every = trials.record([opened])
+    found = {} if every.succeeded else trials.search([opened])
     if found is None:
-        return {}
+        return None
     needed = dict(found)
     if needed:
-        every = trials.record([least, opened, *needed.values()])
+        every = trials.record([opened, *needed.values()])
     lessons = trials.lessons(Recording(frozenset({every.run})).evidence())
     asked = [(leaf, _only(lessons, leaf)) for leaf in layer.loosened(lessons)]
     candidates = [(leaf, tables) for leaf, tables in asked if trials.refusal([tables]) is None]
@@ -144,7 +164,7 @@ def _needed(trials: CommandRuns, least: Tables) -> dict[str, Tables]:
     def suffices(some: Sequence[tuple[str, Tables]]) -> bool:
         leaves = frozenset(leaf for leaf, _ in some)
         if leaves not in known and len(known) < MOST:
-            known[leaves] = trials.succeeds([least, *found.values(), *(tables for _, tables in some)])
+            known[leaves] = trials.succeeds([*found.values(), *(tables for _, tables in some)])
         return known.get(leaves, False)
 
     if candidates and not (found and suffices(())):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
@@ -68,7 +68,7 @@ class CommandTrials:
         counter = CallCounter()
         for call in ran.trace.failures:
             counter(call)
-        return ran.succeeded, counter.uses()
+        return ran.succeeded, counter.uses() | _not_counted(ran.trace.made if ran.succeeded else calls.numbers(*UNSEEN))
 
     def record(self, layers: Sequence[Tables]) -> Watched:
         counter = CallCounter()
@@ -78,7 +78,7 @@ class CommandTrials:
             day=self.today.isoformat(),
             program=PurePath(self.trials.command[0]).name,
             host=f"Linux {self.host.release}, {self.host.machine}",
-            uses=counter.uses() | _not_counted(),
+            uses=counter.uses(),
             peaks=(("files", ran.trace.files), ("tasks", ran.trace.tasks)),
         )
         return Watched(run, ran.succeeded)
@@ -98,8 +98,11 @@ class CommandTrials:
         loosenings = {member.suspect.leaf: stack.loosening(member) for member in found.members}
         return {leaf: tomllib.loads(one.toml) for leaf, one in loosenings.items() if one is not None}
 
-    def least(self) -> Tables:
-        asked = [(one.name, one.least(self.base.settings[one.name], self.context)) for one in self.base.mechanisms]
+    def spare(self) -> Sequence[str]:
+        return [leaf for one in self.base.mechanisms for leaf in one.spare(self.base.settings[one.name])]
+
+    def least(self, kept: Collection[str]) -> Tables:
+        asked = [(one.name, one.least(self.base.settings[one.name], kept)) for one in self.base.mechanisms]
         return {name: table for name, table in asked if table}
 
     def opened(self) -> Tables:
@@ -117,11 +120,11 @@ class CommandTrials:
         return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
 
 
-def _not_counted() -> frozenset[Usage]:
-    """The calls that a recording does not stop at: any of them may have been made."""
+def _not_counted(made: Collection[tuple[int, int]]) -> frozenset[Usage]:
+    """Those calls of some that a recording does not stop at."""
     token = calls.own()
     return frozenset(
         Usage(SystemCall(calls.name(token, number), number, token, (0,) * 6, Caller(0)), 0)
         for architecture, number in calls.numbers(*UNSEEN)
-        if architecture == token
+        if architecture == token and (token, number) in made
     )

@@ -10,7 +10,7 @@ earlier stages.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -354,8 +354,12 @@ class Mechanism(ABC, Generic[S]):
         command asks for: TOML data of its table, within the limits, and the names below the table of what that loosens."""
         return {}, ()
 
-    def least(self, settings: S, context: Context) -> Mapping[str, object]:
-        """What takes away all that only a run can show that a command does without: TOML data of the table."""
+    def spare(self, settings: S) -> Sequence[str]:
+        """The full names of the leaves whose loosening only a run can show that a command does without."""
+        return ()
+
+    def least(self, settings: S, kept: Collection[str]) -> Mapping[str, object]:
+        """What takes all of `spare` away but for those that are ``kept``: TOML data of the table, which loosens nothing."""
         return {}
 
     def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[Lesson]:

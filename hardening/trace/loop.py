@@ -123,6 +123,7 @@ class Tracing:
         self.processes: dict[int, _Process] = {}
         self._failures: deque[tuple[SystemCall, _Speech]] = deque(maxlen=MOST)
         self.count = 0
+        self.made: set[tuple[int, int]] = set()
         self.files, self.tasks = 3, 0
 
     # Seen from the other thread
@@ -294,6 +295,7 @@ class Tracing:
             self._resume(pid, self._go)
             return
         self.count += 1
+        self.made.add((info.arch, info.nr))
         entry = thread.entry = PendingCall(info.arch, info.nr, tuple(info.args), self.count)
         if (entry.architecture, entry.number) in self._kinds["writing"]:
             self._heard(pid, thread.process.speech, entry)

@@ -44,7 +44,7 @@ class Trace:
     - ``ended``: why the trace ended the command: `TIME`, `INTERRUPT`, `CHECK`; empty where it ended by itself.
     - ``calls``: how many there were.
     - ``files``, ``tasks``: the most descriptors that one process can have had open, by the highest number of them, and the
-      most threads of all processes at a time.
+      most threads of all processes at a time. ``made`` are the calls that were looked at, each its architecture and number.
     """
 
     failures: tuple[SystemCall, ...]
@@ -55,6 +55,7 @@ class Trace:
     calls: int
     files: int = 0
     tasks: int = 0
+    made: frozenset[tuple[int, int]] = frozenset()
 
 
 def trace(
@@ -103,5 +104,5 @@ def trace(
     }
     return Trace(
         tracing.failures(), MappingProxyType(processes), tracing.command, tracing.status, tracing.ended, tracing.count,
-        tracing.files, tracing.tasks,
+        tracing.files, tracing.tasks, frozenset(tracing.made),
     )  # fmt: skip

@@ -5,7 +5,7 @@ Its table is ``[capabilities]``; its leaves are ``capabilities.<NAME>`` and ``ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism.denial import Cause, FileRights, SystemCall
@@ -59,8 +59,15 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
     def dump(self, values: Mapping[tuple[str, str], Any]) -> dict[str, object]:
         return grammar.dump(values)
 
-    def least(self, settings: CapabilitiesSettings, context: Context) -> Mapping[str, object]:
-        return {"drop": ["ALL"]} if settings.added else {}
+    def spare(self, settings: CapabilitiesSettings) -> Sequence[str]:
+        return [f"capabilities.{name}" for name in sorted(settings.added)]
+
+    def least(self, settings: CapabilitiesSettings, kept: Collection[str]) -> Mapping[str, object]:
+        if not settings.added:
+            return {}
+        held = {name: settings.members[name] for name in sorted(settings.added) if f"capabilities.{name}" in kept}
+        given = {"root": grammar.ROOT, "add": grammar.ADDED}
+        return {"drop": ["ALL"], **{key: [name for name in held if held[name] == who] for key, who in given.items()}}
 
     def learnt(self, settings: CapabilitiesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
         """None but those without which no run succeeded; nothing where that was not tried."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 from hypothesis import given
@@ -82,12 +82,13 @@ class MadeUp:
         if self.command.place:
             exception = {"setting": f"places.{self.command.place}", "reason": "r"}
             ways[exception["setting"]] = {"exceptions": [exception], "places": {"add": [self.command.place]}}
-        if self.capability:
-            ways["powers.KILL"] = {"powers": {"add": ["KILL"]}}
         return ways if self._succeeds([*layers, *ways.values()]) else None
 
-    def least(self) -> Tables:
-        return {"powers": {"drop": ["ALL"]}}
+    def spare(self) -> Sequence[str]:
+        return ["powers.KILL"]
+
+    def least(self, kept: Collection[str]) -> Tables:
+        return {"powers": {"drop": ["ALL"], "add": ["KILL"] if "powers.KILL" in kept else []}}
 
     def opened(self) -> Tables:
         names = sorted({*self.command.asks, *self.command.probes, "other"} - BASE - self.forbidden)

@@ -79,6 +79,13 @@ def said(uid: int, needed: frozenset[str] | None) -> list[Lesson]:
     return list(Capabilities().learnt(HELD, context, Evidence((), 1, {}, leaves)))
 
 
+def test_what_only_a_run_can_show_is_taken_away_and_given_back_as_it_was() -> None:
+    assert Capabilities().spare(HELD) == ["capabilities.CHOWN", "capabilities.KILL", "capabilities.SETUID"]
+    assert Capabilities().least(HELD, ()) == {"drop": ["ALL"], "root": [], "add": []}
+    kept = Capabilities().least(HELD, ["capabilities.KILL", "capabilities.CHOWN"])
+    assert kept == {"drop": ["ALL"], "root": ["CHOWN"], "add": ["KILL"]}
+
+
 @pytest.mark.parametrize(
     ("uid", "needed", "expected"),
     [
