@@ -284,10 +284,12 @@ def store(
     looked: Iterable[Input],
     left_open: Open,
     *,
+    shown: str = "",
     loses: bool = False,
 ) -> bool:
     """Write what an entry with a bundle says. False where the bundle is good for one run only. ``looked`` is what decided
-    the notes and the verdicts; a run that ``loses`` its input says so."""
+    the notes and the verdicts; ``shown`` are the options for people, without a secret; a run that ``loses`` its input says
+    so."""
     contents = {name: content for name, content in spec.files.items() if isinstance(content, bytes)}
     document = spec.document
     try:
@@ -302,6 +304,7 @@ def store(
             {
                 "until": validity.until,
                 "notes": list(notes),
+                "shown": shown,
                 "loses": loses,
                 "launch": launch.kept(),
                 "bundle": "",

@@ -32,7 +32,8 @@ from hardening.mechanism.runtime import Runtime
 @frozen(eq=False)
 class Storable:
     """A composition that may be kept for the options of ``line``, whose image brings words of its ``own``: what decides it,
-    and the request that an entry keeps of what ``engine`` makes of ``launch``."""
+    and the request that an entry keeps of what ``engine`` makes of ``launch``. ``shown`` are the options as people may see
+    them."""
 
     line: Line
     own: Own
@@ -40,6 +41,7 @@ class Storable:
     kept: LaunchRequest
     engine: Runtime
     launch: LaunchRequest
+    shown: str
 
     def argv(self, bundle: Path, *, remove: bool) -> list[str]:
         """The command of the launcher."""
@@ -94,7 +96,9 @@ class Storable:
         stays = False
         if lasting and values is not None:
             opened = Open(self.own.before, self.own.otherwise, self.places(values) or {})
-            stays = entries.store(entry, self.validity, self.kept, written, notes, looked, opened, loses=loses)
+            stays = entries.store(
+                entry, self.validity, self.kept, written, notes, looked, opened, shown=self.shown, loses=loses
+            )
         if stays and not entries.is_alone(written):
             with suppress(OSError):  # then it is this run's alone until that ends
                 entries.share(entry)
@@ -111,6 +115,7 @@ def storable(
     launch: LaunchRequest,
     *,
     fresh: bool,
+    shown: str,
 ) -> Storable | tuple[str, ...]:
     """What is kept of a composition that ``line`` asked for, or why nothing is. It is asked before anything is contributed,
     so that what changes afterwards makes an entry that is never valid."""
@@ -135,7 +140,7 @@ def storable(
         return ("the host has changed meanwhile",)
     if not entries.has_room(line):
         return ("as many entries of this line as there may be are in use",)
-    found = Storable(line, own, validity, kept, engine, launch)
+    found = Storable(line, own, validity, kept, engine, launch, shown)
     if engine.takes_variables or not composition.has_typed:
         return found
     # A bundle with values that were typed lies where each start removes what a killed one has left, and not in the cache.

@@ -328,6 +328,17 @@ def test_runs_at_once_share_one_entry(place: Place) -> None:
     assert not place.entries()
 
 
+def test_entries_are_told_apart_without_what_may_be_a_secret(place: Place) -> None:
+    for more in ((), ("--hostname", "box"), ("-e", "GREETING=sesame")):
+        done = place.type("run", "-q", "-p", "strict", *more, "--", "true")
+        assert done.returncode == 0, done.stderr
+    listed = json.loads(place.type("cache", "list", "--json").stdout)
+    assert [entry["options"] for entry in listed] == [
+        f"-q -p strict{more}" for more in (" -e GREETING", " --hostname box", "")
+    ]
+    assert "sesame" not in json.dumps(listed)
+
+
 def test_runs_at_once_that_have_a_control_group_have_an_entry_each_and_use_them_again(place: Place) -> None:
     require("cgroups")
     for _ in range(2):

@@ -38,11 +38,11 @@ def list_entries(as_json: bool) -> None:
             entry["entry"],
             entry["used"],
             "running" if entry["running"] else "",
-            entry["bundle"] or " ".join((entry["profiles"], entry["image"])).strip(),
+            entry["bundle"] or entry["options"] or " ".join((entry["profiles"], entry["image"])).strip(),
         )
         for entry in found
     )
-    output.show_either(found, Table(("entry", "used", "state", "stack"), rows), as_json=as_json)
+    output.show_either(found, Table(("entry", "used", "state", "options"), rows), as_json=as_json)
 
 
 @command.command("clear")
@@ -66,6 +66,7 @@ def _entry(item: Stored) -> dict[str, Any]:
         "running": running,
         "profiles": str(launch.get("profiles", "")),
         "image": image if isinstance(image, str) else "",
+        "options": str(says.get("shown", "")),
         "bundle": str(says.get("bundle", "")),
     }
 

@@ -106,7 +106,8 @@ def command(
     )
     with stack.beside_default(here, request):
         checked = pipeline.check(composition, here.host, None, engine)
-    found = stored.storable(here, line, own, composition, checked, engine, launch, fresh=fresh)
+    options, _ = stack.pasteable(context, line.options[1:])
+    found = stored.storable(here, line, own, composition, checked, engine, launch, fresh=fresh, shown=options)
     if dry_run:
         assembly, _ = _assembled(here, composition, command, engine, None, checked)
         _show(engine, assembly, command, launch, found, as_json)
