@@ -1,0 +1,54 @@
+"""No stack is blamed for what it has not done: by `hardening why`, and by the line after a run that fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.features import require
+from tests.support.runs import workplace
+from tests.system.denials.asking import INNOCENT
+from tests.system.denials.controls import CONTROLS, SOCKETS
+
+pytestmark = pytest.mark.system
+CASES = [
+    pytest.param(name, base, id=f"{name} {base}")
+    for name in CONTROLS
+    for base in ("strict", "default")
+    if base == "default" or name not in SOCKETS
+]
+#: How the line after a failing run begins where it blames.
+BLAMES = ("denied", "forbid", "refuse", "limit")
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("hardening"))
+    env = {**os.environ, "HARDENING_STATE": str(folder / "state")}
+    return subprocess.run(
+        [program, *words], capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL, timeout=200
+    )
+
+
+def test_there_are_a_hundred() -> None:
+    assert len(CASES) >= 100
+
+
+@pytest.mark.parametrize(("name", "base"), CASES)
+def test_nothing_is_blamed(name: str, base: str) -> None:
+    require("userns")
+    words = ("-p", base, "-u", "1000", "--", *CONTROLS[name])
+    with workplace() as folder:
+        failed = _run(folder, "run", *words)
+        assert failed.returncode, "a control fails"
+        own = [line for line in failed.stderr.splitlines() if line.startswith(("hardening:", "hint:"))]
+        assert not [line for line in own if any(word in line for word in BLAMES)], failed.stderr
+        done = _run(folder, "why", "--json", *words)
+        said = json.loads(done.stdout[done.stdout.index("{") :])
+        assert said["outcome"] in INNOCENT, done.stdout
+        assert not said["smallest"]
+        assert not [item for item in said["denials"] if item["needed"] or item["confirmed"]], said["denials"]
