@@ -237,8 +237,8 @@ ROWS = (
         "io_uring",
         "netty-incubator-transport-io_uring#41",
         _python(_URING),
-        ("seccomp.io_uring",),
-        size=3,
+        ("seccomp.io_uring", "seccomp.restrict_suid_sgid"),
+        size=4,  # and what no filter of ours sees through
         base="",
         stack=_recorded(),
         fix="[seccomp]\nrestrict_suid_sgid = false\n"
