@@ -45,7 +45,9 @@ class Answer:
         """The loosening beside the known fix."""
         if not self.row.leaves:
             return "none" if not self.leaves else "larger"
-        looser = [item for item in self.said["smallest"] if str(item["size"]).lower() not in ("answer", "place", "0", "1")]
+        looser = [
+            item for item in self.said["smallest"] if str(item["size"]).lower() not in ("answer", "place", "0", "1")
+        ]
         difference = len(looser) - self.row.size
         return "equal" if difference == 0 else "smaller" if difference < 0 else "larger"
 

@@ -22,6 +22,8 @@ CASES = [
     for base in ("strict", "default")
     if base == "default" or name not in SOCKETS
 ]
+#: What the line says that only tells how to ask.
+ASKS = "if anything was"
 #: How the line after a failing run begins where it blames.
 BLAMES = ("denied", "forbid", "refuse", "limit")
 
@@ -45,10 +47,11 @@ def test_nothing_is_blamed(name: str, base: str) -> None:
     with workplace() as folder:
         failed = _run(folder, "run", *words)
         assert failed.returncode, "a control fails"
-        own = [line for line in failed.stderr.splitlines() if line.startswith(("hardening:", "hint:"))]
+        said = [line for line in failed.stderr.splitlines() if line.startswith(("hardening:", "hint:"))]
+        own = [line for line in said if ASKS not in line]
         assert not [line for line in own if any(word in line for word in BLAMES)], failed.stderr
         done = _run(folder, "why", "--json", *words)
-        said = json.loads(done.stdout[done.stdout.index("{") :])
-        assert said["outcome"] in INNOCENT, done.stdout
-        assert not said["smallest"]
-        assert not [item for item in said["denials"] if item["needed"] or item["confirmed"]], said["denials"]
+        answer = json.loads(done.stdout[done.stdout.index("{") :])
+        assert answer["outcome"] in INNOCENT, done.stdout
+        assert not answer["smallest"]
+        assert not [item for item in answer["denials"] if item["needed"] or item["confirmed"]], answer["denials"]
