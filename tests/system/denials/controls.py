@@ -32,81 +32,88 @@ def _py(text: str) -> tuple[str, ...]:
     return ("/usr/bin/python3", "-c", _PYTHON + "os.chdir('/tmp')\n" + text)
 
 
-#: by what fails: the command, and whether it uses sockets
+#: by who is the reason, and by what it does: the command
 CONTROLS = MappingProxyType(
     {
-        # the modes of its own files
-        "reads a file without rights": _sh("touch f; chmod 000 f; cat f"),
-        "writes a read-only file": _sh("touch f; chmod 444 f; echo x >f"),
-        "executes what is not executable": _sh("echo true >f; chmod 644 f; ./f"),
-        "enters a directory without rights": _sh("mkdir d; chmod 000 d; cd d"),
-        "removes from a read-only directory": _sh("mkdir d; touch d/f; chmod 555 d; rm -f d/f"),
-        "makes a directory in a read-only one": _sh("mkdir d; chmod 555 d; mkdir d/e"),
-        "makes a file in a read-only directory": _sh("mkdir d; chmod 555 d; touch d/f"),
-        "lists a directory that cannot be read": _sh("mkdir d; chmod 311 d; ls d"),
-        "renames out of a read-only directory": _sh("mkdir d; touch d/f; chmod 555 d; mv d/f f"),
-        "opens a library without rights": _py(
-            "open('l.so', 'w').close(); os.chmod('l.so', 0)\nctypes.CDLL('/tmp/l.so')"
-        ),
-        # names
-        "reads what is missing": _sh("cat missing"),
-        "executes what is missing": _sh("./missing"),
-        "goes through a file": _sh("touch f; cat f/g"),
-        "follows a loop": _sh("ln -s l l; cat l"),
-        "reads a directory": _sh("mkdir d; cat d"),
-        "removes a full directory": _sh("mkdir d; touch d/f; rmdir d"),
-        "makes a directory twice": _sh("mkdir d; mkdir d"),
-        "has a name that is too long": _sh("touch $(printf '%0300d' 0)"),
-        # the program itself
-        "ends with 1": _sh("exit 1"),
-        "finds nothing": _sh("grep -q missing /etc/passwd"),
-        "says that it is not permitted": _sh("echo 'mount: Operation not permitted' >&2; exit 1"),
-        "says that permission is denied": _sh("echo 'open: Permission denied' >&2; exit 126"),
-        "says that the disk is read-only": _sh("echo 'Read-only file system' >&2; exit 1"),
-        "says that a function is not implemented": _sh("echo 'clone3: Function not implemented' >&2; exit 1"),
-        "raises EPERM": _py("raise PermissionError(errno.EPERM, 'Operation not permitted')"),
-        "ends with 159": _sh("exit 159"),
-        "ends with 137": _sh("exit 137"),
-        "sends itself SIGSYS": _sh("sh -c 'kill -SYS $$'"),
-        "sends itself SIGKILL": _sh("sh -c 'kill -KILL $$'"),
-        "sends itself SIGXFSZ": _sh("sh -c 'kill -XFSZ $$'"),
-        "has a child that sends itself SIGSYS": _sh("sh -c 'kill -SYS $$'; exit 3"),
-        "runs out of time": _sh("timeout 0.2 sleep 9"),
-        "calls with a bad descriptor": _py("os.close(99)"),
-        "calls with a bad argument": _py("os.lseek(os.open('/etc/passwd', os.O_RDONLY), -1, 9)"),
-        "signals nobody": _py("os.kill(99999, 15)"),
-        "waits for nobody": _py("os.wait()"),
-        "probes for clone3 and fails later": _py("libc.syscall(435, 0, 0)\nsys.exit('no such luck')"),
-        "probes a hidden place and fails later": _sh("cat /root/.netrc 2>/dev/null; cat missing"),
-        # limits of its own
-        "lowers its open files": _py(
-            "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\nfiles = [open('/etc/passwd'), open('/etc/passwd')]"
-        ),
-        "lowers its size of files": _sh("ulimit -f 1; head -c 9000 /dev/zero >f"),
-        "lowers its memory": _py("resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28))\nbytearray(1 << 29)"),
-        "lowers its processor time": _py("resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass"),
-        # a sandbox of its own
-        "has a filter of its own": _py(_FILTER + "restrict(83, 0x50001)\nos.mkdir('d')"),
-        "has a filter of its own that answers ENOSYS": _py(_FILTER + "restrict(83, 0x50000 | 38)\nos.mkdir('d')"),
-        "has a filter of its own that kills": _py(_FILTER + "restrict(83, 0x80000000)\nos.mkdir('d')"),
-        "has a child with a filter that kills": _py(
-            _FILTER
-            + "if os.fork() == 0:\n    restrict(83, 0x80000000)\n    os.mkdir('d')\nsys.exit(os.wait()[1] and 1)"
-        ),
-        "has a Landlock domain": _py(_LANDLOCK + "open('f', 'w')"),
-        "keeps itself from writing and executing": _py(
-            "import mmap\nlibc.prctl(65, 1, 0, 0, 0)\nmmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)"
-        ),
-        # the host
-        "writes to a full device": _sh("echo x >/dev/full"),
-        "connects to a socket that is missing": _py("socket.socket(socket.AF_UNIX).connect('/tmp/missing')"),
-        "connects to a port where nobody listens": _py("socket.create_connection(('127.0.0.1', 9))"),
-        "binds a port twice": _py(
-            "s = socket.socket(); s.bind(('127.0.0.1', 8099)); s.listen()\nsocket.socket().bind(('127.0.0.1', 8099))"
-        ),
+        "modes": {
+            "reads a file without rights": _sh("touch f; chmod 000 f; cat f"),
+            "writes a read-only file": _sh("touch f; chmod 444 f; echo x >f"),
+            "executes what is not executable": _sh("echo true >f; chmod 644 f; ./f"),
+            "enters a directory without rights": _sh("mkdir d; chmod 000 d; cd d"),
+            "removes from a read-only directory": _sh("mkdir d; touch d/f; chmod 555 d; rm -f d/f"),
+            "makes a directory in a read-only one": _sh("mkdir d; chmod 555 d; mkdir d/e"),
+            "makes a file in a read-only directory": _sh("mkdir d; chmod 555 d; touch d/f"),
+            "lists a directory that cannot be read": _sh("mkdir d; chmod 311 d; ls d"),
+            "renames out of a read-only directory": _sh("mkdir d; touch d/f; chmod 555 d; mv d/f f"),
+            "opens a library without rights": _py(
+                "open('l.so', 'w').close(); os.chmod('l.so', 0)\nctypes.CDLL('/tmp/l.so')"
+            ),
+        },
+        "names": {
+            "reads what is missing": _sh("cat missing"),
+            "executes what is missing": _sh("./missing"),
+            "goes through a file": _sh("touch f; cat f/g"),
+            "follows a loop": _sh("ln -s l l; cat l"),
+            "reads a directory": _sh("mkdir d; cat d"),
+            "removes a full directory": _sh("mkdir d; touch d/f; rmdir d"),
+            "makes a directory twice": _sh("mkdir d; mkdir d"),
+            "has a name that is too long": _sh("touch $(printf '%0300d' 0)"),
+        },
+        "itself": {
+            "ends with 1": _sh("exit 1"),
+            "finds nothing": _sh("grep -q missing /etc/passwd"),
+            "says that it is not permitted": _sh("echo 'mount: Operation not permitted' >&2; exit 1"),
+            "says that permission is denied": _sh("echo 'open: Permission denied' >&2; exit 126"),
+            "says that the disk is read-only": _sh("echo 'Read-only file system' >&2; exit 1"),
+            "says that a function is not implemented": _sh("echo 'clone3: Function not implemented' >&2; exit 1"),
+            "raises EPERM": _py("raise PermissionError(errno.EPERM, 'Operation not permitted')"),
+            "ends with 159": _sh("exit 159"),
+            "ends with 137": _sh("exit 137"),
+            "sends itself SIGSYS": _sh("sh -c 'kill -SYS $$'"),
+            "sends itself SIGKILL": _sh("sh -c 'kill -KILL $$'"),
+            "sends itself SIGXFSZ": _sh("sh -c 'kill -XFSZ $$'"),
+            "has a child that sends itself SIGSYS": _sh("sh -c 'kill -SYS $$'; exit 3"),
+            "runs out of time": _sh("timeout 0.2 sleep 9"),
+            "calls with a bad descriptor": _py("os.close(99)"),
+            "calls with a bad argument": _py("os.lseek(os.open('/etc/passwd', os.O_RDONLY), -1, 9)"),
+            "signals nobody": _py("os.kill(99999, 15)"),
+            "waits for nobody": _py("os.wait()"),
+            "probes for clone3 and fails later": _py("libc.syscall(435, 0, 0)\nsys.exit('no such luck')"),
+            "probes a hidden place and fails later": _sh("cat /root/.netrc 2>/dev/null; cat missing"),
+        },
+        "limits": {
+            "lowers its open files": _py(
+                "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\nfiles = [open('/etc/passwd'), open('/etc/passwd')]"
+            ),
+            "lowers its size of files": _sh("ulimit -f 1; head -c 9000 /dev/zero >f"),
+            "lowers its memory": _py("resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28))\nbytearray(1 << 29)"),
+            "lowers its processor time": _py("resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass"),
+        },
+        "sandboxes": {
+            "has a filter of its own": _py(_FILTER + "restrict(83, 0x50001)\nos.mkdir('d')"),
+            "has a filter of its own that answers ENOSYS": _py(_FILTER + "restrict(83, 0x50000 | 38)\nos.mkdir('d')"),
+            "has a filter of its own that kills": _py(_FILTER + "restrict(83, 0x80000000)\nos.mkdir('d')"),
+            "has a child with a filter that kills": _py(
+                _FILTER
+                + "if os.fork() == 0:\n    restrict(83, 0x80000000)\n    os.mkdir('d')\nsys.exit(os.wait()[1] and 1)"
+            ),
+            "has a Landlock domain": _py(_LANDLOCK + "open('f', 'w')"),
+            "keeps itself from writing and executing": _py(
+                "import mmap\nlibc.prctl(65, 1, 0, 0, 0)\nmmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)"
+            ),
+        },
+        "host": {
+            "writes to a full device": _sh("echo x >/dev/full"),
+            "connects to a socket that is missing": _py("socket.socket(socket.AF_UNIX).connect('/tmp/missing')"),
+            "connects to a port where nobody listens": _py("socket.create_connection(('127.0.0.1', 9))"),
+            "binds a port twice": _py(
+                "s = socket.socket(); s.bind(('127.0.0.1', 8099)); s.listen()\nsocket.socket().bind(('127.0.0.1', 8099))"
+            ),
+        },
     }
 )
-#: Those that strict permits no socket for.
-SOCKETS = frozenset(
-    name for name, command in CONTROLS.items() if "socket.socket" in command[-1] or "create_conn" in command[-1]
-)
+
+
+def uses_sockets(command: tuple[str, ...]) -> bool:
+    """Whether a control needs sockets, which strict permits none of."""
+    return "socket.socket" in command[-1] or "create_connection" in command[-1]

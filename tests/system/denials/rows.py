@@ -347,7 +347,7 @@ ROWS = (
         "redis",
         "xencon/aixcl#1342",
         ("sh", "{folder}/entrypoint"),
-        ("capabilities.CHOWN", "seccomp.fchownat"),
+        ("capabilities.CHOWN", "seccomp.fchownat", "process.user"),
         prepare=_entrypoint,
         size=0,
         user=False,
