@@ -11,7 +11,6 @@ from hardening.assemble import bundles
 from hardening.base import locks, places, state, trees
 from hardening.base.files import Opened
 from hardening.errors import HardeningError, LaunchError
-from hardening.images import removal
 from hardening.launch.container import container_state, directory
 from hardening.launch.oci import ociprogram
 
@@ -58,7 +57,10 @@ def _end_launch(path: Path, name: str, folder: int) -> HardeningError | None:
         if (path / directory.BUNDLE).is_dir():
             bundles.remove_groups(path / directory.BUNDLE)
             trees.remove(str(path / directory.BUNDLE))
-        removal.remove_tree(path / directory.COPIES)
+        if (path / directory.COPIES).is_dir():
+            from hardening.images import removal  # only a trial run leaves copies
+
+            removal.remove_tree(path / directory.COPIES)
     # One that is damaged is for `hardening ps` to show, and for `rm`.
     with suppress(HardeningError):
         container = containers.read(path)

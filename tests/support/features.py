@@ -208,6 +208,7 @@ def _writes(path: str) -> bool:
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
+        "x86-64": Feature("system calls of x86-64", lambda: os.uname().machine == "x86_64"),
         "userns": Feature("user namespaces for the caller", lambda: _unshare("--user", "--map-root-user", "true")),
         "no-rights": Feature("ids without rights, for us to become", _gives_rights_up),
         "timens": Feature("time namespaces (5.6)", _exists("/proc/self/ns/time")),

@@ -17,7 +17,7 @@ COMMANDS = {
     "rm": "Remove detached containers that have ended.",
     "prune": "Remove what killed launches have left.",
     "log": "Show the records of launches: who ran what.",
-    "why": "Run a command, and show why it fails and the least that it needs.",
+    "why": "Say why a command fails, and the least that it needs.",
     "explain": "Show what decided a setting, and the smallest loosening.",
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",

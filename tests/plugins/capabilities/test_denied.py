@@ -28,8 +28,15 @@ from hardening_rootfs.settings import RootfsSettings
 from tests.plugins.capabilities.stacks import EVERY, host, namespaces
 from tests.plugins.capabilities.test_spec import settings
 from tests.plugins.process.stacks import strict
+from tests.support.features import require
 
 SUBIDS = ((100_000, 65_536),)
+
+
+@pytest.fixture
+def as_root() -> None:
+    """An ordinary user gives no file away."""
+    require("root")
 
 
 def call(
@@ -290,10 +297,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user gives no file away")
-
-
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize(
     ("path", "access", "denied"),
     [
@@ -319,7 +323,7 @@ def test_root_without_dac_override_is_bound_by_modes(path: str, access: str, den
     assert named == (["DAC_OVERRIDE"] if denied else [])
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_who_was_never_root_is_denied_by_the_file(root: Path) -> None:
     asked = call("openat", error=errno.EACCES, path="/theirs", access=frozenset({"read"}), uid=1000)
     assert leaves(asked, context(by=1000, root=root)) == []
@@ -327,13 +331,13 @@ def test_who_was_never_root_is_denied_by_the_file(root: Path) -> None:
         assert leaves(call(name, path="/theirs", uid=1000), context(by=1000, root=root)) == []
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_only_another_users_file_takes_fowner(root: Path) -> None:
     assert leaves(call("chmod", path="/theirs"), context(root=root)) == ["FOWNER"]
     assert leaves(call("chmod", path="/mine"), context(root=root)) == []
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_a_file_whose_owner_is_not_mapped_takes_more_than_a_capability(root: Path) -> None:
     asked = call("openat", error=errno.EACCES, path="/theirs", access=frozenset({"read"}), uid=100_000)
     assert leaves(asked, private(root=root)) == []
@@ -345,7 +349,7 @@ def _file_capability(path: Path, *names: int, effective: bool = True) -> None:
     os.setxattr(path, "security.capability", data)
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize("uid", [0, 1000])
 def test_a_file_capability_outside_of_the_bounding_set_is_certain(uid: int, root: Path) -> None:
     _file_capability(root / "tool", 13, 14)
@@ -363,7 +367,7 @@ def test_a_file_capability_outside_of_the_bounding_set_is_certain(uid: int, root
     assert leaves(asked, within) == []
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_a_program_that_gives_nothing_is_held_by_no_new_privileges(root: Path) -> None:
     (root / "tool").chmod(0o4755)
     quiet = call("execve", error=0, path="/tool", uid=1000)

@@ -17,9 +17,15 @@ from hardening.mechanism.schema import Members
 from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, User
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
+from tests.support.features import require
 
 ROOT = host(0)
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user gives no file away")
+
+
+@pytest.fixture
+def as_root() -> None:
+    """An ordinary user gives no file away."""
+    require("root")
 
 
 def call(name: str, *arguments: int, error: int, uid: int = 0, has: Sequence[str] = (), **more: Any) -> SystemCall:
@@ -197,7 +203,7 @@ def test_who_turns_to_nobody_needs_no_other_user(asked: SystemCall, tmp_path: Pa
     assert leaves(asked, root=root_with(tmp_path / "root", PASSWD)) == []
 
 
-@AS_ROOT
+@pytest.mark.usefixtures("as_root")
 def test_a_file_of_another_user_than_the_stack_has_chosen(tmp_path: Path) -> None:
     root = root_with(tmp_path / "root", PASSWD)
     for folder in (tmp_path, *tmp_path.parents[:3], root):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +19,11 @@ from hardening_seccomp import Seccomp
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
 from tests.plugins.seccomp.stacks import context, settings, this_host
+from tests.support.features import require
 
 HERE = this_host()
 LIBRARY = HERE.of(SeccompFacts).required_library()
 NATIVE = LIBRARY.native()
-X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
 BASE = """[seccomp]
 default = "errno:EPERM"
 allow = ["@basic-io", "@file-read", "@file-write", "@process", "@socket", "@ioctl", "clone"]
@@ -157,8 +156,8 @@ def test_what_the_restriction_of_set_user_id_bits_takes_is_its_own(base: Seccomp
     assert leaves == ["seccomp.io_uring_setup", "seccomp.restrict_suid_sgid"]
 
 
-@X86_64
 def test_a_call_of_another_architecture_is_told_by_its_name(base: SeccompSettings) -> None:
+    require("x86-64")
     x86 = LIBRARY.architecture("x86")
     assert x86 is not None
     (cause,) = causes(base, call("getpid", killed=True, token=x86))
@@ -169,8 +168,8 @@ def test_a_call_of_another_architecture_is_told_by_its_name(base: SeccompSetting
     assert not causes(base, attrs.evolve(call("getpid", killed=True), architecture=0x1234))
 
 
-@X86_64
 def test_a_call_that_carries_others_names_those_that_are_denied(tmp_path: Path) -> None:
+    require("x86-64")
     chosen = settings(tmp_path, '[seccomp]\nallow = ["socketcall", "socket"]\narchitectures = ["x86"]\n')
     x86 = LIBRARY.architecture("x86")
     assert x86 is not None
