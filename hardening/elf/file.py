@@ -10,6 +10,7 @@ import mmap
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +31,8 @@ _FUNCTION, _INDIRECT_FUNCTION, _UNDEFINED = 2, 10, 0
 _DF_1_PIE = 0x08000000
 #: `.eh_frame_hdr` with a table that can be searched: relative to the header, four bytes a field (LSB, exception frames).
 _TABLE = b"\x01\x1b\x03\x3b"
-#: What pyelftools raises for a malformed file, beside its own errors, since it believes what stands there.
+#: What pyelftools raises for a malformed file, beside its own errors, since it believes what stands there. Of our own code
+#: each would be a fault.
 _FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -108,12 +110,30 @@ def parse(data: memoryview) -> ElfFile:
     """The ELF file with these bytes. Raises `InvalidElf`, and `HostError` without the extra."""
     if bytes(data[:7]) != b"\x7fELF\x02\x01\x01":
         raise InvalidElf("it is no ELF file of 64 bits, little-endian")
-    elf_file, errors = required("elftools.elf.elffile"), required("elftools.common.exceptions")
-    construct = required("elftools.construct")
+    elf_file = required("elftools.elf.elffile")
+    with _pyelftools():
+        elf = elf_file.ELFFile(_Stream(data))
+    return _Reader(data, elf).file()
+
+
+@contextmanager
+def _pyelftools() -> Iterator[None]:
+    """Around a call of pyelftools, and nothing else: what that raises for a malformed file is `InvalidElf`."""
+    errors, construct = required("elftools.common.exceptions"), required("elftools.construct")
     try:
-        return _Reader(data, elf_file.ELFFile(_Stream(data))).file()
+        yield
     except (errors.ELFError, errors.DWARFError, construct.ConstructError, *_FAILURES) as error:
-        raise error if isinstance(error, InvalidElf) else InvalidElf(f"it is malformed: {error}"[:200]) from None
+        raise InvalidElf(f"it is malformed: {error}"[:200]) from None
+
+
+def _each(parts: Iterator[Any]) -> Iterator[Any]:
+    """The parts of a file that pyelftools reads one by one. Raises `InvalidElf`."""
+    while True:
+        with _pyelftools():
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
 
 
 class _Stream:
@@ -154,7 +174,7 @@ class _Reader:
         self._dynamic: Any = None
         self._interpreter, self._frames = "", (0, memoryview(b""))
         self._marked: dict[int, bool] = {}
-        for segment in elf.iter_segments():
+        for segment in _each(elf.iter_segments()):
             self._segment(segment)
 
     def _segment(self, segment: Any) -> None:
@@ -172,7 +192,7 @@ class _Reader:
             self._frames = (address, content)
         elif segment["p_type"] == "PT_DYNAMIC":
             self._dynamic = segment
-            for number, tag in enumerate(segment.iter_tags()):
+            for number, tag in enumerate(_each(segment.iter_tags())):
                 if number > 10 * NEEDED:
                     raise InvalidElf("its dynamic section has no end")
                 self._tags.setdefault(tag.entry.d_tag, []).append(tag.entry.d_val)
@@ -248,7 +268,9 @@ class _Reader:
             return
         # The hash table knows only of those that others can use.
         used = (info >> 32 for _, info, _ in self._relocations)
-        count = max(self._dynamic.num_symbols(), 1 + max(used, default=0))
+        with _pyelftools():
+            exported = self._dynamic.num_symbols()
+        count = max(exported, 1 + max(used, default=0))
         if not 0 <= count <= SYMBOLS:
             raise InvalidElf("it has too many symbols")
         table = self._at(self._tag("DT_SYMTAB"), 24 * count)
@@ -256,9 +278,11 @@ class _Reader:
 
     def _named_functions(self) -> Iterator[int]:
         """Functions of the symbol table that strip(1) takes away."""
-        for section in self._elf.iter_sections("SHT_SYMTAB"):
+        with _pyelftools():
+            sections = self._elf.num_sections()
+        for section in _each(self._elf.iter_sections("SHT_SYMTAB")):
             offset, size, link = section["sh_offset"], section["sh_size"], section["sh_link"]
-            if size > 24 * SYMBOLS or offset + size > len(self._data) or link >= self._elf.num_sections():
+            if size > 24 * SYMBOLS or offset + size > len(self._data) or link >= sections:
                 raise InvalidElf("invalid table of symbols")
             for info, part, address in _values(self._data[offset : offset + size - size % 24]):
                 if info & 15 == _FUNCTION and part != _UNDEFINED and address:
@@ -269,7 +293,7 @@ class _Reader:
         start, table = self._frames
         if bytes(table[:4]) != _TABLE:
             return
-        (count,) = struct.unpack_from("<I", table, 8)
+        count = int.from_bytes(table[8:12], "little")
         if count > FUNCTIONS or 12 + 8 * count > len(table):
             raise InvalidElf("invalid table of frames")
         for place, description in struct.iter_unpack("<ii", table[12 : 12 + 8 * count]):
@@ -338,7 +362,7 @@ class _Reader:
             for start, content in self._segments
             if start not in code and not start % 8
             for at, (value,) in zip(
-                range(0, len(content), 8), struct.iter_unpack("<Q", content[: len(content) & ~7]), strict=True
+                range(0, len(content) & ~7, 8), struct.iter_unpack("<Q", content[: len(content) & ~7]), strict=True
             )
             if value in functions
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def test_a_static_program_is_known_for_one() -> None:
     assert found.machine == "x86_64"
 
 
+def test_pointers_of_a_program_with_fixed_addresses_are_found_whatever_its_sizes(tmp_path: Path) -> None:
+    for size in range(1, 9):
+        source = f"const char text[{size}] = {{1}}; int main(void) {{ return text[0]; }} int (*call)(void) = main;"
+        found = parsed(elves.compiled(tmp_path, source, "-no-pie", "-rdynamic").read_bytes())
+        assert found.absolute
+        (call,), (main,) = found.exports["call"], found.exports["main"]
+        assert (call.address, main.address) in found.pointers
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -53,6 +63,21 @@ def test_a_static_program_is_known_for_one() -> None:
 def test_what_is_no_elf_file_is_refused_in_words(data: bytes, message: str) -> None:
     with pytest.raises(InvalidElf, match=message):
         parsed(data)
+
+
+def test_a_table_of_frames_that_is_cut_off_is_refused() -> None:
+    """Its size stands in the program header (elf(5), p_filesz)."""
+    data = bytearray(Path("/usr/bin/true").read_bytes())
+    size = data.index(struct.pack("<I", 0x6474E550)) + 32
+    data[size : size + 8] = struct.pack("<Q", 6)
+    with pytest.raises(InvalidElf, match="invalid table of frames"):
+        parsed(bytes(data))
+
+
+def test_a_fault_of_our_own_is_not_taken_for_a_malformed_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file.ElfFile, "__init__", lambda self, **values: [][0])
+    with pytest.raises(IndexError):
+        parsed(elfwriter.program(CODE))
 
 
 def test_the_remedy_for_the_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
