@@ -200,7 +200,8 @@ def face(
         return {name: take(getattr(item, name)) for name, take in declared.items()}
 
     public = [name for name, value in vars(interface).items() if isfunction(value) and not name.startswith("_")]
-    body: dict[str, Any] = {name: method(name, methods.get(name, anything)) for name in public if name not in own}
+    # A method whose answer nobody looks at would be a way around `enter`: to add one without its form fails at once.
+    body: dict[str, Any] = {name: method(name, methods[name]) for name in public if name not in (*own, *plain)}
     body |= {name: direct(name) for name in plain}
     made: Any = object.__new__(
         type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})

@@ -37,6 +37,7 @@ from hardening.plugin.plugincalls import Plugin, Take, Wrong, face, items, nothi
 from hardening.profile.layers import HEADER
 
 if TYPE_CHECKING:
+    from hardening.mechanism.evidence import Lesson
     from hardening.mechanism.scanner import Scanner
     from hardening.mechanism.secret_driver import SecretDriver
 
@@ -75,6 +76,10 @@ def mechanism(
         "of_path": _of_path,
         "denied": _causes,
         "denied_rights": _causes,
+        "recording": _recording,
+        "spare": _spare,
+        "least": one(Mapping),
+        "learnt": _lessons,
         "rules": one(Mapping),
         "dump": one(Mapping),
         "meaning": one(str),
@@ -299,6 +304,34 @@ def _causes(answer: object, *_: object) -> tuple[Cause, ...]:
 def _require_ways(found: Iterable[PathAnswer | Cause]) -> None:
     for item in found:
         items(Way, texts=("leaf",))(item.ways)
+
+
+def _recording(answer: object, of: Mechanism[Any], *_: object) -> tuple[Mapping[str, object], tuple[str, ...]]:
+    if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], Mapping):
+        raise Wrong(answer, "a table and names of what it loosens")
+    names: tuple[str, ...] = items(str)(answer[1])
+    for name in names:
+        _require_own(of, "records", (f"{of.name}.{name}",))
+    return freeze(dict(answer[0])), names
+
+
+def _spare(answer: object, of: Mechanism[Any], *_: object) -> tuple[str, ...]:
+    leaves: tuple[str, ...] = items(str)(answer)
+    for leaf in leaves:
+        _require_own(of, "spares something", (leaf,))
+    return leaves
+
+
+def _lessons(answer: object, of: Mechanism[Any], *_: object) -> tuple[Lesson, ...]:
+    from hardening.mechanism.evidence import Lesson  # no launch asks
+
+    found: tuple[Lesson, ...] = items(Lesson, texts=("comment", "loosens"))(answer)
+    for lesson in found:
+        if not isinstance(lesson.key, tuple) or not lesson.key or not all(isinstance(part, str) for part in lesson.key):
+            raise Wrong(lesson.key, "a tuple of texts as key of Lesson")
+        if lesson.loosens:
+            _require_own(of, "learns something", (lesson.loosens,))
+    return found
 
 
 def _fact(answer: object, *_: object) -> object:

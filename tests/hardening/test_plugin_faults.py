@@ -26,6 +26,7 @@ from hardening.images.reference import parse
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism import host
+from hardening.mechanism.evidence import Lesson
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input
@@ -39,7 +40,7 @@ from hardening.plugin import hookspecs, pluginchecks, pluginfaces, plugins
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.installed import Brought
-from hardening.plugin.plugincalls import fault
+from hardening.plugin.plugincalls import face, fault
 from hardening.plugin.plugins import Plugin, Plugins
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import Document
@@ -208,6 +209,22 @@ def test_whatever_a_method_raises_is_one_error(kind: type[Any], name: str, error
     assert caught.value.hint == "update or remove chaos-dist, or report this to its authors"
     if kind is Keeper:
         assert HIDDEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda item: getattr(item, "__name__", item))
+def test_what_is_raised_once_an_answer_is_looked_at_is_one_error_too(kind: type[Any], name: str) -> None:
+    def deed(self: object, *_: object) -> Any:
+        yield from ()
+        raise ValueError(HIDDEN)
+
+    with pytest.raises(PluginError, match=rf"plugin chaos \(chaos-dist 1\.0\).*{kind.__name__}\.{name}") as caught:
+        getattr(misbehaving(kind, name, deed), name)(*arguments(kind, name))
+    assert caught.value.exit_code == 125
+
+
+def test_a_method_whose_answer_has_no_form_is_not_called() -> None:
+    with pytest.raises(KeyError, match="entry"):
+        face(Scanner, Looker(), PLUGIN, {}, {"inputs": pluginfaces.looked}, plain=("owners", "packages", "whole"))
 
 
 @pytest.mark.sampled
@@ -415,6 +432,31 @@ def test_what_is_contributed_has_a_setting_of_its_own(name: str) -> None:
     with pytest.raises(PluginError, match=message) as caught:
         face.contribute(*arguments(Chaos, "contribute"))
     assert caught.value.message.startswith("plugin chaos (chaos-dist 1.0)")
+
+
+LEARNT = {
+    "spare": (["chaos.gone"], "chaos spares something because of chaos.gone, which is not a setting of"),
+    "recording": (({"level": 3}, ["gone"]), "chaos records because of chaos.gone, which is not a setting of"),
+    "learnt": ([Lesson(("level",), 3, "seen", loosens="gate.level")], "chaos learns something because of gate.level"),
+}
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_what_is_learnt_is_of_a_setting_of_its_own(name: str) -> None:
+    answer, message = LEARNT[name]
+    method = getattr(misbehaving(Chaos, name, lambda self, *_: answer), name)
+    with pytest.raises(PluginError, match=message) as caught:
+        method(*arguments(Chaos, name))
+    assert caught.value.message.startswith("plugin chaos (chaos-dist 1.0)")
+
+
+@pytest.mark.parametrize("key", ["level", (), (3,)], ids=repr)
+def test_a_lesson_has_a_key(key: Any) -> None:
+    learnt = misbehaving(Chaos, "learnt", lambda self, *_: [Lesson(key, 3, "seen")]).learnt
+    with pytest.raises(
+        PluginError, match=r"Chaos\.learnt answers with .* a tuple of texts as key of Lesson is expected"
+    ):
+        learnt(*arguments(Chaos, "learnt"))
 
 
 GATE = type(
