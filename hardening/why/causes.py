@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ import attrs
 from hardening.base import files
 from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
-from hardening.errors import EXIT_LAUNCHER
+from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 from hardening.mechanism.denial import Caller, Cause, SystemCall
 from hardening.trace import calls
 from hardening.trace.tracer import INTERRUPT
@@ -102,16 +103,19 @@ def _key(call: SystemCall) -> Hashable:
 
 
 def _failures(ran: Ran) -> Sequence[SystemCall]:
-    """The calls that failed. Where the command was never executed that is the one: what it was to become is seen by nobody
-    but init, whose exit code is the errno."""
+    """The calls that failed. Where the command was never executed that is the one: what it was to become is looked at by
+    init alone, whose exit code is the errno, or says that it has told the launcher."""
     trace = ran.trace
     process = trace.processes.get(trace.command)
-    if process is None or process.executable or not process.status:
-        return trace.failures
-    error = os.waitstatus_to_exitcode(process.status)
-    if not 0 < error < EXIT_LAUNCHER:
+    told = {EXIT_NOT_FOUND: errno.ENOENT, EXIT_NOT_EXECUTABLE: errno.EACCES}.get(trace.status)
+    if process is None or process.executable or not process.status or told is None:
         return trace.failures
     path = _executed(ran)
+    outside = elsewhere.outside(ran.document, path)
+    error = os.waitstatus_to_exitcode(process.status)
+    if not 0 < error < EXIT_LAUNCHER:
+        # What a file lends that the bounding set has not is the only reason of another errno (capabilities(7)).
+        error = errno.EPERM if outside is not None and told == errno.EACCES and _lends(outside) else told
     architecture = calls.own()
     number = next(found for token, found in calls.numbers(_EXECVE) if token == architecture)
     user = {key: int(lookup(ran.document, f"/process/user/{key}") or 0) for key in ("uid", "gid")}
@@ -124,6 +128,13 @@ def _failures(ran: Ran) -> Sequence[SystemCall]:
         access=frozenset({"execute"}), text=f"{_EXECVE} {path}", said=os.strerror(error) + path,
     )  # fmt: skip
     return (*trace.failures, call)
+
+
+def _lends(path: str) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
 
 
 def _executed(ran: Ran) -> str:

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
+import attrs
+import pytest
+
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
 from hardening.trace.tracer import Trace, TracedProcess
 from hardening.why import causes
@@ -101,7 +104,12 @@ def test_smaller_ways_go_first_and_suspects_are_found_again() -> None:
     assert causes.blamed(denials, suspect) == (denials[0], denials[0].causes[0])
 
 
-def test_a_command_that_was_never_executed_failed_in_execve() -> None:
-    (denial,) = causes.denials(ran(statuses=(errno.EACCES << 8,), executable=""))
-    assert (denial.call.name, denial.call.outcome, denial.call.access) == ("execve", "EACCES", frozenset({"execute"}))
-    assert denial.failed
+@pytest.mark.parametrize(
+    ("code", "of_init", "answer"), [(126, 125, "EACCES"), (127, 125, "ENOENT"), (126, errno.EPERM, "EPERM")]
+)
+def test_a_command_that_was_never_executed_failed_in_execve(code: int, of_init: int, answer: str) -> None:
+    found = ran(statuses=(of_init << 8,), executable="")
+    found = attrs.evolve(found, trace=attrs.evolve(found.trace, status=code))
+    (denial,) = causes.denials(found)
+    assert (denial.call.name, denial.call.outcome, denial.call.access) == ("execve", answer, frozenset({"execute"}))
+    assert denial.is_evident
