@@ -121,9 +121,11 @@ def _reaching(context: Context, call: SystemCall) -> str:
     if joins_user_namespace(context):
         return ROOT if command.is_root else ADDED
     uid = call.caller.uid if maps is None else inside(maps.uids, call.caller.uid)
-    if uid == 0:
+    # Who changes its ids may keep what it has on the way (PR_SET_KEEPCAPS of prctl(2)), as setpriv(1) does.
+    keeps = bool(call.caller.capabilities or call.ids)
+    if uid == 0 or (command.is_root and keeps):
         return ROOT
-    return ADDED if uid == command.uid else DROPPED
+    return ADDED if uid == command.uid or keeps else DROPPED
 
 
 def _own_account(context: Context, call: SystemCall) -> bool:
@@ -216,6 +218,9 @@ def _file_capabilities(seen: Seen, context: Context) -> tuple[frozenset[str], bo
         return frozenset(), False
     owner = struct.unpack_from("<I", data, 20)[0] if len(data) >= 24 else 0
     maps = id_maps(context)
-    if owner != (0 if maps is None else maps.outside(0)):
+    if owner not in (
+        0,
+        None if maps is None else maps.outside(0),
+    ):  # the host's root is that of every namespace's parent
         return frozenset(), False
     return mask_names(low | high << 32), bool(magic & 1)

@@ -368,6 +368,16 @@ def test_a_file_capability_outside_of_the_bounding_set_is_certain(uid: int, root
 
 
 @pytest.mark.usefixtures("as_root")
+def test_the_hosts_root_lends_capabilities_to_every_user_namespace(root: Path) -> None:
+    _file_capability(root / "tool", 13)
+    assert leaves(call("execve", path="/tool", uid=100_000), private(root=root)) == ["NET_RAW"]
+
+
+def test_who_changes_its_ids_may_keep_capabilities_on_the_way() -> None:
+    assert leaves(call("setresgid", ids=(5, 5, 5), uid=100_005), private()) == ["SETGID"]
+
+
+@pytest.mark.usefixtures("as_root")
 def test_a_program_that_gives_nothing_is_held_by_no_new_privileges(root: Path) -> None:
     (root / "tool").chmod(0o4755)
     quiet = call("execve", error=0, path="/tool", uid=1000)
