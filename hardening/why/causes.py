@@ -13,7 +13,7 @@ from hardening.base import files
 from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.mechanism.denial import Caller, Cause, SystemCall
+from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
 from hardening.trace import calls
 from hardening.trace.tracer import INTERRUPT
 from hardening.why import elsewhere
@@ -50,6 +50,11 @@ class FailedCall:
         return self.failed and bool(self.told or self.call.signal)
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the process was told nothing of it: its file is set-user-ID, say, and it has become nobody else."""
+        return not (self.call.error or self.call.signal)
+
+    @property
     def key(self) -> Hashable:
         """What this is recognised by in another run, whatever became of it there."""
         return _key(self.call)
@@ -74,13 +79,14 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
 
 
 def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialOutcome:
-    """A run as the search for the smallest set sees it. Of a process that went well nothing that it was denied mattered."""
+    """A run as the search for the smallest set sees it. Of a process that went well nothing mattered that it was denied, but
+    for what it spoke of, and for what it has lost without an error."""
     suspects = [
         Suspect(
             item.key, item.call.outcome, cause.leaf, tuple(sorted(cause.ways, key=lambda way: way.size)), cause.certain
         )
         for item in found
-        if item.failed or ran.trace.ended
+        if item.failed or item.told or item.is_silent or ran.trace.ended
         for cause in item.causes
     ]
     failed = frozenset((item.call.name, item.call.outcome) for item in found if item.failed)
@@ -152,12 +158,15 @@ def _executed(ran: Ran) -> str:
 
 
 def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
+    """What mechanisms say of a call: what is certain first, then what has the smallest way."""
     found = [
         cause
         for mechanism in ran.composition.mechanisms
         for cause in mechanism.denied(ran.composition.settings[mechanism.name], ran.context, call)
     ]
-    yield from sorted(found, key=lambda cause: not cause.certain)
+    yield from sorted(
+        found, key=lambda cause: (not cause.certain, min((way.size for way in cause.ways), default=Size.WIDER))
+    )
 
 
 def _told(call: SystemCall) -> int:

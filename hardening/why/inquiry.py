@@ -210,6 +210,8 @@ def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
         way, loosening = _offered(seen, suspect)
         barrier = seen.stack.barriers.get(suspect.leaf, "") or (found[1].advice if not suspect.ways else "")
         barrier = "" if loosening is not None else barrier
+        if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document):
+            continue
         if (barrier and found[0].is_evident) or not barred:
             yield Attribution(*found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier)
 

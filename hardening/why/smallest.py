@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from hardening.base.values import frozen
-from hardening.mechanism.denial import Way
+from hardening.mechanism.denial import Size, Way
 
 T = TypeVar("T")
 #: Most runs beside the first one: a search that needs more tells nobody anything.
@@ -159,6 +159,7 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     kept: list[Member] = []
     before = first
     while True:
+        further: tuple[Member, TrialOutcome] | None = None
         for member in _members(before):
             if runs.count >= SINGLY:
                 return _together(kept, before, runs)
@@ -168,11 +169,15 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
             if after.succeeded:
                 return [*kept, member]
             if _got_further(member.suspect, before, after):
-                kept.append(member)
-                before = after
-                break
-        else:
+                # Another errno, or another user, may only lead elsewhere: what permits the call itself goes before.
+                if member.way.size >= Size.CALL:
+                    further = member, after
+                    break
+                further = further or (member, after)
+        if further is None:
             return []
+        kept.append(further[0])
+        before = further[1]
 
 
 def _members(outcome: TrialOutcome) -> Iterator[Member]:

@@ -102,6 +102,22 @@ def _is_as_wide(least: Size, leaf: str, way: Way) -> bool:
     return way.size >= least
 
 
+def test_what_only_leads_elsewhere_is_kept_where_nothing_permits_the_call() -> None:
+    class Leading(World):
+        """The call that is answered otherwise is made no more, and another one is then denied."""
+
+        def run(self, members: Sequence[Member]) -> TrialOutcome:
+            small = any(member.way.size < Size.CALL for member in members)
+            self.asks = "c" if small else "b" if members else "a"
+            return super().run(members)
+
+    sizes = {"a": (Size.PLACE, Size.CALL)}
+    through = Leading("a", lambda some: {"a", "b"} <= some, sizes=sizes, certain=False)
+    assert found(through) == (Conclusion.FOUND, {"a", "b"})
+    around = Leading("a", lambda some: {"a", "c"} <= some, sizes={"a": (Size.PLACE,)}, certain=False)
+    assert found(around) == (Conclusion.FOUND, {"a", "c"})
+
+
 def test_what_a_limit_forbids_is_never_run() -> None:
     world = World("ab", lambda some: "b" in some, barred="b")
     assert found(world) == (Conclusion.NOT_FOUND, set())
