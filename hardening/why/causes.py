@@ -89,8 +89,9 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
         if item.failed or item.told or item.is_silent or ran.trace.ended
         for cause in item.causes
     ]
-    failed = frozenset((item.call.name, item.call.outcome) for item in found if item.failed)
-    signature = (ran.trace.status, ran.trace.ended, failed)
+    # Threads meet in another order each time: that two runs failed alike is told by how they ended, and what they spoke of.
+    spoken = frozenset((item.call.name, item.call.outcome) for item in found if item.is_evident)
+    signature = (ran.trace.status, ran.trace.ended, spoken)
     return TrialOutcome(succeeded, tuple(suspects), signature, stopped=ran.trace.ended == INTERRUPT)
 
 

@@ -96,6 +96,16 @@ def test_equal_failures_are_one_with_a_count() -> None:
     assert [(item.count, item.call.outcome) for item in causes.denials(found)] == [(1, "EACCES"), (5, "EPERM")]
 
 
+def test_runs_fail_alike_that_end_alike_and_speak_of_the_same() -> None:
+    def signature(*failures: SystemCall) -> object:
+        found = ran(*failures)
+        return causes.outcome(found, causes.denials(found), succeeded=False).signature
+
+    spoken = call("a", 1, said="Operation not permitted")
+    assert signature(spoken) == signature(spoken, call("b", 2))
+    assert signature(spoken) != signature(call("b", 2, said="Operation not permitted"))
+
+
 def test_smaller_ways_go_first_and_suspects_are_found_again() -> None:
     found = ran(call("a", 1), mechanism=Decides("a"))
     denials = causes.denials(found)
