@@ -25,7 +25,7 @@ from hardening.trace.decode import Decoder
 from hardening.trace.tracee import Tracee
 
 #: How many failures are kept, the last ones, and how much of what a process says after one.
-MOST, MOST_SAID = 20_000, 300
+MOST, MOST_SAID = 20_000, 2_000
 #: At how many writes to other places than standard error it is looked for.
 _LOOKS = 20
 _WAIT = abi.__WALL | abi.__WNOTHREAD

@@ -23,6 +23,8 @@ from hardening.why.trial import Ran
 #: What programs number or make up: such parts of a path are another one in each run.
 _COUNTED = re.compile(r"\d+")
 _EXECVE = "execve"
+#: How much of what a process wrote is looked through.
+MOST_SPOKEN = 1 << 16
 #: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
 MOST_ASKED = 200
 
@@ -64,7 +66,7 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
     """What failed in a run, the most suspected first: what ended its process, what the process spoke of, and what is nearest
     to its end."""
     alike: dict[Hashable, list[SystemCall]] = {}
-    for call in _failures(ran):
+    for call in _with_speech(_failures(ran)):
         alike.setdefault((_key(call), call.outcome), []).append(call)
     bad = {pid for pid, process in ran.trace.processes.items() if process.status} | {ran.trace.command}
     found = sorted(
@@ -142,6 +144,19 @@ def _lends(path: str) -> bool:
         return bool(os.getxattr(path, "security.capability"))
     except OSError:
         return False
+
+
+def _with_speech(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
+    """Each call with all that its process wrote to standard error from then on: who prints where an error comes from may
+    fail at other things meanwhile, as to find its own source."""
+    spoken: dict[int, str] = {}
+    found = []
+    for call in reversed(failures):
+        before = spoken.get(call.caller.pid, "")
+        text = before if before.startswith(call.said) else (call.said + before)[:MOST_SPOKEN]
+        spoken[call.caller.pid] = text
+        found.append(attrs.evolve(call, said=text))
+    return found[::-1]
 
 
 def _executed(ran: Ran) -> str:

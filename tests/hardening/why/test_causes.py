@@ -79,6 +79,13 @@ def test_what_a_process_speaks_of_goes_before() -> None:
     assert names(ran(spoken, said, call("c", 3))) == ["a", "b", "c"]
 
 
+def test_what_a_process_says_later_is_of_what_failed_before() -> None:
+    found = ran(
+        call("a", 1, said="Traceback:\n"), call("b", 2, error=errno.ENOENT, said="x: Operation not permitted\n")
+    )
+    assert [(item.call.name, item.told) for item in causes.denials(found)] == [("a", 1), ("b", 0)]
+
+
 def test_what_ended_a_process_goes_before_all() -> None:
     killed = call("a", 1, error=0, signal=signal.SIGSYS)
     assert names(ran(killed, call("b", 2, said="Operation not permitted"))) == ["a", "b"]
