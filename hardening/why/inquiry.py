@@ -201,8 +201,10 @@ def _confirmed(seen: _Seen, members: Sequence[Member]) -> Iterator[Attribution]:
 
 
 def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
-    """What may have mattered and was not confirmed: where all could be tried, what the process spoke of and could not be
+    """What may have mattered and was not confirmed: where all could be tried, what was spoken of last and could not be
     tried, since something forbids it."""
+    evident = [item for item in seen.denials if item.is_evident]
+    last = max(evident, key=lambda item: item.call.order, default=None)
     for suspect in seen.first.suspects:
         found = causes.blamed(seen.denials, suspect)
         if found is None:
@@ -212,7 +214,7 @@ def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
         barrier = "" if loosening is not None else barrier
         if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document):
             continue
-        if (barrier and found[0].is_evident) or not barred:
+        if (barrier and found[0] is last) or not barred:
             yield Attribution(*found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier)
 
 
