@@ -235,7 +235,7 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
     """What something else than the stack has refused, of what a process failed for. Programs look for many a file that is
     not there: of these it is what they speak of."""
     left = MOST_ELSEWHERE
-    for item in others:
+    for item in sorted(others, key=lambda item: (-item.told, -item.call.order)):
         silent = item.call.error in (errno.ENOENT, errno.ENOTDIR) and item.told < 2
         why = elsewhere.reason(item.call, seen.ran.document) if item.failed and left and not silent else ""
         if why:
