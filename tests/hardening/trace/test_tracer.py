@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from hardening.base.digest import ANNOTATION, of_filter
+from hardening.trace.loop import MOST_SAID
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -410,7 +411,7 @@ def attempt(name):
         return error
 attempt("/none/logged")
 os.write(log, b"all is well")
-os.write(log, b"cannot start: No such file or directory" + b"." * 1000)
+os.write(log, b"cannot start: No such file or directory" + b"." * 5000)
 attempt("/none/silent")
 os.write(log, b"all is well")
 attempt("/none/told")
@@ -422,7 +423,7 @@ os.writev(2, [b"No such ", b"thing\\n"])
         found.failed(f"openat /none/{name} (read)")["said"] for name in ("logged", "silent", "told")
     )
     assert logged.startswith("cannot start: No such file or directory...")
-    assert len(logged) == 300
+    assert len(logged) == MOST_SAID
     assert silent == told == "No such thing\n"
 
 
