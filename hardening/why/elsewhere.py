@@ -12,6 +12,7 @@ from typing import Any
 from hardening.base import files
 from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
+from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
 
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -19,20 +20,35 @@ _NAMESPACES = {
     "CLONE_NEWUSER": "user", "CLONE_NEWNET": "net", "CLONE_NEWNS": "mnt", "CLONE_NEWPID": "pid", "CLONE_NEWUTS": "uts",
     "CLONE_NEWIPC": "ipc", "CLONE_NEWCGROUP": "cgroup", "CLONE_NEWTIME": "time",
 }  # fmt: skip
+#: What forbids an ordinary user a user namespace, by the value that does.
+_USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel.unprivileged_userns_clone": "0"}
+#: Calls that yama looks at, and the value with which no capability helps.
+_TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
+#: The process of perf_event_open(2) that stands for all of them: -1.
+_EVERYBODY = 0xFFFFFFFF
 #: What is wanted of a path, and the bit of a mode that gives it to others (inode(7)).
 _BITS = {"read": 4, "list": 4, "write": 2, "execute": 1, "search": 1}
+#: An extended attribute of files whose mode is not all that decides (acl(5)).
+_ACL = "system.posix_acl_access"
+#: Where the host's kernel shows its settings.
+SYSCTLS = Path("/proc/sys")
 
 
-def reason(call: SystemCall, document: Mapping[str, Any], filters: int = 1) -> str:
-    """What but the stack explains that a call failed under a configuration; empty where nothing is seen that does.
-    ``filters`` is how many filters of system calls the launch itself has put on a process."""
-    for look in (_full, _sysctl, _login, _mapped, _path):
+def reason(call: SystemCall, document: Mapping[str, Any]) -> str:
+    """What but the stack explains that a call failed under a configuration; empty where nothing is seen that does."""
+    for look in (_sysctl, _full, _login, _path):
         found = look(call, document)
         if found:
             return found
-    if call.error in _DENIED and call.caller.filters > filters:
+    if call.error in _DENIED and call.caller.filters > _filters(document):
         return "the program's own sandbox may have: it has loaded a filter of system calls beside the stack's"
     return ""
+
+
+def _filters(document: Mapping[str, Any]) -> int:
+    """How many filters of system calls a command starts with: those that whoever launches it has, and the stack's."""
+    inherited = read_status("self").get("Seccomp_filters", "0")
+    return int(inherited) + bool(lookup(document, "/linux/seccomp"))
 
 
 def outside(document: Mapping[str, Any], path: str) -> str | None:
@@ -68,8 +84,20 @@ def _full(call: SystemCall, document: Mapping[str, Any]) -> str:
     place = outside(document, call.path)
     if place is None:
         return ""
+    place = _existing(place)
+    if call.error == errno.ENOSPC and not _is_full(place):
+        return ""
     what = "the quota on it is used up" if call.error == errno.EDQUOT else "no space is left on it"
-    return f"the file system of {_existing(place)} on the host: {what}"
+    return f"the file system of {place} on the host: {what}"
+
+
+def _is_full(place: str) -> bool:
+    """Whether a file system has no free block, or no free inode; one that counts none has as many as it wants."""
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return False
+    return bool((found.f_blocks and not found.f_bavail) or (found.f_files and not found.f_favail))
 
 
 def _path(call: SystemCall, document: Mapping[str, Any]) -> str:
@@ -95,7 +123,7 @@ def _missing(place: str) -> str:
 
 
 def _existing(place: str) -> str:
-    return str(next((part for part in (Path(place), *Path(place).parents) if part.exists()), "/"))
+    return str(next((part for part in (Path(place), *Path(place).parents) if os.path.exists(part)), "/"))
 
 
 def _read_only(place: str) -> str:
@@ -124,8 +152,7 @@ def _keeps_out(place: str, caller: Caller, wanted: int) -> str:
         status = os.stat(place)
     except OSError:
         return ""
-    # A capability over the host's files: whoever has it in a user namespace of its own has it over ids mapped there alone.
-    if wanted == 0 or (caller.uid == 0 and {"DAC_OVERRIDE", "DAC_READ_SEARCH"} & caller.capabilities):
+    if wanted == 0 or _has_on_host(caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or _has_acl(place):
         return ""
     shift = 6 if caller.uid == status.st_uid else 3 if caller.gid == status.st_gid else 0
     if (status.st_mode >> shift) & wanted == wanted:
@@ -137,11 +164,22 @@ def _keeps_out(place: str, caller: Caller, wanted: int) -> str:
     )
 
 
+def _has_on_host(caller: Caller, *names: str) -> bool:
+    """Whether a process has one of these capabilities over what is the host's: whoever has it in a user namespace of its own
+    has it over that alone, and is another user there."""
+    return caller.uid == 0 and not caller.capabilities.isdisjoint(names)
+
+
+def _has_acl(place: str) -> bool:
+    try:
+        return _ACL in os.listxattr(place)
+    except OSError:
+        return False
+
+
 def _sysctl(call: SystemCall, document: Mapping[str, Any]) -> str:
     name, why = _of_sysctl(call, document)
-    if not name:
-        return ""
-    value = _read(f"/proc/sys/{name.replace('.', '/')}")
+    value = _value(name) if name else ""
     return f"the host: {name} is {value}{why}" if value else ""
 
 
@@ -153,30 +191,40 @@ def _of_sysctl(call: SystemCall, document: Mapping[str, Any]) -> tuple[str, str]
     if call.error in (errno.ENOSPC, errno.EUSERS) and call.name in ("unshare", "clone", "clone3"):
         kind = next((name for flag, name in _NAMESPACES.items() if flag in words), "user")
         return f"user.max_{kind}_namespaces", ""
+    if call.error == errno.ENOSPC and call.name == "inotify_add_watch":
+        return "fs.inotify.max_user_watches", " (inotify(7))"
     if call.error not in _DENIED:
         return "", ""
     if call.name == "socket" and "IPPROTO_ICMP" in words and not own_network:
-        return "net.ipv4.ping_group_range", ", the groups that may ping without a capability"
+        first, last = map(int, (_value("net.ipv4.ping_group_range") or "1 0").split())
+        if not first <= call.caller.gid <= last:
+            return "net.ipv4.ping_group_range", ", the groups that may ping without a capability"
     if call.name == "bind" and not own_network:
         port = call.address.rpartition(":")[2]
-        first = _read("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-        if port.isdecimal() and first.isdecimal() and 0 < int(port) < int(first):
+        if port.isdecimal() and 0 < int(port) < _number("net.ipv4.ip_unprivileged_port_start"):
             return "net.ipv4.ip_unprivileged_port_start", ", and lower ports are root's"
-    looks = call.name in ("ptrace", "process_vm_readv", "process_vm_writev")
-    if looks and _read("/proc/sys/kernel/yama/ptrace_scope") not in ("", "0"):
-        return "kernel.yama.ptrace_scope", " (ptrace(2))"
-    if call.name == "perf_event_open":
-        return "kernel.perf_event_paranoid", ""
-    if call.name == "syslog" and _read("/proc/sys/kernel/dmesg_restrict") == "1":
+    # Below that a capability in the command's own namespace is enough, which is the stack's to give.
+    if call.name in _TRACING and _number("kernel.yama.ptrace_scope") == _NO_TRACING:
+        return "kernel.yama.ptrace_scope", ", and nobody may trace (ptrace(2))"
+    if call.name == "perf_event_open" and _is_paranoid(call):
+        return "kernel.perf_event_paranoid", " (perf_event_open(2))"
+    if call.name == "syslog" and _number("kernel.dmesg_restrict") == 1:
         return "kernel.dmesg_restrict", ""
-    if call.name == "bpf" and _read("/proc/sys/kernel/unprivileged_bpf_disabled") not in ("", "0"):
+    if call.name == "bpf" and _number("kernel.unprivileged_bpf_disabled") > 0:
         return "kernel.unprivileged_bpf_disabled", ""
     if "CLONE_NEWUSER" in words:
-        for name in ("kernel.apparmor_restrict_unprivileged_userns", "kernel.unprivileged_userns_clone"):
-            value = _read(f"/proc/sys/{name.replace('.', '/')}")
-            if value == ("1" if "apparmor" in name else "0"):
+        for name, forbids in _USER_NAMESPACES.items():
+            if _value(name) == forbids:
                 return name, ""
     return "", ""
+
+
+def _is_paranoid(call: SystemCall) -> bool:
+    """Whether the host's value keeps others than root from what a call would measure: above 0 all that a processor does,
+    above 1 the kernel's part of the caller's own work, above 2 anything (on Debian)."""
+    most = {_EVERYBODY: 0, 0: 1}.get(call.arguments[1] & 0xFFFFFFFF, 2)
+    privileged = _has_on_host(call.caller, "PERFMON", "SYS_ADMIN")
+    return call.error == errno.EACCES and not privileged and _number("kernel.perf_event_paranoid") > most
 
 
 def _login(call: SystemCall, document: Mapping[str, Any]) -> str:
@@ -187,31 +235,21 @@ def _login(call: SystemCall, document: Mapping[str, Any]) -> str:
     )
 
 
-def _mapped(call: SystemCall, document: Mapping[str, Any]) -> str:
-    """Ids that the user namespace does not have."""
-    if call.error != errno.EINVAL or not call.ids:
-        return ""
-    group = "gid" in call.name or "group" in call.name
-    ranges = list(items(document, f"/linux/{'gid' if group else 'uid'}Mappings"))
-    if not ranges:
-        return ""
-    for number in call.ids:
-        if not any(_holds(entry, number) for entry in ranges):
-            count = sum(int(lookup(entry, "/size") or 0) for entry in ranges)
-            return (
-                f"the ids of the caller: {number} is none of the {count} that the container has "
-                f"(/etc/sub{'gid' if group else 'uid'} gives an ordinary user more)"
-            )
-    return ""
-
-
 def _holds(entry: object, number: int) -> bool:
     first, size = lookup(entry, "/containerID"), lookup(entry, "/size")
     return isinstance(first, int) and isinstance(size, int) and first <= number < first + size
 
 
-def _read(path: str) -> str:
+def _number(name: str) -> int:
+    """The value of a setting of the host's kernel; -1 where it has none, as where that forbids nothing."""
     try:
-        return " ".join(Path(path).read_text(encoding="ascii").split())
+        return int(_value(name))
+    except ValueError:
+        return -1
+
+
+def _value(name: str) -> str:
+    try:
+        return " ".join(SYSCTLS.joinpath(*name.split(".")).read_text(encoding="ascii").split())
     except (OSError, UnicodeError):
         return ""

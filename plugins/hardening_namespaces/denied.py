@@ -45,7 +45,7 @@ _OBJECTS = {"shmget": "shm", "semget": "sem", "msgget": "msg"}
 
 
 def denied(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """The causes. What the host keeps from everybody in a namespace is none, nor is what it has not given the caller."""
+    """The causes. What the host keeps from everybody in a namespace is none."""
     for causes in (_of_network, _of_ids, _of_process, _of_object, _of_name, _of_sysctl):
         yield from causes(settings, context, call)
 
@@ -168,10 +168,11 @@ def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) ->
     if maps is None or call.name not in (*_IDS, *_CHOWNS):
         return
     leaf = "namespaces.uid_map" if settings.uid_map else "namespaces.id_map"
+    limited = _limited(settings, context)
     if call.name.startswith("setgroups") and _means(call, errno.EPERM) and _denies_groups(settings, context):
         what = "setgroups is denied to who mapped its ids itself (/proc/self/setgroups), whatever its capabilities"
-        yield Cause(leaf, what, _more_ids(settings, context), maps.limited)
-    if call.error != errno.EINVAL or maps.limited:
+        yield Cause(leaf, what, _more_ids(settings, context), limited)
+    if call.error != errno.EINVAL:
         return
     for number, is_user in _wanted(call):
         ranges = maps.uids if is_user else maps.gids
@@ -180,12 +181,8 @@ def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) ->
             known = ", ".join(f"{item.inside}-{item.inside + item.size - 1}" for item in ranges)
             what = f"{kind} {number} is not mapped: the command knows {known}"
             ways = _more_ids(settings, context, number, is_user=is_user)
-            advice = (
-                ""
-                if ways
-                else f'map it: namespaces.uid_map and gid_map, each with "{number}:OUTSIDE:1" beside what they have'
-            )
-            yield Cause(leaf, what, ways, advice, certain=True)
+            stated = f'map it: namespaces.uid_map and gid_map, each with "{number}:OUTSIDE:1" beside what they have'
+            yield Cause(leaf, what, ways, "" if ways else limited or stated, certain=True)
             return
 
 
@@ -196,6 +193,12 @@ def _wanted(call: SystemCall) -> Iterator[tuple[int, bool]]:
         yield from ((number, _IDS[call.name]) for number in call.ids)
     else:
         yield from zip((number & _UNCHANGED for number in call.arguments[at : at + 2]), (True, False), strict=True)
+
+
+def _limited(settings: NamespacesSettings, context: Context) -> str:
+    """Why the caller has not as many ids to map as containers usually have; empty where they have."""
+    usual = attrs.evolve(settings, id_map="auto", uid_map=(), gid_map=()).id_maps(context.host)
+    return usual.limited if usual is not None else ""
 
 
 def _denies_groups(settings: NamespacesSettings, context: Context) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.why import elsewhere
 
@@ -24,6 +28,11 @@ DOCUMENT: dict[str, Any] = {
         "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}],
     },
 }
+#: An access control list (acl(5), linux/posix_acl_xattr.h) that lets uid 4242 read, as an extended attribute holds it.
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry)
+    for entry in ((1, 6, 0xFFFFFFFF), (2, 4, 4242), (4, 0, 0xFFFFFFFF), (0x10, 4, 0xFFFFFFFF), (0x20, 0, 0xFFFFFFFF))
+)
 
 
 def shown(folder: Path) -> dict[str, Any]:
@@ -34,6 +43,13 @@ def shown(folder: Path) -> dict[str, Any]:
 def call(name: str, error: int, **more: Any) -> SystemCall:
     """A call that failed."""
     return SystemCall(name, 0, 0, (0,) * 6, **{"caller": Caller(1, uid=4242, gid=4242), "error": error, **more})
+
+
+def open_up(folder: Path) -> None:
+    """Let everybody into a folder of the tests."""
+    for place in (folder, *folder.parents[:-2]):
+        if os.stat(place).st_uid == os.geteuid():
+            place.chmod(0o755)
 
 
 def test_a_path_inside_is_found_on_the_host_by_the_mount_that_shows_it() -> None:
@@ -58,9 +74,7 @@ def test_a_file_that_does_not_exist_is_nobodys_doing(tmp_path: Path) -> None:
 def test_the_mode_of_a_file_is_told_where_it_keeps_the_caller_out(
     mode: int, access: set[str], denied: bool, tmp_path: Path
 ) -> None:
-    for place in (tmp_path, *tmp_path.parents[:-2]):
-        if os.stat(place).st_uid == os.geteuid():
-            place.chmod(0o755)
+    open_up(tmp_path)
     file = tmp_path / "file"
     file.touch()
     file.chmod(mode)
@@ -70,25 +84,100 @@ def test_the_mode_of_a_file_is_told_where_it_keeps_the_caller_out(
     assert elsewhere.reason(call("openat", errno.EACCES, path="/data/file", caller=root), shown(tmp_path)) == ""
 
 
-def test_an_id_that_the_namespace_does_not_have_is_the_callers() -> None:
-    found = elsewhere.reason(call("setresuid", errno.EINVAL, ids=(33,)), DOCUMENT)
-    assert found.startswith("the ids of the caller: 33 is none of the 10 that the container has (/etc/subuid")
-    assert elsewhere.reason(call("setresuid", errno.EINVAL, ids=(3,)), DOCUMENT) == ""
+def test_the_mode_of_a_file_with_an_access_control_list_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    file.chmod(0o600)
+    asked = call("openat", errno.EACCES, path="/data/file", access=frozenset({"read"}))
+    open_up(tmp_path)
+    assert elsewhere.reason(asked, shown(tmp_path)).startswith("the file's own mode: ")
+    os.setxattr(file, "system.posix_acl_access", ACL)
+    assert elsewhere.reason(asked, shown(tmp_path)) == ""
+
+
+def test_ids_are_counted_as_the_host_does() -> None:
     assert elsewhere.mapped(DOCUMENT, "uid", 3) == 100003
     assert elsewhere.mapped(DOCUMENT, "uid", 33) == 33
 
 
-def test_settings_of_the_hosts_kernel_are_told() -> None:
-    port = call("bind", errno.EACCES, address="tcp 0.0.0.0:80")
-    assert elsewhere.reason(port, DOCUMENT).startswith("the host: net.ipv4.ip_unprivileged_port_start is ")
-    own = {**DOCUMENT, "linux": {"namespaces": [{"type": "network"}]}}
-    assert elsewhere.reason(port, own) == ""
-    full = call("unshare", errno.ENOSPC, text="unshare CLONE_NEWNET")
-    assert elsewhere.reason(full, DOCUMENT).startswith("the host: user.max_net_namespaces is ")
+@pytest.mark.parametrize(
+    ("blocks", "inodes", "full"),
+    [((9, 0), (9, 5), True), ((9, 5), (9, 0), True), ((9, 5), (9, 5), False), ((0, 0), (0, 0), False)],
+)
+def test_no_space_is_left_where_the_file_system_has_none(
+    blocks: tuple[int, int], inodes: tuple[int, int], full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = (4096, 4096, blocks[0], blocks[1], blocks[1], inodes[0], inodes[1], inodes[1], 0, 255)
+    monkeypatch.setattr(os, "statvfs", lambda place: os.statvfs_result(counts))
+    found = elsewhere.reason(call("openat", errno.ENOSPC, path="/data/new/file"), shown(tmp_path))
+    assert found == (f"the file system of {tmp_path} on the host: no space is left on it" if full else "")
 
 
-def test_a_filter_of_the_programs_own_is_told_last() -> None:
-    inside = call("ptrace", errno.EACCES, caller=Caller(1, filters=2))
-    found = elsewhere.reason(inside, DOCUMENT)
-    assert "sandbox" in found or "yama" in found
-    assert "sandbox" not in elsewhere.reason(inside, DOCUMENT, filters=2)
+def test_a_quota_that_is_used_up_is_told(tmp_path: Path) -> None:
+    found = elsewhere.reason(call("write", errno.EDQUOT, path="/data/file"), shown(tmp_path))
+    assert found == f"the file system of {tmp_path} on the host: the quota on it is used up"
+
+
+def perf(pid: int, error: int = errno.EACCES, **more: Any) -> SystemCall:
+    """A process's work is to be measured; -1 for all that a processor does."""
+    return attrs.evolve(call("perf_event_open", error, **more), arguments=(0, pid % (1 << 64), 0, 0, 0, 0))
+
+
+ICMP = call("socket", errno.EACCES, text="socket AF_INET SOCK_DGRAM IPPROTO_ICMP")
+ROOT = Caller(1, capabilities=frozenset({"PERFMON"}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "value", "told"),
+    [
+        (call("bind", errno.EACCES, address="tcp 0.0.0.0:80"), "net.ipv4.ip_unprivileged_port_start", "1024", True),
+        (call("bind", errno.EACCES, address="tcp 0.0.0.0:80"), "net.ipv4.ip_unprivileged_port_start", "80", False),
+        (ICMP, "net.ipv4.ping_group_range", "1 0", True),
+        (ICMP, "net.ipv4.ping_group_range", "0 2147483647", False),
+        (call("unshare", errno.ENOSPC, text="unshare CLONE_NEWNET"), "user.max_net_namespaces", "0", True),
+        (call("inotify_add_watch", errno.ENOSPC, path="/data"), "fs.inotify.max_user_watches", "8", True),
+        (call("inotify_add_watch", errno.EACCES), "fs.inotify.max_user_watches", "8", False),
+        (perf(0), "kernel.perf_event_paranoid", "2", True),
+        (perf(0), "kernel.perf_event_paranoid", "1", False),
+        (perf(0, errno.EPERM), "kernel.perf_event_paranoid", "2", False),
+        (perf(0, caller=ROOT), "kernel.perf_event_paranoid", "2", False),
+        (perf(-1), "kernel.perf_event_paranoid", "1", True),
+        (perf(-1), "kernel.perf_event_paranoid", "0", False),
+        (perf(42), "kernel.perf_event_paranoid", "3", True),
+        (perf(42), "kernel.perf_event_paranoid", "2", False),
+        (call("ptrace", errno.EPERM), "kernel.yama.ptrace_scope", "3", True),
+        (call("ptrace", errno.EPERM), "kernel.yama.ptrace_scope", "1", False),
+        (call("syslog", errno.EPERM), "kernel.dmesg_restrict", "1", True),
+        (call("syslog", errno.EPERM), "kernel.dmesg_restrict", "0", False),
+        (call("bpf", errno.EPERM), "kernel.unprivileged_bpf_disabled", "2", True),
+        (call("bpf", errno.EPERM), "kernel.unprivileged_bpf_disabled", "0", False),
+    ],
+)
+def test_a_setting_of_the_hosts_kernel_is_told_where_its_value_forbids_the_call(
+    asked: SystemCall, name: str, value: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere, "SYSCTLS", tmp_path)
+    assert elsewhere.reason(asked, {}) == ""
+    setting = tmp_path.joinpath(*name.split("."))
+    setting.parent.mkdir(parents=True)
+    setting.write_text(value.replace(" ", "\t") + "\n")
+    assert elsewhere.reason(asked, {}).startswith(f"the host: {name} is {value}") is told
+
+
+def test_a_network_of_the_commands_own_has_settings_of_its_own() -> None:
+    own = {"linux": {"namespaces": [{"type": "network"}]}}
+    assert elsewhere.reason(call("bind", errno.EACCES, address="tcp 0.0.0.0:80"), own) == ""
+    assert elsewhere.reason(ICMP, own) == ""
+
+
+def test_a_filter_that_neither_the_stack_nor_the_caller_has_loaded_is_the_programs_own() -> None:
+    inherited = int(read_status("self")["Seccomp_filters"])
+
+    def said(more: int, document: Mapping[str, Any], error: int = errno.EPERM) -> bool:
+        inside = call("mkdir", error, caller=Caller(1, filters=inherited + more))
+        return elsewhere.reason(inside, document).startswith("the program's own sandbox may have")
+
+    filtered = {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}
+    assert [said(more, filtered) for more in (0, 1, 2)] == [False, False, True]
+    assert [said(more, {}) for more in (0, 1)] == [False, True]
+    assert not said(2, filtered, errno.ENOENT)

@@ -104,11 +104,16 @@ def test_a_question_is_answered_as_its_failure_would_be() -> None:
     assert not causes("", asked("setuid", 0, ids=(7,)))
 
 
-def test_one_id_is_widened_by_the_way_that_knows_the_id_and_never_for_who_has_no_more() -> None:
+def test_one_id_is_widened_by_the_way_that_knows_the_id_and_who_has_no_more_is_told_so() -> None:
     one = 'id_map = "one-id"'
     (cause,) = causes(one, asked("setuid", errno.EINVAL, ids=(33,)), USER)
     assert [way.value for way in cause.ways] == ["auto", "keep-id", "root"]
-    assert not causes("", asked("setuid", errno.EINVAL, ids=(33,)), USER, subuids=(), subgids=())
+    for said in ("", one):
+        (cause,) = causes(said, asked("setuid", errno.EINVAL, ids=(33,)), USER, subuids=(), subgids=())
+        assert (cause.ways, cause.advice) == (
+            (),
+            "there is no range for the caller in /etc/subuid and /etc/subgid",
+        )
     (cause,) = causes(one, asked("setgroups", errno.EPERM, ids=(0,)), USER, subuids=SUBIDS)
     assert "whatever its capabilities" in cause.what
     assert cause.ways
