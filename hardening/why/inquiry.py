@@ -76,6 +76,7 @@ class TriedStack:
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.ran: list[Ran] = []
         self.failed: list[FailedCall] = []  # in any of these runs
+        self.goes_on = False  # whether the last of them that succeeded was still at work when its time was over
 
     def loosening(self, member: Member) -> Loosening | None:
         """What permits one denial in one way; None where nothing does."""
@@ -121,6 +122,8 @@ class TriedStack:
         self.ran.append(ran)
         self.failed += found
         went_on = ran.trace.ended == TIME and not self._trials.until
+        if ran.succeeded or went_on:
+            self.goes_on = went_on
         return causes.outcome(ran, found, succeeded=ran.succeeded or went_on)
 
 
@@ -186,7 +189,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         ),
         runs=result.runs + 1,
         seconds=seconds,
-        running=result.conclusion is Conclusion.FOUND and any(ran.trace.ended == TIME for ran in seen.stack.ran),
+        running=result.conclusion is Conclusion.FOUND and seen.stack.goes_on,
     )
 
 
