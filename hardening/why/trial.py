@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from hardening.assemble import bundles, handover, pipeline
 from hardening.assemble.bundle import write
 from hardening.base import places, trees
+from hardening.base.pointer import lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import UsageError
@@ -22,6 +23,7 @@ from hardening.launch.request import LaunchRequest
 from hardening.mechanism.denial import SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.plugins import Plugins
 from hardening.runs import containers
@@ -93,6 +95,8 @@ class Trials:
             self.plugins, composition, self.host, self.command, bundle=bundle, stays=False, runtime=self.engine
         )
         pipeline.judge(assembly, self.engine)
+        if not self.in_place:
+            require_no_labels(assembly)
         pipeline.apply_host_changes(assembly)
         values = handover.typed_variables(assembly.spec, composition)
         lock = bundles.make(bundle)
@@ -176,6 +180,20 @@ class Trials:
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0
+
+
+def require_no_labels(assembly: pipeline.Assembly) -> None:
+    """Raise `UsageError` where a launch would label files of the host anew (SELinux), which outlasts it: a copy with another
+    label would show nothing of how the command fares with the volume."""
+    root = assembly.context.of(RootDirectory)
+    volumes = root.mounted_volumes() if root is not None else ()
+    relabelled = next((volume for volume in volumes if volume.relabel), None)
+    if relabelled is not None and lookup(assembly.spec.document, "/process/selinuxLabel"):
+        raise UsageError(
+            f"each run would relabel {relabelled.source} on the host ({relabelled.relabel})",
+            origin=relabelled.origin,
+            hint=f"leave out {relabelled.relabel} where its label is right already, or add --in-place",
+        )
 
 
 def _command(launch: LaunchRequest) -> int:

@@ -1,0 +1,29 @@
+"""One run of a command leaves nothing on the host."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hardening.errors import UsageError
+from hardening.mechanism.roles import Volume
+from hardening.why import trial
+
+LABELLED = {"process": {"selinuxLabel": "system_u:system_r:container_t:s0:c1,c2"}}
+
+
+def assembly(document: dict[str, Any], *volumes: Volume) -> Any:
+    """What a run is made of, with these volumes."""
+    root = SimpleNamespace(mounted_volumes=lambda: volumes)
+    return SimpleNamespace(context=SimpleNamespace(of=lambda kind: root), spec=SimpleNamespace(document=document))
+
+
+def test_a_volume_that_each_run_would_label_anew_is_refused() -> None:
+    plain, private = Volume("/srv/a", "/a"), Volume("/srv/b", "/b", relabel="Z")
+    trial.require_no_labels(assembly(LABELLED, plain))
+    trial.require_no_labels(assembly({}, plain, private))  # a host without SELinux labels nothing
+    with pytest.raises(UsageError, match=r"would relabel /srv/b on the host \(Z\)") as refused:
+        trial.require_no_labels(assembly(LABELLED, plain, private))
+    assert "--in-place" in str(refused.value.hint)
