@@ -13,7 +13,7 @@ from hardening.base.text import nearest
 from hardening.cli import output
 from hardening.cli.options.says import unquoted
 from hardening.compose.fold import EMPTY, Resolved
-from hardening.errors import UsageError
+from hardening.errors import UsageError, quoted
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening.report import data, explain, image_defaults, settings
@@ -27,6 +27,7 @@ from hardening.why.question import Answered
 
 #: To what several loosenings at once loosen.
 _ALL = "all of this"
+_QUESTIONS = "write /PATH, NAME, NAME(ARGUMENT,...), HOST:PORT or :PORT."
 
 
 def _offered(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> list[ShownDefault]:
@@ -144,7 +145,7 @@ def _of_word(tried: Attempt, context: Context, word: str) -> list[Answered]:
         hint = hint or nearest(word.removeprefix("CAP_"), {*question.names(), *members})
         raise UsageError(
             f"{word} is no system call, capability, path or address",
-            hint=hint or "write /PATH, NAME, NAME(ARGUMENT,...), HOST:PORT or :PORT",
+            hint=f"{hint or _QUESTIONS} A command goes after `--`: hardening why -- {quoted(word)}",
         )
     entry = explain.find(tried.composition, found[0]).leaves[0]
     mechanism = next(item for item in mechanisms if item.name == entry.leaf.mechanism)

@@ -6,12 +6,13 @@ import shlex
 import sys
 
 import click
+from click.core import ParameterSource
 
 from hardening.assemble import handover, pipeline
 from hardening.cli import answers, output, start
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Request, Session, session
-from hardening.errors import EXIT_FINDINGS, UsageError
+from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.report import why
 from hardening.why import trial
 from hardening.why.attempt import Attempt, attempt
@@ -33,6 +34,11 @@ bad profile or usage; 125 where a launch failed.
 """
 #: Seconds that each run may take.
 PATIENCE = 60.0
+#: The options that mean nothing where nothing is run.
+_OF_RUNS = frozenset(
+    {"interactive", "until", "once", "in_place", "timeout", "name", "rm", "log_size", "debug", "entrypoint", "pull",
+     "tls_verify"}
+)  # fmt: skip
 
 
 @click.command("why", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
@@ -84,6 +90,7 @@ def command(
         )
     request = stack.request(context, profiles)
     if len(command) == 1 and "--" not in here.words:
+        _require_no_run(context, command[0])
         _ask(here, request, command[0], as_json=as_json)
         return 0
     image, words = imaged.split(context, here.words, command)
@@ -110,6 +117,18 @@ def command(
     found = inquire(Attempt(composition, here.host, here.today, offer=offer), trials, once=once)
     _show(found, as_json=as_json)
     return 0 if found.is_good else EXIT_FINDINGS
+
+
+def _require_no_run(context: click.Context, question: str) -> None:
+    """Raise `UsageError` for an option that says something of a run."""
+    for parameter in context.command.get_params(context):
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name in _OF_RUNS:
+            raise UsageError(
+                f"{question} is asked without a run",
+                origin=max(parameter.opts, key=len),
+                hint=f"leave it out, or write a command after `--`: hardening why -- {quoted(question)}",
+            )
 
 
 def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> None:

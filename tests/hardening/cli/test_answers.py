@@ -50,9 +50,13 @@ def test_a_name_with_its_table_is_explained(capsys: pytest.CaptureFixture[str]) 
     ("word", "hint"),
     [
         ("bpf", "write capabilities.BPF or seccomp.bpf"),
-        ("NET_BIND", 'did you mean "NET_BIND_SERVICE"?'),
-        ("ptracee", 'did you mean "ptrace"?'),
-        ("quite another", "write /PATH, NAME, NAME(ARGUMENT,...), HOST:PORT or :PORT"),
+        ("NET_BIND", 'did you mean "NET_BIND_SERVICE"? A command goes after `--`: hardening why -- NET_BIND'),
+        ("ptracee", 'did you mean "ptrace"? A command goes after `--`: hardening why -- ptracee'),
+        (
+            "quite another",
+            "write /PATH, NAME, NAME(ARGUMENT,...), HOST:PORT or :PORT. A command goes after `--`: hardening why -- "
+            "'quite another'",
+        ),
     ],
 )
 def test_a_word_that_names_nothing_or_two_things_is_told_how_to_be_written(word: str, hint: str) -> None:
