@@ -14,6 +14,8 @@ from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.outside import withheld
 
 _DENIED = (errno.EACCES, errno.EPERM)
 _NAMESPACES = {
@@ -26,29 +28,27 @@ _USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
 #: The process of perf_event_open(2) that stands for all of them: -1.
 _EVERYBODY = 0xFFFFFFFF
-#: What is wanted of a path, and the bit of a mode that gives it to others (inode(7)).
-_BITS = {"read": 4, "list": 4, "write": 2, "execute": 1, "search": 1}
-#: An extended attribute of files whose mode is not all that decides (acl(5)).
+#: The extended attribute that holds a list of access control.
 _ACL = "system.posix_acl_access"
 #: Where the host's kernel shows its settings.
 SYSCTLS = Path("/proc/sys")
 
 
-def reason(call: SystemCall, document: Mapping[str, Any]) -> str:
+def reason(call: SystemCall, document: Mapping[str, Any], context: Context) -> str:
     """What but the stack explains that a call failed under a configuration; empty where nothing is seen that does."""
     for look in (_sysctl, _full, _login, _path):
         found = look(call, document)
         if found:
             return found
-    if call.error in _DENIED and call.caller.filters > _filters(document):
-        return "the program's own sandbox may have: it has loaded a filter of system calls beside the stack's"
-    return ""
+    return _mode(call, context) or _filter(call, document)
 
 
-def _filters(document: Mapping[str, Any]) -> int:
-    """How many filters of system calls a command starts with: those that whoever launches it has, and the stack's."""
-    inherited = read_status("self").get("Seccomp_filters", "0")
-    return int(inherited) + bool(lookup(document, "/linux/seccomp"))
+def _filter(call: SystemCall, document: Mapping[str, Any]) -> str:
+    """A filter of system calls beside those that a command starts with: whoever launches it has some, and the stack one."""
+    inherited = int(read_status("self").get("Seccomp_filters", "0"))
+    if call.error not in _DENIED or call.caller.filters <= inherited + bool(lookup(document, "/linux/seccomp")):
+        return ""
+    return "the program's own sandbox may have: it has loaded a filter of system calls beside the stack's"
 
 
 def outside(document: Mapping[str, Any], path: str) -> str | None:
@@ -107,9 +107,7 @@ def _path(call: SystemCall, document: Mapping[str, Any]) -> str:
     if call.error in (errno.ENOENT, errno.ENOTDIR):
         missing = _missing(place)
         return f"the file itself: {missing} does not exist on the host either" if missing else ""
-    if call.error == errno.EROFS:
-        return _read_only(place)
-    return _mode(call, place) if call.error in _DENIED else ""
+    return _read_only(place) if call.error == errno.EROFS else ""
 
 
 def _missing(place: str) -> str:
@@ -135,32 +133,16 @@ def _read_only(place: str) -> str:
     return f"the host has mounted the file system of {found} read-only" if flags & os.ST_RDONLY else ""
 
 
-def _mode(call: SystemCall, place: str) -> str:
-    """The part of a path whose mode keeps the caller out."""
-    for above in reversed(PurePosixPath(place).parents):
-        found = _keeps_out(str(above), call.caller, 1)
-        if found:
-            return found
-    wanted = sum({_BITS[name] for name in call.access if name in _BITS})
-    if call.access & {"create", "remove"} or not os.path.lexists(place):
-        return _keeps_out(files.parent(place), call.caller, 3)
-    return _keeps_out(place, call.caller, wanted)
-
-
-def _keeps_out(place: str, caller: Caller, wanted: int) -> str:
-    try:
-        status = os.stat(place)
-    except OSError:
+def _mode(call: SystemCall, context: Context) -> str:
+    """The file on the way to a path whose mode keeps the caller out. One with a list of access control has no say here: its
+    mode is not all that decides (acl(5))."""
+    found = withheld(context, call) if call.error == errno.EACCES else None
+    if found is None or _has_on_host(call.caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or _has_acl(found[0].place):
         return ""
-    if wanted == 0 or _has_on_host(caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or _has_acl(place):
-        return ""
-    shift = 6 if caller.uid == status.st_uid else 3 if caller.gid == status.st_gid else 0
-    if (status.st_mode >> shift) & wanted == wanted:
-        return ""
-    mode = stat.filemode(status.st_mode)
+    seen, caller = found[0], call.caller
     return (
-        f"the file's own mode: {place} is {mode} of uid {status.st_uid} and gid {status.st_gid}, and uid {caller.uid} with "
-        f"gid {caller.gid} asked (as the host counts)"
+        f"the file's own mode: {seen.place} is {stat.filemode(seen.mode)} of uid {seen.uid} and gid {seen.gid}, and uid "
+        f"{caller.uid} with gid {caller.gid} asked (as the host counts)"
     )
 
 

@@ -215,7 +215,7 @@ def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
         way, loosening = _offered(seen, suspect)
         barrier = seen.stack.barriers.get(suspect.leaf, "") or (found[1].advice if not suspect.ways else "")
         barrier = "" if loosening is not None else barrier
-        if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document):
+        if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context):
             continue
         if (barrier and found[0] is last) or not barred:
             yield Attribution(*found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier)
@@ -240,7 +240,9 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
     left = MOST_ELSEWHERE
     for item in sorted(others, key=lambda item: (-item.told, -item.call.order)):
         silent = item.call.error in (errno.ENOENT, errno.ENOTDIR) and item.told < 2
-        why = elsewhere.reason(item.call, seen.ran.document) if item.failed and left and not silent else ""
+        if not (item.failed and left) or silent:
+            continue
+        why = elsewhere.reason(item.call, seen.ran.document, seen.ran.context)
         if why:
             left -= 1
             yield item, why

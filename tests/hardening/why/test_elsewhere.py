@@ -12,9 +12,12 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.assemble.pipeline import examine
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.mechanism import Context
 from hardening.why import elsewhere
+from tests.hardening.why.test_question import HOST, composed
 
 DOCUMENT: dict[str, Any] = {
     "root": {"path": "rootfs"},
@@ -28,6 +31,8 @@ DOCUMENT: dict[str, Any] = {
         "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}],
     },
 }
+#: What a stack knows that shows nothing.
+NOWHERE = Context(HOST, {})
 #: An access control list (acl(5), linux/posix_acl_xattr.h) that lets uid 4242 read, as an extended attribute holds it.
 ACL = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", *entry)
@@ -45,11 +50,14 @@ def call(name: str, error: int, **more: Any) -> SystemCall:
     return SystemCall(name, 0, 0, (0,) * 6, **{"caller": Caller(1, uid=4242, gid=4242), "error": error, **more})
 
 
-def open_up(folder: Path) -> None:
-    """Let everybody into a folder of the tests."""
-    for place in (folder, *folder.parents[:-2]):
-        if os.stat(place).st_uid == os.geteuid():
-            place.chmod(0o755)
+def volume(folder: Path) -> Context:
+    """What a stack knows that shows a folder at /data."""
+    return examine(composed({"rootfs": {"volumes": [f"{folder}:/data"]}}).composition, HOST)
+
+
+def reason(asked: SystemCall, document: Mapping[str, Any]) -> str:
+    """What is said of a call that no mode has anything to do with."""
+    return elsewhere.reason(asked, document, NOWHERE)
 
 
 def test_a_path_inside_is_found_on_the_host_by_the_mount_that_shows_it() -> None:
@@ -61,10 +69,10 @@ def test_a_path_inside_is_found_on_the_host_by_the_mount_that_shows_it() -> None
 
 
 def test_a_file_that_does_not_exist_is_nobodys_doing(tmp_path: Path) -> None:
-    found = elsewhere.reason(call("openat", errno.ENOENT, path="/data/no/file"), shown(tmp_path))
+    found = reason(call("openat", errno.ENOENT, path="/data/no/file"), shown(tmp_path))
     assert found == f"the file itself: {tmp_path}/no does not exist on the host either"
     (tmp_path / "here").touch()
-    assert elsewhere.reason(call("openat", errno.ENOENT, path="/data/here"), shown(tmp_path)) == ""
+    assert reason(call("openat", errno.ENOENT, path="/data/here"), shown(tmp_path)) == ""
 
 
 @pytest.mark.parametrize(
@@ -74,25 +82,38 @@ def test_a_file_that_does_not_exist_is_nobodys_doing(tmp_path: Path) -> None:
 def test_the_mode_of_a_file_is_told_where_it_keeps_the_caller_out(
     mode: int, access: set[str], denied: bool, tmp_path: Path
 ) -> None:
-    open_up(tmp_path)
     file = tmp_path / "file"
     file.touch()
     file.chmod(mode)
+    tmp_path.chmod(0o755)
+    within = volume(tmp_path)
     asked = call("openat", errno.EACCES, path="/data/file", access=frozenset(access))
-    assert ("the file's own mode: " in elsewhere.reason(asked, shown(tmp_path))) is denied
+    assert ("the file's own mode: " in elsewhere.reason(asked, {}, within)) is denied
+    assert elsewhere.reason(attrs.evolve(asked, error=errno.EPERM), {}, within) == ""
     root = Caller(1, capabilities=frozenset({"DAC_OVERRIDE"}))
-    assert elsewhere.reason(call("openat", errno.EACCES, path="/data/file", caller=root), shown(tmp_path)) == ""
+    assert elsewhere.reason(attrs.evolve(asked, caller=root), {}, within) == ""
 
 
-def test_the_mode_of_a_file_with_an_access_control_list_says_nothing(tmp_path: Path) -> None:
+def test_a_folder_of_the_host_that_the_command_does_not_go_through_keeps_nobody_out(tmp_path: Path) -> None:
+    shared = tmp_path / "private/shared"
+    shared.mkdir(parents=True)
+    shared.chmod(0o755)
+    (shared / "file").touch(0o644)
+    (tmp_path / "private").chmod(0o700)
+    asked = call("openat", errno.EACCES, path="/data/file", access=frozenset({"read"}))
+    assert elsewhere.reason(asked, shown(shared), volume(shared)) == ""
+
+
+def test_the_mode_of_a_file_with_a_list_of_access_control_says_nothing(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     file.chmod(0o600)
     asked = call("openat", errno.EACCES, path="/data/file", access=frozenset({"read"}))
-    open_up(tmp_path)
-    assert elsewhere.reason(asked, shown(tmp_path)).startswith("the file's own mode: ")
+    tmp_path.chmod(0o755)
+    within = volume(tmp_path)
+    assert elsewhere.reason(asked, {}, within).startswith("the file's own mode: ")
     os.setxattr(file, "system.posix_acl_access", ACL)
-    assert elsewhere.reason(asked, shown(tmp_path)) == ""
+    assert elsewhere.reason(asked, {}, within) == ""
 
 
 def test_ids_are_counted_as_the_host_does() -> None:
@@ -109,12 +130,12 @@ def test_no_space_is_left_where_the_file_system_has_none(
 ) -> None:
     counts = (4096, 4096, blocks[0], blocks[1], blocks[1], inodes[0], inodes[1], inodes[1], 0, 255)
     monkeypatch.setattr(os, "statvfs", lambda place: os.statvfs_result(counts))
-    found = elsewhere.reason(call("openat", errno.ENOSPC, path="/data/new/file"), shown(tmp_path))
+    found = reason(call("openat", errno.ENOSPC, path="/data/new/file"), shown(tmp_path))
     assert found == (f"the file system of {tmp_path} on the host: no space is left on it" if full else "")
 
 
 def test_a_quota_that_is_used_up_is_told(tmp_path: Path) -> None:
-    found = elsewhere.reason(call("write", errno.EDQUOT, path="/data/file"), shown(tmp_path))
+    found = reason(call("write", errno.EDQUOT, path="/data/file"), shown(tmp_path))
     assert found == f"the file system of {tmp_path} on the host: the quota on it is used up"
 
 
@@ -157,17 +178,17 @@ def test_a_setting_of_the_hosts_kernel_is_told_where_its_value_forbids_the_call(
     asked: SystemCall, name: str, value: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elsewhere, "SYSCTLS", tmp_path)
-    assert elsewhere.reason(asked, {}) == ""
+    assert reason(asked, {}) == ""
     setting = tmp_path.joinpath(*name.split("."))
     setting.parent.mkdir(parents=True)
     setting.write_text(value.replace(" ", "\t") + "\n")
-    assert elsewhere.reason(asked, {}).startswith(f"the host: {name} is {value}") is told
+    assert reason(asked, {}).startswith(f"the host: {name} is {value}") is told
 
 
 def test_a_network_of_the_commands_own_has_settings_of_its_own() -> None:
     own = {"linux": {"namespaces": [{"type": "network"}]}}
-    assert elsewhere.reason(call("bind", errno.EACCES, address="tcp 0.0.0.0:80"), own) == ""
-    assert elsewhere.reason(ICMP, own) == ""
+    assert reason(call("bind", errno.EACCES, address="tcp 0.0.0.0:80"), own) == ""
+    assert reason(ICMP, own) == ""
 
 
 def test_a_filter_that_neither_the_stack_nor_the_caller_has_loaded_is_the_programs_own() -> None:
@@ -175,7 +196,7 @@ def test_a_filter_that_neither_the_stack_nor_the_caller_has_loaded_is_the_progra
 
     def said(more: int, document: Mapping[str, Any], error: int = errno.EPERM) -> bool:
         inside = call("mkdir", error, caller=Caller(1, filters=inherited + more))
-        return elsewhere.reason(inside, document).startswith("the program's own sandbox may have")
+        return reason(inside, document).startswith("the program's own sandbox may have")
 
     filtered = {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}
     assert [said(more, filtered) for more in (0, 1, 2)] == [False, False, True]
