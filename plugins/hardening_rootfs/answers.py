@@ -38,6 +38,8 @@ _KERNEL = ("/dev", "/proc", "/sys")
 _DEVICES = (*USUAL, "/dev/console", "/dev/ptmx")
 #: The families whose members speak for what is below them.
 _PLACES = ("volumes", "tmpfs", "masked_paths", "read_only_paths", "hidden_paths")
+#: Directories of the system for what is none of it: packages that were added, and data that is served (hier(7)).
+_OF_ADDED = ("/opt", "/srv")
 
 
 def covering(settings: RootfsSettings, host: Host, setting: str, member: str) -> str | None:
@@ -286,9 +288,12 @@ def _to_write(settings: RootfsSettings, context: Context, place: Place, leaf: st
 
 def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str) -> Iterator[Way]:
     """What would have a file made that is not there: its directory, of the root in memory where that hides nothing of the
-    host's, or as a volume. The system's own directories are neither, and a volume as a whole is offered last."""
+    host's, or as a volume. The system's own directories are neither, but for `_OF_ADDED`, and a volume as a whole is offered
+    last."""
     above, source = os.path.dirname(place.path), os.path.dirname(place.source)
-    if above == place.mounted or (above in hidden.SYSTEM.split() and above not in USUAL_TMPFS):
+    if (above == place.mounted and leaf != "rootfs.read_only") or (
+        above in hidden.SYSTEM.split() and above not in (*USUAL_TMPFS, *_OF_ADDED)
+    ):
         return
     hides = settings.path.is_host and above not in USUAL_TMPFS and _there(source) and bool(_names(source))
     if leaf == "rootfs.read_only" and not hides:

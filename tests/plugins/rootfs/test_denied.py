@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from hardening.mechanism.denial import Caller, Cause, SystemCall
+from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
 from hardening.mechanism.roles import Volume
 from hardening_rootfs.denied import denied
 from hardening_rootfs.tmpfs import Tmpfs
@@ -196,3 +196,11 @@ def test_a_set_user_id_file_on_a_mount_without_it_is_named_though_nothing_failed
     assert not causes(tmp_path, said.replace(":ro", ":ro,suid"), call)
     (shown / "file").chmod(0o755)
     assert not causes(tmp_path, said, call)
+
+
+def test_what_is_made_in_a_directory_for_what_is_added_needs_that_directory(tmp_path: Path) -> None:
+    (cause,) = causes(tmp_path, "", asked("mkdir", errno.EROFS, "/opt/nothing-of-this-name", CREATE))
+    (way, *_) = [way for way in cause.ways if way.leaf == "rootfs.volumes./opt"]
+    assert (way.size, way.value.source, "rw" in way.value.rights) == (Size.WIDER, "/opt", True)
+    (cause,) = causes(tmp_path, "", asked("mkdir", errno.EROFS, "/usr/nothing-of-this-name", CREATE))
+    assert [way.leaf for way in cause.ways] == ["rootfs.tmpfs./usr/nothing-of-this-name"]
