@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import cached_property
@@ -96,7 +95,7 @@ class CommandTrials:
         if found.conclusion not in (Conclusion.FOUND, Conclusion.NOT_NEEDED):
             return None
         loosenings = {member.suspect.leaf: stack.loosening(member) for member in found.members}
-        return {leaf: tomllib.loads(one.toml) for leaf, one in loosenings.items() if one is not None}
+        return {leaf: dict(one.tables) for leaf, one in loosenings.items() if one is not None}
 
     def spare(self) -> Sequence[str]:
         return [leaf for one in self.base.mechanisms for leaf in one.spare(self.base.settings[one.name])]

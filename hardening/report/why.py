@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from hardening.report.table import Table
@@ -12,53 +13,68 @@ from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.smallest import Conclusion
 
-#: The one word of the answer, as JSON has it.
-NOTHING_NEEDED, FOUND, NOT_BY_THIS_STACK, LIMITED, FLAKY, UNKNOWN = (
-    "nothing needed", "found", "not by this stack", "limited", "flaky", "unknown",
-)  # fmt: skip
 #: How many of what was denied and did not matter are shown.
 MOST_PROBES = 20
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 
 
-def outcome(found: Explanation) -> str:
+class AnswerKind(StrEnum):
+    """The answer in a word, as JSON has it."""
+
+    NOTHING_NEEDED = "nothing needed"
+    FOUND = "found"
+    NOT_BY_THIS_STACK = "not by this stack"
+    LIMITED = "limited"
+    DENIED = "denied"
+    FLAKY = "flaky"
+    UNKNOWN = "unknown"
+
+
+def outcome(found: Explanation) -> AnswerKind:
     """The answer in a word."""
     match found.conclusion:
         case Conclusion.NOT_NEEDED:
-            return NOTHING_NEEDED
+            return AnswerKind.NOTHING_NEEDED
         case Conclusion.FOUND:
-            return FOUND
+            return AnswerKind.FOUND
         case Conclusion.FLAKY:
-            return FLAKY
+            return AnswerKind.FLAKY
         case Conclusion.NOT_FOUND:
-            return LIMITED if found.attributions else NOT_BY_THIS_STACK
+            if not found.attributions:
+                return AnswerKind.NOT_BY_THIS_STACK
+            return AnswerKind.DENIED if found.attributions[0].tried else AnswerKind.LIMITED
         case Conclusion.STOPPED:
-            return UNKNOWN
+            return AnswerKind.UNKNOWN
 
 
 def sentence(found: Explanation) -> str:
     """The answer in a sentence."""
     status = f"exit code {found.ran.trace.status}"
     match outcome(found):
-        case "nothing needed":
+        case AnswerKind.NOTHING_NEEDED:
             return "nothing needs to be loosened: the command succeeds"
-        case "found" if len(found.attributions) == 1:
+        case AnswerKind.FOUND if len(found.attributions) == 1:
             goes = "runs on" if found.running else "succeeds"
             return f"{_refused(found.attributions[0])}; with the loosening below the command {goes}"
-        case "found":
+        case AnswerKind.FOUND:
             goes = "runs on" if found.running else "succeeds"
             many = f"{len(found.attributions)} things are refused that it needs"
             return f"{many}; with all of them permitted the command {goes}"
-        case "flaky":
+        case AnswerKind.FLAKY:
             return "the command fails differently each time under the same stack: nothing is blamed for that"
-        case "limited":
+        case AnswerKind.DENIED:
+            tried = "; ".join(found.attributions[0].tried)
+            return (
+                f"{_refused(found.attributions[0])}, and no loosening that was tried makes the command succeed: {tried}"
+            )
+        case AnswerKind.LIMITED:
             return f"{_refused(found.attributions[0])}, which cannot be permitted: {found.attributions[0].barrier}"
-        case "not by this stack" if found.elsewhere:
+        case AnswerKind.NOT_BY_THIS_STACK if found.elsewhere:
             denial, why = found.elsewhere[0]
             return f"not denied by this stack: {denial.operation} ({denial.call.outcome}): {why}"
-        case "not by this stack" if found.ran.trace.command == 0:
+        case AnswerKind.NOT_BY_THIS_STACK if found.ran.trace.command == 0:
             return f"the command never ran ({status})"
-        case "not by this stack":
+        case AnswerKind.NOT_BY_THIS_STACK:
             return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
     ended = {TIME: "the command was still at work when its time was over", INTERRUPT: "it was interrupted"}
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
@@ -137,7 +153,7 @@ def tree(found: Explanation) -> TreeNode:
 def _below(item: Attribution) -> Sequence[str]:
     lines = [f"asked by {_process(item.denial)}{_times(item.denial.count)}", item.cause.what, f"by {_decides(item)}"]
     lines.append(f"{CONFIRMED} by trial" if item.confirmed else NOT_CONFIRMED)
-    return [line for line in (*lines, item.barrier) if line]
+    return [line for line in (*lines, item.barrier, *item.tried) if line]
 
 
 def _times(count: int) -> str:
@@ -186,6 +202,7 @@ def _attribution(item: Attribution, *, needed: bool) -> dict[str, Any]:
         "needed": needed,
         "loosening": {**(_loosening(item.loosening) or {}), **way} if item.loosening is not None else None,
         "barrier": item.barrier or None,
+        "tried": list(item.tried),
     }
 
 

@@ -94,7 +94,8 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
     # Threads meet in another order each time: that two runs failed alike is told by how they ended, and what they spoke of.
     spoken = frozenset((item.call.name, item.call.outcome) for item in found if item.is_evident)
     signature = (ran.trace.status, ran.trace.ended, spoken)
-    return TrialOutcome(succeeded, tuple(suspects), signature, stopped=ran.trace.ended == INTERRUPT)
+    answers = {item.key: item.call.outcome for item in found}
+    return TrialOutcome(succeeded, tuple(suspects), signature, ran.trace.ended == INTERRUPT, answers)
 
 
 def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, Cause] | None:

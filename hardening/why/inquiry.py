@@ -31,7 +31,8 @@ MOST_ELSEWHERE = 3
 @frozen(eq=False)
 class Attribution:
     """A denial and the leaf that has done it. ``confirmed`` by runs with its ``loosening``, in the ``way`` that it is, and
-    without; ``barrier`` says why nothing permits it, where that is so."""
+    without; ``barrier`` says why nothing permits it, where that is so; ``tried`` what came of each loosening, where the call
+    failed with all of them."""
 
     denial: FailedCall
     cause: Cause
@@ -40,6 +41,7 @@ class Attribution:
     way: Way | None = None
     loosening: Loosening | None = None
     barrier: str = ""
+    tried: tuple[str, ...] = ()
 
 
 @frozen(eq=False)
@@ -74,9 +76,13 @@ class TriedStack:
         self._trials = trials
         self._loosenings: list[tuple[Member, Loosening | None]] = []
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
-        self.ran: list[Ran] = []
-        self.failed: list[FailedCall] = []  # in any of these runs
+        self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
         self.goes_on = False  # whether the last of them that succeeded was still at work when its time was over
+
+    @property
+    def failed(self) -> Sequence[FailedCall]:
+        """What failed in any of its runs."""
+        return [item for _, _, found in self.runs for item in found]
 
     def loosening(self, member: Member) -> Loosening | None:
         """What permits one denial in one way; None where nothing does."""
@@ -119,12 +125,12 @@ class TriedStack:
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
         found = causes.denials(ran)
-        self.ran.append(ran)
-        self.failed += found
         went_on = ran.trace.ended == TIME and not self._trials.until
         if ran.succeeded or went_on:
             self.goes_on = went_on
-        return causes.outcome(ran, found, succeeded=ran.succeeded or went_on)
+        outcome = causes.outcome(ran, found, succeeded=ran.succeeded or went_on)
+        self.runs.append((outcome, ran, found))
+        return outcome
 
 
 def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanation:
@@ -148,7 +154,7 @@ def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanat
         try:
             result = smallest.search(first, stack)
         except KeyboardInterrupt:  # between two runs; one in a run is its end
-            result = smallest.Result(Conclusion.STOPPED, runs=len(stack.ran))
+            result = smallest.Result(Conclusion.STOPPED, runs=len(stack.runs))
     return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
 
 
@@ -170,7 +176,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
     elif result.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FLAKY):
         attributions = ()
     else:
-        attributions = tuple(_suspected(seen, barred=result.conclusion is Conclusion.NOT_FOUND))
+        attributions = tuple(_suspected(seen, result) or _suspected(_furthest(seen, result), result))
     mattered = {item.denial.key for item in attributions}
     leaves = {item.cause.leaf for item in attributions}
     others = [item for item in seen.denials if item.key not in mattered]
@@ -203,9 +209,19 @@ def _confirmed(seen: _Seen, members: Sequence[Member]) -> Iterator[Attribution]:
             yield Attribution(*found, _entry(seen, found[1]), confirmed=True, way=member.way, loosening=loosening)
 
 
-def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
-    """What may have mattered and was not confirmed: where all could be tried, what was spoken of last and could not be
-    tried, since something forbids it."""
+def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:
+    """As it is seen in the run that got furthest."""
+    for outcome, ran, found in seen.stack.runs:
+        if outcome is result.furthest:
+            return attrs.evolve(seen, ran=ran, denials=found, first=outcome)
+    return seen
+
+
+def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
+    """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, as far as something
+    forbids to permit it, or no loosening of it was enough."""
+    barred = result.conclusion is Conclusion.NOT_FOUND
+    attributions: list[Attribution] = []
     evident = [item for item in seen.denials if item.is_evident]
     last = max(evident, key=lambda item: item.call.order, default=None)
     for suspect in seen.first.suspects:
@@ -217,8 +233,32 @@ def _suspected(seen: _Seen, *, barred: bool) -> Iterator[Attribution]:
         barrier = "" if loosening is not None else barrier
         if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context):
             continue
-        if (barrier and found[0] is last) or not barred:
-            yield Attribution(*found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier)
+        tried = tuple(dict.fromkeys(_tried(seen, suspect, result))) if barred and suspect.certain else ()
+        if ((barrier or tried) and found[0] is last) or not barred:
+            denial = Attribution(
+                *found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier, tried=tried
+            )
+            attributions.append(denial if not tried else attrs.evolve(denial, way=None, loosening=None))
+    return attributions
+
+
+def _tried(seen: _Seen, suspect: Suspect, result: smallest.Result) -> Iterator[str]:
+    """What came of each loosening for a suspect; nothing where its call went well with one, and its command still failed."""
+    answers = result.answers(suspect)
+    if not all(answer for _, answer in answers):
+        return
+    for member, answer in answers:
+        loosening = seen.stack.loosening(member)
+        shown = f" = {loosening.shown}" if loosening is not None and loosening.shown else ""
+        why = next(
+            (
+                f" ({item.causes[0].what})"
+                for item in seen.stack.failed
+                if (item.key, item.call.outcome) == (suspect.call, answer) and item.causes
+            ),
+            "",
+        )
+        yield f"with {member.way.leaf}{shown} it is {answer}{why}"
 
 
 def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | None]:

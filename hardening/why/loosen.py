@@ -4,6 +4,7 @@ mechanisms, before it is offered."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import attrs
@@ -32,15 +33,19 @@ Opens: TypeAlias = Callable[[Composition], bool]
 
 @frozen
 class Loosening:
-    """How to make one leaf looser: ``toml`` to paste, or ``options``, arguments for the command line; either may be
-    empty. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no
-    order puts above or below this one."""
+    """How to make leaves looser: ``tables`` are a layer's, ``toml`` the same to paste, and ``options`` arguments for the
+    command line; either may be empty. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there
+    are other ways, which no order puts above or below this one."""
 
     shown: str = ""
-    toml: str = ""
+    tables: Mapping[str, Any] = MappingProxyType({})
     options: tuple[str, ...] = ()
     barrier: str = ""
     example: bool = False
+
+    @property
+    def toml(self) -> str:
+        return written(self.tables) if self.tables else ""
 
 
 def smallest(
@@ -208,7 +213,7 @@ def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: P
     found = _loosening(mechanism, said.said, _excepted((entry,), table))
     if said.layer == COMMAND_LINE:
         # The say is already there: only its exception is missing.
-        return attrs.evolve(found, toml="", options=found.options[:2])
+        return attrs.evolve(found, tables={}, options=found.options[:2])
     # No option permits what a file says: the exception must stand beside it.
     return attrs.evolve(found, options=())
 
@@ -280,7 +285,7 @@ def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any])
             continue
         for path, item in toml.flat(value):
             options += _options(mechanism, path, item) or ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
-    return Loosening(shown, written(tables), tuple(options))
+    return Loosening(shown, tables, tuple(options))
 
 
 def written(tables: Mapping[str, Any]) -> str:

@@ -8,9 +8,12 @@ smallest way first. What gets the command further is kept, and once it succeeds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from types import MappingProxyType
+from typing import Protocol, TypeAlias, TypeVar
+
+import attrs
 
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Size, Way
@@ -39,12 +42,14 @@ class Suspect:
 @frozen(eq=False)
 class TrialOutcome:
     """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
-    have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted."""
+    have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted. ``answers`` is what
+    each call was answered that failed."""
 
     succeeded: bool
     suspects: tuple[Suspect, ...] = ()
     signature: Hashable = None
     stopped: bool = False
+    answers: Mapping[Hashable, str] = MappingProxyType({})
 
 
 @frozen(eq=False)
@@ -77,13 +82,31 @@ class Conclusion(StrEnum):
     STOPPED = "stopped"
 
 
+#: The loosenings of a run, and what came of it; None where they do not compose.
+Tried: TypeAlias = tuple[Sequence[Member], TrialOutcome | None]
+
+
 @frozen(eq=False)
 class Result:
-    """The smallest set that was found, empty unless it is `Conclusion.FOUND`, and how many runs it took beside the first."""
+    """The smallest set that was found, empty unless it is `Conclusion.FOUND`, how many runs it took beside the first, all
+    that was ``tried``, and the run that got ``furthest``, None where none got further than the first."""
 
     conclusion: Conclusion
     members: tuple[Member, ...] = ()
     runs: int = 0
+    tried: Sequence[Tried] = ()
+    furthest: TrialOutcome | None = None
+
+    def answers(self, suspect: Suspect) -> Sequence[tuple[Member, str]]:
+        """The loosenings for one suspect that were tried, with what its call was answered then: empty where it did not
+        fail, or was not made."""
+        return [
+            (member, outcome.answers.get(suspect.call, ""))
+            for members, outcome in self.tried
+            if outcome is not None
+            for member in members
+            if (member.suspect.call, member.suspect.leaf) == (suspect.call, suspect.leaf)
+        ]
 
 
 class _Stopped(Exception):
@@ -97,6 +120,10 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
     if first.stopped:
         return Result(Conclusion.STOPPED)
     runs = _Runs(world, most)
+    return attrs.evolve(_found(first, runs), tried=runs.tried, furthest=runs.furthest)
+
+
+def _found(first: TrialOutcome, runs: _Runs) -> Result:
     try:
         found = minimal(_grow(first, runs), runs.succeeds)
         if len(found) < 2:  # else runs with a part of them have failed again
@@ -116,17 +143,18 @@ class _Runs:
     def __init__(self, world: World, most: int) -> None:
         self.world = world
         self._most = most
-        self._known: list[tuple[Sequence[Member], TrialOutcome | None]] = []
+        self.tried: list[Tried] = []
+        self.furthest: TrialOutcome | None = None
         self.count = 0
         self.stopped = False
 
     def of(self, members: Sequence[Member]) -> TrialOutcome | None:
         """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped`."""
-        for known, outcome in self._known:
+        for known, outcome in self.tried:
             if _same(known, members):
                 return outcome
         found = self._run(members) if self.world.composes(members) else None
-        self._known.append((tuple(members), found))
+        self.tried.append((tuple(members), found))
         return found
 
     def succeeds(self, members: Sequence[Member]) -> bool:
@@ -177,7 +205,7 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
         if further is None:
             return []
         kept.append(further[0])
-        before = further[1]
+        before = runs.furthest = further[1]
 
 
 def _members(outcome: TrialOutcome) -> Iterator[Member]:
@@ -191,7 +219,9 @@ def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) ->
         same = any((item.call, item.leaf) == (suspect.call, suspect.leaf) for item in after.suspects)
     else:
         same = any((item.call, item.answer) == (suspect.call, suspect.answer) for item in after.suspects)
-    if not same:
+    # What nobody claims the new answer of has only failed otherwise: a directory that is made, where it is mounted now.
+    failed_otherwise = suspect.call in after.answers and not any(item.call == suspect.call for item in after.suspects)
+    if not same and not failed_otherwise:
         return True
     known = {item.call for item in before.suspects}
     return bool(after.suspects) and after.suspects[0].call not in known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,22 +24,22 @@ def one(loosenings: Sequence[Loosening]) -> Loosening:
         for pair in zip(loosening.options[::2], loosening.options[1::2], strict=True):
             if pair not in zip(options[::2], options[1::2], strict=True):
                 options += pair
-    return Loosening(toml=loosen.written(_tables(loosenings)), options=tuple(options))
+    return Loosening(tables=_tables(loosenings), options=tuple(options))
 
 
 def _tables(loosenings: Sequence[Loosening]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for loosening in loosenings:
-        _merge(found, tomllib.loads(loosening.toml))
+        _merge(found, loosening.tables)
     return found
 
 
 def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
     for name, value in table.items():
         known = into.get(name)
-        if isinstance(known, dict) and isinstance(value, Mapping):
-            _merge(known, value)
+        if isinstance(value, Mapping) and isinstance(known, dict | None):
+            _merge(into.setdefault(name, {}), value)
         elif isinstance(known, list) and isinstance(value, list):
-            known += [item for item in value if item not in known]
+            into[name] = [*known, *(item for item in value if item not in known)]
         else:
             into[name] = value

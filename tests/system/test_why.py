@@ -134,6 +134,14 @@ def test_what_a_limit_forbids_is_never_tried(place: Place) -> None:
     assert "org.toml" in found["denials"][0]["barrier"]
 
 
+def test_what_no_loosening_is_enough_for_is_told_with_what_was_tried(place: Place) -> None:
+    found = place.why("-p", "strict", "--", "mkdir", "/usr/nothing-of-this-name")
+    assert (found["outcome"], needed(found)) == ("denied", set())
+    (denial,) = found["denials"]
+    assert (denial["leaf"], denial["errno"]) == ("rootfs.read_only", "EROFS")
+    assert any("EEXIST" in came for came in denial["tried"])
+
+
 def test_one_run_confirms_nothing(place: Place) -> None:
     found = place.why("--once", "-p", "strict", "--", *KEYCTL)
     assert (found["outcome"], found["runs"]) == ("unknown", 1)

@@ -23,7 +23,7 @@ from hardening.why.trial import Ran
 CALL = SystemCall("bind", 49, 0, (0,) * 6, Caller(7, executable="/bin/x"), error=errno.EACCES, text="bind 0.0.0.0:80")
 CAUSE = Cause("box.port", "it takes a right", certain=True)
 DENIAL = FailedCall(CALL, 2, (CAUSE,), True, 2)
-LOOSENING = Loosening(toml="[box]\nport = 80\n", options=("--port", "80"))
+LOOSENING = Loosening(tables={"box": {"port": 80}}, options=("--port", "80"))
 
 
 def explanation(conclusion: Conclusion, *attributions: Attribution, **more: Any) -> Explanation:
@@ -36,6 +36,7 @@ def explanation(conclusion: Conclusion, *attributions: Attribution, **more: Any)
 
 
 CONFIRMED = Attribution(DENIAL, CAUSE, None, confirmed=True, way=Way("box.port", 80, Size.PLACE), loosening=LOOSENING)
+TRIED = Attribution(DENIAL, CAUSE, None, tried=("with box.port = 80 it is EPERM", "with box = any it is EINVAL"))
 BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 forbids it")
 
 
@@ -58,6 +59,12 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
             "limited",
             "bind 0.0.0.0:80 is refused (EACCES) by box.port, which cannot be permitted: the limit 1024 at org.toml:2 "
             "forbids it",
+        ),
+        (
+            explanation(Conclusion.NOT_FOUND, TRIED),
+            "denied",
+            "bind 0.0.0.0:80 is refused (EACCES) by box.port, and no loosening that was tried makes the command succeed: "
+            "with box.port = 80 it is EPERM; with box = any it is EINVAL",
         ),
         (
             explanation(Conclusion.NOT_FOUND, elsewhere=((DENIAL, "the host: it is so"),)),

@@ -174,3 +174,46 @@ def test_what_is_found_is_enough_and_nothing_of_it_can_be_left_out(
     wanted = {f"leaf{number % asks}" for number in needed}
     world = World(leaves, lambda some: wanted <= some, stops=stops, certain=certain)
     assert found(world, most=100) == (Conclusion.FOUND, wanted)
+
+
+class Otherwise:
+    """A command that makes a directory, and that the first way past its denial mounts: it then exists. ``helps`` says
+    whether the second way does."""
+
+    def __init__(self, *, helps: bool) -> None:
+        self.helps = helps
+        self.suspect = Suspect("mkdir", "EROFS", "root", (Way("memory"), Way("volume", size=Size.WIDER)), certain=True)
+        self.other = Suspect("open", "ENOENT", "proc", (Way("proc", size=Size.WIDER),))
+
+    def composes(self, members: Sequence[Member]) -> bool:
+        return True
+
+    def run(self, members: Sequence[Member]) -> TrialOutcome:
+        ways = {member.way.leaf for member in members}
+        if "volume" in ways and self.helps:
+            return TrialOutcome(True)
+        answer = "EACCES" if "volume" in ways else "EEXIST" if "memory" in ways else "EROFS"
+        suspects = (self.suspect, self.other) if answer == "EROFS" else (self.other,)
+        return TrialOutcome(False, suspects, answer, answers={"mkdir": answer})
+
+
+def test_a_call_that_fails_otherwise_for_no_mechanisms_reason_is_no_further() -> None:
+    world = Otherwise(helps=True)
+    found = search(world.run(()), world)
+    assert [member.way.leaf for member in found.members] == ["volume"]
+
+
+def test_what_came_of_each_loosening_is_kept() -> None:
+    world = Otherwise(helps=False)
+    found = search(world.run(()), world)
+    assert (found.conclusion, found.furthest) == (Conclusion.NOT_FOUND, None)
+    answers = {(member.way.leaf, answer) for member, answer in found.answers(world.suspect)}
+    assert answers == {("memory", "EEXIST"), ("volume", "EACCES")}
+
+
+def test_how_far_it_got_is_kept_where_nothing_is_found() -> None:
+    world = World(["a", "b"], lambda permitted: permitted >= {"a", "b"}, barred=["b"])
+    found = search(world.run(()), world)
+    assert found.conclusion is Conclusion.NOT_FOUND
+    assert found.furthest is not None
+    assert [suspect.leaf for suspect in found.furthest.suspects] == ["b"]

@@ -34,11 +34,16 @@ class Answer:
         return [str(item["leaf"]) for item in self.said["denials"] if item["needed"] or item["confirmed"]]
 
     @property
+    def barred(self) -> list[str]:
+        """The leaves that were named as the reason, and that no loosening is enough for."""
+        return [str(item["leaf"]) for item in self.said["denials"] if item["barrier"] or item["tried"]]
+
+    @property
     def is_right(self) -> bool:
         """Whether the mechanism is the one that is known, or none where it is none."""
         if not self.row.leaves:
             return not self.leaves and not self.blamed
-        return any(leaf.startswith(self.row.leaves) for leaf in (*self.leaves, *self.blamed))
+        return any(leaf.startswith(self.row.leaves) for leaf in (*self.leaves, *self.blamed, *self.barred))
 
     @property
     def size(self) -> str:
