@@ -48,6 +48,8 @@ _RESTARTS = range(512, 531)
 #: No failures: a wait was interrupted, or there was nothing to wait for; and of calls that wait, nothing came.
 _NOTHING_YET = frozenset({errno.EINTR, errno.EINPROGRESS, errno.ECHILD})
 _NOTHING_CAME = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
+#: What getsockopt(2) asks for: SOL_SOCKET, SO_ERROR.
+_SOCKET_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
 _DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 
 
@@ -66,7 +68,7 @@ class _Speech:
 class _Process:
     """What is known of a process while it runs."""
 
-    __slots__ = ("argv", "ended", "executable", "killed", "parent", "pid", "speech", "started", "status")
+    __slots__ = ("argv", "connecting", "ended", "executable", "killed", "parent", "pid", "speech", "started", "status")
 
     def __init__(self, pid: int, parent: int, started: int) -> None:
         self.pid, self.parent, self.started = pid, parent, started
@@ -76,6 +78,7 @@ class _Process:
         self.ended = 0
         self.speech = _Speech()
         self.killed = False
+        self.connecting: dict[int, SystemCall] = {}  # by descriptor: connections that are under way
 
 
 class _Thread:
@@ -327,8 +330,21 @@ class Tracing:
             place = entry.arguments[0 if call in self._kinds["pair"] else 3]
             self.files = max((self.files, *(number + 1 for number in Tracee(pid).numbers(place, 2, 4))))
 
+        elif call in self._kinds["asking"] and entry.arguments[1:3] == _SOCKET_ERROR:
+            self._answered(pid, thread, entry)
+
+    def _answered(self, pid: int, thread: _Thread, entry: PendingCall) -> None:
+        """What has become of a connection that was under way is asked for, and it may have failed (connect(2))."""
+        call = thread.process.connecting.pop(entry.arguments[0], None)
+        error = next(iter(Tracee(pid).numbers(entry.arguments[3], 1, 4)), 0)
+        if call is not None and error:
+            self._keep(thread.process, attrs.evolve(call, error=error))
+
     def _failed(self, pid: int, thread: _Thread, entry: PendingCall, error: int, killed: int = 0) -> None:
         if error in _NOTHING_YET:
+            if error == errno.EINPROGRESS:
+                connecting = self._decoder.call(entry, Tracee(pid), self._caller(pid, thread), error)
+                thread.process.connecting[entry.arguments[0]] = connecting
             return
         if error in _NOTHING_CAME and (entry.architecture, entry.number) in self._kinds["waiting"]:
             return

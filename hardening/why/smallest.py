@@ -20,9 +20,9 @@ from hardening.mechanism.denial import Size, Way
 
 T = TypeVar("T")
 #: Most runs beside the first one: a search that needs more tells nobody anything.
-MOST = 24
-#: Runs with one more loosening each, before all that is left is tried at once and halved from there.
-SINGLY = 8
+MOST = 40
+#: Runs with one more loosening each, before all that is left is tried at once.
+SINGLY = 6
 #: Of so many it is left out one at a time what is not needed.
 FEW = 6
 
@@ -190,7 +190,7 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
         further: tuple[Member, TrialOutcome] | None = None
         for member in _members(before):
             if runs.count >= SINGLY:
-                return _together(kept, before, runs)
+                return _leap(kept, before, runs)
             after = runs.of([*kept, member])
             if after is None:
                 continue
@@ -227,34 +227,43 @@ def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) ->
     return bool(after.suspects) and after.suspects[0].call not in known
 
 
-def _together(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:
-    """One way of each suspect that is left, all at once: the widest one that composes."""
+def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:
+    """One way of each suspect that is left, all at once, and of those that this leads to: a program that is denied one call
+    after the other is seldom denied a single one more."""
     chosen = [*kept]
-    for suspect in before.suspects:
-        if any(member.suspect.leaf == suspect.leaf for member in chosen):
-            continue
-        for way in reversed(suspect.ways):
-            if runs.world.composes([*chosen, member := Member(suspect, way)]):
-                chosen.append(member)
-                break
-    return chosen if len(chosen) > len(kept) and runs.succeeds(chosen) else []
+    while True:
+        further = False
+        for suspect in before.suspects:
+            if any((member.suspect.call, member.suspect.leaf) == (suspect.call, suspect.leaf) for member in chosen):
+                continue
+            # What permits the call itself: another errno or another user may only lead elsewhere.
+            for way in sorted(suspect.ways, key=lambda way: way.size < Size.CALL):
+                member = Member(suspect, way)
+                if runs.world.composes([*chosen, member]):
+                    chosen.append(member)
+                    further = True
+                    break
+        if not further:
+            return []
+        after = runs.of(chosen)
+        if after is None:
+            return []
+        if after.succeeded:
+            return chosen
+        before = runs.furthest = after
 
 
 def minimal(found: Sequence[T], succeeds: Callable[[Sequence[T]], bool]) -> list[T]:
-    """A subset with which it succeeds, and with none of it left out; the whole set succeeds, and the empty one does not."""
-    members, parts = list(found), 2 if len(found) > FEW else len(found)
-    while len(members) > 1:
-        size = -(-len(members) // parts)
-        chunks = [members[at : at + size] for at in range(0, len(members), size)]
-        rests = [[item for item in members if item not in chunk] for chunk in chunks]
-        tried = (*chunks, *rests) if size > 1 else rests  # a single one seldom is enough
-        smaller = next((some for some in tried if len(some) < len(members) and succeeds(some)), None)
-        if smaller is not None:
-            members, parts = smaller, len(smaller) if len(smaller) <= FEW else max(parts - 1, 2)
-        elif size == 1:
-            break
-        else:
-            parts = min(2 * parts, len(members))
+    """A subset with which it succeeds, and with none of it left out; the whole set succeeds, and the empty one does not.
+    Halves of many are left out first, and then one after the other; what came last is the likeliest to be of no use."""
+    members = list(found)
+    size = len(members) // 2 if len(members) > FEW else 1
+    while size:
+        for end in range(len(members), 0, -size):
+            rest = [*members[: max(end - size, 0)], *members[end:]]
+            if rest and succeeds(rest):
+                members = rest
+        size //= 2
     return members
 
 

@@ -445,3 +445,17 @@ def test_a_trace_that_is_ended_early_gives_what_was_seen(folder: Path, stance: S
     found = seen(text, printed)
     assert (found.ended, found.code) == (how, 128 + signal.SIGKILL)
     assert any(call["path"] == "/none" for call in found.failures)
+
+
+def test_a_connection_that_nobody_waits_for_fails_when_it_is_asked_for(folder: Path, stance: Stance) -> None:
+    code = """
+import errno, socket, time
+one = socket.socket(); one.bind(("127.0.0.1", 0)); port = one.getsockname()[1]
+two = socket.socket(); two.setblocking(False)
+assert two.connect_ex(("127.0.0.1", port)) == errno.EINPROGRESS
+time.sleep(0.2)
+assert two.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert found.code == 0
+    assert [call["error"] for call in found.failures if call["name"] == "connect"] == [errno.ECONNREFUSED]

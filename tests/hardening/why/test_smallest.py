@@ -217,3 +217,14 @@ def test_how_far_it_got_is_kept_where_nothing_is_found() -> None:
     assert found.conclusion is Conclusion.NOT_FOUND
     assert found.furthest is not None
     assert [suspect.leaf for suspect in found.furthest.suspects] == ["b"]
+
+
+def test_a_program_that_is_denied_one_call_after_the_other_is_found_what_it_needs_at_once() -> None:
+    asks = "abcdefghijklmnop"
+    world = World(asks, lambda some: frozenset("abdefghjkmnop") <= some)
+    result = search(world.run(()), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (
+        Conclusion.FOUND,
+        set("abdefghjkmnop"),
+    )
+    assert result.runs <= MOST
