@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 
 from hardening.base import files
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, executable, kernel
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller
 
@@ -151,10 +151,12 @@ class Tracee:
         return ((), f"file capabilities without effect: {', '.join(missing)}") if missing else None
 
     def _file_capabilities(self) -> int:
-        """The permitted set of the file that it executes (capabilities(7), File capabilities); 0 without."""
+        """The permitted set of the file that it executes (capabilities(7), File capabilities); 0 without, and where it is
+        another user namespace's."""
         try:
-            data = os.getxattr(f"/proc/{self.pid}/exe", "security.capability")
+            found = executable.capabilities(os.getxattr(f"/proc/{self.pid}/exe", executable.ATTRIBUTE))
         except OSError:
             return 0
-        # struct vfs_cap_data: a revision, then pairs of halves, permitted and inheritable (linux/capability.h).
-        return int.from_bytes(data[4:8], "little") | int.from_bytes(data[12:16], "little") << 32
+        if found is None or (found.owner and self.inside("uid_map", found.owner)):
+            return 0
+        return found.permitted

@@ -6,9 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 from collections.abc import Iterator, Sequence
 
+from hardening.base.linux import executable
 from hardening.elf.closure import LinkingRoot
 from hardening.mechanism.denial import FileRights
 
@@ -17,9 +17,6 @@ COMMANDS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin
 FILES = 500_000
 #: Below these a package has directories of its own to write to (hier(7)).
 _WRITTEN = ("/var/lib/", "/var/log/", "/var/cache/", "/var/spool/", "/run/", "/srv/", "/var/opt/")
-_INTERPRETERS = 4
-_CAPABILITY, _EFFECTIVE = "security.capability", 1
-_LENGTHS = {12: 1, 20: 2, 24: 2}
 
 
 def command(root: LinkingRoot, word: str) -> str | None:
@@ -33,11 +30,8 @@ def command(root: LinkingRoot, word: str) -> str | None:
 def interpreters(root: LinkingRoot, path: str) -> Iterator[str]:
     """The program that a file is executed with, and those of scripts on the way to it; the last one that is yielded may be
     missing. Raises `OSError`."""
-    for _ in range(_INTERPRETERS):
-        begin = root.read(path, 256)
-        if not begin.startswith(b"#!"):
-            return
-        words = begin[2:].split(b"\n")[0].split()
+    for _ in range(executable.INTERPRETERS):
+        words = executable.interpreter_line(root.read(path, executable.FIRST_LINE))
         if not words:
             return
         path = os.fsdecode(words[0])
@@ -93,17 +87,14 @@ def rights(root: LinkingRoot, path: str) -> FileRights | None:
 
 
 def _capabilities(place: str) -> tuple[frozenset[int], bool]:
-    """The permitted capabilities of a file, and whether they are effective at once (linux/capability.h, vfs_cap_data)."""
+    """The permitted capabilities of a file, and whether they are effective at once."""
     try:
-        data = os.getxattr(place, _CAPABILITY, follow_symlinks=False)
+        found = executable.capabilities(os.getxattr(place, executable.ATTRIBUTE, follow_symlinks=False))
     except OSError:
+        found = None
+    if found is None:
         return frozenset(), False
-    words = _LENGTHS.get(len(data))
-    if words is None:
-        return frozenset(), False
-    magic, *sets = struct.unpack_from(f"<I{2 * words}I", data)
-    permitted = sum(word << 32 * index for index, word in enumerate(sets[::2]))
-    return frozenset(bit for bit in range(64) if permitted >> bit & 1), bool(magic & _EFFECTIVE)
+    return frozenset(bit for bit in range(64) if found.permitted >> bit & 1), found.effective
 
 
 def written(top: str) -> Iterator[str]:

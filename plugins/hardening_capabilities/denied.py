@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from hardening.base.linux import executable
 from hardening.errors import quoted
 from hardening.mechanism import outside
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
@@ -209,18 +209,14 @@ def _set_user_id(settings: CapabilitiesSettings, context: Context, call: SystemC
 
 
 def _file_capabilities(seen: Seen, context: Context) -> tuple[frozenset[str], bool]:
-    """The permitted capabilities of a file, and whether it starts with them in effect (linux/capability.h, vfs_cap_data);
-    none where they belong to another user namespace."""
+    """The permitted capabilities of a file, and whether it starts with them in effect; none where they belong to another
+    user namespace."""
     try:
-        data = os.getxattr(seen.place, "security.capability", follow_symlinks=False)
-        magic, low, _, high = struct.unpack_from("<IIII", data)
-    except (OSError, struct.error):
-        return frozenset(), False
-    owner = struct.unpack_from("<I", data, 20)[0] if len(data) >= 24 else 0
+        found = executable.capabilities(os.getxattr(seen.place, executable.ATTRIBUTE, follow_symlinks=False))
+    except OSError:
+        found = None
     maps = id_maps(context)
-    if owner not in (
-        0,
-        None if maps is None else maps.outside(0),
-    ):  # the host's root is that of every namespace's parent
+    owners = (0, None if maps is None else maps.outside(0))  # the host's root is that of every namespace's parent
+    if found is None or found.owner not in owners:
         return frozenset(), False
-    return mask_names(low | high << 32), bool(magic & 1)
+    return mask_names(found.permitted), found.effective

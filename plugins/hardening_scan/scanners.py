@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 from collections.abc import Iterator
 
-from hardening.base.linux import abi
+from hardening.base.linux import abi, executable
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
 from hardening.mechanism.scanner import Detection, RootEntry, Scanner
@@ -60,28 +59,24 @@ class FileCapabilities(OfTheRoot):
             return
         value = b""
         try:
-            value = os.getxattr(f"/proc/self/fd/{entry.descriptor}", "security.capability")
+            value = os.getxattr(f"/proc/self/fd/{entry.descriptor}", executable.ATTRIBUTE)
         except OSError as error:
             if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
                 return
             if error.errno != errno.EOVERFLOW:  # of another user namespace, and there all the same
                 yield Detection(UNREAD, entry.path, f"its capabilities cannot be read: {error.strerror}")
                 return
-        yield Detection(CAPABILITIES, entry.path, granted(value) or "security.capability")
+        yield Detection(CAPABILITIES, entry.path, granted(value) or executable.ATTRIBUTE)
 
 
 def granted(value: bytes) -> str:
-    """The capabilities of a file as getcap(8) shows them; empty for what is no such attribute. Source: struct vfs_cap_data,
-    capabilities(7)."""
-    if len(value) not in (12, 20, 24):
+    """The capabilities of a file as getcap(8) shows them; empty for what is no such attribute."""
+    found = executable.capabilities(value)
+    if found is None:
         return ""
-    magic, *words = struct.unpack(f"<{len(value) // 4}I", value)
-    permitted, inheritable = words[0], words[1]
-    if len(words) > 2:
-        permitted, inheritable = permitted | words[2] << 32, inheritable | words[3] << 32
     by_letters: dict[str, list[str]] = {}
     for number in range(64):
-        there = {"e": magic & 1, "i": inheritable >> number & 1, "p": permitted >> number & 1}
+        there = {"e": found.effective, "i": found.inheritable >> number & 1, "p": found.permitted >> number & 1}
         letters = "".join(letter for letter in "eip" if there[letter])
         if letters.strip("e"):
             name = abi.CAPABILITIES[number].lower() if number < len(abi.CAPABILITIES) else str(number)

@@ -6,7 +6,7 @@ import _stat as stat
 import errno
 
 from hardening.base import files, places
-from hardening.base.linux import abi, failure, kernel
+from hardening.base.linux import abi, executable, failure, kernel
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError, quoted
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from hardening.launch.config.model import Invocation
 
-MAX_INTERPRETERS = 5  # as many as the kernel follows
-MAX_FIRST_LINE = 256
-VFS_CAP_REVISION_2 = 2
 _ALL_EXECUTE = 0o111  # of permissions, as chmod(2) has them
 
 
@@ -88,7 +85,7 @@ def refuse_magic(path: str) -> None:
     `/proc/self/exe` is the launcher's own interpreter at this moment; executing it would hand a file of the host to
     the container (CVE-2019-5736).
     """
-    for _ in range(MAX_INTERPRETERS):
+    for _ in range(executable.INTERPRETERS):
         try:
             fd = kernel.openat2(abi.AT_FDCWD, files.encode(path), os.O_PATH, abi.RESOLVE_NO_MAGICLINKS)
         except OSError as error:
@@ -108,14 +105,12 @@ def interpreter(path: str) -> str:
     except OSError:  # may be executed and not read: then it is no script, for the kernel must read it as well
         return ""
     try:
-        first = os.read(fd, MAX_FIRST_LINE)
+        first = os.read(fd, executable.FIRST_LINE)
     except OSError:
         return ""
     finally:
         os.close(fd)
-    if not first.startswith(b"#!"):
-        return ""
-    words = first[2:].split(b"\n", 1)[0].split()
+    words = executable.interpreter_line(first)
     return files.decode(words[0]) if words else ""
 
 
@@ -123,16 +118,13 @@ def lent_capabilities(path: str) -> int:
     """The capabilities, as a mask, that whoever executes a file is to have from it at once: where the bounding set lacks one
     of them, the kernel refuses to execute it (capabilities(7), safety checking for capability-dumb binaries)."""
     try:
-        data = os.getxattr(path, "security.capability")  # struct vfs_cap_data of linux/capability.h
+        found = executable.capabilities(os.getxattr(path, executable.ATTRIBUTE))
         if os.statvfs(path).f_flag & os.ST_NOSUID:
             return 0
     except OSError:
         return 0
-    revision, effective = data[3], data[0] & 1
-    # Those of a third revision count in another user namespace than this one, or they were shown as of the second.
-    if revision != VFS_CAP_REVISION_2 or not effective:
-        return 0
-    return int.from_bytes(data[4:8], "little") | int.from_bytes(data[12:16], "little") << 32
+    # Those of another owner count in another user namespace than this one.
+    return found.permitted if found is not None and found.effective and not found.owner else 0
 
 
 def not_permitted(path: str) -> LaunchError:
