@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, SystemCall
 
 _ALL = (1 << 64) - 1
 _WORD = (1 << 32) - 1
-#: clone(2): the new namespaces among its flags; what else they hold changes from one thread library to the next
-_NEW_NAMESPACES = 0x7E020000
 #: chmod(2): the set-user-ID and set-group-ID bits
 _LENDING = 0o6000
 #: The arguments that tell one use of a call from another, by their place, with the bits that count. All others, such as
@@ -20,7 +19,7 @@ _LENDING = 0o6000
 SIGNIFICANT: Mapping[str, Mapping[int, int]] = {
     "bpf": {0: _WORD},
     "chmod": {1: _LENDING},
-    "clone": {0: _NEW_NAMESPACES},
+    "clone": {0: abi.CLONE_NAMESPACES},  # what else its flags hold changes from one thread library to the next
     "fchmod": {1: _LENDING},
     "fchmodat": {2: _LENDING},
     "fchmodat2": {2: _LENDING},

@@ -19,8 +19,8 @@ FILE, KINDS = (Path(__file__).with_name(name) for name in ("calls.txt", "kinds.t
 #: The columns behind the names.
 ARCHITECTURES = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_I386, abi.AUDIT_ARCH_AARCH64, abi.AUDIT_ARCH_ARM)
 HEADER = "# name x86_64 i386 aarch64 arm"
-#: What the numbers of the x32 interface have set (asm/unistd.h); its calls are those of x86_64, mostly.
-X32 = 0x40000000
+#: The tokens of the machines that uname(2) names.
+MACHINES = MappingProxyType({"x86_64": abi.AUDIT_ARCH_X86_64, "aarch64": abi.AUDIT_ARCH_AARCH64})
 
 
 @frozen
@@ -49,8 +49,8 @@ def name(architecture: int, number: int) -> str:
     """The name of a call; its number as text where the table has none."""
     table = _tables().get(architecture, {})
     found = table.get(number)
-    if found is None and architecture == abi.AUDIT_ARCH_X86_64 and number & X32:
-        found = table.get(number & ~X32)
+    if found is None and architecture == abi.AUDIT_ARCH_X86_64 and number & abi.X32_SYSCALL_BIT:
+        found = table.get(number & ~abi.X32_SYSCALL_BIT)
     return found or str(number)
 
 
@@ -75,7 +75,7 @@ def numbers(*names: str) -> frozenset[tuple[int, int]]:
 
 def own() -> int:
     """The token of this machine's own architecture."""
-    return {"x86_64": abi.AUDIT_ARCH_X86_64, "aarch64": abi.AUDIT_ARCH_AARCH64}[os.uname().machine]
+    return MACHINES[os.uname().machine]
 
 
 def names(architecture: int) -> Collection[str]:

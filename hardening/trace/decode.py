@@ -344,7 +344,7 @@ class _Decoding:
         self.shown.append(words.word(words.SIGNALS, value) if value else "0")
 
     def _resource(self, value: int, at: int) -> None:
-        self.shown.append(words.word(words.RESOURCES, value))
+        self.shown.append(words.word(abi.RLIMITS, value))
 
     def _limit(self, value: int, at: int) -> None:
         limits = self._tracee.numbers(value, 2) if value else ()

@@ -92,7 +92,6 @@ IOCTL = {
     "NS_GET_NSTYPE": abi.NS_GET_NSTYPE,
 }  # fmt: skip
 SIGNALS = {member.name: int(member) for member in signal.Signals}
-RESOURCES = abi.RLIMITS | {"RLIMIT_LOCKS": 10}
 
 
 def word(table: Mapping[str, int], number: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import attrs
@@ -13,18 +12,15 @@ from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
 from hardening.mechanism.denial import Caller, Cause, FileRights, Size, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
+from hardening.trace import calls
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
 from hardening.why.loosen import Loosening
 
 CALL, RIGHTS, MISSING, DIRECTORY, STACK = "system call", "file rights", "missing", "directory", "stack"
-#: The token of a machine in a filter (linux/audit.h, AUDIT_ARCH_*).
-_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 #: Words that arguments are tried with, in all six places: what is refused with each of them is taken to be refused always.
 #: Rules that permit some uses of a call name small families, no flags, or all of them.
 _TRIED = (0, 1, 2, 3, (1 << 64) - 1)
-#: Numbers from here on are no system calls yet, so that none has a name.
-_KNOWN = 512
 
 
 @frozen(eq=False)
@@ -90,7 +86,7 @@ def _elsewhere(found: Mapping[str, Any], packages: Mapping[str, str]) -> Iterato
         yield f"{row['path']}: {row['what']} is not there, and may be in a package that is not named"
 
 
-@attrs.define(slots=False)
+@attrs.define
 class _Judge:
     attempt: Attempt
     context: Context
@@ -118,7 +114,7 @@ class _Judge:
             if known is None:
                 continue
             mechanism, cause, call = known
-            if self._does_without(cause, called[row["program"]]):
+            if _does_without(cause, calls.MACHINES[machine], called[row["program"]]):
                 continue
             # The arguments were only tried: what was said of them, and what permits them alone, is of no use.
             ways = [item for item in cause.ways if item.size is not Size.CALL]
@@ -128,10 +124,11 @@ class _Judge:
             yield self._breakage(CALL, mechanism, cause, row, call, way)
 
     def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
-        name = self._name(number)
+        architecture = calls.MACHINES[machine]
+        name = calls.name(architecture, number)
         first: tuple[Mechanism[Any], Cause, SystemCall] | None = None
         for word in _TRIED:
-            call = SystemCall(name, number, _ARCHITECTURES[machine], (word,) * 6, Caller(0))
+            call = SystemCall(name, number, architecture, (word,) * 6, Caller(0))
             causes = (
                 (mechanism, cause, call)
                 for mechanism, settings in self._settings
@@ -143,21 +140,6 @@ class _Judge:
                 return None
             first = first or found
         return first
-
-    def _does_without(self, cause: Cause, called: Sequence[int]) -> bool:
-        """Whether a program has another way: where that is a system call, it is one that it may make."""
-        word = cause.instead.partition(" ")[0].strip(",;:")
-        return bool(word) and (word not in self._names or word in {self._name(number) for number in called})
-
-    @cached_property
-    def _names(self) -> frozenset[str]:
-        """The names of all system calls."""
-        return frozenset(map(self._name, range(_KNOWN)))
-
-    def _name(self, number: int) -> str:
-        """The name of a system call, which the mechanism knows that the kernel's log has it of."""
-        names = (mechanism.meant(str(number), self.attempt.host) for mechanism, _ in self._settings)
-        return next((name for name in names if name != str(number)), str(number))
 
     def rights(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Breakage]:
         """What files lend and no command gets."""
@@ -210,6 +192,14 @@ class _Judge:
             self._loosenings[key],
             cause.advice,
         )
+
+
+def _does_without(cause: Cause, architecture: int, called: Sequence[int]) -> bool:
+    """Whether a program has another way: where that is a system call, it is one that it may make."""
+    word = cause.instead.partition(" ")[0].strip(",;:")
+    if word not in calls.names(architecture):
+        return bool(word)
+    return word in {calls.name(architecture, number) for number in called}
 
 
 def root_of(composition: Composition) -> str:

@@ -9,13 +9,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism.denial import SystemCall
 
 #: Whose user namespace the kernel asks: the caller's own, that of its network or host name, or the host's.
 OWN, NET, UTS, HOST = "user", "net", "uts", "host"
-#: Bits of unshare(2); of clone(2) that of a time namespace is part of a signal.
-_NEW_NAMESPACES, _NEW_USER, _NEW_TIME = 0x7E020080, 0x10000000, 0x80
 
 
 @frozen(eq=False)
@@ -139,6 +138,6 @@ def fitting(call: SystemCall) -> list[Check]:
 
 def _of_namespaces(call: SystemCall) -> Iterator[Check]:
     """What new namespaces take, unless a user namespace comes with them, which gives the capability in it."""
-    bits = {"unshare": _NEW_NAMESPACES, "clone": _NEW_NAMESPACES & ~_NEW_TIME}.get(call.name, 0) & call.arguments[0]
-    if bits and not bits & _NEW_USER:
+    bits = {"unshare": abi.UNSHARE_NAMESPACES, "clone": abi.CLONE_NAMESPACES}.get(call.name, 0) & call.arguments[0]
+    if bits and not bits & abi.CLONE_NEWUSER:
         yield _each("SYS_ADMIN", call.name)

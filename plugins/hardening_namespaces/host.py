@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base.linux import abi
 from hardening.base.places import OF_HELPERS
 from hardening.errors import ProfileError
 from hardening.mechanism import inputs as host_inputs
@@ -27,16 +28,15 @@ from hardening_namespaces.settings import TYPES, NamespacesSettings, sysctl_name
 PROC_NAMES = {name: "mnt" if name == "mount" else name for name in TYPES}
 #: TOML name -> its flag of clone(2), which NS_GET_NSTYPE answers with (ioctl_ns(2))
 _FLAGS = {
-    "mount": 0x00020000,
-    "cgroup": 0x02000000,
-    "uts": 0x04000000,
-    "ipc": 0x08000000,
-    "user": 0x10000000,
-    "pid": 0x20000000,
-    "net": 0x40000000,
-    "time": 0x00000080,
+    "mount": abi.CLONE_NEWNS,
+    "cgroup": abi.CLONE_NEWCGROUP,
+    "uts": abi.CLONE_NEWUTS,
+    "ipc": abi.CLONE_NEWIPC,
+    "user": abi.CLONE_NEWUSER,
+    "pid": abi.CLONE_NEWPID,
+    "net": abi.CLONE_NEWNET,
+    "time": abi.CLONE_NEWTIME,
 }
-_NS_GET_NSTYPE = 0xB703
 
 
 def probe(host: Host) -> NamespaceFacts:
@@ -87,7 +87,7 @@ def wrong_namespace(name: str, path: str) -> str:
     except OSError as error:
         return f"{path} cannot be opened: {error.strerror}"
     try:
-        flag = fcntl.ioctl(descriptor, _NS_GET_NSTYPE)
+        flag = fcntl.ioctl(descriptor, abi.NS_GET_NSTYPE)
     except OSError:
         return f"{path} is not a namespace"
     finally:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism import outside
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
@@ -31,9 +32,8 @@ _TURNING: Mapping[str, tuple[int | None, int | None]] = MappingProxyType(
      "setresuid": (1, None), "setgid": (None, 0), "setregid": (None, 1), "setresgid": (None, 1)}
 )  # fmt: skip
 _NOBODY = 0xFFFFFFFF  # -1 leaves an id as it is
-#: RLIMIT_* by number (asm-generic/resource.h; alpha, mips and sparc have others).
-_NUMBERS = ("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending",
-            "msgqueue", "nice", "rtprio", "rttime")  # fmt: skip
+#: Limits by number.
+_NUMBERED = {number: name.removeprefix("RLIMIT_").lower() for name, number in abi.RLIMITS.items()}
 #: How far a limit is raised where nobody can tell how much is needed: this many times, then not at all.
 _FACTOR = 8
 #: The kernel's own limits of these (sched(7), mq_overview(7), linux/resource.h), where ours is 0.
@@ -100,8 +100,8 @@ def denied(settings: ProcessSettings, context: Context, call: SystemCall) -> Ite
         yield from _ceiling(settings, context, "memory", f"{call.name} finds no memory")
     if call.outcome == "EPERM" and call.name in ("setrlimit", "prlimit64"):
         number = call.arguments[0 if call.name == "setrlimit" else 1]
-        if number < len(_NUMBERS):
-            yield from _limit(settings, context, call, _NUMBERS[number])
+        if number in _NUMBERED:
+            yield from _limit(settings, context, call, _NUMBERED[number])
     if call.outcome == "ENXIO" and call.path == "/dev/tty" and not settings.terminal:
         leaf = "process.terminal"
         yield Cause(leaf, "the command has no terminal of its own", (Way(leaf, True),), certain=True)

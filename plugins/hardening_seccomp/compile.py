@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.errors import HostError, SpecError
 from hardening_seccomp import bpf
@@ -26,7 +27,7 @@ from hardening_seccomp.guarded import programs, suspects
 from hardening_seccomp.layout import laid_out
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, forms
-from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
+from hardening_seccomp.spans import KILLED, WIDE, Span, overlaps, wanted
 
 _ATTEMPTS = 24  # in a larger room, and in each of the `oci.forms`
 _ROOMY = 2 * bpf.MAX_INSTRUCTIONS
@@ -161,7 +162,7 @@ def differences(spans: Mapping[int, Sequence[Span]], program: bytes, library: Li
     for token, right in spans.items():
         narrow = not token & WIDE
         for first, last, found, expected in overlaps(reader.answers(token), right):
-            if found != expected and not ((narrow or first >= X32_BIT) and lower_halves(found) == expected):
+            if found != expected and not ((narrow or first >= abi.X32_SYSCALL_BIT) and lower_halves(found) == expected):
                 numbers = range(first, min(last, first + _MANY) + 1)
                 names = {library.name(_own(token, number, library), number) or "*" for number in numbers}
                 # A number that no call has may be killed as well, as by another version of libseccomp: that loosens nothing.
@@ -172,4 +173,4 @@ def differences(spans: Mapping[int, Sequence[Span]], program: bytes, library: Li
 def _own(token: int, number: int, library: Libseccomp) -> int:
     """The architecture that names a number: of x32 the kernel knows by the number alone."""
     x86_64, x32 = library.architecture("x86_64"), library.architecture("x32")
-    return x32 if x32 is not None and token == x86_64 and number >= X32_BIT else token
+    return x32 if x32 is not None and token == x86_64 and number >= abi.X32_SYSCALL_BIT else token

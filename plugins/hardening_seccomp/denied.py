@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import attrs
 
+from hardening.base.linux import abi
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, groups, multiplex, suid
@@ -21,12 +22,9 @@ from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import ARCHITECTURES
 from hardening_seccomp.settings import SeccompSettings
-from hardening_seccomp.spans import X32_BIT, kernel_token
+from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of, is_young, may_set_capabilities, unrestricted
 
-#: CLONE_NEW* (linux/sched.h), but for CLONE_NEWTIME, whose bit is a signal's in clone(2).
-_NAMESPACES = 0x7E020000
-_NETLINK = 16
 _KILLING = (ActionKind.TRAP, ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS)
 #: Errnos of `suid.restricted`, which no rule of a layer says.
 _RESTRICTED = frozenset({"EPERM", "ENOSYS", "EOPNOTSUPP"})
@@ -38,8 +36,8 @@ _TELLING: Mapping[str, Mapping[int, int]] = MappingProxyType(
     | {name: {1: MAX_ARGUMENT} for name in ("fcntl", "fcntl64", "ioctl", "prlimit64", "sched_setscheduler", "setns")}
     | {name: {1: MAX_ARGUMENT, 2: MAX_ARGUMENT} for name in ("getsockopt", "setsockopt")}
     | {name: {2: 0x7} for name in ("mmap", "mmap2", "mprotect", "pkey_mprotect")}  # PROT_*
-    | {"clone": {0: _NAMESPACES}, "unshare": {0: _NAMESPACES | 0x80}, "mknod": {1: 0xF000}, "mknodat": {2: 0xF000},
-       "madvise": {2: MAX_ARGUMENT}, "setrlimit": {0: MAX_ARGUMENT}}
+    | {"clone": {0: abi.CLONE_NAMESPACES}, "unshare": {0: abi.UNSHARE_NAMESPACES}, "mknod": {1: 0xF000},
+       "mknodat": {2: 0xF000}, "madvise": {2: MAX_ARGUMENT}, "setrlimit": {0: MAX_ARGUMENT}}
 )  # fmt: skip
 
 
@@ -55,7 +53,7 @@ def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Ite
     if not outcome or call.outcome not in ("", outcome):
         return
     known = {kernel_token(library, name): name for name in model.architectures}
-    if call.architecture not in known or (call.number & X32_BIT and "x32" not in model.architectures):
+    if call.architecture not in known or (call.number & abi.X32_SYSCALL_BIT and "x32" not in model.architectures):
         yield from _of_architecture(call, outcome, library)
         return
     by_layers = unrestricted(settings, context)
@@ -103,14 +101,14 @@ def _words(call: SystemCall, outcome: str) -> str:
 def _telling(call: SystemCall) -> Iterable[tuple[int, int]]:
     """Indices of the arguments that tell, with their bits that the kernel looks at."""
     width, telling = groups.load().width, _TELLING.get(call.name, {})
-    if call.name == "socket" and call.arguments[0] == _NETLINK:
+    if call.name == "socket" and call.arguments[0] == abi.AF_NETLINK:
         telling = {**telling, 2: MAX_ARGUMENT}  # each of its protocols is another part of the kernel
     return ((index, bits & ((1 << width(call.name, index)) - 1)) for index, bits in telling.items())
 
 
 def _of_architecture(call: SystemCall, outcome: str, library: Libseccomp) -> Iterator[Cause]:
     """A call of an architecture that the filter does not have."""
-    names = ["x32"] if call.number & X32_BIT else ARCHITECTURES
+    names = ["x32"] if call.number & abi.X32_SYSCALL_BIT else ARCHITECTURES
     for name in names:
         if library.architecture(name) is not None and kernel_token(library, name) == call.architecture:
             leaf = f"seccomp.architectures.{name}"

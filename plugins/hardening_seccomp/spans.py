@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.bpf import U32
@@ -15,7 +16,6 @@ from hardening_seccomp.filters import Filter
 from hardening_seccomp.libseccomp import Libseccomp
 
 WIDE = 0x80000000  # __AUDIT_ARCH_64BIT
-X32_BIT = 0x40000000
 #: Their tokens have the bit of 64, and their arguments 32: libseccomp compares the lower halves.
 NARROW = ("x32", "mips64n32", "mipsel64n32")
 KILLED: Rule = constant(KILL_PROCESS)
@@ -90,7 +90,9 @@ def _regions(token: int, model: Filter, library: Libseccomp) -> list[tuple[int, 
         return [(0, default)]
     plain = default if "x86_64" in model.architectures else KILLED
     # A tracer that wants no call at all makes the number -1 (seccomp(2)), whatever the architecture is.
-    x32 = [(X32_BIT, default)] if "x32" in model.architectures else [(X32_BIT, KILLED), (U32, default)]
+    is_permitted = "x32" in model.architectures
+    x32 = [(abi.X32_SYSCALL_BIT, default if is_permitted else KILLED)]
+    x32 += [] if is_permitted else [(U32, default)]
     return [(0, plain), *x32]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.base import digest
+from hardening.base.linux import abi
 from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context, Verification
 from hardening_seccomp import bpf, groups
@@ -22,7 +23,7 @@ from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
-from hardening_seccomp.spans import KILLED, WIDE, X32_BIT, Span, overlaps, wanted
+from hardening_seccomp.spans import KILLED, WIDE, Span, overlaps, wanted
 from hardening_seccomp.spec import filter_of
 
 _LEAF, _FLAGS = "seccomp.*", "seccomp.flags.spec-allow"
@@ -123,7 +124,7 @@ def _looser(spans: Mapping[int, Sequence[Span]], program: bpf.Program, library: 
             if rule_is_no_looser_than(found, expected):
                 continue
             denied = all(action.is_no_looser_than(EPERM) for action in found.leaves)
-            x32 = bool(token & WIDE) and first >= X32_BIT
+            x32 = bool(token & WIDE) and first >= abi.X32_SYSCALL_BIT
             numbers = range(first, min(last, first + _MANY) + 1) if token in spans and not x32 else ()
             named = {name for number in numbers if (name := library.name(token, number)) is not None}
             yield from named

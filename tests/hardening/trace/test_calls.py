@@ -30,7 +30,7 @@ def test_the_table_is_the_library_s() -> None:
 
 def test_names_and_numbers() -> None:
     assert calls.name(abi.AUDIT_ARCH_X86_64, 257) == "openat"
-    assert calls.name(abi.AUDIT_ARCH_X86_64, calls.X32 | 257) == "openat"
+    assert calls.name(abi.AUDIT_ARCH_X86_64, abi.X32_SYSCALL_BIT | 257) == "openat"
     assert calls.name(abi.AUDIT_ARCH_AARCH64, 56) == "openat"
     assert calls.name(abi.AUDIT_ARCH_I386, 9999) == "9999"
     assert (abi.AUDIT_ARCH_ARM, 4) in calls.numbers("write")

@@ -11,13 +11,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, ActionKind
 from hardening_seccomp.bpf import Instruction
 from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import oci_architecture
-from hardening_seccomp.spans import X32_BIT, kernel_token
+from hardening_seccomp.spans import kernel_token
 
 LIBRARY = Libseccomp.load()
 NAMES = ("read", "getppid", "personality", "socket", "uname")  # the last is never named
@@ -130,7 +131,12 @@ class Written:
         """What it is by itself, for the kernel: entry after entry, the strictest first."""
         code = [_load(bpf.ARCHITECTURE), Instruction(bpf.JMP | bpf.JEQ, 0, 1, kernel_token(LIBRARY, "x86"))]
         x86, x86_64 = self._answers("x86"), self._answers("x86_64")
-        x32 = [_load(bpf.NUMBER), Instruction(bpf.JMP | bpf.JGE, 1, 0, X32_BIT), _jump(0), *self._answers("x32")]
+        x32 = [
+            _load(bpf.NUMBER),
+            Instruction(bpf.JMP | bpf.JGE, 1, 0, abi.X32_SYSCALL_BIT),
+            _jump(0),
+            *self._answers("x32"),
+        ]
         x32[2] = _jump(len(x32) - 3)
         return bpf.encode((*code, _jump(len(x32) + len(x86_64)), *x32, *x86_64, *x86))
 

@@ -258,6 +258,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+def test_every_limit_of_setrlimit_is_one() -> None:
+    limits = [{"type": name, "soft": 1, "hard": 2} for name in abi.RLIMITS]
+    _, problems = config.examine(plain(process__rlimits=limits))
+    assert not problems
+    assert "RLIMIT_LOCKS" in abi.RLIMITS  # the kernel takes it and heeds it no more (getrlimit(2))
+
+
 @given(st.data())
 def test_any_damage_is_a_plan_or_refusals_with_pointers(data: st.DataObject) -> None:
     document = plain(linux__sysctl={"net.x": "1"}, process__rlimits=[], linux__resources={"pids": {"limit": 3}})
