@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import IO
 
 from hardening.base import files, places
+from hardening.base.linux import abi, kernel
 
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
@@ -62,12 +63,18 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    argv: Sequence[str], data: bytes, patience: float, *, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    data: bytes,
+    patience: float,
+    *,
+    env: Mapping[str, str] | None = None,
+    passed: Sequence[int] = (),
+    bound: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program of which both streams are read, with ``data`` as its input, for so many seconds. Raises `OSError`, and
-    `subprocess.TimeoutExpired`."""
+    """Run a program of which both streams are read, with ``data`` as its input, for so many seconds; the rest as `start` has
+    it. Raises `OSError`, and `subprocess.TimeoutExpired`."""
     pipe = subprocess.PIPE
-    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
+    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, passed=passed, bound=bound)
     try:
         out, err = process.communicate(data, timeout=patience)
     finally:
@@ -85,13 +92,24 @@ def start(
     env: Mapping[str, str] | None = None,
     asks: bool = False,
     private: bool = False,
+    passed: Sequence[int] = (),
+    bound: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start the program that `find` has, in the root directory and with the `environment`, to which ``more`` is added, or
     with ``env`` alone. One that ``asks`` stays where a terminal can be read, any other has a session of its own (setsid(2)):
-    it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump. Raises `OSError`."""
+    it has no terminal, and ends with all that it starts. One that is ``private`` leaves no core dump, one that is ``bound``
+    is killed when the thread ends that has started it. It has the descriptors that are ``passed``. Raises `OSError`."""
     program = find(argv[0])
     if program is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+    own = os.getpid()
+
+    def prepare() -> None:
+        if private:
+            leave_no_dump()
+        if bound:
+            _end_with(own)
+
     return subprocess.Popen(
         argv,
         executable=program,
@@ -101,8 +119,16 @@ def start(
         env=environment(more) if env is None else env,
         cwd="/",
         start_new_session=not asks,
-        preexec_fn=leave_no_dump if private else None,
+        preexec_fn=prepare if private or bound else None,
+        pass_fds=passed,
     )
+
+
+def _end_with(parent: int) -> None:
+    """Have this process killed when its parent ends, which may have done so already."""
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leave_no_dump() -> None:

@@ -1,7 +1,9 @@
 """Throw-away copies of what a command may write to on the host, which stand in for it while a command is only tried.
 
 They lie in the directory of the launch, in the shape of an unpacked image, whose room knows how to remove what belongs to
-ids that the caller has in a user namespace alone: so does whoever prunes launches that were killed.
+ids that the caller has in a user namespace alone: so does whoever prunes launches that were killed. Nobody but the caller
+can enter the directory that holds them: a volume may lie where others cannot, and its files keep their modes. The launcher
+clones what it mounts before it takes other ids.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from typing import Any
 import attrs
 
 from hardening.assemble.spec import to_json
-from hardening.base import files, programs, units, wholefile
-from hardening.base.linux import abi
+from hardening.base import files, links, programs, units, wholefile
+from hardening.base.files import Opened
+from hardening.base.linux import abi, kernel
 from hardening.base.pointer import lookup
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
@@ -121,10 +124,12 @@ def made(spec: Spec, launch: str, ids: Ids) -> Spec:
     holder = Path(launch, COPIES)
     root = holder / removal.ROOT
     try:
-        holder.mkdir(0o711)
+        holder.mkdir(0o700)
         wholefile.write(holder / removal.ABOUT, json.dumps({"ids": ids.dump()}).encode(), durable=False)
         outermost = _outermost(found)
-        child.run(lambda _: _copy(root, [item.source for item in outermost]), ids)
+        # An ordinary user without ids beyond the own reads nothing that it may not read anyway, and clones no mounts.
+        clones = os.geteuid() == 0 or ids.needs_namespace(os.geteuid())
+        child.run(lambda _: _copy(root, [item.source for item in outermost], clones=clones), ids)
     except OSError as error:
         hint = "free space there, set HARDENING_STATE to a directory with more, or add --in-place"
         raise LaunchError(
@@ -148,15 +153,42 @@ def _put(document: dict[str, Any], pointer: str, value: str) -> None:
     at[last] = os.path.normpath(value)
 
 
-def _copy(root: Path, sources: list[str]) -> None:
-    """In the child, which may hold ids that the caller has in its user namespace alone: copy each. Raises `LaunchError`."""
+def _copy(root: Path, sources: list[str], *, clones: bool) -> None:
+    """In the child, which may hold ids that the caller has in its user namespace alone: copy each. Raises `LaunchError`, and
+    `OSError`."""
     root.mkdir(0o711)
     for number, source in enumerate(sources):
-        argv = ["cp", "-a", "--reflink=auto", "--", source, str(root / str(number))]
-        done = programs.run(argv, b"", _PATIENCE, env=programs.BARE)
-        bad = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.endswith(_NO_MATTER)]
-        if done.returncode and bad:
-            raise LaunchError(f"cannot be copied: {bad[0]}", origin=source, hint="or add --in-place")
+        with Opened(opened(source, clones=clones)) as tree:
+            _copy_tree(tree, source, root / str(number))
+
+
+def opened(source: str, *, clones: bool) -> int:
+    """Open what is to be copied (O_PATH), once. As a clone of its mounts it has links that nobody follows
+    (MOUNT_ATTR_NOSYMFOLLOW of mount_setattr(2)): whoever writes to a volume could put one in the place of a directory, and
+    cp(1), which looks at a path twice, would copy what no run shows. Raises `OSError`."""
+    place = links.find_judged(abi.AT_FDCWD, files.encode(source))
+    if not clones:
+        return place
+    with Opened(place):
+        tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
+    try:
+        kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_NOSYMFOLLOW, recursive=True)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def _copy_tree(tree: int, source: str, target: Path) -> None:
+    """Copy what is open: through the link of its descriptor, which is followed for a file (-H), and then no other."""
+    place = f"/proc/self/fd/{tree}"
+    what = [f"{place}/."] if stat.S_ISDIR(os.fstat(tree).st_mode) else ["-H", place]
+    argv = ["cp", "-a", "--reflink=auto", *what, str(target)]
+    done = programs.run(argv, b"", _PATIENCE, env=programs.BARE, passed=[tree], bound=True)
+    bad = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.endswith(_NO_MATTER)]
+    if done.returncode and bad:
+        text = bad[0].replace(f"{place}/.", source).replace(place, source)
+        raise LaunchError(f"cannot be copied: {text}", origin=source, hint="or add --in-place")
 
 
 def remove(launch: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from hardening.base import places, programs
+from hardening.base.files import Opened
 from hardening.errors import UsageError
 
 
@@ -46,6 +50,22 @@ def test_one_of_an_absolute_entry_starts_in_the_root_directory(trap: Path, monke
 def test_one_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         programs.run(["sleep", "1000"], b"", 0.2)
+
+
+def test_one_that_is_bound_is_killed_with_who_has_started_it() -> None:
+    reader, writer = os.pipe()
+    starter = os.fork()
+    if starter == 0:
+        os.write(writer, str(programs.start(["sleep", "1000"], bound=True).pid).encode())
+        signal.pause()
+    os.close(writer)
+    with Opened(reader):
+        started = int(os.read(reader, 20))
+    with Opened(os.pidfd_open(started)) as process:
+        os.kill(starter, signal.SIGKILL)
+        os.waitpid(starter, 0)
+        ended, _, _ = select.select([process], [], [], 30)
+    assert ended
 
 
 def test_a_home_of_gnupg_that_depends_on_the_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from hardening.images.ids import Ids
 from hardening.mechanism.fragment import Spec
 from hardening.why import copies
+from tests.support.features import require
+from tests.support.runs import workplace
 
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
 
@@ -68,6 +72,50 @@ def test_a_copy_stands_in_with_all_that_lies_in_it(volume: Path, tmp_path: Path)
     assert (volume / "other").read_text() == "content"
     copies.remove(str(launch))
     assert not list(launch.iterdir())
+
+
+def test_nobody_else_enters_the_directory_of_the_copies() -> None:
+    require("root")
+    with workplace() as place:
+        private = place / "private"
+        private.mkdir(0o700)
+        (private / "key").write_text("secret")
+        (private / "key").chmod(0o644)
+        (private / "tool").write_bytes(Path("/bin/true").read_bytes())
+        (private / "tool").chmod(0o4755)
+        made = copies.made(_spec(document(bind(private / "key"), bind(private / "tool"))), str(place), Ids()).document
+        key, tool = (mount["source"] for mount in made["mounts"])
+        assert Path(key).read_text() == "secret"
+        assert subprocess.run([tool]).returncode == 0
+        for argv in (["cat", key], ["sh", "-c", '"$0"', tool]):
+            done = subprocess.run(
+                argv, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, cwd="/"
+            )
+            assert "Permission denied" in done.stderr, argv
+
+
+def test_a_link_in_the_place_of_a_directory_is_not_followed(volume: Path, tmp_path: Path) -> None:
+    require("root")
+    (tmp_path / "secret").mkdir()
+    tree = copies.opened(str(volume), clones=True)
+    try:
+        (volume / "inner").rename(volume / "moved")
+        (volume / "inner").symlink_to(tmp_path / "secret")  # as cp(1) finds it that has seen a directory there
+        with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+            os.listdir(f"/proc/self/fd/{tree}/inner")
+        assert os.listdir(f"/proc/self/fd/{tree}/moved") == ["file"]
+    finally:
+        os.close(tree)
+    (volume / "link").symlink_to(volume / "moved")
+    with pytest.raises(OSError, match="a link created since this was composed"):
+        copies.opened(str(volume / "link/file"), clones=True)
+
+
+def test_a_link_is_copied_as_one(volume: Path, tmp_path: Path) -> None:
+    (volume / "link").symlink_to("/etc/shadow")
+    (tmp_path / "launch").mkdir()
+    made = copies.made(_spec(document(bind(volume), bind(volume / "other"))), str(tmp_path / "launch"), OWN).document
+    assert os.readlink(f"{made['mounts'][0]['source']}/link") == "/etc/shadow"
 
 
 def test_too_much_is_not_copied(volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
