@@ -85,8 +85,9 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
     for what it spoke of, and for what it has lost without an error."""
     suspects = [
         Suspect(
-            item.key, item.call.outcome, cause.leaf, tuple(sorted(cause.ways, key=lambda way: way.size)), cause.certain
-        )
+            item.key, item.call.outcome, cause.leaf, tuple(sorted(cause.ways, key=lambda way: way.size)), cause.certain,
+            item.is_evident,
+        )  # fmt: skip
         for item in found
         if item.failed or item.told or item.is_silent or ran.trace.ended
         for cause in item.causes

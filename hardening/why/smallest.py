@@ -4,6 +4,9 @@ It knows neither mechanisms nor processes: what is tried, and what comes of it, 
 against ones that are made up. The ways past a denial are tried one at a time, the most suspected denial first and its
 smallest way first. What gets the command further is kept, and once it succeeds each member that it can do without is dropped
 (delta debugging: Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002).
+
+A command that fails by chance, or by what its last run has left, may succeed with anything. Where no process has spoken of
+what is blamed, the set is therefore tried again, in an order that neither follows.
 """
 
 from __future__ import annotations
@@ -19,8 +22,11 @@ from hardening.base.values import frozen
 from hardening.mechanism.denial import Size, Way
 
 T = TypeVar("T")
-#: Most runs beside the first one: a search that needs more tells nobody anything.
+#: Most runs of a search, beside the first one and those that confirm: one that needs more tells nobody anything.
 MOST = 40
+#: How many times what no process has spoken of is confirmed, by a run with the set and one without. They follow a run that
+#: has succeeded, so that what fails every other time is found out. What fails half of the time passes one time in 4 each.
+ROUNDS = 2
 #: Runs with one more loosening each, before all that is left is tried at once.
 SINGLY = 6
 #: Of so many it is left out one at a time what is not needed.
@@ -30,13 +36,15 @@ FEW = 6
 @frozen(eq=False)
 class Suspect:
     """One reason why one call may have failed. ``call`` and ``answer`` tell that failure from others in every run, ``leaf``
-    what decides it; ``ways`` permit it, the smallest first. ``certain``: what was answered follows from the setting."""
+    what decides it; ``ways`` permit it, the smallest first. ``certain``: what was answered follows from the setting.
+    ``evident``: the process that it failed for ended badly, and spoke of it."""
 
     call: Hashable
     answer: str
     leaf: str
     ways: tuple[Way, ...]
     certain: bool = False
+    evident: bool = False
 
 
 @frozen(eq=False)
@@ -125,16 +133,24 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
 
 def _found(first: TrialOutcome, runs: _Runs) -> Result:
     try:
-        found = minimal(_grow(first, runs), runs.succeeds)
-        if len(found) < 2:  # else runs with a part of them have failed again
-            again = runs.again()
-            if again.succeeded or (not found and again.signature != first.signature):
-                return Result(Conclusion.FLAKY, runs=runs.count)
+        found = _shrink(minimal(_grow(first, runs), runs.succeeds), runs)
         if not found:
-            return Result(Conclusion.NOT_FOUND, runs=runs.count)
-        return Result(Conclusion.FOUND, tuple(_shrink(found, runs)), runs.count)
+            again = runs.again()
+            flaky = again.succeeded or again.signature != first.signature
+            return Result(Conclusion.FLAKY if flaky else Conclusion.NOT_FOUND, runs=runs.count)
+        if not _is_confirmed(found, runs):
+            return Result(Conclusion.FLAKY, runs=runs.count)
+        return Result(Conclusion.FOUND, tuple(found), runs.count)
     except _Stopped:
         return Result(Conclusion.STOPPED if runs.stopped else Conclusion.NOT_FOUND, runs=runs.count)
+
+
+def _is_confirmed(found: Sequence[Member], runs: _Runs) -> bool:
+    """Whether it fails again without what was found, and where that is not evident, succeeds with it whenever it is tried.
+    Of several that are evident, runs with a part of them have failed already. Raises `_Stopped`."""
+    if all(member.suspect.evident for member in found):
+        return len(found) > 1 or not runs.again().succeeded
+    return all(runs.again(found).succeeded and not runs.again().succeeded for _ in range(ROUNDS))
 
 
 class _Runs:
@@ -153,7 +169,7 @@ class _Runs:
         for known, outcome in self.tried:
             if _same(known, members):
                 return outcome
-        found = self._run(members) if self.world.composes(members) else None
+        found = self._tried(members) if self.world.composes(members) else None
         self.tried.append((tuple(members), found))
         return found
 
@@ -162,13 +178,16 @@ class _Runs:
         outcome = self.of(members)
         return outcome is not None and outcome.succeeded
 
-    def again(self) -> TrialOutcome:
-        """What comes of another run without any. Raises `_Stopped`."""
-        return self._run(())
-
-    def _run(self, members: Sequence[Member]) -> TrialOutcome:
+    def _tried(self, members: Sequence[Member]) -> TrialOutcome:
         if self.count >= self._most:
             raise _Stopped
+        return self._run(members)
+
+    def again(self, members: Sequence[Member] = ()) -> TrialOutcome:
+        """What comes of another run with these, whatever came of one before. Raises `_Stopped`."""
+        return self._run(members)
+
+    def _run(self, members: Sequence[Member]) -> TrialOutcome:
         self.count += 1
         outcome = self.world.run(members)
         if outcome.stopped:

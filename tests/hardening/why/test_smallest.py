@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -28,6 +30,7 @@ class World:
         sizes: Mapping[str, Sequence[Size]] | None = None,
         works: Callable[[str, Way], bool] = lambda leaf, way: True,
         certain: bool = True,
+        evident: bool = True,
     ) -> None:
         self.asks = asks
         self.needed = needed
@@ -36,6 +39,7 @@ class World:
         self.sizes = sizes or {}
         self.works = works
         self.certain = certain
+        self.evident = evident
         self.runs: list[tuple[str, ...]] = []
 
     def composes(self, members: Sequence[Member]) -> bool:
@@ -54,7 +58,7 @@ class World:
             denied = denied[: end + 1]
         suspects = tuple(
             Suspect(leaf, "EPERM", leaf, tuple(Way(leaf, size, size) for size in self.sizes.get(leaf, (Size.CALL,))),
-                    self.certain)
+                    self.certain, self.evident)
             for leaf in reversed(denied)
         )  # fmt: skip
         return TrialOutcome(False, suspects, (1, tuple(denied)))
@@ -78,6 +82,37 @@ def test_one_denial_takes_one_run_with_it_and_one_more_without() -> None:
     result = search(world.run(()), world)
     assert [member.way.leaf for member in result.members] == ["b"]
     assert (result.runs, world.runs[1:]) == (2, [("b:2",), ()])
+
+
+def test_what_no_process_has_spoken_of_is_tried_again_with_and_without() -> None:
+    world = World("abc", lambda permitted: "b" in permitted, evident=False)
+    result = search(world.run(()), world)
+    assert [member.way.leaf for member in result.members] == ["b"]
+    assert (result.runs, world.runs[1:]) == (5, [("b:2",), ("b:2",), (), ("b:2",), ()])
+
+
+class Moody(World):
+    """A command that succeeds as ``succeeds`` has it, whatever is permitted, and was denied something beside that."""
+
+    def __init__(self, asks: str, succeeds: Iterator[bool]) -> None:
+        super().__init__(asks, lambda permitted: next(succeeds), evident=False, stops=False)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("asks", ["a", "abc"])
+def test_a_command_that_fails_by_what_it_has_left_blames_nobody(asks: str, length: int) -> None:
+    for pattern in itertools.product((False, True), repeat=length):
+        conclusion, _ = found(Moody(asks, itertools.cycle((False, *pattern))))
+        assert conclusion is not Conclusion.FOUND, pattern
+
+
+def test_a_command_that_fails_half_of_the_time_is_blamed_one_time_in_16_at_most() -> None:
+    blamed = 0
+    for seed in range(1000):
+        chance = random.Random(seed)
+        world = Moody("abc", itertools.chain([False], (chance.random() < 0.5 for _ in itertools.count())))
+        blamed += found(world)[0] is Conclusion.FOUND
+    assert blamed <= 1000 / 16
 
 
 @pytest.mark.parametrize("stops", [True, False])
@@ -166,13 +201,14 @@ def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> 
     needed=st.sets(st.integers(0, 7), min_size=1, max_size=3),
     stops=st.booleans(),
     certain=st.booleans(),
+    evident=st.booleans(),
 )
 def test_what_is_found_is_enough_and_nothing_of_it_can_be_left_out(
-    asks: int, needed: set[int], stops: bool, certain: bool
+    asks: int, needed: set[int], stops: bool, certain: bool, evident: bool
 ) -> None:
     leaves = [f"leaf{number}" for number in range(asks)]
     wanted = {f"leaf{number % asks}" for number in needed}
-    world = World(leaves, lambda some: wanted <= some, stops=stops, certain=certain)
+    world = World(leaves, lambda some: wanted <= some, stops=stops, certain=certain, evident=evident)
     assert found(world, most=100) == (Conclusion.FOUND, wanted)
 
 
