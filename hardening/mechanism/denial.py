@@ -86,11 +86,14 @@ class Size(IntEnum):
 
 @frozen(eq=False)
 class Way:
-    """One way past a denial: the full name of a leaf, and its new value, None for the leaf's smallest loosening."""
+    """One way past a denial: the full name of a leaf, and its new value, None for the leaf's smallest loosening. With
+    ``reaches_host`` a run may change what is the host's and stays (another's process, an object of System V), so that it is
+    offered, and tried where somebody has asked for that alone."""
 
     leaf: str
     value: Any = None
     size: Size = Size.CALL
+    reaches_host: bool = False
 
 
 @frozen(eq=False)

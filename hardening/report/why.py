@@ -25,6 +25,7 @@ class AnswerKind(StrEnum):
     FOUND = "found"
     NOT_BY_THIS_STACK = "not by this stack"
     LIMITED = "limited"
+    NOT_TRIED = "not tried"
     DENIED = "denied"
     FLAKY = "flaky"
     UNKNOWN = "unknown"
@@ -42,7 +43,8 @@ def outcome(found: Explanation) -> AnswerKind:
         case Conclusion.NOT_FOUND:
             if not found.attributions:
                 return AnswerKind.NOT_BY_THIS_STACK
-            return AnswerKind.DENIED if found.attributions[0].tried else AnswerKind.LIMITED
+            item = found.attributions[0]
+            return AnswerKind.DENIED if item.tried else AnswerKind.NOT_TRIED if item.untried else AnswerKind.LIMITED
         case Conclusion.STOPPED:
             return AnswerKind.UNKNOWN
 
@@ -68,7 +70,11 @@ def sentence(found: Explanation) -> str:
                 f"{_refused(found.attributions[0])}, and no loosening that was tried makes the command succeed: {tried}"
             )
         case AnswerKind.LIMITED:
-            return f"{_refused(found.attributions[0])}, which cannot be permitted: {found.attributions[0].barrier}"
+            item = found.attributions[0]
+            return f"this may be why, and cannot be tried: {_refused(item)}; {item.barrier}"
+        case AnswerKind.NOT_TRIED:
+            item = found.attributions[0]
+            return f"this may be why, and was not tried: {_refused(item)}; {item.untried}"
         case AnswerKind.NOT_BY_THIS_STACK if found.elsewhere:
             denial, why = found.elsewhere[0]
             return f"not denied by this stack: {denial.operation} ({denial.call.outcome}): {why}"
@@ -153,7 +159,7 @@ def tree(found: Explanation) -> TreeNode:
 def _below(item: Attribution) -> Sequence[str]:
     lines = [f"asked by {_process(item.denial)}{_times(item.denial.count)}", item.cause.what, f"by {_decides(item)}"]
     lines.append(f"{CONFIRMED} by trial" if item.confirmed else NOT_CONFIRMED)
-    return [line for line in (*lines, item.barrier, *item.tried) if line]
+    return [line for line in (*lines, item.barrier, item.untried, *item.tried) if line]
 
 
 def _times(count: int) -> str:
@@ -202,6 +208,7 @@ def _attribution(item: Attribution, *, needed: bool) -> dict[str, Any]:
         "needed": needed,
         "loosening": {**(_loosening(item.loosening) or {}), **way} if item.loosening is not None else None,
         "barrier": item.barrier or None,
+        "untried": item.untried or None,
         "tried": list(item.tried),
     }
 

@@ -23,6 +23,7 @@ from hardening.why.trial import Ran
 #: What programs number or make up: such parts of a path are another one in each run.
 _COUNTED = re.compile(r"\d+")
 _EXECVE = "execve"
+_DENIALS = (errno.EPERM, errno.EACCES)
 #: How much of what a process wrote is looked through.
 MOST_SPOKEN = 1 << 16
 #: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
@@ -85,9 +86,13 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
     for what it spoke of, and for what it has lost without an error."""
     suspects = [
         Suspect(
-            item.key, item.call.outcome, cause.leaf, tuple(sorted(cause.ways, key=lambda way: way.size)), cause.certain,
+            item.key,
+            item.call.outcome,
+            cause.leaf,
+            tuple(sorted(cause.ways, key=lambda way: way.size)),
+            cause.certain,
             item.is_evident,
-        )  # fmt: skip
+        )
         for item in found
         if item.failed or item.told or item.is_silent or ran.trace.ended
         for cause in item.causes
@@ -189,11 +194,13 @@ def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
 
 def _told(call: SystemCall) -> int:
     """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, and the name of
-    what it is about."""
-    if not call.message or call.message not in call.said:
-        return 0
+    what it is about. Some say of either denial that permission is denied (mount(8)): that counts where they name it."""
     about = files.base(call.path) or call.address.rpartition(" ")[2]
-    return 2 if about and about in call.said else 1
+    named = bool(about) and about in call.said
+    if call.message and call.message in call.said:
+        return 2 if named else 1
+    in_words = call.error in _DENIALS and os.strerror(errno.EACCES).lower() in call.said.lower()
+    return 2 if named and in_words else 0
 
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:

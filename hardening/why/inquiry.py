@@ -26,13 +26,15 @@ from hardening.why.trial import Ran, Trials
 
 #: Most of what something else than the stack has refused that is told.
 MOST_ELSEWHERE = 3
+#: Why a loosening is offered and was not tried.
+REACHES_HOST = "with it the command reaches what is the host's: only with --in-place is it tried"
 
 
 @frozen(eq=False)
 class Attribution:
     """A denial and the leaf that has done it. ``confirmed`` by runs with its ``loosening``, in the ``way`` that it is, and
-    without; ``barrier`` says why nothing permits it, where that is so; ``tried`` what came of each loosening, where the call
-    failed with all of them."""
+    without; ``barrier`` says why nothing permits it, where that is so; ``untried`` why its loosening, which may be enough,
+    was not tried; ``tried`` what came of each loosening, where the call failed with all of them."""
 
     denial: FailedCall
     cause: Cause
@@ -42,6 +44,7 @@ class Attribution:
     loosening: Loosening | None = None
     barrier: str = ""
     tried: tuple[str, ...] = ()
+    untried: str = ""
 
 
 @frozen(eq=False)
@@ -97,8 +100,12 @@ class TriedStack:
         return found
 
     def composes(self, members: Sequence[Member]) -> bool:
-        """Whether these are permitted at once."""
-        return isinstance(self._composed(members), Composition)
+        """Whether these are permitted at once, and may be tried."""
+        return not any(map(self.would_reach_host, members)) and isinstance(self._composed(members), Composition)
+
+    def would_reach_host(self, member: Member) -> bool:
+        """Whether a loosening is left untried, for what a run with it may do to the host."""
+        return member.way.reaches_host and not self._trials.in_place
 
     def _composed(self, members: Sequence[Member]) -> Composition | HardeningError | None:
         loosenings = [self.loosening(member) for member in members]
@@ -219,7 +226,7 @@ def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:
 
 def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
     """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, as far as something
-    forbids to permit it, or no loosening of it was enough."""
+    forbids to permit it or to try that, or no loosening of it was enough."""
     barred = result.conclusion is Conclusion.NOT_FOUND
     attributions: list[Attribution] = []
     evident = [item for item in seen.denials if item.is_evident]
@@ -229,16 +236,15 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
         if found is None:
             continue
         way, loosening = _offered(seen, suspect)
+        untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
         barrier = seen.stack.barriers.get(suspect.leaf, "") or (found[1].advice if not suspect.ways else "")
         barrier = "" if loosening is not None else barrier
         if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context):
             continue
         tried = tuple(dict.fromkeys(_tried(seen, suspect, result))) if barred and suspect.certain else ()
-        if ((barrier or tried) and found[0] is last) or not barred:
-            denial = Attribution(
-                *found, _entry(seen, found[1]), way=way, loosening=loosening, barrier=barrier, tried=tried
-            )
-            attributions.append(denial if not tried else attrs.evolve(denial, way=None, loosening=None))
+        if ((barrier or untried or tried) and found[0] is last) or not barred:
+            denial = Attribution(*found, _entry(seen, found[1]), barrier=barrier, tried=tried, untried=untried)
+            attributions.append(denial if tried else attrs.evolve(denial, way=way, loosening=loosening))
     return attributions
 
 

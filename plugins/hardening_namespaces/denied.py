@@ -60,7 +60,8 @@ def _means(call: SystemCall, *errors: int) -> bool:
 
 
 def _shared(name: str) -> Way:
-    return Way(f"namespaces.{name}", HOST, Size.WIDER)
+    # Of the network a command gets the connections that somebody typed it for; of any other, what is the host's and stays.
+    return Way(f"namespaces.{name}", HOST, Size.WIDER, reaches_host=name != "net")
 
 
 def _of_network(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -234,3 +235,31 @@ def test_nothing_is_left_of_one_that_was_killed(place: Place) -> None:
 def test_what_cannot_be_looked_at_is_refused(option: tuple[str, ...], place: Place) -> None:
     done = place.call("why", *option, "-p", "strict", "--", "true")
     assert done.returncode == 2, done.stderr
+
+
+def test_what_reaches_the_host_is_offered_and_not_tried(place: Place) -> None:
+    key = 0x68_00_00_00 | os.getpid()
+    libc = ctypes.CDLL(None)
+    segment = libc.shmget(key, 4096, 0o1666)
+    assert segment >= 0
+    code = f"call(29, {key}, 4096, 0)\ncall(29, {key + 1}, 4096, 0o1600)"  # the host's, then another one
+    try:
+        found = place.why("-p", "batch", "--", "python3", "-c", _CALL + code)
+        assert (found["outcome"], needed(found), found["loosening"]) == ("not tried", set(), None)
+        (denial,) = found["denials"]
+        assert (denial["leaf"], denial["confirmed"], found["runs"]) == ("namespaces.ipc", False, 2)
+        assert "namespaces.ipc=" in " ".join(denial["loosening"]["options"])
+        assert "--in-place" in found["answer"]
+        keys = {int(line.split()[0]) for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+        assert key in keys
+        assert key + 1 not in keys
+    finally:
+        libc.shmctl(segment, 0, None)
+
+
+def test_no_trial_reaches_a_process_of_the_hosts(place: Place) -> None:
+    with subprocess.Popen(["sleep", "60"], user=place.user.uid if place.user is not None else None) as victim:
+        found = place.why("-p", "strict", "--", "kill", str(victim.pid))
+        assert victim.poll() is None
+        victim.kill()
+    assert needed(found) == set()

@@ -37,6 +37,7 @@ def explanation(conclusion: Conclusion, *attributions: Attribution, **more: Any)
 
 CONFIRMED = Attribution(DENIAL, CAUSE, None, confirmed=True, way=Way("box.port", 80, Size.PLACE), loosening=LOOSENING)
 TRIED = Attribution(DENIAL, CAUSE, None, tried=("with box.port = 80 it is EPERM", "with box = any it is EINVAL"))
+UNTRIED = Attribution(DENIAL, CAUSE, None, way=CONFIRMED.way, loosening=LOOSENING, untried="it reaches the host")
 BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 forbids it")
 
 
@@ -57,8 +58,13 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
         (
             explanation(Conclusion.NOT_FOUND, BARRED),
             "limited",
-            "bind 0.0.0.0:80 is refused (EACCES) by box.port, which cannot be permitted: the limit 1024 at org.toml:2 "
-            "forbids it",
+            "this may be why, and cannot be tried: bind 0.0.0.0:80 is refused (EACCES) by box.port; the limit 1024 at "
+            "org.toml:2 forbids it",
+        ),
+        (
+            explanation(Conclusion.NOT_FOUND, UNTRIED),
+            "not tried",
+            "this may be why, and was not tried: bind 0.0.0.0:80 is refused (EACCES) by box.port; it reaches the host",
         ),
         (
             explanation(Conclusion.NOT_FOUND, TRIED),

@@ -79,6 +79,12 @@ def test_what_a_process_speaks_of_goes_before() -> None:
     assert names(ran(spoken, said, call("c", 3))) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("said", "told"), [("mount: /mnt: permission denied.", 2), ("permission denied", 0)])
+def test_some_say_of_either_denial_that_permission_is_denied(said: str, told: int) -> None:
+    (found,) = causes.denials(ran(call("mount", 1, path="/mnt", said=said)))
+    assert found.told == told
+
+
 def test_what_a_process_says_later_is_of_what_failed_before() -> None:
     found = ran(
         call("a", 1, said="Traceback:\n"), call("b", 2, error=errno.ENOENT, said="x: Operation not permitted\n")
