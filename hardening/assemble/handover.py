@@ -3,7 +3,8 @@ variables that were typed.
 
 They go through a memfd (memfd_create(2)) that is sealed and inherited over execv(2), so that they stand in no file, no
 argument and no variable. This process holds them for as long as that takes, and leaves no core dump from then on: the
-launcher, which replaces it, can leave one again, and never reads them.
+launcher, which replaces it, can leave one again, and never reads them. Who goes on after that has another process open
+them (`open_secrets_apart`).
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from typing import Any
 
 import attrs
 
 from hardening.assemble.spec import to_json
-from hardening.base.linux import abi, kernel
+from hardening.base import files
+from hardening.base.linux import abi, children, kernel
 from hardening.base.pointer import ARGS, ENVIRONMENT, lookup
 from hardening.compose.composition import Composition
-from hardening.errors import UsageError
+from hardening.errors import HardeningError, LaunchError, UsageError
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.config.variables import pack
 from hardening.launch.request import LaunchRequest
@@ -42,21 +45,28 @@ def leave_no_core() -> None:
 
 def seal(values: Mapping[str, bytes]) -> int:
     """A sealed, inheritable memfd with values by name, as the launcher reads them. Raises `OSError`."""
+    fd = _memory()
     try:
-        fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        fd = os.memfd_create(_NAME, os.MFD_ALLOW_SEALING)
-    try:
-        data = memoryview(secrets.pack(values))
-        while data:
-            data = data[os.write(fd, data) :]
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
+        _fill(fd, values)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _memory() -> int:
+    """An empty memfd that can be sealed. Raises `OSError`."""
+    try:
+        return os.memfd_create(_NAME, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.memfd_create(_NAME, os.MFD_ALLOW_SEALING)
+
+
+def _fill(fd: int, values: Mapping[str, bytes]) -> None:
+    files.write_all(fd, secrets.pack(values))
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
 
 
 def typed_variables(spec: Spec, composition: Composition) -> dict[str, str]:
@@ -96,13 +106,54 @@ def open_secrets(plugins: Plugins, engine: Runtime, config: bytes) -> int:
     """Open the secrets that a configuration names, for the launcher: the descriptor for `LaunchRequest`, -1 where there
     are none. This is the last thing before the launcher is started. Raises `SecretError`, and `UsageError` for a runtime
     that gives none."""
-    if SECRETS.encode() not in config:
+    document = _giving(engine, config)
+    if document is None:
         return -1
+    leave_no_core()
+    return seal(plugins.secrets(document))
+
+
+def open_secrets_apart(plugins: Plugins, engine: Runtime, config: bytes) -> int:
+    """The same for a process that goes on, and that never holds a value: else it could not make a user namespace any more,
+    which is entered through files of /proc that belong to root where no core is left (proc(5))."""
+    document = _giving(engine, config)
+    if document is None:
+        return -1
+    fd = _memory()
+    try:
+        answer, code = children.ask(lambda writer: _tell(writer, lambda: _fill(fd, plugins.secrets(document))))
+        if code or answer:
+            raise _told(answer)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _giving(engine: Runtime, config: bytes) -> Any:
+    """The document of a configuration that names secrets; None for another one. `UsageError` where the runtime gives none."""
+    if SECRETS.encode() not in config:
+        return None
     document = json.loads(config)
     if not secrets.named(document):
-        return -1
+        return None
     if not engine.takes_secrets:
         hint = "use --runtime native, crun or runc"
         raise UsageError(f"the runtime {engine.name} does not give secrets", origin="--runtime", hint=hint)
+    return document
+
+
+def _tell(writer: int, work: Callable[[], None]) -> None:
+    """Do something with the values of secrets, and write down the error where there is one."""
     leave_no_core()
-    return seal(plugins.secrets(document))
+    try:
+        work()
+    except HardeningError as error:
+        origin = None if error.origin is None else str(error.origin)
+        told = {"message": error.message, "origin": origin, "hint": error.hint, "exit_code": error.exit_code}
+        files.write_all(writer, json.dumps(told).encode())
+
+
+def _told(answer: bytes) -> LaunchError:
+    """The error that `_tell` has written."""
+    return LaunchError(**json.loads(answer)) if answer else LaunchError("the values of the secrets cannot be opened")

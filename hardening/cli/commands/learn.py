@@ -87,7 +87,7 @@ def command(
     assembly = pipeline.assembled(here.plugins, base, here.host, command, context=checked, runtime=engine)
     trials = Trials(
         plugins=here.plugins, engine=engine, host=here.host, command=command, launch=launch,
-        secrets=handover.open_secrets(here.plugins, engine, assembly.spec.config),
+        secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
         seconds=timeout, until=check, in_place=in_place or start.writes_in_place(assembly.spec.document),
     )  # fmt: skip
     found = learn(CommandTrials(base, here.compose(Request(profiles)), here.today, trials), before)

@@ -111,7 +111,7 @@ def command(
     trials = Trials(
         plugins=here.plugins, engine=engine, host=here.host, command=words, launch=launch.changed(name=""),
         input=trial.kept_input() if interactive else -1,
-        secrets=handover.open_secrets(here.plugins, engine, assembly.spec.config),
+        secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
         seconds=timeout or None, until=until, in_place=in_place,
     )  # fmt: skip
     found = inquire(Attempt(composition, here.host, here.today, offer=offer), trials, once=once)
