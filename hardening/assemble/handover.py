@@ -131,7 +131,8 @@ def open_secrets_apart(plugins: Plugins, engine: Runtime, config: bytes) -> int:
 
 
 def _giving(engine: Runtime, config: bytes) -> Any:
-    """The document of a configuration that names secrets; None for another one. `UsageError` where the runtime gives none."""
+    """The document of a configuration that names secrets; None for another one. `UsageError` where the runtime gives
+    none."""
     if SECRETS.encode() not in config:
         return None
     document = json.loads(config)

@@ -7,9 +7,11 @@ from typing import Any
 
 from hardening.base.text import printable
 from hardening.base.values import frozen
+from hardening.errors import UsageError
 from hardening.learn.recording import Recording
 from hardening.mechanism.evidence import Lesson
 from hardening.profile import toml_text as toml
+from hardening.profile.source import parse_toml
 
 #: What mechanisms have learnt, by their names.
 Lessons = Mapping[str, Sequence[Lesson]]
@@ -46,15 +48,26 @@ def tables(lessons: Lessons, reason: str) -> dict[str, Any]:
             *parents, last = lesson.key
             table = found.setdefault(name, {})
             for parent in parents:
-                table = table.setdefault(parent, {})
+                table = _in(table, parent, {}, lesson)
             if lesson.element:
-                table.setdefault(last, []).append(lesson.value)
+                _in(table, last, [], lesson).append(lesson.value)
             else:
                 table[last] = lesson.value
     exceptions = [
         {"setting": leaf, "reason": f"{printable(seen)} ({reason})"} for leaf, seen in loosened(lessons).items()
     ]
     return {**found, "exceptions": exceptions} if exceptions else found
+
+
+def _in(table: dict[str, Any], key: str, kind: Any, lesson: Lesson) -> Any:
+    """The table or array at a key, which is made where there is none. Raises `UsageError` where something else is."""
+    found = table.setdefault(key, kind)
+    if not isinstance(found, type(kind)):
+        raise UsageError(
+            f"{toml.dotted(lesson.key)} is learnt as two different things",
+            hint="what is kept of earlier runs (--into) does not go with this one; begin with a new file",
+        )
+    return found
 
 
 def reason(recording: Recording) -> str:
@@ -66,15 +79,29 @@ def reason(recording: Recording) -> str:
 
 def text(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> str:
     """The layer as a profile over ``base``, the names of profiles, with a comment at each line, and at its end what no
-    layer may have, and what was written and executed."""
-    return "\n".join(_lines(base, recording, lessons, refused)) + "\n"
+    layer may have, and what was written and executed. Raises `UsageError` where it would not say what the lessons do."""
+    found = "\n".join(_lines(base, recording, lessons, refused)) + "\n"
+    _require_same(found, {"extends": [*base], **tables(lessons, reason(recording))})
+    return found
+
+
+def _require_same(text: str, wanted: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where a layer, as every run will read it, has other data than was proved."""
+    try:
+        text.encode()
+        read = parse_toml(text)
+    except ValueError:  # also of what is not UTF-8
+        read = {}
+    read.pop("description", None)
+    if read != dict(wanted):
+        raise UsageError("what was learnt cannot be written as a layer", hint="rename what has an unusual name")
 
 
 def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> Iterator[str]:
-    programs = ", ".join(sorted({printable(run.program) for run in recording.runs}))
+    programs = printable(", ".join(sorted({run.program for run in recording.runs})))
     count = len(recording.runs)
-    hosts = "; ".join(sorted({printable(run.host) for run in recording.runs}))
-    yield f"# Seen on {hosts}. Another C library, or another version of a program, may ask for more."
+    hosts = "; ".join(sorted({run.host for run in recording.runs}))
+    yield _comment(f"Seen on {hosts}. Another C library, or another version of a program, may ask for more.")
     runs = "1 run" if count == 1 else f"{count} runs"
     yield f"description = {toml.inline(f'{programs}: what {runs} asked for')}"
     yield f"extends = {toml.inline(base)}"
@@ -90,12 +117,17 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
     if refused:
         yield ""
         yield "# Asked for, and refused by a limit:"
-        yield from (f"# - {item.leaf}, {printable(item.seen)}: {printable(item.reason)}" for item in refused)
+        yield from (_comment(f"- {item.leaf}, {item.seen}: {item.reason}") for item in refused)
     for what, places in recording.paths().items():
         if places and what != "read":  # which are many, and which a layer says nothing of
             yield ""
             yield f"# Paths that were {what}:"
-            yield from (f"# - {printable(place)}" for place in sorted(places))
+            yield from (_comment(f"- {place}") for place in sorted(places))
+
+
+def _comment(text: str) -> str:
+    """A comment of one line, whatever it tells of a command."""
+    return f"# {printable(text)}"
 
 
 def _table(said: Sequence[Lesson]) -> Iterator[str]:
@@ -105,7 +137,7 @@ def _table(said: Sequence[Lesson]) -> Iterator[str]:
         of_key = [lesson for lesson in said if lesson.key == key]
         if of_key[0].element:
             yield f"{toml.dotted(key)} = ["
-            yield from (f"  {toml.inline(lesson.value)},  # {printable(lesson.comment)}" for lesson in of_key)
+            yield from (f"  {toml.inline(lesson.value)},  {_comment(lesson.comment)}" for lesson in of_key)
             yield "]"
         else:
-            yield f"{toml.dotted(key)} = {toml.inline(of_key[-1].value)}  # {printable(of_key[-1].comment)}"
+            yield f"{toml.dotted(key)} = {toml.inline(of_key[-1].value)}  {_comment(of_key[-1].comment)}"

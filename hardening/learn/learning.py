@@ -109,7 +109,7 @@ def learn(trials: CommandRuns, before: Recording) -> Learnt:
     lessons = {name: [*said] for name, said in trials.lessons(recording.evidence()).items()}
     asked = layer.loosened(lessons)
     wanted = recording.needed()
-    lessons = _with_needed(layer.without(lessons, asked.keys() - wanted.keys()), wanted)
+    lessons = with_needed(layer.without(lessons, asked.keys() - wanted.keys()), wanted)
     spared = {leaf: seen for leaf, seen in asked.items() if leaf not in wanted}
     refusals = {leaf: trials.refusal([_only(trials.lessons(recording.evidence()), leaf)]) for leaf in spared}
     barred = tuple(
@@ -178,7 +178,7 @@ def _only(lessons: Lessons, leaf: str) -> Tables:
     return layer.tables({name: said for name, said in chosen.items() if said}, _TRIED)
 
 
-def _with_needed(lessons: Lessons, wanted: Mapping[str, Tables]) -> dict[str, list[Lesson]]:
+def with_needed(lessons: Lessons, wanted: Mapping[str, Tables]) -> dict[str, list[Lesson]]:
     """The lessons, and what runs needed that no mechanism has learnt from what was seen."""
     found = {name: [*said] for name, said in lessons.items()}
     for leaf, tables in wanted.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,15 @@ VERSION = 1
 _HINT = "it is written by `hardening learn --into FILE`; begin with a new file"
 
 
+#: Names of system calls, and the full names of leaves, whose members may be paths.
+_CALL, _LEAF = re.compile(r"[a-z0-9_]+"), re.compile(r"[a-z0-9_-]+\..+", re.DOTALL)
+_ACCESS = frozenset({"read", "write", "create", "remove", "execute", "search", "mount", "change"})
+#: How many tables of a layer lie in one another, at most.
+_DEEPEST = 8
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64
 
 
 def _is_text(value: object) -> bool:
@@ -29,17 +37,33 @@ def _is_list(value: object, holds: Callable[[object], bool]) -> bool:
     return isinstance(value, list) and all(map(holds, value))
 
 
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value[:1] in ("", "/") and "\0" not in value
+
+
+def _is_access(value: object) -> bool:
+    return _is_list(value, _is_text) and _ACCESS.issuperset(value)  # type: ignore[arg-type]
+
+
+def _is_name(value: object, form: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
+def _is_day(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None
+
+
 #: What is kept of a call, and how it is read back; what has its default is left out.
 _KEPT: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], Any]]] = {
-    "name": (_is_text, str),
+    "name": (lambda value: _is_name(value, _CALL), str),
     "number": (_is_number, int),
     "architecture": (_is_number, int),
-    "arguments": (lambda value: _is_list(value, _is_number), tuple),
+    "arguments": (lambda value: _is_list(value, _is_number) and len(value) == 6, tuple),  # type: ignore[arg-type]
     "error": (_is_number, int),
     "signal": (_is_number, int),
-    "path": (_is_text, str),
+    "path": (_is_path, str),
     "target": (_is_text, str),
-    "access": (lambda value: _is_list(value, _is_text), frozenset),
+    "access": (_is_access, frozenset),
     "address": (_is_text, str),
     "ids": (lambda value: _is_list(value, _is_number), tuple),
     "text": (_is_text, str),
@@ -208,14 +232,16 @@ def _runs(data: object) -> Iterable[Run]:
         raise _Malformed("its version")
     for item in _require(table["runs"], lambda value: isinstance(value, list), "runs"):
         run = _table(item, "a run", {"id", "day", "program", "host", "peaks", "needed", "uses"})
-        for name in ("id", "day", "program", "host"):
+        for name in ("id", "program", "host"):
             _require(run[name], _is_text, name)
+        _require(run["day"], _is_day, "day")
         peaks = _require(run["peaks"], lambda value: isinstance(value, dict), "peaks")
         _require(list(peaks.values()), lambda value: _is_list(value, _is_number), "peaks")
         needed = run["needed"]
         _require(needed, lambda value: value is None or isinstance(value, dict), "needed")
-        texts = [] if needed is None else [*needed.values()]
-        _require(texts, lambda value: _is_list(value, _is_text), "needed")
+        for leaf, text in (needed or {}).items():
+            _require(leaf, lambda value: _is_name(value, _LEAF), "needed")
+            _require(text, _is_layer, "needed")
         uses = _require(run["uses"], lambda value: isinstance(value, list), "uses")
         yield Run(
             run["id"],
@@ -234,6 +260,28 @@ def _use(data: object) -> Usage:
     programs = _require(fields.pop("programs"), lambda value: _is_list(value, _is_text), "programs")
     read = {name: _KEPT[name][1](_require(value, _KEPT[name][0], name)) for name, value in fields.items()}
     return Usage(SystemCall(caller=Caller(0), **read), often, 1, tuple(programs))
+
+
+def _is_layer(text: object) -> bool:
+    """Whether this is JSON of the data of a layer: tables of mechanisms, and exceptions. Raises `LaunchError`."""
+    data = jsontext.parse(text.encode("utf-8", "surrogatepass"), "needed") if isinstance(text, str) else None
+    if not isinstance(data, dict):
+        return False
+    return all(
+        _is_list(value, lambda item: isinstance(item, dict)) if name == "exceptions" else _is_table(value, _DEEPEST)
+        for name, value in data.items()
+    )
+
+
+def _is_table(value: object, deepest: int) -> bool:
+    """Whether this is a table of what TOML can say."""
+    return isinstance(value, dict) and deepest > 0 and all(_is_value(item, deepest - 1) for item in value.values())
+
+
+def _is_value(value: object, deepest: int) -> bool:
+    if isinstance(value, list):
+        return deepest > 0 and all(_is_value(item, deepest - 1) for item in value)
+    return isinstance(value, str | int | float) or _is_table(value, deepest)
 
 
 def _table(data: object, what: str, needed: set[str], further: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""What this program has written itself, and others may have damaged or made: state, receipts, records, cache entries; and
-the words of a command line."""
+"""What this program has written itself, and others may have damaged or made: state, receipts, records, cache entries, what
+was learnt; and the words of a command line."""
 
 from __future__ import annotations
 
 import json
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from hardening.launch.container.container_state import DESCRIPTION, LOST
 from hardening.launch.container.directory import EXIT
 from hardening.launch.record import record
 from hardening.launch.secret import secrets
+from hardening.learn import layer, recording
+from hardening.learn.learning import with_needed
+from hardening.mechanism.evidence import Lesson
 from hardening.report import containers as report
 from hardening.runs import containers, logs, receipt, records
 from hardening_trust import annotation as requirements
@@ -111,6 +115,34 @@ def plan(data: bytes, place: Path) -> None:
     finally:
         os.close(slot)
     mountinfo.parse(data.decode("utf-8", "surrogateescape").split("\n"))
+
+
+def _seen() -> list[bytes]:
+    call = {"name": "ioctl", "number": 16, "architecture": 0xC000003E, "arguments": [0, 21505, 0, 0, 0, 0], "often": 3}
+    made = {"path": "/tmp/a", "access": ["create", "write"], "error": 13, "text": "open", "programs": ["sh"]}
+    needed = {"seccomp.ioctl": jsontext.dump({"seccomp": {"allow": ["ioctl"]}, "exceptions": [{"setting": "x"}]})}
+    run = {"id": "a", "day": "2026-11-29", "program": "sh", "host": "Linux", "peaks": {"files": 4}, "needed": needed}
+    uses = [{**call, "programs": ["make"]}, {**call, **made}]
+    return [json.dumps({"version": recording.VERSION, "runs": [{**run, "uses": uses}]}).encode()]
+
+
+@target(of_json, "hardening.learn.recording hardening.learn.layer", seeds=_seen, short=200)
+def learnt(data: bytes, place: Path) -> None:
+    """What runs asked for: it reads back, and the layer of it has what is needed of it, and nothing more."""
+    path = place / "seen.json"
+    path.write_bytes(data)
+    found = recording.read(path)
+    recording.write(path, found)
+    assert recording.read(path) == found
+    if not found.runs:
+        return
+    comment = "; ".join(f"{use.call.name} {use.call.path}: {use.seen}" for use in found.evidence().uses)
+    barred = [layer.Barred(leaf, comment, comment) for leaf in found.needed()]
+    lessons = with_needed({"seccomp": [Lesson(("default",), "deny", comment)]}, found.needed())
+    wanted = layer.tables(lessons, layer.reason(found))
+    written = tomllib.loads(layer.text(("strict",), found, lessons, barred))
+    assert written.pop("description")
+    assert written == {"extends": ["strict"], **wanted}
 
 
 @target(

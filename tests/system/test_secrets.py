@@ -246,6 +246,23 @@ def test_neither_an_end_nor_a_refusal_leaves_it_anywhere(caller: Caller, runtime
     assert hunt(caller, planted, since) == []
 
 
+def test_who_tries_a_command_gives_it_beside_copies_of_volumes(caller: Caller, planted: str) -> None:
+    data = caller.folder / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    given = ("--secret", "db", "-v", f"{data}:/data")
+    script = "test -s /run/secrets/db && echo tried >/data/new"
+    done = caller.call("why", *given, "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout.partition("\n")[0]) == (
+        0, "nothing needs to be loosened: the command succeeds",
+    ), done.stderr  # fmt: skip
+    allowed = ("--exception", "secrets.given.db=a test", "--exception", "rootfs.volumes./data=a test")
+    done = caller.call("learn", *given, *allowed, "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert planted not in done.stdout + done.stderr
+    assert list(data.iterdir()) == []
+
+
 def test_a_core_dump_holds_what_the_command_was_given_as_a_variable_alone(caller: Caller, planted: str) -> None:
     """The shell does not read the file, and nothing of what the launch has held is left in it."""
     require("core-files")

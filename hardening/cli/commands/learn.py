@@ -124,8 +124,9 @@ def _tell(found: Learnt) -> None:
     loosened = layer.loosened(found.lessons)
     for leaf, seen in loosened.items():
         output.note(f"loosened: {leaf} ({seen})")
+    came = "not needed" if found.proved else "refused"  # of a command that fails nobody knows what it needs
     for leaf, seen in found.spared.items():
-        output.note(f"asked for, and not needed: {leaf} ({seen})")
+        output.note(f"asked for, and {came}: {leaf} ({seen})")
     for item in found.barred:
         output.note(f"refused by a limit: {item.leaf} ({item.seen}): {item.reason}")
     for name in found.left:

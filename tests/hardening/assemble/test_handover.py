@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from hardening.assemble import handover
-from hardening.errors import UsageError
+from hardening.base.linux import kernel
+from hardening.errors import HardeningError, UsageError
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.secret import secrets
+from hardening.mechanism.secret_driver import SecretError
 from tests.support.users import ordinary, program
 
 
@@ -75,4 +77,48 @@ def test_a_runtime_that_gives_no_secrets_is_not_started_with_any() -> None:
     with pytest.raises(UsageError, match="the runtime other does not give secrets") as caught:
         opened({"annotations": {SECRETS: json.dumps(ROWS)}}, takes=False)
     assert caught.value.hint == "use --runtime native, crun or runc"
+    assert os.listdir("/proc/self/fd") == before
+
+
+class Asked:
+    """Plugins that give a value, or an error."""
+
+    def __init__(self, answer: bytes | HardeningError) -> None:
+        self.answer = answer
+
+    def secrets(self, document: object) -> dict[str, bytes]:
+        if isinstance(self.answer, HardeningError):
+            raise self.answer
+        return {"db": self.answer}
+
+
+def apart(answer: bytes | HardeningError) -> int:
+    here: Any = Asked(answer)
+    engine: Any = Engine(takes=True)
+    config = json.dumps({"annotations": {SECRETS: json.dumps(ROWS)}}).encode()
+    return handover.open_secrets_apart(here, engine, config)
+
+
+def test_who_has_secrets_opened_apart_can_still_be_looked_at() -> None:
+    fd = apart(b"a value")
+    try:
+        assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+        assert os.get_inheritable(fd)
+        assert secrets.unpack(os.pread(fd, 100, 0)) == {"db": b"a value"}
+        assert kernel.prctl(3) == 1  # PR_GET_DUMPABLE
+    finally:
+        os.close(fd)
+
+
+def test_an_error_of_secrets_that_are_opened_apart_is_told_as_it_is() -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(HardeningError) as caught:
+        apart(SecretError("no such secret", origin="app.toml:4", hint="make it"))
+    found = caught.value
+    assert (found.message, found.origin, found.hint, found.exit_code) == (
+        "no such secret",
+        "app.toml:4",
+        "make it",
+        125,
+    )
     assert os.listdir("/proc/self/fd") == before

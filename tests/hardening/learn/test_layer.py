@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tomllib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.errors import UsageError
 from hardening.learn import layer
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.evidence import Lesson
@@ -73,3 +75,30 @@ reason = "1 call in 1 run, by gdb\\\\x1b[1m (learnt on 2026-11-29, to be reviewe
 """
     )
     assert layer.loosened(layer.without(lessons, ["seccomp.ptrace"])) == {}
+
+
+INJECTED = "seccomp.x\n[limits.seccomp]\ndeny = []\n#"
+
+
+def test_nothing_that_was_seen_becomes_a_line_of_the_layer() -> None:
+    run = Run("a", "2026-11-29", INJECTED, INJECTED, frozenset())
+    lessons = {"seccomp": [Lesson(("allow",), INJECTED, INJECTED, element=True, loosens=INJECTED)]}
+    barred = [layer.Barred(INJECTED, INJECTED, INJECTED)]
+    written = tomllib.loads(layer.text(("strict",), Recording(frozenset({run})), lessons, barred))
+    assert written.keys() == {"description", "extends", "seccomp", "exceptions"}
+    assert written["seccomp"] == {"allow": [INJECTED]}
+
+
+@pytest.mark.parametrize(
+    "lessons",
+    [
+        {"extends": [Lesson(("a",), 1, "")]},
+        {"rootfs": [Lesson(("tmpfs", "/a\udcff"), True, "")]},
+        {"rootfs": [Lesson(("tmpfs",), 1, ""), Lesson(("tmpfs", "add"), "a", "", element=True)]},
+        {"rootfs": [Lesson(("tmpfs",), "a", "", element=True), Lesson(("tmpfs",), 1, "")]},
+        {"rootfs": [Lesson(("shm_size",), 1 << 64, "")]},
+    ],
+)
+def test_what_would_be_read_as_something_else_is_not_written(lessons: dict[str, list[Lesson]]) -> None:
+    with pytest.raises(UsageError):
+        layer.text(("strict",), RECORDING, lessons, ())

@@ -17,6 +17,7 @@ from hardening.mechanism.evidence import Usage, normal
 
 X86_64 = 0xC000003E
 CHOWN = "capabilities.CHOWN"
+KILL = ("capabilities.KILL", '{"capabilities":{"add":["KILL"]}}')
 CALLS = st.builds(
     SystemCall,
     name=st.sampled_from(["openat", "socket", "ioctl", "clone"]),
@@ -44,7 +45,7 @@ RUNS = st.lists(
         _run,
         st.lists(CALLS, max_size=5),
         st.sampled_from("abc"),
-        st.sampled_from([None, (), ((CHOWN, "{}"),), ((CHOWN, "{}"), ("capabilities.KILL", "[1]"))]),
+        st.sampled_from([None, (), ((CHOWN, "{}"),), ((CHOWN, "{}"), KILL)]),
     ),
     max_size=3,
 ).map(lambda runs: Recording(frozenset(runs)))
@@ -119,7 +120,17 @@ def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
         {"uses": [{"arguments": ["a"]}]},
         {"uses": [{"caller": {}}]},
         {"peaks": {"files": True}},
+        {"uses": [{"arguments": []}]},
+        {"uses": [{"name": "read\n[limits]"}]},
+        {"uses": [{"path": "etc"}]},
+        {"uses": [{"access": ["own"]}]},
+        {"day": "today\n[limits]"},
         {"needed": {"a.b": 1}},
+        {"needed": {"a\n[limits]": "{}"}},
+        {"needed": {"seccomp.x": '"text"'}},
+        {"needed": {"seccomp.x": '{"seccomp":"text"}'}},
+        {"needed": {"seccomp.x": '{"seccomp":{"allow":[null]}}'}},
+        {"needed": {"seccomp.x": "{"}},
     ],
 )
 def test_what_is_not_understood_is_refused(tmp_path: Path, changed: dict[str, object]) -> None:
@@ -132,7 +143,7 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, changed: dict[str, ob
         data["runs"][0]["uses"][0] |= changed["uses"][0]  # type: ignore[index]
         if changed["uses"] == [{"name": "open"}]:
             del data["runs"][0]["uses"][0]["number"]
-    elif changed.keys() & {"peaks", "needed"}:
+    elif changed.keys() & {"peaks", "needed", "day"}:
         data["runs"][0] |= changed
     else:
         data |= changed
