@@ -23,6 +23,15 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written down as it is: the name of a file may hold bytes that are no text (os.fsdecode)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def cut(text: str, longest: int) -> str:
     """A text of at most about ``longest`` bytes; what is cut away is counted in its place."""
     data = text.encode("utf-8", "surrogatepass")

@@ -11,6 +11,7 @@ import attrs
 
 from hardening.assemble.enforcement import is_typed
 from hardening.assemble.pipeline import check
+from hardening.base.text import is_utf8
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
@@ -104,6 +105,9 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
     found: Loosening | None = None
     tried = False
     for way in ways:
+        if not is_utf8(way.leaf):  # the name of a file need not be
+            found = found or Loosening(barrier="no profile can name it, which is UTF-8")
+            continue
         for mechanism, entry in named(attempt.composition, way.leaf):
             tried = True
             if way.value is None or is_typed(attempt.composition, entry):

@@ -242,7 +242,7 @@ def _writable(settings: RootfsSettings, context: Context, place: Place) -> PathA
     if found is not None and found.unmapped:
         ways = _mapped(settings, context, place, found.path, USUAL_RIGHTS)
         return PathAnswer("writable", f"no: {found.reason}", place.leaf, ways, (EACCES, EPERM, EOVERFLOW))
-    if place.source and os.statvfs(place.existing).f_flag & os.ST_RDONLY:
+    if _mounted_with(place) & os.ST_RDONLY:
         return PathAnswer("writable", "no: read-only on the host", place.leaf)
     return PathAnswer("writable", f"no: {found.reason}" if found is not None else _BY_RIGHTS, place.leaf)
 
@@ -251,7 +251,7 @@ def _executable(settings: RootfsSettings, context: Context, place: Place) -> Pat
     if place.lacks("exec"):
         ways = with_right(settings, place, "exec")
         return PathAnswer("executable", "no: mounted noexec", place.leaf, ways, (EACCES, EPERM))
-    if place.source and os.statvfs(place.existing).f_flag & os.ST_NOEXEC:
+    if _mounted_with(place) & os.ST_NOEXEC:
         return PathAnswer("executable", "no: noexec on the host", place.leaf)
     found = withheld(place.source, place.top, EXECUTE, context, idmap=place.idmap) if place.source else None
     if found is None:
@@ -391,11 +391,17 @@ def _there(path: str) -> bool:
     """Whether the host has something at a path, also where the caller may not look."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno not in hidden.ABSENT
     return True
+
+
+def _mounted_with(place: Place) -> int:
+    """The flags of the host's own mount in which a path lies (``ST_*``), none where it cannot be looked at."""
+    try:
+        return os.statvfs(place.existing).f_flag if place.source else 0
+    except OSError:
+        return 0
 
 
 def _masking(settings: RootfsSettings, context: Context, place: str) -> str:

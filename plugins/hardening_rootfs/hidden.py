@@ -59,7 +59,7 @@ SYSTEM = (
 
 
 #: What is said of a path at which there is nothing; ESRCH by the /proc of a process that has ended.
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH)
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH)
 #: The variables that name the caller's own directories.
 VARIABLES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
@@ -103,7 +103,7 @@ def meant(pattern: str, top: str = "") -> Iterable[str]:
         try:
             return os.listdir(place)
         except OSError as error:
-            if error.errno not in _ABSENT:
+            if error.errno not in ABSENT:
                 unseen.append(place)
             return []
 
@@ -117,7 +117,7 @@ def seen(path: str) -> str | None:
         try:
             os.lstat(path)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return None
             path = os.path.dirname(path)
         else:

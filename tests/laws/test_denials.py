@@ -4,6 +4,7 @@ that composes, or is held back by a limit that is named."""
 from __future__ import annotations
 
 import errno
+import os
 import tomllib
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -57,11 +58,17 @@ PATHS = (
     "/data", "/proc/sys/kernel/msgmax", "/proc/self/status", "/sys/kernel", "/file", "/var/lib/of-a-program",
     "/run/secrets/db", "/mnt/x", "/dev/tty", "/proc/self/loginuid", "relative",
 )  # fmt: skip
+#: What a command may make a name of: any bytes, and more of them than any name has.
+ODD_PATHS = st.one_of(
+    st.binary(max_size=12).map(lambda name: "/etc/" + os.fsdecode(name.replace(b"\0", b""))),
+    st.builds("{}{}".format, st.sampled_from(("/data/", "/etc/", "/dev/", "/run/secrets/", "/tmp/")),
+              st.sampled_from(("A" * 300, "a/" * 2100, "\udcff\udcfe\x80", "a\nb", "a=b:c,d", "../x"))),
+)  # fmt: skip
 ACCESS = ({"read"}, {"write"}, {"create"}, {"remove", "create"}, {"execute"}, {"mount"}, set[str]())
 ADDRESSES = ("", "tcp 192.0.2.1:80", "udp [::1]:53", "unix /run/x", "unix @x", "netlink route", "tcp nonsense", "inet")
 ERRORS = (0, errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS, errno.ENOSPC, errno.EINVAL, errno.ESRCH, errno.EXDEV,
           errno.EBUSY, errno.ENETUNREACH, errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENOMEM,
-          errno.ENOSYS, errno.EFBIG, errno.ENXIO)  # fmt: skip
+          errno.ENOSYS, errno.EFBIG, errno.ENXIO, errno.ENAMETOOLONG)  # fmt: skip
 
 
 def composed(said: dict[str, Any]) -> tuple[Attempt, Context]:
@@ -87,8 +94,8 @@ ANY = st.fixed_dictionaries(
         "name": st.one_of(st.sampled_from(USUAL), st.sampled_from(NAMES)),
         "error": st.sampled_from(ERRORS),
         "arguments": st.tuples(*[NUMBERS] * 6),
-        "path": st.sampled_from(PATHS),
-        "target": st.sampled_from(("", "proc", *PATHS)),
+        "path": st.one_of(st.sampled_from(PATHS), ODD_PATHS),
+        "target": st.one_of(st.sampled_from(("", "proc", *PATHS)), ODD_PATHS),
         "access": st.sampled_from([frozenset(access) for access in ACCESS]),
         "address": st.sampled_from(ADDRESSES),
         "ids": st.sampled_from(((), (33,), (70_000, 0), (2**32 - 1,))),
@@ -147,6 +154,7 @@ FITTING: dict[str, st.SearchStrategy[Any]] = {
     ),
     "rootfs": st.one_of(
         like({"openat", "mkdir", "unlink"}, ["EROFS"], path=st.sampled_from(("/etc/new", "/data/x")), access=_WRITES),
+        like({"openat", "mkdir", "execve"}, ["EROFS", "EACCES", "ENOENT", "ENAMETOOLONG"], path=ODD_PATHS),
         like({"openat"}, ["EACCES", "ENOENT"], path=st.sampled_from(("/etc/shadow", "/dev/kmsg", "/sys/kernel"))),
         like({"openat", "write"}, ["ENOSPC"], path=st.sampled_from(("/tmp/x", "/dev/shm/x"))),
         like({"execve"}, ["EACCES"], path=st.sampled_from(("/file", "/tmp/x")), access=st.just({"execute"})),
