@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +16,7 @@ from hardening.assemble import bundles, handover
 from hardening.assemble.bundle import write
 from hardening.base import places, state
 from hardening.base.guarded import require_descriptors
+from hardening.base.linux.system import signal
 from hardening.cli import output
 from hardening.cli.options import keeping
 from hardening.cli.session import Session, session
@@ -139,17 +141,30 @@ def request(
 
 
 def writes_in_place(document: dict[str, object]) -> bool:
-    """Whether somebody says that the runs may write to the volumes themselves, where those are too much to be copied. Raises
-    `TooMuch` where there is nobody to ask."""
+    """Whether somebody says that the runs may write to the volumes themselves, where no copy stands in for one. Raises
+    `NotCopied` where there is nobody to ask."""
     from hardening.why import copies  # which no run needs
 
     try:
-        copies.require_small(document)
-    except copies.TooMuch as error:
+        copies.require_copies(document)
+    except copies.NotCopied as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         return click.confirm(f"{error.message}. Let every run write to it?", abort=True, err=True)
     return False
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """For what leaves nothing behind when Ctrl-C ends it: SIGTERM and SIGHUP do as that does, unless they are ignored."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def start_new(here: Session, spec: Spec, bundle: Path, engine: Runtime, launch: LaunchRequest) -> NoReturn:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from hardening.base import trees
 from hardening.base.values import frozen
 from hardening.errors import ImageError, UsageError
+from hardening.images import removal
 from hardening.images.ids import Ids
+from hardening.images.store import ImageStore
 from hardening.images.unpacking import tar
 from hardening.images.unpacking.tree import SET_GROUP, SET_USER, Limits, Notes, Tree
 
@@ -48,22 +48,24 @@ def _packages(path: str) -> list[str]:
 
 
 @contextmanager
-def of_packages(path: str, below: Sequence[str]) -> Iterator[FileTree]:
-    """The files of one or several Debian packages above those of a root, for as long as the context lasts. Raises
-    `UsageError`, `ImageError`."""
+def of_packages(path: str, below: Sequence[str], store: ImageStore) -> Iterator[FileTree]:
+    """The files of one or several Debian packages above those of a root, for as long as the context lasts, where the store
+    of images has what is being made: what is left of a process that is killed goes with the next. Raises `UsageError`,
+    `ImageError`."""
     files = _packages(path)
     if len(files) > PACKAGES:
         raise UsageError(f"has more than {PACKAGES} packages", origin=path, hint="name a directory with fewer")
-    place = tempfile.mkdtemp(prefix="hardening-upgrade-")
-    try:
+    store.make()
+    removal.prune(store.partial)
+    with store.stage() as stage:
+        place = stage / removal.ROOT
+        place.mkdir()
         owners: dict[str, str] = {}
         notes = Notes()
         for file in files:
-            _unpack(file, Path(place), owners, notes)
+            _unpack(file, place, owners, notes)
         set_ids = tuple(f"/{name}" for why, name in notes.skipped if why in (SET_USER, SET_GROUP))
-        yield FileTree((place, *below), place, owners, set_ids)
-    finally:
-        trees.remove(place, closed=True)
+        yield FileTree((str(place), *below), str(place), owners, set_ids)
 
 
 def _unpack(file: str, place: Path, owners: dict[str, str], notes: Notes) -> None:

@@ -33,6 +33,10 @@ from hardening.mechanism.fragment import Spec
 
 #: Most that is copied for each run.
 MOST_BYTES, MOST_FILES = 1 << 30, 100_000
+#: What keeps, or hands to somebody, what is written to it, which a read-only mount does not prevent. Most character devices
+#: do neither.
+_LIVE = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device"}
+_IN_PLACE = "with --in-place every run writes to the volumes themselves"
 #: What cp(1) says of a file that the command could not read, or make, either.
 _NO_MATTER = ("Permission denied", "Operation not permitted")
 #: Seconds that one of them may take.
@@ -47,14 +51,14 @@ class Writable:
     source: str
 
 
-class TooMuch(LaunchError):
-    """What a command may write to is more than is copied."""
+class NotCopied(LaunchError):
+    """No copy stands in for something that a command may write to."""
 
 
 def writable(document: Mapping[str, Any]) -> tuple[Writable, ...]:
-    """The volumes of a configuration, and its root, that its command may write to. What it could not write to anyway, since
-    it is a device or a socket, is none; nor is the host's own root, which is mounted part by part."""
-    return tuple(item for item in _bound(document) if _is_file(item.source))
+    """The volumes of a configuration, and its root, that its command may write to. The host's own root is none, which is
+    mounted part by part."""
+    return tuple(item for item in _bound(document) if _kind(item.source) in (stat.S_IFDIR, stat.S_IFREG))
 
 
 def _bound(document: Mapping[str, Any]) -> Iterator[Writable]:
@@ -66,16 +70,24 @@ def _bound(document: Mapping[str, Any]) -> Iterator[Writable]:
             yield Writable(f"{mount.pointer}/source", mount.source)
 
 
-def _is_file(path: str) -> bool:
+def _kind(path: str) -> int:
+    """The type of a file as its mode has it, 0 where there is none to see."""
     try:
-        mode = os.stat(path).st_mode
+        return stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
-        return False
-    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+        return 0
 
 
-def require_small(document: Mapping[str, Any]) -> None:
-    """Raise `TooMuch` where what the command may write to is more than `MOST_BYTES` or `MOST_FILES`."""
+def require_copies(document: Mapping[str, Any]) -> None:
+    """Raise `NotCopied` where what the command may write to is `_LIVE`, or more than `MOST_BYTES` or `MOST_FILES`."""
+    for mount in config.read(document).mounts:
+        live = _LIVE.get(_kind(mount.source)) if mount.kind == "bind" else None
+        if live is not None:
+            raise NotCopied(
+                f"{mount.source} is {live}: what the command sends there in each run arrives, and no copy stands in for it",
+                origin=mount.source,
+                hint=_IN_PLACE,
+            )
     size = count = 0
     for item in _outermost(writable(document)):
         for status in _walk(item.source):
@@ -83,10 +95,10 @@ def require_small(document: Mapping[str, Any]) -> None:
             count += 1
             if size > MOST_BYTES or count > MOST_FILES:
                 most = f"{units.show_size(MOST_BYTES)} or {MOST_FILES} files"
-                raise TooMuch(
+                raise NotCopied(
                     f"the command may write to {item.source}, which is too much to be copied for each run: more than {most}",
                     origin=item.source,
-                    hint="with --in-place every run writes to the volumes themselves",
+                    hint=_IN_PLACE,
                 )
 
 
@@ -114,13 +126,13 @@ def _outermost(found: tuple[Writable, ...]) -> list[Writable]:
 
 
 def made(spec: Spec, launch: str, ids: Ids) -> Spec:
-    """The configuration with copies in the directory ``launch`` instead of what its command may write to. Raises `TooMuch`,
-    and `LaunchError` for what cannot be copied."""
+    """The configuration with copies in the directory ``launch`` instead of what its command may write to. Raises
+    `NotCopied`, and `LaunchError` for what cannot be copied."""
     document = spec.document
+    require_copies(document)
     found = writable(document)
     if not found:
         return spec
-    require_small(document)
     holder = Path(launch, COPIES)
     root = holder / removal.ROOT
     try:

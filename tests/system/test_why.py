@@ -200,6 +200,27 @@ def test_an_interrupt_shows_what_was_seen_so_far(place: Place) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_one_that_is_ended_leaves_no_copy(place: Place, number: signal.Signals) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    if place.user is not None:
+        os.chown(volume, place.user.uid, place.user.gid)
+    process = subprocess.Popen(
+        place.argv("why", "--json", "-p", "strict", "-v", f"{volume}:/data:rw",
+                   "--exception", "rootfs.volumes./data=a test", "--", "sh", "-c", "echo up >&2; exec sleep 60"),
+        cwd=place.folder, env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == "up\n"
+    assert [*place.folder.glob("state/launches/*/copies")]
+    os.kill(_of_python(process.pid), number)
+    answer, _ = process.communicate(timeout=60)
+    assert json.loads(answer)["outcome"] == "unknown"
+    assert place.left() == []
+
+
 def _of_python(pid: int) -> int:
     """The program itself, where something has started it that waits for it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

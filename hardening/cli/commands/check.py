@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from hardening.assemble.pipeline import examine
-from hardening.cli import output
+from hardening.cli import fetching, output, start
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import Request, Session, session
 from hardening.elf import extra
@@ -81,6 +81,7 @@ def command(
         profiles = (*(profiles if named else ()), *typed)
     request = stack.request(context, profiles)
     tried = _attempt(here, request)
+    context.with_resource(start.ended_by_signals())
     with ExitStack() as held:
         checked = _Checked(context, here, request, tried, held, run[0] if run else "")
         found = checked.foretold(against, since)
@@ -139,7 +140,7 @@ class _Checked:
     def _source(self, text: str, below: Sequence[str]) -> source.FileTree:
         """What somebody named: a root, packages, or an image. Raises `UsageError` for what is none of them."""
         if source.is_packages(text):
-            return self.held.enter_context(source.of_packages(text, below))
+            return self.held.enter_context(source.of_packages(text, below, fetching.store_of_caller()))
         if text.startswith(("/", ".")):
             if not os.path.isdir(text) or os.path.isfile(f"{text}/oci-layout"):
                 raise UsageError(

@@ -80,6 +80,7 @@ def command(
     base = here.compose(request)
     before = recording.read(into) if into is not None else recording.Recording()
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
+    context.with_resource(start.ended_by_signals())
     place = start.prepare(engine)
     launch = start.request(context, engine, place, interactive=False, receipt=None, profiles=profiles, typed=True)
     with stack.beside_default(here, request):

@@ -102,6 +102,7 @@ def command(
         offer = imaged.offered(here, image)
     if not words:
         raise UsageError("no command", hint="write it after `--`: hardening why -- id")
+    context.with_resource(start.ended_by_signals())
     place = start.prepare(engine)
     launch = start.request(context, engine, place, interactive=interactive, receipt=None, profiles=profiles, typed=True)
     with stack.beside_default(here, request):

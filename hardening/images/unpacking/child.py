@@ -51,8 +51,10 @@ def _work(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
     """The whole life of the child."""
     answer: dict[str, Any]
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which this interpreter ignores
         if ids.needs_namespace(os.geteuid()):
             userns.enter(ids.document())
         kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)  # a parent that has gone already is told by the pipe

@@ -8,7 +8,6 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ QUIET = "int main(void) { return getppid() == 0; }"
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("HARDENING_IMAGES", str(tmp_path / "images"))
 
     def called(*words: str) -> Any:
         code = cli.main(["check", "strict", "--json", *words])
@@ -172,11 +172,7 @@ def package(place: Path, version: str, content: Path) -> Path:
     return file
 
 
-def test_a_package_is_compared_with_what_is_installed(
-    tmp_path: Path, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+def test_a_package_is_compared_with_what_is_installed(tmp_path: Path, check: Callable[..., Any]) -> None:
     old = tree(tmp_path / "old", QUIET)
     new = tree(tmp_path / "new", "int main(void) { return syscall(SYS_open_tree, -1, (char *)0, 0); }")
     (new / "var/lib/demo").mkdir(parents=True)
@@ -189,7 +185,11 @@ def test_a_package_is_compared_with_what_is_installed(
         ("file rights", "capabilities.no_new_privileges", "/usr/bin/demo", "demo 2.0"),
         ("directory", "rootfs.read_only", "/var/lib/demo", "demo 2.0"),
     }
-    assert list((tmp_path / "temporary").iterdir()) == []
+    partial = tmp_path / "images/partial"
+    assert list(partial.iterdir()) == []
+    (partial / "killed/root/usr").mkdir(parents=True)  # as a process leaves it that was killed
+    assert check("--against", "./demo_2.0.deb", "--since", str(old)) == found
+    assert list(partial.iterdir()) == []
 
 
 def test_a_program_that_is_split_off_does_what_the_other_one_did(tmp_path: Path, check: Callable[..., Any]) -> None:

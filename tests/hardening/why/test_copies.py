@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,23 @@ def test_a_link_is_copied_as_one(volume: Path, tmp_path: Path) -> None:
     assert os.readlink(f"{made['mounts'][0]['source']}/link") == "/etc/shadow"
 
 
+@pytest.mark.parametrize("option", ["rw", "ro"])
+def test_what_has_somebody_who_reads_it_is_not_passed_on(tmp_path: Path, option: str) -> None:
+    fifo, address = tmp_path / "fifo", tmp_path / "socket"
+    os.mkfifo(fifo)
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(address))
+        for place, what in ((fifo, "a named pipe"), (address, "a socket")):
+            with pytest.raises(copies.NotCopied, match=f"{place} is {what}") as caught:
+                copies.made(_spec(document(bind(place, option))), str(tmp_path), OWN)
+            assert "--in-place" in str(caught.value.hint)
+    copies.require_copies(document(bind(tmp_path), bind(Path("/dev/null"))))  # a copy has pipes of its own
+
+
 def test_too_much_is_not_copied(volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "MOST_FILES", 2)
-    with pytest.raises(copies.TooMuch, match="which is too much to be copied for each run") as caught:
+    with pytest.raises(copies.NotCopied, match="which is too much to be copied for each run") as caught:
         copies.made(_spec(document(bind(volume))), str(tmp_path), OWN)
     assert caught.value.hint is not None
     assert "--in-place" in caught.value.hint
-    copies.require_small(document(bind(volume, "ro")))
+    copies.require_copies(document(bind(volume, "ro")))
