@@ -1,7 +1,9 @@
 """What the kernel says, at the end of a command that has failed, of what its configuration has denied it.
 
 Nothing here costs a command that succeeds more than a descriptor, and nothing is guessed: what is told follows from what the
-kernel has counted, or keeps of a process that it has ended. All else takes a trace (`hardening why`).
+kernel has counted, or keeps of a process that it has ended. What has ended the command is its reason. A program gets over
+all else as often as not (a full `/tmp`, an address that it cannot reach), and fails for something else after it: that is
+told with the way to ask whether it mattered. Any more takes a trace (`hardening why`).
 """
 
 from __future__ import annotations
@@ -36,19 +38,20 @@ KILLED, BAD_CALL = 128 + signal.SIGKILL, 128 + signal.SIGSYS
 OF_OTHERS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGPIPE, signal.SIGTERM)
 #: Bytes that a runtime has written in the command's process before it was that: a number or two into files of /proc.
 OWN = 16
+#: How to ask what was denied, and whether what happened on the way was the reason.
 ASK = (
     "hint: `hardening why` in place of `hardening run` says what was denied, if anything was, and what would permit it"
 )
+ASK_OF = "hint: {}; `hardening why` in place of `hardening run` says whether that mattered"
 
 
 class Denial(Frozen):
-    """What was denied, in words, by which ``setting``; ``reason`` is it in the few of records and of `ps`. ``fatal``: the
-    command was ended by it."""
+    """What was denied, in words, by which ``setting``. ``reason`` is it in the few of records and of `ps`, where the command
+    was ended by it; '' where it went on, so that nobody knows whether it failed for that."""
 
     text: str
-    reason: str
     setting: str
-    fatal: bool = False
+    reason: str = ""
 
 
 class Remains(Frozen):
@@ -104,25 +107,26 @@ def remains(pid: int, io: int) -> Remains:
 def tell(run: FailedRun, context: LaunchContext) -> str:
     """Tell what was denied, or how to ask, where that helps: the reason for the record, '' where none is known."""
     found = list(denials(run))
+    fatal = [one for one in found if one.reason]
     request, observer = context.request, context.observer
-    reason = ", ".join(one.reason for one in found)
+    reason = ", ".join(one.reason for one in fatal)
     if request.tracer >= 0:  # who watches will say more
         return reason
-    if found:
+    if fatal:
         settings = " and ".join(
-            f"`hardening explain {quoted(setting)}`" for setting in dict.fromkeys(one.setting for one in found)
+            f"`hardening explain {quoted(setting)}`" for setting in dict.fromkeys(one.setting for one in fatal)
         )
         hint = f"hint: {settings}, with the profiles of the run, shows what decided"
         if request.typed:
             hint += "; `hardening why` in place of `hardening run` has the rest"
-        text = f"{'; '.join(one.text for one in found)}\n{hint}"
+        text = f"{'; '.join(one.text for one in fatal)}\n{hint}"
         if observer is None:
             complain(text)
         else:
             observer.tell(text)
             observer.why = reason
-    elif request.hints and not request.detach and is_worth_a_hint(run):
-        remark(ASK)
+    elif request.hints and not request.detach and (found or is_worth_a_hint(run)):
+        remark(ASK_OF.format(" and ".join(one.text for one in found)) if found else ASK)
     return reason
 
 
@@ -140,7 +144,7 @@ def denials(run: FailedRun) -> Iterator[Denial]:
             found = look(run)
         except (OSError, ValueError):  # it cannot be told
             continue
-        if found is not None and (found.fatal or not run.is_of_others):
+        if found is not None and (found.reason or not run.is_of_others):
             yield found
 
 
@@ -149,19 +153,18 @@ def _by_filter(run: FailedRun) -> Denial | None:
     alone = (run.remains.filters, read_status("self").get("Seccomp_filters")) == ("1", "0")
     if run.remains.seccomp != ENDED_BY_FILTER or not alone or not lookup(run.document, "/linux/seccomp"):
         return None
-    return Denial(text="ended by the filter of system calls (seccomp)", reason="seccomp", setting="seccomp", fatal=True)
+    return Denial(text="ended by the filter of system calls (seccomp)", setting="seccomp", reason="seccomp")
 
 
 def _by_memory(run: FailedRun) -> Denial | None:
     limit = lookup(run.document, "/linux/resources/memory/limit")
     if not isinstance(limit, int) or not events.oom_kills(run.groups):
         return None
-    what = "OOM-killed" if run.code == KILLED else "a process of it was OOM-killed"
+    what, reason = ("OOM-killed", "out of memory") if run.code == KILLED else ("a process of it was OOM-killed", "")
     return Denial(
         text=f"{what} (limit {units.show_size(limit)}, process.resources.memory)",
-        reason="out of memory",
         setting="process.resources.memory",
-        fatal=run.code == KILLED,
+        reason=reason,
     )
 
 
@@ -173,9 +176,8 @@ def _by_processor_time(run: FailedRun) -> Denial | None:
         return None
     return Denial(
         text=f"ended for its processor time (limit {limit} s, process.rlimits.cpu)",
-        reason="out of processor time",
         setting="process.rlimits.cpu",
-        fatal=True,
+        reason="out of processor time",
     )
 
 
@@ -184,8 +186,7 @@ def _more_processes(run: FailedRun) -> Denial | None:
     if limit is None or not events.refused_processes(run.groups):
         return None
     return Denial(
-        text=f"it could not start more processes (limit {limit}, process.resources.pids)",
-        reason="too many processes",
+        text=f"it was refused one more process (limit {limit}, process.resources.pids)",
         setting="process.resources.pids",
     )
 
@@ -196,9 +197,7 @@ def _memory(run: FailedRun) -> Denial | None:
         limit, found = units.kernel_size(size), os.fstatvfs(descriptor)
         # Of another size is what a volume shows there.
         if not found.f_bavail and found.f_blocks == -(-limit // found.f_frsize):
-            return Denial(
-                text=f"{place} is full (limit {units.show_size(limit)})", reason=f"{place} is full", setting=place
-            )
+            return Denial(text=f"{place} was full at its end (limit {units.show_size(limit)})", setting=place)
     return None
 
 
@@ -211,7 +210,6 @@ def _network(run: FailedRun) -> Denial | None:
     if int(numbers[names.index("OutNoRoutes")]) == 0:
         return None
     return Denial(
-        text="it has no network, and wanted to reach an address (namespaces.net)",
-        reason="no network",
+        text="it wanted to reach an address, and has no network (namespaces.net)",
         setting="namespaces.net",
     )

@@ -77,7 +77,7 @@ def test_memory_is_blamed_for_whoever_was_killed(code: int, text: str, tmp_path:
     (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\n")
     (found,) = denials(FailedRun(code=code, document=DOCUMENT, groups=[str(tmp_path)]))
     assert found.text.startswith(text)
-    assert found.fatal == (code == 137)
+    assert found.reason == ("out of memory" if code == 137 else "")
 
 
 @pytest.fixture
