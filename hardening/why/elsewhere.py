@@ -24,6 +24,8 @@ _NAMESPACES = {
 }  # fmt: skip
 #: What forbids an ordinary user a user namespace, by the value that does.
 _USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel.unprivileged_userns_clone": "0"}
+#: Calls that give a file to somebody else.
+_OWNERSHIP = frozenset(f"{name}{wide}" for name in ("chown", "lchown", "fchown", "fchownat") for wide in ("", "32"))
 #: Calls that yama looks at, and the value with which no capability helps.
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
 #: The process of perf_event_open(2) that stands for all of them: -1.
@@ -40,7 +42,7 @@ def reason(call: SystemCall, document: Mapping[str, Any], context: Context) -> s
         found = look(call, document)
         if found:
             return found
-    return _mode(call, context) or _filter(call, document)
+    return _mode(call, context) or _account(call, context) or _filter(call, document)
 
 
 def _filter(call: SystemCall, document: Mapping[str, Any]) -> str:
@@ -144,6 +146,15 @@ def _mode(call: SystemCall, context: Context) -> str:
         f"the file's own mode: {seen.place} is {stat.filemode(seen.mode)} of uid {seen.uid} and gid {seen.gid}, and uid "
         f"{caller.uid} with gid {caller.gid} asked (as the host counts)"
     )
+
+
+def _account(call: SystemCall, context: Context) -> str:
+    """The caller's own account, which chown(2) lets give no file away, with a stack or without."""
+    caller = call.caller
+    is_own = not context.host.root and caller.uid == context.host.uid and "CHOWN" not in caller.capabilities
+    if call.error != errno.EPERM or call.name not in _OWNERSHIP or not is_own:
+        return ""
+    return f"the caller's own account: uid {caller.uid} may give no file to anybody else, without a stack either (chown(2))"
 
 
 def _has_on_host(caller: Caller, *names: str) -> bool:

@@ -202,3 +202,19 @@ def test_a_filter_that_neither_the_stack_nor_the_caller_has_loaded_is_the_progra
     assert [said(more, filtered) for more in (0, 1, 2)] == [False, False, True]
     assert [said(more, {}) for more in (0, 1)] == [False, True]
     assert not said(2, filtered, errno.ENOENT)
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "error", "is_told"),
+    [
+        ("fchownat", 4242, errno.EPERM, True),
+        ("chown32", 4242, errno.EPERM, True),
+        ("fchownat", 100_000, errno.EPERM, False),
+        ("fchownat", 4242, errno.EROFS, False),
+        ("chmod", 4242, errno.EPERM, False),
+    ],
+)
+def test_an_account_of_the_callers_own_may_give_no_file_away(name: str, uid: int, error: int, is_told: bool) -> None:
+    context = Context(attrs.evolve(HOST, uid=4242), {})
+    asked = call(name, error, path="/usr/own/file", caller=Caller(1, uid=uid, filters=1))
+    assert ("own account" in elsewhere.reason(asked, {**DOCUMENT, "linux": {"seccomp": {"x": 1}}}, context)) is is_told
