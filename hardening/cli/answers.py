@@ -54,13 +54,14 @@ def show_image(tried: Attempt, leaves: Iterable[Leaf] | None = None) -> None:
         output.show(f"\n{found.title} asks for nothing")
 
 
-def show_path(tried: Attempt, path: str, as_json: bool) -> None:
-    """What becomes of a path inside, the lines that decide, and what would permit the rest."""
+def show_path(tried: Attempt, path: str, as_json: bool) -> bool:
+    """What becomes of a path inside, the lines that decide, and what would permit the rest; whether any of it can be had."""
     answers = [*question.of_path(tried, examine(tried.composition, tried.host), path)]
     if as_json:
         output.show_json({"path": path, "answers": _data(answers), "error": data.error(tried.error)})
     else:
         _show_answers(answers, path, "to have it {}")
+    return any(map(_can_be_had, answers))
 
 
 def _data(answers: Iterable[Answered]) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def _data(answers: Iterable[Answered]) -> list[dict[str, Any]]:
             "asked": item.asked,
             "answer": item.answer,
             **(data.resolved(item.entry) if item.entry is not None else {}),
-            "loosening": attrs.asdict(item.loosening) if item.loosening is not None else None,
+            "loosening": data.loosening(item.loosening),
             "advice": item.advice,
         }
         for item in answers
@@ -95,23 +96,21 @@ def _row(item: Answered) -> tuple[str, ...]:
     return item.asked, item.answer, str(entry.leaf), entry.origin, f"{entry.limit_shown} {entry.limit_origin}".strip()
 
 
-def ask(tried: Attempt, asked: str, as_json: bool) -> None:
-    """What a stack's command may do with a path, a system call, a capability or an address. Raises `UsageError` for a word
-    that names none of these, or two."""
+def ask(tried: Attempt, asked: str, as_json: bool) -> bool:
+    """What a stack's command may do with a path, a system call, a capability or an address, and whether it can be had, as it
+    is or with what would permit it. Raises `UsageError` for a word that names none of these, or two."""
     if asked.startswith("/"):
-        show_path(tried, asked, as_json)
-        return
+        return show_path(tried, asked, as_json)
     context = examine(tried.composition, tried.host)
     calls = question.calls_of(asked, context)
     if not calls and "." in asked:  # a name with its table
         show_name(tried, explain.meant(tried.composition.mechanisms, tried.host, unquoted(asked)), as_json)
-        return
+        return True
     found = [*question.of_calls(tried, context, calls)] if calls else _of_word(tried, context, asked)
     whole = _whole(found)
     if as_json:
-        loosening = attrs.asdict(whole) if whole is not None else None
-        shown = {"question": asked, "answers": _data(found), "loosening": loosening, "error": data.error(tried.error)}
-        output.show_json(shown)
+        loosening, error = data.loosening(whole), data.error(tried.error)
+        output.show_json({"question": asked, "answers": _data(found), "loosening": loosening, "error": error})
     elif whole is None or whole.shown != _ALL:
         _show_answers(found, asked, "for {}")
     else:
@@ -119,6 +118,12 @@ def ask(tried: Attempt, asked: str, as_json: bool) -> None:
             [item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], asked, "for {}"
         )
         show_loosening(whole, None, f" for {asked}")
+    return all(map(_can_be_had, found))
+
+
+def _can_be_had(item: Answered) -> bool:
+    """Whether a thing is permitted, or would be with the loosening that stands beside it."""
+    return not _barred(item) if item.loosening is not None else not item.answer.startswith("no")
 
 
 def _whole(found: Iterable[Answered]) -> Loosening | None:
@@ -196,7 +201,7 @@ def _show_leaf(tried: Attempt, entry: Resolved, asked: Question | None, as_json:
                 "answer": _answer(asked),
                 "pending": [attrs.asdict(item, filter=attrs.filters.exclude("statement")) for item in waiting],
                 "image": image_data(tried, [entry.leaf]),
-                "loosening": attrs.asdict(way) if way else None,
+                "loosening": data.loosening(way),
                 "error": data.error(tried.error),
             }
         )

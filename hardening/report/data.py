@@ -15,6 +15,7 @@ from hardening.mechanism.findings import Finding
 from hardening.mechanism.used import Used
 from hardening.profile.layers import Layer, Stack
 from hardening.report.beyond import Beyond
+from hardening.why.loosen import Loosening
 
 Data = dict[str, Any]
 
@@ -22,6 +23,19 @@ Data = dict[str, Any]
 def stack(stack: Stack) -> list[Data]:
     """The layers, from the first to the last."""
     return [layer(item) for item in stack.layers]
+
+
+def loosening(found: Loosening | None) -> Data | None:
+    """What permits something, or why nothing does; None where neither is known."""
+    if found is None:
+        return None
+    return {
+        "shown": found.shown,
+        "toml": found.toml,
+        "options": list(found.options),
+        "barrier": found.barrier,
+        "example": found.example,
+    }
 
 
 def image(image: Used | None) -> Data | None:

@@ -20,6 +20,7 @@ from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, Problems, UsageError
 from hardening.images.ids import Ids
 from hardening.images.unpacking import child
+from hardening.report import data
 from hardening.report.table import Table
 from hardening.upgrade import foretell, look, source
 from hardening.upgrade.foretell import Breakage, Foretold
@@ -217,7 +218,10 @@ def _remedies(breakages: Sequence[Breakage]) -> Iterator[str]:
 def _data(found: Foretold, against: str) -> dict[str, Any]:
     return {
         "against": against,
-        "breakages": [attrs.asdict(item) for item in found.breakages],
+        "breakages": [
+            {**attrs.asdict(item, recurse=False), "loosening": data.loosening(item.loosening)}
+            for item in found.breakages
+        ],
         "notes": list(found.notes),
         "programs": found.programs,
     }

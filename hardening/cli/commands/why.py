@@ -29,8 +29,8 @@ Examples:
   hardening why -p web :443                                may it listen there?
 
 \b
-Exit codes: 0 where the command succeeds, or what it needs was found; 1 otherwise; 2 for a
-bad profile or usage; 125 where a launch failed.
+Exit codes: 0 where the command succeeds, or what it needs was found, or what was asked is
+permitted or can be; 1 otherwise; 2 for a bad profile or usage; 125 where a launch failed.
 """
 #: Seconds that each run may take.
 PATIENCE = 60.0
@@ -91,8 +91,7 @@ def command(
     request = stack.request(context, profiles)
     if len(command) == 1 and "--" not in here.words:
         _require_no_run(context, command[0])
-        _ask(here, request, command[0], as_json=as_json)
-        return 0
+        return 0 if _ask(here, request, command[0], as_json=as_json) else EXIT_FINDINGS
     image, words = imaged.split(context, here.words, command)
     if image is None:
         composition, offer = here.compose(request), None
@@ -132,12 +131,13 @@ def _require_no_run(context: click.Context, question: str) -> None:
             )
 
 
-def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> None:
-    """Answer what a command may do, from the composition alone, as far as that goes."""
+def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bool:
+    """Answer what a command may do, from the composition alone, as far as that goes, and whether it can do so."""
     tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today)
-    answers.ask(tried, question, as_json)
+    can = answers.ask(tried, question, as_json)
     if tried.error is not None:
         raise tried.error
+    return can
 
 
 def _show(found: Explanation, *, as_json: bool) -> None:

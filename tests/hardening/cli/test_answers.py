@@ -76,3 +76,24 @@ def test_what_permits_all_of_a_question_is_one_layer(capsys: pytest.CaptureFixtu
     after = json.loads(capsys.readouterr().out)
     assert {item["answer"] for item in after["answers"]} == {question.PERMITTED}
     assert after["loosening"] is None
+
+
+SHADOW = {"limits": {"rootfs": {"hidden_paths": {"add": ["/etc/shadow"]}}, "seccomp": {"deny": ["mount"]}}}
+
+
+@pytest.mark.parametrize(
+    ("word", "tables", "can"),
+    [
+        ("/etc/hosts", (), True),
+        ("/etc/shadow", (SHADOW,), False),
+        ("mount", (SHADOW,), False),
+        ("mount", (), True),
+        ("example.com:443", (), True),
+        ("seccomp.mount", (SHADOW,), True),
+    ],
+)
+def test_whether_what_is_asked_can_be_had(
+    word: str, tables: tuple[dict[str, Any], ...], can: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answers.ask(composed(*tables), word, as_json=True) is can
+    json.loads(capsys.readouterr().out)
