@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import IO
 
 from hardening.base import files, places
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import children
 
 #: Seconds that a program may take: by itself, and where there is a terminal on which it may be asking somebody.
 PATIENCE, ASKING = 60.0, 600.0
@@ -108,7 +108,7 @@ def start(
         if private:
             leave_no_dump()
         if bound:
-            _end_with(own)
+            children.end_with(own)
 
     return subprocess.Popen(
         argv,
@@ -122,13 +122,6 @@ def start(
         preexec_fn=prepare if private or bound else None,
         pass_fds=passed,
     )
-
-
-def _end_with(parent: int) -> None:
-    """Have this process killed when its parent ends, which may have done so already."""
-    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leave_no_dump() -> None:

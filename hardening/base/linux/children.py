@@ -6,7 +6,7 @@ import select
 import time
 
 from hardening.base import files
-from hardening.base.linux import kernel
+from hardening.base.linux import abi, kernel
 from hardening.base.linux.system import os, signal
 
 TYPE_CHECKING = False
@@ -39,6 +39,14 @@ def start(work: Callable[[int], object]) -> tuple[int, int]:
 def wait(child: int) -> int:
     """The exit code of a child once it has ended, -n for signal n."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def end_with(parent: int) -> None:
+    """Have this process killed when the thread ends that has made it, of the process ``parent``, which may be over already
+    (PR_SET_PDEATHSIG of prctl(2): other ids take that back)."""
+    kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ask(work: Callable[[int], object], seconds: float | None = None) -> tuple[bytes, int]:

@@ -5,6 +5,7 @@ It tells its parent how far it is, and at last what came of it, in lines of JSON
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hardening.base import files
-from hardening.base.linux import abi, children, kernel, userns
+from hardening.base.linux import children, userns
 from hardening.errors import HardeningError, ImageError
 from hardening.images.ids import Ids
 
@@ -26,7 +27,7 @@ def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
     """Call ``work`` in a child, in a user namespace if files of these ``ids`` need one. ``work`` gets a function to tell how
     many bytes it has done, and returns JSON data. Raises `OSError` where it does, and `ImageError` for all else that goes
     wrong there."""
-    pid, reader = children.start(lambda writer: _work(work, ids, writer))
+    pid, reader = children.start(functools.partial(_work, work, ids, os.getpid()))
     last: dict[str, Any] = {}
     try:
         with os.fdopen(reader, "rb") as lines:
@@ -47,7 +48,7 @@ def run(work: Callable[[Tell], Any], ids: Ids, tell: Tell | None = None) -> Any:
     return _result(last, code)
 
 
-def _work(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
+def _work(work: Callable[[Tell], Any], ids: Ids, parent: int, writer: int) -> None:
     """The whole life of the child."""
     answer: dict[str, Any]
     try:
@@ -57,7 +58,7 @@ def _work(work: Callable[[Tell], Any], ids: Ids, writer: int) -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which this interpreter ignores
         if ids.needs_namespace(os.geteuid()):
             userns.enter(ids.document())
-        kernel.prctl(abi.PR_SET_PDEATHSIG, signal.SIGKILL)  # a parent that has gone already is told by the pipe
+        children.end_with(parent)
         answer = {"result": work(_Teller(writer))}
     except HardeningError as error:
         origin = None if error.origin is None else str(error.origin)

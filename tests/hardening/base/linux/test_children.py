@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from hardening.base.linux import abi
-from hardening.base.linux.children import Holder, ask
+from hardening.base.linux.children import Holder, ask, end_with
 from tests.support.features import require
 from tests.support.patience import is_over, until
 
@@ -23,6 +23,12 @@ def test_how_a_child_ends_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     assert ask(lambda _: os._exit(7)) == (b"", 7)
     assert ask(lambda _: os.kill(os.getpid(), signal.SIGKILL)) == (b"", -signal.SIGKILL)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_child_whose_parent_is_over_already_ends() -> None:
+    own = os.getpid()
+    assert ask(lambda _: end_with(own)) == (b"", 0)
+    assert ask(lambda _: end_with(1)) == (b"", -signal.SIGKILL)
 
 
 def test_a_child_that_takes_too_long_is_killed_with_its_group() -> None:
