@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from hardening.base import jsontext, wholefile
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, UsageError
@@ -103,6 +105,10 @@ class Recording:
         days = sorted(run.day for run in self.runs)
         return days[0], days[-1]
 
+    def told(self, change: Callable[[str], str]) -> Recording:
+        """These runs with a change of all texts that a command itself has made: names of files, addresses, and the like."""
+        return Recording(frozenset(attrs.evolve(run, uses=frozenset(_told(run.uses, change))) for run in self.runs))
+
     def evidence(self) -> Evidence:
         """What all runs together asked for."""
         together: dict[SystemCall, list[Usage]] = {}
@@ -148,6 +154,16 @@ class Recording:
                 if use.call.access & wanted:
                     found[name].add(use.call.path)
         return {name: frozenset(places) for name, places in found.items()}
+
+
+def _told(uses: Iterable[Usage], change: Callable[[str], str]) -> Iterable[Usage]:
+    for use in uses:
+        call = use.call
+        path = "/" + change(call.path).removeprefix("/") if call.path else ""
+        call = attrs.evolve(
+            call, path=path, target=change(call.target), address=change(call.address), text=change(call.text)
+        )
+        yield attrs.evolve(use, call=call, programs=tuple(map(change, use.programs)))
 
 
 class CallCounter:

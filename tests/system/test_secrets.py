@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.base import places
+from hardening.base import jsontext, places
 from tests.plugins.secrets.stores import Kept
 from tests.support import detached, hunting, runs
 from tests.support.detached import Caller
@@ -261,6 +261,26 @@ def test_who_tries_a_command_gives_it_beside_copies_of_volumes(caller: Caller, p
     assert done.returncode == 0, done.stderr
     assert planted not in done.stdout + done.stderr
     assert list(data.iterdir()) == []
+
+
+def test_what_is_told_of_a_command_has_no_value_of_it(caller: Caller, planted: str) -> None:
+    folder = caller.folder / "seen"
+    folder.mkdir()
+    runs.hand_over(folder, caller.user)
+    words = ("--secret", "db", "-e", f"TOKEN=typed-{planted[8:]}")
+    script = 'cat /nonexist/$TOKEN /etc/shadow "/nonexist/$(cat /run/secrets/db)" 2>/dev/null'
+    for form in ((), ("--json",)):
+        done = caller.call("why", *form, *words, "--", "sh", "-c", script)
+        assert done.returncode == 1
+        assert planted[8:] not in done.stdout + done.stderr
+    leaves = ("secrets.given.db", "process.set_environment.TOKEN")
+    allowed = [word for leaf in leaves for word in ("--exception", f"{leaf}=a test")]
+    seen, layer = folder / "seen.json", folder / "layer.toml"
+    kept = ("--into", str(seen), "-o", str(layer))
+    done = caller.call("learn", *kept, *words, *allowed, "--", "sh", "-c", f"{script}; true")
+    assert done.returncode == 0, done.stderr
+    assert planted[8:] not in done.stdout + done.stderr + seen.read_text() + layer.read_text()
+    assert jsontext.dump("/nonexist/…")[1:-1] in seen.read_text()
 
 
 def test_a_core_dump_holds_what_the_command_was_given_as_a_variable_alone(caller: Caller, planted: str) -> None:

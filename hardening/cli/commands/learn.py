@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import attrs
 import click
 
-from hardening.assemble import handover, pipeline
+from hardening.assemble import handover, pipeline, redaction
+from hardening.assemble.redaction import Redaction
 from hardening.base import wholefile
 from hardening.cli import output, start
 from hardening.cli.options import stack
@@ -92,18 +94,32 @@ def command(
         seconds=timeout, until=check, in_place=in_place or start.writes_in_place(assembly.spec.document),
     )  # fmt: skip
     found = learn(CommandTrials(base, here.compose(Request(profiles)), here.today, trials), before)
+    found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
     if into is not None:
         recording.write(into, found.recording)
     _tell(found)
     if not (found.proved or force):
         return EXIT_FINDINGS
     text = layer.text(_named(base.stack.named, target), found.recording, found.lessons, found.barred)
+    if redaction.of_secrets(trials.secrets).of(text) != text:
+        raise UsageError("the layer would hold the value of a secret", hint="keep it out of names of files")
     if target is None:
         output.show_raw(text.encode())
     else:
         with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
             wholefile.write(target, text.encode())
     return 0 if found.proved else EXIT_FINDINGS
+
+
+def _without(found: Learnt, leave: Redaction) -> Learnt:
+    """What was learnt, as it is told and kept: what a layer says was proved, and stays."""
+    lessons = {
+        name: [attrs.evolve(lesson, comment=leave.of(lesson.comment)) for lesson in said]
+        for name, said in found.lessons.items()
+    }
+    spared = {leave.of(leaf): leave.of(seen) for leaf, seen in found.spared.items()}
+    recording = found.recording.told(leave.of)
+    return attrs.evolve(found, recording=recording, lessons=lessons, barred=leave.of(found.barred), spared=spared)
 
 
 def _named(profiles: tuple[str, ...], target: Path | None) -> list[str]:

@@ -8,7 +8,8 @@ import sys
 import click
 from click.core import ParameterSource
 
-from hardening.assemble import handover, pipeline
+from hardening.assemble import handover, pipeline, redaction
+from hardening.assemble.redaction import Redaction
 from hardening.cli import answers, output, start
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Request, Session, session
@@ -115,7 +116,7 @@ def command(
         seconds=timeout or None, until=until, in_place=in_place,
     )  # fmt: skip
     found = inquire(Attempt(composition, here.host, here.today, offer=offer), trials, once=once)
-    _show(found, as_json=as_json)
+    _show(found, redaction.of_run(trials.secrets, assembly.spec, composition), as_json=as_json)
     return 0 if found.is_good else EXIT_FINDINGS
 
 
@@ -140,26 +141,26 @@ def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bo
     return can
 
 
-def _show(found: Explanation, *, as_json: bool) -> None:
+def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
     if as_json:
-        output.show_json(why.data(found))
+        output.show_json(leave.of(why.data(found)))
         return
     if output.is_terminal(sys.stdout):
-        output.show_tree(why.tree(found))
+        output.show_tree(leave.of(why.tree(found)))
     else:
-        output.show(why.sentence(found))
+        output.show(leave.of(why.sentence(found)))
         for table in (why.denials(found), why.elsewhere(found), why.probes(found)):
             if table.rows:
                 output.show("")
-                output.show_table(table)
-    _show_loosening(found)
+                output.show_table(leave.of(table))
+    _show_loosening(found, leave)
     output.show(f"\n{found.runs} runs in {found.seconds:.1f} seconds")
 
 
-def _show_loosening(found: Explanation) -> None:
+def _show_loosening(found: Explanation, leave: Redaction) -> None:
     if found.loosening is None:
         return
-    lines = "\n".join(f"    {line}".rstrip() for line in found.loosening.toml.splitlines())
+    lines = "\n".join(f"    {line}".rstrip() for line in leave.of(found.loosening.toml).splitlines())
     output.show(f"\nsmallest loosening, in a later layer:\n\n{lines}")
     if found.loosening.options:
-        output.show(f"\nor on the command line:\n\n    {shlex.join(found.loosening.options)}")
+        output.show(f"\nor on the command line:\n\n    {leave.of(shlex.join(found.loosening.options))}")

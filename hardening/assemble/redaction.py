@@ -1,0 +1,80 @@
+"""What is left out of all that is told of a command: the values of its secrets, and of the variables that were typed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from hardening.assemble import handover
+from hardening.base import files
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.launch.secret import secrets
+from hardening.mechanism.fragment import Spec
+from hardening.profile.source import SHORTEST
+
+_Told = TypeVar("_Told")
+#: Values that are no secrets, and that a report cannot do without: paths, addresses and numbers.
+_PLAIN = re.compile(r"\.{0,2}/\S*|[\d:.]*")
+#: A shorter value is found as a word alone: it is a part of many.
+_LONG = 8
+
+
+@frozen
+class Redaction:
+    """Texts that are told to nobody."""
+
+    texts: tuple[str, ...] = ()
+
+    def of(self, told: _Told) -> _Told:
+        """Something that is to be told, with `…` in the place of each of the texts: a text, or tables, lists and values with
+        fields that hold some, without their keys."""
+        return cast("_Told", self._of(told))
+
+    def _of(self, told: Any) -> Any:
+        kind = type(told)
+        if kind is str:
+            return self._text(told)
+        if isinstance(told, Mapping):
+            return {key: self._of(value) for key, value in told.items()}
+        if kind in (list, tuple, frozenset):
+            return kind(map(self._of, told))
+        if attrs.has(kind):
+            return attrs.evolve(
+                told, **{field.name: self._of(getattr(told, field.name)) for field in attrs.fields(kind)}
+            )
+        return told
+
+    def _text(self, text: str) -> str:
+        for one in self.texts:
+            pattern = re.escape(one) if len(one) >= _LONG else rf"(?<!\w){re.escape(one)}(?!\w)"
+            text = re.sub(pattern, "…", text)
+        return text
+
+
+def of_secrets(opened: int) -> Redaction:
+    """The values of the secrets in a descriptor that `handover` has sealed, -1 for none. This process leaves no core dump
+    from then on. Raises `OSError`."""
+    if opened < 0:
+        return Redaction()
+    handover.leave_no_core()
+    return _lines(map(files.decode, secrets.unpack(os.pread(opened, os.fstat(opened).st_size, 0)).values()))
+
+
+def of_run(opened: int, spec: Spec, composition: Composition) -> Redaction:
+    """These, and the values of variables that were typed."""
+    typed = handover.typed_variables(spec, composition).values()
+    return _lines((*of_secrets(opened).texts, *(value for value in typed if not _PLAIN.fullmatch(value))))
+
+
+def _lines(values: Iterable[str]) -> Redaction:
+    """Each value, and each of its lines, the longest first: a shell leaves out the last line feed, and who prints one of
+    them prints a part."""
+    lines = {line.strip() for value in values for line in (value, *value.splitlines())}
+    return Redaction(
+        tuple(sorted((line for line in lines if len(line) >= SHORTEST), key=lambda line: (-len(line), line)))
+    )
