@@ -135,6 +135,31 @@ def test_what_a_limit_forbids_is_never_tried(place: Place) -> None:
     assert "org.toml" in found["denials"][0]["barrier"]
 
 
+def test_what_a_limit_forbids_is_no_fact_where_a_program_speaks_of_something_else(place: Place) -> None:
+    (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["socket"]\n')
+    code = "import os, socket, sys\ntry: socket.socket()\nexcept PermissionError: pass\n"
+    code += "sys.exit('licence check: ' + os.strerror(1))"
+    found = place.why("-p", "./org.toml", "--", "python3", "-c", code)
+    assert (found["outcome"], needed(found), found["smallest"]) == ("limited", set(), [])
+    assert found["answer"].startswith("this may be why, and cannot be tried: ")
+    assert not any(item["confirmed"] for item in found["denials"])
+
+
+def test_a_command_that_fails_every_other_time_is_blamed_on_nothing_that_it_ignores(place: Place) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    if place.user is not None:
+        os.chown(volume, place.user.uid, place.user.gid)
+    code = "import os, socket, sys\ntry: socket.socket()\nexcept PermissionError: pass\n"
+    code += "try: os.unlink('/data/pid')\nexcept FileNotFoundError: open('/data/pid', 'w'); sys.exit(3)"
+    option = "/data:rw,idmap" if place.user is None else "/data:rw"
+    found = place.why(
+        "--in-place", "-p", "strict", "-v", f"{volume}:{option}", "--exception", "rootfs.volumes./data=a test", "--",
+        "python3", "-c", code,
+    )  # fmt: skip
+    assert (found["outcome"], needed(found)) == ("flaky", set())
+
+
 def test_what_no_loosening_is_enough_for_is_told_with_what_was_tried(place: Place) -> None:
     found = place.why("-p", "strict", "--", "mkdir", "/usr/nothing-of-this-name")
     assert (found["outcome"], needed(found)) == ("denied", set())
