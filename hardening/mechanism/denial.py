@@ -87,8 +87,8 @@ class Size(IntEnum):
 @frozen(eq=False)
 class Way:
     """One way past a denial: the full name of a leaf, and its new value, None for the leaf's smallest loosening. With
-    ``reaches_host`` a run may change what is the host's and stays (another's process, an object of System V), so that it is
-    offered, and tried where somebody has asked for that alone."""
+    ``reaches_host`` a run may change what is the host's and stays (another's process, an object of System V, a disk), so
+    that it is offered, and tried where somebody has asked for that alone."""
 
     leaf: str
     value: Any = None

@@ -342,10 +342,10 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
     path, mounted = place.path, place.mounted
     name = path.split("/")[2] if path.count("/") > 1 else ""
     if settings.sys == "none" and holds("/sys", path) and mounted in (None, "/sys"):
-        return _absent(path, "there is no /sys", "rootfs.sys", Size.WIDER)
+        return _absent(path, "there is no /sys", Way("rootfs.sys", size=Size.WIDER))
     processes = name.isdecimal() or name in ("", "self", "thread-self")
     if mounted == "/proc" and settings.subset == "pid" and not processes:
-        return _absent(path, "/proc shows processes alone", "rootfs.proc.subset", Size.WIDER)
+        return _absent(path, "/proc shows processes alone", Way("rootfs.proc.subset", size=Size.WIDER))
     if not settings.shm_size and holds("/dev/shm", path) and mounted == "/dev":  # noqa: S108
         way = Way("rootfs.shm_size", None)
         return PathAnswer("seen", "no: there is no /dev/shm", way.leaf, (way,), (ENOENT, ENOTDIR))
@@ -354,13 +354,15 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
     except OSError:
         mode = 0
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        return _absent(path, f"{path} is not among its devices", f"rootfs.devices.{path}", Size.CALL)
+        # What is written to a disk stays.
+        way = Way(f"rootfs.devices.{path}", reaches_host=stat.S_ISBLK(mode))
+        return _absent(path, f"{path} is not among its devices", way)
     return None
 
 
-def _absent(path: str, why: str, leaf: str, size: Size) -> PathAnswer:
+def _absent(path: str, why: str, way: Way) -> PathAnswer:
     """The answer for what there is not; what the host has not either, nobody is denied."""
-    return PathAnswer("seen", f"no: {why}", leaf, (Way(leaf, None, size),), (ENOENT, ENOTDIR) if _there(path) else ())
+    return PathAnswer("seen", f"no: {why}", way.leaf, (way,), (ENOENT, ENOTDIR) if _there(path) else ())
 
 
 def _volume_here(

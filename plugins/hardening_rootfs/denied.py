@@ -113,11 +113,12 @@ def _full(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
 
 def _device(place: Place) -> Iterator[Cause]:
     """A node of a device on a mount on which none works."""
-    if not place.source or numbers(place.source) is None:
+    device = numbers(place.source) if place.source else None
+    if device is None:
         return
     ways: Sequence[Way] = ()
     if place.source.startswith("/dev/"):
-        ways = (Way(f"rootfs.devices.{place.source}", True),)
+        ways = (Way(f"rootfs.devices.{place.source}", True, reaches_host=device[0] == "b"),)
     advice = "" if ways else "show the device of the host's /dev with rootfs.devices"
     yield Cause(place.leaf, f"{place.path} is a device on a mount with nodev", ways, advice)
 

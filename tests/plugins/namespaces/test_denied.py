@@ -121,3 +121,9 @@ def test_one_id_is_widened_by_the_way_that_knows_the_id_and_who_has_no_more_is_t
     (cause,) = causes("", asked("setuid", errno.EINVAL, ids=(70_000,)), USER)
     assert not cause.ways
     assert "70000:OUTSIDE:1" in cause.advice
+
+
+def test_what_is_the_hosts_and_stays_is_said_to_be_reached() -> None:
+    (process,) = causes("", asked("kill", errno.ESRCH, os.getpid()))
+    (network,) = causes("", asked("connect", errno.ENETUNREACH, address="tcp 192.0.2.1:443"))
+    assert [way.reaches_host for cause in (process, network) for way in cause.ways] == [True, False]
