@@ -13,13 +13,20 @@ EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 
 
+#: What no shell reads as anything but itself.
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./_-")
+
+
+def shell_word(text: str) -> str:
+    """A text as one word of a shell: shlex.quote(), which the launcher cannot import once the root is another one."""
+    return text if text and _PLAIN.issuperset(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
 def quoted(text: str) -> str:
     """A name or a path as one word of a shell, so that a hint can be pasted as it stands. What cannot be printed is written
     as ``$'…'`` has it (Shell Command Language, 2.2.4)."""
     if text.isprintable():
-        from shlex import quote
-
-        return quote(text)
+        return shell_word(text)
     bytewise = text.encode("utf-8", "surrogateescape")
     return (
         "$'"

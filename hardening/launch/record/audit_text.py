@@ -6,6 +6,7 @@ import sys
 
 from hardening.base.linux import abi
 from hardening.base.text import cut, shortened
+from hardening.errors import shell_word
 
 LONGEST = 1400  # bytes of text, before hexadecimal, that the command and each list may have
 #: Who wrote a record, in the field where libvirt and others say what they are.
@@ -51,7 +52,7 @@ def _as_text(name: str, value: object, longest: int) -> str:
     if not isinstance(value, list):
         return cut(str(value), longest)
     if name == "command":
-        return " ".join(map(quote, shortened(value, longest)))
+        return " ".join(map(shell_word, shortened(value, longest)))
     if name == "profiles":
         return _fitting([f"{escape(item['name'])}:{item['sha256'] or '-'}" for item in value], longest)
     return _fitting(list(map(escape, value)), longest)
@@ -82,13 +83,6 @@ def escape(name: str) -> str:
 def unescape(name: str) -> str:
     """What `escape` was given."""
     return name.replace("%20", " ").replace("%2C", ",").replace("%25", "%")
-
-
-def quote(word: str) -> str:
-    """A word as the shell would read it, as shlex.quote(), which costs too much to import."""
-    if word and word.isascii() and all(char.isalnum() or char in "@%+=:,./-_" for char in word):
-        return word
-    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def encode(text: str) -> str:

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from hardening.base.linux import abi
+from hardening.errors import shell_word
 from hardening.launch.record import audit_text
 from hardening.launch.record.audit import Audit
 from tests.hardening.launch.record.test_sinks import RECORD
@@ -81,4 +82,4 @@ def test_no_words_or_names_keep_a_record_out_of_the_audit_system(word: str) -> N
 
 @pytest.mark.parametrize("word", ["plain", "", "a b", "it's", "$HOME", "ü", "a\nb", "--x=/y:z,1", "~"])
 def test_words_are_quoted_as_for_a_shell(word: str) -> None:
-    assert shlex.split(audit_text.quote(word)) == [word]
+    assert shlex.split(shell_word(word)) == [word]
