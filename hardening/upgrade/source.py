@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from hardening.base import programs
 from hardening.base.values import frozen
 from hardening.errors import ImageError, UsageError
 from hardening.images import removal
@@ -90,9 +91,7 @@ def _unpack(file: str, place: Path, owners: dict[str, str], notes: Notes) -> Non
 
 def _asked(file: str, form: str, action: str) -> list[str]:
     try:
-        done = subprocess.run(
-            ["dpkg-deb", form, action, os.path.abspath(file)], capture_output=True, check=False, timeout=PATIENCE
-        )
+        done = programs.run(["dpkg-deb", form, action, os.path.abspath(file)], b"", PATIENCE, env=programs.BARE)
     except FileNotFoundError:
         raise ImageError("dpkg-deb is not installed", origin=file, hint=_HINT) from None
     if done.returncode:
@@ -104,7 +103,7 @@ def _asked(file: str, form: str, action: str) -> list[str]:
 def _started(file: str) -> Iterator[subprocess.Popen[bytes]]:
     """dpkg-deb, which writes the files of a package as an archive."""
     command = ["dpkg-deb", "--fsys-tarfile", os.path.abspath(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with programs.start(command, stdout=subprocess.PIPE, env=programs.BARE) as process:
         try:
             yield process
         finally:
