@@ -11,7 +11,7 @@ import attrs
 
 from hardening.elf.edges import CALL, JUMP, LOAD, SHORT, edges, system_calls
 from hardening.elf.file import ElfFile
-from hardening.elf.numbers import Location, Traced, Tracer
+from hardening.elf.numbers import Effort, Location, Traced, Tracer
 
 #: Bytes of a table of pointers that is followed, in a library and in what is linked statically, where the tables of its
 #: commands lie; and bytes between two pointers of one table.
@@ -28,10 +28,12 @@ class Function:
 
 
 class Binary:
-    """A file at its ``path`` in the root."""
+    """A file at its ``path`` in the root. What looks through its code, here and below, raises `TooMuchCode` where that is
+    without end."""
 
     def __init__(self, path: str, elf: ElfFile) -> None:
-        self.path, self.elf = path, elf if elf.has_frames else _with_called(elf)
+        self.effort = Effort()
+        self.path, self.elf = path, elf if elf.has_frames else _with_called(elf, self.effort)
         elf = self.elf
         self._known = frozenset(elf.functions)
         self._callers: dict[int, list[int]] = defaultdict(list)
@@ -44,11 +46,11 @@ class Binary:
     def functions(self) -> Mapping[int, Function]:
         """What each function refers to."""
         found: dict[int, Function] = defaultdict(Function)
-        tracer = Tracer(self.elf)
+        tracer = Tracer(self.elf, self.effort)
         stubs: dict[int, int] = {}
         symbols: dict[int, str] = {}
         others = list[tuple[int, int, int]]()
-        for kind, at, target in edges(self.elf):
+        for kind, at, target in self.effort.each(edges(self.elf)):
             where = self.elf.function(at)
             if kind == SHORT and (target == where or target not in self._known or not tracer.is_instruction(at)):
                 continue
@@ -124,10 +126,10 @@ class Binary:
         return self._numbers[key]
 
     def _found(self, foreign: Mapping[str, set[Location]]) -> Mapping[int, Traced]:
-        tracer = Tracer(self.elf)
+        tracer = Tracer(self.elf, self.effort)
         found: dict[int, Traced] = defaultdict(Traced)
         wrapping: dict[int, set[Location]] = defaultdict(set)
-        pending = [(at, tracer.number(at)) for at in system_calls(self.elf)]
+        pending = [(at, tracer.number(at)) for at in self.effort.each(system_calls(self.elf))]
         if pending or foreign:
             _ = self.functions  # with them, who calls
         for symbol in foreign:
@@ -152,10 +154,12 @@ class Binary:
         return found
 
 
-def _with_called(elf: ElfFile) -> ElfFile:
+def _with_called(elf: ElfFile, effort: Effort) -> ElfFile:
     """A file that does not describe its functions, with those that are called in it."""
     spans = [(start, start + len(content)) for start, content in elf.code]
     called = {
-        target for kind, _, target in edges(elf) if kind == CALL and any(low <= target < high for low, high in spans)
+        target
+        for kind, _, target in effort.each(edges(elf))
+        if kind == CALL and any(low <= target < high for low, high in spans)
     }
     return attrs.evolve(elf, functions=sorted(called.union(elf.functions)))

@@ -18,8 +18,9 @@ from typing import Any
 from hardening.base.values import frozen
 from hardening.elf.extra import required
 
-#: Bytes of a file; symbols, relocations and functions in one; libraries that one names.
-LARGEST, SYMBOLS, RELOCATIONS, FUNCTIONS, NEEDED = 1 << 30, 2_000_000, 8_000_000, 4_000_000, 1000
+#: Bytes of a file, and of its code; segments, symbols, relocations and functions in one; libraries that one names.
+LARGEST, CODE = 1 << 30, 1 << 28
+SEGMENTS, SYMBOLS, RELOCATIONS, FUNCTIONS, NEEDED = 256, 2_000_000, 8_000_000, 4_000_000, 1000
 #: Bytes of a string: of a path, of a name of C++.
 _STRING = 1 << 16
 _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
@@ -47,6 +48,13 @@ _FAILURES = (
 
 class InvalidElf(ValueError):
     """A file that is no ELF file of a machine that is known here, or that is malformed."""
+
+
+class TooMuchCode(InvalidElf):
+    """A file with more code than anybody has the time to look through."""
+
+    def __init__(self) -> None:
+        super().__init__("it has too much code to look through")
 
 
 @frozen
@@ -174,8 +182,15 @@ class _Reader:
         self._dynamic: Any = None
         self._interpreter, self._frames = "", (0, memoryview(b""))
         self._marked: dict[int, bool] = {}
+        if elf["e_phnum"] > SEGMENTS:
+            raise InvalidElf("it has too many segments")
         for segment in _each(elf.iter_segments()):
             self._segment(segment)
+        # Of segments that overlap, the same bytes would be looked at again and again.
+        if sum(len(content) for _, content in self._segments) > LARGEST:
+            raise InvalidElf("its segments are larger than it")
+        if sum(len(content) for _, content in self._code) > CODE:
+            raise TooMuchCode
 
     def _segment(self, segment: Any) -> None:
         offset, size, address = segment["p_offset"], segment["p_filesz"], segment["p_vaddr"]

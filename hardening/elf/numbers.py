@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from hardening.base.values import frozen
 from hardening.elf.extra import required
-from hardening.elf.file import ElfFile
+from hardening.elf.file import ElfFile, TooMuchCode
 
+T = TypeVar("T")
 #: Bytes of a function that is looked at, and steps back from a place.
 LONGEST, STEPS = 1 << 18, 20_000
+#: Places of one file that are looked at: what code refers to, instructions that are taken apart, steps back. It is a count,
+#: and no time, so that the answer is the same on each host; Node.js takes a tenth of it.
+EFFORT = 40_000_000
+#: What an instruction with its operands costs, by the time of a place.
+_WHOLE = 8
 #: No kernel has a system call with a number from here on.
 NUMBERS = 2048
 #: Where a value is: in a register, by its widest name, or (``[rsp]``) so many bytes above where one points.
@@ -72,6 +78,25 @@ _CONVENTIONS = {
 
 
 @attrs.define
+class Effort:
+    """What has been looked at of one file."""
+
+    places: int = 0
+
+    def spend(self, places: int = 1) -> None:
+        """Count some more. Raises `TooMuchCode`."""
+        self.places += places
+        if self.places > EFFORT:
+            raise TooMuchCode
+
+    def each(self, parts: Iterable[T], places: int = 1) -> Iterator[T]:
+        """The parts, each counted as so many places. Raises `TooMuchCode`."""
+        for part in parts:
+            self.spend(places)
+            yield part
+
+
+@attrs.define
 class Traced:
     """What a place may hold: constants, what the function got from its caller, and whether something else may be."""
 
@@ -88,7 +113,8 @@ class Traced:
 class Tracer:
     """Follows values in the functions of one file."""
 
-    def __init__(self, elf: ElfFile) -> None:
+    def __init__(self, elf: ElfFile, effort: Effort) -> None:
+        self._effort = effort
         capstone = required("capstone")
         self._elf, self.convention = elf, _CONVENTIONS[elf.machine]
         arch = (
@@ -146,7 +172,7 @@ class Tracer:
             if base <= start < base + len(content):
                 piece = content[start - base : min(end - base, start - base + LONGEST)]
                 decode = self._disassembler.disasm_lite if lite else self._disassembler.disasm
-                yield from decode(bytes(piece), start)
+                yield from self._effort.each(decode(bytes(piece), start), 1 if lite else _WHOLE)
 
     def _follow(self, body: _Body, at: int, location: Location) -> Traced:
         """The values of a location right before an instruction."""
@@ -155,6 +181,7 @@ class Tracer:
         pending = [(at, location)]
         while pending:
             place, wanted = pending.pop()
+            self._effort.spend()
             if len(seen) > STEPS:
                 found.computed = True
                 break

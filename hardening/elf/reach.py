@@ -8,7 +8,7 @@ pointer was computed, or came from outside (dlopen(3), code that is made at run 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -56,7 +56,7 @@ class _Reach:
     providers: Mapping[str, Sequence[tuple[int, Symbol]]]
     #: Where each function was reached from, and by which symbol.
     parents: dict[tuple[int, int], tuple[tuple[int, int] | None, str]] = attrs.Factory(dict)
-    pending: list[tuple[int, int]] = attrs.Factory(list)
+    pending: deque[tuple[int, int]] = attrs.Factory(deque)
     tables: set[tuple[int, int]] = attrs.Factory(set)
 
     def enter(self, index: int, address: int, parent: tuple[int, int] | None, symbol: str = "") -> None:
@@ -79,7 +79,7 @@ class _Reach:
             self.tables.add((index, start))
             binary = self.binaries[index]
             most = WHOLE_TABLE if binary.elf.is_static else TABLE
-            for target in binary.pointers(start, length or most):
+            for target in binary.effort.each(binary.pointers(start, length or most)):
                 if isinstance(target, str):
                     self.use(target, parent, index)
                 elif binary.is_function(target):
@@ -104,7 +104,7 @@ def started(linked: Linked) -> Reached:
 
 def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
     """What the first of several files that are linked with one another may ask of the kernel; with ``only`` as if it used
-    nothing but these symbols."""
+    nothing but these symbols. Raises `TooMuchCode`."""
     binaries = linked.binaries
     providers: dict[str, list[tuple[int, Symbol]]] = defaultdict(list)
     for index, binary in enumerate(binaries):
@@ -128,7 +128,7 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
             computed[binaries[0].path] += value.computed
         loads |= dict.fromkeys([binaries[0].path] if binaries[0].elf.imports.intersection(_LOADERS) else [])
     while walk.pending:
-        node = walk.pending.pop(0)
+        node = walk.pending.popleft()
         index, address = node
         binary = binaries[index]
         made = numbers[index].get(address)

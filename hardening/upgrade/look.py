@@ -12,7 +12,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.elf.closure import Linked, LinkingRoot
-from hardening.elf.file import InvalidElf
+from hardening.elf.file import InvalidElf, TooMuchCode
 from hardening.elf.reach import Reached, Via, reached, started
 from hardening.mechanism.scanner import ScannedRoot, Scanner
 from hardening.upgrade import files
@@ -130,14 +130,18 @@ class _Look:
         before = self._before(path)
         if before is not None and self._is_same(linked, before):
             return
+        try:
+            now = reached(linked)
+            if before is not None:
+                known = set(reached(before).calls)
+                self._before_all |= known
+            else:  # what each program may do is nothing new, nor is what others of the same packages did
+                known = {*started(linked).calls, *(self._before_all if self.asked.brought else ())}
+        except TooMuchCode as error:  # of itself, or of a library
+            self.unread[real] = str(error)
+            return
         self.count += 1
         self.machine = linked.binaries[0].elf.machine
-        now = reached(linked)
-        if before is not None:
-            known = set(reached(before).calls)
-            self._before_all |= known
-        else:  # what each program may do is nothing new, nor is what others of the same packages did
-            known = {*started(linked).calls, *(self._before_all if self.asked.brought else ())}
         self._compared(real, now, known, before)
         self.missing += [
             {"path": real, "program": real, "what": f"the library {name}"}

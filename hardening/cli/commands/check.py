@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -129,6 +130,12 @@ class _Checked:
         try:
             found = child.run(lambda _: look.compare(asked, scanners), self._ids(new))
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise UsageError(
+                    f"cannot be executed: {error.strerror}",
+                    origin=error.filename,
+                    hint="name a program of the new root",
+                ) from None
             raise HostError(
                 f"cannot be looked at: {error.strerror}", origin=error.filename or against, hint="check who may read it"
             ) from None

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from hardening import cli
-from tests.support import elves, images
+from hardening.elf import numbers
+from tests.support import elfwriter, elves, images
 
 START = (
     "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n#include <sys/mman.h>\n#include <stdlib.h>\n"
@@ -247,3 +248,22 @@ def test_bad_usage_is_2(
     (tmp_path / "bad.deb").write_bytes(b"!<arch>\nnothing")
     assert cli.main(["check", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_code_without_end_is_told_of_its_file_and_the_rest_goes_on(
+    tmp_path: Path, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tree(tmp_path / "new", "int main(void) { return syscall(SYS_open_tree, -1, (char *)0, 0); }")
+    (new / "usr/bin/endless").write_bytes(elfwriter.program(b"\x0f\x05" * 300_000))
+    (new / "usr/bin/endless").chmod(0o755)
+    monkeypatch.setattr(numbers, "EFFORT", 800_000)
+    found = check("--against", str(new), "--since", str(tree(tmp_path / "old", QUIET)))
+    assert leaves(found) == ["seccomp.open_tree"]
+    assert "/usr/bin/endless is not looked at: it has too much code to look through" in found["notes"]
+
+
+def test_a_command_that_is_no_file_is_an_error_of_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = tree(tmp_path / "new", QUIET)
+    os.mkfifo(new / "usr/bin/pipe")
+    assert cli.main(["check", "strict", "--against", str(new), "--since", str(new), "--", "pipe"]) == 2
+    assert "cannot be executed: it is not a regular file" in capsys.readouterr().err
