@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from click import style
@@ -72,6 +73,23 @@ def note(text: str) -> str:
     line = escape(" ".join(text.split()))
     print(line, file=sys.stderr)
     return line
+
+
+@contextmanager
+def status() -> Iterator[Callable[[str], None]]:
+    """What shows one line of what is going on at a time on a terminal at standard error, and erases it in the end."""
+    shown: list[str] = []
+
+    def show_status(line: str) -> None:
+        if is_terminal(sys.stderr):
+            shown[:] = [line]
+            print(f"\r\x1b[K{escape(line)}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show_status
+    finally:
+        if shown:  # else what a command wrote last, without a newline, would go
+            show_status("")
 
 
 def tell(problems: Iterable[HardeningError]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
@@ -73,7 +73,10 @@ class Explanation:
 class TriedStack:
     """The stack that a command is tried under, with more layers: what a search tries things in."""
 
-    def __init__(self, attempt: Attempt, trials: Trials, *, traces: bool = False) -> None:
+    def __init__(
+        self, attempt: Attempt, trials: Trials, *, traces: bool = False, tell: Callable[[int], None] | None = None
+    ) -> None:
+        self._tell = tell
         self._attempt = attempt
         self._traces = traces
         self._trials = trials
@@ -122,6 +125,8 @@ class TriedStack:
         composition = self._composed(members) if members else self._attempt.composition
         if not isinstance(composition, Composition):
             raise TypeError("what does not compose is not run")
+        if self._tell is not None:
+            self._tell(len(self.runs) + 1)
         try:
             ran = self._trials.run_unseen(composition) if self._traces else None
             if ran is None or not ran.succeeded:
@@ -140,9 +145,12 @@ class TriedStack:
         return outcome
 
 
-def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanation:
+def inquire(
+    attempt: Attempt, trials: Trials, *, once: bool = False, tell: Callable[[int], None] | None = None
+) -> Explanation:
     """Run a command, and find out why it fails and the least that it needs. With ``once`` it is run once, and nothing is
-    confirmed. Ctrl-C ends it with what was seen so far. Raises what a launch raises before its command runs."""
+    confirmed. ``tell`` is told which run of the search begins. Ctrl-C ends it with what was seen so far. Raises what a
+    launch raises before its command runs."""
     begin = time.monotonic()
     ran = trials.run(attempt.composition, shown=True)
     # What traces others itself fails while it is looked at, whatever the stack permits.
@@ -151,7 +159,7 @@ def inquire(attempt: Attempt, trials: Trials, *, once: bool = False) -> Explanat
         ran = attrs.evolve(ran, succeeded=trials.run_unseen(attempt.composition).succeeded)
     denials = causes.denials(ran)
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
-    stack = TriedStack(attempt, trials, traces=traces)
+    stack = TriedStack(attempt, trials, traces=traces, tell=tell)
     ended = ran.trace.ended
     if ran.succeeded:
         result = smallest.Result(Conclusion.NOT_NEEDED)

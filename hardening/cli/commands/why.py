@@ -15,7 +15,7 @@ from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.report import why
-from hardening.why import trial
+from hardening.why import smallest, trial
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
 from hardening.why.trial import Trials
@@ -115,7 +115,13 @@ def command(
         secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
         seconds=timeout or None, until=until, in_place=in_place,
     )  # fmt: skip
-    found = inquire(Attempt(composition, here.host, here.today, offer=offer), trials, once=once)
+    with output.status() as tell:
+        found = inquire(
+            Attempt(composition, here.host, here.today, offer=offer),
+            trials,
+            once=once,
+            tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
+        )
     _show(found, redaction.of_run(trials.secrets, assembly.spec, composition), as_json=as_json)
     return 0 if found.is_good else EXIT_FINDINGS
 

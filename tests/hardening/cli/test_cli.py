@@ -162,6 +162,28 @@ def test_no_colour_on_a_terminal_that_asks_for_none(folder: Path) -> None:
     assert "\x1b[3" not in on_terminal(folder, "doctor", NO_COLOR="1")
 
 
+@pytest.mark.parametrize(
+    ("terminal", "lines", "expected"),
+    [
+        (True, ("trying 1", "trying 2"), "\r\x1b[Ktrying 1\r\x1b[Ktrying 2\r\x1b[K"),
+        (True, (), ""),
+        (False, ("trying 1",), ""),
+    ],
+)
+def test_what_is_going_on_is_shown_on_a_terminal_alone_and_erased(
+    terminal: bool,
+    lines: tuple[str, ...],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda _: terminal)
+    with output.status() as tell:
+        for line in lines:
+            tell(line)
+    assert capsys.readouterr().err == expected
+
+
 def on_terminal(folder: Path, *arguments: str, **environment: str) -> str:
     """What a command prints on a pseudo-terminal."""
     import pty

@@ -33,7 +33,9 @@ def test_the_command_runs_on_where_the_last_run_that_succeeded_did(
         ]
     )
     trials: Any = SimpleNamespace(run=lambda composition: next(ran), until=until)
-    stack = TriedStack(composed(), trials)
+    told: list[int] = []
+    stack = TriedStack(composed(), trials, tell=told.append)
     for _ in ends:
         stack.run([])
     assert stack.goes_on is goes_on
+    assert told == [number + 1 for number in range(len(ends))]
