@@ -8,10 +8,10 @@ from pathlib import Path
 import attrs
 import click
 
-from hardening.assemble import handover, pipeline, redaction
+from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
 from hardening.base import wholefile
-from hardening.cli import output, start
+from hardening.cli import output, start, trying
 from hardening.cli.options import stack
 from hardening.cli.session import Request, session
 from hardening.errors import EXIT_FINDINGS, UsageError
@@ -19,7 +19,6 @@ from hardening.learn import layer, recording
 from hardening.learn.learning import Learnt, learn
 from hardening.learn.trials import CommandTrials
 from hardening.profile.layers import is_path
-from hardening.why.trial import Trials
 
 EPILOG = """\b
 Examples:
@@ -55,7 +54,7 @@ profile or usage.
 )
 @click.option("--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds for each run.")
 @click.option("--force", is_flag=True, help="Write the layer even if the command does not succeed under it.")
-@click.option("--in-place", is_flag=True, help="Write to the volumes themselves, and not to copies of them.")
+@trying.in_place_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
 def command(
@@ -82,16 +81,9 @@ def command(
     base = here.compose(request)
     before = recording.read(into) if into is not None else recording.Recording()
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
-    context.with_resource(start.ended_by_signals())
-    place = start.prepare(engine)
-    launch = start.request(context, engine, place, interactive=False, receipt=None, profiles=profiles, typed=True)
-    with stack.beside_default(here, request):
-        checked = pipeline.check(base, here.host, None, engine)
-    assembly = pipeline.assembled(here.plugins, base, here.host, command, context=checked, runtime=engine)
-    trials = Trials(
-        plugins=here.plugins, engine=engine, host=here.host, command=command, launch=launch,
-        secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
-        seconds=timeout, until=check, in_place=in_place or start.writes_in_place(assembly.spec.document),
+    trials, assembly = trying.trials(
+        context, here, request, base, engine, command,
+        profiles=profiles, seconds=timeout, until=check, in_place=in_place,
     )  # fmt: skip
     found = learn(CommandTrials(base, here.compose(Request(profiles)), here.today, trials), before)
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))

@@ -8,17 +8,16 @@ import sys
 import click
 from click.core import ParameterSource
 
-from hardening.assemble import handover, pipeline, redaction
+from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
-from hardening.cli import answers, output, start
+from hardening.cli import answers, output, start, trying
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.report import why
-from hardening.why import smallest, trial
+from hardening.why import smallest
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
-from hardening.why.trial import Trials
 
 EPILOG = """\b
 Examples:
@@ -48,7 +47,7 @@ _OF_RUNS = frozenset(
 @start.stdin_option
 @click.option("--until", metavar="CHECK", default="", help="It has succeeded when this command of your shell does.")
 @click.option("--once", is_flag=True, help="Run it once: what is found is then not confirmed.")
-@click.option("--in-place", is_flag=True, help="Write to the volumes themselves, and not to copies of them.")
+@trying.in_place_option
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=PATIENCE, show_default=True, metavar="SECONDS",
     help="How long each run may take; 0: for ever.",
@@ -102,18 +101,9 @@ def command(
         offer = imaged.offered(here, image)
     if not words:
         raise UsageError("no command", hint="write it after `--`: hardening why -- id")
-    context.with_resource(start.ended_by_signals())
-    place = start.prepare(engine)
-    launch = start.request(context, engine, place, interactive=interactive, receipt=None, profiles=profiles, typed=True)
-    with stack.beside_default(here, request):
-        checked = pipeline.check(composition, here.host, None, engine)
-    assembly = pipeline.assembled(here.plugins, composition, here.host, words, context=checked, runtime=engine)
-    in_place = in_place or start.writes_in_place(assembly.spec.document)
-    trials = Trials(
-        plugins=here.plugins, engine=engine, host=here.host, command=words, launch=launch.changed(name=""),
-        input=trial.kept_input() if interactive else -1,
-        secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
-        seconds=timeout or None, until=until, in_place=in_place,
+    trials, assembly = trying.trials(
+        context, here, request, composition, engine, words,
+        profiles=profiles, seconds=timeout or None, until=until, in_place=in_place, interactive=interactive,
     )  # fmt: skip
     with output.status() as tell:
         found = inquire(
