@@ -14,7 +14,7 @@ from hardening.assemble.pipeline import check
 from hardening.base import places
 from hardening.compose.composition import Composition
 from hardening.compose.implied import compose_here
-from hardening.errors import HardeningError, Problems
+from hardening.errors import HardeningError
 from hardening.learn.layer import Lessons
 from hardening.learn.learning import Tables, Watched
 from hardening.learn.recording import CallCounter, Run
@@ -59,7 +59,7 @@ class CommandTrials:
         try:
             check(self.composed(layers), self.host, None)
         except HardeningError as error:
-            return error.problems[0] if isinstance(error, Problems) else error
+            return error.problems[0]
         return None
 
     def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:

@@ -68,14 +68,13 @@ class _Speech:
 class _Process:
     """What is known of a process while it runs."""
 
-    __slots__ = ("argv", "connecting", "ended", "executable", "killed", "parent", "pid", "speech", "started", "status")
+    __slots__ = ("argv", "connecting", "executable", "killed", "pid", "speech", "status")
 
-    def __init__(self, pid: int, parent: int, started: int) -> None:
-        self.pid, self.parent, self.started = pid, parent, started
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
         self.argv: tuple[str, ...] = ()
         self.executable = ""
         self.status: int | None = None
-        self.ended = 0
         self.speech = _Speech()
         self.killed = False
         self.connecting: dict[int, SystemCall] = {}  # by descriptor: connections that are under way
@@ -186,7 +185,7 @@ class Tracing:
                 f"cannot trace the command: {error.strerror}",
                 hint="is another program tracing it, or does kernel.yama.ptrace_scope (sysctl) forbid it to everybody?",
             ) from None
-        process = self.processes[pid] = _Process(pid, 0, 0)
+        process = self.processes[pid] = _Process(pid)
         self._threads[pid], self.tasks = _Thread(process), 1
         with self._lock:
             self.command, self._command_lives = pid, True
@@ -263,7 +262,7 @@ class Tracing:
         group, parent = int(status.get("Tgid", pid)), int(status.get("PPid", 0))
         process = self.processes.get(group)
         if process is None or process.status is not None:
-            process = self.processes[group] = _Process(group, parent, self.count)
+            process = self.processes[group] = _Process(group)
             maker = self.processes.get(parent)
             if maker is not None:
                 process.argv, process.executable = maker.argv, maker.executable
@@ -277,7 +276,7 @@ class Tracing:
             self._on_call(thread.call)
         process = self.processes.get(pid)
         if process is not None:
-            process.status, process.ended = status, self.count
+            process.status = status
         if pid == self.command:
             with self._lock:
                 self._command_lives = False

@@ -18,8 +18,7 @@ from hardening.launch.config.bundle import FILTER
 from hardening.trace import calls
 
 #: Calls that are not seen: what every program does, to begin and to end, and on what it has open already. A profile says no
-#: more of them than that they are permitted, and `strict` permits each. A layer that is learnt permits them whether or not
-#: they were made.
+#: more of them than that they are permitted, and `strict` permits each. Which of them were made, a run that is traced tells.
 UNSEEN = (
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
     *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect", "getrandom"),

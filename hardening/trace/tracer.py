@@ -16,21 +16,19 @@ from hardening.trace.loop import Tracing
 
 #: Why a trace ended before its command did.
 TIME, INTERRUPT, CHECK = "time", "interrupt", "check"
+#: Seconds between two looks at a run.
+PAUSE = 0.2
 
 
 @frozen
 class TracedProcess:
-    """A process that the trace saw: ``parent`` 0 for the command; ``argv`` and ``executable`` (a path inside) since its last
-    execve(2), or its parent's; ``status`` its wait status, None while it lives; ``started`` and ``ended`` say when, in
-    system calls of the trace."""
+    """A process that the trace saw: ``argv`` and ``executable`` (a path inside) since its last execve(2), or its parent's;
+    ``status`` its wait status, None while it lives."""
 
     pid: int
-    parent: int
     argv: tuple[str, ...]
     executable: str
     status: int | None
-    started: int
-    ended: int
 
 
 @frozen
@@ -64,15 +62,14 @@ def trace(
     *,
     seconds: float | None = None,
     until: Callable[[int], bool] | None = None,
-    pause: float = 0.2,
     on_call: Callable[[SystemCall], None] | None = None,
     recording: bool = False,
     streams: Mapping[int, int] | None = None,
 ) -> Trace:
     """Run the launch of a bundle by the native launcher, and see what its command asks of the kernel.
 
-    It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked every
-    ``pause`` seconds, and by Ctrl-C: all three give what was seen so far. ``on_call`` gets every call when it has
+    It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked
+    every `PAUSE` seconds, and by Ctrl-C: all three give what was seen so far. ``on_call`` gets every call when it has
     ended, in the thread that traces; with ``recording`` only those that the filter asks about (`hardening.trace.recording`),
     at less cost. ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch
     cannot be traced.
@@ -83,7 +80,7 @@ def trace(
         running = pool.submit(tracing.run)
         try:
             while not running.done():
-                waits = [pause] if until is not None else []
+                waits = [PAUSE] if until is not None else []
                 waits += [max(0.0, end - monotonic())] if end is not None else []
                 wait([running], min(waits, default=None))
                 if end is not None and monotonic() >= end:
@@ -99,8 +96,7 @@ def trace(
                 tracing.stop(INTERRUPT)
         running.result()
     processes = {
-        pid: TracedProcess(pid, one.parent, one.argv, one.executable, one.status, one.started, one.ended)
-        for pid, one in tracing.processes.items()
+        pid: TracedProcess(pid, one.argv, one.executable, one.status) for pid, one in tracing.processes.items()
     }
     return Trace(
         tracing.failures(), MappingProxyType(processes), tracing.command, tracing.status, tracing.ended, tracing.count,

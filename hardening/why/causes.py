@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 import attrs
 
 from hardening.base import files
+from hardening.base.linux import executable
 from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
@@ -148,7 +149,7 @@ def _failures(ran: Ran) -> Sequence[SystemCall]:
 
 def _lends(path: str) -> bool:
     try:
-        return bool(os.getxattr(path, "security.capability"))
+        return bool(os.getxattr(path, executable.ATTRIBUTE))
     except OSError:
         return False
 

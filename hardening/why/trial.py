@@ -28,13 +28,13 @@ from hardening.mechanism.runtime import Runtime
 from hardening.plugin.plugins import Plugins
 from hardening.runs import containers
 from hardening.trace import recording
-from hardening.trace.tracer import CHECK, INTERRUPT, TIME, Trace, trace
+from hardening.trace.tracer import CHECK, INTERRUPT, PAUSE, TIME, Trace, trace
 from hardening.why import copies
 
 #: Most of standard input that is kept, to be given to each run.
 MOST_INPUT = 64 << 20
-#: Seconds that a check of the caller's may take, or a launcher to end; and between two looks at a run.
-_PATIENCE, _PAUSE = 30.0, 0.2
+#: Seconds that a check of the caller's may take, or a launcher to end.
+_PATIENCE = 30.0
 _Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int]], Trace]
 
 
@@ -134,7 +134,7 @@ class Trials:
         try:
             while ended == "":
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(_PAUSE)
+                    process.wait(PAUSE)
                     break
                 if self.until and self._passes(_command(launch)):
                     ended = CHECK

@@ -16,8 +16,9 @@ from hardening.report.containers import data
 from hardening.runs.containers import known
 from hardening.runs.logs import Log
 from tests.support import runs, users
+from tests.support.features import require
 from tests.support.forking import typed
-from tests.support.users import User
+from tests.support.users import User, ordinary
 
 
 @attrs.frozen
@@ -93,6 +94,18 @@ class Caller:
     def left(self) -> list[str]:
         """What lies in the state directory, but for the empty folders that stay."""
         return [str(path.relative_to(self.state)) for path in self.state.glob("launches/*")]
+
+
+def callers(name: str) -> Iterator[Caller]:
+    """``root``, or the ordinary ``user``: what a fixture yields from."""
+    if name == "root":
+        require("root")
+        with caller() as found:
+            yield found
+    else:
+        require("userns")
+        with caller(ordinary()) as found:
+            yield found
 
 
 @contextmanager

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.detached import Caller, caller
+from tests.support.detached import Caller, caller, callers
 from tests.support.features import require
-from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
 
@@ -36,14 +35,7 @@ os.getppid()
 
 @pytest.fixture(params=["root", "user"])
 def person(request: pytest.FixtureRequest) -> Iterator[Caller]:
-    if request.param == "root":
-        require("root")
-        with caller() as found:
-            yield found
-    else:
-        require("userns")
-        with caller(ordinary()) as found:
-            yield found
+    yield from callers(request.param)
 
 
 @pytest.fixture(params=["native", "crun", "runc"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import bundles, runs
-from tests.support.detached import Caller, caller
+from tests.support.detached import Caller, caller, callers
 from tests.support.features import require
 from tests.support.patience import is_over, state, until
 from tests.support.users import ordinary
@@ -27,21 +27,10 @@ CASES = [("native", "user"), ("crun", "root"), ("runc", "user")]
 LOOP = "while :; do sleep 0.1; done"
 
 
-def _caller(name: str) -> Iterator[Caller]:
-    if name == "root":
-        require("root")
-        with caller() as found:
-            yield found
-    else:
-        require("userns")
-        with caller(ordinary()) as found:
-            yield found
-
-
 @pytest.fixture
 def person() -> Iterator[Caller]:
     """An ordinary user: whose commands have other ids than the launcher."""
-    yield from _caller("user")
+    yield from callers("user")
 
 
 @pytest.fixture(params=CASES, ids="-".join)
@@ -50,7 +39,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Caller, str]]:
     runtime, name = request.param
     if runtime == "crun":
         require("cgroup2-mount")
-    for found in _caller(name):
+    for found in callers(name):
         yield found, runtime
 
 

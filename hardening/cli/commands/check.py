@@ -18,7 +18,7 @@ from hardening.cli import fetching, output, start
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import Request, Session, session
 from hardening.elf import extra
-from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, Problems, UsageError
+from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, UsageError
 from hardening.images.ids import Ids
 from hardening.images.unpacking import child
 from hardening.report import data
@@ -170,13 +170,9 @@ class _Checked:
             else:
                 after = _attempt(self.here, imaged.with_root(self.request, new.directories[0], text))
         except HardeningError as error:
-            return self.tried, tuple(foretell.of_stack(item) for item in _each(error))
+            return self.tried, tuple(foretell.of_stack(item) for item in error.problems)
         refusal = loosen.refusal_of(self.tried, after.composition)
         return (after, ()) if refusal is None else (self.tried, (foretell.of_stack(refusal),))
-
-
-def _each(error: HardeningError) -> Sequence[HardeningError]:
-    return error.problems if isinstance(error, Problems) else (error,)
 
 
 def _show(found: Foretold) -> None:

@@ -49,7 +49,7 @@ def call(name: str, order: int, pid: int = 1, error: int = errno.EPERM, **more: 
 
 def process(pid: int, status: int, executable: str = "/bin/x") -> TracedProcess:
     """A process that has ended."""
-    return TracedProcess(pid, 0, ("x",), executable, status, 0, 0)
+    return TracedProcess(pid, ("x",), executable, status)
 
 
 def ran(
