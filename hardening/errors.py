@@ -18,7 +18,7 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 def shell_word(text: str) -> str:
-    """A text as one word of a shell: shlex.quote(), which the launcher cannot import once the root is another one."""
+    """A text as one word of a shell: as shlex has it, which the launcher cannot import once the root is another one."""
     return text if text and _PLAIN.issuperset(text) else "'" + text.replace("'", "'\"'\"'") + "'"
 
 
