@@ -1,0 +1,1 @@
+"""What `hardening learn` makes of a hundred commands."""

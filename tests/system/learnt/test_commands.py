@@ -1,0 +1,37 @@
+"""What is learnt of an ordinary command is enough for it, whoever asks, and tighter than what it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.features import require
+from tests.support.users import ordinary
+from tests.system.learnt.commands import CASES, PACKAGES, Case
+from tests.system.learnt.learning import learnt
+
+pytestmark = pytest.mark.system
+
+
+def _third(row: Mapping[str, Any]) -> list[int]:
+    """A third of the packages."""
+    return [list(PACKAGES).index(row["case"].package) * 3 // len(PACKAGES)]
+
+
+def test_there_are_a_hundred() -> None:
+    assert len({case.line for case in CASES}) == 100
+
+
+@pytest.mark.sampled("caller", kinds=_third)
+@pytest.mark.parametrize("caller", ["root", "user"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.line)
+def test_a_command_succeeds_under_what_was_learnt_of_it(case: Case, caller: str) -> None:
+    require("userns")
+    if caller == "root":
+        require("root")
+    found = learnt(case, ordinary() if caller == "user" else None)
+    assert found.replays, found.said
+    assert "not tightened" not in found.said
+    assert found.calls
