@@ -23,6 +23,7 @@ _HINT = "it is written by `hardening learn --into FILE`; begin with a new file"
 #: Names of system calls, and the full names of leaves, whose members may be paths.
 _CALL, _LEAF = re.compile(r"[a-z0-9_]+"), re.compile(r"[a-z0-9_-]+\..+", re.DOTALL)
 _ACCESS = frozenset({"read", "write", "create", "remove", "execute", "search", "mount", "change"})
+_EXECUTE = ("execve", "execveat")
 #: How many tables of a layer lie in one another, at most.
 _DEEPEST = 8
 
@@ -138,7 +139,8 @@ class Recording:
         return {leaf: jsontext.parse(text.encode(), leaf) for leaf, text in sorted(kept.items())}
 
     def paths(self) -> Mapping[str, frozenset[str]]:
-        """What was read, written and executed without an error, names that each run made anew as their directory."""
+        """What was read, written and executed without an error, names that each run made anew as their directory. Libraries
+        are mapped, and not executed."""
         created = [
             {use.call.path for use in run.uses if "create" in use.call.access and use.call.path and not use.call.error}
             for run in sorted(self.runs, key=lambda run: run.id)
@@ -151,7 +153,7 @@ class Recording:
             if any(use.call.path.startswith(place + "/") for place in anew):
                 continue
             for name, wanted in groups.items():
-                if use.call.access & wanted:
+                if use.call.access & wanted and (name != "executed" or use.call.name in _EXECUTE):
                     found[name].add(use.call.path)
         return {name: frozenset(places) for name, places in found.items()}
 

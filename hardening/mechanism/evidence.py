@@ -63,8 +63,8 @@ class Usage:
 def seen(uses: Iterable[Usage]) -> str:
     """Several uses in words, as `Usage.seen`."""
     found = tuple(uses)
-    if not any(use.often for use in found):
-        return "not counted"
+    if not all(use.often for use in found):  # also where some are of a kind that is counted, such as maps of programs
+        return "made, not counted"
     often = sum(use.often for use in found)
     runs = max((use.runs for use in found), default=0)
     by = sorted({program for use in found for program in use.programs})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,12 @@ _SWAPPED = ("s390", "s390x")  # clone has its flags elsewhere there (clone(2), C
 
 @frozen(eq=False)
 class Knowledge:
-    """The data file. ``families`` maps a call to those that do the same, itself included."""
+    """The data file. ``families`` maps a call to those that do the same; ``usual`` are the values of the telling argument of
+    a call, by their names."""
 
     always: frozenset[str]
     families: Mapping[str, frozenset[str]]
-    usual: Mapping[str, Sequence[int]]
+    usual: Mapping[str, Mapping[str, int]]
 
 
 @cache
@@ -44,6 +46,7 @@ def load() -> Knowledge:
     for line in data["equivalent"]:
         family = frozenset(line.split())
         families |= {name: families.get(name, frozenset()) | family for name in family}
+    families |= {name: families.get(name, frozenset()) | {*line.split()} for name, line in data["instead"].items()}
     return Knowledge(frozenset(data["always"].split()), families, data["usual"])
 
 
@@ -71,11 +74,12 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
         yield Lesson(("allow",), name, seen(allowed[name]), element=True)
     yield from _besides(settings, facts, allowed)
     for name in sorted(telling):
-        yield from _rules(name, allowed[name], load().usual.get(name, ()))
+        yield from _rules(name, allowed[name])
+        yield from _usual(name, allowed[name])
     for name, uses in sorted(denied.items()):
         leaf = f"seccomp.{name}"
         if _is_told_apart(name, facts):
-            yield from (attrs.evolve(lesson, loosens=leaf) for lesson in _rules(name, uses, ()))
+            yield from (attrs.evolve(lesson, loosens=leaf) for lesson in _rules(name, uses))
         else:
             yield Lesson(("allow",), name, seen(uses), element=True, loosens=leaf)
     lending = [use for use in evidence.of(*_WHOLE) if any(use.call.arguments)]
@@ -105,19 +109,39 @@ def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str
             yield Lesson(("allow",), name, why if why == "each program" else f"as {why}", element=True)
 
 
-def _rules(name: str, uses: Sequence[Usage], usual: Sequence[int]) -> Iterator[Lesson]:
+def _rules(name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
     """A rule for each telling value of the arguments of a call."""
     masks = SIGNIFICANT[name]
     by_values: dict[tuple[int, ...], list[Usage]] = {}
     for use in uses:
         by_values.setdefault(tuple(use.call.arguments[place] for place in masks), []).append(use)
     for values, made in sorted(by_values.items()):
-        yield _rule(name, dict(zip(masks, zip(values, masks.values(), strict=True), strict=True)), seen(made))
-    known = {values[0] for values in by_values}
-    place = next(iter(masks))
-    for value in usual:
-        if value not in known:
-            yield _rule(name, {place: (value, masks[place])}, "each program")
+        compared = dict(zip(masks, zip(values, masks.values(), strict=True), strict=True))
+        words = _in_words(made)
+        yield _rule(name, compared, f"{words}: {seen(made)}" if words else seen(made))
+
+
+def _in_words(uses: Iterable[Usage]) -> str:
+    """What the words of all calls have in common, in their order: ``ioctl TCGETS`` of some on several files."""
+    texts = [use.call.text.split() for use in uses]
+    return " ".join(word for word in texts[0] if all(word in text for text in texts))
+
+
+def _usual(name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
+    """Rules for what is usual of a call that was made in another way, neighbours together."""
+    usual = load().usual.get(name, {})
+    place = next(iter(SIGNIFICANT[name]))
+    left = {value: word for word, value in usual.items()}
+    for value in {use.call.arguments[place] for use in uses}:
+        left.pop(value, None)
+    for value in sorted(left):
+        if value - 1 in left:
+            continue
+        last = next(end for end in count(value) if end + 1 not in left)
+        words = ", ".join(left[number] for number in range(value, last + 1))
+        ends = [("eq", value)] if last == value else [("ge", value), ("le", last)]
+        arguments = [{"index": place, "op": op, "value": end} for op, end in ends]
+        yield _allowed(name, arguments, f"{words}: each program")
 
 
 def _rule(name: str, compared: Mapping[int, tuple[int, int]], comment: str) -> Lesson:
@@ -127,6 +151,10 @@ def _rule(name: str, compared: Mapping[int, tuple[int, int]], comment: str) -> L
         else {"index": place, "op": "eq", "value": value}
         for place, (value, mask) in compared.items()
     ]
+    return _allowed(name, arguments, comment)
+
+
+def _allowed(name: str, arguments: Sequence[Mapping[str, object]], comment: str) -> Lesson:
     return Lesson(("rules",), {"names": [name], "action": "allow", "args": arguments}, comment, element=True)
 
 

@@ -103,6 +103,14 @@ def test_names_that_each_run_makes_anew_are_their_directory() -> None:
     assert paths == {"read": frozenset(), "written": {"/tmp"}, "executed": frozenset()}
 
 
+def test_what_is_executed_is_programs_and_not_their_libraries() -> None:
+    calls = [
+        SystemCall(name, 0, X86_64, (0,) * 6, Caller(1), path=path, access=frozenset({"execute"}))
+        for name, path in (("execve", "/usr/bin/id"), ("mmap", "/usr/lib/libc.so.6"))
+    ]
+    assert Recording(frozenset({_run(calls, "a")})).paths()["executed"] == {"/usr/bin/id"}
+
+
 def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
     assert read(tmp_path / "none.json") == Recording()
 

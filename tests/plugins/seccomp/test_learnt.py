@@ -28,9 +28,9 @@ NATIVE = HOST.of(SeccompFacts).native_names
 RECORDING = Recording(frozenset({Run("a", "2026-11-29", "sh", "Linux", frozenset())}))
 
 
-def use(name: str, *arguments: int, often: int = 1) -> Usage:
+def use(name: str, *arguments: int, often: int = 1, text: str = "") -> Usage:
     padded = (*arguments, *[0] * (6 - len(arguments)))
-    return Usage(normal(SystemCall(name, 0, X86_64, padded, Caller(1))), often, 1, ("sh",))
+    return Usage(normal(SystemCall(name, 0, X86_64, padded, Caller(1), text=text)), often, 1, ("sh",))
 
 
 def lessons(folder: Path, *uses: Usage, base: str = BASE) -> list[Lesson]:
@@ -99,6 +99,33 @@ def test_each_line_says_how_often_and_by_whom(tmp_path: Path) -> None:
     assert comments["exit_group"] == "each program"
 
 
+def test_a_rule_says_in_words_what_it_allows(tmp_path: Path) -> None:
+    uses = [
+        use("ioctl", 0, 0x5413, text="ioctl pipe TIOCGWINSZ"),
+        use("ioctl", 0, 0x5413, text="ioctl /dev/null TIOCGWINSZ"),
+        use("prctl", 23, text="prctl PR_CAPBSET_READ 32"),
+    ]
+    rules = [(one.value, one.comment) for one in lessons(tmp_path, *uses) if one.key == ("rules",)]
+    found = {comment: value["args"] for value, comment in rules if isinstance(value, dict)}
+    assert found["ioctl TIOCGWINSZ: 2 calls in 1 run, by sh"] == [{"index": 1, "op": "eq", "value": 0x5413}]
+    assert "prctl PR_CAPBSET_READ 32: 1 call in 1 run, by sh" in found
+    # What is usual, neighbours in one rule.
+    ends = [{"index": 1, "op": "ge", "value": 0x5401}, {"index": 1, "op": "le", "value": 0x5404}]
+    assert found["TCGETS, TCSETS, TCSETSW, TCSETSF: each program"] == ends
+    assert found["PR_SET_NAME, PR_GET_NAME: each program"][0] == {"index": 0, "op": "ge", "value": 15}
+
+
+def test_an_old_call_stands_for_new_ones_and_not_the_other_way(tmp_path: Path) -> None:
+    found = after(tmp_path, lessons(tmp_path, use("creat"), use("fstat"), use("pread64")))
+    assert all(
+        permits(found, name) for name in ("creat", "open", "openat", "openat2", "newfstatat", "statx") if name in NATIVE
+    )
+    assert not any(permits(found, name) for name in ("stat", "lstat", "preadv"))
+    found = after(tmp_path, lessons(tmp_path, use("openat"), use("newfstatat")))
+    assert not permits(found, "creat")
+    assert all(permits(found, name) for name in ("fstat", "stat", "lstat", "statx") if name in NATIVE)
+
+
 def test_without_evidence_nothing_is_learnt(tmp_path: Path) -> None:
     assert lessons(tmp_path) == []
 
@@ -138,7 +165,13 @@ def test_a_recording_may_be_asked_for_everything_but_what_a_limit_forbids(tmp_pa
 
 def test_the_data_file_names_calls_that_there_are() -> None:
     data = tomllib.loads(Path(learnt.__file__).with_suffix(".toml").read_text())
-    named = {*data["always"].split(), *data["usual"], *(name for line in data["equivalent"] for name in line.split())}
+    lines = [*data["equivalent"], *data["instead"].values()]
+    named = {
+        *data["always"].split(),
+        *data["usual"],
+        *data["instead"],
+        *(name for line in lines for name in line.split()),
+    }
     assert named <= groups.load().names
     assert set(data["usual"]) <= set(SIGNIFICANT)
     for line in data["equivalent"]:
