@@ -39,7 +39,8 @@ class SystemCall:
       ``mount``, ``change`` (of mode, owner, times, attributes).
     - ``address``: the socket's: ``tcp 0.0.0.0:80``, ``udp [::1]:53``, ``unix /run/x.sock``, ``unix @abstract``,
       ``netlink route``; for socket(2) the family, such as ``inet``.
-    - ``ids``: the user or group ids that it wanted, as they are inside.
+    - ``ids``: the user or group ids that it wanted, as they are inside; ``capabilities`` those that it wanted to have
+      (capset(2)), without ``CAP_``.
     - ``text``: the operation in words. ``caller``: who asked. ``said``: what the process wrote next to standard error, or to
       where it names the error.
     - ``order``: its place among all that the trace saw.
@@ -57,6 +58,7 @@ class SystemCall:
     access: frozenset[str] = frozenset()
     address: str = ""
     ids: tuple[int, ...] = ()
+    capabilities: frozenset[str] = frozenset()
     text: str = ""
     said: str = ""
     order: int = 0

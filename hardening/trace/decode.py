@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import struct
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+import attrs
 
 from hardening.base import files, units
 from hardening.base.linux import abi
@@ -30,6 +33,10 @@ _NO_ID = 0xFFFFFFFF
 _TCP, _UDP = 6, 17
 #: The most that is told of groups.
 _MOST = 32
+_LONG = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_AARCH64)
+#: struct nlmsghdr and struct nlmsgerr (netlink(7)): what a message is, its errno, and what was asked.
+_REFUSAL = struct.Struct("=4xH10xi4xH")
+_NLMSG_ERROR = 2
 
 
 @frozen
@@ -81,9 +88,26 @@ class Decoder:
             access=frozenset(decoding.access),
             address=decoding.address,
             ids=tuple(decoding.ids),
+            capabilities=frozenset(name.removeprefix("CAP_") for name in decoding.capabilities),
             text=decoding.text(name),
             order=entry.order,
         )
+
+    def refusal(self, entry: PendingCall, tracee: Tracee, caller: Caller, size: int) -> SystemCall | None:
+        """What was asked of the kernel by netlink(7) and has failed, as a message of so many bytes says that a call has
+        received (NLMSG_ERROR); None for any other message."""
+        place = entry.arguments[1]
+        if calls.name(entry.architecture, entry.number) == "recvmsg":
+            place = tracee.received(place, is_long=entry.architecture in _LONG)
+        data = tracee.bytes(place, _REFUSAL.size) if place and size >= _REFUSAL.size else b""
+        if len(data) < _REFUSAL.size:
+            return None
+        kind, error, asked = _REFUSAL.unpack(data)
+        call = self.call(entry, tracee, caller, -error) if kind == _NLMSG_ERROR and error < 0 else None
+        if call is None or not call.address.startswith("netlink "):
+            return None
+        request = words.word(words.ROUTE if call.address == "netlink route" else {}, asked)
+        return attrs.evolve(call, text=f"{call.address} {request}")
 
 
 class _Decoding:
@@ -92,7 +116,7 @@ class _Decoding:
     def __init__(self, tracee: Tracee, entry: PendingCall) -> None:
         self._tracee = tracee
         self._arguments = entry.arguments
-        self._is_long = entry.architecture in (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_AARCH64)
+        self._is_long = entry.architecture in _LONG
         self._asked: Socket | None = None  # what the call is about
         self._base: str | None = None  # where the next path begins, as a link of /proc/PID
         self._file = ""  # of what a descriptor refers to
@@ -100,6 +124,7 @@ class _Decoding:
         self.path = self.target = self.address = ""
         self.access: set[str] = set()
         self.ids: list[int] = []
+        self.capabilities: list[str] = []
         self.shown: list[str] = []
         self.notes: list[str] = []
 
@@ -260,6 +285,8 @@ class _Decoding:
         number = _signed(value)
         if number >= 0 and self._tracee.descriptor(number).startswith("socket:"):
             self._asked = self._tracee.socket(number)
+            if self._asked is not None and self._asked.family == abi.AF_NETLINK:
+                self._netlink()
 
     def _level(self, value: int, at: int) -> None:
         self.shown.append(words.word(words.LEVELS, value))
@@ -294,10 +321,13 @@ class _Decoding:
         elif family == words.FAMILIES["AF_INET6"] and len(data) >= 24:
             self.address = f"{self._transport()} [{ipaddress.IPv6Address(data[8:24])}]:{port}"
         elif family == abi.AF_NETLINK:
-            protocol = self._asked.protocol if self._asked is not None else 0
-            self.address = f"netlink {words.word(words.NETLINK, protocol).removeprefix('NETLINK_').lower()}"
+            self._netlink()
         else:
             self.address = words.word(words.FAMILIES, family).removeprefix("AF_").lower()
+
+    def _netlink(self) -> None:
+        protocol = self._asked.protocol if self._asked is not None else 0
+        self.address = f"netlink {words.word(words.NETLINK, protocol).removeprefix('NETLINK_').lower()}"
 
     def _transport(self) -> str:
         if self._asked is None:
@@ -324,7 +354,9 @@ class _Decoding:
     def _capabilities(self, value: int, at: int) -> None:
         halves = self._tracee.numbers(value, 6, 4)  # effective, permitted, inheritable; twice
         if len(halves) == 6:
-            held = abi.capability_names(halves[0] | halves[3] << 32)
+            low, high = halves[:3], halves[3:]
+            self.capabilities = abi.capability_names(low[0] | low[1] | low[2] | (high[0] | high[1] | high[2]) << 32)
+            held = abi.capability_names(low[0] | high[0] << 32)
             self.shown.append(",".join(held) or "none")
 
     def _prctl(self, value: int, at: int) -> None:

@@ -197,9 +197,11 @@ class Tracing:
                 _send(pid, signal.SIGKILL)
         while True:
             try:
-                os.waitpid(-1, _WAIT)
+                pid, status = os.waitpid(-1, _WAIT)
             except ChildProcessError:
                 return
+            if os.WIFSTOPPED(status):  # at its exit, where it would stay (PTRACE_O_TRACEEXIT)
+                self._resume(pid, abi.PTRACE_CONT)
 
     def _serve(self) -> None:
         """Answer every stop until nobody is left."""
@@ -331,6 +333,10 @@ class Tracing:
 
         elif call in self._kinds["asking"] and entry.arguments[1:3] == _SOCKET_ERROR:
             self._answered(pid, thread, entry)
+        elif call in self._kinds["answering"]:
+            refusal = self._decoder.refusal(entry, Tracee(pid), self._caller(pid, thread), result)
+            if refusal is not None:
+                self._keep(thread.process, refusal)
 
     def _answered(self, pid: int, thread: _Thread, entry: PendingCall) -> None:
         """What has become of a connection that was under way is asked for, and it may have failed (connect(2))."""

@@ -119,6 +119,13 @@ class Tracee:
         except OSError:
             return None
 
+    def received(self, address: int, *, is_long: bool) -> int:
+        """Where the first bytes are that recvmsg(2) has filled in, by the address of its struct msghdr; 0 where that has
+        none."""
+        size = 8 if is_long else 4
+        header = self.numbers(address, 3, size)  # the address of who sent it, the size of that, the array of places
+        return next(iter(self.numbers(header[2], 1, size)), 0) if len(header) == 3 else 0
+
     def group(self) -> int:
         """The process that this thread is of."""
         return int(self.status().get("Tgid", self.pid))

@@ -21,7 +21,8 @@ OWN, NET, UTS, HOST = "user", "net", "uts", "host"
 class Check:
     """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an index
     to the values that it may have, in the bits of ``mask``; ``path`` and ``text`` are patterns that what the call is about
-    has to match. ``always``: it is asked of every such call, whoever and whatever that is about."""
+    has to match. ``always``: it is asked of every such call, whoever and whatever that is about. ``lifts``: it lifts a
+    limit, which decides without it."""
 
     capability: str
     calls: frozenset[str]
@@ -32,6 +33,7 @@ class Check:
     path: str = ""
     text: str = ""
     always: bool = False
+    lifts: bool = False
 
     def fits(self, call: SystemCall) -> bool:
         """Whether a call, with its outcome, is one of these."""
@@ -91,19 +93,24 @@ CHECKS: tuple[Check, ...] = (
     _of("NET_ADMIN", "setsockopt", NET, arguments={1: (1,), 2: (12, 32, 33, 36)}),  # SO_PRIORITY, …FORCE, SO_MARK
     _of("NET_ADMIN", "setsockopt getsockopt", NET, arguments={1: (0, 41), 2: (19, 64, 65, 66, 67, 75)}),  # filters
     _of("NET_ADMIN", "bind setsockopt", NET, text="netlink"),  # groups of multicast (netlink(7))
+    # What is asked of the kernel by a message is answered by one.
+    _of("NET_ADMIN", "recvmsg recvfrom", NET, text="^netlink (?!audit)"),
+    _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, text="^netlink audit 0x3(e[89a-c]|f.)$"),
+    _of("AUDIT_WRITE", "recvmsg recvfrom", HOST, text="^netlink audit (?!0x3(e[89a-c]|f.)$)"),
     _of("NET_RAW", "setsockopt", NET, arguments={1: (1,), 2: (25,)}),  # SO_BINDTODEVICE
     _of("IPC_LOCK", "mlock mlock2 mlockall mmap mmap2 mremap", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"),
-        text="^mlock|MAP_LOCKED"),
-    _of("IPC_LOCK", "shmctl", HOST, arguments={1: (11,)}),  # SHM_LOCK
+        text="^mlock|MAP_LOCKED", lifts=True),
+    _of("IPC_LOCK", "shmctl", HOST, arguments={1: (11,)}, lifts=True),  # SHM_LOCK
     _of("IPC_OWNER", "msgget msgsnd msgrcv semget semop semtimedop shmget shmat", errors=("EACCES",)),
     _each("SYS_MODULE", "init_module finit_module delete_module", HOST),
     _each("SYS_RAWIO", "iopl ioperm", HOST),
     _each("SYS_PACCT", "acct", HOST),
     _each("SYS_BOOT", "reboot"),
     _each("SYS_BOOT", "kexec_load kexec_file_load", HOST),
-    _of("SYS_NICE", "setpriority nice sched_setscheduler sched_setparam sched_setattr sched_setaffinity ioprio_set "
-        "migrate_pages move_pages mbind", HOST, errors=("EPERM", "EACCES")),
-    _of("SYS_RESOURCE", "setrlimit prlimit64 mq_open msgctl", HOST),
+    _of("SYS_NICE", "setpriority nice sched_setscheduler sched_setparam sched_setattr", HOST, errors=("EPERM", "EACCES"),
+        lifts=True),
+    _of("SYS_NICE", "sched_setaffinity ioprio_set migrate_pages move_pages mbind", HOST),
+    _of("SYS_RESOURCE", "setrlimit prlimit64 mq_open msgctl", HOST, lifts=True),
     _of("SYS_RESOURCE", "prctl", HOST, arguments={0: (35,)}),  # PR_SET_MM
     _of("SYS_RESOURCE", "fcntl fcntl64", HOST, arguments={1: (1031,)}),  # F_SETPIPE_SZ
     _of("SYS_RESOURCE", "", HOST, errors=("EACCES", "EPERM"), path=r"/proc/(\d+|self)/(oom_score_adj|oom_adj)"),

@@ -33,8 +33,6 @@ _OWNERS = frozenset(
     {"chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link",
      "linkat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "file_setattr", "removexattr"}
 )  # fmt: skip
-#: Those that lift a limit, which decides without them.
-_LIMITED = frozenset({"IPC_LOCK", "SYS_NICE", "SYS_RESOURCE"})
 _IDS = frozenset({"SETUID", "SETGID"})
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _SYSCTL = "namespaces.sysctls."
@@ -74,9 +72,13 @@ def _asked(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple
             yield "CHOWN", OWN, ()
         if call.name in _OWNERS and _is_mapped(context, seen) and (seen is None or seen.uid != call.caller.uid):
             yield "FOWNER", OWN, ()
+    for name in sorted(call.capabilities - call.caller.capabilities) if call.outcome == "EPERM" else ():
+        yield name, OWN, ()
     for check in fitting(call):
         if check.capability == "SETGID" and "setgroups" in call.name and _groups_are_fixed(context):
             continue  # the kernel denies it to anybody there (user_namespaces(7), /proc/PID/setgroups)
+        if check.lifts and _asks_elsewhere(context, check.whose):
+            continue  # the limit is the answer
         yield check.capability, check.whose, tuple(_parameter(context, call)) if check.capability == "NET_RAW" else ()
 
 
@@ -85,17 +87,18 @@ def _missing(
 ) -> Iterator[Cause]:
     """What a process without a capability lacks, and who would have to give it."""
     elsewhere = _asks_elsewhere(context, whose)
-    if elsewhere and (whose == UTS or name in _LIMITED):
-        return  # a host name of its own is the answer, or a limit of the process, and no capability
+    if elsewhere and whose == UTS:
+        return  # a host name of its own is the answer, and no capability
+    asked = call.text if call.text.startswith("netlink ") else call.name
     if elsewhere:
-        what = f"{call.name} takes {name} {elsewhere}, and the command has a user namespace of its own"
+        what = f"{asked} takes {name} {elsewhere}, and the command has a user namespace of its own"
         advice = f"{name} does nothing here; {INSTEAD.get(name) or BY_NAME[name].instead or 'let the host do it'}"
         yield Cause("namespaces.user", what, tuple(ways), advice)
         return
     value = _reaching(context, call)
     if name in call.caller.capabilities or value == DROPPED or settings.members[name] in (value, ADDED):
         return
-    leaf, what = f"capabilities.{name}", f"{call.name} takes {name}, which the command does not have"
+    leaf, what = f"capabilities.{name}", f"{asked} takes {name}, which the command does not have"
     if name in available(context):
         yield Cause(leaf, what, (*ways, Way(leaf, value, Size.CAPABILITY)), BY_NAME[name].instead)
     else:

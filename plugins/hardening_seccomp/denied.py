@@ -27,7 +27,7 @@ from hardening_seccomp.spec import filter_of, is_young, may_set_capabilities, un
 
 _KILLING = (ActionKind.TRAP, ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS)
 #: Errnos of `suid.restricted`, which no rule of a layer says.
-_RESTRICTED = frozenset({"EPERM", "ENOSYS", "EOPNOTSUPP"})
+_RESTRICTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
 #: Arguments that tell one use of a call from another as to what it may do, each with the bits that do. Of a call that is not
 #: here the rest of its uses are no more dangerous than this one.
 _TELLING: Mapping[str, Mapping[int, int]] = MappingProxyType(
@@ -76,7 +76,7 @@ def _may_answer(settings: SeccompSettings, call: SystemCall) -> bool:
     if not call.error:
         return True
     rule = settings.syscalls[call.name]
-    return call.outcome in _RESTRICTED or any(_outcome(action) == call.outcome for action in rule.leaves)
+    return call.error in _RESTRICTED or any(_outcome(action) == call.outcome for action in rule.leaves)
 
 
 def _outcome(action: Action) -> str:

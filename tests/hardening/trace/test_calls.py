@@ -70,6 +70,7 @@ HEADERS = """
 #include <linux/nsfs.h>
 #include <linux/perf_event.h>
 #include <linux/rtc.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 """

@@ -37,6 +37,8 @@ options = json.loads(sys.argv[2])
 calls = []
 if options.pop("every", False):
     options["on_call"] = calls.append
+if options.pop("faulty", False):
+    options["on_call"] = lambda call: calls[0]
 if "until" in options:
     place = Path(options["until"])
     options["until"] = lambda command: command > 0 and place.exists()
@@ -326,6 +328,13 @@ def test_nothing_is_left_of_a_tracer_that_is_killed(folder: Path, stance: Stance
     runs.deserted(folder)
 
 
+def test_a_fault_of_a_tracer_ends_what_it_traces(folder: Path, stance: Stance) -> None:
+    argv = started(folder, stance, "sleep", "4711", faulty=True)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", timeout=60)
+    assert "IndexError" in done.stderr
+    runs.deserted(folder)
+
+
 def test_a_set_user_id_file_that_changes_nobody(folder: Path, stance: Stance) -> None:
     """The configuration has no_new_privs: execve(2) is fine, and nobody is told. The file is root's inside."""
 
@@ -459,3 +468,19 @@ assert two.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
     found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
     assert found.code == 0
     assert [call["error"] for call in found.failures if call["name"] == "connect"] == [errno.ECONNREFUSED]
+
+
+def test_a_request_that_a_message_refuses_has_failed(folder: Path, stance: Stance) -> None:
+    """netlink(7): each call goes well, and the answer says that an address may not be given."""
+    code = """
+import socket, struct
+one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+for receive in (lambda: one.recv(4096), lambda: one.recvmsg(4096)[0]):
+    one.send(struct.pack("=IHHIIBBBBI", 24, 20, 5, 1, 0, socket.AF_INET, 8, 0, 0, 1))
+    assert struct.unpack_from("=i", receive(), 16) == (-1,)
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert found.code == 0
+    refused = [call for call in found.failures if call["text"] == "netlink route RTM_NEWADDR"]
+    assert [(call["name"], call["error"]) for call in refused] == [("recvfrom", 1), ("recvmsg", 1)]
+    assert {call["address"] for call in refused} == {"netlink route"}

@@ -82,6 +82,7 @@ DENIED = [
     (call("setgroups", 0), "SETGID"),
     (call("kill", 5, 15), "KILL"),
     (call("prctl", 24, 12), "SETPCAP"),
+    (call("capset", capabilities=frozenset({"SYS_PTRACE"})), "SYS_PTRACE"),
     (call("setxattr", text="setxattr /f security.capability"), "SETFCAP"),
     (call("setxattr", text="setxattr /f trusted.overlay"), "SYS_ADMIN"),
     (call("mount", text="mount /proc"), "SYS_ADMIN"),
@@ -108,6 +109,9 @@ DENIED = [
     (call("setsockopt", 3, 1, 36), "NET_ADMIN"),
     (call("getsockopt", 3, 0, 64), "NET_ADMIN"),
     (call("bind", 3, address="netlink route", text="bind netlink route"), "NET_ADMIN"),
+    (call("recvmsg", 3, text="netlink route RTM_NEWLINK"), "NET_ADMIN"),
+    (call("recvfrom", 3, text="netlink audit 0x451"), "AUDIT_WRITE"),
+    (call("recvfrom", 3, text="netlink audit 0x3f0"), "AUDIT_CONTROL"),
     (call("setsockopt", 3, 1, 25), "NET_RAW"),
     (call("mlock", 0, 1 << 30, error=errno.ENOMEM, text="mlock 1 GiB"), "IPC_LOCK"),
     (call("shmctl", 1, 11), "IPC_LOCK"),
@@ -119,6 +123,7 @@ DENIED = [
     (call("kexec_load"), "SYS_BOOT"),
     (call("setpriority", 0, 0, 1 << 64 - 1, error=errno.EACCES), "SYS_NICE"),
     (call("sched_setscheduler", 0, 1), "SYS_NICE"),
+    (call("ioprio_set", 1, 0), "SYS_NICE"),
     (call("prlimit64", 0, 7), "SYS_RESOURCE"),
     (call("prctl", 35, 1), "SYS_RESOURCE"),
     (call("fcntl", 3, 1031), "SYS_RESOURCE"),
@@ -200,7 +205,8 @@ def test_what_takes_none_is_none_of_its_own(asked: SystemCall) -> None:
 def test_each_line_of_the_table_has_a_call_here() -> None:
     used = {id(check) for asked, _ in DENIED for check in CHECKS if check.fits(asked)}
     assert [check for check in CHECKS if id(check) not in used] == []
-    assert all(fitting(asked) for asked, name in DENIED if name not in {"CHOWN", "FOWNER", "NET_BIND_SERVICE"})
+    elsewhere = {"CHOWN", "FOWNER", "NET_BIND_SERVICE"}
+    assert all(fitting(asked) for asked, name in DENIED if not (asked.capabilities or name in elsewhere))
 
 
 def test_a_question_is_answered_where_the_kernel_always_asks() -> None:
@@ -244,6 +250,7 @@ def test_what_the_caller_cannot_give_has_no_way() -> None:
         (call("settimeofday", uid=100_000), {}),
         (call("settimeofday", uid=100_000, has=["SYS_TIME"]), {}),
         (call("setns", 3, uid=100_000, has=["SYS_ADMIN"]), {}),
+        (call("ioprio_set", 1, 0, 1 << 13, uid=100_000), {}),
         (call("bind", 3, error=errno.EACCES, address="tcp 0.0.0.0:80", uid=100_000), {"net": "host"}),
     ],
 )

@@ -150,6 +150,7 @@ def test_what_the_restriction_of_set_user_id_bits_takes_is_its_own(base: Seccomp
     (cause,) = causes(base, call("fchmod", 3, 0o4755, error=errno.EPERM))
     assert (cause.leaf, cause.ways[0].value) == ("seccomp.restrict_suid_sgid", False)
     assert not causes(base, call("fchmod", 3, 0o755, error=errno.EPERM))
+    assert [cause.leaf for cause in causes(base, call("setxattr", error=errno.EOPNOTSUPP))] == [cause.leaf]
     # Of a call that layers deny as the restriction does, both have to go.
     ring = settings(tmp_path, '[seccomp]\nallow = ["@basic-io"]\ndeny = ["io_uring_setup"]\n')
     leaves = [cause.leaf for cause in causes(ring, call("io_uring_setup", error=errno.ENOSYS))]
