@@ -61,7 +61,7 @@ class _Speech:
 
     def __init__(self) -> None:
         self.text = b""
-        self.messages: set[bytes] = set()  # as strerror(3) has the failures
+        self.messages: set[bytes] = set()  # as strerror(3) has the failures, in small letters, as Go and Node have them
         self.looks = _LOOKS
 
 
@@ -360,7 +360,7 @@ class Tracing:
     def _keep(self, process: _Process, call: SystemCall) -> None:
         if process.speech.text.endswith(b"\n") or len(process.speech.text) >= MOST_SAID:
             process.speech = _Speech()
-        process.speech.messages.add(call.message.encode())
+        process.speech.messages.add(call.message.lower().encode())
         self._failures.append((call, process.speech))
 
     def _caller(self, pid: int, thread: _Thread) -> Caller:
@@ -379,7 +379,7 @@ class Tracing:
             if speech.looks < 0:
                 return
         data = self._written(Tracee(pid), entry)
-        if to_stderr or any(message in data for message in speech.messages):
+        if to_stderr or any(message in data.lower() for message in speech.messages):
             speech.text += data
 
     def _written(self, tracee: Tracee, entry: PendingCall) -> bytes:

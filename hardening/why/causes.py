@@ -194,13 +194,14 @@ def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
 
 
 def _told(call: SystemCall) -> int:
-    """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, and the name of
-    what it is about. Some say of either denial that permission is denied (mount(8)): that counts where they name it."""
-    about = files.base(call.path) or call.address.rpartition(" ")[2]
+    """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, in whichever
+    letters, and the name of what it is about. Some say of either denial that permission is denied (mount(8)): that counts
+    where they name it."""
+    about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.said.lower()
     named = bool(about) and about in call.said
-    if call.message and call.message in call.said:
+    if call.message and call.message.lower() in said:
         return 2 if named else 1
-    in_words = call.error in _DENIALS and os.strerror(errno.EACCES).lower() in call.said.lower()
+    in_words = call.error in _DENIALS and os.strerror(errno.EACCES).lower() in said
     return 2 if named and in_words else 0
 
 

@@ -303,6 +303,16 @@ def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str
             yield attrs.evolve(way, size=Size.WIDER)
 
 
+def begun(settings: RootfsSettings, context: Context, path: str) -> Sequence[Way]:
+    """The place in memory in which what is to be made at a hidden path can be made: the caller's own directory, such as the
+    home, where programs keep what they can make anew, or else what is hidden as a whole."""
+    gone = shown(context).hiding(path)
+    homes = [home for home in context.host.of(RootfsFacts).private if holds(home, path)]
+    top = max(homes, key=len, default=gone)
+    source = None if gone is None or top is None else _source_of_hidden(settings, context, top, gone)
+    return (memory(top),) if top is not None and source is not None and os.path.isdir(source) else ()
+
+
 def memory(path: str) -> Way:
     """A place in memory at a path."""
     return Way(f"rootfs.tmpfs.{path}", USUAL_TMPFS.get(path) or Tmpfs(mode=usual_mode(path)), Size.CALL)

@@ -74,7 +74,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     for answer in found:
         is_meant = call.error in answer.errors or (answer.errors and not (call.outcome or call.caller.pid))
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
-            yield _cause(settings, call, path, answer)
+            yield _cause(settings, context, call, path, answer)
 
 
 def _socket(call: SystemCall) -> str:
@@ -82,10 +82,12 @@ def _socket(call: SystemCall) -> str:
     return call.address.removeprefix("unix ") if call.address.startswith("unix /") else ""
 
 
-def _cause(settings: RootfsSettings, call: SystemCall, path: str, answer: PathAnswer) -> Cause:
+def _cause(settings: RootfsSettings, context: Context, call: SystemCall, path: str, answer: PathAnswer) -> Cause:
     """The cause that an answer is, with ways that give what the call wants."""
     ways: list[Way] = []
-    if call.name in ("mkdir", "mkdirat") and answer.leaf == "rootfs.read_only":
+    if "create" in call.access and answer.asked == "seen":
+        ways += answers.begun(settings, context, path)
+    elif call.name in ("mkdir", "mkdirat") and answer.leaf == "rootfs.read_only":
         ways.append(answers.memory(path))
     for way in answer.ways:
         more = {"rw"} if call.access & _WRITES else {"exec"} if "execute" in call.access else set[str]()

@@ -79,8 +79,15 @@ def test_what_a_process_speaks_of_goes_before() -> None:
     assert names(ran(spoken, said, call("c", 3))) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(("said", "told"), [("mount: /mnt: permission denied.", 2), ("permission denied", 0)])
-def test_some_say_of_either_denial_that_permission_is_denied(said: str, told: int) -> None:
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("mount: /mnt: permission denied.", 2),
+        ("permission denied", 0),
+        ("mount /mnt: operation not permitted", 2),
+    ],
+)
+def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> None:
     (found,) = causes.denials(ran(call("mount", 1, path="/mnt", said=said)))
     assert found.told == told
 

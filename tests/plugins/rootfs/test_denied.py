@@ -159,6 +159,15 @@ def test_a_directory_that_is_to_be_made_may_be_one_in_memory(tmp_path: Path) -> 
     assert cause.ways[0].leaf == "rootfs.tmpfs./var/lib/program"
 
 
+@pytest.mark.parametrize(("path", "top"), [("/root/.cache/tool", "/root"), ("/var/log/tool.log", "/var/log")])
+def test_what_is_made_at_a_hidden_place_is_first_offered_in_memory(path: str, top: str, tmp_path: Path) -> None:
+    (cause,) = causes(tmp_path, "", asked("mkdir", errno.EROFS, path, CREATE))
+    assert cause.leaf == f"rootfs.hidden_paths.{top}"
+    assert cause.ways[0].leaf == f"rootfs.tmpfs.{top}"
+    (cause,) = causes(tmp_path, "", asked("openat", errno.EROFS, path, WRITE))
+    assert not [way for way in cause.ways if way.leaf.startswith("rootfs.tmpfs.")], "what is there is no other's"
+
+
 def test_a_link_of_the_root_leads_where_the_kernel_would_go(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "data").mkdir(parents=True)
