@@ -12,12 +12,12 @@ from pathlib import Path
 
 import attrs
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.compose import composition as compose
 from hardening.mechanism import host
 from hardening.plugin import plugins
 from hardening.profile import layers
 from hardening.report.beyond import Beyond, beyond
-from hardening_seccomp.libseccomp import Libseccomp
 
 FLOOR = "strict"
 #: The pages count the system calls of one machine: groups also hold names that only others have.

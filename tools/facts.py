@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.compose import composition as compose
 from hardening.mechanism import host
 from hardening.mechanism.roles import PRIVATE
@@ -18,7 +19,6 @@ from hardening_process.kinds import RlimitKind
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings
 from hardening_seccomp.actions import ALLOW
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.settings import SeccompSettings
 
 #: The pages count the system calls of one machine: groups also hold names that only others have.

@@ -1,8 +1,4 @@
-"""The names of system calls, by architecture and number.
-
-What the kernel tells of a call is numbers. The mechanism that filters calls has its names from libseccomp, which is a
-plugin's: here they are a table, which `tools/calls.py` writes from the same library, and a test holds against it.
-"""
+"""The names of system calls, by architecture and number, as libseccomp has them: the kernel tells of a call by numbers."""
 
 from __future__ import annotations
 
@@ -13,14 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hardening.base.linux import abi
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.base.values import frozen
 
-FILE, KINDS = (Path(__file__).with_name(name) for name in ("calls.txt", "kinds.txt"))
-#: The columns behind the names.
-ARCHITECTURES = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_I386, abi.AUDIT_ARCH_AARCH64, abi.AUDIT_ARCH_ARM)
-HEADER = "# name x86_64 i386 aarch64 arm"
-#: The tokens of the machines that uname(2) names.
-MACHINES = MappingProxyType({"x86_64": abi.AUDIT_ARCH_X86_64, "aarch64": abi.AUDIT_ARCH_AARCH64})
+KINDS = Path(__file__).with_name("kinds.txt")
+#: The architectures of the programs that a machine runs, by what uname(2) calls it: its own, and that of 32 bits.
+MACHINES: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "x86_64": (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_I386),
+        "aarch64": (abi.AUDIT_ARCH_AARCH64, abi.AUDIT_ARCH_ARM),
+    }
+)
 
 
 @frozen
@@ -35,23 +34,20 @@ class PendingCall:
 
 
 @cache
-def _tables() -> Mapping[int, Mapping[int, str]]:
-    tables: dict[int, dict[int, str]] = {token: {} for token in ARCHITECTURES}
-    for line in FILE.read_text().splitlines()[1:]:
-        name, *numbers = line.split(" ")
-        for token, number in zip(ARCHITECTURES, numbers, strict=True):
-            if number != "-":
-                tables[token][int(number)] = name
-    return MappingProxyType({token: MappingProxyType(table) for token, table in tables.items()})
+def _library() -> Libseccomp:
+    return Libseccomp.load()
+
+
+@cache
+def _names(architecture: int) -> Mapping[int, str]:
+    return MappingProxyType({number: name for name, number in _library().names(architecture).items()})
 
 
 def name(architecture: int, number: int) -> str:
-    """The name of a call; its number as text where the table has none."""
-    table = _tables().get(architecture, {})
-    found = table.get(number)
-    if found is None and architecture == abi.AUDIT_ARCH_X86_64 and number & abi.X32_SYSCALL_BIT:
-        found = table.get(number & ~abi.X32_SYSCALL_BIT)
-    return found or str(number)
+    """The name of a call; its number as text where there is none."""
+    plain = number & ~abi.X32_SYSCALL_BIT if architecture == abi.AUDIT_ARCH_X86_64 else number
+    # Of those that 32-bit arm has far above all others the library is asked one by one.
+    return _names(architecture).get(plain) or _library().name(architecture, plain) or str(number)
 
 
 @cache
@@ -67,23 +63,33 @@ def kinds() -> Mapping[str, frozenset[tuple[int, int]]]:
 
 @cache
 def numbers(*names: str) -> frozenset[tuple[int, int]]:
-    """The architectures and numbers of calls with these names."""
+    """The architectures of this machine's programs, and the numbers of calls with these names. Raises `HostError`."""
     return frozenset(
-        (token, number) for token, table in _tables().items() for number, found in table.items() if found in names
+        (token, number)
+        for token in MACHINES[os.uname().machine]
+        for number, found in _names(token).items()
+        if found in names
     )
 
 
 def own() -> int:
     """The token of this machine's own architecture."""
-    return MACHINES[os.uname().machine]
+    return MACHINES[os.uname().machine][0]
+
+
+def number(name: str) -> int | None:
+    """The number of a call of this machine's own architecture; None where that has none of the name."""
+    return next((number for token, number in numbers(name) if token == own()), None)
 
 
 def names(architecture: int) -> Collection[str]:
     """The names of the calls that an architecture has."""
-    return _tables()[architecture].values()
+    return _names(architecture).values()
 
 
 def native(name: str, order: int) -> PendingCall:
-    """A call of this machine's own architecture, of which nothing else is known."""
-    token = own()
-    return next(PendingCall(token, number, (0,) * 6, order) for known, number in numbers(name) if known == token)
+    """A call of this machine's own architecture, of which nothing else is known. Raises `KeyError` where that has none."""
+    found = number(name)
+    if found is None:
+        raise KeyError(name)
+    return PendingCall(own(), found, (0,) * 6, order)

@@ -114,7 +114,7 @@ class _Judge:
             if known is None:
                 continue
             mechanism, cause, call = known
-            if _does_without(cause, calls.MACHINES[machine], called[row["program"]]):
+            if _does_without(cause, calls.MACHINES[machine][0], called[row["program"]]):
                 continue
             # The arguments were only tried: what was said of them, and what permits them alone, is of no use.
             ways = [item for item in cause.ways if item.size is not Size.CALL]
@@ -124,7 +124,7 @@ class _Judge:
             yield self._breakage(CALL, mechanism, cause, row, call, way)
 
     def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
-        architecture = calls.MACHINES[machine]
+        architecture = calls.MACHINES[machine][0]
         name = calls.name(architecture, number)
         first: tuple[Mechanism[Any], Cause, SystemCall] | None = None
         for word in _TRIED:

@@ -133,15 +133,14 @@ def _failures(ran: Ran) -> Sequence[SystemCall]:
     if not 0 < error < EXIT_LAUNCHER:
         # What a file lends that the bounding set has not is the only reason of another errno (capabilities(7)).
         error = errno.EPERM if outside is not None and told == errno.EACCES and _lends(outside) else told
-    architecture = calls.own()
-    number = next(found for token, found in calls.numbers(_EXECVE) if token == architecture)
     user = {key: int(lookup(ran.document, f"/process/user/{key}") or 0) for key in ("uid", "gid")}
     caller = Caller(
         trace.command, executable=path, uid=elsewhere.mapped(ran.document, "uid", user["uid"]),
         gid=elsewhere.mapped(ran.document, "gid", user["gid"]),
     )  # fmt: skip
+    entry = calls.native(_EXECVE, 0)
     call = SystemCall(
-        _EXECVE, number, architecture, (0,) * 6, caller, error=error, path=path,
+        _EXECVE, entry.number, entry.architecture, entry.arguments, caller, error=error, path=path,
         access=frozenset({"execute"}), text=f"{_EXECVE} {path}", said=os.strerror(error) + path,
     )  # fmt: skip
     return (*trace.failures, call)

@@ -111,12 +111,11 @@ def calls_of(text: str, context: Context) -> Sequence[SystemCall]:
 def made(name: str, arguments: Iterable[int], context: Context, text: str, address: str = "") -> SystemCall:
     """A call of this machine's own architecture that nobody has made; arguments that are left out are 0. Raises `UsageError`
     where it has none of that name."""
-    token = calls.own()
-    number = next((number for own, number in calls.numbers(name) if own == token), None)
+    number = calls.number(name)
     if number is None:
         raise UsageError(f"this machine has no system call {name}", hint="ask about the one that it has instead")
     given = (*arguments, *(0,) * ARGUMENTS)[:ARGUMENTS]
-    return SystemCall(name, number, token, given, _caller(context), text=text, address=address)
+    return SystemCall(name, number, calls.own(), given, _caller(context), text=text, address=address)
 
 
 def _numbers(text: str, arguments: str) -> list[int]:

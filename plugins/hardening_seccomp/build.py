@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hardening.base.linux.libseccomp import Condition, Libseccomp
 from hardening.base.values import frozen
 from hardening.errors import HostError
 from hardening_seccomp.actions import KILL_PROCESS, Action
 from hardening_seccomp.conditions import Comparison, Op
-from hardening_seccomp.libseccomp import Condition, Libseccomp
 from hardening_seccomp.oci import read_action, read_cases, read_names
 
 

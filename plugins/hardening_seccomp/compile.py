@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from hardening.base.linux import abi
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.base.values import frozen
 from hardening.errors import HostError, SpecError
 from hardening_seccomp import bpf
@@ -25,7 +26,6 @@ from hardening_seccomp.diagrams import lower_halves
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.guarded import programs, suspects
 from hardening_seccomp.layout import laid_out
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import MAX_ENTRIES, Emission, emit, forms
 from hardening_seccomp.spans import KILLED, WIDE, Span, overlaps, wanted
 

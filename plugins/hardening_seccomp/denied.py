@@ -10,6 +10,7 @@ from types import MappingProxyType
 import attrs
 
 from hardening.base.linux import abi
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, groups, multiplex, suid
@@ -19,7 +20,6 @@ from hardening_seccomp.conditions import Comparison, Op, Rule, where
 from hardening_seccomp.diagrams import MAX_ARGUMENT, apply, constant, select
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import ARCHITECTURES
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spans import kernel_token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
@@ -11,7 +12,6 @@ from hardening_seccomp.actions import ALLOW, Action, ActionKind, is_denial
 from hardening_seccomp.conditions import Rule, describe
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_capabilities, unrestricted

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardening.base.linux import children
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.base.linux.system import signal
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, SpecError
 from hardening_seccomp.build import Rules
-from hardening_seccomp.libseccomp import Libseccomp
 
 SECONDS = 1  # of processor time
 LONGEST = 120  # seconds

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hardening.base.linux.libseccomp import INSTALL, LIBRARY, YOUNG, Libseccomp
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, HostError
@@ -19,7 +20,6 @@ from hardening_seccomp.actions import Action, ActionKind
 from hardening_seccomp.bpf import LITTLE_ENDIAN
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.filters import rule_is_no_looser_than
-from hardening_seccomp.libseccomp import INSTALL, LIBRARY, YOUNG, Libseccomp
 from hardening_seccomp.settings import SeccompSettings
 
 ACTIONS_AVAILABLE = Path("/proc/sys/kernel/seccomp/actions_avail")

@@ -13,11 +13,11 @@ from types import MappingProxyType
 
 import attrs
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_seccomp.actions import ENOSYS, EPERM, Action, ActionKind, stricter
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import strictest
 
 #: linux/net.h and linux/ipc.h.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 
+from hardening.base.linux.libseccomp import YOUNG
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Flag, Kind, Unordered
@@ -31,7 +32,6 @@ from hardening_seccomp.conditions import (
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
 from hardening_seccomp.filters import rule_intersect, rule_is_no_looser_than
-from hardening_seccomp.libseccomp import YOUNG
 from hardening_seccomp.oci import ARCHITECTURES, architecture_of, strictest
 
 #: The family of system calls has no name: its members stand for ``seccomp.<syscall>``.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from hardening.base.linux import abi
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.base.values import frozen
 from hardening_seccomp.actions import KILL_PROCESS
 from hardening_seccomp.bpf import U32
@@ -13,7 +14,6 @@ from hardening_seccomp.build import token_of
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import constant, lower_halves
 from hardening_seccomp.filters import Filter
-from hardening_seccomp.libseccomp import Libseccomp
 
 WIDE = 0x80000000  # __AUDIT_ARCH_64BIT
 #: Their tokens have the bit of 64, and their arguments 32: libseccomp compares the lower halves.

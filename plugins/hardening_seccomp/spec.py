@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from hardening.base import digest
+from hardening.base.linux.libseccomp import YOUNG, Libseccomp
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import Privileges
@@ -17,7 +18,6 @@ from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter, rule_intersect
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import YOUNG, Libseccomp
 from hardening_seccomp.oci import POINTER, strictest
 from hardening_seccomp.settings import SeccompSettings, calls
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hardening.base import digest
 from hardening.base.linux import abi
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.errors import SpecError
 from hardening.mechanism.mechanism import Context, Verification
 from hardening_seccomp import bpf, groups
@@ -20,7 +21,6 @@ from hardening_seccomp.answers import AnswerReader
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spans import KILLED, WIDE, Span, overlaps, wanted

@@ -10,10 +10,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_seccomp import bpf, symbolic
 from hardening_seccomp.actions import ActionKind
 from hardening_seccomp.diagrams import ARGUMENTS, WIDTH, Diagram, apply, constant
-from hardening_seccomp.libseccomp import Libseccomp
 from tests.bench.contenders import BenchError
 
 SOURCE = Path(__file__).with_name("percall.c")

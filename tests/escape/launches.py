@@ -15,12 +15,12 @@ import attrs
 
 from hardening.assemble import bundle, pipeline
 from hardening.assemble.spec import to_json
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.compose import composition as compose
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE
 from hardening.launch.request import START as START_OF_STAGE
 from hardening.plugin.plugins import shipped_profiles
 from hardening.profile import layers
-from hardening_seccomp.libseccomp import Libseccomp
 from tests.escape.attempt import FOLDER, Outcome, Setup
 from tests.escape.world import World
 from tests.support import runs, shipped

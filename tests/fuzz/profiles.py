@@ -16,6 +16,7 @@ from hardening.assemble import pipeline
 from hardening.assemble.oci_fields import unknown
 from hardening.base import jsontext
 from hardening.base.digest import of_filter
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
 from hardening.launch.config import config
@@ -28,7 +29,6 @@ from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.docker import DockerTarget as Machine
 from hardening_seccomp.docker import parse
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import read as read_filter
 from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of

@@ -18,7 +18,7 @@ SLOW = {"argparse", "asyncio", "collections", "dataclasses", "enum", "functools"
 SLOW |= {"os", "posixpath", "shutil", "signal", "socket", "stat", "subprocess", "tempfile", "typing"}
 PLACE = Path(hardening.__file__).parents[1]
 #: Run by a person, and by the rest of `hardening`.
-OTHERS = {"hardening.base.linux.libc_build"}
+OTHERS = {"hardening.base.linux.bindings_build"}
 # Some interpreters do not list those by which `hashlib` is spared.
 STANDARD = sys.stdlib_module_names | {"_sha2", "_sha256"}
 # What is no part of an ordinary native launch may import `os`.

@@ -23,10 +23,10 @@ from typing import Any
 import attrs
 
 from hardening.assemble import pipeline
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.errors import HardeningError
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ActionKind
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.spec import FILE
 from tests.support import podman, runs, shipped
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.errors import SpecError
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ActionKind
-from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp import generate, kernel
 from tests.support.features import require
 from tests.support.sample import examples

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG
 from hardening_seccomp.build import build, token_of
@@ -15,7 +16,6 @@ from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, r
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.layout import laid_out
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import emit
 from hardening_seccomp.spans import KILLED, kernel_token, wanted
 from hardening_seccomp.symbolic import meaning

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, settings
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_seccomp import bpf, filters
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, LOG, Action, ActionKind, stricter
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import apply, constant
 from hardening_seccomp.filters import Filter, intersect, is_no_looser_than, violations
-from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp import generate, kernel
 from tests.support.features import require
 from tests.support.sample import examples

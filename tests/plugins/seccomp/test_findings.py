@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import Seccomp
-from hardening_seccomp.libseccomp import Libseccomp
 from tests.plugins.seccomp.stacks import context, settings
 
 

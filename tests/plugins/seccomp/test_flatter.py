@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from hardening.assemble import pipeline
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.findings import Severity
 from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import bpf
@@ -19,7 +20,6 @@ from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, c
 from hardening_seccomp.diagrams import apply
 from hardening_seccomp.filters import Filter, rule_is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.notes import flattened
 from hardening_seccomp.oci import PARTS, flatter, read
 from hardening_seccomp.spec import contribute, filter_of

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_seccomp import groups
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, Action, ActionKind
 from hardening_seccomp.build import token_of
 from hardening_seccomp.conditions import fill
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.settings import StrictDefaults
 
 LIBRARY = Libseccomp.load()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.errors import SpecError
 from hardening_seccomp import guarded
 from hardening_seccomp.actions import ALLOW, ENOSYS, LOG
@@ -15,7 +16,6 @@ from hardening_seccomp.build import build
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, rule_of
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.guarded import programs, suspects
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import emit
 
 LIBRARY = Libseccomp.load()

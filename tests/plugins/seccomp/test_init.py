@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.host import plain
 from hardening.testing.laws import check_kind
 from hardening_seccomp import Seccomp, groups
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.host import SeccompFacts, probe
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.settings import RuleKind
 
 SECCOMP = Seccomp()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.fragment import Fragment
 from hardening_seccomp import Seccomp, bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, ActionKind
@@ -18,7 +19,6 @@ from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter, is_no_looser_than
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.multiplex import CARRIED, guard
 from hardening_seccomp.oci import read
 from hardening_seccomp.spec import FILE, filter_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, Action, is_denial
 from hardening_seccomp.build import build, token_of
@@ -12,7 +13,6 @@ from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.filters import Filter, rule_is_no_looser_than
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.multiplex import guard
 from hardening_seccomp.oci import emit
 from hardening_seccomp.spans import kernel_token

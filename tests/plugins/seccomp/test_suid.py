@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.errors import ProfileError
 from hardening_seccomp import Seccomp, bpf, suid
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, Action, is_denial
@@ -17,7 +18,6 @@ from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import apply, constant
 from hardening_seccomp.filters import Filter, intersect, is_no_looser_than
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.spans import kernel_token
 from tests.plugins.seccomp import generate
 from tests.plugins.seccomp.stacks import composed, context

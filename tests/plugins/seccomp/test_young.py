@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.linux.libseccomp import YOUNG, Libseccomp
 from hardening_oci.ignored import refusals
 from hardening_seccomp import Seccomp, SeccompSettings, bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.findings import findings
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.libseccomp import YOUNG, Libseccomp
 from hardening_seccomp.oci import ARCHITECTURES
 from hardening_seccomp.spec import filter_of
 from tests.plugins.seccomp import kernel, stacks

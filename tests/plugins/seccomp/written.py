@@ -12,11 +12,11 @@ from random import Random
 from typing import Any
 
 from hardening.base.linux import abi
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening.base.values import frozen
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG, Action, ActionKind
 from hardening_seccomp.bpf import Instruction
-from hardening_seccomp.libseccomp import Libseccomp
 from hardening_seccomp.oci import oci_architecture
 from hardening_seccomp.spans import kernel_token
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hardening.base.linux import abi, libc_build
+from hardening.base.linux import abi
 
 HEADERS = """
 #include <sched.h>
@@ -104,12 +104,6 @@ def test_structures_have_the_sizes_of_the_headers(tmp_path: Path) -> None:
     }
     lines = "".join(f'printf("%zu ", sizeof({name}));' for name in structures.values())
     assert [int(word) for word in _compile(tmp_path, lines).split()] == [ffi.sizeof(name) for name in structures]
-
-
-def test_the_generated_module_is_fresh(tmp_path: Path) -> None:
-    libc_build.generate(str(tmp_path / "_libc.py"))
-    committed = Path(libc_build.__file__).with_name("_libc.py")
-    assert (tmp_path / "_libc.py").read_text() == committed.read_text()
 
 
 def test_the_tables_name_the_same_calls() -> None:

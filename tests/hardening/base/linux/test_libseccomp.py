@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from hardening.base.linux.libseccomp import Condition, Libseccomp
 from hardening.errors import HostError, SpecError
 from hardening_seccomp.actions import ALLOW, EPERM
-from hardening_seccomp.libseccomp import Condition, Libseccomp
 
 
 def test_a_missing_library_is_named_with_its_remedy() -> None:

@@ -1,4 +1,4 @@
-"""The committed declarations are those of the build module, and those of the header."""
+"""The committed modules are those of the declarations, and libseccomp's are those of its header."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import re
 import subprocess
 from pathlib import Path
 
-from hardening_seccomp import libseccomp_build
+import pytest
+
+from hardening.base.linux import bindings_build
 
 CONSTANT = re.compile(r"static const int (\w+) = (\d+);")
 
 
-def test_the_generated_module_is_not_stale() -> None:
-    assert libseccomp_build.GENERATED.read_text(encoding="utf-8") == libseccomp_build.generate(), (
-        "run python -m hardening_seccomp.libseccomp_build"
-    )
+@pytest.mark.parametrize("name", bindings_build.MODULES)
+def test_the_generated_modules_are_not_stale(name: str, tmp_path: Path) -> None:
+    bindings_build.generate(tmp_path)
+    committed = Path(bindings_build.__file__).with_name(f"{name}.py")
+    assert (tmp_path / f"{name}.py").read_text() == committed.read_text(), "run it anew"
 
 
 def test_constants_and_sizes_are_those_of_the_header(tmp_path: Path) -> None:
-    from hardening_seccomp._libseccomp import ffi
+    from hardening.base.linux._libseccomp import ffi
 
-    constants = CONSTANT.findall(libseccomp_build.DECLARATIONS)
+    constants = CONSTANT.findall(bindings_build.LIBSECCOMP)
     lines = [f"_Static_assert({name} == {value}, {name!r});".replace("'", '"') for name, value in constants]
     kinds = ("struct scmp_version", "struct scmp_arg_cmp")
     lines += [f'_Static_assert(sizeof({kind}) == {ffi.sizeof(kind)}, "{kind}");' for kind in kinds]

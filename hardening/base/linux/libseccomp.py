@@ -81,7 +81,7 @@ class Libseccomp:
     @classmethod
     def load(cls, name: str = LIBRARY) -> Libseccomp:
         """Open the library; `HostError` where it is missing or older than 2.5."""
-        from hardening_seccomp._libseccomp import ffi
+        from hardening.base.linux._libseccomp import ffi
 
         try:
             lib = ffi.dlopen(name)
