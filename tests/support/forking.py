@@ -21,7 +21,7 @@ from tests.support.users import User, program
 #: Each line of its input is an order, and each of its output what came of it. It composes once: what modules keep of that
 #: are results of functions of their arguments alone, nothing of the host.
 _SERVER = """
-import gc, io, json, os, pkgutil, signal, sys, tempfile
+import gc, io, json, os, pkgutil, signal, sys
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 import hardening
@@ -35,9 +35,11 @@ from hardening.cli import main
 with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
     main(["compose", "-q", "-p", "strict", "--", "true"])
 gc.freeze()
+def memory(name):
+    return open(os.memfd_create(name), "r+b")  # no file that a command could be seen to need
 for line in sys.stdin:
     order = json.loads(line)
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+    with memory("stdin") as stdin, memory("stdout") as stdout, memory("stderr") as stderr:
         child = os.fork()
         if child == 0:
             signal.alarm(120)

@@ -18,7 +18,7 @@ from hypothesis import settings
 
 #: Parameters of system tests that stand for who calls and for the runtime: each row that is taken has one of their values,
 #: and not each value a row.
-ROTATED = {"any_runtime", "caller", "case", "here", "maker", "person", "runtime", "stance", "user", "who"}
+ROTATED = {"any_runtime", "caller", "case", "here", "maker", "person", "place", "runtime", "stance", "user", "who"}
 
 
 def is_whole(config: pytest.Config) -> bool:

@@ -294,15 +294,15 @@ def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> N
         assert not lease.exists()
 
 
-@pytest.mark.parametrize("place", ["precious", "state/records/precious", "state/../precious"])
+@pytest.mark.parametrize("leased", ["precious", "state/records/precious", "state/../precious"])
 def test_a_bundle_from_elsewhere_does_not_have_a_file_that_is_no_lease_removed(
-    folder: Path, stance: Stance, place: str
+    folder: Path, stance: Stance, leased: str
 ) -> None:
-    precious = Path(os.path.normpath(folder / place))
+    precious = Path(os.path.normpath(folder / leased))
     (folder / "state/records").mkdir(parents=True)
     precious.touch()
     document = stance.config("true")
-    document["annotations"] = {"org.hardening.leases": json.dumps([f"{folder}/{place}"])}
+    document["annotations"] = {"org.hardening.leases": json.dumps([f"{folder}/{leased}"])}
     bundle = bundles.write(folder / "bundle", document, user=stance.user)
     runs.hand_over(folder, stance.user)
     done = bundles.launch(bundle, user=stance.user, state=folder / "state", remove=True)

@@ -368,8 +368,8 @@ def test_a_source_that_is_not_there_is_not_left_for_somebody_to_put_there(folder
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize("place", ["rootfs", "rootfs/data"])
-def test_no_root_is_started_whose_nodes_would_work_where_they_must_not(runtime: str, place: str) -> None:
+@pytest.mark.parametrize("shown", ["rootfs", "rootfs/data"])
+def test_no_root_is_started_whose_nodes_would_work_where_they_must_not(runtime: str, shown: str) -> None:
     require("root")
     with runs.workplace() as folder:
         document = bundles.stance("root").config("true")
@@ -377,7 +377,7 @@ def test_no_root_is_started_whose_nodes_would_work_where_they_must_not(runtime: 
         assert bundles.launch(bundle, runtime).returncode == 0
         bundles.write(bundle, document | {"annotations": {NODES: "withheld"}})
         (bundle / "rootfs/data").mkdir(exist_ok=True)
-        for name, options in (("rootfs", "bind,remount,nodev"), (place, "remount,bind,dev")):
+        for name, options in (("rootfs", "bind,remount,nodev"), (shown, "remount,bind,dev")):
             if not os.path.ismount(bundle / name):
                 subprocess.run(["mount", "--bind", bundle / name, bundle / name], check=True)
             subprocess.run(["mount", "-o", options, bundle / name], check=True)
@@ -386,9 +386,9 @@ def test_no_root_is_started_whose_nodes_would_work_where_they_must_not(runtime: 
             assert done.returncode == 0, done.stderr
         else:
             assert (done.returncode, done.stdout) == (125, "")
-            assert f"device nodes in {bundle}/{place} would work under {runtime}" in done.stderr
+            assert f"device nodes in {bundle}/{shown} would work under {runtime}" in done.stderr
             assert "hint: --runtime native mounts it without" in done.stderr
-        subprocess.run(["mount", "-o", "remount,bind,nodev", bundle / place], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,nodev", bundle / shown], check=True)
         done = bundles.launch(bundle, runtime)
         assert done.returncode == 0, done.stderr
 

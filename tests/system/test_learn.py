@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import workplace
-from tests.support.users import User, ordinary, program
+from tests.support.users import User, ordinary
 
 pytestmark = pytest.mark.system
 
@@ -31,13 +31,9 @@ class Place:
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Call the program."""
-        own = [str(Path(sys.executable).with_name("hardening")), *words]
-        argv = own if self.user is None else self.user.argv([program(self.user), *words])
         base = self.user.environment if self.user is not None else os.environ
         environment = {**base, "HARDENING_STATE": str(self.folder / "state")}
-        return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.folder, env=environment
-        )
+        return typed(self.user, *words, cwd=self.folder, env=environment)
 
     def layer(self) -> dict[str, Any]:
         """What was written."""

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import workplace
 from tests.support.users import User, ordinary, program
 
@@ -55,9 +56,7 @@ class Place:
 
     def call(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Call the program."""
-        return subprocess.run(
-            self.argv(*words), input=text, capture_output=True, text=True, cwd=self.folder, env=self.environment
-        )
+        return typed(self.user, *words, cwd=self.folder, env=self.environment, text=text)
 
     def why(self, *words: str) -> dict[str, Any]:
         """The answer, as JSON."""

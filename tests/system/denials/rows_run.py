@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.support.forking import typed
 from tests.support.runs import workplace
 from tests.support.users import User, program
 from tests.system.denials.rows import Row
@@ -57,8 +58,10 @@ class Place:
     def run(self, argv: Sequence[str], seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """A command line as its caller types it."""
         user = self.user
-        argv = user.argv(argv) if user is not None else list(argv)
         env = {**(user.environment if user is not None else os.environ), "HARDENING_STATE": str(self.folder / "state")}
+        if argv[0] == self.program:
+            return typed(user, *argv[1:], cwd=self.folder, env=env)
+        argv = user.argv(argv) if user is not None else list(argv)
         return subprocess.run(
             argv, capture_output=True, text=True, timeout=seconds, env=env, cwd=self.folder, stdin=subprocess.DEVNULL
         )

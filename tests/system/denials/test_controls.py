@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import workplace
 from tests.system.denials.asking import INNOCENT
 from tests.system.denials.controls import CONTROLS, uses_sockets
@@ -30,11 +30,7 @@ BLAMES = ("denied", "forbid", "refuse", "limit")
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("hardening"))
-    env = {**os.environ, "HARDENING_STATE": str(folder / "state")}
-    return subprocess.run(
-        [program, *words], capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL, timeout=200
-    )
+    return typed(None, *words, cwd="/", env={**os.environ, "HARDENING_STATE": str(folder / "state")})
 
 
 def test_there_are_a_hundred() -> None:
