@@ -81,7 +81,7 @@ def text(base: Sequence[str], recording: Recording, lessons: Lessons, refused: S
     """The layer as a profile over ``base``, the names of profiles, with a comment at each line, and at its end what no
     layer may have, and what was written and executed. Raises `UsageError` where it would not say what the lessons do."""
     found = "\n".join(_lines(base, recording, lessons, refused)) + "\n"
-    _require_same(found, {"extends": [*base], **tables(lessons, reason(recording))})
+    _require_same(found, {"extends": [*base], **tables(lessons, reason(recording)), **_learnt(recording)})
     return found
 
 
@@ -100,8 +100,6 @@ def _require_same(text: str, wanted: Mapping[str, Any]) -> None:
 def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> Iterator[str]:
     programs = printable(", ".join(sorted({run.program for run in recording.runs})))
     count = len(recording.runs)
-    hosts = "; ".join(sorted({run.host for run in recording.runs}))
-    yield _comment(f"Seen on {hosts}. Another C library, or another version of a program, may ask for more.")
     runs = "1 run" if count == 1 else f"{count} runs"
     yield f"description = {toml.inline(f'{programs}: what {runs} asked for')}"
     yield f"extends = {toml.inline(base)}"
@@ -114,6 +112,9 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
         yield ""
         yield "[[exceptions]]"
         yield from (f"{key} = {toml.inline(value)}" for key, value in exception.items())
+    yield ""
+    yield "# What was executed: another version may ask for more (`hardening check` says when there is one)."
+    yield from _fingerprint(recording)
     if refused:
         yield ""
         yield "# Asked for, and refused by a limit:"
@@ -123,6 +124,22 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
             yield ""
             yield f"# Paths that were {what}:"
             yield from (_comment(f"- {place}") for place in sorted(places))
+
+
+def _learnt(recording: Recording) -> dict[str, object]:
+    return {"learnt": recording.fingerprint().table()}
+
+
+def _fingerprint(recording: Recording) -> Iterator[str]:
+    """What was seen on which software, an item a line."""
+    yield "[learnt]"
+    for name, value in toml.flat(recording.fingerprint().table()):
+        if isinstance(value, list) and len(value) > 1:
+            yield f"{toml.dotted(name)} = ["
+            yield from (f"  {toml.inline(item)}," for item in value)
+            yield "]"
+        else:
+            yield f"{toml.dotted(name)} = {toml.inline(value)}"
 
 
 def _comment(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from hardening.base import jsontext, wholefile
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, UsageError
 from hardening.learn.rules import collapsed
+from hardening.learn.software import Software
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Usage, normal
+from hardening.profile import fingerprint
+from hardening.profile.fingerprint import Fingerprint
 
 VERSION = 1
 _HINT = "it is written by `hardening learn --into FILE`; begin with a new file"
@@ -53,7 +57,10 @@ def _is_name(value: object, form: re.Pattern[str]) -> bool:
 
 
 def _is_day(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 #: What is kept of a call, and how it is read back; what has its default is left out.
@@ -77,17 +84,18 @@ _NEEDED = ("name", "number", "architecture", "arguments")
 @frozen
 class Run:
     """One run. ``id`` no other one has; ``day`` is its date (ISO 8601), ``program`` what was run, without its arguments,
-    ``host`` the kernel and machine. ``uses`` are calls as `normal` leaves them, each with how often it was made and by which
-    programs. ``peaks`` are as for `Evidence`; ``needed`` are the leaves that had to be looser than the strictest, each with
-    the layer that loosens it as JSON; None where that was not tried."""
+    ``kernel`` its release and machine, ``software`` what was executed. ``uses`` are calls as `normal` leaves them, each with
+    how often it was made and by which programs. ``peaks`` are as for `Evidence`; ``needed`` are the leaves that had to be
+    looser than the strictest, each with the layer that loosens it as JSON; None where that was not tried."""
 
     id: str
     day: str
     program: str
-    host: str
+    kernel: str
     uses: frozenset[Usage]
     peaks: tuple[tuple[str, int], ...] = ()
     needed: tuple[tuple[str, str], ...] | None = None
+    software: Software = Software()
 
 
 @frozen
@@ -108,7 +116,23 @@ class Recording:
 
     def told(self, change: Callable[[str], str]) -> Recording:
         """These runs with a change of all texts that a command itself has made: names of files, addresses, and the like."""
-        return Recording(frozenset(attrs.evolve(run, uses=frozenset(_told(run.uses, change))) for run in self.runs))
+
+        def told(run: Run) -> Run:
+            files = tuple((_changed(path, change), digest) for path, digest in run.software.files)
+            software = attrs.evolve(run.software, files=files)
+            return attrs.evolve(run, uses=frozenset(_told(run.uses, change)), software=software)
+
+        return Recording(frozenset(map(told, self.runs)))
+
+    def fingerprint(self) -> Fingerprint:
+        """What these runs were seen on. Of a file that has changed between them it has the last digest."""
+        runs = sorted(self.runs, key=lambda run: (run.day, run.id))
+        return Fingerprint(
+            date.fromisoformat(self.days[1]),
+            tuple(sorted({run.kernel for run in runs})),
+            tuple(sorted({package for run in runs for package in run.software.packages})),
+            dict(sorted({path: digest for run in runs for path, digest in run.software.files}.items())),
+        )
 
     def evidence(self) -> Evidence:
         """What all runs together asked for."""
@@ -161,11 +185,16 @@ class Recording:
 def _told(uses: Iterable[Usage], change: Callable[[str], str]) -> Iterable[Usage]:
     for use in uses:
         call = use.call
-        path = "/" + change(call.path).removeprefix("/") if call.path else ""
+        path = _changed(call.path, change) if call.path else ""
         call = attrs.evolve(
             call, path=path, target=change(call.target), address=change(call.address), text=change(call.text)
         )
         yield attrs.evolve(use, call=call, programs=tuple(map(change, use.programs)))
+
+
+def _changed(path: str, change: Callable[[str], str]) -> str:
+    """An absolute path with a change, as one."""
+    return "/" + change(path).removeprefix("/")
 
 
 class CallCounter:
@@ -226,9 +255,11 @@ def _dumped(run: Run) -> dict[str, object]:
         "id": run.id,
         "day": run.day,
         "program": run.program,
-        "host": run.host,
+        "kernel": run.kernel,
         "peaks": dict(run.peaks),
         "needed": None if run.needed is None else dict(run.needed),
+        "packages": list(run.software.packages),
+        "files": dict(run.software.files),
         "uses": uses,
     }
 
@@ -249,9 +280,15 @@ def _runs(data: object) -> Iterable[Run]:
     if table["version"] != VERSION:
         raise _Malformed("its version")
     for item in _require(table["runs"], lambda value: isinstance(value, list), "runs"):
-        run = _table(item, "a run", {"id", "day", "program", "host", "peaks", "needed", "uses"})
-        for name in ("id", "program", "host"):
+        run = _table(item, "a run", {"id", "day", "program", "kernel", "peaks", "needed", "packages", "files", "uses"})
+        for name in ("id", "program"):
             _require(run[name], _is_text, name)
+        _require(run["kernel"], fingerprint.is_pair, "kernel")
+        packages = _require(run["packages"], lambda value: _is_list(value, fingerprint.is_pair), "packages")
+        files = _require(run["files"], lambda value: isinstance(value, dict), "files")
+        for path, digest in files.items():
+            _require(path, _is_path, "files")
+            _require(digest, fingerprint.is_digest, "files")
         _require(run["day"], _is_day, "day")
         peaks = _require(run["peaks"], lambda value: isinstance(value, dict), "peaks")
         _require(list(peaks.values()), lambda value: _is_list(value, _is_number), "peaks")
@@ -265,10 +302,11 @@ def _runs(data: object) -> Iterable[Run]:
             run["id"],
             run["day"],
             run["program"],
-            run["host"],
+            run["kernel"],
             frozenset(map(_use, uses)),
             tuple(sorted(peaks.items())),
             None if needed is None else tuple(sorted(needed.items())),
+            Software(tuple(sorted(packages)), tuple(sorted(files.items()))),
         )
 
 

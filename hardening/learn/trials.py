@@ -15,6 +15,7 @@ from hardening.base import places
 from hardening.compose.composition import Composition
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
+from hardening.learn import software
 from hardening.learn.layer import Lessons
 from hardening.learn.learning import Tables, Watched
 from hardening.learn.recording import CallCounter, Run
@@ -72,13 +73,17 @@ class CommandTrials:
     def record(self, layers: Sequence[Tables]) -> Watched:
         counter = CallCounter()
         ran = self.trials.watched(self.composed(layers), counter)
+        executed = {use.call.path for use in counter.uses() if "execute" in use.call.access and not use.call.error}
+        executed |= {one.executable for one in ran.trace.processes.values() if one.executable}
+        scanners = [scanner for _, scanner in sorted(self.trials.plugins.scanners.items())]
         run = Run(
             id=places.new_id(),
             day=self.today.isoformat(),
             program=PurePath(self.trials.command[0]).name,
-            host=f"Linux {self.host.release}, {self.host.machine}",
+            kernel=f"{self.host.release} {self.host.machine}",
             uses=counter.uses(),
             peaks=(("files", ran.trace.files), ("tasks", ran.trace.tasks)),
+            software=software.of_paths(executed, ran.composition, ran.context, scanners, self.host),
         )
         return Watched(run, ran.succeeded)
 

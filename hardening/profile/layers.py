@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -21,11 +22,14 @@ from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError, quoted
 from hardening.profile.source import Document, Node, Origin, read
 
+if TYPE_CHECKING:
+    from hardening.profile.fingerprint import Fingerprint
+
 SUFFIX = ".toml"
 #: What the administrator of the machine says.
 MACHINE = Path("/etc/hardening")
 #: The tables of a profile that are no mechanism's.
-TABLES = ("exceptions", "limits", "findings")
+TABLES = ("exceptions", "limits", "findings", "learnt")
 HEADER = ("description", "extends", "complete", *TABLES)
 #: What stands in the place of a reason where an option is given to paste, and where a table is that somebody reviews.
 REASON, WHY = "REASON", "why this is needed"
@@ -68,7 +72,8 @@ class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
     an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
-    itself; ``findings`` is its table of that name (`hardening.mechanism.findings.gate`)."""
+    itself; ``findings`` is its table of that name (`hardening.mechanism.findings.gate`), ``learnt`` says what it was learnt
+    from."""
 
     name: str
     document: Document
@@ -81,6 +86,7 @@ class Layer:
     shipped: bool = False
     asked: str = ""
     findings: Node | None = None
+    learnt: Fingerprint | None = None
 
     @property
     def place(self) -> str:
@@ -278,7 +284,16 @@ def parse_layer(document: Document) -> Layer:
         exceptions=tuple(_exemption(node) for node in exceptions.items(tables=True)) if exceptions else (),
         complete=complete.origin if complete is not None and complete.boolean() else None,
         findings=root.get("findings"),
+        learnt=_learnt(root.get("learnt")),
     )
+
+
+def _learnt(node: Node | None) -> Fingerprint | None:
+    if node is None:
+        return None
+    from hardening.profile import fingerprint  # few layers were
+
+    return fingerprint.read(node)
 
 
 def _exemption(node: Node) -> Exemption:

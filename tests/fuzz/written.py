@@ -27,6 +27,8 @@ from hardening.launch.secret import secrets
 from hardening.learn import layer, recording
 from hardening.learn.learning import with_needed
 from hardening.mechanism.evidence import Lesson
+from hardening.profile import fingerprint
+from hardening.profile.source import command_line
 from hardening.report import containers as report
 from hardening.runs import containers, logs, receipt, records
 from hardening_trust import annotation as requirements
@@ -121,7 +123,8 @@ def _seen() -> list[bytes]:
     call = {"name": "ioctl", "number": 16, "architecture": 0xC000003E, "arguments": [0, 21505, 0, 0, 0, 0], "often": 3}
     made = {"path": "/tmp/a", "access": ["create", "write"], "error": 13, "text": "open", "programs": ["sh"]}
     needed = {"seccomp.ioctl": jsontext.dump({"seccomp": {"allow": ["ioctl"]}, "exceptions": [{"setting": "x"}]})}
-    run = {"id": "a", "day": "2026-11-29", "program": "sh", "host": "Linux", "peaks": {"files": 4}, "needed": needed}
+    run = {"id": "a", "day": "2026-11-29", "program": "sh", "kernel": "6.1.0 x86_64", "needed": needed}
+    run |= {"peaks": {"files": 4}, "packages": ["dash 0.5"], "files": {"/opt/a": f"sha256:{'0' * 64}"}}
     uses = [{**call, "programs": ["make"]}, {**call, **made}]
     return [json.dumps({"version": recording.VERSION, "runs": [{**run, "uses": uses}]}).encode()]
 
@@ -142,6 +145,8 @@ def learnt(data: bytes, place: Path) -> None:
     wanted = layer.tables(lessons, layer.reason(found))
     written = tomllib.loads(layer.text(("strict",), found, lessons, barred))
     assert written.pop("description")
+    said = command_line(written, {}).root.child("learnt", written["learnt"])
+    assert fingerprint.read(said).table() == written.pop("learnt")
     assert written == {"extends": ["strict"], **wanted}
 
 

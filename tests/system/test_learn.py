@@ -60,6 +60,11 @@ def test_the_layer_is_enough_and_no_more(place: Place) -> None:
     assert written["extends"] == ["strict"]
     assert {item["setting"] for item in written["exceptions"]} == {"seccomp.socket", "seccomp.bind", "seccomp.listen"}
     assert "/tmp" in written["rootfs"]["tmpfs"]["drop"]
+    release, machine = written["learnt"]["kernels"][0].split()
+    assert (release, machine) == (os.uname().release, os.uname().machine)
+    names = [package.partition(" ")[0] for package in written["learnt"]["packages"]]
+    assert "libc6" in names
+    assert any(name.startswith("python3") for name in names)
     again = place.call("run", "-q", "-p", "./layer.toml", "--", *LISTEN)
     assert (again.returncode, again.stdout) == (0, "it listens\n"), again.stderr
     other = place.call("run", "-q", "-p", "./layer.toml", "--", "mkdir", "/tmp/mine")

@@ -21,6 +21,7 @@ from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, UsageError
 from hardening.images.ids import Ids
 from hardening.images.unpacking import child
+from hardening.learn import software
 from hardening.report import data
 from hardening.report.table import Table
 from hardening.upgrade import foretell, look, source
@@ -127,8 +128,12 @@ class _Checked:
         tried, stack_breaks = self._on(new, against)
         asked = Compared(new.directories, old.directories, new.brought, self.command, new.set_ids)
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
+        layers, further = tried.composition.stack.layers, [*new.packages.values()]
         try:
             found = child.run(lambda _: look.compare(asked, scanners), self._ids(new))
+            old = child.run(
+                lambda _: [*software.old(layers, new.directories, self.here.host, scanners, further)], self._ids(new)
+            )
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise UsageError(
@@ -140,7 +145,7 @@ class _Checked:
                 f"cannot be looked at: {error.strerror}", origin=error.filename or against, hint="check who may read it"
             ) from None
         told = foretell.foretell(tried, examine(tried.composition, self.here.host), found, new.packages)
-        return attrs.evolve(told, breakages=(*stack_breaks, *told.breakages))
+        return attrs.evolve(told, breakages=(*stack_breaks, *told.breakages), notes=(*told.notes, *old))
 
     def _ids(self, new: source.FileTree) -> Ids:
         return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)

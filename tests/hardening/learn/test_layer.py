@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from hardening.errors import UsageError
 from hardening.learn import layer
 from hardening.learn.recording import Recording, Run
+from hardening.learn.software import Software
 from hardening.mechanism.evidence import Lesson
 
-RECORDING = Recording(frozenset({Run("a", "2026-11-29", "re\ndis", "Linux 6.1, x86_64", frozenset())}))
+SOFTWARE = Software(("libc6 2.41-12", "redis-server 5:8.0.2"), (("/opt/a b", f"sha256:{'0' * 64}"),))
+RECORDING = Recording(frozenset({Run("a", "2026-11-29", "re\ndis", "6.1.0 x86_64", frozenset(), software=SOFTWARE)}))
 WORDS = st.text(max_size=8)
 LESSONS = st.lists(
     st.one_of(
@@ -38,6 +40,7 @@ def test_the_text_says_what_the_data_says(lessons: dict[str, list[Lesson]]) -> N
     written = tomllib.loads(layer.text(("strict",), RECORDING, lessons, ()))
     assert written.pop("extends") == ["strict"]
     assert written.pop("description") == "re\\ndis: what 1 run asked for"
+    assert written.pop("learnt") == RECORDING.fingerprint().table()
     assert written == layer.tables(lessons, layer.reason(RECORDING))
 
 
@@ -53,7 +56,6 @@ def test_each_line_says_what_was_seen() -> None:
     assert (
         layer.text(("strict",), RECORDING, lessons, refused)
         == """\
-# Seen on Linux 6.1, x86_64. Another C library, or another version of a program, may ask for more.
 description = "re\\\\ndis: what 1 run asked for"
 extends = ["strict"]
 
@@ -70,6 +72,16 @@ rlimits.nofile = 64  # at most 9 files at a time
 setting = "seccomp.ptrace"
 reason = "1 call in 1 run, by gdb\\\\x1b[1m (learnt on 2026-11-29, to be reviewed)"
 
+# What was executed: another version may ask for more (`hardening check` says when there is one).
+[learnt]
+on = "2026-11-29"
+kernels = ["6.1.0 x86_64"]
+packages = [
+  "libc6 2.41-12",
+  "redis-server 5:8.0.2",
+]
+files."/opt/a b" = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+
 # Asked for, and refused by a limit:
 # - seccomp.bpf, 1 call in 1 run: the limit deny at team.toml:3
 """
@@ -81,11 +93,12 @@ INJECTED = "seccomp.x\n[limits.seccomp]\ndeny = []\n#"
 
 
 def test_nothing_that_was_seen_becomes_a_line_of_the_layer() -> None:
-    run = Run("a", "2026-11-29", INJECTED, INJECTED, frozenset())
+    files = (("/" + INJECTED, INJECTED),)
+    run = Run("a", "2026-11-29", INJECTED, INJECTED, frozenset(), software=Software((INJECTED,), files))
     lessons = {"seccomp": [Lesson(("allow",), INJECTED, INJECTED, element=True, loosens=INJECTED)]}
     barred = [layer.Barred(INJECTED, INJECTED, INJECTED)]
     written = tomllib.loads(layer.text(("strict",), Recording(frozenset({run})), lessons, barred))
-    assert written.keys() == {"description", "extends", "seccomp", "exceptions"}
+    assert written.keys() == {"description", "extends", "seccomp", "exceptions", "learnt"}
     assert written["seccomp"] == {"allow": [INJECTED]}
 
 

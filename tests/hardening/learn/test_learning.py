@@ -68,7 +68,7 @@ class MadeUp:
             if name in self.command.asks and name not in allowed:
                 break
         uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name not in allowed))) for name in seen)
-        return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "Linux", uses), succeeded)
+        return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses), succeeded)
 
     def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
         watched = self.record(layers)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+from datetime import date
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import UsageError
 from hardening.learn.recording import CallCounter, Recording, Run, read, write
+from hardening.learn.software import Software
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Usage, normal
 
 X86_64 = 0xC000003E
+SOFTWARE = Software(("dash 0.5",), (("/opt/a", f"sha256:{'0' * 64}"),))
 CHOWN = "capabilities.CHOWN"
 KILL = ("capabilities.KILL", '{"capabilities":{"add":["KILL"]}}')
 CALLS = st.builds(
@@ -37,7 +41,7 @@ def _run(calls: list[SystemCall], name: str, needed: tuple[tuple[str, str], ...]
     recorder = CallCounter()
     for call in calls:
         recorder(call)
-    return Run(name, "2026-11-29", "sh", "Linux 6.1, x86_64", recorder.uses(), (("files", len(calls)),), needed)
+    return Run(name, "2026-11-29", "sh", "6.1.0 x86_64", recorder.uses(), (("files", len(calls)),), needed, SOFTWARE)
 
 
 RUNS = st.lists(
@@ -111,6 +115,16 @@ def test_what_is_executed_is_programs_and_not_their_libraries() -> None:
     assert Recording(frozenset({_run(calls, "a")})).paths()["executed"] == {"/usr/bin/id"}
 
 
+def test_a_fingerprint_has_what_all_runs_were_seen_on() -> None:
+    earlier = attrs.evolve(_run([], "a"), day="2026-11-28", kernel="5.10.0 x86_64")
+    changed = Software(("dash 0.6",), (("/opt/a", f"sha256:{'1' * 64}"),))
+    found = Recording(frozenset({earlier, attrs.evolve(_run([], "b"), software=changed)})).fingerprint()
+    assert found.on == date(2026, 11, 29)
+    assert found.kernels == ("5.10.0 x86_64", "6.1.0 x86_64")
+    assert found.packages == ("dash 0.5", "dash 0.6")
+    assert found.files == {"/opt/a": f"sha256:{'1' * 64}"}
+
+
 def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
     assert read(tmp_path / "none.json") == Recording()
 
@@ -133,6 +147,11 @@ def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
         {"uses": [{"path": "etc"}]},
         {"uses": [{"access": ["own"]}]},
         {"day": "today\n[limits]"},
+        {"day": "2026-99-99"},
+        {"kernel": "6.1"},
+        {"packages": ["dash"]},
+        {"files": {"a": f"sha256:{'0' * 64}"}},
+        {"files": {"/a": "sha256:0"}},
         {"needed": {"a.b": 1}},
         {"needed": {"a\n[limits]": "{}"}},
         {"needed": {"seccomp.x": '"text"'}},
@@ -151,7 +170,7 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, changed: dict[str, ob
         data["runs"][0]["uses"][0] |= changed["uses"][0]  # type: ignore[index]
         if changed["uses"] == [{"name": "open"}]:
             del data["runs"][0]["uses"][0]["number"]
-    elif changed.keys() & {"peaks", "needed", "day"}:
+    elif changed.keys() & {"peaks", "needed", "day", "kernel", "packages", "files"}:
         data["runs"][0] |= changed
     else:
         data |= changed

@@ -98,6 +98,17 @@ def test_a_tree_that_is_the_same_has_nothing_to_look_at(tmp_path: Path, check: C
     assert check("--against", "./new", "--since", "./old")["programs"] == 0
 
 
+def test_a_layer_that_was_learnt_from_something_else_is_told(tmp_path: Path, check: Callable[..., Any]) -> None:
+    same = tree(tmp_path / "same", "int main(void) { return 0; }")
+    layer = tmp_path / "layer.toml"
+    layer.write_text('[learnt]\non = "2026-11-29"\nkernels = ["2.6.32 mips"]\npackages = ["libdemo 1.0"]\n')
+    found = check("-p", str(layer), "--against", str(same), "--since", str(same))
+    kernel, package = (note for note in found["notes"] if "learnt" in note)
+    assert kernel.startswith(f"{layer}: it was learnt on Linux 2.6.32 mips, and this is ")
+    assert package.startswith(f"{layer}: it was learnt with libdemo 1.0, which is gone now")
+    assert found["breakages"] == []
+
+
 def test_the_library_that_brings_a_call_is_named(tmp_path: Path, check: Callable[..., Any]) -> None:
     for version, call in (("old", "getppid()"), ("new", "syscall(SYS_userfaultfd, 0)")):
         place = tmp_path / version

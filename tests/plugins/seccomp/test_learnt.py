@@ -25,7 +25,7 @@ BASE = '[seccomp]\ndefault = "errno:ENOSYS"\nallow = ["@strict", "@network"]\n'
 HOST = this_host()
 X86_64 = 0xC000003E
 NATIVE = HOST.of(SeccompFacts).native_names
-RECORDING = Recording(frozenset({Run("a", "2026-11-29", "sh", "Linux", frozenset())}))
+RECORDING = Recording(frozenset({Run("a", "2026-11-29", "sh", "6.1.0 x86_64", frozenset())}))
 
 
 def use(name: str, *arguments: int, often: int = 1, text: str = "") -> Usage:
