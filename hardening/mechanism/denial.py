@@ -71,6 +71,15 @@ class SystemCall:
         return errno.errorcode.get(self.error, str(self.error)) if self.error else ""
 
     @property
+    def is_question(self) -> bool:
+        """Whether nobody has made it: what would be denied of it is asked, and without an ``error`` with whichever."""
+        return not self.caller.pid
+
+    def failed_with(self, *errors: int) -> bool:
+        """Whether it was answered one of these, or is a question that nothing has answered."""
+        return self.error in errors or (self.is_question and not self.outcome)
+
+    @property
     def message(self) -> str:
         """What programs print of the errno: ``Operation not permitted`` (strerror(3)); empty without one."""
         return os.strerror(self.error) if self.error else ""
@@ -124,8 +133,8 @@ class Cause:
     ``leaf`` is the full name of what decides, ``what`` says it in words (``seccomp answers EPERM to ptrace``). ``ways``
     permit it, the smallest first; without any, ``advice`` says what can be done instead, or that nothing can. ``certain``
     says that the kernel's answer follows from the setting alone, as with a filter that was evaluated for these arguments;
-    else only a trial shows it. ``instead`` is what programs do after this answer, beginning with the system
-    call that they make where there is one; empty where they have nothing else.
+    else only a trial shows it. ``fallback`` are the system calls that programs make after this answer, none where they do
+    without any; None where it leaves them nothing to do.
     """
 
     leaf: str
@@ -133,7 +142,7 @@ class Cause:
     ways: Sequence[Way] = ()
     advice: str = ""
     certain: bool = False
-    instead: str = ""
+    fallback: frozenset[str] | None = None
 
 
 @frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hardening.mechanism.fragment import Fragment
@@ -11,6 +12,7 @@ from hardening.mechanism.mechanism import Context, Mechanism, S, Unsupported, Ve
 from hardening.mechanism.plain import PlainMechanism
 
 if TYPE_CHECKING:
+    from hardening.mechanism.denial import Cause, SystemCall
     from hardening.mechanism.findings import Finding
     from hardening.mechanism.host import Host
     from hardening.mechanism.inputs import Inputs
@@ -28,6 +30,7 @@ class PackagedMechanism(PlainMechanism[S]):
     | `tighten` | ``tighten`` |
     | `verify` | ``verify`` |
     | `findings` | ``findings``, and the mapping ``RULES`` |
+    | `denied` | ``denied``; without the module it denies no single call |
     """
 
     _package: ClassVar[str]
@@ -40,6 +43,11 @@ class PackagedMechanism(PlainMechanism[S]):
     def _stage(self, name: str) -> Mechanism[S]:
         """A module, of which each function is one of these methods."""
         return cast("Mechanism[S]", import_module(f"{self._package}.{name}"))
+
+    def denied(self, settings: S, context: Context, call: SystemCall) -> Iterable[Cause]:
+        if find_spec(f"{self._package}.denied") is None:
+            return ()
+        return self._stage("denied").denied(settings, context, call)
 
     def probe(self, host: Host) -> object | None:
         return self._stage("host").probe(host)

@@ -114,8 +114,10 @@ class _Judge:
             if known is None:
                 continue
             mechanism, cause, call = known
-            if _does_without(cause, calls.MACHINES[machine][0], called[row["program"]]):
-                continue
+            if cause.fallback is not None:
+                made = {calls.name(call.architecture, number) for number in called[row["program"]]}
+                if not cause.fallback or cause.fallback & made:
+                    continue
             # The arguments were only tried: what was said of them, and what permits them alone, is of no use.
             ways = [item for item in cause.ways if item.size is not Size.CALL]
             last = [item for item in cause.ways if item.size is Size.CALL][-1:]
@@ -192,14 +194,6 @@ class _Judge:
             self._loosenings[key],
             cause.advice,
         )
-
-
-def _does_without(cause: Cause, architecture: int, called: Sequence[int]) -> bool:
-    """Whether a program has another way: where that is a system call, it is one that it may make."""
-    word = cause.instead.partition(" ")[0].strip(",;:")
-    if word not in calls.names(architecture):
-        return bool(word)
-    return word in {calls.name(architecture, number) for number in called}
 
 
 def root_of(composition: Composition) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.denial import Cause, FileRights, SystemCall
+from hardening.mechanism.denial import Cause, FileRights
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import CommandProcess
@@ -84,11 +84,6 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
             loosens = "" if name in held else f"capabilities.{name}"
             key = "root" if is_root and settings.members[name] != grammar.ADDED else "add"
             yield Lesson((key,), name, "without it no run succeeded", element=True, loosens=loosens)
-
-    def denied(self, settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
-        from hardening_capabilities import denied
-
-        return denied.denied(settings, context, call)
 
     def denied_rights(self, settings: CapabilitiesSettings, context: Context, rights: FileRights) -> Iterable[Cause]:
         from hardening_capabilities import lent

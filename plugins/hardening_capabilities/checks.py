@@ -139,7 +139,7 @@ def fitting(call: SystemCall) -> list[Check]:
     """Where the kernel may have asked during a call that failed, each capability once. Of a call that nobody has made, a
     question, where it always asks."""
     checks = [check for check in (*CHECKS, *_of_namespaces(call)) if check.fits(call)]
-    found = {check.capability: check for check in reversed(checks) if call.caller.pid or check.always}
+    found = {check.capability: check for check in reversed(checks) if check.always or not call.is_question}
     return list(found.values())
 
 

@@ -66,7 +66,7 @@ def _asked(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple
             yield from _port(context, call)
         if _root_would_pass(context, call):
             yield "DAC_OVERRIDE", OWN, ()
-    elif call.outcome == "EPERM" and call.caller.pid and not _own_account(context, call):
+    elif call.outcome == "EPERM" and not call.is_question and not _own_account(context, call):
         seen = outside.look(context, call.path) if call.path else None
         if call.name in _OWNERSHIP and _is_mapped(context, seen):
             yield "CHOWN", OWN, ()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import (
     Context,
@@ -70,11 +69,6 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
             return None
         uids, gids = ([(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids))
         return uids, gids
-
-    def denied(self, settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
-        from hardening_namespaces import denied  # no launch asks
-
-        return denied.denied(settings, context, call)
 
     def learnt(self, settings: NamespacesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
         """A network of its own for who uses none. Names of sockets that stand in no file belong to a network, too."""

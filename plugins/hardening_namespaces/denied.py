@@ -1,7 +1,4 @@
-"""Why a system call failed, where a namespace of the command's own, or its map of ids, is the reason (``hardening why``).
-
-A call without an errno is a question: what would be denied of it.
-"""
+"""Why a system call failed, where a namespace of the command's own, or its map of ids, is the reason (``hardening why``)."""
 
 from __future__ import annotations
 
@@ -54,11 +51,6 @@ def _is_private(settings: NamespacesSettings, context: Context, name: str) -> bo
     return settings.where(name) == PRIVATE and not context.lacks(f"namespaces.{name}")
 
 
-def _means(call: SystemCall, *errors: int) -> bool:
-    """Whether a call failed with one of these, or is a question."""
-    return not call.outcome or call.error in errors
-
-
 def _shared(name: str) -> Way:
     # Of the network a command gets the connections that somebody typed it for; of any other, what is the host's and stays.
     return Way(f"namespaces.{name}", HOST, Size.WIDER, reaches_host=name != "net")
@@ -75,17 +67,17 @@ def _of_network(settings: NamespacesSettings, context: Context, call: SystemCall
     ways = (_shared("net"),)
     advice = 'or join one that has what it needs: namespaces.net = "/proc/PID/ns/net"'
     if kind == "unix":
-        if where.startswith("@") and _means(call, errno.ECONNREFUSED) and where in _abstract():
+        if where.startswith("@") and call.failed_with(errno.ECONNREFUSED) and where in _abstract():
             what = f"the socket {where} is the host's, and abstract names belong to a network"
             yield Cause("namespaces.net", what, ways, advice)
         return
     host, _, port = where.rpartition(":")
     if kind in ("tcp", "udp") and _is_loopback(host):
         # Whoever listens there on the host is not reached; where nobody does, it is as it would be on the host.
-        if _means(call, errno.ECONNREFUSED, errno.ECONNABORTED) and port.isdecimal() and _listens(kind, int(port)):
+        if call.failed_with(errno.ECONNREFUSED, errno.ECONNABORTED) and port.isdecimal() and _listens(kind, int(port)):
             what = f"{call.address} is a service of the host's, and the network is the command's own"
             yield Cause("namespaces.net", what, ways, advice)
-    elif _means(call, *_NO_WAY) and kind not in ("netlink", ""):
+    elif call.failed_with(*_NO_WAY) and kind not in ("netlink", ""):
         what = f"{call.address} cannot be reached: the network is private, with a loopback device and nothing else"
         yield Cause("namespaces.net", what, ways, advice, certain=call.error == errno.ENETUNREACH)
 
@@ -94,7 +86,7 @@ def _of_address(call: SystemCall, host: str) -> Iterator[Cause]:
     """An address that a device of the host's has."""
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
-        if _means(call, errno.EADDRNOTAVAIL) and not address.is_loopback and not address.is_unspecified:
+        if call.failed_with(errno.EADDRNOTAVAIL) and not address.is_loopback and not address.is_unspecified:
             what = f"no device of the private network has the address {host}"
             yield Cause("namespaces.net", what, (_shared("net"),), "bind 0.0.0.0, or the loopback address")
 
@@ -158,7 +150,7 @@ def _of_object(settings: NamespacesSettings, context: Context, call: SystemCall)
 
 def _of_name(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The host's own name, out of a user namespace."""
-    named = call.name in ("sethostname", "setdomainname") and _means(call, errno.EPERM)
+    named = call.name in ("sethostname", "setdomainname") and call.failed_with(errno.EPERM)
     if named and settings.uts == HOST and settings.user == PRIVATE:
         what = "the name is the host's, which nobody in a user namespace may change"
         yield Cause("namespaces.uts", what, (Way("namespaces.uts", PRIVATE),))
@@ -170,7 +162,7 @@ def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) ->
         return
     leaf = "namespaces.uid_map" if settings.uid_map else "namespaces.id_map"
     limited = _limited(settings, context)
-    if call.name.startswith("setgroups") and _means(call, errno.EPERM) and _denies_groups(settings, context):
+    if call.name.startswith("setgroups") and call.failed_with(errno.EPERM) and _denies_groups(settings, context):
         what = "setgroups is denied to who mapped its ids itself (/proc/self/setgroups), whatever its capabilities"
         yield Cause(leaf, what, _more_ids(settings, context), limited)
     if call.error != errno.EINVAL:
@@ -231,7 +223,7 @@ def _of_sysctl(settings: NamespacesSettings, context: Context, call: SystemCall)
         return
     name = sysctl_name(call.path.removeprefix("/proc/sys/"))
     namespace = sysctl_namespace(name)
-    if namespace is None or not _means(call, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
+    if namespace is None or not call.failed_with(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
         return
     leaf = f"namespaces.sysctls.{name}"
     if _is_private(settings, context, namespace):

@@ -6,10 +6,9 @@ Owns `[process]`, and of the OCI spec ``/process`` except capabilities, labels a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import PRIVATE, Isolation
@@ -51,11 +50,6 @@ class Process(PackagedMechanism[ProcessSettings]):
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         return [statement for statement in super().samples() if statement[:2] != ("set_environment", WILDCARD)]
-
-    def denied(self, settings: ProcessSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
-        from hardening_process import denied
-
-        return denied.denied(settings, context, call)
 
     def learnt(self, settings: ProcessSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
         """Head-room over the peaks. Processes are counted for a user namespace: that of the host has others', too."""

@@ -87,8 +87,8 @@ LIMITED = (
 
 def denied(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The limits that the kernel may have looked at, and the user whom it may have looked for."""
-    if not call.error or not call.caller.pid:
-        return  # a question, of which nobody knows how much would be wanted
+    if not call.error or call.is_question:
+        return  # nobody knows of a question how much would be wanted
     for limited in LIMITED:
         if limited.fits(call) and not _is_exempt(context, call, limited.capability):
             yield from _limit(settings, context, call, limited.name)

@@ -13,7 +13,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.errors import quoted
-from hardening.mechanism.denial import Cause, PathAnswer, SystemCall
+from hardening.mechanism.denial import PathAnswer
 from hardening.mechanism.findings import Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
@@ -106,11 +106,6 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         from hardening_rootfs import answers
 
         return answers.of_path(settings, context, path)
-
-    def denied(self, settings: RootfsSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
-        from hardening_rootfs import denied
-
-        return denied.denied(settings, context, call)
 
 
 def _permitted(family: Family[bool], node: Node) -> Iterator[Statement]:

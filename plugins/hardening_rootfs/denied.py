@@ -1,8 +1,7 @@
 """Why a system call failed, where the root, its mounts or what they hide are the reason (``hardening why``).
 
 What becomes of the call's path is `hardening_rootfs.answers`; here stands which of that a call asks for, and which errno
-means it. What another mechanism has mounted it answers for itself. A call without an errno is a question: what would be
-denied of it; nobody makes it, so that it has no caller.
+means it. What another mechanism has mounted it answers for itself.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         return
     if call.error == errno.EACCES and "mount" not in call.access and place.lacks("dev"):
         yield from _device(place)
-    if call.name in _EXECUTING and not call.outcome and call.caller.pid and place.lacks("suid"):
+    if call.name in _EXECUTING and not (call.outcome or call.is_question) and place.lacks("suid"):
         yield from _set_user_id(settings, place)
     wanted = {"seen", *(_ASKED[access] for access in call.access if access in _ASKED)}
     if call.name in ("mmap", "mprotect", "pkey_mprotect") and call.arguments[2] & _PROT_EXEC:
@@ -72,7 +71,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
                 settings, context, call, named
             )  # the kernel says of a script that its interpreter is missing
     for answer in found:
-        is_meant = call.error in answer.errors or (answer.errors and not (call.outcome or call.caller.pid))
+        is_meant = answer.errors and call.failed_with(*answer.errors)
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, context, call, path, answer)
 

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
@@ -86,11 +85,6 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
         from hardening_seccomp import question
 
         return question.answer(settings, context, name, arguments)
-
-    def denied(self, settings: SeccompSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
-        from hardening_seccomp import denied
-
-        return denied.denied(settings, context, call)
 
     def recording(self, settings: SeccompSettings, context: Context) -> tuple[Mapping[str, object], Sequence[str]]:
         from hardening_seccomp import learnt  # no launch asks

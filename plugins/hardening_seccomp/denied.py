@@ -127,9 +127,10 @@ def _of_call(
         yield Cause(f"seccomp.{behind[0]}", what, advice=advice, certain=True)
         return
     leaf = f"seccomp.{call.name}"
-    instead = groups.load().fallbacks.get(call.name, "")
     ways = tuple(_ways(leaf, settings.syscalls[call.name], call, action))
-    yield Cause(leaf, what, ways, certain=True, instead=instead if action == ENOSYS else "")
+    yield Cause(
+        leaf, what, ways, certain=True, fallback=groups.load().fallback(call.name) if action == ENOSYS else None
+    )
 
 
 def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:

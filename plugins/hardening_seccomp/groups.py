@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -67,6 +68,12 @@ class Groups:
     def width(self, name: str, index: int) -> int:
         """How many bits of an argument the kernel looks at: 32 or 64."""
         return 32 if index in self.widths.get(name, ()) else WIDTH
+
+    def fallback(self, name: str) -> frozenset[str] | None:
+        """The system call that programs make in the place of one, which the line of that begins with; empty where it is
+        none, None for a call that they cannot do without."""
+        line = self.fallbacks.get(name)
+        return None if line is None else frozenset({re.split(r"\W", line, maxsplit=1)[0]}) & self.names
 
     def denial(self, name: str) -> Action:
         """The errno that `DENY` means for a system call of the table. EPERM tells people that somebody forbids it; a program

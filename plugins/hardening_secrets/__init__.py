@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hardening.launch.secret.secrets import POINTER
-from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
@@ -77,11 +76,6 @@ class Secrets(PackagedMechanism[SecretsSettings]):
     def contribute(self, settings: SecretsSettings, context: Context, fragment: Fragment) -> None:
         if settings.uses():
             super().contribute(settings, context, fragment)
-
-    def denied(self, settings: SecretsSettings, context: Context, call: SystemCall) -> Iterable[Cause]:
-        from hardening_secrets import denied  # no launch asks
-
-        return denied.denied(settings, context, call)
 
     def findings(self, settings: SecretsSettings, context: Context) -> Iterable[Finding]:
         return super().findings(settings, context) if settings.uses() else ()

@@ -1,5 +1,4 @@
-"""Why a system call failed, where a secret is not there, not this user's, or not to be changed (``hardening why``). A call
-without an errno is a question: what would be denied of it."""
+"""Why a system call failed, where a secret is not there, not this user's, or not to be changed (``hardening why``)."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ def denied(settings: SecretsSettings, context: Context, call: SystemCall) -> Ite
     if given is None:
         yield from _not_given(call)
     elif call.access & _CHANGES:
-        if call.error in (0, errno.EROFS, errno.EBUSY):
+        if call.failed_with(errno.EROFS, errno.EBUSY):
             what, advice = f"{call.path} is a secret, and read-only", "copy it to a place in memory: /tmp"
             yield Cause(leaf(given), what, advice=advice, certain=bool(call.error))
     elif call.error == errno.EACCES and given.mode & 0o444 != 0o444:
@@ -36,7 +35,7 @@ def denied(settings: SecretsSettings, context: Context, call: SystemCall) -> Ite
 def _not_given(call: SystemCall) -> Iterator[Cause]:
     """A secret that the caller has, and that no layer gives to the command."""
     place, _, name = call.path.rpartition("/")
-    if place != secrets.PLACE or not is_name(name) or call.error not in (0, errno.ENOENT):
+    if place != secrets.PLACE or not is_name(name) or not call.failed_with(errno.ENOENT):
         return
     try:
         known = SecretStore.of_caller().known(name)

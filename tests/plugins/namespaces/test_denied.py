@@ -25,7 +25,8 @@ def asked(
 ) -> SystemCall:
     """A call that failed."""
     given = (*arguments, *(0,) * (6 - len(arguments)))
-    return SystemCall(name, 0, 0xC000003E, given, Caller(1), error=error, path=path, access=frozenset(access),
+    caller = Caller(1 if error else 0)  # nobody makes a question
+    return SystemCall(name, 0, 0xC000003E, given, caller, error=error, path=path, access=frozenset(access),
                       address=address, ids=ids)  # fmt: skip
 
 

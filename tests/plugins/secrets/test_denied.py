@@ -24,7 +24,7 @@ def causes(error: int, path: str, access: Iterable[str] = ("read",), uid: int = 
     """What is said of a call by two secrets that are given, one of them to a user."""
     given = SecretsSettings(given=Members(MappingProxyType({"db": DB, "key": FILE}), None))
     context = Context(Host((6, 12), "6.12.0", "x86_64", 0, 0, (0,)), {SecretsSettings: given})
-    call = SystemCall("openat", 0, 0xC000003E, (0,) * 6, Caller(1, uid=uid), error=error, path=path,
+    call = SystemCall("openat", 0, 0xC000003E, (0,) * 6, Caller(1 if error else 0, uid=uid), error=error, path=path,
                       access=frozenset(access))  # fmt: skip
     return list(denied(given, context, call))
 
