@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -10,30 +11,22 @@ from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, SystemCall
 
-_ALL = (1 << 64) - 1
 _WORD = (1 << 32) - 1
-#: chmod(2): the set-user-ID and set-group-ID bits
-_LENDING = 0o6000
+#: Calls that may have a file lend rights, by the place of the mode that does: set-user-ID and set-group-ID (chmod(2)).
+LENDING: Mapping[str, int] = MappingProxyType({"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2})
 #: The arguments that tell one use of a call from another, by their place, with the bits that count. All others, such as
 #: addresses and sizes, say nothing of what a program needs.
-SIGNIFICANT: Mapping[str, Mapping[int, int]] = {
-    "bpf": {0: _WORD},
-    "chmod": {1: _LENDING},
-    "clone": {0: abi.CLONE_NAMESPACES},  # what else its flags hold changes from one thread library to the next
-    "fchmod": {1: _LENDING},
-    "fchmodat": {2: _LENDING},
-    "fchmodat2": {2: _LENDING},
-    "ioctl": {1: _WORD},
-    "keyctl": {0: _WORD},
-    "personality": {0: _WORD},
-    "prctl": {0: _WORD},
-    "ptrace": {0: _ALL},
-    "seccomp": {0: _WORD},
-    "setns": {1: _WORD},
-    "socket": {0: _WORD},
-    "socketpair": {0: _WORD},
-    "unshare": {0: _WORD},
-}
+SIGNIFICANT: Mapping[str, Mapping[int, int]] = MappingProxyType(
+    {name: {0: _WORD} for name in ("arch_prctl", "bpf", "keyctl", "personality", "prctl", "quotactl", "seccomp",
+                                   "setrlimit", "socket", "socketpair", "syslog")}
+    | {name: {1: _WORD} for name in ("fcntl", "fcntl64", "ioctl", "prlimit64", "sched_setscheduler", "setns")}
+    | {name: {1: _WORD, 2: _WORD} for name in ("getsockopt", "setsockopt")}
+    | {name: {2: 0x7} for name in ("mmap", "mmap2", "mprotect", "pkey_mprotect")}  # PROT_*
+    # What else the flags of clone hold changes from one thread library to the next.
+    | {"clone": {0: abi.CLONE_NAMESPACES}, "unshare": {0: abi.UNSHARE_NAMESPACES}, "madvise": {2: _WORD},
+       "mknod": {1: 0xF000}, "mknodat": {2: 0xF000}, "ptrace": {0: (1 << 64) - 1}}
+    | {name: {place: 0o6000} for name, place in LENDING.items()}
+)  # fmt: skip
 
 
 def normal(call: SystemCall) -> SystemCall:

@@ -4,20 +4,20 @@ this architecture and with these arguments."""
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Iterator
 
 import attrs
 
 from hardening.base.linux import abi
 from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.evidence import LENDING, SIGNIFICANT
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, Action, ActionKind, is_denial
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, Op, Rule, where
-from hardening_seccomp.diagrams import MAX_ARGUMENT, apply, constant, select
+from hardening_seccomp.diagrams import apply, constant, select
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import ARCHITECTURES
@@ -28,17 +28,8 @@ from hardening_seccomp.spec import filter_of, is_young, may_set_capabilities, un
 _KILLING = (ActionKind.TRAP, ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS)
 #: Errnos of `suid.restricted`, which no rule of a layer says.
 _RESTRICTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
-#: Arguments that tell one use of a call from another as to what it may do, each with the bits that do. Of a call that is not
-#: here the rest of its uses are no more dangerous than this one.
-_TELLING: Mapping[str, Mapping[int, int]] = MappingProxyType(
-    {name: {0: MAX_ARGUMENT} for name in ("arch_prctl", "bpf", "keyctl", "personality", "prctl", "quotactl", "seccomp",
-                                          "socket", "socketpair", "syslog")}
-    | {name: {1: MAX_ARGUMENT} for name in ("fcntl", "fcntl64", "ioctl", "prlimit64", "sched_setscheduler", "setns")}
-    | {name: {1: MAX_ARGUMENT, 2: MAX_ARGUMENT} for name in ("getsockopt", "setsockopt")}
-    | {name: {2: 0x7} for name in ("mmap", "mmap2", "mprotect", "pkey_mprotect")}  # PROT_*
-    | {"clone": {0: abi.CLONE_NAMESPACES}, "unshare": {0: abi.UNSHARE_NAMESPACES}, "mknod": {1: 0xF000},
-       "mknodat": {2: 0xF000}, "madvise": {2: MAX_ARGUMENT}, "setrlimit": {0: MAX_ARGUMENT}}
-)  # fmt: skip
+#: Calls of which no use is more dangerous than another: what permits one permits all.
+_ALIKE = frozenset({"ptrace", *LENDING})
 
 
 def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
@@ -98,12 +89,12 @@ def _words(call: SystemCall, outcome: str) -> str:
     return f"seccomp ends the process for {asked}" if outcome == "SIGSYS" else f"seccomp answers {outcome} to {asked}"
 
 
-def _telling(call: SystemCall) -> Iterable[tuple[int, int]]:
-    """Indices of the arguments that tell, with their bits that the kernel looks at."""
-    width, telling = groups.load().width, _TELLING.get(call.name, {})
+def _telling(call: SystemCall) -> Collection[tuple[int, int]]:
+    """The arguments that tell this use of a call from others, with their bits that do."""
+    telling = SIGNIFICANT.get(call.name, {}) if call.name not in _ALIKE else {}
     if call.name == "socket" and call.arguments[0] == abi.AF_NETLINK:
-        telling = {**telling, 2: MAX_ARGUMENT}  # each of its protocols is another part of the kernel
-    return ((index, bits & ((1 << width(call.name, index)) - 1)) for index, bits in telling.items())
+        telling = {**telling, 2: SIGNIFICANT["socket"][0]}  # each of its protocols is another part of the kernel
+    return telling.items()
 
 
 def _of_architecture(call: SystemCall, outcome: str, library: Libseccomp) -> Iterator[Cause]:

@@ -13,7 +13,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.mechanism.denial import SystemCall
-from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Lesson, Usage, seen
+from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, Lesson, Usage, seen
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_seccomp import suid
@@ -23,8 +23,11 @@ from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import FAMILY, SeccompSettings
 from hardening_seccomp.spans import kernel_token
 
-#: Calls of which a filter says all by their name: what their arguments may not hold is `suid`'s to say.
-_WHOLE = frozenset({"chmod", "fchmod", "fchmodat", "fchmodat2"})
+#: Calls of which a learnt filter permits the uses that were seen, and no other. Of those that lend rights `suid` says more.
+_APART = frozenset(
+    {"bpf", "clone", "ioctl", "keyctl", "personality", "prctl", "ptrace", "seccomp", "setns", "socket", "socketpair",
+     "unshare"}
+)  # fmt: skip
 _SWAPPED = ("s390", "s390x")  # clone has its flags elsewhere there (clone(2), C library/kernel differences)
 
 
@@ -82,7 +85,7 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
             yield from (attrs.evolve(lesson, loosens=leaf) for lesson in _rules(name, uses))
         else:
             yield Lesson(("allow",), name, seen(uses), element=True, loosens=leaf)
-    lending = [use for use in evidence.of(*_WHOLE) if any(use.call.arguments)]
+    lending = [use for use in evidence.of(*LENDING) if any(use.call.arguments)]
     if lending and settings.restrict_suid_sgid:
         yield Lesson((suid.SETTING,), False, seen(lending), loosens=f"seccomp.{suid.SETTING}")
     yield from _architectures(settings, facts, evidence.uses)
@@ -170,7 +173,7 @@ def _architectures(settings: SeccompSettings, facts: SeccompFacts, uses: Sequenc
 
 
 def _is_told_apart(name: str, facts: SeccompFacts) -> bool:
-    return name in SIGNIFICANT and name not in _WHOLE and not (name == "clone" and facts.native in _SWAPPED)
+    return name in _APART and not (name == "clone" and facts.native in _SWAPPED)
 
 
 def _allows(settings: SeccompSettings, call: SystemCall) -> bool:
