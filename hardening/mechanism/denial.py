@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
@@ -26,6 +27,31 @@ class Caller:
     filters: int = 0
 
 
+READ, WRITE, EXECUTE = 4, 2, 1
+
+
+@frozen
+class Seen:
+    """A file inside, by its ``place`` on the host, or inside where the host has none; its owners as the host's kernel takes
+    them for the command, and its mode. ``has_list``: a list of access control decides beside the mode (acl(5))."""
+
+    place: str
+    uid: int
+    gid: int
+    mode: int
+    has_list: bool = False
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.mode)
+
+    def denies(self, right: int, caller: Caller, groups: frozenset[int]) -> bool:
+        """Whether its mode denies a caller one of these rights."""
+        whose = 6 if self.uid == caller.uid else 3 if self.gid in groups | {caller.gid} else 0
+        return self.mode >> whose & right != right
+
+
 @frozen
 class SystemCall:
     """One system call of a command, with its result.
@@ -35,6 +61,8 @@ class SystemCall:
     - ``error``: the errno that the kernel answered, 0 for success; ``signal``: what ended the process in the call (SIGSYS).
     - ``path``: the absolute path inside that it was about, links as they stand; ``target``: the second one, of a rename, a
       link or a mount (what is mounted). Empty without.
+    - ``way``: of a call that was denied the files on the way to ``path``, the root first and ``path`` last, as they were
+      then, as far as they could be looked at and no link was met.
     - ``access``: what was wanted of ``path``: ``read``, ``write``, ``create``, ``remove``, ``execute``, ``search``,
       ``mount``, ``change`` (of mode, owner, times, attributes).
     - ``address``: the socket's: ``tcp 0.0.0.0:80``, ``udp [::1]:53``, ``unix /run/x.sock``, ``unix @abstract``,
@@ -55,6 +83,7 @@ class SystemCall:
     signal: int = 0
     path: str = ""
     target: str = ""
+    way: tuple[Seen, ...] = ()
     access: frozenset[str] = frozenset()
     address: str = ""
     ids: tuple[int, ...] = ()

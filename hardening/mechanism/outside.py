@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 
 from hardening.base.files import is_below
-from hardening.base.values import frozen
-from hardening.mechanism.denial import Caller, SystemCall
+from hardening.base.linux import acl
+from hardening.mechanism.denial import EXECUTE, READ, WRITE, Caller, Seen, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess, Identity, RootDirectory, id_maps, natural_ids
 
-READ, WRITE, EXECUTE = 4, 2, 1
 #: What the kernel makes in each container: the root has other files at these places, or none.
 _KERNEL = ("/dev", "/proc", "/sys")
 _RIGHTS = {"read": READ, "write": WRITE, "execute": EXECUTE, "search": EXECUTE}
-
-
-@frozen
-class Seen:
-    """A file inside, by its ``place`` on the host; its owners as the host's kernel takes them for the command, and its
-    mode."""
-
-    place: str
-    uid: int
-    gid: int
-    mode: int
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether it is a directory."""
-        return stat.S_ISDIR(self.mode)
-
-    def denies(self, right: int, caller: Caller, groups: frozenset[int]) -> bool:
-        """Whether its mode denies a caller one of these rights."""
-        whose = 6 if self.uid == caller.uid else 3 if self.gid in groups | {caller.gid} else 0
-        return self.mode >> whose & right != right
 
 
 def look(context: Context, path: str) -> Seen | None:
@@ -53,7 +30,14 @@ def look(context: Context, path: str) -> Seen | None:
     uid, gid = (
         (found.st_uid, found.st_gid) if maps is None else (maps.outside(found.st_uid), maps.outside_gid(found.st_gid))
     )
-    return None if uid is None or gid is None else Seen(place, uid, gid, found.st_mode)
+    return None if uid is None or gid is None else Seen(place, uid, gid, found.st_mode, acl.has_list(place))
+
+
+def found(context: Context, call: SystemCall, path: str) -> Seen | None:
+    """The file at a path inside, as a call found it; where the trace has not seen it, as `look` does."""
+    names = path.strip("/").count("/") + 1 if path.strip("/") else 0
+    is_on_way = path == call.path or is_below(call.path, path)
+    return call.way[names] if is_on_way and names < len(call.way) else look(context, path)
 
 
 def _place(context: Context, path: str) -> tuple[str, bool]:
@@ -96,7 +80,7 @@ def withheld(context: Context, call: SystemCall) -> tuple[Seen, int] | None:
     denies (`READ`, `WRITE`, `EXECUTE`); None where no mode is seen to."""
     groups = _groups(context, call.caller)
     for path, right in _wanted(context, call) if call.path else ():
-        seen = look(context, path)
+        seen = found(context, call, path)
         if seen is None:
             return None
         if seen.denies(right, call.caller, groups):
@@ -108,7 +92,7 @@ def _wanted(context: Context, call: SystemCall) -> Iterator[tuple[str, int]]:
     """The files on the way, from the root on, each with what is wanted of it."""
     names = call.path.strip("/").split("/")
     above = ["/", *("/" + "/".join(names[:count]) for count in range(1, len(names)))]
-    makes = "remove" in call.access or ("create" in call.access and look(context, call.path) is None)
+    makes = "remove" in call.access or ("create" in call.access and found(context, call, call.path) is None)
     yield from ((place, EXECUTE) for place in above)
     if makes:
         yield above[-1], WRITE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import struct
@@ -33,6 +34,7 @@ _NO_ID = 0xFFFFFFFF
 _TCP, _UDP = 6, 17
 #: The most that is told of groups.
 _MOST = 32
+_DENIALS = (errno.EPERM, errno.EACCES)
 _LONG = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_AARCH64)
 #: struct nlmsghdr and struct nlmsgerr (netlink(7)): what a message is, its errno, and what was asked.
 _REFUSAL = struct.Struct("=4xH10xi4xH")
@@ -85,6 +87,7 @@ class Decoder:
             signal=killed,
             path=decoding.path,
             target=decoding.target,
+            way=tracee.way(decoding.path) if error in _DENIALS else (),
             access=frozenset(decoding.access),
             address=decoding.address,
             ids=tuple(decoding.ids),

@@ -6,11 +6,12 @@ import os
 import socket
 import stat
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from hardening.base import files
-from hardening.base.linux import abi, executable, kernel
+from hardening.base.linux import abi, acl, executable, kernel
 from hardening.base.values import frozen
-from hardening.mechanism.denial import Caller
+from hardening.mechanism.denial import Caller, Seen
 
 #: The longest path that the kernel takes, with its null byte (limits.h), and the size of a page of memory.
 PATH_MAX = PAGE = 4096
@@ -103,6 +104,20 @@ class Tracee:
         base = self.link(directory or "cwd") if not text.startswith("/") else self.link("root")
         # Two slashes at the beginning would stay (os.path.normpath).
         return "/" + os.path.normpath(f"{base}/{text}").lstrip("/") if base.startswith("/") else ""
+
+    def way(self, path: str) -> tuple[Seen, ...]:
+        """The files on the way to an absolute path inside, from the root on, up to a link or what may not be looked at."""
+        seen: list[Seen] = []
+        for part in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)) if path else ():
+            place = f"/proc/{self.pid}/root{part}"
+            try:
+                found = os.lstat(place)
+            except OSError:
+                break
+            if stat.S_ISLNK(found.st_mode):  # which leads elsewhere here
+                break
+            seen.append(Seen(str(part), found.st_uid, found.st_gid, found.st_mode, acl.has_list(place)))
+        return tuple(seen)
 
     def socket(self, number: int) -> Socket | None:
         """What a socket of it is, asked of the kernel by a copy of the descriptor; None for none, or where it may not be

@@ -25,6 +25,8 @@ from hardening.why.trial import Ran
 _COUNTED = re.compile(r"\d+")
 _EXECVE = "execve"
 _DENIALS = (errno.EPERM, errno.EACCES)
+#: How programs say in words of their own that they may not: not as strerror(3) does, who may mean another call.
+_OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|superuser|allowed|capabilit")
 #: How much of what a process wrote is looked through.
 MOST_SPOKEN = 1 << 16
 #: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
@@ -194,14 +196,17 @@ def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
 
 def _told(call: SystemCall) -> int:
     """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, in whichever
-    letters, and the name of what it is about. Some say of either denial that permission is denied (mount(8)): that counts
-    where they name it."""
+    letters, and the name of what it is about. Of a denial many say in words of their own that they may not (umount(8)), and
+    some of either that permission is denied (mount(8)), which counts where they name it."""
     about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.said.lower()
     named = bool(about) and about in call.said
     if call.message and call.message.lower() in said:
         return 2 if named else 1
-    in_words = call.error in _DENIALS and os.strerror(errno.EACCES).lower() in said
-    return 2 if named and in_words else 0
+    if call.error not in _DENIALS:
+        return 0
+    if _OF_RIGHTS.search(said):
+        return 1 + named
+    return 2 if named and os.strerror(errno.EACCES).lower() in said else 0
 
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:

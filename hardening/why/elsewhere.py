@@ -30,8 +30,6 @@ _OWNERSHIP = frozenset(f"{name}{wide}" for name in ("chown", "lchown", "fchown",
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
 #: The process of perf_event_open(2) that stands for all of them: -1.
 _EVERYBODY = 0xFFFFFFFF
-#: The extended attribute that holds a list of access control.
-_ACL = "system.posix_acl_access"
 #: Where the host's kernel shows its settings.
 SYSCTLS = Path("/proc/sys")
 
@@ -139,7 +137,7 @@ def _mode(call: SystemCall, context: Context) -> str:
     """The file on the way to a path whose mode keeps the caller out. One with a list of access control has no say here: its
     mode is not all that decides (acl(5))."""
     found = withheld(context, call) if call.error == errno.EACCES else None
-    if found is None or _has_on_host(call.caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or _has_acl(found[0].place):
+    if found is None or _has_on_host(call.caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or found[0].has_list:
         return ""
     seen, caller = found[0], call.caller
     return (
@@ -161,13 +159,6 @@ def _has_on_host(caller: Caller, *names: str) -> bool:
     """Whether a process has one of these capabilities over what is the host's: whoever has it in a user namespace of its own
     has it over that alone, and is another user there."""
     return caller.uid == 0 and not caller.capabilities.isdisjoint(names)
-
-
-def _has_acl(place: str) -> bool:
-    try:
-        return _ACL in os.listxattr(place)
-    except OSError:
-        return False
 
 
 def _sysctl(call: SystemCall, document: Mapping[str, Any]) -> str:

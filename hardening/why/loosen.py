@@ -64,9 +64,7 @@ def smallest(
         return None
     within = [value for value in looser if not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)]
     if not within:
-        return Loosening(
-            barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
-        )
+        return _forbidden(entry)
     return _first(attempt, mechanism, entry, _offers(attempt, mechanism, entry, within), opens=opens)
 
 
@@ -112,6 +110,8 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
             tried = True
             if way.value is None or is_typed(attempt.composition, entry):
                 offer = smallest(attempt, mechanism, entry, opens)
+            elif entry.limit_origin and not entry.kind.is_no_looser_than(way.value, entry.limit):
+                offer = _forbidden(entry)
             else:
                 data = mechanism.dump({(entry.leaf.setting, entry.leaf.member): way.value})
                 others = [other for _, other in named(attempt.composition, decides)]
@@ -206,9 +206,7 @@ def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: P
     if said.outcome != REFUSED:
         return None
     if entry.limit_origin and not kind.is_no_looser_than(said.statement.value, entry.limit):
-        return Loosening(
-            barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
-        )
+        return _forbidden(entry)
     table = {mechanism.name: mechanism.dump({(entry.leaf.setting, entry.leaf.member): said.statement.value})}
     after = composed(attempt, _excepted((entry,), table))
     refusal = refusal_of(attempt, after) if isinstance(after, Composition) else None
@@ -274,6 +272,13 @@ def _obstacles(composition: Composition, host: Host) -> Sequence[HardeningError]
     except HardeningError as error:
         return error.problems
     return ()
+
+
+def _forbidden(entry: Resolved) -> Loosening:
+    """What a limit on a leaf forbids."""
+    return Loosening(
+        barrier=f"the limit {entry.limit_shown} at {entry.limit_origin} forbids it: no exception lifts a limit"
+    )
 
 
 def _refused(shown: str, refusal: HardeningError) -> Loosening:

@@ -11,10 +11,9 @@ from pathlib import Path
 from hardening.base.linux import executable
 from hardening.errors import quoted
 from hardening.mechanism import outside
-from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.denial import EXECUTE, Cause, Seen, Size, SystemCall, Way
 from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.outside import EXECUTE, Seen
 from hardening.mechanism.roles import HOST as SHARED
 from hardening.mechanism.roles import Isolation, id_maps, joins_user_namespace
 from hardening_capabilities.checks import ERRORS, HOST, NET, OWN, UTS, fitting
@@ -67,7 +66,7 @@ def _asked(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple
         if _root_would_pass(context, call):
             yield "DAC_OVERRIDE", OWN, ()
     elif call.outcome == "EPERM" and not call.is_question and not _own_account(context, call):
-        seen = outside.look(context, call.path) if call.path else None
+        seen = outside.found(context, call, call.path) if call.path else None
         if call.name in _OWNERSHIP and _is_mapped(context, seen):
             yield "CHOWN", OWN, ()
         if call.name in _OWNERS and _is_mapped(context, seen) and (seen is None or seen.uid != call.caller.uid):

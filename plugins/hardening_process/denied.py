@@ -10,10 +10,9 @@ import attrs
 from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism import outside
-from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.denial import Cause, Seen, Size, SystemCall, Way
 from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.outside import Seen
 from hardening.mechanism.roles import id_maps, natural_ids
 from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effective_rlimit, stated_ceilings
 from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, RlimitKind, User

@@ -17,11 +17,10 @@ import attrs
 from hardening.base.files import is_below
 from hardening.base.linux import resolution
 from hardening.base.values import frozen
-from hardening.mechanism.denial import PathAnswer, Size, Way
+from hardening.mechanism.denial import EXECUTE, READ, WRITE, PathAnswer, Size, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.outside import EXECUTE, READ, WRITE
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.foreign_binds import USUAL

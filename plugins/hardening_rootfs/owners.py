@@ -7,11 +7,12 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from hardening.base.files import is_below
+from hardening.base.linux import acl
 from hardening.base.values import frozen
 from hardening.mechanism import outside
+from hardening.mechanism.denial import EXECUTE, READ
 from hardening.mechanism.idmaps import IdRange, inside
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.outside import EXECUTE, READ
 from hardening.mechanism.roles import Privileges
 from hardening_rootfs.surroundings import only_unmapped_may, volume_maps
 
@@ -61,14 +62,13 @@ def _mode(path: str, right: int, context: Context, *, idmap: bool) -> str:
     """Why the mode of a file whose owner is known denies a right; empty where it does not, and where nobody can tell."""
     try:
         status = os.stat(path)
-        listed = "system.posix_acl_access" in os.listxattr(path)
     except OSError:
         return ""
     command, maps = outside.identity(context), volume_maps(context)
     owner = status.st_uid if maps is None else _inside(maps.uids, status.st_uid, idmap=idmap)
     group = status.st_gid if maps is None else _inside(maps.gids, status.st_gid, idmap=idmap)
     whose = 6 if owner == command.uid else 3 if group in (command.gid, *command.groups) else 0
-    if listed or status.st_mode & right << whose:
+    if acl.has_list(path) or status.st_mode & right << whose:
         return ""
     if command.is_root and None not in (owner, group) and _overrides(status.st_mode, right, context):
         return ""

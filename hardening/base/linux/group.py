@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import posix
 
-_ACL = "system.posix_acl_access"  # acl(5)
+from hardening.base.linux import acl
 
 
 def is_private(place: str | int, uid: int, gid: int) -> bool:
@@ -20,7 +20,7 @@ def is_private(place: str | int, uid: int, gid: int) -> bool:
     if not own or not own == uid == gid == posix.getegid():
         return False
     try:
-        posix.getxattr(place, _ACL)
+        posix.getxattr(place, acl.ATTRIBUTE)
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.ENOENT, errno.EOPNOTSUPP):
             return False

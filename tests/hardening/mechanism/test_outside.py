@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from hardening.mechanism import outside
-from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.denial import EXECUTE, READ, WRITE, Caller, Seen, SystemCall
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.outside import EXECUTE, READ, WRITE
 from hardening.mechanism.roles import Volume
 from hardening.mechanism.schema import Members
 from hardening_process.settings import ProcessSettings
@@ -91,3 +90,14 @@ def test_the_mode_of_the_first_file_on_the_way_that_denies_it(
         found = outside.withheld(within(folder), call)
         assert found is not None
         assert (Path(found[0].place), found[1]) == (folder / "root", EXECUTE)
+
+
+def test_what_a_call_has_met_goes_before_what_is_there_now(folder: Path) -> None:
+    """A file of a place in memory, which is gone when somebody asks."""
+    way = tuple(Seen(place, 0, 0, mode) for place, mode in (("/", 0o40755), ("/tmp", 0o41777), ("/tmp/f", 0o100600)))
+    call = SystemCall(
+        "openat", -1, 0, (0,) * 6, Caller(1, uid=7), 13, path="/tmp/f", way=way, access=frozenset({"read"})
+    )
+    assert outside.withheld(within(folder), call) == (way[-1], READ)
+    assert outside.found(within(folder), call, "/tmp") == way[1]
+    assert outside.found(within(folder), call, "/etc/secret") == outside.look(within(folder), "/etc/secret")

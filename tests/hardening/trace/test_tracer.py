@@ -175,6 +175,8 @@ def attempt(call, *words, **named):
         pass
 attempt(open, "missing")
 attempt(open, "/etc/../none")
+os.close(os.open("closed", os.O_CREAT, 0o040))
+attempt(open, "closed")
 attempt(os.open, "/usr/new", os.O_WRONLY | os.O_CREAT)
 attempt(os.rename, "/tmp/a", "b")
 attempt(os.mkdir, "x", 0o755, dir_fd=os.open("/usr", os.O_RDONLY))
@@ -197,6 +199,9 @@ os.write(2, b"led\\n")
     assert (found.code, found.ended) == (0, "")
     assert found.failed("openat /tmp/missing (read)")["error"] == errno.ENOENT
     assert found.failed("openat /none (read)")["access"] == ["read"]
+    closed = found.failed("openat /tmp/closed (read)")
+    assert [(seen["place"], seen["mode"] & 0o777) for seen in closed["way"][-1:]] == [("/tmp/closed", 0o040)]
+    assert [seen["place"] for seen in closed["way"]] == ["/", "/tmp", "/tmp/closed"]
     assert found.failed("openat /usr/new (write, create)")["error"] == errno.EROFS
     renamed = found.failed("rename /tmp/a to /tmp/b")
     assert (renamed["path"], renamed["target"], renamed["access"]) == ("/tmp/a", "/tmp/b", ["create", "remove"])

@@ -85,6 +85,9 @@ def test_what_a_process_speaks_of_goes_before() -> None:
         ("mount: /mnt: permission denied.", 2),
         ("permission denied", 0),
         ("mount /mnt: operation not permitted", 2),
+        ("must be superuser to use mount.", 1),
+        ("only root can mount /mnt", 2),
+        ("no such luck", 0),
     ],
 )
 def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> None:
