@@ -64,9 +64,15 @@ _TRACED = (
 )
 _TRACED += r"personality|root|smaps|smaps_rollup|stack|syscall|wchan)(/.*)?"
 
+_PROCESS = r"/proc/(\d+|self|thread-self)(/task/\d+)?"
+
 CHECKS: tuple[Check, ...] = (
     _of("SETUID", "setuid setuid32 setreuid setreuid32 setresuid setresuid32 setfsuid"),
     _of("SETGID", "setgid setgid32 setregid setregid32 setresgid setresgid32 setgroups setgroups32"),
+    # Ids of a user namespace below this one: others than one's own, and the root of this one (user_namespaces(7)).
+    _of("SETUID", "", path=_PROCESS + "/uid_map"),
+    _of("SETGID", "", path=_PROCESS + "/gid_map"),
+    _of("SETFCAP", "", path=_PROCESS + "/uid_map"),
     _of("KILL", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"),
     _of("SETPCAP", "prctl", arguments={0: (24, 28)}),  # PR_CAPBSET_DROP, PR_SET_SECUREBITS
     _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", text="security.capability"),
@@ -113,7 +119,7 @@ CHECKS: tuple[Check, ...] = (
     _of("SYS_RESOURCE", "setrlimit prlimit64 mq_open msgctl", HOST, lifts=True),
     _of("SYS_RESOURCE", "prctl", HOST, arguments={0: (35,)}),  # PR_SET_MM
     _of("SYS_RESOURCE", "fcntl fcntl64", HOST, arguments={1: (1031,)}),  # F_SETPIPE_SZ
-    _of("SYS_RESOURCE", "", HOST, errors=("EACCES", "EPERM"), path=r"/proc/(\d+|self)/(oom_score_adj|oom_adj)"),
+    _of("SYS_RESOURCE", "", HOST, errors=("EACCES", "EPERM"), path=_PROCESS + "/(oom_score_adj|oom_adj)"),
     _each("SYS_TIME", "settimeofday stime clock_settime clock_settime64", HOST),
     _of("SYS_TIME", "adjtimex clock_adjtime clock_adjtime64", HOST),
     _each("SYS_TTY_CONFIG", "vhangup", HOST),
@@ -122,7 +128,7 @@ CHECKS: tuple[Check, ...] = (
     _each("MKNOD", "mknodat", HOST, arguments={2: (0x2000, 0x6000)}, mask=0xF000),
     _of("LEASE", "fcntl fcntl64", errors=("EACCES",), arguments={1: (1024,)}),  # F_SETLEASE
     _of("LINUX_IMMUTABLE", "ioctl", HOST, arguments={1: (0x40086602, 0x401C5820)}),  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR
-    _of("AUDIT_CONTROL", "", HOST, path=r"/proc/(\d+|self|thread-self)(/task/\d+)?/(loginuid|sessionid)"),
+    _of("AUDIT_CONTROL", "", HOST, path=_PROCESS + "/(loginuid|sessionid)"),
     _of("SYSLOG", "syslog", HOST),
     _of("SYSLOG", "open openat openat2", HOST, path="/dev/kmsg|/proc/kmsg"),
     _of("WAKE_ALARM", "timer_create timerfd_create", HOST, arguments={0: (8, 9)}),  # CLOCK_*_ALARM

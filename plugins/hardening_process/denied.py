@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -23,6 +24,7 @@ from hardening_process.users import root
 _MEMORY = frozenset(
     {"mmap", "mmap2", "brk", "mremap", "mprotect", "clone", "clone3", "fork", "vfork", "execve", "shmat"}
 )
+_LOCKING = frozenset({"mlock", "mlock2", "mmap", "mmap2"})  # how much is their second argument
 _STARTS = frozenset({"clone", "clone3", "fork", "vfork"})
 #: Calls by which root gives something to another user, or becomes one: which arguments are a user and a group. Where there
 #: is no user, it is the one whose account has the group.
@@ -120,8 +122,10 @@ def _limit(settings: ProcessSettings, context: Context, call: SystemCall, name: 
     if limit is None or limit != ceiling:
         return
     leaf = f"process.rlimits.{name}"
-    steps = _priority(call) if name == "nice" and call.name == "setpriority" else _steps(name, limit)
-    ways = tuple(Way(leaf, step) for step in steps if _takes_effect(settings, context, name, step))
+    wanted = _wanted(call, name)
+    steps = [] if wanted is None else [wanted]
+    steps += _steps(name, limit) if wanted is None or name != "nice" else ()
+    ways = tuple(Way(leaf, step) for step in steps if _takes_effect(settings, context, name, step, wanted))
     what = f"{call.name} goes beyond {RLIMITS[name]}: {RlimitKind().show(limit)}"
     yield Cause(leaf, what, ways, "" if ways else "the caller's own hard limit is no higher: limits.conf(5), ulimit -H")
 
@@ -137,20 +141,28 @@ def _steps(name: str, limit: ResourceLimit) -> Iterator[ResourceLimit]:
     yield UNLIMITED
 
 
-def _priority(call: SystemCall) -> Iterator[ResourceLimit]:
-    """The limit that the wanted nice value takes (setrlimit(2), RLIMIT_NICE)."""
-    low = call.arguments[2] & 0xFFFFFFFF
-    nice = low - (1 << 32) if low >> 31 else low
-    wanted = min(max(20 - nice, 1), 40)
-    yield ResourceLimit(wanted, wanted)
+def _wanted(call: SystemCall, name: str) -> ResourceLimit | None:
+    """The least limit with which a call can go well, where its arguments say it."""
+    if name == "nice" and call.name == "setpriority":  # setrlimit(2), RLIMIT_NICE
+        low = call.arguments[2] & 0xFFFFFFFF
+        least = min(max(20 - (low - (1 << 32) if low >> 31 else low), 1), 40)
+    elif name == "memlock" and call.name in _LOCKING:
+        page = os.sysconf("SC_PAGE_SIZE")
+        least = -(-(call.arguments[0] % page + call.arguments[1]) // page) * page
+    else:
+        return None
+    return ResourceLimit(least, least)
 
 
-def _takes_effect(settings: ProcessSettings, context: Context, name: str, value: ResourceLimit) -> bool:
-    """Whether a limit would be looser than now: the caller's own hard limit stays above it."""
+def _takes_effect(
+    settings: ProcessSettings, context: Context, name: str, value: ResourceLimit, wanted: ResourceLimit | None
+) -> bool:
+    """Whether a limit would be looser than now, and as much as is ``wanted``: the caller's own hard limit stays above it."""
     named = {**settings.rlimits.named, name: value}
     after = effective_rlimit(name, attrs.evolve(settings, rlimits=attrs.evolve(settings.rlimits, named=named)), context)
     own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
-    return not RlimitKind().is_no_looser_than(after or own, settings.rlimits[name])
+    is_enough = wanted is None or RlimitKind().is_no_looser_than(wanted, after or own)
+    return is_enough and not RlimitKind().is_no_looser_than(after or own, settings.rlimits[name])
 
 
 def _ceiling(settings: ProcessSettings, context: Context, name: str, what: str) -> Iterator[Cause]:

@@ -135,6 +135,15 @@ def test_a_nice_value_needs_so_much_and_no_more() -> None:
     assert [way.value for way in causes(asked)["process.rlimits.nice"].ways] == [limit(25)]
 
 
+def test_memory_that_is_locked_needs_so_much_at_least() -> None:
+    asked = call("mlock", 4095, 32 << 20, error=errno.ENOMEM)
+    ways = causes(asked)["process.rlimits.memlock"].ways
+    assert [way.value for way in ways] == [limit((32 << 20) + 4096), UNLIMITED]
+    (cause,) = causes(asked, on=host(1000, rlimits={"memlock": limit(8 << 20)})).values()
+    assert not cause.ways, "the caller's own is looser than the stack's, and not enough"
+    assert "ulimit" in cause.advice
+
+
 def test_a_capability_lifts_a_limit_over_the_host_alone() -> None:
     asked = call("mlock", error=errno.ENOMEM, has=["IPC_LOCK"])
     assert leaves(asked) == []
