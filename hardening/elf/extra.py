@@ -10,6 +10,12 @@ from hardening.errors import HostError
 _PACKAGES = {"elftools": "pyelftools", "capstone": "capstone"}
 
 
+def require() -> None:
+    """Raise `HostError` with the remedy where one of them is missing."""
+    required("capstone")
+    required("elftools.elf.elffile")
+
+
 def required(module: str) -> Any:
     """A module of one of the extra's packages. Raises `HostError` with the remedy where it is missing."""
     try:

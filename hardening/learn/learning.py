@@ -30,10 +30,11 @@ _TRIED, _WITHOUT = "a trial", "without it no run succeeded"
 
 @frozen(eq=False)
 class Watched:
-    """A run that was recorded, and whether the command succeeded in it."""
+    """A run that was recorded, whether the command succeeded in it, and the programs that were executed."""
 
     run: Run
     succeeded: bool
+    programs: frozenset[str] = frozenset()
 
 
 class CommandRuns(Protocol):
@@ -72,6 +73,10 @@ class CommandRuns(Protocol):
         """The layer that permits, within the limits, all that can be watched."""
         ...
 
+    def possible(self, programs: Collection[str]) -> frozenset[Usage]:
+        """What programs could call by their files, where that was asked for."""
+        ...
+
     def lessons(self, evidence: Evidence) -> Lessons:
         """What mechanisms learn over the base."""
         ...
@@ -104,6 +109,8 @@ def learn(trials: CommandRuns, before: Recording) -> Learnt:
     texts = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(given.items()))
     known = {use.call for use in watched.run.uses}
     uses = watched.run.uses | {use for use in failed if use.call not in known}
+    named = {use.call.name for use in uses}
+    uses |= {use for use in trials.possible(watched.programs) if use.call.name not in named}
     run = attrs.evolve(watched.run, uses=uses, needed=texts if watched.succeeded else None)
     recording = before.merged(Recording(frozenset({run})))
     lessons = {name: [*said] for name, said in trials.lessons(recording.evidence()).items()}

@@ -21,13 +21,16 @@ from hardening.profile import fingerprint
 from hardening.profile.fingerprint import Fingerprint
 
 VERSION = 1
+#: The calls that execute a program; what else is mapped to be executed is a library.
+EXECUTE = ("execve", "execveat")
 _HINT = "it is written by `hardening learn --into FILE`; begin with a new file"
 
 
 #: Names of system calls, and the full names of leaves, whose members may be paths.
 _CALL, _LEAF = re.compile(r"[a-z0-9_]+"), re.compile(r"[a-z0-9_-]+\..+", re.DOTALL)
 _ACCESS = frozenset({"read", "write", "create", "remove", "execute", "search", "mount", "change"})
-_EXECUTE = ("execve", "execveat")
+#: What marks a call that no run has made, but a program could.
+_UNMADE = {"static": True}
 #: How many tables of a layer lie in one another, at most.
 _DEEPEST = 8
 
@@ -144,7 +147,7 @@ class Recording:
             Usage(
                 call,
                 sum(use.often for use in uses),
-                len(uses),
+                sum(use.runs for use in uses),
                 tuple(sorted({name for use in uses for name in use.programs})),
             )
             for call, uses in together.items()
@@ -163,8 +166,7 @@ class Recording:
         return {leaf: jsontext.parse(text.encode(), leaf) for leaf, text in sorted(kept.items())}
 
     def paths(self) -> Mapping[str, frozenset[str]]:
-        """What was read, written and executed without an error, names that each run made anew as their directory. Libraries
-        are mapped, and not executed."""
+        """What was read, written and executed without an error, names that each run made anew as their directory."""
         created = [
             {use.call.path for use in run.uses if "create" in use.call.access and use.call.path and not use.call.error}
             for run in sorted(self.runs, key=lambda run: run.id)
@@ -177,7 +179,7 @@ class Recording:
             if any(use.call.path.startswith(place + "/") for place in anew):
                 continue
             for name, wanted in groups.items():
-                if use.call.access & wanted and (name != "executed" or use.call.name in _EXECUTE):
+                if use.call.access & wanted and (name != "executed" or use.call.name in EXECUTE):
                     found[name].add(use.call.path)
         return {name: frozenset(places) for name, places in found.items()}
 
@@ -248,7 +250,7 @@ class _Malformed(Exception):
 
 def _dumped(run: Run) -> dict[str, object]:
     uses = [
-        {"often": use.often, "programs": list(use.programs), **_dumped_call(use.call)}
+        {"often": use.often, "programs": list(use.programs), **_dumped_call(use.call), **({} if use.runs else _UNMADE)}
         for use in sorted(run.uses, key=_order)
     ]
     return {
@@ -311,11 +313,12 @@ def _runs(data: object) -> Iterable[Run]:
 
 
 def _use(data: object) -> Usage:
-    fields = _table(data, "a call", {"often", "programs", *_NEEDED}, frozenset(_KEPT))
+    fields = _table(data, "a call", {"often", "programs", *_NEEDED}, frozenset({*_KEPT, *_UNMADE}))
+    runs = 0 if _require(fields.pop("static", False), lambda value: isinstance(value, bool), "static") else 1
     often = _require(fields.pop("often"), _is_number, "often")
     programs = _require(fields.pop("programs"), lambda value: _is_list(value, _is_text), "programs")
     read = {name: _KEPT[name][1](_require(value, _KEPT[name][0], name)) for name, value in fields.items()}
-    return Usage(SystemCall(caller=Caller(0), **read), often, 1, tuple(programs))
+    return Usage(SystemCall(caller=Caller(0), **read), often, runs, tuple(programs))
 
 
 def _is_layer(text: object) -> bool:

@@ -15,13 +15,14 @@ from hardening.base import places
 from hardening.compose.composition import Composition
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
-from hardening.learn import software
+from hardening.learn import software, static
 from hardening.learn.layer import Lessons
 from hardening.learn.learning import Tables, Watched
-from hardening.learn.recording import CallCounter, Run
+from hardening.learn.recording import EXECUTE, CallCounter, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Usage
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import RootDirectory
 from hardening.profile.layers import WHY, parse_layer
 from hardening.profile.source import command_line
 from hardening.trace import calls
@@ -35,10 +36,13 @@ from hardening.why.trial import Trials
 
 class CommandTrials:
     """The runs of one command. ``base`` is the stack with what was typed, ``named`` the same without: a learnt layer stands
-    between them. ``today`` is the day of all runs."""
+    between them. ``today`` is the day of all runs. ``reads_programs``: what they could call is learnt, too."""
 
-    def __init__(self, base: Composition, named: Composition, today: date, trials: Trials) -> None:
+    def __init__(
+        self, base: Composition, named: Composition, today: date, trials: Trials, *, reads_programs: bool = False
+    ) -> None:
         self.base, self.named, self.today, self.trials = base, named, today, trials
+        self.reads_programs = reads_programs
         self.host = trials.host
 
     @cached_property
@@ -73,8 +77,10 @@ class CommandTrials:
     def record(self, layers: Sequence[Tables]) -> Watched:
         counter = CallCounter()
         ran = self.trials.watched(self.composed(layers), counter)
-        executed = {use.call.path for use in counter.uses() if "execute" in use.call.access and not use.call.error}
-        executed |= {one.executable for one in ran.trace.processes.values() if one.executable}
+        mapped = [use.call for use in counter.uses() if "execute" in use.call.access and not use.call.error]
+        programs = {call.path for call in mapped if call.name in EXECUTE}
+        programs |= {one.executable for one in ran.trace.processes.values() if one.executable}
+        executed = {call.path for call in mapped} | programs
         scanners = [scanner for _, scanner in sorted(self.trials.plugins.scanners.items())]
         run = Run(
             id=places.new_id(),
@@ -85,7 +91,7 @@ class CommandTrials:
             peaks=(("files", ran.trace.files), ("tasks", ran.trace.tasks)),
             software=software.of_paths(executed, ran.composition, ran.context, scanners, self.host),
         )
-        return Watched(run, ran.succeeded)
+        return Watched(run, ran.succeeded, frozenset(programs))
 
     def succeeds(self, layers: Sequence[Tables]) -> bool:
         return self.trials.run_unseen(self.composed(layers)).succeeded
@@ -119,6 +125,16 @@ class CommandTrials:
                 tables.setdefault("exceptions", []).extend(exceptions)
         return tables
 
+    def possible(self, programs: Collection[str]) -> frozenset[Usage]:
+        root = self.context.of(RootDirectory)
+        if not self.reads_programs or root is None:
+            return frozenset()
+        found = static.calls_of(programs, str(root.directory()), self.base.image_ids(self.host))
+        return frozenset(
+            Usage(_made(name, calls.number(name) or 0), 0, 0, tuple(PurePath(path).name for path in paths))
+            for name, paths in found.items()
+        )
+
     def lessons(self, evidence: Evidence) -> Lessons:
         settings, context = self.named.settings, self.context
         return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
@@ -128,7 +144,12 @@ def _not_counted(made: Collection[tuple[int, int]]) -> frozenset[Usage]:
     """Those calls of some that a recording does not stop at."""
     token = calls.own()
     return frozenset(
-        Usage(SystemCall(calls.name(token, number), number, token, (0,) * 6, Caller(0)), 0)
+        Usage(_made(calls.name(token, number), number), 0)
         for architecture, number in calls.numbers(*UNSEEN)
         if architecture == token and (token, number) in made
     )
+
+
+def _made(name: str, number: int) -> SystemCall:
+    """A call of this machine's own, without what its arguments say."""
+    return SystemCall(name, number, calls.own(), (0,) * 6, Caller(0))

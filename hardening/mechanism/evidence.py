@@ -40,7 +40,7 @@ def normal(call: SystemCall) -> SystemCall:
 class Usage:
     """One way in which a command used the kernel: a call without its caller (`normal`), how ``often`` it was made, in how
     many ``runs``, and by which ``programs``, the names of processes. ``often`` is 0 for one that may have been made, and was
-    not looked at."""
+    not looked at; ``runs`` for one that these programs could make by their files, and that no run has shown."""
 
     call: SystemCall
     often: int = 1
@@ -56,12 +56,14 @@ class Usage:
 def seen(uses: Iterable[Usage]) -> str:
     """Several uses in words, as `Usage.seen`."""
     found = tuple(uses)
+    by = sorted({program for use in found for program in use.programs})
+    shown = ", ".join(by[:3]) + (f" and {len(by) - 3} more" if len(by) > 3 else "")
+    if not any(use.runs for use in found):
+        return f"not seen, but {shown} could make it"
     if not all(use.often for use in found):  # also where some are of a kind that is counted, such as maps of programs
         return "made, not counted"
     often = sum(use.often for use in found)
     runs = max((use.runs for use in found), default=0)
-    by = sorted({program for use in found for program in use.programs})
-    shown = ", ".join(by[:3]) + (f" and {len(by) - 3} more" if len(by) > 3 else "")
     return f"{_counted(often, 'call')} in {_counted(runs, 'run')}" + (f", by {shown}" if shown else "")
 
 

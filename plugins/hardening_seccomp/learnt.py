@@ -16,11 +16,12 @@ from hardening.mechanism.denial import SystemCall
 from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, Lesson, Usage, seen
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
-from hardening_seccomp import suid
-from hardening_seccomp.actions import is_denial
+from hardening_seccomp import groups, suid
+from hardening_seccomp.actions import DENY, is_denial
+from hardening_seccomp.conditions import fill
 from hardening_seccomp.diagrams import ARGUMENTS
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.settings import FAMILY, SeccompSettings
+from hardening_seccomp.settings import FAMILY, RuleKind, SeccompSettings
 from hardening_seccomp.spans import kernel_token
 
 #: Calls of which a learnt filter permits the uses that were seen, and no other. Of those that lend rights `suid` says more.
@@ -64,21 +65,25 @@ def recording(settings: SeccompSettings, context: Context) -> tuple[Mapping[str,
 
 
 def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
-    """A complete filter: what was called, what does the same, what each program needs. What the settings deny of it
-    loosens them."""
+    """A complete filter: what was called, what does the same, what each program needs, and what programs could call. What
+    the settings deny of what was called loosens them."""
     facts = context.host.of(SeccompFacts)
     if not evidence.uses or facts.library is None:
         return
-    allowed = _by_name(use for use in evidence.uses if _allows(settings, use.call))
+    allowed = _by_name(use for use in evidence.uses if use.runs and _allows(settings, use.call))
     denied = _by_name(use for use in evidence.uses if use.often and not _allows(settings, use.call))
     yield Lesson(("default",), str(settings.syscalls.rest.leaves[0]), "what no run has called")
     telling = {name for name in allowed if _is_told_apart(name, facts)}
     for name in sorted(allowed.keys() - telling):
         yield Lesson(("allow",), name, seen(allowed[name]), element=True)
-    yield from _besides(settings, facts, allowed)
+    beside = [*_besides(settings, facts, allowed)]
+    yield from beside
+    known = {*allowed, *(str(lesson.value) for lesson in beside)}
+    could = _by_name(use for use in evidence.uses if not use.runs and use.call.name not in known)
+    yield from _possible(settings, facts, could)
     for name in sorted(telling):
         yield from _rules(name, allowed[name])
-        yield from _usual(name, allowed[name])
+        yield from _usual(settings, name, allowed[name])
     for name, uses in sorted(denied.items()):
         leaf = f"seccomp.{name}"
         if _is_told_apart(name, facts):
@@ -112,6 +117,19 @@ def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str
             yield Lesson(("allow",), name, why if why == "each program" else f"as {why}", element=True)
 
 
+def _possible(settings: SeccompSettings, facts: SeccompFacts, could: Mapping[str, Sequence[Usage]]) -> Iterator[Lesson]:
+    """What the settings allow of what programs could call and have not. Of a call whose arguments tell uses apart that is
+    what its own group allows, where the settings allow no less."""
+    for name, uses in sorted(could.items()):
+        rule, group = settings.syscalls[name], f"{groups.PREFIX}{name}"
+        if rule.is_constant and not is_denial(rule.leaves[0]):
+            yield Lesson(("allow",), name, seen(uses), element=True)
+        elif group in groups.load().members:
+            guarded = fill(groups.load().allowed(name, facts.native), DENY)
+            if RuleKind().is_no_looser_than(guarded, rule):
+                yield Lesson(("allow",), group, seen(uses), element=True)
+
+
 def _rules(name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
     """A rule for each telling value of the arguments of a call."""
     masks = SIGNIFICANT[name]
@@ -130,11 +148,11 @@ def _in_words(uses: Iterable[Usage]) -> str:
     return " ".join(word for word in texts[0] if all(word in text for text in texts))
 
 
-def _usual(name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
-    """Rules for what is usual of a call that was made in another way, neighbours together."""
+def _usual(settings: SeccompSettings, name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
+    """Rules for what is usual of a call that was made in another way, as far as the settings allow it, neighbours as one."""
     usual = load().usual.get(name, {})
     place = next(iter(SIGNIFICANT[name]))
-    left = {value: word for word, value in usual.items()}
+    left = {value: word for word, value in usual.items() if _is_permitted(settings, name, [0] * place + [value])}
     for value in {use.call.arguments[place] for use in uses}:
         left.pop(value, None)
     for value in sorted(left):

@@ -116,3 +116,10 @@ def test_a_service_is_learnt_until_its_check_succeeds(place: Place) -> None:
     assert done.returncode == 0, done.stderr
     assert "exceptions" not in place.layer()
     assert list((place.folder / "data").iterdir()) == []  # what was written has gone with its copy
+
+
+def test_what_programs_could_call_is_allowed_where_that_is_asked_for(place: Place) -> None:
+    done = place.call("learn", "-p", "strict", "--static", "-o", "layer.toml", "--", "true")
+    assert done.returncode == 0, done.stderr
+    assert "# not seen, but true could make it\n" in (place.folder / "layer.toml").read_text()
+    assert place.call("run", "-q", "-p", "./layer.toml", "--", "true").returncode == 0

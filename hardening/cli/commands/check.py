@@ -70,8 +70,7 @@ def command(
     A root and a package are paths that begin with / or a dot; a directory of packages is one upgrade. With COMMAND only
     that program is looked at. Nothing of it is run.
     """
-    extra.required("capstone")
-    extra.required("elftools.elf.elffile")
+    extra.require()
     here = session(context)
     typed, run = _divided(here.words, words)
     if len(typed) > 1 or len(run) > 1:

@@ -14,6 +14,7 @@ from hardening.base import wholefile
 from hardening.cli import output, start, trying
 from hardening.cli.options import stack
 from hardening.cli.session import Request, session
+from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.learn import layer, recording
 from hardening.learn.learning import Learnt, learn
@@ -54,6 +55,9 @@ profile or usage.
 )
 @click.option("--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds for each run.")
 @click.option("--force", is_flag=True, help="Write the layer even if the command does not succeed under it.")
+@click.option(
+    "--static", "reads_programs", is_flag=True, help="Allow what the programs could call by their files, too."
+)
 @trying.in_place_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
@@ -65,6 +69,7 @@ def command(
     check: str,
     timeout: float,
     force: bool,
+    reads_programs: bool,
     in_place: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -76,6 +81,8 @@ def command(
     """
     if not command:
         raise UsageError("no command", hint="write it after `--`: hardening learn -- id")
+    if reads_programs:
+        extra.require()
     here = session(context)
     request = stack.request(context, profiles)
     base = here.compose(request)
@@ -85,7 +92,8 @@ def command(
         context, here, request, base, engine, command,
         profiles=profiles, seconds=timeout, until=check, in_place=in_place,
     )  # fmt: skip
-    found = learn(CommandTrials(base, here.compose(Request(profiles)), here.today, trials), before)
+    named = here.compose(Request(profiles))
+    found = learn(CommandTrials(base, named, here.today, trials, reads_programs=reads_programs), before)
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
     if into is not None:
         recording.write(into, found.recording)

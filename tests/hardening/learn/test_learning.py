@@ -34,7 +34,7 @@ class MadeUp:
 
     def __init__(self, command: Command, forbidden: Iterable[str] = (), capability: str = "") -> None:
         self.command, self.forbidden, self.capability = command, frozenset(forbidden), capability
-        self.tries = 0
+        self.tries, self.could = 0, frozenset[str]()
 
     def _permitted(self, layers: Sequence[Tables]) -> tuple[frozenset[str], bool, bool]:
         allowed, held, writable = BASE, True, False
@@ -95,6 +95,9 @@ class MadeUp:
         exceptions = [{"setting": f"calls.{name}", "reason": "r"} for name in names]
         return {"calls": {"allow": names}, "exceptions": exceptions}
 
+    def possible(self, programs: Collection[str]) -> frozenset[Usage]:
+        return frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0)), 0, 0, ("made-up",)) for name in self.could)
+
     def lessons(self, evidence: Evidence) -> Lessons:
         calls = [Lesson(("default",), "deny", "")]
         for use in evidence.uses:
@@ -108,6 +111,16 @@ class MadeUp:
 
 def learnt(trials: MadeUp) -> Learnt:
     return learn(trials, Recording())
+
+
+def test_what_programs_could_call_is_learnt_beside_what_they_have_called() -> None:
+    trials = MadeUp(Command(asks=frozenset({"read"})))
+    trials.could = frozenset({"read", "write"})
+    found = learnt(trials)
+    comments = {lesson.value: lesson.comment for lesson in found.lessons["calls"] if lesson.element}
+    assert comments == {"read": "1 call in 1 run", "write": "not seen, but made-up could make it"}
+    (again,) = found.recording.evidence().of("write")
+    assert again.runs == 0
 
 
 def loosened(found: Learnt) -> set[str]:

@@ -143,6 +143,7 @@ def test_a_file_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
         {"uses": [{"caller": {}}]},
         {"peaks": {"files": True}},
         {"uses": [{"arguments": []}]},
+        {"uses": [{"static": 1}]},
         {"uses": [{"name": "read\n[limits]"}]},
         {"uses": [{"path": "etc"}]},
         {"uses": [{"access": ["own"]}]},

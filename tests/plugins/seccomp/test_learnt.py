@@ -126,6 +126,32 @@ def test_an_old_call_stands_for_new_ones_and_not_the_other_way(tmp_path: Path) -
     assert all(permits(found, name) for name in ("fstat", "stat", "lstat", "statx") if name in NATIVE)
 
 
+def test_what_programs_could_call_is_allowed_as_far_as_the_base_allows_it(tmp_path: Path) -> None:
+    could = [
+        attrs.evolve(use(name), often=0, runs=0) for name in ("mkdir", "prctl", "ioctl", "socket", "openat2", "bpf")
+    ]
+    said = lessons(tmp_path, use("openat"), *could)
+    comments = {str(one.value): one.comment for one in said if one.key == ("allow",)}
+    assert comments["mkdir"] == comments["prctl"] == comments["@ioctl"] == "not seen, but sh could make it"
+    assert comments["openat2"] == "as openat"
+    assert "bpf" not in comments
+    assert not layer.loosened({"seccomp": said})
+    found = after(tmp_path, said)
+    assert permits(found, "socket", 2)
+    assert not permits(found, "socket", 38)
+    assert not permits(found, "ioctl", 0, 0x5412)
+
+
+def test_what_is_usual_is_allowed_as_far_as_the_base_allows_it(tmp_path: Path) -> None:
+    base = (
+        BASE
+        + '[[seccomp.rules]]\nnames = ["ioctl"]\naction = "errno:EPERM"\nargs = [{index = 1, op = "eq", value = 0x5403}]\n'
+    )
+    said = lessons(tmp_path, use("ioctl", 0, 0x5401), base=base)
+    found = after(tmp_path, said, base=base)
+    assert [permits(found, "ioctl", 0, value) for value in (0x5402, 0x5403, 0x5404)] == [True, False, True]
+
+
 def test_without_evidence_nothing_is_learnt(tmp_path: Path) -> None:
     assert lessons(tmp_path) == []
 
