@@ -20,6 +20,7 @@ from hardening.launch.request import LaunchRequest
 from tests.support.forking import typed
 from tests.support.patience import until
 from tests.support.runs import busybox_root, workplace
+from tests.support.users import User, program
 
 #: What the start of `hardening run` asks, and nothing else: the bundle of the entry that is valid, or an empty line.
 _FIND = """
@@ -47,11 +48,18 @@ LINE = (
 
 @attrs.frozen
 class Place:
-    """``folder`` is where lines are typed; the state directory is in it. ``program`` is the argv before the words."""
+    """``folder`` is where lines are typed; the state directory is in it. ``program`` is the argv before the words; ``user``
+    types them, or whoever runs the tests."""
 
     folder: Path
     program: tuple[str, ...] = (str(PROGRAM),)
     environment: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ))
+    user: User | None = None
+
+    @classmethod
+    def of(cls, folder: Path, user: User) -> Place:
+        """A place of a user's, with their program and environment."""
+        return cls(folder, tuple(user.argv([program(user)])), user.environment, user)
 
     @property
     def state(self) -> Path:
@@ -65,12 +73,17 @@ class Place:
         return {name: value for name, value in found.items() if value is not None}
 
     def type(
-        self, *words: str, changes: Mapping[str, str | None] | None = None, umask: int = -1, **options: Any
+        self,
+        *words: str,
+        changes: Mapping[str, str | None] | None = None,
+        umask: int = -1,
+        cwd: Path | str = "",
+        **options: Any,
     ) -> subprocess.CompletedProcess[str]:
         """Type a line and wait for its end: in a fork, but with ``options`` of `subprocess.run` or by another program."""
-        if self.program == (str(PROGRAM),) and not options:
-            return typed(None, *words, cwd=self.folder, env=self.surroundings(changes), umask=umask)
-        settings = {"cwd": self.folder, "stdin": subprocess.DEVNULL, "timeout": 120, **options}
+        if (self.user is not None or self.program == (str(PROGRAM),)) and not options:
+            return typed(self.user, *words, cwd=cwd or self.folder, env=self.surroundings(changes), umask=umask)
+        settings = {"cwd": cwd or self.folder, "stdin": subprocess.DEVNULL, "timeout": 120, **options}
         return subprocess.run(
             [*self.program, *words], env=self.surroundings(changes), capture_output=True, text=True, check=False,
             umask=umask, **settings,

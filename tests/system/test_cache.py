@@ -16,7 +16,6 @@ import pytest
 
 from hardening.base import files
 from hardening.launch.cgroup.hierarchy import read_hierarchies
-from tests.support import users
 from tests.support.cached import OPEN, PROGRAM, WAIT, WHOLE, Place, write_alike_bytes
 from tests.support.features import UNSET_LOGINUID, require
 from tests.support.patience import until
@@ -82,8 +81,7 @@ def test_the_command_is_a_child_of_what_was_typed_with_its_login_uid(place: Plac
 def test_an_ordinary_user_has_a_cache_too() -> None:
     user = ordinary()
     with workplace(user) as folder:
-        program = users.program(user)
-        here = Place(folder, tuple(user.argv([program])), user.environment)
+        here = Place.of(folder, user)
         line = ("run", "-q", "-p", "strict", "--", "id", "-u")
         first, second = here.type(*line), here.type(*line)
         assert (first.returncode, first.stdout) == (0, f"{user.uid}\n"), first.stderr
@@ -98,9 +96,7 @@ def test_a_missing_working_directory_is_made_and_goes_with_its_entry(runtime: st
     require_cgroups(runtime)
     user = ordinary() if caller else None
     with workplace(user) as folder:
-        here = Place(folder)
-        if user is not None:
-            here = Place(folder, tuple(user.argv([users.program(user)])), user.environment)
+        here = Place(folder) if user is None else Place.of(folder, user)
         line = ("run", "-q", "-p", "strict", "--runtime", runtime, "-w", "/nonexist/a/b", "--", "pwd")
         for _ in range(2):
             done = here.type(*line)
@@ -115,7 +111,7 @@ def test_a_missing_working_directory_is_made_and_goes_with_its_entry(runtime: st
 def test_what_is_made_in_a_volume_belongs_to_whom_the_volume_does() -> None:
     user = ordinary()
     with workplace(user) as folder:
-        here = Place(folder, tuple(user.argv([users.program(user)])), user.environment)
+        here = Place.of(folder, user)
         data = folder / "data"
         data.mkdir()
         os.chown(data, user.uid, user.gid)
@@ -265,7 +261,7 @@ def test_a_line_that_means_something_else_does(strict: Place, words: tuple[str, 
     done = strict.type(*words)
     assert (done.returncode == 0, done.stdout) == (code == 0, "")
     assert said in done.stderr
-    whole = Place(strict.folder, WHOLE).type(words[0], "--fresh", *words[1:])
+    whole = strict.type(words[0], "--fresh", *words[1:])
     assert (done.returncode, done.stderr) == (whole.returncode, whole.stderr.replace(" --fresh", ""))
 
 
