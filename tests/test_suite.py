@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import signal
@@ -60,31 +61,38 @@ def test_system(one, runtime): pass
 @pytest.mark.complete
 def test_whole(): pass
 """
+#: Collects for each of several command lines.
+COLLECT = """
+import json, sys, pytest
+for words in json.loads(sys.argv[1]):
+    print("asked", flush=True)
+    assert pytest.main([*sys.argv[2:], *words]) == 0
+"""
 
 
 def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
-    def collected(*words: str) -> list[str]:
-        argv = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--collect-only",
-            "-c",
-            str(REPOSITORY / "pyproject.toml"),
-            "-p",
-            "no:cacheprovider",
-        ]
-        done = subprocess.run([*argv, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
-
     (tmp_path / "conftest.py").write_text(
         "from tests.conftest import pytest_addoption, pytest_collection_modifyitems\n"
     )
     (tmp_path / "test_rows.py").write_text(MATRIX)
-    some = collected("test_rows.py")
-    assert {*some} <= {*(every := collected("--all", "test_rows.py"))}
+    asked = [["test_rows.py"], ["--all", "test_rows.py"], ["test_rows.py::test_matrix"]]
+    ini = str(REPOSITORY / "pyproject.toml")
+    argv = [
+        sys.executable,
+        "-c",
+        COLLECT,
+        json.dumps(asked),
+        "-q",
+        "--collect-only",
+        "-c",
+        ini,
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
+    parts = done.stdout.split("asked\n")[1:]
+    some, every, named = ([line.partition("::")[2] for line in part.splitlines() if "::" in line] for part in parts)
+    assert {*some} <= {*every}
     rows = [name[12:-1].split("-") for name in some if name.startswith("test_matrix")]
     assert [len({row[place] for row in rows}) for place in (0, 1)] == [3, 9]
     assert len(rows) == 9
@@ -95,7 +103,7 @@ def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
     assert sorted(int(one) for _, one in system) == [*range(20)]
     assert {runtime for runtime, _ in system} == {*"abc"}
     assert len(every) == 27 + 50 + 60 + 1
-    assert len(collected("test_rows.py::test_matrix")) == 27
+    assert len(named) == 27
 
 
 #: Where test files mirror the code: `tests/plugins/x/test_y.py` is that of `plugins/hardening_x/y.py`.
@@ -130,7 +138,7 @@ class Interrupted(BaseException):
     """What pytest-timeout raises, and Ctrl-C, are no `Exception`, either."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[ForkServer]:
     with closing(ForkServer([sys.executable], os.environ)) as found:
         yield found

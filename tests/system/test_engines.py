@@ -60,10 +60,10 @@ WRITTEN = [(engine, words) for engine in engines.OPTIONS for words in engines.op
 
 
 def _kinds(row: Mapping[str, Any]) -> tuple[object, ...]:
-    """Each engine's own configuration and its privileged one, each runtime, and each refusal of one."""
+    """Each engine, a configuration of its own and a privileged one, each runtime, and each refusal of one."""
     engine, words, runtime = row["engine"], row["words"], row["runtime"]
     kind = words if words in ("", "--privileged") else "with options"
-    return (engine, kind), runtime, REFUSED.get((engine, words), {}).get(runtime)
+    return engine, kind, runtime, REFUSED.get((engine, words), {}).get(runtime)
 
 
 @pytest.mark.sampled("profile", kinds=_kinds)

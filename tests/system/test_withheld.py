@@ -244,9 +244,9 @@ TRIED = [
 
 
 def _kinds(row: Mapping[str, Any]) -> tuple[object, ...]:
-    """What withholds what attempts are after, from whom, and how it is asked for."""
+    """What withholds what attempts are after, from whom, and by another runtime."""
     one: Try = row["attempt"]
-    return row["arena"], one.name.partition(":")[0], one.code, one.runtime
+    return row["arena"], one.name.partition(":")[0], one.runtime
 
 
 @pytest.mark.sampled(kinds=_kinds)
