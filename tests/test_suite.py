@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.features import require
 from tests.support.forking import ForkServer
+from tests.support.patience import until
 from tests.support.users import REPOSITORY
 
 
@@ -132,6 +133,35 @@ def test_a_test_file_mirrors_a_module_or_says_in_its_first_line_what_it_stands_f
     mirrors = [file for file in FILES if file.startswith((*MIRRORS,))]
     assert [file for file in mirrors if not any(path.exists() for path in _stands_for(file))] == []
     assert [file for file in FILES if file not in mirrors and not _docstring(file)] == []
+
+
+#: Makes what outlives who has made it: an agent of GnuPG, in a folder of its own.
+LEAVING = """
+import signal
+from tests.support import apart, gpg
+apart.folder()
+with gpg.home() as home:
+    home.generate("it")
+    print(apart.folder(), home.path, flush=True)
+    signal.pause()
+"""
+
+
+def test_what_is_killed_leaves_no_folder_and_no_agent() -> None:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("HARDENING_TESTS")}
+    argv = [sys.executable, "-c", LEAVING]
+    with subprocess.Popen(argv, cwd=REPOSITORY, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folders = process.stdout.readline().split()
+        assert processes(folders[1])
+        process.send_signal(signal.SIGTERM)
+    until(lambda: not any(map(os.path.exists, folders)) and not processes(folders[1]))
+
+
+def processes(word: str) -> list[str]:
+    """The command lines that a word stands in."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if word in line]
 
 
 class Interrupted(BaseException):

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from hardening.plugin import plugins
 from hardening.profile.layers import Stack
 from hardening.runs.containers import known, stop
 from tests.docs.examples import ROOT, Block, blocks, commands, differs, pages
-from tests.support import audit
+from tests.support import apart, audit
 from tests.support.features import require
 from tests.support.forking import typed
 from tests.support.runs import deserted, hand_over
@@ -83,7 +82,7 @@ class Reader:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the ids of a container can enter, unlike pytest's."""
-    path = Path(tempfile.mkdtemp(prefix="hardening-docs-", dir="/var/tmp"))
+    path = apart.directory("hardening-docs-", "/var/tmp")
     path.chmod(0o755)
     yield path
     with owner(path):  # a page that runs nothing has no state

@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.examples import ROOT
+from tests.support import apart
 from tests.support.registry import registry
 
 SCRIPT = ROOT / "docs/trust/walk-through.sh"
@@ -21,7 +21,7 @@ SCRIPT = ROOT / "docs/trust/walk-through.sh"
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the ids of a container can enter, with a path that is short enough for an agent's socket."""
-    path = Path(tempfile.mkdtemp(prefix="walk-", dir="/var/tmp"))
+    path = apart.directory("walk-", "/var/tmp")
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support import apart
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +54,7 @@ def test_the_wheel_holds_what_the_tree_holds(wheel: Path) -> None:
 @pytest.fixture(scope="module")
 def program(wheel: Path) -> Iterator[Path]:
     """The program in an environment of its own, outside the tree."""
-    folder = Path(tempfile.mkdtemp(prefix="hardening-install-", dir="/var/tmp"))
+    folder = apart.directory("hardening-install-", "/var/tmp")
     folder.chmod(0o755)
     python = folder / "bin/python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
@@ -115,7 +116,7 @@ def test_what_the_installed_program_has_composed_it_runs_again(program: Path) ->
 def beside(wheel: Path) -> Iterator[tuple[Path, Path]]:
     """The program in an environment that sees the packages of its interpreter, an installation of its own, and the folder
     where that one has what a stored plan needs, as a distribution's package would put it."""
-    folder = Path(tempfile.mkdtemp(prefix="hardening-install-", dir="/var/tmp"))
+    folder = apart.directory("hardening-install-", "/var/tmp")
     folder.chmod(0o755)
     standard = Path(sysconfig.get_path("stdlib"))
     library = folder / "base/lib" / standard.name

@@ -42,7 +42,7 @@ def test_kind_is_lawful(kind: Kind[Any], listed: bool) -> None:
 
 @pytest.mark.parametrize("mechanism", INSTALLED, ids=lambda mechanism: mechanism.name)
 def test_mechanism_is_lawful(mechanism: Mechanism[Any], pytestconfig: pytest.Config) -> None:
-    stacks = 60 if is_whole(pytestconfig) else 20
+    stacks = 60 if is_whole(pytestconfig) else 12
     assert check_mechanism(mechanism, HOST, _others(mechanism), stacks=stacks) == []
 
 

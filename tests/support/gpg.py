@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.support import apart
 from tests.support.patience import until
 
 #: When keys are made, so that signatures can be made in their past.
@@ -75,7 +75,7 @@ class Home:
 @contextmanager
 def home() -> Iterator[Home]:
     """A home without keys; its agent ends with it."""
-    path = Path(tempfile.mkdtemp(prefix="gpg-", dir="/tmp"))
+    path = apart.directory("gpg-", "/tmp")
 
     def removed() -> bool:
         with suppress(FileNotFoundError):  # an agent that ends takes its sockets away

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -37,6 +36,7 @@ from hardening.mechanism.mechanism import Violation
 from hardening.plugin.plugins import Plugin, Plugins, load, shipped_profiles
 from hardening.profile import layers
 from hardening_namespaces.settings import NamespacesSettings
+from tests.support import apart
 from tests.support.features import available, require
 from tests.support.patience import PATIENCE, until
 from tests.support.users import User, program
@@ -216,7 +216,7 @@ def busybox_root(path: Path) -> Path:
 @contextmanager
 def workplace(user: User | None = None) -> Iterator[Path]:
     """A folder that mapped ids may enter, which belongs to ``user`` and is removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="hardening-run-", dir=FOLDER))
+    folder = apart.directory("hardening-run-", str(FOLDER))
     folder.chmod(0o755)
     hand_over(folder, user)
     try:

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, chdir, closing, contextmanager
 from functools import cache
@@ -19,7 +18,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.support import images
+from tests.support import apart, images
 from tests.support.features import require
 from tests.support.forking import ForkServer
 from tests.support.runs import busybox_root, hand_over
@@ -209,8 +208,8 @@ def arena(request: pytest.FixtureRequest, arenas: Callable[[str], Arena]) -> Are
 @contextmanager
 def _arena(user: User | None) -> Iterator[Arena]:
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/srv"))
-        own = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/var/tmp"))
+        folder = apart.directory("hardening-test-", "/srv")
+        own = apart.directory("hardening-test-", "/var/tmp")
         for place in (folder, own):
             stack.callback(shutil.rmtree, place)
             place.chmod(0o755)
