@@ -15,11 +15,30 @@ from pathlib import Path
 
 import attrs
 
-from tests.bench.targets import DIRECTORY, FIRST, IMAGE, LAUNCH, NEW, RUN, RUNTIMES, rooted
+from tests.bench.targets import (
+    BESIDE,
+    DIRECTORY,
+    FIRST,
+    FORESEEN,
+    IMAGE,
+    LAUNCH,
+    NEW,
+    OWN,
+    RECORDED,
+    RUN,
+    RUNTIMES,
+    WHY,
+    rooted,
+)
 from tests.support.bundles import make_root
 from tests.support.users import User
 
 PROFILE = "strict"
+
+
+#: A command that `PROFILE` denies one system call (personality(2)), and one that starts a hundred processes.
+DENIED = ("python3", "-c", "import ctypes; exit(ctypes.CDLL(None).personality(0x40000) < 0)")
+MANY = ("sh", "-c", "for i in $(seq 100); do /bin/true; done")
 
 
 class BenchError(Exception):
@@ -144,6 +163,24 @@ class Place:
             for runtime in RUNTIMES
             for kind, root in roots.items()
         ]
+
+    def asking(self) -> dict[str, list[Contender]]:
+        """Each command that asks what a command needs, and what does the least of it: strace(1), a run, objdump(1)."""
+        root = self.folder / "root"
+        recorded = ("learn", "-p", PROFILE, "--into", f"{self.folder}/{{id}}.json", "--", *MANY)
+        checked = ("sh", "-c", '"$@"; test $? -le 1', "sh", str(self.program), "check", PROFILE, "--against", str(root))
+        pairs = {
+            WHY: (
+                (str(self.program), "why", "-p", PROFILE, "--", *DENIED),
+                ("strace", "-f", "-o", "/dev/null", *DENIED),
+            ),
+            RECORDED: ((str(self.program), *recorded), (str(self.program), "run", "-q", "-p", PROFILE, "--", *MANY)),
+            FORESEEN: (checked, ("objdump", "-d", str(root / "bin/busybox"))),
+        }
+        return {
+            what: [Contender(OWN, own, self.environment), Contender(BESIDE, beside, self.environment)]
+            for what, (own, beside) in pairs.items()
+        }
 
     def forget(self, image: str) -> None:
         """Remove an image that was run: its root may belong to ids that only a user namespace of the caller's can remove."""

@@ -8,17 +8,22 @@ from typing import Any
 
 from tests.bench.samples import Fit, Summary
 from tests.bench.targets import (
+    BESIDE,
     COMMAND,
     DIRECTORY,
     EXPLAIN,
     FIRST,
+    FORESEEN,
     IMAGE,
     LAUNCH,
     OURS,
+    OWN,
     READ,
+    RECORDED,
     RUN,
     RUNTIMES,
     THEIRS,
+    WHY,
     medians,
     rooted,
     targets,
@@ -62,6 +67,7 @@ def sections(result: Mapping[str, Any]) -> Iterator[str]:
             yield launch_table(samples)
     yield "![Launches](launches.svg)"
     yield from of_images(result)
+    yield from of_asking(result)
     yield "## Memory"
     yield (
         "Megabytes (PSS) of everything that waits for the command, without the command itself. What is shared with other "
@@ -171,6 +177,29 @@ def of_images(result: Mapping[str, Any]) -> Iterator[str]:
         yield policy_table(explained)
 
 
+def of_asking(result: Mapping[str, Any]) -> Iterator[str]:
+    """What it takes to find out what a command needs, where that was measured."""
+    if asking := result.get("asking"):
+        yield "## Asking what a command needs"
+        yield "Milliseconds, the start of the program among them, and of what does the least of the same; they take turns."
+        yield asking_table(asking)
+
+
+def asking_table(asking: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Medians of both, by what is asked."""
+    labels = {
+        WHY: ("`hardening why` of a command that is denied one system call", "strace(1) of it"),
+        RECORDED: ("`hardening learn --into` of a hundred short processes", "`hardening run` of them"),
+        FORESEEN: ("`hardening check --against` a root with one static program", "objdump(1) of that program"),
+    }
+    rows = []
+    for what, samples in asking.items():
+        own, beside = (median(samples[name]) * 1e3 for name in (OWN, BESIDE))
+        label, least = labels[what]
+        rows.append((label, f"{own:.0f}", least, f"{beside:.0f}", f"{own / beside:.2f}"))
+    return table(("asked", "ms", "beside", "ms", "ratio"), rows)
+
+
 def image_table(images: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Medians of both roots, by who launches and by runtime."""
     rows = []
@@ -264,7 +293,7 @@ def summary(result: Mapping[str, Any]) -> str:
     parts = [
         launch_table(samples) for samples in result["launches"].values() if any(name in samples for name in wanted)
     ]
-    parts += [*of_images(result), memory_table(result["memory"])]
+    parts += [*of_images(result), *of_asking(result), memory_table(result["memory"])]
     parts += [curve_table(name, points) for name, points in result["curves"].items()]
     parts += [instruction_table(result["instructions"]), percall_table(result["percall"])]
     parts += [table((name, "ms"), [(label, f"{taken:.1f}") for label, taken in steps])

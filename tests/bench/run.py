@@ -86,6 +86,7 @@ class Bench:
         result["curves"] = self._curves()
         result["explaining"] = self._explained(next(iter(places.values()))[0])
         place = next(iter(places.values()))[0]
+        result["asking"] = self._asked(place)
         result |= self._filters(place) if self.root else {"instructions": {}, "percall": {}}
         result["steps"], result["imports"] = self._steps(place), self._imports(place)
         if not self.root:
@@ -150,6 +151,15 @@ class Bench:
             commands[str(count)] = Contender(COMMAND, (str(self.program), *words), place.environment)
         turns = {count: partial(one.seconds, self.folder / "errors") for count, one in commands.items()}
         return {EXPLAIN: asked, READ: read, COMMAND: in_turns(turns, self.size.repeats)}
+
+    def _asked(self, place: Place) -> dict[str, dict[str, list[float]]]:
+        """Seconds, by what is asked and by who answers."""
+        found = {}
+        for what, contenders in place.asking().items():
+            say(f"asking: {what}")
+            turns = {one.name: partial(one.seconds, self.folder / "errors") for one in contenders}
+            found[what] = in_turns(turns, self.size.repeats, warm=self.size.warm)
+        return found
 
     def _script(self, path: str, *words: str) -> str:
         """What a script prints that the measured interpreter runs."""

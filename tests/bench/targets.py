@@ -18,6 +18,9 @@ DIRECTORY, IMAGE, RUNTIMES = "directory", "signed image", ("native", "crun")
 OURS, THEIRS = "hardening, one command", "skopeo, one command each"
 #: What is measured of policies with few and many scopes.
 EXPLAIN, READ, COMMAND = "explain", "read", "command"
+#: What is measured of the commands that ask what a command needs, and beside what: `contenders.Place.asking`.
+WHY, RECORDED, FORESEEN = "why", "learn", "check"
+OWN, BESIDE = "hardening", "beside"
 
 
 @attrs.frozen
@@ -55,6 +58,7 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
         "`hardening run`, first composition / `podman run`", _ratio(launches, FIRST, "podman"), 1.5, launcher=FIRST
     )
     yield from _of_images(result)
+    yield from _of_asking(result)
     memory = medians(result["memory"].get("root") or {})
     yield Target("PSS of all that waits for the command", memory.get(RUN), 9.0, "MB")
     for name, points in result["curves"].items():
@@ -80,6 +84,12 @@ def _of_images(result: Mapping[str, Any]) -> Iterator[Target]:
     if asked:
         few, many = sorted(asked, key=int)
         yield Target(f"`trust explain`, {int(many):,} scopes / {int(few):,}", _ratio(asked, many, few), 1.1)
+
+
+def _of_asking(result: Mapping[str, Any]) -> Iterator[Target]:
+    found = medians(result.get("asking", {}).get(RECORDED, {}))
+    if found:
+        yield Target("`hardening learn`, a hundred short processes recorded / run", _ratio(found, OWN, BESIDE), 2.0)
 
 
 def rooted(kind: str, runtime: str) -> str:

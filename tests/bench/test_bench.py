@@ -41,6 +41,9 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     }  # fmt: skip
     assert set(result["verifying"]["seconds"]) == {"docker", "dir"}
     assert set(result["explaining"]["command"]) == {"2", "4"}
+    assert {what: set(found) for what, found in result["asking"].items()} == {
+        "why": {"hardening", "beside"}, "learn": {"hardening", "beside"}, "check": {"hardening", "beside"},
+    }  # fmt: skip
     assert set(result["curves"]) == {"layers", "profiles", "search", "scopes"}
     assert result["imports"]["launcher"]
     if os.geteuid() == 0:

@@ -41,6 +41,14 @@ def test_what_trust_costs() -> None:
     assert "| reading policy.json | 0.7 ms | 200 ms | 285.71 |" in text
 
 
+def test_what_asking_costs() -> None:
+    text = page(result())
+    assert (
+        "| `hardening why` of a command that is denied one system call | 600 | strace(1) of it | 200 | 3.00 |" in text
+    )
+    assert "| `hardening learn`, a hundred short processes recorded / run | 1.5 | at most 2 | reached |" in text
+
+
 def test_where_the_time_goes_of_what_is_missed() -> None:
     text = page(result())
     assert (
@@ -52,7 +60,7 @@ def test_where_the_time_goes_of_what_is_missed() -> None:
 
 def test_a_result_of_an_ordinary_user_has_a_page() -> None:
     bare = {**result(), "memory": {}, "instructions": {}, "percall": {}}
-    for what in ("images", "verifying", "explaining"):
+    for what in ("images", "verifying", "explaining", "asking"):
         del bare[what]
     assert "not measured" in page(bare)
     assert "hardening launch" in summary(bare)
