@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
         if places and what != "read":  # which are many, and which a layer says nothing of
             yield ""
             yield f"# Paths that were {what}:"
-            yield from (_comment(f"- {place}") for place in sorted(places))
+            yield from (_comment(f"- {place}") for place in sorted(places - {os.devnull}))
 
 
 def _learnt(recording: Recording) -> dict[str, object]:

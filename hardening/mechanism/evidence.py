@@ -86,15 +86,6 @@ class Evidence:
         """The uses of these system calls."""
         return tuple(use for use in self.uses if use.call.name in names)
 
-    def below(self, place: str) -> tuple[Usage, ...]:
-        """The uses of a path, and of what is below it."""
-        inside = place.rstrip("/") + "/"
-        return tuple(
-            use
-            for use in self.uses
-            if any(path == place or path.startswith(inside) for path in (use.call.path, use.call.target))
-        )
-
 
 @frozen(eq=False)
 class Lesson:

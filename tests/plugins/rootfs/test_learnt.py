@@ -15,6 +15,16 @@ def use(path: str, *access: str) -> Usage:
     return Usage(SystemCall("openat", 257, 0, (), Caller(0), path=path, access=frozenset(access)))
 
 
+def test_what_a_link_of_the_root_leads_to_is_used(tmp_path: Path) -> None:
+    (tmp_path / "root/var").mkdir(parents=True)
+    (tmp_path / "root/run").mkdir()
+    (tmp_path / "root/var/run").symlink_to("/run")
+    base = f'[rootfs]\npath = "{tmp_path}/root"\ntmpfs = ["/run", "/tmp"]\n'
+    evidence = Evidence((use("/var/run/demo.pid", "create"),), 1, {})
+    said = Rootfs().learnt(settings_of(tmp_path, base), context_of(composed(tmp_path, base)), evidence)
+    assert [one.value for one in said] == ["/tmp"]
+
+
 def test_a_place_that_no_run_has_used_goes_and_one_that_was_only_read_is_read_only(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("unused", "read", "written")]
     for folder in folders:

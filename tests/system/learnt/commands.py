@@ -1,7 +1,7 @@
 """A hundred commands of Debian's packages, as somebody would have them learnt.
 
 Each begins in a folder of its own, `DATA`, that `prepare` has filled and that it may write to. What needs several programs
-is a line of the shell.
+is a line of the shell. What begins with ``root:`` no ordinary user may do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ rmdir empty
 touch words
 ln -s words link
 chmod 640 words
-chown 1:1 words
+chgrp -R --reference=words tree
+root: chown 1:1 words
+root: chroot / true
 head -n 3 words
 tail -n 3 words
 wc words
@@ -76,10 +78,10 @@ prlimit
 chrt -p 1
 ionice
 taskset -c 0 true
-unshare -r true
+whereis ls
 mcookie
 fallocate -l 1M /tmp/large
-mkswap /tmp/large
+sh: truncate -s 1M /tmp/large && mkswap /tmp/large
 findmnt /
 mountpoint /
 lsns
@@ -87,7 +89,9 @@ ipcs
 ipcmk -M 4096
 setpriv --no-new-privs true
 hardlink tree
-sh: mount -t tmpfs none /tmp && umount /tmp
+lslocks
+root: setpriv --reuid 1 --clear-groups true
+root: sh: mount -t tmpfs none /tmp && umount /tmp
 """
 _PROCPS = """
 ps aux
@@ -109,7 +113,8 @@ ip route
 ss -tuln
 bridge link
 tc qdisc
-ip link add bridge0 type bridge
+ip neighbour
+root: ip link add dummy0 type dummy
 """
 _OPENSSH = """
 ssh-keygen -q -t ed25519 -N "" -f /tmp/key
@@ -132,6 +137,7 @@ sqlite3 database "insert into t values (7); select count(*) from t"
 """
 _REDIS = """
 sh: redis-server --port 0 --unixsocket /tmp/redis.sock --dir /tmp --daemonize yes && \
+until redis-cli -s /tmp/redis.sock ping; do sleep 0.1; done && \
 redis-cli -s /tmp/redis.sock set a b && redis-cli -s /tmp/redis.sock shutdown
 """
 _NGINX = """
@@ -179,10 +185,11 @@ _PREPARED = (
 
 @attrs.frozen
 class Case:
-    """One command of a package's."""
+    """One command of a package's; ``root``: one that only root may do, without a stack either."""
 
     package: str
     line: str
+    root: bool = False
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -191,7 +198,11 @@ class Case:
         return ("sh", "-ec", script) if script != self.line else tuple(shlex.split(script))
 
 
-CASES = tuple(Case(package, line) for package, lines in PACKAGES.items() for line in lines.strip().splitlines())
+CASES = tuple(
+    Case(package, line.removeprefix("root: "), line.startswith("root: "))
+    for package, lines in PACKAGES.items()
+    for line in lines.strip().splitlines()
+)
 
 
 def prepare(folder: Path) -> None:

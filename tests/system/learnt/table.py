@@ -20,7 +20,8 @@ def main(words: Sequence[str]) -> int:
     wanted = [word for word in words if word != "--user"]
     found: list[Learnt] = []
     print("| " + " | ".join(_COLUMNS) + " |\n|" + " --- |" * len(_COLUMNS))
-    for case in (case for case in CASES if not wanted or any(_is_meant(case, word) for word in wanted)):
+    cases = [case for case in CASES if user is None or not case.root]
+    for case in (case for case in cases if not wanted or any(_is_meant(case, word) for word in wanted)):
         one = learnt(case, user)
         found.append(one)
         print("| " + " | ".join(_cells(one)) + " |", flush=True)

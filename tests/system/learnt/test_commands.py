@@ -21,12 +21,19 @@ def _third(row: Mapping[str, Any]) -> list[int]:
 
 
 def test_there_are_a_hundred() -> None:
-    assert len({case.line for case in CASES}) == 100
+    assert len({case.line for case in CASES if not case.root}) == 100
 
 
 @pytest.mark.sampled("caller", kinds=_third)
-@pytest.mark.parametrize("caller", ["root", "user"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.line)
+@pytest.mark.parametrize(
+    ("case", "caller"),
+    [
+        pytest.param(case, caller, id=f"{case.line} {caller}")
+        for case in CASES
+        for caller in ("root", "user")
+        if caller == "root" or not case.root
+    ],
+)
 def test_a_command_succeeds_under_what_was_learnt_of_it(case: Case, caller: str) -> None:
     require("userns")
     if caller == "root":
