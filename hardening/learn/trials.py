@@ -71,7 +71,8 @@ class CommandTrials:
         ran = self.trials.run(self.composed(layers), shown=True)
         counter = CallCounter()
         for call in ran.trace.failures:
-            counter(call)
+            if call.name:
+                counter(call)
         return ran.succeeded, counter.uses() | _not_counted(ran.trace.made if ran.succeeded else calls.numbers(*UNSEEN))
 
     def record(self, layers: Sequence[Tables]) -> Watched:

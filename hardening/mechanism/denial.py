@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 from collections.abc import Sequence
 from enum import IntEnum
@@ -54,11 +55,12 @@ class Seen:
 
 @frozen
 class SystemCall:
-    """One system call of a command, with its result.
+    """One system call of a command, with its result; or, without a ``name``, what became of a process otherwise: a file that
+    it had mapped at ``path`` has found no room (SIGBUS), or it has not ended with 0.
 
     - ``name``, ``number``, ``architecture``: the call, and the ``AUDIT_ARCH_*`` token of who made it; ``arguments`` are six
       unsigned 64-bit numbers.
-    - ``error``: the errno that the kernel answered, 0 for success; ``signal``: what ended the process in the call (SIGSYS).
+    - ``error``: the errno that the kernel answered, 0 for success; ``signal``: what ended the process, in the call (SIGSYS).
     - ``path``: the absolute path inside that it was about, links as they stand; ``target``: the second one, of a rename, a
       link or a mount (what is mounted). Empty without.
     - ``way``: of a call that was denied the files on the way to ``path``, the root first and ``path`` last, as they were
@@ -70,7 +72,7 @@ class SystemCall:
     - ``ids``: the user or group ids that it wanted, as they are inside; ``capabilities`` those that it wanted to have
       (capset(2)), without ``CAP_``.
     - ``text``: the operation in words. ``caller``: who asked. ``said``: what the process wrote next to standard error, or to
-      where it names the error.
+      where it names the error; where it ended, what it wrote last.
     - ``order``: its place among all that the trace saw.
     """
 
@@ -96,7 +98,7 @@ class SystemCall:
     def outcome(self) -> str:
         """The answer, as people know it: ``EPERM``, ``SIGSYS``, or empty where the call succeeded."""
         if self.signal:
-            return "SIGSYS"
+            return next((one.name for one in signal.Signals if one == self.signal), str(self.signal))
         return errno.errorcode.get(self.error, str(self.error)) if self.error else ""
 
     @property

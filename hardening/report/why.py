@@ -88,6 +88,9 @@ def sentence(found: Explanation) -> str:
 
 
 def _refused(item: Attribution) -> str:
+    call = item.denial.call
+    if not call.name and not call.path:
+        return f"{_process(item.denial)} fails ({item.denial.operation}) for {_decides(item)}: {item.cause.what}"
     return f"{item.denial.operation} is refused ({item.denial.call.outcome or 'without an error'}) by {_decides(item)}"
 
 

@@ -19,7 +19,7 @@ from hardening.base.linux import abi, kernel
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.trace import calls
+from hardening.trace import calls, words
 from hardening.trace.calls import PendingCall
 from hardening.trace.decode import Decoder
 from hardening.trace.tracee import Tracee
@@ -50,6 +50,7 @@ _NOTHING_YET = frozenset({errno.EINTR, errno.EINPROGRESS, errno.ECHILD})
 _NOTHING_CAME = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
 #: What getsockopt(2) asks for: SOL_SOCKET, SO_ERROR.
 _SOCKET_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
+_STDERR = 2
 _DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 
 
@@ -59,8 +60,8 @@ class _Speech:
 
     __slots__ = ("looks", "messages", "text")
 
-    def __init__(self) -> None:
-        self.text = b""
+    def __init__(self, text: bytes = b"") -> None:
+        self.text = text
         self.messages: set[bytes] = set()  # as strerror(3) has the failures, in small letters, as Go and Node have them
         self.looks = _LOOKS
 
@@ -68,7 +69,7 @@ class _Speech:
 class _Process:
     """What is known of a process while it runs."""
 
-    __slots__ = ("argv", "connecting", "executable", "killed", "pid", "speech", "status")
+    __slots__ = ("argv", "connecting", "errors", "executable", "killed", "pid", "speech", "spoken", "status")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -76,6 +77,10 @@ class _Process:
         self.executable = ""
         self.status: int | None = None
         self.speech = _Speech()
+        self.spoken = b""  # the end of what it has written to standard error
+        self.errors = {
+            _STDERR
+        }  # the descriptors that are that: a shell puts it in the place of another one for a while
         self.killed = False
         self.connecting: dict[int, SystemCall] = {}  # by descriptor: connections that are under way
 
@@ -115,6 +120,7 @@ class Tracing:
         self.status = EXIT_LAUNCHER
         self._ended_by = 0  # the signal that the command could not die of
         self._is_there = False  # the command: before, calls are the launcher's
+        self._is_over = False  # it ends, and the kernel kills what it leaves in its pid namespace
         self._recording = recording
         # What a filter asks a tracer about goes on, and is ENOSYS where no tracer wants to be asked (seccomp(2)).
         self._asked = abi.PTRACE_O_TRACESECCOMP if recording else 0
@@ -268,6 +274,7 @@ class Tracing:
             maker = self.processes.get(parent)
             if maker is not None:
                 process.argv, process.executable = maker.argv, maker.executable
+                process.errors = {*maker.errors}
         thread = self._threads[pid] = _Thread(process)
         self.tasks = max(self.tasks, len(self._threads))
         return thread
@@ -279,9 +286,26 @@ class Tracing:
         process = self.processes.get(pid)
         if process is not None:
             process.status = status
+            # What is left where the command ends is killed, as is all where the trace does.
+            if status and not self.ended and (pid == self.command or not self._is_over):
+                self._ended_badly(process, thread.caller if thread is not None else None)
         if pid == self.command:
             with self._lock:
                 self._command_lives = False
+
+    def _ended_badly(self, process: _Process, caller: Caller | None) -> None:
+        """A process has not ended with 0: a limit may have ended it, or it may have named what it lacks. No call fails where
+        a variable is missing."""
+        status = process.status or 0
+        number = (process.pid == self.command and self._ended_by) or os.WTERMSIG(status)
+        if process.killed:  # for a call
+            return
+        text = f"ended by {words.word(words.SIGNALS, number)}" if number else f"exit code {os.WEXITSTATUS(status)}"
+        end = SystemCall(
+            "", 0, 0, (0,) * 6, caller or Caller(process.pid, executable=process.executable), signal=number, text=text,
+            order=self.count,
+        )  # fmt: skip
+        self._failures.append((end, _Speech(process.spoken)))
 
     # Calls
 
@@ -302,7 +326,7 @@ class Tracing:
         self.made.add((info.arch, info.nr))
         entry = thread.entry = PendingCall(info.arch, info.nr, tuple(info.args), self.count)
         if (entry.architecture, entry.number) in self._kinds["writing"]:
-            self._heard(pid, thread.process.speech, entry)
+            self._heard(pid, thread.process, entry)
         if self._on_call is not None:  # what it changes, such as where the process stands, is not changed yet
             thread.call = self._decoder.call(entry, Tracee(pid), self._caller(pid, thread))
         self._resume(pid, abi.PTRACE_SYSCALL)
@@ -327,6 +351,11 @@ class Tracing:
             call in self._kinds["controlling"] and entry.arguments[1] in _DUPLICATING
         ):
             self.files = max(self.files, result + 1)
+            is_copy = call in self._kinds["duplicating"] and entry.arguments[0] in thread.process.errors
+            if is_copy:
+                thread.process.errors.add(result)
+            elif result != _STDERR:
+                thread.process.errors.discard(result)
         elif call in self._kinds["pair"] or call in self._kinds["pair3"]:
             place = entry.arguments[0 if call in self._kinds["pair"] else 3]
             self.files = max((self.files, *(number + 1 for number in Tracee(pid).numbers(place, 2, 4))))
@@ -368,18 +397,18 @@ class Tracing:
             thread.caller = Tracee(pid).caller()
         return thread.caller
 
-    def _heard(self, pid: int, speech: _Speech, entry: PendingCall) -> None:
+    def _heard(self, pid: int, process: _Process, entry: PendingCall) -> None:
         """Something is written, and the program may well say what has failed; some write it word by word."""
-        left = MOST_SAID - len(speech.text)
-        if not speech.messages or left <= 0:
-            return
-        to_stderr = entry.arguments[0] == 2
+        speech, to_stderr = process.speech, entry.arguments[0] in process.errors
+        listens = bool(speech.messages) and len(speech.text) < MOST_SAID
         if not to_stderr:
-            speech.looks -= 1
-            if speech.looks < 0:
+            speech.looks -= listens
+            if not listens or speech.looks < 0:
                 return
         data = self._written(Tracee(pid), entry)
-        if to_stderr or any(message in data.lower() for message in speech.messages):
+        if to_stderr:
+            process.spoken = (process.spoken + data)[-MOST_SAID:]
+        if listens and (to_stderr or any(message in data.lower() for message in speech.messages)):
             speech.text += data
 
     def _written(self, tracee: Tracee, entry: PendingCall) -> bytes:
@@ -431,6 +460,7 @@ class Tracing:
         except ProcessLookupError:
             return
         process, own = thread.process, thread.entry or thread.last
+        self._is_over |= pid == self.command
         if status & 0x7F != signal.SIGSYS or own is None or process.killed:
             return
         entries = [one.entry or one.last for one in self._threads.values() if one.process is process]
@@ -439,7 +469,10 @@ class Tracing:
             self._failed(pid, thread, own, 0, signal.SIGSYS)
 
     def _faulted(self, pid: int, thread: _Thread, number: int) -> int:
-        """A fault: the signal to go on with. A filter may answer with SIGSYS, which a program may handle."""
+        """A fault: the signal to go on with. A filter may answer with SIGSYS, which a program may handle; a file that is
+        mapped and finds no room, with SIGBUS."""
+        if number == signal.SIGBUS:
+            self._found_no_room(pid, thread)
         if number == signal.SIGSYS and thread.last is not None:
             try:
                 if kernel.signal_info(pid)[1] == abi.SYS_SECCOMP:
@@ -454,6 +487,17 @@ class Tracing:
             self._ended_by = number
             return int(signal.SIGKILL)
         return number
+
+    def _found_no_room(self, pid: int, thread: _Thread) -> None:
+        tracee = Tracee(pid)
+        try:
+            path = tracee.mapped(kernel.signal_info(pid)[2])
+        except OSError:  # it was killed this moment
+            return
+        if path:
+            call = SystemCall("", 0, 0, (0,) * 6, self._caller(pid, thread), signal=signal.SIGBUS, path=path,
+                              access=frozenset({"write"}), text=f"use {path} in memory", order=self.count)  # fmt: skip
+            self._keep(thread.process, call)
 
 
 def _send(pid: int, number: int) -> None:

@@ -55,6 +55,15 @@ class Tracee:
         """The lines of proc_pid_status(5)."""
         return dict(line.split(":\t", 1) for line in self.text("status").splitlines() if ":\t" in line)
 
+    def mapped(self, address: int) -> str:
+        """The path of the file that is mapped at an address (proc_pid_maps(5)); empty for memory of no file."""
+        for line in self.text("maps").splitlines():
+            area, *_, path = (*line.split(maxsplit=5), "")[:6]
+            first, _, end = area.partition("-")
+            if int(first, 16) <= address < int(end, 16):
+                return path.removesuffix(" (deleted)") if path.startswith("/") else ""
+        return ""
+
     def argv(self) -> tuple[str, ...]:
         """The words of its command line."""
         return tuple(self.text("cmdline").rstrip("\0").split("\0"))

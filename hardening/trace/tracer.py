@@ -36,7 +36,8 @@ class Trace:
     """What one run asked of the kernel.
 
     - ``failures``: the calls that failed, that a filter has answered with SIGSYS, or that gave less than their file promises
-      (execve(2) of a set-user-ID file that has changed nothing: ``error`` is 0), in their order.
+      (execve(2) of a set-user-ID file that has changed nothing: ``error`` is 0), and the ends of processes that were none of
+      success, in their order.
     - ``processes``: by the host's pid; ``command`` is that of the first, 0 where the launch never came to it.
     - ``status``: the exit code, as `hardening run` has it.
     - ``ended``: why the trace ended the command: `TIME`, `INTERRUPT`, `CHECK`; empty where it ended by itself.

@@ -101,7 +101,7 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
         for cause in item.causes
     ]
     # Threads meet in another order each time: that two runs failed alike is told by how they ended, and what they spoke of.
-    spoken = frozenset((item.call.name, item.call.outcome) for item in found if item.is_evident)
+    spoken = frozenset((item.call.name, item.call.outcome) for item in found if item.call.name and item.is_evident)
     signature = (ran.trace.status, ran.trace.ended, spoken)
     answers = {item.key: item.call.outcome for item in found}
     return TrialOutcome(succeeded, tuple(suspects), signature, ran.trace.ended == INTERRUPT, answers)
@@ -161,6 +161,9 @@ def _with_speech(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
     spoken: dict[int, str] = {}
     found = []
     for call in reversed(failures):
+        if not call.name and not call.path:  # the end of a process, which has all that it has written last
+            found.append(call)
+            continue
         before = spoken.get(call.caller.pid, "")
         text = before if before.startswith(call.said) else (call.said + before)[:MOST_SPOKEN]
         spoken[call.caller.pid] = text

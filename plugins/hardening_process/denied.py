@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -19,6 +20,7 @@ from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effec
 from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, RlimitKind, User
 from hardening_process.passwd import Accounts
 from hardening_process.settings import RLIMITS, ProcessSettings
+from hardening_process.spec import environment
 from hardening_process.users import root
 
 _MEMORY = frozenset(
@@ -32,6 +34,12 @@ _TURNING: Mapping[str, tuple[int | None, int | None]] = MappingProxyType(
     {"chown": (1, 2), "lchown": (1, 2), "fchown": (1, 2), "fchownat": (2, 3), "setuid": (0, None), "setreuid": (1, None),
      "setresuid": (1, None), "setgid": (None, 0), "setregid": (None, 1), "setresgid": (None, 1)}
 )  # fmt: skip
+#: The limits that the kernel ends a process for, by the signal (setrlimit(2)).
+_ENDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"SIGXCPU": ("cpu",), "SIGKILL": ("cpu",), "SIGSEGV": ("stack", "as")}
+)
+#: A variable of the environment in what a program says.
+_VARIABLE = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
 _NOBODY = 0xFFFFFFFF  # -1 leaves an id as it is
 #: Limits by number.
 _NUMBERED = {number: name.removeprefix("RLIMIT_").lower() for name, number in abi.RLIMITS.items()}
@@ -87,7 +95,10 @@ LIMITED = (
 
 
 def denied(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """The limits that the kernel may have looked at, and the user whom it may have looked for."""
+    """The limits that the kernel may have looked at, and the user whom it may have looked for; of a process that has ended
+    what may have ended it, or was missing."""
+    if not call.name:
+        yield from _of_end(settings, context, call)
     if not call.error or call.is_question:
         return  # nobody knows of a question how much would be wanted
     for limited in LIMITED:
@@ -111,6 +122,23 @@ def denied(settings: ProcessSettings, context: Context, call: SystemCall) -> Ite
     yield from _user(settings, context, call)
 
 
+def _of_end(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """The limits that the kernel ends a process for, and the variables of the caller's that it names at its end."""
+    for name in _ENDING.get(call.outcome, ()):
+        yield from _limit(settings, context, call, name)
+    if call.outcome == "SIGKILL":
+        yield from _ceiling(settings, context, "memory", "a process is ended where no memory is left")
+    if call.outcome:
+        return
+    own = context.host.of(ProcessFacts).environment
+    missing = own.keys() - {name for name, *_ in environment(settings, outside.identity(context), context)}
+    for name in dict.fromkeys(_VARIABLE.findall(call.said)):
+        if name in missing:
+            leaf = f"process.environment.{name}"
+            what = f"the variable {name} is not handed down to the command"
+            yield Cause(leaf, what, (Way(leaf, True),), certain=True)
+
+
 def _is_exempt(context: Context, call: SystemCall, capability: str) -> bool:
     """Whether a capability lifts a limit for a process: only over the host, and so in no user namespace of its own."""
     return id_maps(context) is None and capability in call.caller.capabilities
@@ -126,7 +154,7 @@ def _limit(settings: ProcessSettings, context: Context, call: SystemCall, name: 
     steps = [] if wanted is None else [wanted]
     steps += _steps(name, limit) if wanted is None or name != "nice" else ()
     ways = tuple(Way(leaf, step) for step in steps if _takes_effect(settings, context, name, step, wanted))
-    what = f"{call.name} goes beyond {RLIMITS[name]}: {RlimitKind().show(limit)}"
+    what = f"{call.name or 'the process'} goes beyond {RLIMITS[name]}: {RlimitKind().show(limit)}"
     yield Cause(leaf, what, ways, "" if ways else "the caller's own hard limit is no higher: limits.conf(5), ulimit -H")
 
 

@@ -20,6 +20,7 @@ from hardening.base.values import frozen
 from hardening.mechanism.denial import EXECUTE, READ, WRITE, PathAnswer, Size, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
+from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
@@ -27,7 +28,7 @@ from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.owners import withheld
 from hardening_rootfs.paths import deepest, holds, on_host, real_path
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
-from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may
+from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may, volume_maps
 from hardening_rootfs.tmpfs import Tmpfs, usual_mode
 
 _BY_RIGHTS = "yes, by the rights of its files"
@@ -388,6 +389,22 @@ def _volumes(source: str, path: str, context: Context, rights: frozenset[str]) -
     unmapped = only_unmapped_may(source, context, WRITE if "rw" in rights else READ)
     volumes = (Volume(source, path, rights, idmap=idmap) for idmap in ((True, False) if unmapped else (False,)))
     return [Way(f"rootfs.volumes.{path}", volume) for volume in volumes]
+
+
+def owned(settings: RootfsSettings, context: Context, path: str) -> Sequence[Way]:
+    """What would show a file as its owner's, where nobody inside is that; nothing where somebody is."""
+    place, maps = place_of(settings, context, path), volume_maps(context)
+    try:
+        owner = os.stat(place.source).st_uid if place.source else None
+    except OSError:
+        owner = None
+    if owner is None or maps is None or place.idmap or inside(maps.uids, owner) is not None:
+        return ()
+    volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
+    if volume is not None:
+        return (Way(place.leaf, attrs.evolve(volume, idmap=True, origin=None)),)
+    own = Volume(place.source, place.path, READ_ONLY_RIGHTS, idmap=True)
+    return (Way(f"rootfs.volumes.{place.path}", own),) if place.leaf == "rootfs.path" else ()
 
 
 def _names(path: str) -> Sequence[str]:

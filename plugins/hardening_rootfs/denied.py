@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import signal
 import stat
 from collections.abc import Iterator, Sequence
 
@@ -30,6 +32,8 @@ _ASKED = {**dict.fromkeys(_WRITES, "writable"), "read": "readable", "execute": "
 #: How much larger a place in memory is offered, one after another.
 _LARGER = (4, 16, 64)
 _EXECUTING = ("execve", "execveat")
+#: An absolute path in what a program says.
+_PATH = re.compile(r"(?<![\w.~/-])/[^\s'\"`,;()<>\[\]]+")
 _PROT_EXEC = 0x4
 _MS_REMOUNT, _MS_BIND = 0x20, 0x1000
 #: where the flags stand among the arguments of mount(2)
@@ -38,6 +42,8 @@ _MOUNT_FLAGS = 3
 
 def denied(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The causes; one of them for each answer about a path that this errno means."""
+    if not call.outcome and call.said:
+        yield from _named(settings, context, call)
     if call.name in ("mount", "move_mount", "fsmount", "umount2", "mount_setattr"):
         yield from _mounting(settings, context, call)
         return
@@ -48,7 +54,7 @@ def denied(settings: RootfsSettings, context: Context, call: SystemCall) -> Iter
 
 def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str) -> Iterator[Cause]:
     place = answers.place_of(settings, context, path)
-    if call.error == errno.ENOSPC:
+    if call.error == errno.ENOSPC or call.signal == signal.SIGBUS:
         yield from _full(settings, place)
         return
     if call.error in (errno.EXDEV, errno.EBUSY):
@@ -74,6 +80,16 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         is_meant = answer.errors and call.failed_with(*answer.errors)
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, context, call, path, answer)
+
+
+def _named(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """Files that a process names at its end, and that are nobody's: what belongs to another owner than expected some refuse
+    to use, by a look of their own (git, ssh, PostgreSQL), so that no call fails."""
+    for path in dict.fromkeys(match.rstrip(".:") for match in _PATH.findall(call.said)):
+        ways = answers.owned(settings, context, path)
+        if ways:
+            what = f"{path} belongs to an owner whom the command does not know"
+            yield Cause(ways[0].leaf, what, ways, certain=True)
 
 
 def _socket(call: SystemCall) -> str:

@@ -318,11 +318,12 @@ def event_message(pid: int) -> int:
     return int(message[0])
 
 
-def signal_info(pid: int) -> tuple[int, int]:
-    """The number and the code of the signal that a tracee has stopped for (sigaction(2), siginfo_t)."""
+def signal_info(pid: int) -> tuple[int, int, int]:
+    """The number and the code of the signal that a tracee has stopped for, and of a fault the address (sigaction(2),
+    siginfo_t)."""
     found = ffi.new("int[32]")
     _call("ptrace", abi.PTRACE_GETSIGINFO, pid, 0, found)
-    return found[0], found[2]
+    return found[0], found[2], int(ffi.cast("uint64_t *", found)[2])
 
 
 class SyscallStops:

@@ -240,6 +240,14 @@ def test_a_filter_that_ends_the_process(folder: Path, stance: Stance, action: in
         assert found.code == 128 + signal.SIGSYS
 
 
+def test_the_end_of_a_process_is_told_with_what_it_wrote_last(folder: Path, stance: Stance) -> None:
+    """Of none that went well, and of none that the end of the command has ended."""
+    code = "sleep 99 & true; sh -c 'echo lost >&2; kill -KILL $$'; echo given up >&2; exit 4"
+    found = traced(folder, stance, "sh", "-c", code)
+    ends = [(call["text"], call["signal"], call["said"]) for call in found.failures if not call["name"]]
+    assert ends == [("ended by SIGKILL", signal.SIGKILL, "lost\n"), ("exit code 4", 0, "Killed\ngiven up\n")]
+
+
 def test_threads_that_execute_and_processes_that_share(folder: Path, stance: Stance) -> None:
     """A thread that is not the first executes; vfork(2); a thousand children."""
     code = """

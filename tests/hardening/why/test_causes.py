@@ -102,6 +102,13 @@ def test_what_a_process_says_later_is_of_what_failed_before() -> None:
     assert [(item.call.name, item.told) for item in causes.denials(found)] == [("a", 1), ("b", 0)]
 
 
+def test_what_a_process_wrote_before_it_ended_is_not_of_what_failed_silently_on_the_way() -> None:
+    spoken = call("a", 1, said="Operation not permitted\n")
+    end = call("", 3, error=0, text="exit code 1", said="Operation not permitted\nSITE is not set\n")
+    found = {item.call.name: item.told for item in causes.denials(ran(spoken, call("b", 2), end))}
+    assert found == {"a": 1, "b": 0, "": 0}
+
+
 def test_what_ended_a_process_goes_before_all() -> None:
     killed = call("a", 1, error=0, signal=signal.SIGSYS)
     assert names(ran(killed, call("b", 2, said="Operation not permitted"))) == ["a", "b"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
 from hardening.mechanism.host import Host
 from hardening.mechanism.schema import Members
+from hardening_process.facts import ProcessFacts
 from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, User
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
@@ -110,6 +112,28 @@ def test_what_no_limit_answers_is_not_its_doing(asked: SystemCall) -> None:
 @pytest.mark.parametrize(("asked", "name"), LIMITED, ids=lambda item: getattr(item, "name", item))
 def test_a_limit_that_nobody_said_is_the_caller_s_own(asked: SystemCall, name: str) -> None:
     assert leaves(asked, settings({name: UNLIMITED})) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "own", "named"),
+    [
+        (signal.SIGXCPU, {"rlimits": {"cpu": limit(1)}}, ["rlimits.cpu"]),
+        (signal.SIGKILL, {"rlimits": {"cpu": limit(1)}, "memory": 1 << 20}, ["rlimits.cpu", "resources.memory"]),
+        (signal.SIGSEGV, {"rlimits": {"stack": limit(1 << 16)}}, ["rlimits.stack"]),
+        (signal.SIGSEGV, {}, []),
+        (signal.SIGTERM, {"rlimits": {"cpu": limit(1)}}, []),
+    ],
+)
+def test_a_limit_that_the_kernel_ends_a_process_for(number: int, own: dict[str, Any], named: list[str]) -> None:
+    assert leaves(call("", error=0, signal=number), settings(**own)) == named
+
+
+def test_a_variable_that_a_process_names_at_its_end_and_the_caller_has() -> None:
+    has = attrs.evolve(ROOT.of(ProcessFacts), environment={"SITE": "x", "LANG": "C"})
+    on = attrs.evolve(ROOT, facts={**ROOT.facts, ProcessFacts: has})
+    end = call("", error=0, said="error: SITE and OTHER are not set, LANG is (WEBSITE)\n")
+    assert leaves(end, on=on) == ["environment.SITE"]
+    assert not leaves(attrs.evolve(end, signal=signal.SIGSEGV), on=on)
 
 
 def test_a_limit_that_the_caller_s_own_cuts_is_not_the_stack_s() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def leaves(found: Iterable[Cause]) -> list[str]:
     return [cause.leaf.removeprefix("rootfs.") for cause in found]
 
 
+END = SystemCall("", 0, 0, ARGUMENTS, Caller(1), text="exit code 1")
 READ, WRITE, CREATE, EXECUTE = ({"read"}, {"write"}, {"create"}, {"execute"})
 
 #: what a layer says, with `{}` for a directory of the host, the call, and the leaf that it blames; empty for none
@@ -75,6 +77,10 @@ CASES = [
     ("", asked("openat", errno.ENOENT, "/tmp/nothing-of-this-name", READ), ""),
     ("", asked("openat", errno.ENOSPC, "/tmp/x", WRITE), "tmpfs./tmp"),
     ("", asked("write", errno.ENOSPC, "/dev/shm/x", WRITE), "shm_size"),
+    ("", attrs.evolve(asked("", 0, "/dev/shm/x", WRITE), signal=signal.SIGBUS), "shm_size"),
+    ('volumes.add = ["{}:/data"]', attrs.evolve(END, said="fatal: bad owner of '/data/file'.\n"), "volumes./data"),
+    ('volumes.add = ["{}:/data:idmap"]', attrs.evolve(END, said="fatal: bad owner of '/data/file'\n"), ""),
+    ('volumes.add = ["{}:/data"]', attrs.evolve(END, said="/data/nothing, and no/data/file\n"), ""),
     ("shm_size = 0", asked("openat", errno.ENOENT, "/dev/shm/x", CREATE), "shm_size"),
     ("", asked("write", errno.ENOSPC, "/usr/x", WRITE), ""),
     ("", asked("execve", errno.EACCES, "/tmp/tool", EXECUTE), "tmpfs./tmp"),

@@ -148,6 +148,12 @@ for _ in range(24):
 for child in children:
     os.kill(child, 9)
 """
+_SHARED = """
+from multiprocessing import shared_memory
+memory = shared_memory.SharedMemory(create=True, size=40 << 20)
+memory.buf[:] = bytes(40 << 20)
+memory.unlink()
+"""
 _LIBRARY = "import shutil\nshutil.copy('/bin/true', '{place}')\nos.execv('{place}', ['true'])\n"
 _NOSUID = """
 call("unshare", 272, 0x10000000 | 0x20000)
@@ -452,6 +458,43 @@ ROWS = (
         stack="[process]\nresources.pids = 16\n",
         user=False,
         fix="[process]\nresources.pids = 64\n" + _exception("process.resources.pids"),
+    ),
+    Row(
+        "shared memory",
+        "Selenium, PyTorch: Bus error in a container",
+        _python(_SHARED),
+        ("rootfs.shm_size",),
+        fix='[rootfs]\nshm_size = "64M"\n' + _exception("rootfs.shm_size"),
+    ),
+    Row(
+        "variable",
+        "a variable that is not handed down",
+        ("sh", "-uc", ': "$SITE_OF_MINE"'),
+        ("process.environment.SITE_OF_MINE",),
+        before=("env", "SITE_OF_MINE=here"),
+        fix='[process]\nenvironment.add = ["SITE_OF_MINE"]\n' + _exception("process.environment.SITE_OF_MINE"),
+    ),
+    Row(
+        "hidden home",
+        "npm, go: a cache in a home that is not shown",
+        ("sh", "-c", 'mkdir -p "$HOME/.cache/tool"'),
+        ("rootfs.hidden_paths.",),
+        base="default",
+        user=False,
+        fix='[rootfs]\ntmpfs."/root" = "16M"\n',
+    ),
+    Row(
+        "owner",
+        "git: detected dubious ownership in repository",
+        ("git", "-C", "{folder}/project", "status"),
+        ("rootfs.volumes.",),
+        shown=False,
+        user=False,
+        prepare=_project,
+        stack='[rootfs]\nvolumes.add = ["{folder}/project:{folder}/project:ro"]\n'
+        + _exception("rootfs.volumes.{folder}/project"),
+        fix='[rootfs]\nvolumes.add = ["{folder}/project:{folder}/project:ro,idmap"]\n'
+        + _exception("rootfs.volumes.{folder}/project"),
     ),
     Row(
         "git",
