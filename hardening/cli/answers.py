@@ -241,10 +241,10 @@ def show_loosening(way: Loosening, refused: Pending | None, wanted: str = "") ->
         output.show(f"no loosening{wanted}: {way.barrier}")
         return
     which = f"a loosening{wanted}, for example" if way.example else f"smallest loosening{wanted},"
-    where = f"in the layer of {refused.origin}" if refused else "in a later layer"
+    where = f"in the layer of {refused.origin}" if refused else f"in a later layer{way.instead}"
     ways = []
     if way.toml:
         ways.append(f"{where}:\n\n" + "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
     if way.options:
-        ways.append(f"on the command line:\n\n    {shlex.join(way.options)}")
+        ways.append(f"on the command line{way.instead}:\n\n    {shlex.join(way.options)}")
     output.show(f"{which} to {way.shown or EMPTY}, " + "\n\nor ".join(ways))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,30 @@ class Document:
             if place is not None:
                 return Origin(self.name, place)
         return Origin(self.name, f"{self.file}:1" if self.file else "command line")
+
+    def without(self, places: Collection[str]) -> Document:
+        """This document without what stands at some places, such as options of the command line."""
+        kept: dict[toml_lines.Path, str] = {}
+
+        def copied(value: object, old: toml_lines.Path, new: toml_lines.Path) -> object:
+            """What is kept of a value; None, which TOML has not, for nothing."""
+            place = self.origin(old).place
+            if isinstance(value, dict):
+                items = {key: copied(item, (*old, key), (*new, key)) for key, item in value.items()}
+                found: object = {key: item for key, item in items.items() if item is not None} or None
+            elif isinstance(value, list):
+                members: list[object] = []
+                for index, item in enumerate(value):
+                    member = copied(item, (*old, index), (*new, len(members)))
+                    members += [] if member is None else [member]
+                found = members or (None if value or place in places else [])
+            else:
+                found = None if place in places else value
+            if found is not None:
+                kept[new] = place
+            return found
+
+        return attrs.evolve(self, tables=copied(self.tables, (), ()) or {}, places=kept)
 
     def reached(self, path: str) -> Path:
         """A path that this document says: a relative one counts from the folder of its file, and on the command line from

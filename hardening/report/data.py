@@ -33,6 +33,7 @@ def loosening(found: Loosening | None) -> Data | None:
         "shown": found.shown,
         "toml": found.toml,
         "options": list(found.options),
+        "replaces": list(found.replaces),
         "barrier": found.barrier,
         "example": found.example,
     }

@@ -217,7 +217,9 @@ def _attribution(item: Attribution, *, needed: bool) -> dict[str, Any]:
 
 
 def _loosening(found: Any) -> dict[str, Any] | None:
-    return {"toml": found.toml, "options": list(found.options)} if found is not None else None
+    if found is None:
+        return None
+    return {"toml": found.toml, "options": list(found.options), "replaces": list(found.replaces)}
 
 
 def _mechanism(leaf: str) -> str:

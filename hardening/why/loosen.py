@@ -3,7 +3,7 @@ mechanisms, before it is offered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -35,18 +35,25 @@ Opens: TypeAlias = Callable[[Composition], bool]
 @frozen
 class Loosening:
     """How to make leaves looser: ``tables`` are a layer's, ``toml`` the same to paste, and ``options`` arguments for the
-    command line; either may be empty. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there
-    are other ways, which no order puts above or below this one."""
+    command line; either may be empty, and stands in the place of the options that it ``replaces``, which no later layer
+    follows. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no
+    order puts above or below this one."""
 
     shown: str = ""
     tables: Mapping[str, Any] = MappingProxyType({})
     options: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
     barrier: str = ""
     example: bool = False
 
     @property
     def toml(self) -> str:
         return written(self.tables) if self.tables else ""
+
+    @property
+    def instead(self) -> str:
+        """What it stands in the place of, to follow where it is to be written; empty for nothing."""
+        return f" in the place of {' '.join(self.replaces)}" if self.replaces else ""
 
 
 def smallest(
@@ -57,8 +64,6 @@ def smallest(
     kind = entry.kind
     if kind.unordered:
         return None
-    if is_typed(attempt.composition, entry):  # which no later layer follows, and no option beside it loosens
-        return Loosening(barrier=f"it is set on the command line; leave out {entry.origin}")
     looser = _looser(kind, entry)
     if not looser:
         return None
@@ -108,7 +113,7 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
             continue
         for mechanism, entry in named(attempt.composition, way.leaf):
             tried = True
-            if way.value is None or is_typed(attempt.composition, entry):
+            if way.value is None:
                 offer = smallest(attempt, mechanism, entry, opens)
             elif entry.limit_origin and not entry.kind.is_no_looser_than(way.value, entry.limit):
                 offer = _forbidden(entry)
@@ -149,13 +154,14 @@ def _first(
     """The first of several values of a leaf that runs and ``opens`` what is wanted, with an exception for the leaf or for
     ``others`` where it needs that; else why the first one is refused."""
     kind = entry.kind
+    replaces = (entry.origin,) if is_typed(attempt.composition, entry) else ()
     barrier: Loosening | None = None
     for value, data, least in offers:
         table = {mechanism.name: data}
         refusal: HardeningError | None = None
         permitted = [(), (entry,), *((other,) for other in others), (entry, *others)]
         for tables in (_excepted(leaves, table) for leaves in dict.fromkeys(permitted)) if data else ():
-            after = composed(attempt, tables)
+            after = composed(attempt, tables, replaces)
             if isinstance(after, HardeningError):
                 refusal = after
                 continue
@@ -163,7 +169,8 @@ def _first(
                 continue
             refusal = refusal_of(attempt, after)
             if refusal is None and (opens is None or opens(after)):
-                return attrs.evolve(_loosening(mechanism, kind.show(value), tables), example=not least)
+                found = _loosening(mechanism, kind.show(value), tables)
+                return attrs.evolve(found, example=not least, replaces=replaces)
             break
         if refusal is not None:
             barrier = barrier or _refused(kind.show(value), refusal)
@@ -239,13 +246,18 @@ def _excepted(entries: Iterable[Resolved], table: Mapping[str, Any]) -> dict[str
     return {"exceptions": exceptions, **table} if exceptions else dict(table)
 
 
-def composed(attempt: Attempt, tables: Mapping[str, Any]) -> Composition | HardeningError:
-    """The composition with one more layer, or why that is refused."""
+def composed(
+    attempt: Attempt, tables: Mapping[str, Any], replaces: Collection[str] = ()
+) -> Composition | HardeningError:
+    """The composition with one more layer and without some options of the command line, or why that is refused."""
     composition = attempt.composition
     try:
-        layer = parse_layer(command_line(tables, {}))
-        layers = Stack((*composition.stack.layers, layer))
-        return compose_here(layers, composition.mechanisms, attempt.host, attempt.today, attempt.offer)
+        layers = [
+            parse_layer(layer.document.without(replaces)) if replaces and layer.document.typed else layer
+            for layer in composition.stack.layers
+        ]
+        stack = Stack((*layers, parse_layer(command_line(tables, {}))))
+        return compose_here(stack, composition.mechanisms, attempt.host, attempt.today, attempt.offer)
     except HardeningError as error:
         return error.problems[0]
 

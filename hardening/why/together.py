@@ -14,7 +14,7 @@ from hardening.why.loosen import Loosening
 
 def composed(attempt: Attempt, loosenings: Sequence[Loosening]) -> Composition | HardeningError:
     """The composition with these as one more layer, or why that is refused."""
-    return loosen.composed(attempt, _tables(loosenings))
+    return loosen.composed(attempt, _tables(loosenings), _replaced(loosenings))
 
 
 def one(loosenings: Sequence[Loosening]) -> Loosening:
@@ -24,7 +24,11 @@ def one(loosenings: Sequence[Loosening]) -> Loosening:
         for pair in zip(loosening.options[::2], loosening.options[1::2], strict=True):
             if pair not in zip(options[::2], options[1::2], strict=True):
                 options += pair
-    return Loosening(tables=_tables(loosenings), options=tuple(options))
+    return Loosening(tables=_tables(loosenings), options=tuple(options), replaces=_replaced(loosenings))
+
+
+def _replaced(loosenings: Sequence[Loosening]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(place for loosening in loosenings for place in loosening.replaces))
 
 
 def _tables(loosenings: Sequence[Loosening]) -> dict[str, Any]:

@@ -100,6 +100,20 @@ def test_what_is_offered_is_enough_and_all_of_it_is_needed(place: Place) -> None
         assert place.call("run", "-q", "-p", "strict", *one["options"], "--", *TWO).returncode != 0
 
 
+def test_what_was_typed_is_replaced_by_what_is_offered(place: Place) -> None:
+    shown = place.folder / "shown"
+    shown.mkdir()
+    shown.chmod(0o777)
+    if place.user is not None:
+        os.chown(shown, place.user.uid, place.user.gid)
+    typed, command = f"{shown}:/data:ro,noexec", ("sh", "-c", "echo x >/data/new")
+    found = place.why("-p", "default", "-v", typed, "--", *command)["loosening"]
+    assert found["replaces"] == [f"-v {typed}"]
+    done = place.call("run", "-q", "-p", "default", *found["options"], "--", *command)
+    assert done.returncode == 0, done.stderr
+    assert (shown / "new").exists()
+
+
 def test_one_denial_takes_three_runs(place: Place) -> None:
     found = place.why("-p", "strict", "--", *KEYCTL)
     assert (needed(found), found["runs"]) == ({"seccomp.keyctl"}, 3)

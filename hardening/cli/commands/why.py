@@ -157,6 +157,7 @@ def _show_loosening(found: Explanation, leave: Redaction) -> None:
     if found.loosening is None:
         return
     lines = "\n".join(f"    {line}".rstrip() for line in leave.of(found.loosening.toml).splitlines())
-    output.show(f"\nsmallest loosening, in a later layer:\n\n{lines}")
+    instead = leave.of(found.loosening.instead)
+    output.show(f"\nsmallest loosening, in a later layer{instead}:\n\n{lines}")
     if found.loosening.options:
-        output.show(f"\nor on the command line:\n\n    {leave.of(shlex.join(found.loosening.options))}")
+        output.show(f"\nor on the command line{instead}:\n\n    {leave.of(shlex.join(found.loosening.options))}")

@@ -10,7 +10,7 @@ import pytest
 
 from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError
-from hardening.profile.source import MAX_BYTES, MAX_DEPTH, read
+from hardening.profile.source import MAX_BYTES, MAX_DEPTH, command_line, read
 from tests.support import features
 from tests.support.texts import document, node, said
 
@@ -209,3 +209,21 @@ def test_a_member_that_is_not_there_is_none_and_a_value_has_no_members() -> None
     assert node({"a": 1}).get("b") is None
     with pytest.raises(ProfileError, match="an integer where a table is expected"):
         node(1).get("b")
+
+
+def test_a_document_without_what_an_option_says() -> None:
+    tables = {"a": {"list": ["x", "y", "z"], "word": "w", "none": []}, "b": {"only": [{"of": 1}]}}
+    places = {
+        ("a",): "-x x",
+        ("b",): "--only",
+        ("b", "only"): "--only",
+        ("b", "only", 0): "--only",
+        ("a", "word"): "-w",
+    }
+    places |= {("a", "list", index): f"-x {name}" for index, name in enumerate("xyz")} | {("a", "none"): "--none"}
+    document = command_line(tables, places)
+    left = document.without(["-x x", "--only"])
+    assert left.tables == {"a": {"list": ["y", "z"], "word": "w", "none": []}}
+    assert [left.origin(("a", "list", index)).place for index in (0, 1)] == ["-x y", "-x z"]
+    assert left.typed
+    assert document.without([]).tables == document.tables

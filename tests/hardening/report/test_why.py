@@ -108,6 +108,7 @@ def test_a_denial_is_told_with_what_permits_it() -> None:
     assert row["loosening"] == {
         "toml": "[box]\nport = 80\n",
         "options": ["--port", "80"],
+        "replaces": [],
         "leaf": "box.port",
         "size": "place",
     }

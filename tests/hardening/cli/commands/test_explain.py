@@ -293,9 +293,9 @@ def test_options_of_mechanisms_are_says_with_their_place(folder: Path, capsys: p
     assert answer["value"] == 3
     assert answer["origin"] == "--size 3"
     assert [step["outcome"] for step in answer["history"]] == ["stated", "tightened"]
-    # No layer comes after it, and another option would contradict it.
-    assert answer["loosening"]["barrier"] == "it is set on the command line; leave out --size 3"
-    assert answer["loosening"]["options"] == []
+    # No layer comes after it, and another option would contradict it: its place is taken.
+    assert answer["loosening"]["replaces"] == ["--size 3"]
+    assert answer["loosening"]["options"]
 
 
 def test_a_member_that_nobody_names_can_have_a_loosening(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
