@@ -13,8 +13,9 @@ from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism.denial import SystemCall
 
-#: Whose user namespace the kernel asks: the caller's own, that of its network or host name, or the host's.
-OWN, NET, UTS, HOST = "user", "net", "uts", "host"
+#: Whose user namespace the kernel asks: the caller's own, that of its network, host name or mounts, that of the process
+#: that it is about, or the host's.
+OWN, NET, UTS, MOUNT, PID, HOST = "user", "net", "uts", "mount", "pid", "host"
 
 
 @frozen(eq=False)
@@ -22,7 +23,8 @@ class Check:
     """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an index
     to the values that it may have, in the bits of ``mask``; ``path`` and ``text`` are patterns that what the call is about
     has to match. ``always``: it is asked of every such call, whoever and whatever that is about. ``lifts``: it lifts a
-    limit, which decides without it."""
+    limit, which decides without it. ``stays``: what such a call changes outlasts the
+    command, where that is not its own."""
 
     capability: str
     calls: frozenset[str]
@@ -34,6 +36,7 @@ class Check:
     text: str = ""
     always: bool = False
     lifts: bool = False
+    stays: bool = False
 
     def fits(self, call: SystemCall) -> bool:
         """Whether a call, with its outcome, is one of these."""
@@ -73,46 +76,48 @@ CHECKS: tuple[Check, ...] = (
     _of("SETUID", "", path=_PROCESS + "/uid_map"),
     _of("SETGID", "", path=_PROCESS + "/gid_map"),
     _of("SETFCAP", "", path=_PROCESS + "/uid_map"),
-    _of("KILL", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"),
+    _of("KILL", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", PID, stays=True),
     _of("SETPCAP", "prctl", arguments={0: (24, 28)}),  # PR_CAPBSET_DROP, PR_SET_SECUREBITS
     _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", text="security.capability"),
     _of("SYS_ADMIN", "setxattr lsetxattr fsetxattr setxattrat", HOST, text=r"trusted\."),
     _each("SYS_ADMIN", "mount umount umount2 pivot_root move_mount open_tree open_tree_attr fsopen fsmount fspick fsconfig "
-        "mount_setattr"),
+        "mount_setattr", MOUNT, stays=True),
     _each("SYS_ADMIN", "setns", HOST),  # of namespaces that others have made
     _of("SYS_ADMIN", "clone3", text=r"^(?!.*CLONE_NEWUSER).*CLONE_NEW"),
-    _each("SYS_ADMIN", "sethostname setdomainname", UTS),
-    _each("SYS_ADMIN", "swapon swapoff lookup_dcookie bdflush", HOST),
-    _of("SYS_ADMIN", "quotactl quotactl_fd fanotify_init", HOST),
+    _each("SYS_ADMIN", "sethostname setdomainname", UTS, stays=True),
+    _each("SYS_ADMIN", "swapon swapoff lookup_dcookie bdflush", HOST, stays=True),
+    _of("SYS_ADMIN", "quotactl quotactl_fd", HOST, stays=True),
+    _of("SYS_ADMIN", "fanotify_init", HOST),
     _of("SYS_ADMIN", "io_uring_setup", HOST),  # kernel.io_uring_disabled
     _of("SYS_ADMIN", "ioctl", arguments={1: (0x5412, 0x541D)}),  # TIOCSTI, TIOCCONS
-    _of("SYS_ADMIN", "ioctl", arguments={1: (0xC0045877, 0xC0045878, 0xC0185879)}),  # FIFREEZE, FITHAW, FITRIM
+    _of("SYS_ADMIN", "ioctl", arguments={1: (0xC0045877, 0xC0045878, 0xC0185879)}, stays=True),  # FIFREEZE, FITHAW, FITRIM
     _each("SYS_CHROOT", "chroot"),
-    _of("SYS_PTRACE", "ptrace", arguments={0: (16, 0x4206)}),  # PTRACE_ATTACH, PTRACE_SEIZE
-    _of("SYS_PTRACE", "process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise get_robust_list"),
+    _of("SYS_PTRACE", "ptrace", PID, arguments={0: (16, 0x4206)}, stays=True),  # PTRACE_ATTACH, PTRACE_SEIZE
+    _of("SYS_PTRACE", "process_vm_writev process_madvise", PID, stays=True),
+    _of("SYS_PTRACE", "process_vm_readv kcmp pidfd_getfd get_robust_list", PID),
     _of("SYS_PTRACE", "", errors=("EACCES", "EPERM"), path=_TRACED),
     _of("SYS_PTRACE", "userfaultfd", HOST),
     _each("NET_RAW", "socket", NET, arguments={0: (2, 10), 1: (3, 10)}, mask=0xF),
     _each("NET_RAW", "socket", NET, arguments={0: (17,)}),  # AF_PACKET
-    _of("NET_ADMIN", "ioctl", NET, arguments={1: _INTERFACE}),
+    _of("NET_ADMIN", "ioctl", NET, arguments={1: _INTERFACE}, stays=True),
     _of("NET_ADMIN", "ioctl", arguments={1: (0x400454CA,)}),  # TUNSETIFF
     _of("NET_ADMIN", "setsockopt", NET, arguments={1: (1,), 2: (12, 32, 33, 36)}),  # SO_PRIORITY, …FORCE, SO_MARK
-    _of("NET_ADMIN", "setsockopt getsockopt", NET, arguments={1: (0, 41), 2: (19, 64, 65, 66, 67, 75)}),  # filters
+    _of("NET_ADMIN", "setsockopt getsockopt", NET, arguments={1: (0, 41), 2: (19, 64, 65, 66, 67, 75)}, stays=True),
     _of("NET_ADMIN", "bind setsockopt", NET, text="netlink"),  # groups of multicast (netlink(7))
     # What is asked of the kernel by a message is answered by one.
-    _of("NET_ADMIN", "recvmsg recvfrom", NET, text="^netlink (?!audit)"),
-    _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, text="^netlink audit 0x3(e[89a-c]|f.)$"),
+    _of("NET_ADMIN", "recvmsg recvfrom", NET, text="^netlink (?!audit)", stays=True),
+    _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, text="^netlink audit 0x3(e[89a-c]|f.)$", stays=True),
     _of("AUDIT_WRITE", "recvmsg recvfrom", HOST, text="^netlink audit (?!0x3(e[89a-c]|f.)$)"),
     _of("NET_RAW", "setsockopt", NET, arguments={1: (1,), 2: (25,)}),  # SO_BINDTODEVICE
     _of("IPC_LOCK", "mlock mlock2 mlockall mmap mmap2 mremap", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"),
         text="^mlock|MAP_LOCKED", lifts=True),
     _of("IPC_LOCK", "shmctl", HOST, arguments={1: (11,)}, lifts=True),  # SHM_LOCK
     _of("IPC_OWNER", "msgget msgsnd msgrcv semget semop semtimedop shmget shmat", errors=("EACCES",)),
-    _each("SYS_MODULE", "init_module finit_module delete_module", HOST),
-    _each("SYS_RAWIO", "iopl ioperm", HOST),
-    _each("SYS_PACCT", "acct", HOST),
-    _each("SYS_BOOT", "reboot"),
-    _each("SYS_BOOT", "kexec_load kexec_file_load", HOST),
+    _each("SYS_MODULE", "init_module finit_module delete_module", HOST, stays=True),
+    _each("SYS_RAWIO", "iopl ioperm", HOST, stays=True),
+    _each("SYS_PACCT", "acct", HOST, stays=True),
+    _each("SYS_BOOT", "reboot", PID, stays=True),
+    _each("SYS_BOOT", "kexec_load kexec_file_load", HOST, stays=True),
     _of("SYS_NICE", "setpriority nice sched_setscheduler sched_setparam sched_setattr", HOST, errors=("EPERM", "EACCES"),
         lifts=True),
     _of("SYS_NICE", "sched_setaffinity ioprio_set migrate_pages move_pages mbind", HOST),
@@ -120,8 +125,8 @@ CHECKS: tuple[Check, ...] = (
     _of("SYS_RESOURCE", "prctl", HOST, arguments={0: (35,)}),  # PR_SET_MM
     _of("SYS_RESOURCE", "fcntl fcntl64", HOST, arguments={1: (1031,)}),  # F_SETPIPE_SZ
     _of("SYS_RESOURCE", "", HOST, errors=("EACCES", "EPERM"), path=_PROCESS + "/(oom_score_adj|oom_adj)"),
-    _each("SYS_TIME", "settimeofday stime clock_settime clock_settime64", HOST),
-    _of("SYS_TIME", "adjtimex clock_adjtime clock_adjtime64", HOST),
+    _each("SYS_TIME", "settimeofday stime clock_settime clock_settime64", HOST, stays=True),
+    _of("SYS_TIME", "adjtimex clock_adjtime clock_adjtime64", HOST, stays=True),
     _each("SYS_TTY_CONFIG", "vhangup", HOST),
     _of("SYS_TTY_CONFIG", "ioctl", HOST, arguments={1: (0x4B3A, 0x4B61, 0x5605, 0x5606, 0x5607)}),  # KD*, VT_*
     _each("MKNOD", "mknod", HOST, arguments={1: (0x2000, 0x6000)}, mask=0xF000),  # S_IFCHR, S_IFBLK
@@ -129,6 +134,7 @@ CHECKS: tuple[Check, ...] = (
     _of("LEASE", "fcntl fcntl64", errors=("EACCES",), arguments={1: (1024,)}),  # F_SETLEASE
     _of("LINUX_IMMUTABLE", "ioctl", HOST, arguments={1: (0x40086602, 0x401C5820)}),  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR
     _of("AUDIT_CONTROL", "", HOST, path=_PROCESS + "/(loginuid|sessionid)"),
+    _of("SYSLOG", "syslog", HOST, arguments={0: (4, 5, 6, 7, 8)}, stays=True),  # what empties the log, or the console
     _of("SYSLOG", "syslog", HOST),
     _of("SYSLOG", "open openat openat2", HOST, path="/dev/kmsg|/proc/kmsg"),
     _of("WAKE_ALARM", "timer_create timerfd_create", HOST, arguments={0: (8, 9)}),  # CLOCK_*_ALARM
@@ -139,6 +145,11 @@ CHECKS: tuple[Check, ...] = (
 
 #: What the kernel answers without one of them.
 ERRORS = frozenset(error for check in CHECKS for error in check.errors)
+
+
+def any_call(capability: str, whose: str = OWN) -> Check:
+    """The kernel asks for a capability, of a call that is looked at elsewhere."""
+    return _of(capability, "", whose)
 
 
 def fitting(call: SystemCall) -> list[Check]:

@@ -16,7 +16,7 @@ from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST as SHARED
 from hardening.mechanism.roles import Isolation, id_maps, joins_user_namespace
-from hardening_capabilities.checks import ERRORS, HOST, NET, OWN, UTS, fitting
+from hardening_capabilities.checks import ERRORS, HOST, MOUNT, NET, PID, UTS, Check, any_call, fitting
 from hardening_capabilities.findings import INSTEAD
 from hardening_capabilities.host import available, has_own_user_namespace, shares_network
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT, CapabilitiesSettings
@@ -51,42 +51,42 @@ def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -
         what = f"{call.caller.executable} is set-user-ID, which no_new_privs keeps from giving it root's rights"
         yield Cause(leaf, what, (Way(leaf, False, Size.WIDER),))
     told: set[str] = set()
-    for name, whose, ways in _asked(context, call):
-        for cause in _missing(settings, context, call, name, whose, ways):
+    for check, ways in _asked(context, call):
+        for cause in _missing(settings, context, call, check, ways):
             if cause.leaf not in told:
                 told.add(cause.leaf)
                 yield cause
 
 
-def _asked(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple[Way, ...]]]:
-    """Each capability that the kernel may have asked for, whose user namespace it asks, and smaller ways past it."""
+def _asked(context: Context, call: SystemCall) -> Iterator[tuple[Check, tuple[Way, ...]]]:
+    """Where the kernel may have asked for a capability, and smaller ways past it."""
     if call.outcome == "EACCES":
         if call.name == "bind":
             yield from _port(context, call)
         if _root_would_pass(context, call):
-            yield "DAC_OVERRIDE", OWN, ()
+            yield any_call("DAC_OVERRIDE"), ()
     elif call.outcome == "EPERM" and not call.is_question and not _own_account(context, call):
         seen = outside.found(context, call, call.path) if call.path else None
         if call.name in _OWNERSHIP and _is_mapped(context, seen):
-            yield "CHOWN", OWN, ()
+            yield any_call("CHOWN"), ()
         if call.name in _OWNERS and _is_mapped(context, seen) and (seen is None or seen.uid != call.caller.uid):
-            yield "FOWNER", OWN, ()
+            yield any_call("FOWNER"), ()
     for name in sorted(call.capabilities - call.caller.capabilities) if call.outcome == "EPERM" else ():
-        yield name, OWN, ()
+        yield any_call(name), ()
     for check in fitting(call):
         if check.capability == "SETGID" and "setgroups" in call.name and _groups_are_fixed(context):
             continue  # the kernel denies it to anybody there (user_namespaces(7), /proc/PID/setgroups)
         if check.lifts and _asks_elsewhere(context, check.whose):
             continue  # the limit is the answer
-        yield check.capability, check.whose, tuple(_parameter(context, call)) if check.capability == "NET_RAW" else ()
+        yield check, tuple(_parameter(context, call)) if check.capability == "NET_RAW" else ()
 
 
 def _missing(
-    settings: CapabilitiesSettings, context: Context, call: SystemCall, name: str, whose: str, ways: Iterable[Way]
+    settings: CapabilitiesSettings, context: Context, call: SystemCall, check: Check, ways: Iterable[Way]
 ) -> Iterator[Cause]:
     """What a process without a capability lacks, and who would have to give it."""
-    elsewhere = _asks_elsewhere(context, whose)
-    if elsewhere and whose == UTS:
+    name, elsewhere = check.capability, _asks_elsewhere(context, check.whose)
+    if elsewhere and check.whose == UTS:
         return  # a host name of its own is the answer, and no capability
     asked = call.text if call.text.startswith("netlink ") else call.name
     if elsewhere:
@@ -99,7 +99,8 @@ def _missing(
         return
     leaf, what = f"capabilities.{name}", f"{asked} takes {name}, which the command does not have"
     if name in available(context):
-        yield Cause(leaf, what, (*ways, Way(leaf, value, Size.CAPABILITY)), BY_NAME[name].instead)
+        way = Way(leaf, value, Size.CAPABILITY, reaches_host=check.stays and _is_host_s(context, check.whose))
+        yield Cause(leaf, what, (*ways, way), BY_NAME[name].instead)
     else:
         yield Cause(leaf, what, tuple(ways), "the caller has it not to give: it is not in the bounding set")
 
@@ -114,6 +115,14 @@ def _asks_elsewhere(context: Context, whose: str) -> str:
     if whose == UTS and isolation is not None and isolation.where("uts") == SHARED:
         return "over the host name, which is the host's"
     return "over the host" if whose == HOST else ""
+
+
+def _is_host_s(context: Context, whose: str) -> bool:
+    """Whether what a capability is over is the host's, where that is not asked elsewhere."""
+    isolation = context.of(Isolation)
+    if whose == NET:
+        return shares_network(context)
+    return whose == HOST or (whose in (UTS, MOUNT, PID) and (isolation is None or isolation.where(whose) == SHARED))
 
 
 def _reaching(context: Context, call: SystemCall) -> str:
@@ -157,13 +166,13 @@ def _root_would_pass(context: Context, call: SystemCall) -> bool:
     return _is_mapped(context, seen) and (right != EXECUTE or seen.is_directory or bool(seen.mode & 0o111))
 
 
-def _port(context: Context, call: SystemCall) -> Iterator[tuple[str, str, tuple[Way, ...]]]:
+def _port(context: Context, call: SystemCall) -> Iterator[tuple[Check, tuple[Way, ...]]]:
     """A port that takes the capability (ip(7)); in a network of the command's own a parameter of that can open it."""
     match = re.fullmatch(r"(?:tcp|udp|sctp)\S* .*:(\d+)", call.address)
     own = context.of(Isolation) is not None and not shares_network(context)
     if match and 0 < int(match[1]) < (_USUAL_PORTS if own else _first_open_port()):
         leaf = f"{_SYSCTL}net.ipv4.ip_unprivileged_port_start"
-        yield "NET_BIND_SERVICE", NET, ((Way(leaf, match[1]),) if own else ())
+        yield any_call("NET_BIND_SERVICE", NET), ((Way(leaf, match[1]),) if own else ())
 
 
 def _first_open_port() -> int:

@@ -24,6 +24,7 @@ from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, RIGHTS, USUAL_RIGHTS, Volume
 from hardening_rootfs import aliases, hidden, spec
+from hardening_rootfs.devices import is_shared
 from hardening_rootfs.foreign_binds import USUAL
 from hardening_rootfs.owners import withheld
 from hardening_rootfs.paths import deepest, holds, on_host, real_path
@@ -364,8 +365,7 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
     except OSError:
         mode = 0
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        # What is written to a disk stays.
-        way = Way(f"rootfs.devices.{path}", reaches_host=stat.S_ISBLK(mode))
+        way = Way(f"rootfs.devices.{path}", reaches_host=is_shared(path))
         return _absent(path, f"{path} is not among its devices", way)
     return None
 

@@ -22,7 +22,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import USUAL_RIGHTS, Volume
 from hardening_rootfs import answers
 from hardening_rootfs.answers import Place
-from hardening_rootfs.devices import numbers
+from hardening_rootfs.devices import is_shared, numbers
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import Surroundings
 
@@ -130,12 +130,11 @@ def _full(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
 
 def _device(place: Place) -> Iterator[Cause]:
     """A node of a device on a mount on which none works."""
-    device = numbers(place.source) if place.source else None
-    if device is None:
+    if not place.source or numbers(place.source) is None:
         return
     ways: Sequence[Way] = ()
     if place.source.startswith("/dev/"):
-        ways = (Way(f"rootfs.devices.{place.source}", True, reaches_host=device[0] == "b"),)
+        ways = (Way(f"rootfs.devices.{place.source}", True, reaches_host=is_shared(place.source)),)
     advice = "" if ways else "show the device of the host's /dev with rootfs.devices"
     yield Cause(place.leaf, f"{place.path} is a device on a mount with nodev", ways, advice)
 

@@ -96,12 +96,14 @@ DENIED = [
     (call("swapon"), "SYS_ADMIN"),
     (call("setns", 3), "SYS_ADMIN"),
     (call("quotactl"), "SYS_ADMIN"),
+    (call("fanotify_init"), "SYS_ADMIN"),
     (call("io_uring_setup", 8), "SYS_ADMIN"),
     (call("ioctl", 0, 0x5412), "SYS_ADMIN"),
     (call("ioctl", 3, 0xFFFFFFFFC0045877), "SYS_ADMIN"),
     (call("chroot"), "SYS_CHROOT"),
     (call("ptrace", 16, 9), "SYS_PTRACE"),
     (call("process_vm_readv", 9), "SYS_PTRACE"),
+    (call("process_vm_writev", 9), "SYS_PTRACE"),
     (call("readlink", error=errno.EACCES, path="/proc/9/exe"), "SYS_PTRACE"),
     (call("userfaultfd"), "SYS_PTRACE"),
     (call("socket", 2, 3, 1), "NET_RAW"),
@@ -141,6 +143,7 @@ DENIED = [
     (call("ioctl", 3, 0x40086602), "LINUX_IMMUTABLE"),
     (call("write", 3, path="/proc/self/loginuid"), "AUDIT_CONTROL"),
     (call("syslog", 3), "SYSLOG"),
+    (call("syslog", 5), "SYSLOG"),
     (call("openat", path="/dev/kmsg"), "SYSLOG"),
     (call("timerfd_create", 8), "WAKE_ALARM"),
     (call("perf_event_open", error=errno.EACCES), "PERFMON"),
@@ -226,6 +229,31 @@ def test_a_question_is_answered_where_the_kernel_always_asks() -> None:
 
 def test_a_limit_decides_where_a_capability_does_nothing() -> None:
     assert leaves(call("mlock", error=errno.ENOMEM, uid=100_000, text="mlock"), private()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "places", "reaches"),
+    [
+        (call("settimeofday"), {}, True),
+        (call("syslog", 5), {}, True),
+        (call("syslog", 3), {}, False),
+        (call("recvmsg", 3, text="netlink route RTM_NEWLINK"), {"net": "host"}, True),
+        (call("recvmsg", 3, text="netlink route RTM_NEWLINK"), {"net": "private"}, False),
+        (call("sethostname"), {"uts": "host"}, True),
+        (call("sethostname"), {"uts": "private"}, False),
+        (call("kill", 5, 15), {"pid": "host"}, True),
+        (call("kill", 5, 15), {"pid": "private"}, False),
+        (call("mount"), {"mount": "host"}, True),
+        (call("mount"), {"mount": "private"}, False),
+        (call("mknod", 0, 0x2000), {}, False),
+        (call("setuid", 5, ids=(5,)), {}, False),
+    ],
+)
+def test_what_a_capability_changes_of_the_host_and_stays_is_said(
+    asked: SystemCall, places: dict[str, Any], reaches: bool
+) -> None:
+    (cause,) = causes(asked, context(**places)).values()
+    assert cause.ways[-1].reaches_host == reaches
 
 
 def test_a_host_name_that_is_shared_takes_one_of_its_own() -> None:
