@@ -112,7 +112,7 @@ def test_what_the_installed_program_has_composed_it_runs_again(program: Path) ->
     assert {path: path.stat().st_ino for path in state.glob("cache/*/*/entry.json")} == plans
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def beside(wheel: Path) -> Iterator[tuple[Path, Path]]:
     """The program in an environment that sees the packages of its interpreter, an installation of its own, and the folder
     where that one has what a stored plan needs, as a distribution's package would put it."""
@@ -150,7 +150,7 @@ def test_a_plan_is_run_with_a_package_of_the_system_where_nobody_else_can_write_
 ) -> None:
     program, packages = beside
     packages.chmod(mode)
-    state = program.parents[2] / "state"
+    state = program.parents[2] / f"state-{mode:o}"
     line = ("run", "-q", "-p", "strict", "--", "id", "-u")
     first = run(program, *line, HARDENING_STATE=str(state))
     before = set(state.glob("cache/*/*/entry.json"))

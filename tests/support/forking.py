@@ -42,6 +42,7 @@ with redirect_stdout(io.TextIOWrapper(io.BytesIO())), redirect_stderr(io.StringI
     for name in ("strict", "default", "web", "batch"):
         main(["compose", "-q", "-p", name, "--", "true"])
 gc.freeze()
+gc.disable()  # as in a start of the program
 def memory(name):
     return open(os.memfd_create(name), "r+b")  # no file that a command could be seen to need
 for line in sys.stdin:

@@ -154,7 +154,7 @@ def traced(
     return found
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("stance", kinds=lambda row: [DENIED[row["case"]][2].partition(".")[0], DENIED[row["case"]][3]])
 @pytest.mark.parametrize("case", DENIED)
 def test_who_denied_a_call_says_so_and_its_first_way_permits_it(case: str, stance: Stance) -> None:
     layer, code, leaf, certain = DENIED[case]
@@ -170,7 +170,7 @@ def test_who_denied_a_call_says_so_and_its_first_way_permits_it(case: str, stanc
     assert not [row for row in before if row[3] and row[2].split(".")[0] != leaf.split(".")[0]]
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("stance", kinds=lambda row: [bool(OTHERS[row["case"]][0])])
 @pytest.mark.parametrize("case", OTHERS)
 def test_nobody_is_certain_of_what_others_denied(case: str, stance: Stance) -> None:
     layer, code, outcome = OTHERS[case]

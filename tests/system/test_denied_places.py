@@ -165,6 +165,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.sampled("said")
 @pytest.mark.parametrize(("said", "command"), OTHERS)
 def test_nobody_here_is_blamed_for_what_no_setting_denies(said: str, command: str, shown: Path) -> None:
     """Beside what programs look for in /proc of themselves, and do without."""

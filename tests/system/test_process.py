@@ -213,6 +213,7 @@ def test_ceilings_are_those_of_a_cgroup_of_its_own() -> None:
         }
 
 
+@pytest.mark.sampled(kinds=lambda row: [])
 @pytest.mark.parametrize("command", ["{}", "{} & wait $!"])
 def test_who_is_killed_for_want_of_memory_is_told_so(command: str) -> None:
     """On standard error, in the record and by `ps`; the same end by anybody's SIGKILL says nothing of memory."""
@@ -302,6 +303,7 @@ def test_an_ordinary_caller_with_one_id_is_told_that_its_groups_stay(callers_gro
     assert done.stdout.strip() == "[65534]", "the group is still there, under the name of no id"
 
 
+@pytest.mark.sampled("runtime")
 @pytest.mark.parametrize("runtime", ["native", "crun"])
 @pytest.mark.parametrize(
     "locale", [{}, {"LANG": "xx_XX.UTF-8"}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LC_ALL": "C"}],

@@ -90,7 +90,7 @@ def layers_of(stack: Sequence[str], folder: Path, root: bool) -> list[str]:
     return names
 
 
-@pytest.mark.sampled("stack", "root", "caller")
+@pytest.mark.sampled("root", "caller", kinds=lambda row: row["stack"])
 @pytest.mark.parametrize("caller", ["root", "user"])
 @pytest.mark.parametrize("root", [False, True], ids=["host-root", "busybox"])
 @pytest.mark.parametrize("stack", STACKS, ids="+".join)
@@ -110,6 +110,7 @@ MORE = {
 }
 
 
+@pytest.mark.sampled("more")
 @pytest.mark.parametrize("more", MORE)
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_takes_what_people_add(name: str, more: str) -> None:

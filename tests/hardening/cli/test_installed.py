@@ -75,6 +75,7 @@ def place(session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 
 @pytest.mark.system
+@pytest.mark.sampled(kinds=lambda row: [])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_profile_runs_a_command(name: str, place: Place) -> None:
     require("userns")

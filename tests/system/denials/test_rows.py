@@ -38,7 +38,7 @@ def _mechanisms(row: Mapping[str, Any]) -> list[str]:
     return [leaf.partition(".")[0] for leaf in row["row"].leaves] or ["none"]
 
 
-@pytest.mark.sampled("caller", kinds=_mechanisms)
+@pytest.mark.sampled("caller")
 @pytest.mark.parametrize(("row", "caller"), CASES)
 def test_a_row_fails_without_its_known_fix_and_succeeds_with_it(row: Row, caller: str) -> None:
     with _placed(row, caller) as here:
