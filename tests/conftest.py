@@ -45,8 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: most tests wait for programs that they start."""
-    return min(len(os.sched_getaffinity(0)) + 1, 8)
+    """Two more than there are processors: most tests wait for programs that they start."""
+    return min(len(os.sched_getaffinity(0)) + 2, 8)
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
