@@ -278,7 +278,7 @@ def test_a_limit_that_no_layer_touches_binds_a_foreign_configuration(
 ) -> None:
     on, folder = here
     whole = is_whole(pytestconfig)
-    samples = samples_of(mechanism, folder, 5 if whole else 2)
+    samples = samples_of(mechanism, folder, 5 if whole else 3)
     untried = {str(mechanism.leaf(name)) for name, _ in samples}
     for key, values in samples.items():
         found = set[str]()
