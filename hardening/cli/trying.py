@@ -33,6 +33,7 @@ def trials(
     seconds: float | None,
     until: str,
     in_place: bool,
+    idle: float | None = None,
     interactive: bool = False,
 ) -> tuple[Trials, Assembly]:
     """The runs of a command under a composition of ``request``, and what the first of them is made of. SIGTERM and SIGHUP
@@ -48,6 +49,6 @@ def trials(
         plugins=here.plugins, engine=engine, host=here.host, command=command, launch=launch.changed(name=""),
         input=trial.kept_input() if interactive else -1,
         secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
-        seconds=seconds, until=until, in_place=in_place,
+        seconds=seconds, idle=idle, until=until, in_place=in_place,
     )  # fmt: skip
     return found, assembly

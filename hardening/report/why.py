@@ -8,7 +8,7 @@ from typing import Any
 
 from hardening.report.table import Table
 from hardening.report.tree import TreeNode
-from hardening.trace.tracer import INTERRUPT, TIME
+from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.smallest import Conclusion
@@ -28,6 +28,7 @@ class AnswerKind(StrEnum):
     NOT_TRIED = "not tried"
     DENIED = "denied"
     FLAKY = "flaky"
+    ENOUGH = "enough"
     UNKNOWN = "unknown"
 
 
@@ -46,7 +47,7 @@ def outcome(found: Explanation) -> AnswerKind:
             item = found.attributions[0]
             return AnswerKind.DENIED if item.tried else AnswerKind.NOT_TRIED if item.untried else AnswerKind.LIMITED
         case Conclusion.STOPPED:
-            return AnswerKind.UNKNOWN
+            return AnswerKind.ENOUGH if found.loosening is not None else AnswerKind.UNKNOWN
 
 
 def sentence(found: Explanation) -> str:
@@ -82,7 +83,14 @@ def sentence(found: Explanation) -> str:
             return f"the command never ran ({status})"
         case AnswerKind.NOT_BY_THIS_STACK:
             return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
-    ended = {TIME: "the command was still at work when its time was over", INTERRUPT: "it was interrupted"}
+        case AnswerKind.ENOUGH:
+            goes = "runs on" if found.running else "succeeds"
+            return f"with the loosening below the command {goes}; the search ended before it was seen whether less is enough"
+    ended = {
+        TIME: "the command was still at work when its time was over",
+        IDLE: "the command is at work, and waits for others: with --until CHECK it is seen whether it does what it is for",
+        INTERRUPT: "it was interrupted",
+    }
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
     return f"no answer: {ended.get(found.ran.trace.ended, 'the search ended before there was one')}{some}"
 

@@ -9,12 +9,13 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from os import PathLike
 
 import attrs
 
+from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.request import LaunchRequest
@@ -132,6 +133,10 @@ class Tracing:
         self._failures: deque[tuple[SystemCall, _Speech]] = deque(maxlen=MOST)
         self.count = 0
         self.made: set[tuple[int, int]] = set()
+        self._met: set[Hashable] = set()  # ways in which calls have failed, and programs
+        self.failed = 0
+        self.bound: list[SystemCall] = []
+        self.listens = False
         self.files, self.tasks = 3, 0
 
     # Seen from the other thread
@@ -151,6 +156,21 @@ class Tracing:
             attrs.evolve(call, said=speech.text[:MOST_SAID].decode("utf-8", "replace")) if speech.text else call
             for call, speech in self._failures
         )
+
+    @property
+    def known(self) -> int:
+        """How many calls, failures and programs were seen that were new: it stands still while a command does what it has
+        done before, and is 0 before it is there."""
+        return len(self.made) + len(self._met)
+
+    def processor_time(self) -> float:
+        """Seconds that its processes have had a processor, those that are over left out."""
+        found = 0.0
+        for pid, process in self.processes.copy().items():
+            if process.status is None:
+                with suppress(OSError):  # it has ended this moment
+                    found += files.processor_time(pid)
+        return found
 
     # The thread itself
 
@@ -359,7 +379,10 @@ class Tracing:
         elif call in self._kinds["pair"] or call in self._kinds["pair3"]:
             place = entry.arguments[0 if call in self._kinds["pair"] else 3]
             self.files = max((self.files, *(number + 1 for number in Tracee(pid).numbers(place, 2, 4))))
-
+        elif call in self._kinds["binding"]:
+            self.bound.append(self._decoder.call(entry, Tracee(pid), self._caller(pid, thread)))
+        elif call in self._kinds["listening"]:
+            self.listens = True
         elif call in self._kinds["asking"] and entry.arguments[1:3] == _SOCKET_ERROR:
             self._answered(pid, thread, entry)
         elif call in self._kinds["answering"]:
@@ -390,6 +413,9 @@ class Tracing:
         if process.speech.text.endswith(b"\n") or len(process.speech.text) >= MOST_SAID:
             process.speech = _Speech()
         process.speech.messages.add(call.message.lower().encode())
+        if len(self._met) < MOST:
+            self._met.add((call.name, call.error, call.path, call.address))
+        self.failed += 1
         self._failures.append((call, process.speech))
 
     def _caller(self, pid: int, thread: _Thread) -> Caller:
@@ -442,6 +468,7 @@ class Tracing:
         kept.caller = None
         tracee = Tracee(pid)
         process.argv, process.executable = tracee.argv(), tracee.link("exe")
+        self._met.add(process.executable)
         lost = tracee.without_effect()
         if lost is not None:
             ids, words = lost

@@ -15,9 +15,14 @@ from hardening.mechanism.denial import SystemCall
 from hardening.trace.loop import Tracing
 
 #: Why a trace ended before its command did.
-TIME, INTERRUPT, CHECK = "time", "interrupt", "check"
+TIME, INTERRUPT, CHECK, IDLE = "time", "interrupt", "check", "idle"
 #: Seconds between two looks at a run.
 PAUSE = 0.2
+#: Of the time that it is looked at, the part that a command that is idle may use a processor: what it waits for comes from
+#: elsewhere, as a server's clients do.
+_BUSY = 0.2
+#: Failures, each of which it has had before, that say the same of one that does use it.
+_OFTEN = 3
 
 
 @frozen
@@ -40,8 +45,8 @@ class Trace:
       success, in their order.
     - ``processes``: by the host's pid; ``command`` is that of the first, 0 where the launch never came to it.
     - ``status``: the exit code, as `hardening run` has it.
-    - ``ended``: why the trace ended the command: `TIME`, `INTERRUPT`, `CHECK`; empty where it ended by itself.
-    - ``calls``: how many there were.
+    - ``ended``: why the trace ended the command: `TIME`, `INTERRUPT`, `CHECK`, `IDLE`; empty where it ended by itself.
+    - ``calls``: how many there were. ``bound`` are those that have given an address to a socket.
     - ``files``, ``tasks``: the most descriptors that one process can have had open, by the highest number of them, and the
       most threads of all processes at a time. ``made`` are the calls that were looked at, each its architecture and number.
     """
@@ -55,6 +60,7 @@ class Trace:
     files: int = 0
     tasks: int = 0
     made: frozenset[tuple[int, int]] = frozenset()
+    bound: tuple[SystemCall, ...] = ()
 
 
 def trace(
@@ -62,6 +68,7 @@ def trace(
     bundle: str | PathLike[str],
     *,
     seconds: float | None = None,
+    idle: float | None = None,
     until: Callable[[int], bool] | None = None,
     on_call: Callable[[SystemCall], None] | None = None,
     recording: bool = False,
@@ -70,18 +77,20 @@ def trace(
     """Run the launch of a bundle by the native launcher, and see what its command asks of the kernel.
 
     It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked
-    every `PAUSE` seconds, and by Ctrl-C: all three give what was seen so far. ``on_call`` gets every call when it has
-    ended, in the thread that traces; with ``recording`` only those that the filter asks about (`hardening.trace.recording`),
-    at less cost. ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch
-    cannot be traced.
+    every `PAUSE` seconds, when it has done nothing new for ``idle`` seconds and hardly used a processor, and by Ctrl-C: all
+    give what was seen so far. Without an ``until`` only one that listens for others is idle. ``on_call`` gets every call
+    when it has ended, in the thread that traces; with ``recording`` only those that the filter asks about
+    (`hardening.trace.recording`), at less cost. ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises
+    `LaunchError` where the launch cannot be traced.
     """
     tracing = Tracing(request, bundle, on_call, streams or {}, recording=recording)
     end = None if seconds is None else monotonic() + seconds
+    quiet = _Quiet(tracing, idle) if idle is not None else None
     with ThreadPoolExecutor(1, "tracer") as pool:
         running = pool.submit(tracing.run)
         try:
             while not running.done():
-                waits = [PAUSE] if until is not None else []
+                waits = [PAUSE] if until is not None or quiet is not None else []
                 waits += [max(0.0, end - monotonic())] if end is not None else []
                 wait([running], min(waits, default=None))
                 if end is not None and monotonic() >= end:
@@ -90,6 +99,9 @@ def trace(
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK)
                     until = None
+                elif quiet is not None and (until or tracing.listens) and not running.done() and quiet.is_over():
+                    tracing.stop(IDLE)
+                    quiet = None
         except KeyboardInterrupt:
             tracing.stop(INTERRUPT)
         finally:  # whatever `until` raises, nothing goes on behind its back
@@ -101,5 +113,25 @@ def trace(
     }
     return Trace(
         tracing.failures(), MappingProxyType(processes), tracing.command, tracing.status, tracing.ended, tracing.count,
-        tracing.files, tracing.tasks, frozenset(tracing.made),
+        tracing.files, tracing.tasks, frozenset(tracing.made), tuple(tracing.bound),
     )  # fmt: skip
+
+
+class _Quiet:
+    """How long a command has done nothing new."""
+
+    def __init__(self, tracing: Tracing, seconds: float) -> None:
+        self._tracing, self._seconds = tracing, seconds
+        self._known, self._failed, self._since, self._used = 0, 0, monotonic(), 0.0
+
+    def is_over(self) -> bool:
+        """Whether that is long enough: it waits, or fails over and over again. Who only computes is at work."""
+        known, now = self._tracing.known, monotonic()
+        if known == self._known and (now - self._since < self._seconds or not known):
+            return False
+        used, failed = self._tracing.processor_time(), self._tracing.failed
+        waits = used - self._used < _BUSY * (now - self._since) or failed - self._failed >= _OFTEN
+        if known == self._known and waits:
+            return True
+        self._known, self._failed, self._since, self._used = known, failed, now, used
+        return False

@@ -16,7 +16,7 @@ from hardening.base.values import frozen
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
 from hardening.trace import calls
-from hardening.trace.tracer import INTERRUPT
+from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
 from hardening.why import elsewhere
 from hardening.why.smallest import Suspect, TrialOutcome
 from hardening.why.trial import Ran
@@ -104,7 +104,10 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
     spoken = frozenset((item.call.name, item.call.outcome) for item in found if item.call.name and item.is_evident)
     signature = (ran.trace.status, ran.trace.ended, spoken)
     answers = {item.key: item.call.outcome for item in found}
-    return TrialOutcome(succeeded, tuple(suspects), signature, ran.trace.ended == INTERRUPT, answers)
+    ended = ran.trace.ended
+    return TrialOutcome(
+        succeeded, tuple(suspects), signature, stopped=ended == INTERRUPT, waits=ended == IDLE, answers=answers
+    )
 
 
 def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, Cause] | None:
@@ -122,13 +125,29 @@ def _key(call: SystemCall) -> Hashable:
 
 
 def _failures(ran: Ran) -> Sequence[SystemCall]:
-    """The calls that failed. Where the command was never executed that is the one: what it was to become is looked at by
-    init alone, whose exit code is the errno, or says that it has told the launcher."""
+    """The calls that failed, and the connections that nobody has made to a command that was at work until it was ended."""
+    trace = ran.trace
+    unreached = _unreached(trace) if trace.ended in (IDLE, TIME) else ()
+    return (*trace.failures, *_unexecuted(ran), *unreached)
+
+
+def _unreached(trace: Trace) -> Iterator[SystemCall]:
+    """The connections that others may have wanted."""
+    call = calls.native("accept4", trace.calls)
+    for bound in trace.bound:
+        if bound.address.startswith("tcp "):
+            yield attrs.evolve(bound, name="accept4", number=call.number, architecture=call.architecture,
+                               arguments=call.arguments, text=f"reach {bound.address} from outside")  # fmt: skip
+
+
+def _unexecuted(ran: Ran) -> Sequence[SystemCall]:
+    """Where the command was never executed, that: what it was to become is looked at by init alone, whose exit code is the
+    errno, or says that it has told the launcher."""
     trace = ran.trace
     process = trace.processes.get(trace.command)
     told = {EXIT_NOT_FOUND: errno.ENOENT, EXIT_NOT_EXECUTABLE: errno.EACCES}.get(trace.status)
     if process is None or process.executable or not process.status or told is None:
-        return trace.failures
+        return ()
     path = _executed(ran)
     outside = elsewhere.outside(ran.document, path)
     error = os.waitstatus_to_exitcode(process.status)
@@ -145,7 +164,7 @@ def _failures(ran: Ran) -> Sequence[SystemCall]:
         _EXECVE, entry.number, entry.architecture, entry.arguments, caller, error=error, path=path,
         access=frozenset({"execute"}), text=f"{_EXECVE} {path}", said=os.strerror(error) + path,
     )  # fmt: skip
-    return (*trace.failures, call)
+    return (call,)
 
 
 def _lends(path: str) -> bool:

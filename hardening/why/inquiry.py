@@ -16,7 +16,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError
 from hardening.mechanism.denial import Cause, Way
-from hardening.trace.tracer import INTERRUPT, TIME
+from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, elsewhere, loosen, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall
@@ -26,6 +26,8 @@ from hardening.why.trial import Ran, Trials
 
 #: Most of what something else than the stack has refused that is told.
 MOST_ELSEWHERE = 3
+#: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds.
+SLOWER, LATER = 3, 3
 #: Why a loosening is offered and was not tried.
 REACHES_HOST = "with it the command reaches what is the host's: only with --in-place is it tried"
 
@@ -50,7 +52,8 @@ class Attribution:
 @frozen(eq=False)
 class Explanation:
     """What an inquiry has come to. ``attributions`` are the denials that mattered, as far as they can be told, or that are
-    only suspected; ``loosening`` the smallest set of all that are confirmed. ``elsewhere`` is what something else than the
+    only suspected; ``loosening`` the smallest set of all that are confirmed, or, where the search ended before, one that was
+    enough. ``elsewhere`` is what something else than the
     stack has refused, with what that is; ``probes`` what was denied and did not matter. ``running``: with the loosening the
     command was still at work when its time was over."""
 
@@ -71,12 +74,23 @@ class Explanation:
 
 
 class TriedStack:
-    """The stack that a command is tried under, with more layers: what a search tries things in."""
+    """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
+    traces others itself. ``end`` is the moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which
+    run begins."""
 
     def __init__(
-        self, attempt: Attempt, trials: Trials, *, traces: bool = False, tell: Callable[[int], None] | None = None
+        self,
+        attempt: Attempt,
+        trials: Trials,
+        *,
+        traces: bool = False,
+        end: float | None = None,
+        tell: Callable[[int], None] | None = None,
     ) -> None:
         self._tell = tell
+        self._end = end
+        self._seconds = trials.seconds
+        self._count = 0
         self._attempt = attempt
         self._traces = traces
         self._trials = trials
@@ -119,38 +133,80 @@ class TriedStack:
             self.barriers.setdefault(members[-1].suspect.leaf, after.message)
         return after
 
-    def run(self, members: Sequence[Member]) -> TrialOutcome:
+    def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
         """What comes of a run with these. One that is still at work when its time is over, and failed without them, counts
         as one that succeeds: so does a server."""
+
+        def start(trials: Trials, composition: Composition) -> Ran:
+            ran = trials.run_unseen(composition) if self._traces else None
+            return ran if ran is not None and ran.succeeded else trials.run(composition)
+
+        ran = self._timed(members, start, patiently=patiently)
+        if not isinstance(ran, Ran):
+            return ran
+        found = causes.denials(ran)
+        outcome = causes.outcome(ran, found, succeeded=self._succeeded(ran))
+        self.runs.append((outcome, ran, found))
+        return outcome
+
+    def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+        """Whether it succeeds with these. That a server waits for others is seen alone."""
+        if self.goes_on:
+            return self.run(members)
+        ran = self._timed(members, Trials.run_unseen)
+        if not isinstance(ran, Ran):
+            return ran
+        return causes.outcome(ran, (), succeeded=self._succeeded(ran))
+
+    def _succeeded(self, ran: Ran) -> bool:
+        went_on = ran.trace.ended in (TIME, IDLE) and not self._trials.until
+        if ran.succeeded or went_on:
+            self.goes_on = went_on
+        return ran.succeeded or went_on
+
+    def _timed(
+        self, members: Sequence[Member], start: Callable[[Trials, Composition], Ran], *, patiently: bool = False
+    ) -> Ran | TrialOutcome:
+        """A run with these, in the time that there is for it, which is less once one has succeeded; what comes of it where
+        there is none."""
         composition = self._composed(members) if members else self._attempt.composition
         if not isinstance(composition, Composition):
             raise TypeError("what does not compose is not run")
+        begin = time.monotonic()
+        left = None if self._end is None else self._end - begin
+        if left is not None and left <= 0:
+            return TrialOutcome(False, stopped=True)
+        self._count += 1
         if self._tell is not None:
-            self._tell(len(self.runs) + 1)
+            self._tell(self._count)
+        seconds = min((one for one in (self._seconds, left) if one is not None), default=None)
+        trials = attrs.evolve(self._trials, seconds=seconds, idle=None if patiently else self._trials.idle)
         try:
-            ran = self._trials.run_unseen(composition) if self._traces else None
-            if ran is None or not ran.succeeded:
-                ran = self._trials.run(composition)
+            ran = start(trials, composition)
         except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
             if not members:
                 raise
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
-        found = causes.denials(ran)
-        went_on = ran.trace.ended == TIME and not self._trials.until
-        if ran.succeeded or went_on:
-            self.goes_on = went_on
-        outcome = causes.outcome(ran, found, succeeded=ran.succeeded or went_on)
-        self.runs.append((outcome, ran, found))
-        return outcome
+        took = time.monotonic() - begin
+        if ran.trace.ended == TIME and left is not None and took >= left:
+            return TrialOutcome(False, stopped=True)
+        if ran.succeeded and self._seconds is not None:
+            self._seconds = min(self._seconds, SLOWER * took + LATER)
+        return ran
 
 
 def inquire(
-    attempt: Attempt, trials: Trials, *, once: bool = False, tell: Callable[[int], None] | None = None
+    attempt: Attempt,
+    trials: Trials,
+    *,
+    once: bool = False,
+    limit: float | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> Explanation:
     """Run a command, and find out why it fails and the least that it needs. With ``once`` it is run once, and nothing is
-    confirmed. ``tell`` is told which run of the search begins. Ctrl-C ends it with what was seen so far. Raises what a
-    launch raises before its command runs."""
+    confirmed. After ``limit`` seconds, and by Ctrl-C, it ends with what was seen so far. ``tell`` is told which run of the
+    search begins. Raises what a launch raises before its command runs."""
     begin = time.monotonic()
     ran = trials.run(attempt.composition, shown=True)
     # What traces others itself fails while it is looked at, whatever the stack permits.
@@ -159,11 +215,11 @@ def inquire(
         ran = attrs.evolve(ran, succeeded=trials.run_unseen(attempt.composition).succeeded)
     denials = causes.denials(ran)
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
-    stack = TriedStack(attempt, trials, traces=traces, tell=tell)
+    stack = TriedStack(attempt, trials, traces=traces, end=None if limit is None else begin + limit, tell=tell)
     ended = ran.trace.ended
     if ran.succeeded:
         result = smallest.Result(Conclusion.NOT_NEEDED)
-    elif once or ended == INTERRUPT or (ended == TIME and not trials.until and not traces):
+    elif once or ended == INTERRUPT or (ended in (TIME, IDLE) and not trials.until and not traces):
         result = smallest.Result(Conclusion.STOPPED)
     else:
         try:
@@ -184,8 +240,8 @@ class _Seen:
 
 def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation:
     loosening = None
-    if result.conclusion is Conclusion.FOUND:
-        attributions = tuple(_confirmed(seen, result.members))
+    if result.members:
+        attributions = tuple(_blamed(seen, result.members, confirmed=result.conclusion is Conclusion.FOUND))
         found = [item.loosening for item in attributions if item.loosening is not None]
         loosening = found[0] if len(found) == 1 else together.one(found)
     elif result.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FLAKY):
@@ -210,18 +266,18 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         ),
         runs=result.runs + 1,
         seconds=seconds,
-        running=result.conclusion is Conclusion.FOUND and seen.stack.goes_on,
+        running=bool(result.members) and seen.stack.goes_on,
     )
 
 
-def _confirmed(seen: _Seen, members: Sequence[Member]) -> Iterator[Attribution]:
+def _blamed(seen: _Seen, members: Sequence[Member], *, confirmed: bool) -> Iterator[Attribution]:
     """The denials of the first run, or of the later one that came to them, that a set of loosenings is for."""
     known = (*seen.denials, *seen.stack.failed)
     for member in members:
         found = causes.blamed(known, member.suspect)
         if found is not None:
             loosening = seen.stack.loosening(member)
-            yield Attribution(*found, _entry(seen, found[1]), confirmed=True, way=member.way, loosening=loosening)
+            yield Attribution(*found, _entry(seen, found[1]), confirmed=confirmed, way=member.way, loosening=loosening)
 
 
 def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:

@@ -149,7 +149,9 @@ def _of_address(match: re.Match[str], context: Context) -> Sequence[SystemCall]:
     found = [made("socket", (family, _TYPES[kind]), context, f"open a {kind} socket", "inet")]
     if serves or is_loopback:
         found.append(asked("bind", f"bind {where}"))
-        found += [asked("listen", f"listen on {where}")] if kind == "tcp" else []
+        found += (
+            [asked("listen", f"listen on {where}"), asked("accept4", f"be reached at {where}")] if kind == "tcp" else []
+        )
     if not serves:
         found.append(asked("connect", f"connect to {where}"))
     return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -50,13 +51,14 @@ class Suspect:
 @frozen(eq=False)
 class TrialOutcome:
     """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
-    have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted. ``answers`` is what
-    each call was answered that failed."""
+    have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted. ``waits``: it was
+    ended since it seemed to wait, before its time was over. ``answers`` is what each call was answered that failed."""
 
     succeeded: bool
     suspects: tuple[Suspect, ...] = ()
     signature: Hashable = None
     stopped: bool = False
+    waits: bool = False
     answers: Mapping[Hashable, str] = MappingProxyType({})
 
 
@@ -75,8 +77,12 @@ class World(Protocol):
         """Whether these are permitted at once: no limit forbids one."""
         ...
 
-    def run(self, members: Sequence[Member]) -> TrialOutcome:
-        """What comes of a run with these, which compose."""
+    def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
+        """What comes of a run with these, which compose; ``patiently`` where it is given all of its time."""
+        ...
+
+    def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+        """Whether it succeeds with these, which compose, and no more: a run that nobody looks at is faster."""
         ...
 
 
@@ -96,8 +102,9 @@ Tried: TypeAlias = tuple[Sequence[Member], TrialOutcome | None]
 
 @frozen(eq=False)
 class Result:
-    """The smallest set that was found, empty unless it is `Conclusion.FOUND`, how many runs it took beside the first, all
-    that was ``tried``, and the run that got ``furthest``, None where none got further than the first."""
+    """The smallest set that was found, how many runs it took beside the first, all that was ``tried``, and the run that got
+    ``furthest``, None where none got further than the first. Where the search was `Conclusion.STOPPED` the set is one that
+    was enough, and nobody knows whether less is; otherwise it is empty unless it is `Conclusion.FOUND`."""
 
     conclusion: Conclusion
     members: tuple[Member, ...] = ()
@@ -133,16 +140,26 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
 
 def _found(first: TrialOutcome, runs: _Runs) -> Result:
     try:
-        found = _shrink(minimal(_grow(first, runs), runs.succeeds), runs)
+        found = _shrink(minimal(_grow(first, runs) or _waited_for(runs), runs.succeeds), runs)
         if not found:
-            again = runs.again()
-            flaky = again.succeeded or again.signature != first.signature
+            again = runs.again(seen=True)
+            if again.succeeded and first.waits:
+                return Result(Conclusion.NOT_NEEDED, runs=runs.count)
+            flaky = again.succeeded or (again.signature != first.signature and not first.waits)
             return Result(Conclusion.FLAKY if flaky else Conclusion.NOT_FOUND, runs=runs.count)
         if not _is_confirmed(found, runs):
             return Result(Conclusion.FLAKY, runs=runs.count)
         return Result(Conclusion.FOUND, tuple(found), runs.count)
     except _Stopped:
-        return Result(Conclusion.STOPPED if runs.stopped else Conclusion.NOT_FOUND, runs=runs.count)
+        return Result(Conclusion.STOPPED, tuple(runs.enough), runs.count)
+
+
+def _waited_for(runs: _Runs) -> list[Member]:
+    """The loosenings of the run that got furthest, where that seemed to wait, and succeeds in its own time."""
+    for members, outcome in runs.tried:
+        if outcome is not None and outcome is runs.furthest and outcome.waits:
+            return list(members) if runs.again(members, seen=True).succeeded else []
+    return []
 
 
 def _is_confirmed(found: Sequence[Member], runs: _Runs) -> bool:
@@ -161,38 +178,41 @@ class _Runs:
         self._most = most
         self.tried: list[Tried] = []
         self.furthest: TrialOutcome | None = None
+        self.enough: Sequence[Member] = ()  # of the last run that succeeded
         self.count = 0
-        self.stopped = False
 
-    def of(self, members: Sequence[Member]) -> TrialOutcome | None:
+    def of(
+        self, members: Sequence[Member], run: Callable[[Sequence[Member]], TrialOutcome] | None = None
+    ) -> TrialOutcome | None:
         """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped`."""
         for known, outcome in self.tried:
             if _same(known, members):
                 return outcome
-        found = self._tried(members) if self.world.composes(members) else None
+        found = None
+        if self.world.composes(members):
+            if self.count >= self._most:
+                raise _Stopped
+            found = self._counted(members, run or self.world.run)
         self.tried.append((tuple(members), found))
         return found
 
     def succeeds(self, members: Sequence[Member]) -> bool:
         """Whether the command succeeds with these. Raises `_Stopped`."""
-        outcome = self.of(members)
+        outcome = self.of(members, self.world.run_unseen)
         return outcome is not None and outcome.succeeded
 
-    def _tried(self, members: Sequence[Member]) -> TrialOutcome:
-        if self.count >= self._most:
-            raise _Stopped
-        return self._run(members)
+    def again(self, members: Sequence[Member] = (), *, seen: bool = False) -> TrialOutcome:
+        """What comes of another run with these, whatever came of one before, and in all of its time where it is ``seen``.
+        Raises `_Stopped`."""
+        return self._counted(members, partial(self.world.run, patiently=True) if seen else self.world.run_unseen)
 
-    def again(self, members: Sequence[Member] = ()) -> TrialOutcome:
-        """What comes of another run with these, whatever came of one before. Raises `_Stopped`."""
-        return self._run(members)
-
-    def _run(self, members: Sequence[Member]) -> TrialOutcome:
-        self.count += 1
-        outcome = self.world.run(members)
+    def _counted(self, members: Sequence[Member], run: Callable[[Sequence[Member]], TrialOutcome]) -> TrialOutcome:
+        outcome = run(members)
         if outcome.stopped:
-            self.stopped = True
             raise _Stopped
+        self.count += 1
+        if outcome.succeeded:
+            self.enough = members
         return outcome
 
 

@@ -53,8 +53,9 @@ class Ran:
 class Trials:
     """All runs of one command. ``launch`` is how each is launched; ``input`` is a descriptor of what was at standard input,
     -1 where that is a terminal or nothing; ``secrets`` that of the values of secrets. ``seconds`` is how long each may run,
-    None for ever, ``until`` a command of the host's shell that says whether it has succeeded, empty for exit code 0.
-    ``in_place``: they write to what they may write to, and not to copies."""
+    None for ever, and ``idle`` how long one that is looked at may wait for others; ``until`` a command of the host's shell
+    that says whether it has succeeded, empty for exit code 0. ``in_place``: they write to what they may write to, and not to
+    copies."""
 
     plugins: Plugins
     engine: Runtime
@@ -64,6 +65,7 @@ class Trials:
     input: int = -1
     secrets: int = -1
     seconds: float | None = None
+    idle: float | None = None
     until: str = ""
     in_place: bool = False
 
@@ -121,7 +123,7 @@ class Trials:
 
     def _traced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
         until = self._passes if self.until else None
-        return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams)
+        return trace(launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams)
 
     def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
         """A run that nobody looks at: only how it ends is known."""

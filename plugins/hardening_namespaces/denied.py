@@ -19,6 +19,7 @@ from hardening_namespaces.settings import NamespacesSettings, sysctl_name, sysct
 #: What the kernel says of an address that no device of a network namespace leads to.
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 _SENDING = ("connect", "sendto", "sendmsg", "sendmmsg")
+_ACCEPTING = ("accept", "accept4")
 #: calls that want an id -> whether it is a user's; those of chown(2) want one of each
 _USERS = dict.fromkeys(("setuid", "setreuid", "setresuid", "setfsuid"), True)
 _GROUPS = dict.fromkeys(("setgid", "setregid", "setresgid", "setfsgid", "setgroups"), False)
@@ -58,9 +59,14 @@ def _shared(name: str) -> Way:
 
 def _of_network(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """What a network of the command's own leads to: nothing but itself."""
-    if call.name not in (*_SENDING, "bind") or not _is_private(settings, context, "net"):
+    if call.name not in (*_SENDING, *_ACCEPTING, "bind") or not _is_private(settings, context, "net"):
         return
     kind, _, where = call.address.partition(" ")
+    if call.name in _ACCEPTING:
+        if kind == "tcp" and not call.outcome:
+            what = f"nobody but the command itself reaches {call.address}: the network is private"
+            yield Cause("namespaces.net", what, (_shared("net"),), certain=True)
+        return
     if call.name == "bind":
         yield from _of_address(call, where.rpartition(":")[0].strip("[]"))
         return

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -218,6 +219,49 @@ def test_a_check_says_when_it_has_succeeded(place: Place) -> None:
     )  # fmt: skip
     assert found["outcome"] == "nothing needed"
     assert time.monotonic() - begin < 25
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _serving(port: int) -> tuple[str, ...]:
+    """A server that says a word to whoever connects, and lets them close the connection: who closes it keeps its port."""
+    code = f"import os, socket\nserver = socket.create_server(('127.0.0.1', {port}))\nwhile True:\n"
+    return ("python3", "-c", f"{code} one = server.accept()[0]; os.write(one.fileno(), b'x'); os.read(one.fileno(), 1)")
+
+
+def _asks(port: int) -> str:
+    """A check that it does."""
+    return f"bash -c 'read -n 1 -t 2 word < /dev/tcp/127.0.0.1/{port} && test $word = x'"
+
+
+def test_a_server_that_nobody_reaches_is_given_the_network_and_not_waited_for(place: Place) -> None:
+    port = _free_port()
+    found = place.why("--until", _asks(port), "-p", "default", "--", *_serving(port))
+    assert (found["outcome"], needed(found)) == ("found", {"namespaces.net"})
+    assert found["denials"][0]["text"] == f"reach tcp 127.0.0.1:{port} from outside"
+
+
+def test_a_server_that_is_denied_what_it_asks_for_has_it_all_in_one_answer(place: Place) -> None:
+    port = _free_port()
+    found = place.why("--until", _asks(port), "-p", "strict", "--", *_serving(port))
+    wanted = {"namespaces.net", *(f"seccomp.{name}" for name in ("accept4", "bind", "listen", "socket"))}
+    assert (found["outcome"], needed(found) >= wanted) == ("found", True)
+
+
+def test_a_server_without_a_check_is_at_work_where_it_waits(place: Place) -> None:
+    found = place.why("-p", "default", "--", *_serving(_free_port()))
+    assert (found["outcome"], found["runs"]) == ("unknown", 1)
+    assert "--until" in found["answer"]
+    assert found["seconds"] < 45
+
+
+def test_a_search_ends_in_time_with_what_was_enough(place: Place) -> None:
+    found = place.why("--limit", "0.1", "-p", "strict", "--", *KEYCTL)
+    assert (found["outcome"], found["runs"]) == ("unknown", 1)
+    assert found["denials"][0]["leaf"] == "seccomp.keyctl"
 
 
 def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> None:

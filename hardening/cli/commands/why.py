@@ -32,11 +32,11 @@ Examples:
 Exit codes: 0 where the command succeeds, or what it needs was found, or what was asked is
 permitted or can be; 1 otherwise; 2 for a bad profile or usage; 125 where a launch failed.
 """
-#: Seconds that each run may take.
-PATIENCE = 60.0
+#: Seconds that each run may take, that a server may wait for others in it, and that the search may take.
+PATIENCE, IDLE, LIMIT = 60.0, 3.0, 600.0
 #: The options that mean nothing where nothing is run.
 _OF_RUNS = frozenset(
-    {"interactive", "until", "once", "in_place", "timeout", "name", "rm", "log_size", "debug", "entrypoint", "pull",
+    {"interactive", "until", "once", "in_place", "timeout", "limit", "name", "rm", "log_size", "debug", "entrypoint", "pull",
      "tls_verify"}
 )  # fmt: skip
 
@@ -52,6 +52,10 @@ _OF_RUNS = frozenset(
     "--timeout", type=click.FloatRange(min=0), default=PATIENCE, show_default=True, metavar="SECONDS",
     help="How long each run may take; 0: for ever.",
 )  # fmt: skip
+@click.option(
+    "--limit", type=click.FloatRange(min=0), default=LIMIT, show_default=True, metavar="SECONDS",
+    help="How long the search may take; 0: for ever.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @keeping.options
 @imaged.options
@@ -66,6 +70,7 @@ def command(
     once: bool,
     in_place: bool,
     timeout: float,
+    limit: float,
     as_json: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -103,13 +108,14 @@ def command(
         raise UsageError("no command", hint="write it after `--`: hardening why -- id")
     trials, assembly = trying.trials(
         context, here, request, composition, engine, words,
-        profiles=profiles, seconds=timeout or None, until=until, in_place=in_place, interactive=interactive,
+        profiles=profiles, seconds=timeout or None, idle=IDLE, until=until, in_place=in_place, interactive=interactive,
     )  # fmt: skip
     with output.status() as tell:
         found = inquire(
             Attempt(composition, here.host, here.today, offer=offer),
             trials,
             once=once,
+            limit=limit or None,
             tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
         )
     _show(found, redaction.of_run(trials.secrets, assembly.spec, composition), as_json=as_json)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType, SimpleNamespace
+from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from hardening.trace.tracer import TIME, Trace
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.trace.tracer import IDLE, TIME, Trace
 from hardening.why.inquiry import TriedStack
 from hardening.why.trial import Ran
 from tests.hardening.why.test_question import composed
+
+
+@frozen(eq=False)
+class Runs:
+    """Runs of a command that have come to this."""
+
+    until: str
+    ran: Iterator[Ran]
+    seconds: float | None = None
+    idle: float | None = None
+
+    def run(self, composition: Composition) -> Ran:
+        """The next one."""
+        return next(self.ran)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +35,7 @@ from tests.hardening.why.test_question import composed
     [
         ("", [(TIME, False)], True),
         ("", [(TIME, False), ("", True)], False),
+        ("", [(IDLE, False)], True),
         ("", [("", True), (TIME, False), ("", False)], True),
         ("curl", [("", True), (TIME, False)], False),  # no success while the check fails
     ],
@@ -32,7 +50,7 @@ def test_the_command_runs_on_where_the_last_run_that_succeeded_did(
             for ended, succeeded in ends
         ]
     )
-    trials: Any = SimpleNamespace(run=lambda composition: next(ran), until=until)
+    trials: Any = Runs(until, ran)
     told: list[int] = []
     stack = TriedStack(composed(), trials, tell=told.append)
     for _ in ends:

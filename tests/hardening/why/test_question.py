@@ -81,9 +81,9 @@ def test_another_question_stands_for_no_call(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (":80", ["open a tcp socket", "bind 0.0.0.0:80", "listen on 0.0.0.0:80"]),
+        (":80", ["open a tcp socket", "bind 0.0.0.0:80", "listen on 0.0.0.0:80", "be reached at 0.0.0.0:80"]),
         ("*:53/udp", ["open a udp socket", "bind 0.0.0.0:53"]),
-        ("[::]:80", ["open a tcp socket", "bind [::]:80", "listen on [::]:80"]),
+        ("[::]:80", ["open a tcp socket", "bind [::]:80", "listen on [::]:80", "be reached at [::]:80"]),
         ("example.com:443", ["open a tcp socket", "connect to example.com:443"]),
         ("localhost:80/udp", ["open a udp socket", "bind localhost:80", "connect to localhost:80"]),
     ],

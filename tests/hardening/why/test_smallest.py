@@ -45,7 +45,15 @@ class World:
     def composes(self, members: Sequence[Member]) -> bool:
         return not any(member.way.leaf in self.barred for member in members)
 
-    def run(self, members: Sequence[Member]) -> TrialOutcome:
+    def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
+        return self.one(members)
+
+    def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+        outcome = self.one(members)
+        return TrialOutcome(outcome.succeeded, stopped=outcome.stopped)
+
+    def one(self, members: Sequence[Member]) -> TrialOutcome:
+        """What comes of one run."""
         assert self.composes(members)
         ways = [member.way for member in members]
         self.runs.append(tuple(f"{way.leaf}:{way.size}" for way in ways))
@@ -141,10 +149,10 @@ def test_what_only_leads_elsewhere_is_kept_where_nothing_permits_the_call() -> N
     class Leading(World):
         """The call that is answered otherwise is made no more, and another one is then denied."""
 
-        def run(self, members: Sequence[Member]) -> TrialOutcome:
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
             small = any(member.way.size < Size.CALL for member in members)
             self.asks = "c" if small else "b" if members else "a"
-            return super().run(members)
+            return super().one(members)
 
     sizes = {"a": (Size.PLACE, Size.CALL)}
     through = Leading("a", lambda some: {"a", "b"} <= some, sizes=sizes, certain=False)
@@ -167,7 +175,7 @@ def test_a_command_that_fails_differently_each_time_is_flaky() -> None:
     answers = iter(range(100))
 
     class Flaky(World):
-        def run(self, members: Sequence[Member]) -> TrialOutcome:
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
             return TrialOutcome(False, (), next(answers))
 
     assert found(Flaky("", lambda some: False)) == (Conclusion.FLAKY, set())
@@ -175,19 +183,47 @@ def test_a_command_that_fails_differently_each_time_is_flaky() -> None:
 
 def test_a_success_by_chance_blames_nobody() -> None:
     class Lucky(World):
-        def run(self, members: Sequence[Member]) -> TrialOutcome:
-            return TrialOutcome(True) if self.runs else super().run(members)
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            return TrialOutcome(True) if self.runs else super().one(members)
 
     assert found(Lucky("a", lambda some: False)) == (Conclusion.FLAKY, set())
 
 
 def test_it_ends_where_it_is_stopped() -> None:
     class Endless(World):
-        def run(self, members: Sequence[Member]) -> TrialOutcome:
-            outcome = super().run(members)
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            outcome = super().one(members)
             return outcome if not members else TrialOutcome(False, stopped=True)
 
     assert found(Endless("a", lambda some: False)) == (Conclusion.STOPPED, set())
+
+
+def test_a_set_that_was_enough_is_kept_where_it_is_stopped_before_it_is_the_smallest() -> None:
+    class Ending(World):
+        def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+            return TrialOutcome(False, stopped=True)
+
+    world = Ending("abc", lambda some: {"a", "b"} <= some)
+    result = search(world.run(()), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.STOPPED, set("ab"))
+
+
+class Slow(World):
+    """A command that seems to wait, and is done in a while."""
+
+    def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
+        outcome = super().run(members)
+        if outcome.succeeded and not patiently:
+            return TrialOutcome(False, waits=True, signature=("idle", tuple(members)))
+        return outcome
+
+
+def test_one_that_only_takes_its_time_needs_nothing() -> None:
+    assert found(Slow("a", lambda some: True)) == (Conclusion.NOT_NEEDED, set())
+
+
+def test_one_that_takes_its_time_with_a_loosening_needs_that() -> None:
+    assert found(Slow("ab", lambda some: "a" in some)) == (Conclusion.FOUND, {"a"})
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
@@ -212,19 +248,17 @@ def test_what_is_found_is_enough_and_nothing_of_it_can_be_left_out(
     assert found(world, most=100) == (Conclusion.FOUND, wanted)
 
 
-class Otherwise:
+class Otherwise(World):
     """A command that makes a directory, and that the first way past its denial mounts: it then exists. ``helps`` says
     whether the second way does."""
 
     def __init__(self, *, helps: bool) -> None:
+        super().__init__("", lambda some: False)
         self.helps = helps
         self.suspect = Suspect("mkdir", "EROFS", "root", (Way("memory"), Way("volume", size=Size.WIDER)), certain=True)
         self.other = Suspect("open", "ENOENT", "proc", (Way("proc", size=Size.WIDER),))
 
-    def composes(self, members: Sequence[Member]) -> bool:
-        return True
-
-    def run(self, members: Sequence[Member]) -> TrialOutcome:
+    def one(self, members: Sequence[Member]) -> TrialOutcome:
         ways = {member.way.leaf for member in members}
         if "volume" in ways and self.helps:
             return TrialOutcome(True)
