@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
 from hardening.assemble import handover, pipeline
 from hardening.assemble.pipeline import Assembly
+from hardening.base import wholefile
 from hardening.cli import start
-from hardening.cli.options import stack
+from hardening.cli.options import F, stack
 from hardening.cli.session import Request, Session
 from hardening.compose.composition import Composition
+from hardening.errors import HardeningError, UsageError
 from hardening.mechanism.runtime import Runtime
-from hardening.why import trial
+from hardening.profile.layers import is_path
+from hardening.why import loosen, together, trial
+from hardening.why.attempt import attempt
+from hardening.why.loosen import Loosening
 from hardening.why.trial import Trials
+
+
+def output_option(what: str) -> Callable[[F], F]:
+    """Add ``-o`` to a command, whose help says what is written."""
+    return click.option("-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help=what)
+
 
 in_place_option = click.option(
     "--in-place", is_flag=True, help="Write to the volumes themselves, and not to copies of them."
 )
+
+
+def permitted(context: click.Context, here: Session, profiles: tuple[str, ...]) -> tuple[Request, Loosening | None]:
+    """What the parsed command line asks for, and where it loosens something without an exception, the exceptions that `run`
+    will want: who asks what a command needs has it tried as it was typed. Raises `ProfileError`, or `Problems`, for what no
+    exception permits."""
+    request = stack.request(context, profiles)
+    try:
+        here.compose(request)
+    except HardeningError:
+        ways = loosen.typed(attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today))
+        if not ways:
+            raise
+        exceptions = [word for way in ways for word in way.options if word != "--exception"]
+        return stack.excepted(context, profiles, exceptions), together.one(ways)
+    return request, None
 
 
 def trials(
@@ -52,3 +81,23 @@ def trials(
         seconds=seconds, idle=idle, until=until, in_place=in_place,
     )  # fmt: skip
     return found, assembly
+
+
+def named(profiles: Sequence[str], target: Path | None) -> list[str]:
+    """The profiles as a layer extends them that is written to ``target``: a path is seen from its folder."""
+    folder = target.absolute().parent if target is not None else None
+    return [_seen(profile, folder) if is_path(profile) else profile for profile in profiles]
+
+
+def _seen(profile: str, folder: Path | None) -> str:
+    path = os.path.abspath(profile)
+    if folder is None:
+        return path
+    relative = os.path.relpath(path, folder)
+    return relative if relative.startswith("../") else f"./{relative}"
+
+
+def write(target: Path, text: str) -> None:
+    """Write a layer. Raises `UsageError`."""
+    with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
+        wholefile.write(target, text.encode())

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any
 
 import attrs
 
@@ -23,11 +22,11 @@ from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Usage
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RootDirectory
-from hardening.profile.layers import WHY, parse_layer
+from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace import calls
 from hardening.trace.recording import UNSEEN
-from hardening.why import causes, smallest
+from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.inquiry import TriedStack
 from hardening.why.smallest import Conclusion
@@ -117,14 +116,7 @@ class CommandTrials:
         return {name: table for name, table in asked if table}
 
     def opened(self) -> Tables:
-        tables: dict[str, Any] = {}
-        for mechanism in self.base.mechanisms:
-            table, names = mechanism.recording(self.base.settings[mechanism.name], self.context)
-            if table:
-                tables[mechanism.name] = table
-                exceptions = [{"setting": f"{mechanism.name}.{name}", "reason": WHY} for name in names]
-                tables.setdefault("exceptions", []).extend(exceptions)
-        return tables
+        return together.opened(self.base, self.context)
 
     def possible(self, programs: Collection[str]) -> frozenset[Usage]:
         root = self.context.of(RootDirectory)

@@ -54,6 +54,8 @@ def sentence(found: Explanation) -> str:
     """The answer in a sentence."""
     status = f"exit code {found.ran.trace.status}"
     match outcome(found):
+        case AnswerKind.NOTHING_NEEDED if found.loosening is not None:
+            return "nothing else needs to be loosened than was typed, which takes an exception: the command succeeds"
         case AnswerKind.NOTHING_NEEDED:
             return "nothing needs to be loosened: the command succeeds"
         case AnswerKind.FOUND if len(found.attributions) == 1:
@@ -184,6 +186,7 @@ def data(found: Explanation) -> dict[str, Any]:
         "answer": sentence(found),
         "outcome": outcome(found),
         "exit_code": found.ran.trace.status,
+        "hint": found.hint or None,
         "runs": found.runs,
         "seconds": round(found.seconds, 1),
         "denials": rows,

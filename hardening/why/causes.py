@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+import signal
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -13,8 +14,10 @@ from hardening.base import files
 from hardening.base.linux import executable
 from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
+from hardening.compose.composition import Composition
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
+from hardening.mechanism.mechanism import Context
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
 from hardening.why import elsewhere
@@ -27,6 +30,9 @@ _EXECVE = "execve"
 _DENIALS = (errno.EPERM, errno.EACCES)
 #: How programs say in words of their own that they may not: not as strerror(3) does, who may mean another call.
 _OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|superuser|allowed|capabilit")
+#: How a call may be denied, by an errno or a signal, and of how many calls of one name it is asked whether it would be.
+_ANSWERS = (*((error, 0) for error in (*_DENIALS, errno.ENOSYS)), (0, int(signal.SIGSYS)))
+MOST_ALIKE = 30
 #: How much of what a process wrote is looked through.
 MOST_SPOKEN = 1 << 16
 #: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
@@ -82,6 +88,42 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
     )
     asked = [attrs.evolve(item, causes=tuple(_causes(item.call, ran))) for item in found[:MOST_ASKED]]
     return (*sorted(asked, key=_suspicion), *found[MOST_ASKED:])
+
+
+class MadeCalls:
+    """What `trace` calls for each call: keeps one of those that are alike, and of each name as many as `MOST_ALIKE`, for
+    what a program does once it does in many places."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[Hashable, SystemCall]] = {}
+
+    def __call__(self, call: SystemCall) -> None:
+        alike = self._known.setdefault(call.name, {})
+        if len(alike) < MOST_ALIKE:
+            alike.setdefault(_key(call), call)
+
+    def all(self) -> Sequence[SystemCall]:
+        """The calls, in their order."""
+        return sorted((call for alike in self._known.values() for call in alike.values()), key=lambda call: call.order)
+
+
+def foreseen(
+    made: Iterable[SystemCall], composition: Composition, context: Context, names: Container[str]
+) -> Iterator[FailedCall]:
+    """Which of some calls mechanisms of these names would deny under a composition, and how, in the order of the calls."""
+    mechanisms = [one for one in composition.mechanisms if one.name in names]
+    for call in made:
+        for error, number in _ANSWERS:
+            denied = attrs.evolve(call, error=error, signal=number)
+            found = tuple(
+                cause
+                for one in mechanisms
+                for cause in one.denied(composition.settings[one.name], context, denied)
+                if cause.certain
+            )
+            if found:
+                yield FailedCall(denied, 1, found, failed=True, told=0)
+                break
 
 
 def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialOutcome:

@@ -43,6 +43,21 @@ def reason(call: SystemCall, document: Mapping[str, Any], context: Context) -> s
     return _mode(call, context) or _account(call, context) or _filter(call, document)
 
 
+def folder(call: SystemCall, document: Mapping[str, Any]) -> str:
+    """How a command is given the folder where the caller stands, where it looks for a file of that in its own working
+    directory; empty where it does not."""
+    inside, here = str(lookup(document, "/process/cwd") or "/"), os.getcwd()
+    below = call.path.removeprefix(inside).lstrip("/")
+    if call.error != errno.ENOENT or not below or not files.is_below(call.path, inside):
+        return ""
+    if outside(document, inside) == here or not os.path.lexists(files.join(here, below)):
+        return ""
+    return (
+        f"{below} is looked for in {inside}, where the command starts; it is where you stand, a folder that the command "
+        f'is shown and started in with -v "$PWD:$PWD" -w "$PWD" ("$PWD:$PWD:ro" where it only reads)'
+    )
+
+
 def _filter(call: SystemCall, document: Mapping[str, Any]) -> str:
     """A filter of system calls beside those that a command starts with: whoever launches it has some, and the stack one."""
     inherited = int(read_status("self").get("Seccomp_filters", "0"))

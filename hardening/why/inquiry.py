@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
+from hardening.assemble.pipeline import examine
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
@@ -19,7 +20,7 @@ from hardening.mechanism.denial import Cause, Way
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, elsewhere, loosen, smallest, together
 from hardening.why.attempt import Attempt
-from hardening.why.causes import FailedCall
+from hardening.why.causes import FailedCall, MadeCalls
 from hardening.why.loosen import Loosening
 from hardening.why.smallest import Conclusion, Member, Suspect, TrialOutcome
 from hardening.why.trial import Ran, Trials
@@ -55,7 +56,7 @@ class Explanation:
     only suspected; ``loosening`` the smallest set of all that are confirmed, or, where the search ended before, one that was
     enough. ``elsewhere`` is what something else than the
     stack has refused, with what that is; ``probes`` what was denied and did not matter. ``running``: with the loosening the
-    command was still at work when its time was over."""
+    command was still at work when its time was over. ``hint``: what the command line lacks."""
 
     ran: Ran
     conclusion: Conclusion
@@ -66,6 +67,14 @@ class Explanation:
     runs: int
     seconds: float
     running: bool = False
+    hint: str = ""
+
+    def beside(self, typed: Loosening) -> Explanation:
+        """This, where the command line had loosened something itself: a run needs that, too."""
+        if self.loosening is None and self.conclusion is not Conclusion.NOT_NEEDED:
+            return self
+        found = [typed, self.loosening] if self.loosening is not None else [typed]
+        return attrs.evolve(self, loosening=together.one(found))
 
     @property
     def is_good(self) -> bool:
@@ -141,7 +150,7 @@ class TriedStack:
             ran = trials.run_unseen(composition) if self._traces else None
             return ran if ran is not None and ran.succeeded else trials.run(composition)
 
-        ran = self._timed(members, start, patiently=patiently)
+        ran = self._timed(self._to_run(members), start, members, patiently=patiently)
         if not isinstance(ran, Ran):
             return ran
         found = causes.denials(ran)
@@ -149,11 +158,34 @@ class TriedStack:
         self.runs.append((outcome, ran, found))
         return outcome
 
+    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+        """What comes of a run with these and all else permitted that can be watched, and what it is denied without that."""
+        composition = self._composed(members)
+        if not isinstance(composition, Composition):
+            return None
+        context = examine(composition, self._attempt.host)
+        tables = together.opened(composition, context)
+        loosenings = [self.loosening(member) for member in members]
+        opened = together.composed(
+            self._attempt, [*(one for one in loosenings if one is not None), Loosening(tables=tables)]
+        )
+        if not tables or not isinstance(opened, Composition):
+            return None
+        made = MadeCalls()
+        ran = self._timed(opened, lambda trials, after: trials.run(after, on_call=made), members)
+        if not isinstance(ran, Ran):
+            return ran
+        found = (*causes.foreseen(made.all(), composition, context, tables), *causes.denials(ran))
+        # That it succeeds with all of that is no success: less than that is wanted.
+        outcome = causes.outcome(ran, found, succeeded=False)
+        self.runs.append((outcome, ran, found))
+        return outcome
+
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
         """Whether it succeeds with these. That a server waits for others is seen alone."""
         if self.goes_on:
             return self.run(members)
-        ran = self._timed(members, Trials.run_unseen)
+        ran = self._timed(self._to_run(members), Trials.run_unseen, members)
         if not isinstance(ran, Ran):
             return ran
         return causes.outcome(ran, (), succeeded=self._succeeded(ran))
@@ -164,14 +196,22 @@ class TriedStack:
             self.goes_on = went_on
         return ran.succeeded or went_on
 
-    def _timed(
-        self, members: Sequence[Member], start: Callable[[Trials, Composition], Ran], *, patiently: bool = False
-    ) -> Ran | TrialOutcome:
-        """A run with these, in the time that there is for it, which is less once one has succeeded; what comes of it where
-        there is none."""
+    def _to_run(self, members: Sequence[Member]) -> Composition:
         composition = self._composed(members) if members else self._attempt.composition
         if not isinstance(composition, Composition):
             raise TypeError("what does not compose is not run")
+        return composition
+
+    def _timed(
+        self,
+        composition: Composition,
+        start: Callable[[Trials, Composition], Ran],
+        members: Sequence[Member],
+        *,
+        patiently: bool = False,
+    ) -> Ran | TrialOutcome:
+        """A run with these ``members`` in the time that there is for it, which is less once one has succeeded; what comes of
+        it where there is none."""
         begin = time.monotonic()
         left = None if self._end is None else self._end - begin
         if left is not None and left <= 0:
@@ -267,6 +307,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         runs=result.runs + 1,
         seconds=seconds,
         running=bool(result.members) and seen.stack.goes_on,
+        hint="" if result.conclusion is Conclusion.NOT_NEEDED else _hint(seen),
     )
 
 
@@ -338,6 +379,11 @@ def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | Non
         if loosening is not None:
             return way, loosening
     return None, None
+
+
+def _hint(seen: _Seen) -> str:
+    ways = (elsewhere.folder(item.call, seen.ran.document) for item in seen.denials if item.failed)
+    return next(filter(None, ways), "")
 
 
 def _entry(seen: _Seen, cause: Cause) -> Resolved | None:

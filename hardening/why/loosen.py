@@ -25,7 +25,7 @@ from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.profile import toml_text as toml
 from hardening.profile.layers import WHY, Stack, parse_layer
 from hardening.profile.source import Node, command_line
-from hardening.why.attempt import REFUSED, Attempt, Pending
+from hardening.why.attempt import REFUSED, Attempt, Pending, pending
 
 COMMAND_LINE = "command line"
 #: Whether a composition that would run permits what somebody wants.
@@ -225,6 +225,33 @@ def permit(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, said: P
         return attrs.evolve(found, tables={}, options=found.options[:2])
     # No option permits what a file says: the exception must stand beside it.
     return attrs.evolve(found, options=())
+
+
+def typed(attempt: Attempt) -> Sequence[Loosening]:
+    """What permits each loosening that was typed on the command line and that no exception there stands beside; empty where
+    a stack is refused for anything else."""
+    if len(attempt.pending) != 1 or not attempt.pending[0].document.typed:
+        return ()
+    layer, composition = attempt.pending[0], attempt.composition
+    reading = Reading(attempt.host, composition.composed)
+    found: list[Loosening] = []
+    for mechanism in composition.mechanisms:
+        table = layer.tables.get(mechanism.name)
+        try:
+            statements = [*mechanism.statements(table, reading)] if table is not None else []
+        except HardeningError:
+            return ()
+        for one in statements:
+            leaf = mechanism.leaf(one.setting, one.member)
+            entry = attrs.evolve(composition.at(mechanism, one.setting, one.member), leaf=leaf)
+            said = next(pending(attempt, mechanism, entry), None)
+            if said is None or said.outcome != REFUSED:
+                continue
+            way = permit(attempt, mechanism, entry, said)
+            if way is None or way.barrier:
+                return ()
+            found.append(way)
+    return found
 
 
 def _looser(kind: Kind[Any], entry: Resolved) -> list[Any]:

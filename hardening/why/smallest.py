@@ -81,6 +81,11 @@ class World(Protocol):
         """What comes of a run with these, which compose; ``patiently`` where it is given all of its time."""
         ...
 
+    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+        """What comes of a run with these and with all else permitted that can be watched, as far as the limits go: its
+        suspects are the reasons for what would have failed, too. None where nothing can be permitted so."""
+        ...
+
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
         """Whether it succeeds with these, which compose, and no more: a run that nobody looks at is faster."""
         ...
@@ -201,6 +206,16 @@ class _Runs:
         outcome = self.of(members, self.world.run_unseen)
         return outcome is not None and outcome.succeeded
 
+    def foreseen(self, members: Sequence[Member]) -> TrialOutcome | None:
+        """What a run shows with these and with all else permitted; None where that shows nothing. Raises `_Stopped`."""
+        outcome = self.world.foresee(members)
+        if outcome is None:
+            return None
+        self.count += 1
+        if outcome.stopped:
+            raise _Stopped
+        return outcome if outcome.suspects else None
+
     def again(self, members: Sequence[Member] = (), *, seen: bool = False) -> TrialOutcome:
         """What comes of another run with these, whatever came of one before, and in all of its time where it is ``seen``.
         Raises `_Stopped`."""
@@ -245,6 +260,9 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
             return []
         kept.append(further[0])
         before = runs.furthest = further[1]
+        # A program that is denied one call after the other is seldom denied a single one more.
+        if len(kept) == 1 and (foreseen := runs.foreseen(kept)) is not None:
+            return _leap(kept, foreseen, runs)
 
 
 def _members(outcome: TrialOutcome) -> Iterator[Member]:
@@ -267,8 +285,7 @@ def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) ->
 
 
 def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:
-    """One way of each suspect that is left, all at once, and of those that this leads to: a program that is denied one call
-    after the other is seldom denied a single one more."""
+    """One way of each suspect that is left, all at once, and of those that this leads to."""
     chosen = [*kept]
     while True:
         further = False

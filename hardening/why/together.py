@@ -7,6 +7,8 @@ from typing import Any
 
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
+from hardening.mechanism.mechanism import Context
+from hardening.profile.layers import WHY
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
 from hardening.why.loosen import Loosening
@@ -15,6 +17,19 @@ from hardening.why.loosen import Loosening
 def composed(attempt: Attempt, loosenings: Sequence[Loosening]) -> Composition | HardeningError:
     """The composition with these as one more layer, or why that is refused."""
     return loosen.composed(attempt, _tables(loosenings), _replaced(loosenings))
+
+
+def opened(composition: Composition, context: Context) -> dict[str, Any]:
+    """A layer that permits, within the limits, all that mechanisms deny and that can be watched: one run under it shows
+    everything that a command asks for."""
+    found: dict[str, Any] = {}
+    for mechanism in composition.mechanisms:
+        table, names = mechanism.recording(composition.settings[mechanism.name], context)
+        if table:
+            found[mechanism.name] = table
+            exceptions = [{"setting": f"{mechanism.name}.{name}", "reason": WHY} for name in names]
+            found.setdefault("exceptions", []).extend(exceptions)
+    return found
 
 
 def one(loosenings: Sequence[Loosening]) -> Loosening:

@@ -69,10 +69,20 @@ class Trials:
     until: str = ""
     in_place: bool = False
 
-    def run(self, composition: Composition, *, shown: bool = False) -> Ran:
+    def run(
+        self, composition: Composition, *, shown: bool = False, on_call: Callable[[SystemCall], None] | None = None
+    ) -> Ran:
         """Run the command once, and look at it; where it is ``shown``, with what the caller has at standard error and, where
-        that is a terminal, standard input. Raises what a launch raises before its command runs."""
-        return self._run(composition, self._traced, shown=shown)
+        that is a terminal, standard input. ``on_call`` is told every call. Raises what a launch raises before its command
+        runs."""
+
+        def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
+            until = self._passes if self.until else None
+            return trace(
+                launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams, on_call=on_call
+            )
+
+        return self._run(composition, start, shown=shown)
 
     def run_unseen(self, composition: Composition) -> Ran:
         """Run it once without a look at it, as a command that traces others needs it: a process has one tracer."""
@@ -120,10 +130,6 @@ class Trials:
                 trees.remove(launch.directory)
             os.close(lock)
         return Ran(found, composition, assembly.context, assembly.spec.document, self._succeeded(found))
-
-    def _traced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
-        until = self._passes if self.until else None
-        return trace(launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams)
 
     def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
         """A run that nobody looks at: only how it ends is known."""

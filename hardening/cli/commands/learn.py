@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from pathlib import Path
 
 import attrs
@@ -10,7 +10,6 @@ import click
 
 from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
-from hardening.base import wholefile
 from hardening.cli import output, start, trying
 from hardening.cli.options import stack
 from hardening.cli.session import Request, session
@@ -19,7 +18,6 @@ from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.learn import layer, recording
 from hardening.learn.learning import Learnt, learn
 from hardening.learn.trials import CommandTrials
-from hardening.profile.layers import is_path
 
 EPILOG = """\b
 Examples:
@@ -36,14 +34,7 @@ profile or usage.
 
 @click.command("learn", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @stack.stack_options
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the layer to FILE; to standard output without.",
-)
+@trying.output_option("Write the layer to FILE; to standard output without.")
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
@@ -84,7 +75,7 @@ def command(
     if reads_programs:
         extra.require()
     here = session(context)
-    request = stack.request(context, profiles)
+    request, typed = trying.permitted(context, here, profiles)
     base = here.compose(request)
     before = recording.read(into) if into is not None else recording.Recording()
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
@@ -98,16 +89,17 @@ def command(
     if into is not None:
         recording.write(into, found.recording)
     _tell(found)
+    if typed is not None:
+        output.note(f"what was typed needs in a run, too: {shlex.join(typed.options)}")
     if not (found.proved or force):
         return EXIT_FINDINGS
-    text = layer.text(_named(base.stack.named, target), found.recording, found.lessons, found.barred)
+    text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)
     if redaction.of_secrets(trials.secrets).of(text) != text:
         raise UsageError("the layer would hold the value of a secret", hint="keep it out of names of files")
     if target is None:
         output.show_raw(text.encode())
     else:
-        with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
-            wholefile.write(target, text.encode())
+        trying.write(target, text)
     return 0 if found.proved else EXIT_FINDINGS
 
 
@@ -120,20 +112,6 @@ def _without(found: Learnt, leave: Redaction) -> Learnt:
     spared = {leave.of(leaf): leave.of(seen) for leaf, seen in found.spared.items()}
     recording = found.recording.told(leave.of)
     return attrs.evolve(found, recording=recording, lessons=lessons, barred=leave.of(found.barred), spared=spared)
-
-
-def _named(profiles: tuple[str, ...], target: Path | None) -> list[str]:
-    """The profiles as the layer extends them: a path is seen from the folder of the layer."""
-    folder = target.absolute().parent if target is not None else None
-    return [_seen(profile, folder) if is_path(profile) else profile for profile in profiles]
-
-
-def _seen(profile: str, folder: Path | None) -> str:
-    path = os.path.abspath(profile)
-    if folder is None:
-        return path
-    relative = os.path.relpath(path, folder)
-    return relative if relative.startswith("../") else f"./{relative}"
 
 
 def _tell(found: Learnt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 import click
 from click.core import ParameterSource
@@ -14,6 +15,7 @@ from hardening.cli import answers, output, start, trying
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
+from hardening.profile import toml_text as toml
 from hardening.report import why
 from hardening.why import smallest
 from hardening.why.attempt import Attempt, attempt
@@ -25,6 +27,7 @@ Examples:
   hardening why -p ./app.toml -v ./site:/srv -- httpd -f
   hardening why --until 'curl -fs http://127.0.0.1:8080' -p web -- ./server
   hardening why --once -p batch -- /bin/job
+  hardening why -o app.toml -p strict -v "$PWD:$PWD" -w "$PWD" -- make
   hardening why --json -p strict -- make test
   hardening why -p web :443                                may it listen there?
 
@@ -36,8 +39,8 @@ permitted or can be; 1 otherwise; 2 for a bad profile or usage; 125 where a laun
 PATIENCE, IDLE, LIMIT = 60.0, 3.0, 600.0
 #: The options that mean nothing where nothing is run.
 _OF_RUNS = frozenset(
-    {"interactive", "until", "once", "in_place", "timeout", "limit", "name", "rm", "log_size", "debug", "entrypoint", "pull",
-     "tls_verify"}
+    {"interactive", "until", "once", "in_place", "timeout", "limit", "target", "name", "rm", "log_size", "debug",
+     "entrypoint", "pull", "tls_verify"}
 )  # fmt: skip
 
 
@@ -56,6 +59,7 @@ _OF_RUNS = frozenset(
     "--limit", type=click.FloatRange(min=0), default=LIMIT, show_default=True, metavar="SECONDS",
     help="How long the search may take; 0: for ever.",
 )  # fmt: skip
+@trying.output_option("Write the layer with the loosening to FILE, over the profiles that are named.")
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @keeping.options
 @imaged.options
@@ -71,6 +75,7 @@ def command(
     in_place: bool,
     timeout: float,
     limit: float,
+    target: Path | None,
     as_json: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -93,10 +98,11 @@ def command(
         raise UsageError(
             "the command is run again and again, in the foreground", origin="--detach", hint="leave it out"
         )
-    request = stack.request(context, profiles)
     if len(command) == 1 and "--" not in here.words:
         _require_no_run(context, command[0])
+        request = stack.request(context, profiles)
         return 0 if _ask(here, request, command[0], as_json=as_json) else EXIT_FINDINGS
+    request, typed = trying.permitted(context, here, profiles)
     image, words = imaged.split(context, here.words, command)
     if image is None:
         composition, offer = here.compose(request), None
@@ -118,7 +124,16 @@ def command(
             limit=limit or None,
             tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
         )
-    _show(found, redaction.of_run(trials.secrets, assembly.spec, composition), as_json=as_json)
+    if typed is not None:
+        found = found.beside(typed)
+    leave = redaction.of_run(trials.secrets, assembly.spec, composition)
+    _show(found, leave, as_json=as_json)
+    if target is not None and found.loosening is not None:
+        text = f"extends = {toml.inline(trying.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
+        if leave.of(text) != text:
+            raise UsageError("the layer would hold the value of a secret", hint="keep it out of names of files")
+        trying.write(target, text)
+        output.note(f"{target} is that layer: -p {quoted(_as_profile(target))} in the place of the profiles it extends")
     return 0 if found.is_good else EXIT_FINDINGS
 
 
@@ -143,6 +158,11 @@ def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bo
     return can
 
 
+def _as_profile(target: Path) -> str:
+    """A file as `-p` takes it."""
+    return str(target) if "/" in str(target) else f"./{target}"
+
+
 def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
     if as_json:
         output.show_json(leave.of(why.data(found)))
@@ -156,6 +176,8 @@ def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
                 output.show("")
                 output.show_table(leave.of(table))
     _show_loosening(found, leave)
+    if found.hint:
+        output.show(f"\nhint: {leave.of(found.hint)}")
     output.show(f"\n{found.runs} runs in {found.seconds:.1f} seconds")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +195,14 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     from hardening.cli.options.says import document
 
     return Request(profiles, document(context.meta.get(_SAYS, ())))
+
+
+def excepted(context: click.Context, profiles: tuple[str, ...], exceptions: Iterable[str]) -> Request:
+    """What the parsed command line asks for, and ``exceptions`` (``SETTING=REASON``) beside it."""
+    from hardening.cli.options.says import parse_exception
+
+    context.meta.setdefault(_SAYS, []).extend(map(parse_exception, exceptions))
+    return request(context, profiles)
 
 
 @contextmanager

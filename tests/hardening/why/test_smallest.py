@@ -48,6 +48,9 @@ class World:
     def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
         return self.one(members)
 
+    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+        return None
+
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
         outcome = self.one(members)
         return TrialOutcome(outcome.succeeded, stopped=outcome.stopped)
@@ -224,6 +227,21 @@ def test_one_that_only_takes_its_time_needs_nothing() -> None:
 
 def test_one_that_takes_its_time_with_a_loosening_needs_that() -> None:
     assert found(Slow("ab", lambda some: "a" in some)) == (Conclusion.FOUND, {"a"})
+
+
+class Foreseen(World):
+    """A command of which one run shows all that it asks for."""
+
+    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+        suspects = tuple(Suspect(leaf, "EPERM", leaf, (Way(leaf),), certain=True) for leaf in self.asks)
+        return TrialOutcome(False, suspects)
+
+
+def test_what_one_run_shows_is_permitted_at_once() -> None:
+    world = Foreseen("abcdefghij", lambda some: set("abcdefgh") <= some)
+    result = search(world.run(()), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abcdefgh"))
+    assert result.runs <= 2 + len("abcdefghij") + 2
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
