@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 
 import attrs
 

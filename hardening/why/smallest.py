@@ -30,8 +30,6 @@ MOST = 40
 ROUNDS = 2
 #: Runs with one more loosening each, before all that is left is tried at once.
 SINGLY = 6
-#: Of so many it is left out one at a time what is not needed.
-FEW = 6
 
 
 @frozen(eq=False)
@@ -311,15 +309,19 @@ def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Mem
 
 def minimal(found: Sequence[T], succeeds: Callable[[Sequence[T]], bool]) -> list[T]:
     """A subset with which it succeeds, and with none of it left out; the whole set succeeds, and the empty one does not.
-    Halves of many are left out first, and then one after the other; what came last is the likeliest to be of no use."""
+    What came last is the likeliest to be of no use, and goes first: one, and twice as many each time that nobody missed
+    them, half as many where somebody did."""
     members = list(found)
-    size = len(members) // 2 if len(members) > FEW else 1
-    while size:
-        for end in range(len(members), 0, -size):
-            rest = [*members[: max(end - size, 0)], *members[end:]]
-            if rest and succeeds(rest):
-                members = rest
-        size //= 2
+    end, size = len(members), 1
+    while end:
+        begin = max(end - size, 0)
+        rest = [*members[:begin], *members[end:]]
+        if rest and succeeds(rest):
+            members, end, size = rest, begin, 2 * size
+        elif end - begin > 1:
+            size = (end - begin) // 2
+        else:
+            end, size = begin, 1
     return members
 
 

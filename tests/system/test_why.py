@@ -115,6 +115,38 @@ def test_what_was_typed_is_replaced_by_what_is_offered(place: Place) -> None:
     assert (shown / "new").exists()
 
 
+def test_what_was_typed_is_tried_with_the_exception_that_it_needs_and_the_layer_has_both(place: Place) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    options = ("-v", f"{volume}:{volume}:ro", "-w", str(volume))
+    assert place.call("run", "-q", "-p", "strict", *options, "--", "true").returncode == 2
+    found = place.why("-o", "app.toml", "-p", "strict", *options, "--", *KEYCTL)
+    assert (found["outcome"], needed(found)) == ("found", {"seccomp.keyctl"})
+    assert (
+        place.call("run", "-q", "-p", "strict", *options, *found["loosening"]["options"], "--", *KEYCTL).returncode == 0
+    )
+    assert place.call("run", "-q", "-p", "./app.toml", *options, "--", *KEYCTL).returncode == 0
+    assert place.call("run", "-q", "-p", "./app.toml", "--", *KEYCTL).returncode == 0
+    found = place.why("-p", "strict", *options, "--", "true")
+    assert (found["outcome"], found["smallest"]) == ("nothing needed", [])
+    assert f"rootfs.volumes.{volume}" in " ".join(found["loosening"]["options"])
+
+
+def test_what_was_typed_beyond_a_limit_is_refused(place: Place) -> None:
+    (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["keyctl"]\n')
+    done = place.call("why", "-p", "./org.toml", "--seccomp-allow", "keyctl", "--", *KEYCTL)
+    assert done.returncode == 2, done.stdout
+    assert "org.toml" in done.stderr
+
+
+def test_who_stands_beside_what_the_command_looks_for_is_told(place: Place) -> None:
+    (place.folder / "word").write_text("x")
+    place.folder.chmod(0o755)
+    found = place.why("-p", "strict", "--", "cat", "word")
+    assert found["outcome"] == "not by this stack"
+    assert found["hint"].startswith("word is looked for in /, where the command starts")
+
+
 def test_one_denial_takes_three_runs(place: Place) -> None:
     found = place.why("-p", "strict", "--", *KEYCTL)
     assert (needed(found), found["runs"]) == ({"seccomp.keyctl"}, 3)

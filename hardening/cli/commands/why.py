@@ -6,13 +6,14 @@ import shlex
 import sys
 from pathlib import Path
 
+import attrs
 import click
 from click.core import ParameterSource
 
 from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
 from hardening.cli import answers, output, start, trying
-from hardening.cli.options import imaged, keeping, stack
+from hardening.cli.options import imaged, keeping, missing, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
@@ -126,6 +127,8 @@ def command(
         )
     if typed is not None:
         found = found.beside(typed)
+    if not found.ran.succeeded:
+        found = attrs.evolve(found, hint=missing.advice(assembly.spec, words[0]) or found.hint)
     leave = redaction.of_run(trials.secrets, assembly.spec, composition)
     _show(found, leave, as_json=as_json)
     if target is not None and found.loosening is not None:

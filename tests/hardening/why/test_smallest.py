@@ -241,7 +241,7 @@ def test_what_one_run_shows_is_permitted_at_once() -> None:
     world = Foreseen("abcdefghij", lambda some: set("abcdefgh") <= some)
     result = search(world.run(()), world)
     assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abcdefgh"))
-    assert result.runs <= 2 + len("abcdefghij") + 2
+    assert result.runs < 2 * len("abcdefghij")
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
