@@ -250,7 +250,9 @@ def typed(attempt: Attempt) -> Sequence[Loosening]:
             way = permit(attempt, mechanism, entry, said)
             if way is None or way.barrier:
                 return ()
-            found.append(way)
+            # A layer that permits it says it, too.
+            table = {mechanism.name: mechanism.dump({(one.setting, one.member): one.value})}
+            found.append(attrs.evolve(way, tables=_excepted((entry,), table)))
     return found
 
 
