@@ -18,7 +18,7 @@ from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, UsageError
 from hardening.mechanism.runtime import Runtime
 from hardening.profile.layers import is_path
-from hardening.why import loosen, together, trial
+from hardening.why import loosen, trial
 from hardening.why.attempt import attempt
 from hardening.why.loosen import Loosening
 from hardening.why.trial import Trials
@@ -34,7 +34,7 @@ in_place_option = click.option(
 )
 
 
-def permitted(context: click.Context, here: Session, profiles: tuple[str, ...]) -> tuple[Request, Loosening | None]:
+def permitted(context: click.Context, here: Session, profiles: tuple[str, ...]) -> tuple[Request, Sequence[Loosening]]:
     """What the parsed command line asks for, and where it loosens something without an exception, the exceptions that `run`
     will want: who asks what a command needs has it tried as it was typed. Raises `ProfileError`, or `Problems`, for what no
     exception permits."""
@@ -46,8 +46,8 @@ def permitted(context: click.Context, here: Session, profiles: tuple[str, ...]) 
         if not ways:
             raise
         exceptions = [word for way in ways for word in way.options if word != "--exception"]
-        return stack.excepted(context, profiles, exceptions), together.one(ways)
-    return request, None
+        return stack.excepted(context, profiles, exceptions), ways
+    return request, ()
 
 
 def trials(

@@ -69,12 +69,14 @@ class Explanation:
     running: bool = False
     hint: str = ""
 
-    def beside(self, typed: Loosening) -> Explanation:
-        """This, where the command line had loosened something itself: a run needs that, too."""
-        if self.loosening is None and self.conclusion is not Conclusion.NOT_NEEDED:
+    def beside(self, typed: Sequence[Loosening]) -> Explanation:
+        """This, where the command line had loosened something itself: a run needs that, too, as far as nothing takes its
+        place."""
+        own = [self.loosening] if self.loosening is not None else []
+        others = [item for item in typed if not own or item.excepted.isdisjoint(own[0].excepted)]
+        if not others or not (own or self.conclusion is Conclusion.NOT_NEEDED):
             return self
-        found = [typed, self.loosening] if self.loosening is not None else [typed]
-        return attrs.evolve(self, loosening=together.one(found))
+        return attrs.evolve(self, loosening=together.one([*others, *own]))
 
     @property
     def is_good(self) -> bool:

@@ -51,6 +51,11 @@ class Loosening:
         return written(self.tables) if self.tables else ""
 
     @property
+    def excepted(self) -> frozenset[str]:
+        """The settings that it has exceptions for."""
+        return frozenset(exception["setting"] for exception in self.tables.get("exceptions", ()))
+
+    @property
     def instead(self) -> str:
         """What it stands in the place of, to follow where it is to be written; empty for nothing."""
         return f" in the place of {' '.join(self.replaces)}" if self.replaces else ""
@@ -251,8 +256,8 @@ def typed(attempt: Attempt) -> Sequence[Loosening]:
             if way is None or way.barrier:
                 return ()
             # A layer that permits it says it, too.
-            table = {mechanism.name: mechanism.dump({(one.setting, one.member): one.value})}
-            found.append(attrs.evolve(way, tables=_excepted((entry,), table)))
+            stated = {mechanism.name: mechanism.dump({(one.setting, one.member): one.value})}
+            found.append(attrs.evolve(way, tables=_excepted((entry,), stated)))
     return found
 
 

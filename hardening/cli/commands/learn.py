@@ -18,6 +18,7 @@ from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.learn import layer, recording
 from hardening.learn.learning import Learnt, learn
 from hardening.learn.trials import CommandTrials
+from hardening.why import together
 
 EPILOG = """\b
 Examples:
@@ -89,8 +90,8 @@ def command(
     if into is not None:
         recording.write(into, found.recording)
     _tell(found)
-    if typed is not None:
-        output.note(f"what was typed needs in a run, too: {shlex.join(typed.options)}")
+    if typed:
+        output.note(f"what was typed needs in a run, too: {shlex.join(together.one(typed).options)}")
     if not (found.proved or force):
         return EXIT_FINDINGS
     text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)

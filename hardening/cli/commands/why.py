@@ -125,8 +125,7 @@ def command(
             limit=limit or None,
             tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
         )
-    if typed is not None:
-        found = found.beside(typed)
+    found = found.beside(typed)
     if not found.ran.succeeded:
         found = attrs.evolve(found, hint=missing.advice(assembly.spec, words[0]) or found.hint)
     leave = redaction.of_run(trials.secrets, assembly.spec, composition)
