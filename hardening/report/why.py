@@ -74,7 +74,8 @@ def sentence(found: Explanation) -> str:
             )
         case AnswerKind.LIMITED:
             item = found.attributions[0]
-            return f"this may be why, and cannot be tried: {_refused(item)}; {item.barrier}"
+            barriers = "; ".join(one.barrier for one in found.attributions if one.denial is item.denial and one.barrier)
+            return f"this may be why, and cannot be tried: {_refused(item)}; {barriers}"
         case AnswerKind.NOT_TRIED:
             item = found.attributions[0]
             return f"this may be why, and was not tried: {_refused(item)}; {item.untried}"

@@ -293,7 +293,10 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
     mattered = {item.denial.key for item in attributions}
     leaves = {item.cause.leaf for item in attributions}
     others = [item for item in seen.denials if item.key not in mattered]
-    rest = tuple(_elsewhere(seen, others)) if result.conclusion is not Conclusion.NOT_NEEDED else ()
+    rest = () if result.conclusion is Conclusion.NOT_NEEDED else tuple(_elsewhere(seen, others))
+    if not rest and not attributions:
+        furthest = _furthest(seen, result)
+        rest = tuple(_elsewhere(furthest, furthest.denials))
     told = {item.key for item, _ in rest}
     return Explanation(
         ran=seen.ran,
@@ -304,7 +307,10 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         probes=tuple(
             item
             for item in others
-            if item.causes and item.key not in told and leaves.isdisjoint(cause.leaf for cause in item.causes)
+            if item.causes
+            and item.call.name
+            and item.key not in told
+            and leaves.isdisjoint(cause.leaf for cause in item.causes)
         ),
         runs=result.runs + 1,
         seconds=seconds,
@@ -332,12 +338,12 @@ def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:
 
 
 def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
-    """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, as far as something
-    forbids to permit it or to try that, or no loosening of it was enough."""
+    """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, by name before by its
+    errno, as far as something forbids to permit it or to try that, or no loosening of it was enough."""
     barred = result.conclusion is Conclusion.NOT_FOUND
     attributions: list[Attribution] = []
     evident = [item for item in seen.denials if item.is_evident]
-    last = max(evident, key=lambda item: item.call.order, default=None)
+    last = max(evident, key=lambda item: (bool(item.call.signal), item.told, item.call.order), default=None)
     for suspect in seen.first.suspects:
         found = causes.blamed(seen.denials, suspect)
         if found is None:

@@ -83,11 +83,14 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
 
 
 def _named(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """Files that a process names at its end, and that are nobody's: what belongs to another owner than expected some refuse
-    to use, by a look of their own (git, ssh, PostgreSQL), so that no call fails."""
+    """Files that a process names at its end, and that are not what it expects, so that no call fails: what is hidden is an
+    empty file, and what belongs to another owner some refuse to use (git, ssh, PostgreSQL)."""
     for path in dict.fromkeys(match.rstrip(".:") for match in _PATH.findall(call.said)):
+        seen = next(iter(answers.of_path(settings, context, path)))
         ways = answers.owned(settings, context, path)
-        if ways:
+        if not seen.permitted and seen.errors and seen.leaf.startswith("rootfs."):
+            yield _cause(settings, context, call, path, seen)
+        elif ways:
             what = f"{path} belongs to an owner whom the command does not know"
             yield Cause(ways[0].leaf, what, ways, certain=True)
 
@@ -113,7 +116,8 @@ def _cause(settings: RootfsSettings, context: Context, call: SystemCall, path: s
     what = f"{path}: {answer.answer.removeprefix('no: ')}"
     elsewhere = [place for place, memory in settings.mounted_tmpfs().items() if memory.mode & 0o002]
     advice = f"write to {' or '.join(elsewhere)} instead" if call.error == errno.EROFS and elsewhere else ""
-    return Cause(answer.leaf, what, ways, advice, certain=call.error == errno.EROFS)
+    # What is not shown is missing whatever else is true of it, as what is mounted read-only cannot be written to.
+    return Cause(answer.leaf, what, ways, advice, certain=call.error == errno.EROFS or answer.asked == "seen")
 
 
 def _full(settings: RootfsSettings, place: Place) -> Iterator[Cause]:

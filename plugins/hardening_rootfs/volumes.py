@@ -96,9 +96,11 @@ class VolumeKind(Kind[Volume | None]):
     def dump(self, value: Volume | None) -> object:
         if value is None:
             return NONE
+        usual = _said(Volume(value.source, value.target))
+        options = [option for option in _said(value) if option in ("rw", "ro") or option not in usual]
         if ":" in value.source or ":" in value.target:
-            return {"source": value.source, "target": value.target, "options": _said(value)}
-        return self.show(value)
+            return {"source": value.source, "target": value.target, "options": options}
+        return f"{value.source}:{value.target}:{','.join(options)}"
 
 
 def _said(value: Volume) -> list[str]:

@@ -80,6 +80,7 @@ CASES = [
     ("", attrs.evolve(asked("", 0, "/dev/shm/x", WRITE), signal=signal.SIGBUS), "shm_size"),
     ('volumes.add = ["{}:/data"]', attrs.evolve(END, said="fatal: bad owner of '/data/file'.\n"), "volumes./data"),
     ('volumes.add = ["{}:/data:idmap"]', attrs.evolve(END, said="fatal: bad owner of '/data/file'\n"), ""),
+    ('hidden_paths.add = ["/usr/bin/env"]', attrs.evolve(END, said="/usr/bin/env: no text"), "hidden_paths./usr/bin/env"),
     ('volumes.add = ["{}:/data"]', attrs.evolve(END, said="/data/nothing, and no/data/file\n"), ""),
     ("shm_size = 0", asked("openat", errno.ENOENT, "/dev/shm/x", CREATE), "shm_size"),
     ("", asked("write", errno.ENOSPC, "/usr/x", WRITE), ""),
