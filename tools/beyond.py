@@ -45,7 +45,7 @@ def needs(profile: str) -> Needs:
         for name in (profile, FLOOR)
     )
     kinds: dict[str, list[Beyond]] = {field.name: [] for field in attrs.fields(Needs)}
-    native = _native()
+    native = native_calls()
     folder = f"{Path(profile).absolute().parent}/"
     for item in beyond(loose, strict):
         kind = _kind(item)
@@ -67,7 +67,7 @@ def _kind(item: Beyond) -> str:
     return "others"
 
 
-def _native() -> dict[str, int]:
+def native_calls() -> dict[str, int]:
     library = Libseccomp.load()
     token = library.architecture(ARCHITECTURE)
     return library.names(token) if token is not None else {}

@@ -25,20 +25,40 @@ from hardening.why.smallest import minimal
 Tables = Mapping[str, Any]
 #: Most runs that look for a loosening that can be left out.
 MOST = 40
+#: Why there may be no answer.
+INTERRUPTED = "interrupted"
 _TRIED, _WITHOUT = "a trial", "without it no run succeeded"
 
 
 @frozen(eq=False)
 class Watched:
-    """A run that was recorded, whether the command succeeded in it, and the programs that were executed."""
+    """A run that was recorded, whether the command succeeded, the programs that were executed, and for how many seconds."""
 
     run: Run
     succeeded: bool
     programs: frozenset[str] = frozenset()
+    seconds: float = 0.0
+
+
+@frozen(eq=False)
+class Unwatched:
+    """What is known of a run that was not recorded."""
+
+    succeeded: bool
+    seconds: float = 0.0
+
+
+class Unfinished(Exception):
+    """A run was interrupted, or was still at work when its time was over and nobody had said how one sees that it works:
+    there is nothing to try. ``run`` is what it was seen to ask for, None for one that was not looked at."""
+
+    def __init__(self, reason: str, run: Run | None = None) -> None:
+        super().__init__(reason)
+        self.run = run
 
 
 class CommandRuns(Protocol):
-    """Where a command is run under the base and further layers."""
+    """Where a command is run under the base and further layers. Each run raises `Unfinished`."""
 
     def refusal(self, layers: Sequence[Tables]) -> HardeningError | None:
         """Why these layers do not compose over the base; None where they do."""
@@ -52,8 +72,8 @@ class CommandRuns(Protocol):
         """A run that is recorded."""
         ...
 
-    def succeeds(self, layers: Sequence[Tables]) -> bool:
-        """Whether the command succeeds in a run that is not recorded."""
+    def run(self, layers: Sequence[Tables]) -> Unwatched:
+        """A run that is not recorded."""
         ...
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
@@ -86,7 +106,8 @@ class CommandRuns(Protocol):
 class Learnt:
     """What was learnt. ``proved``: the command succeeded under the lessons. ``barred`` no limit permits; ``spared`` was
     asked for and denied, and the command did without: leaves, with what was seen. ``left`` are mechanisms that are not
-    tightened, since the command failed where they were."""
+    tightened, since the command failed where they were. ``seconds``: how long it took recorded, and when it was proved.
+    ``unfinished``: why there was no answer."""
 
     recording: Recording
     lessons: Lessons
@@ -94,17 +115,37 @@ class Learnt:
     barred: tuple[Barred, ...] = ()
     spared: Mapping[str, str] = FrozenDict()
     left: tuple[str, ...] = ()
+    seconds: tuple[float, float] = (0.0, 0.0)
+    unfinished: str = ""
 
 
 def learn(trials: CommandRuns, before: Recording) -> Learnt:
     """Learn from one command, and from the runs ``before``. What no run shows to be needed is not in the lessons; where the
-    command does not succeed under them, they are less tight, and where it never does they are not ``proved``."""
-    succeeded, failed = trials.look([trials.least(())])
-    kept, needed = ((), {}) if succeeded else _needed(trials)
+    command does not succeed under them, they are less tight, and where it never does they are not ``proved``. What is left
+    unfinished is not either: then the lessons are from what was seen so far."""
+    seen: list[Run] = []
+    try:
+        return _learn(trials, before, seen)
+    except Unfinished as found:
+        end = found
+    except KeyboardInterrupt:  # between two runs
+        end = Unfinished(INTERRUPTED)
+    runs = frozenset([end.run] if end.run is not None else seen[-1:])
+    recording = before.merged(Recording(runs))
+    lessons = trials.lessons(recording.evidence())
+    asked = layer.loosened(lessons)
+    return Learnt(recording, layer.without(lessons, asked), False, spared=asked, unfinished=str(end))
+
+
+def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
+    """What is learnt where all runs come to an end; ``seen`` gets what was recorded."""
+    least = trials.least(())
+    succeeded, failed = trials.look([least])
+    kept, needed = ((), {}) if succeeded else _needed(trials, seen, is_least=not least)
     layers = [trials.least(kept), *needed.values()]
     if not succeeded:
         failed = frozenset(use for use in failed if use.often) | trials.look(layers)[1]
-    watched = trials.record(layers)
+    watched = _recorded(trials, layers, seen)
     given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
     texts = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(given.items()))
     known = {use.call for use in watched.run.uses}
@@ -126,8 +167,11 @@ def learn(trials: CommandRuns, before: Recording) -> Learnt:
     for left in _looser(lessons):
         tried = {name: [one for one in said if one.loosens or name not in left] for name, said in lessons.items()}
         tables = [layer.tables(tried, layer.reason(recording))]
-        if watched.succeeded and trials.refusal(tables) is None and trials.succeeds(tables):
-            return Learnt(recording, tried, True, barred, spared, left)
+        if not watched.succeeded or trials.refusal(tables) is not None:
+            continue
+        proof = trials.run(tables)
+        if proof.succeeded:
+            return Learnt(recording, tried, True, barred, spared, left, (watched.seconds, proof.seconds))
     return Learnt(recording, lessons, False, barred, spared)
 
 
@@ -140,29 +184,36 @@ def _looser(lessons: Lessons) -> Iterator[tuple[str, ...]]:
         yield names
 
 
-def _needed(trials: CommandRuns) -> tuple[Sequence[str], dict[str, Tables]]:
-    """What the command needs: of what is spare, and the loosenings without which it fails, each leaf with its layer."""
-    needed = {} if trials.succeeds([]) else _loosenings(trials)
+def _recorded(trials: CommandRuns, layers: Sequence[Tables], seen: list[Run]) -> Watched:
+    watched = trials.record(layers)
+    seen.append(watched.run)
+    return watched
+
+
+def _needed(trials: CommandRuns, seen: list[Run], *, is_least: bool) -> tuple[Sequence[str], dict[str, Tables]]:
+    """What the command needs: of what is spare, and the loosenings without which it fails, each leaf with its layer. It has
+    failed under the least, which may be the base itself."""
+    needed = {} if not is_least and trials.run([]).succeeded else _loosenings(trials, seen)
     spare = trials.spare()
     if needed is None:
         return spare, {}
 
     def suffices(some: Sequence[str]) -> bool:
-        return trials.succeeds([trials.least(some), *needed.values()])
+        return trials.run([trials.least(some), *needed.values()]).succeeded
 
     return () if not spare or suffices(()) else minimal(spare, suffices), needed
 
 
-def _loosenings(trials: CommandRuns) -> dict[str, Tables] | None:
+def _loosenings(trials: CommandRuns, seen: list[Run]) -> dict[str, Tables] | None:
     """The loosenings without which the command fails, each leaf with the layer that loosens it; None where nothing helps."""
     opened = trials.opened()
-    every = trials.record([opened])
+    every = _recorded(trials, [opened], seen)
     found = {} if every.succeeded else trials.search([opened])
     if found is None:
         return None
     needed = dict(found)
     if needed:
-        every = trials.record([opened, *needed.values()])
+        every = _recorded(trials, [opened, *needed.values()], seen)
     lessons = trials.lessons(Recording(frozenset({every.run})).evidence())
     asked = [(leaf, _only(lessons, leaf)) for leaf in layer.loosened(lessons)]
     candidates = [(leaf, tables) for leaf, tables in asked if trials.refusal([tables]) is None]
@@ -171,7 +222,7 @@ def _loosenings(trials: CommandRuns) -> dict[str, Tables] | None:
     def suffices(some: Sequence[tuple[str, Tables]]) -> bool:
         leaves = frozenset(leaf for leaf, _ in some)
         if leaves not in known and len(known) < MOST:
-            known[leaves] = trials.succeeds([*found.values(), *(tables for _, tables in some)])
+            known[leaves] = trials.run([*found.values(), *(tables for _, tables in some)]).succeeded
         return known.get(leaves, False)
 
     if candidates and not (found and suffices(())):

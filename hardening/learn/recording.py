@@ -16,7 +16,7 @@ from hardening.errors import LaunchError, UsageError
 from hardening.learn.rules import collapsed
 from hardening.learn.software import Software
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.mechanism.evidence import Evidence, Usage, normal
+from hardening.mechanism.evidence import Evidence, Usage
 from hardening.profile import fingerprint
 from hardening.profile.fingerprint import Fingerprint
 
@@ -197,25 +197,6 @@ def _told(uses: Iterable[Usage], change: Callable[[str], str]) -> Iterable[Usage
 def _changed(path: str, change: Callable[[str], str]) -> str:
     """An absolute path with a change, as one."""
     return "/" + change(path).removeprefix("/")
-
-
-class CallCounter:
-    """Counts calls as they are made: what `trace` calls for each."""
-
-    def __init__(self) -> None:
-        self._often: dict[SystemCall, int] = {}
-        self._programs: dict[SystemCall, set[str]] = {}
-
-    def __call__(self, call: SystemCall) -> None:
-        plain = normal(call)
-        self._often[plain] = self._often.get(plain, 0) + 1
-        self._programs.setdefault(plain, set()).add(call.caller.command)
-
-    def uses(self) -> frozenset[Usage]:
-        """What was seen so far."""
-        return frozenset(
-            Usage(call, often, 1, tuple(sorted(self._programs[call] - {""}))) for call, often in self._often.items()
-        )
 
 
 def read(path: Path) -> Recording:

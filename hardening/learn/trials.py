@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
@@ -16,21 +16,25 @@ from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
 from hardening.learn import software, static
 from hardening.learn.layer import Lessons
-from hardening.learn.learning import Tables, Watched
-from hardening.learn.recording import EXECUTE, CallCounter, Run
+from hardening.learn.learning import INTERRUPTED, Tables, Unfinished, Unwatched, Watched
+from hardening.learn.recording import EXECUTE, Run
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.mechanism.evidence import Evidence, Usage
+from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Usage, counted
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RootDirectory
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace import calls
 from hardening.trace.recording import UNSEEN
+from hardening.trace.tracer import INTERRUPT, TIME
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.inquiry import TriedStack
 from hardening.why.smallest import Conclusion
-from hardening.why.trial import Trials
+from hardening.why.trial import Ran, Trials
+
+#: How long a run may take when one is known that worked: so many times as long as that, and at least so many seconds.
+_SLOWER, _PATIENCE = 4.0, 10.0
 
 
 class CommandTrials:
@@ -68,33 +72,49 @@ class CommandTrials:
 
     def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
         ran = self.trials.run(self.composed(layers), shown=True)
-        counter = CallCounter()
-        for call in ran.trace.failures:
-            if call.name:
-                counter(call)
-        return ran.succeeded, counter.uses() | _not_counted(ran.trace.made if ran.succeeded else calls.numbers(*UNSEEN))
+        failed = counted((call, 1, (call.caller.command,)) for call in ran.trace.failures if call.name)
+        unseen, told_apart = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT)
+        self._require_end(
+            ran, lambda: self._seen(ran, failed | _named((ran.trace.made - told_apart) | (ran.trace.made & unseen)))
+        )
+        return ran.succeeded, failed | _named(unseen & ran.trace.made if ran.succeeded else unseen)
 
     def record(self, layers: Sequence[Tables]) -> Watched:
-        counter = CallCounter()
-        ran = self.trials.watched(self.composed(layers), counter)
-        mapped = [use.call for use in counter.uses() if "execute" in use.call.access and not use.call.error]
-        programs = {call.path for call in mapped if call.name in EXECUTE}
-        programs |= {one.executable for one in ran.trace.processes.values() if one.executable}
-        executed = {call.path for call in mapped} | programs
+        ran = self.trials.recorded(self.composed(layers))
+        mapped = [use.call for use in ran.trace.uses if "execute" in use.call.access and not use.call.error]
+        programs = {call.path for call in mapped if call.name in EXECUTE} | _executables(ran)
+        run = self._seen(ran, ran.trace.uses)
+        self._require_end(ran, lambda: run)
+        if ran.trace.ended == TIME and not self.trials.until:
+            raise Unfinished(f"the command was still at work after {self.trials.seconds:g} seconds", run)
+        if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
+            seconds = max(_PATIENCE, _SLOWER * ran.seconds)
+            self.trials = attrs.evolve(self.trials, seconds=min(self.trials.seconds, seconds))
+        return Watched(run, ran.succeeded, frozenset(programs), ran.seconds)
+
+    def run(self, layers: Sequence[Tables]) -> Unwatched:
+        ran = self.trials.run_unseen(self.composed(layers))
+        self._require_end(ran, lambda: None)
+        return Unwatched(ran.succeeded, ran.seconds)
+
+    def _require_end(self, ran: Ran, seen: Callable[[], Run | None]) -> None:
+        """Raise `Unfinished` for a run that was interrupted."""
+        if ran.trace.ended == INTERRUPT:
+            raise Unfinished(INTERRUPTED, seen())
+
+    def _seen(self, ran: Ran, uses: frozenset[Usage]) -> Run:
+        executed = {use.call.path for use in uses if "execute" in use.call.access and not use.call.error}
+        executed |= _executables(ran)
         scanners = [scanner for _, scanner in sorted(self.trials.plugins.scanners.items())]
-        run = Run(
+        return Run(
             id=places.new_id(),
             day=self.today.isoformat(),
             program=PurePath(self.trials.command[0]).name,
             kernel=f"{self.host.release} {self.host.machine}",
-            uses=counter.uses(),
+            uses=uses,
             peaks=(("files", ran.trace.files), ("tasks", ran.trace.tasks)),
             software=software.of_paths(executed, ran.composition, ran.context, scanners, self.host),
         )
-        return Watched(run, ran.succeeded, frozenset(programs))
-
-    def succeeds(self, layers: Sequence[Tables]) -> bool:
-        return self.trials.run_unseen(self.composed(layers)).succeeded
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
         """As `hardening why` finds them."""
@@ -103,6 +123,8 @@ class CommandTrials:
         ran = self.trials.run(composition)
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
         found = smallest.search(first, stack)
+        if found.conclusion is Conclusion.STOPPED:
+            raise Unfinished(INTERRUPTED)
         if found.conclusion not in (Conclusion.FOUND, Conclusion.NOT_NEEDED):
             return None
         loosenings = {member.suspect.leaf: stack.loosening(member) for member in found.members}
@@ -133,16 +155,17 @@ class CommandTrials:
         return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
 
 
-def _not_counted(made: Collection[tuple[int, int]]) -> frozenset[Usage]:
-    """Those calls of some that a recording does not stop at."""
-    token = calls.own()
+def _named(made: Collection[tuple[int, int]]) -> frozenset[Usage]:
+    """Calls of which no more is known than that they were made."""
     return frozenset(
-        Usage(_made(calls.name(token, number), number), 0)
-        for architecture, number in calls.numbers(*UNSEEN)
-        if architecture == token and (token, number) in made
+        Usage(_made(calls.name(token, number), number), 0) for token, number in made if token == calls.own()
     )
 
 
 def _made(name: str, number: int) -> SystemCall:
     """A call of this machine's own, without what its arguments say."""
     return SystemCall(name, number, calls.own(), (0,) * 6, Caller(0))
+
+
+def _executables(ran: Ran) -> set[str]:
+    return {one.executable for one in ran.trace.processes.values() if one.executable}

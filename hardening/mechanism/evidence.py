@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -51,6 +52,17 @@ class Usage:
     def seen(self) -> str:
         """In words: ``3 calls in 2 runs, by nginx``."""
         return seen((self,))
+
+
+def counted(made: Iterable[tuple[SystemCall, int, Iterable[str]]]) -> frozenset[Usage]:
+    """The uses of one run, from calls with how often each was made and by which programs."""
+    often: Counter[SystemCall] = Counter()
+    programs: dict[SystemCall, set[str]] = {}
+    for call, number, by in made:
+        plain = normal(call)
+        often[plain] += number
+        programs.setdefault(plain, set()).update(by)
+    return frozenset(Usage(call, number, 1, tuple(sorted(programs[call] - {""}))) for call, number in often.items())
 
 
 def seen(uses: Iterable[Usage]) -> str:

@@ -8,22 +8,18 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import MappingProxyType
 
 import attrs
 
 from hardening.base import files, units
 from hardening.base.linux import abi
 from hardening.base.text import printable
-from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.trace import calls, words
 from hardening.trace.calls import PendingCall
-from hardening.trace.tracee import Socket, Tracee
+from hardening.trace.shapes import base_of, is_long, shapes, signed
+from hardening.trace.tracee import MOST_ADDRESS, Socket, Tracee
 
-#: What the arguments of calls are; what is missing there is told by its name alone.
-SHAPES = Path(__file__).with_name("shapes.txt")
 #: How an access(2) asks, and open(2): the two lowest bits of its flags.
 _ASKED = {4: "read", 2: "write", 1: "execute"}
 _OPENED = {os.O_RDONLY: ("read",), os.O_WRONLY: ("write",), os.O_RDWR: ("read", "write")}
@@ -35,29 +31,9 @@ _TCP, _UDP = 6, 17
 #: The most that is told of groups.
 _MOST = 32
 _DENIALS = (errno.EPERM, errno.EACCES)
-_LONG = (abi.AUDIT_ARCH_X86_64, abi.AUDIT_ARCH_AARCH64)
 #: struct nlmsghdr and struct nlmsgerr (netlink(7)): what a message is, its errno, and what was asked.
 _REFUSAL = struct.Struct("=4xH10xi4xH")
 _NLMSG_ERROR = 2
-
-
-@frozen
-class Shape:
-    """What the arguments of a call are, and what is wanted of its path."""
-
-    steps: tuple[str, ...]
-    access: frozenset[str]
-
-
-def shapes() -> Mapping[str, Shape]:
-    """What `SHAPES` has, by the names of calls."""
-    found = {}
-    for line in SHAPES.read_text().splitlines():
-        names, _, rest = line.partition(":")
-        steps, _, access = rest.partition("=")
-        for name in names.split() if not line.startswith("#") else ():
-            found[name] = Shape(tuple(steps.split()), frozenset(access.split()))
-    return MappingProxyType(found)
 
 
 class Decoder:
@@ -101,8 +77,8 @@ class Decoder:
         received (NLMSG_ERROR); None for any other message."""
         place = entry.arguments[1]
         if calls.name(entry.architecture, entry.number) == "recvmsg":
-            place = tracee.received(place, is_long=entry.architecture in _LONG)
-        data = tracee.bytes(place, _REFUSAL.size) if place and size >= _REFUSAL.size else b""
+            place = tracee.received(place, is_long=is_long(entry))
+        data = tracee.memory(place, _REFUSAL.size) if place and size >= _REFUSAL.size else b""
         if len(data) < _REFUSAL.size:
             return None
         kind, error, asked = _REFUSAL.unpack(data)
@@ -119,7 +95,7 @@ class _Decoding:
     def __init__(self, tracee: Tracee, entry: PendingCall) -> None:
         self._tracee = tracee
         self._arguments = entry.arguments
-        self._is_long = entry.architecture in _LONG
+        self._is_long = is_long(entry)
         self._asked: Socket | None = None  # what the call is about
         self._base: str | None = None  # where the next path begins, as a link of /proc/PID
         self._file = ""  # of what a descriptor refers to
@@ -156,8 +132,7 @@ class _Decoding:
     # Files
 
     def _at(self, value: int, at: int) -> None:
-        number = _signed(value)
-        self._base = None if number == abi.AT_FDCWD else f"fd/{number}"
+        self._base = base_of(value)
 
     def _path(self, value: int, at: int) -> None:
         self.path = self._resolved(value)
@@ -204,7 +179,7 @@ class _Decoding:
             self.notes.append(f"{os.major(value)}:{os.minor(value)}")
 
     def _fd(self, value: int, at: int) -> None:
-        number = _signed(value)
+        number = signed(value)
         found = self._tracee.descriptor(number) if number >= 0 else ""
         if found.startswith("/"):
             self.path = found.removesuffix(" (deleted)")
@@ -285,7 +260,7 @@ class _Decoding:
             self.shown.append(words.word(table, value))
 
     def _socket(self, value: int, at: int) -> None:
-        number = _signed(value)
+        number = signed(value)
         if number >= 0 and self._tracee.descriptor(number).startswith("socket:"):
             self._asked = self._tracee.socket(number)
             if self._asked is not None and self._asked.family == abi.AF_NETLINK:
@@ -299,15 +274,13 @@ class _Decoding:
         self.shown.append(words.word(table, value))
 
     def _address(self, value: int, at: int) -> None:
-        length = min(self._arguments[at + 1], 128)
         if value:
-            self._sockaddr(self._tracee.bytes(value, length))
+            self._sockaddr(self._tracee.memory(value, min(self._arguments[at + 1], MOST_ADDRESS)))
 
     def _message(self, value: int, at: int) -> None:
-        size = 8 if self._is_long else 4
-        header = self._tracee.numbers(value, 2, size)  # struct msghdr: the address, and its length
-        if len(header) == 2 and header[0]:
-            self._sockaddr(self._tracee.bytes(header[0], min(header[1] & 0xFFFFFFFF, 128)))
+        name = self._tracee.message_name(value, is_long=self._is_long)
+        if name:
+            self._sockaddr(name)
 
     def _sockaddr(self, data: bytes) -> None:
         family = int.from_bytes(data[:2], sys.byteorder)
@@ -344,7 +317,7 @@ class _Decoding:
     def _id(self, value: int, at: int) -> None:
         if value & _NO_ID != _NO_ID:
             self.ids.append(value & _NO_ID)
-        self.shown.append(str(_signed(value)))
+        self.shown.append(str(signed(value)))
 
     def _count(self, value: int, at: int) -> None:
         self._number(value, at)
@@ -366,14 +339,14 @@ class _Decoding:
         self.shown.append(words.word(words.PRCTL, value & 0xFFFFFFFF))
 
     def _number(self, value: int, at: int) -> None:
-        self.shown.append(str(_signed(value)) if value < 1024 or value > 1 << 31 else hex(value))
+        self.shown.append(str(signed(value)) if value < 1024 or value > 1 << 31 else hex(value))
 
     def _ptrace(self, value: int, at: int) -> None:
         self.shown.append(words.word(words.PTRACE, value))
 
     def _pid(self, value: int, at: int) -> None:
         if value:
-            self.shown.append(str(_signed(value)))
+            self.shown.append(str(signed(value)))
 
     def _signal(self, value: int, at: int) -> None:
         self.shown.append(words.word(words.SIGNALS, value) if value else "0")
@@ -394,9 +367,3 @@ class _Decoding:
 
     def _seccomp(self, value: int, at: int) -> None:
         self.shown.append(words.word(words.SECCOMP, value))
-
-
-def _signed(value: int) -> int:
-    """An argument of the C type int."""
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value >> 31 else value

@@ -15,6 +15,8 @@ from hardening.mechanism.denial import Caller, Seen
 
 #: The longest path that the kernel takes, with its null byte (limits.h), and the size of a page of memory.
 PATH_MAX = PAGE = 4096
+#: The longest address of a socket (struct sockaddr_storage).
+MOST_ADDRESS = 128
 
 
 @frozen
@@ -83,7 +85,7 @@ class Tracee:
             filters=int(status.get("Seccomp_filters", "0")),
         )
 
-    def bytes(self, address: int, size: int) -> bytes:
+    def memory(self, address: int, size: int) -> bytes:
         """What its memory holds, as much of it as is mapped."""
         try:
             return kernel.read_memory(self.pid, address, size)
@@ -95,7 +97,7 @@ class Tracee:
         found = b""
         while address and len(found) < PATH_MAX:
             size = PAGE - address % PAGE
-            part, end, _ = self.bytes(address, size).partition(b"\0")
+            part, end, _ = self.memory(address, size).partition(b"\0")
             found += part
             if end or not part:
                 break
@@ -104,8 +106,15 @@ class Tracee:
 
     def numbers(self, address: int, count: int, size: int = 8) -> tuple[int, ...]:
         """Unsigned numbers of so many bytes each; fewer than asked for where memory ends."""
-        data = self.bytes(address, count * size)
+        data = self.memory(address, count * size)
         return tuple(int.from_bytes(data[at : at + size], "little") for at in range(0, len(data) - size + 1, size))
+
+    def message_name(self, address: int, *, is_long: bool) -> bytes:
+        """The address that sendmsg(2) sends to, by that of its struct msghdr; empty where that has none."""
+        header = self.numbers(address, 2, 8 if is_long else 4)
+        return (
+            self.memory(header[0], min(header[1] & 0xFFFFFFFF, MOST_ADDRESS)) if len(header) == 2 and header[0] else b""
+        )
 
     def path(self, text: str, directory: str | None = None) -> str:
         """The absolute path for one that the process gives, seen from its working directory, or from that of a link of

@@ -12,12 +12,16 @@ from types import MappingProxyType
 from hardening.base.values import frozen
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.denial import SystemCall
+from hardening.mechanism.evidence import Usage
+from hardening.trace.failures import Failures
 from hardening.trace.loop import Tracing
+from hardening.trace.recorder import CallRecorder
+from hardening.trace.watch import CallWatch
 
 #: Why a trace ended before its command did.
 TIME, INTERRUPT, CHECK, IDLE = "time", "interrupt", "check", "idle"
-#: Seconds between two looks at a run.
-PAUSE = 0.2
+#: Seconds between two looks at a run, and how many a command has to end after SIGTERM.
+PAUSE, GRACE = 0.2, 10.0
 #: Of the time that it is looked at, the part that a command that is idle may use a processor: what it waits for comes from
 #: elsewhere, as a server's clients do.
 _BUSY = 0.2
@@ -49,6 +53,7 @@ class Trace:
     - ``calls``: how many there were. ``bound`` are those that have given an address to a socket.
     - ``files``, ``tasks``: the most descriptors that one process can have had open, by the highest number of them, and the
       most threads of all processes at a time. ``made`` are the calls that were looked at, each its architecture and number.
+    - ``uses``: what was asked for, where it is recorded.
     """
 
     failures: tuple[SystemCall, ...]
@@ -61,6 +66,7 @@ class Trace:
     tasks: int = 0
     made: frozenset[tuple[int, int]] = frozenset()
     bound: tuple[SystemCall, ...] = ()
+    uses: frozenset[Usage] = frozenset()
 
 
 def trace(
@@ -78,14 +84,16 @@ def trace(
 
     It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked
     every `PAUSE` seconds, when it has done nothing new for ``idle`` seconds and hardly used a processor, and by Ctrl-C: all
-    give what was seen so far. Without an ``until`` only one that listens for others is idle. ``on_call`` gets every call
-    when it has ended, in the thread that traces; with ``recording`` only those that the filter asks about
-    (`hardening.trace.recording`), at less cost. ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises
-    `LaunchError` where the launch cannot be traced.
+    give what was seen so far. Without an ``until`` only one that listens for others is idle. After ``until`` it has `GRACE`
+    seconds to end by itself: what a service does then belongs to what it does. ``on_call`` gets every call when it has
+    ended, in the thread that traces. With ``recording`` the calls are counted that the filter asks about
+    (`hardening.trace.recording`), and neither failures nor idleness are looked at. ``streams`` are descriptors to be had in
+    the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
     """
-    tracing = Tracing(request, bundle, on_call, streams or {}, recording=recording)
+    watch = CallRecorder() if recording else Failures(on_call)
+    tracing = Tracing(request, bundle, streams or {}, watch)
     end = None if seconds is None else monotonic() + seconds
-    quiet = _Quiet(tracing, idle) if idle is not None else None
+    quiet = _Quiet(tracing, watch, idle) if idle is not None else None
     with ThreadPoolExecutor(1, "tracer") as pool:
         running = pool.submit(tracing.run)
         try:
@@ -97,9 +105,9 @@ def trace(
                     tracing.stop(TIME)
                     end = None
                 elif until is not None and not running.done() and until(tracing.command):
-                    tracing.stop(CHECK)
-                    until = None
-                elif quiet is not None and (until or tracing.listens) and not running.done() and quiet.is_over():
+                    tracing.stop(CHECK, gently=True)
+                    until, end = None, monotonic() + GRACE
+                elif quiet is not None and (until or watch.listens) and not running.done() and quiet.is_over():
                     tracing.stop(IDLE)
                     quiet = None
         except KeyboardInterrupt:
@@ -112,24 +120,25 @@ def trace(
         pid: TracedProcess(pid, one.argv, one.executable, one.status) for pid, one in tracing.processes.items()
     }
     return Trace(
-        tracing.failures(), MappingProxyType(processes), tracing.command, tracing.status, tracing.ended, tracing.count,
-        tracing.files, tracing.tasks, frozenset(tracing.made), tuple(tracing.bound),
+        watch.found() if isinstance(watch, Failures) else (), MappingProxyType(processes), tracing.command, tracing.status,
+        tracing.ended, tracing.count, watch.files, tracing.tasks, frozenset(tracing.made), tuple(watch.bound),
+        watch.found() if isinstance(watch, CallRecorder) else frozenset(),
     )  # fmt: skip
 
 
 class _Quiet:
     """How long a command has done nothing new."""
 
-    def __init__(self, tracing: Tracing, seconds: float) -> None:
-        self._tracing, self._seconds = tracing, seconds
+    def __init__(self, tracing: Tracing, watch: CallWatch, seconds: float) -> None:
+        self._tracing, self._watch, self._seconds = tracing, watch, seconds
         self._known, self._failed, self._since, self._used = 0, 0, monotonic(), 0.0
 
     def is_over(self) -> bool:
         """Whether that is long enough: it waits, or fails over and over again. Who only computes is at work."""
-        known, now = self._tracing.known, monotonic()
+        known, now = len(self._tracing.made) + len(self._watch.met), monotonic()
         if known == self._known and (now - self._since < self._seconds or not known):
             return False
-        used, failed = self._tracing.processor_time(), self._tracing.failed
+        used, failed = self._tracing.processor_time(), self._watch.failed
         waits = used - self._used < _BUSY * (now - self._since) or failed - self._failed >= _OFTEN
         if known == self._known and waits:
             return True

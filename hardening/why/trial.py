@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias
 from hardening.assemble import bundles, handover, pipeline
 from hardening.assemble.bundle import write
 from hardening.base import places, trees
+from hardening.base.linux import children
 from hardening.base.pointer import lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
@@ -28,25 +30,26 @@ from hardening.mechanism.runtime import Runtime
 from hardening.plugin.plugins import Plugins
 from hardening.runs import containers
 from hardening.trace import recording
-from hardening.trace.tracer import CHECK, INTERRUPT, PAUSE, TIME, Trace, trace
+from hardening.trace.tracer import CHECK, GRACE, INTERRUPT, PAUSE, TIME, Trace, trace
 from hardening.why import copies
 
 #: Most of standard input that is kept, to be given to each run.
 MOST_INPUT = 64 << 20
-#: Seconds that a check of the caller's may take, or a launcher to end.
+#: Seconds that a check of the caller's may take.
 _PATIENCE = 30.0
 _Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int]], Trace]
 
 
 @frozen(eq=False)
 class Ran:
-    """What one run came to: the trace, and what it ran under."""
+    """What one run came to: the trace, what it ran under, and the seconds from its launch to its end."""
 
     trace: Trace
     composition: Composition
     context: Context
     document: Mapping[str, Any]
     succeeded: bool
+    seconds: float = 0.0
 
 
 @frozen(eq=False)
@@ -88,17 +91,15 @@ class Trials:
         """Run it once without a look at it, as a command that traces others needs it: a process has one tracer."""
         return self._run(composition, self._untraced, shown=False)
 
-    def watched(self, composition: Composition, on_call: Callable[[SystemCall], None], *, shown: bool = False) -> Ran:
-        """Run the command once, and tell every call that its filter permits (`hardening.trace.recording`)."""
+    def recorded(self, composition: Composition) -> Ran:
+        """Run it once, and count every call that its filter permits (`hardening.trace.recording`)."""
 
         def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
             recording.prepare(bundle)
             until = self._passes if self.until else None
-            return trace(
-                launch, bundle, seconds=self.seconds, until=until, streams=streams, on_call=on_call, recording=True
-            )
+            return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams, recording=True)
 
-        return self._run(composition, start, shown=shown)
+        return self._run(composition, start, shown=False)
 
     def _run(self, composition: Composition, start: _Start, *, shown: bool) -> Ran:
         launch = self.launch.changed(id=places.new_id())
@@ -121,7 +122,9 @@ class Trials:
             opened += [launch.variables] if launch.variables >= 0 else []
             write(spec, bundle, private=True)
             streams = self._streams(opened, shown=shown)
+            begun = time.monotonic()
             found = start(launch.changed(lock=lock, secrets=self.secrets, remove=True), bundle, streams)
+            seconds = time.monotonic() - begun
         finally:
             for fd in opened:
                 os.close(fd)
@@ -129,14 +132,15 @@ class Trials:
                 copies.remove(launch.directory)
                 trees.remove(launch.directory)
             os.close(lock)
-        return Ran(found, composition, assembly.context, assembly.spec.document, self._succeeded(found))
+        return Ran(found, composition, assembly.context, assembly.spec.document, self._succeeded(found), seconds)
 
     def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
         """A run that nobody looks at: only how it ends is known."""
         passed = [fd for fd in (launch.lock, launch.secrets, launch.variables) if fd >= 0]
         process = subprocess.Popen(
-            launch.argv(bundle), stdin=streams.get(0), stdout=streams.get(1), stderr=streams.get(2), pass_fds=passed
-        )
+            launch.argv(bundle), stdin=streams.get(0), stdout=streams.get(1), stderr=streams.get(2), pass_fds=passed,
+            preexec_fn=partial(children.end_with, os.getpid()),  # a service would outlive whoever is killed here
+        )  # fmt: skip
         end = None if self.seconds is None else time.monotonic() + self.seconds
         ended = ""
         try:
@@ -153,7 +157,7 @@ class Trials:
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(_PATIENCE)
+                process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 process.kill()  # and its cleanup process does the rest
         code = process.wait()

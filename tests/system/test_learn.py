@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,9 @@ import pytest
 
 from tests.support.features import require
 from tests.support.forking import typed
+from tests.support.patience import until
 from tests.support.runs import workplace
-from tests.support.users import User, ordinary
+from tests.support.users import User, ordinary, program
 
 pytestmark = pytest.mark.system
 
@@ -29,11 +34,19 @@ class Place:
     def __init__(self, folder: Path, user: User | None) -> None:
         self.folder, self.user = folder, user
 
-    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Call the program."""
+    def call(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Call the program, with something at its standard input."""
+        return typed(self.user, *words, cwd=self.folder, env=self.environment, text=given)
+
+    def argv(self, *words: str) -> list[str]:
+        """How the program is called."""
+        own = [str(Path(sys.executable).with_name("hardening")), *words]
+        return own if self.user is None else self.user.argv([program(self.user), *words])
+
+    @property
+    def environment(self) -> dict[str, str]:
         base = self.user.environment if self.user is not None else os.environ
-        environment = {**base, "HARDENING_STATE": str(self.folder / "state")}
-        return typed(self.user, *words, cwd=self.folder, env=environment)
+        return {**base, "HARDENING_STATE": str(self.folder / "state")}
 
     def layer(self) -> dict[str, Any]:
         """What was written."""
@@ -123,3 +136,83 @@ def test_what_programs_could_call_is_allowed_where_that_is_asked_for(place: Plac
     assert done.returncode == 0, done.stderr
     assert "# not seen, but true could make it\n" in (place.folder / "layer.toml").read_text()
     assert place.call("run", "-q", "-p", "./layer.toml", "--", "true").returncode == 0
+
+
+def test_a_service_is_learnt_to_its_end(place: Place) -> None:
+    """What it does when it is told to end, after the check has succeeded, and what the check has it do."""
+    serve = """
+import os, pathlib, signal, time
+def end(*_):
+    os.symlink("x", "/tmp/link")
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGHUP, lambda *_: pathlib.Path("/tmp/reloaded").mkdir())
+pathlib.Path("/tmp/up").write_text("x")
+time.sleep(600)
+"""
+    check = (
+        "r=/proc/$HARDENING_PID/root/tmp; test -e $r/up && kill -HUP $HARDENING_PID && sleep 0.5 && test -d $r/reloaded"
+    )
+    done = place.call("learn", "-p", "strict", "--check", check, "-o", "layer.toml", "--", "python3", "-c", serve)
+    assert done.returncode == 0, done.stderr
+    assert {"symlink", "mkdir"} <= {*place.layer()["seccomp"]["allow"]}
+    assert re.search(r"^recorded in [\d.]+ s, and in [\d.]+ s unrecorded$", done.stderr, re.MULTILINE)
+
+
+def test_each_run_has_the_same_standard_input(place: Place) -> None:
+    script = 'read word; test "$word" = secret && mkdir /tmp/mine && cat >/tmp/mine/rest && test -s /tmp/mine/rest'
+    done = place.call(
+        "learn", "-i", "-p", "strict", "-o", "layer.toml", "--", "sh", "-c", script, given="secret\nmore\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/tmp" not in place.layer()["rootfs"]["tmpfs"]["drop"]
+
+
+def test_what_was_seen_so_far_is_reported(place: Place) -> None:
+    """Of a command that does not end, when its time is over, and when somebody has waited long enough."""
+    words = ("learn", "-p", "strict", "--into", "seen.json", "-o", "layer.toml")
+    serve = "import socket, time; one = socket.create_server(('127.0.0.1', 0)); print(one, flush=True); time.sleep(600)"
+    done = place.call(*words, "--timeout", "15", "--", "python3", "-c", serve)
+    assert done.returncode == 1
+    assert "asked for, and refused: seccomp.bind" in done.stderr
+    assert "still at work after 15 seconds: nothing is proved" in done.stderr
+    assert not (place.folder / "layer.toml").exists()
+    (place.folder / "seen.json").unlink()
+    with subprocess.Popen(
+        place.argv(*words, "--", "sh", "-c", "mkdir /tmp/x; echo ready >&2; sleep 600"), cwd=place.folder,
+        env=place.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        said = process.stderr
+        assert said is not None
+        assert "ready\n" in iter(said.readline, "")
+        process.send_signal(signal.SIGINT)
+        assert "interrupted: nothing is proved" in said.read()
+    assert process.returncode == 1
+    (run,) = json.loads((place.folder / "seen.json").read_text())["runs"]
+    assert "mkdir" in {use["name"] for use in run["uses"]}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_whoever_is_killed_leaves_no_run(place: Place, number: int) -> None:
+    """The first run is traced, and the second one is not."""
+    name = f"never-{os.getpid()}".encode()
+    words = ("learn", "-p", "strict", "--check", "false", "--timeout", "2", "--", "sh", "-c", f"sleep 600; : {name!r}")
+    with subprocess.Popen(
+        place.argv(*words), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place.folder, env=place.environment
+    ) as process:
+        first = until(lambda: running(name))
+        if number > 1:
+            until(lambda: [pid for pid in running(name) if pid not in first])
+        process.kill()
+    until(lambda: not running(name))
+    until(lambda: list((place.folder / "state" / "launches").iterdir()) == [])
+
+
+def running(name: bytes) -> list[int]:
+    """The shells in a pid namespace of their own that have a name on their command line."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ends this moment
+            if (place / "cmdline").read_bytes().startswith(b"sh\0-c") and name in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
+    return found

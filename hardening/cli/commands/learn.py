@@ -35,6 +35,7 @@ profile or usage.
 
 @click.command("learn", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @stack.stack_options
+@start.stdin_option
 @trying.output_option("Write the layer to FILE; to standard output without.")
 @click.option(
     "--into",
@@ -56,6 +57,7 @@ profile or usage.
 def command(
     context: click.Context,
     profiles: tuple[str, ...],
+    interactive: bool,
     target: Path | None,
     into: Path | None,
     check: str,
@@ -82,17 +84,17 @@ def command(
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
     trials, assembly = trying.trials(
         context, here, request, base, engine, command,
-        profiles=profiles, seconds=timeout, until=check, in_place=in_place,
+        profiles=profiles, seconds=timeout, until=check, in_place=in_place, interactive=interactive,
     )  # fmt: skip
     named = here.compose(Request(profiles))
     found = learn(CommandTrials(base, named, here.today, trials, reads_programs=reads_programs), before)
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
-    if into is not None:
+    if into is not None and found.recording.runs:
         recording.write(into, found.recording)
     _tell(found)
     if typed:
         output.note(f"what was typed needs in a run, too: {shlex.join(together.one(typed).options)}")
-    if not (found.proved or force):
+    if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
     text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)
     if redaction.of_secrets(trials.secrets).of(text) != text:
@@ -127,5 +129,9 @@ def _tell(found: Learnt) -> None:
         output.note(f"refused by a limit: {item.leaf} ({item.seen}): {item.reason}")
     for name in found.left:
         output.note(f"not tightened: {name}, since the command fails where it is")
-    if not found.proved:
+    if found.proved:
+        output.note("recorded in {:.2f} s, and in {:.2f} s unrecorded".format(*found.seconds))
+    elif found.unfinished:
+        output.note(f"warning: {found.unfinished}: nothing is proved; --check says when what goes on works")
+    else:
         output.note("warning: the command does not succeed under what was learnt; `hardening why` looks for the reason")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hardening.errors import HardeningError, ProfileError
 from hardening.learn import layer
 from hardening.learn.layer import Lessons
-from hardening.learn.learning import Learnt, Tables, Watched, learn
+from hardening.learn.learning import Learnt, Tables, Unwatched, Watched, learn
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Lesson, Usage
@@ -74,8 +74,8 @@ class MadeUp:
         watched = self.record(layers)
         return watched.succeeded, frozenset(use for use in watched.run.uses if use.call.error)
 
-    def succeeds(self, layers: Sequence[Tables]) -> bool:
-        return self._succeeds(layers)
+    def run(self, layers: Sequence[Tables]) -> Unwatched:
+        return Unwatched(self._succeeds(layers))
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
         ways: dict[str, Tables] = {}

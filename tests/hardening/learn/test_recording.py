@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.errors import UsageError
-from hardening.learn.recording import CallCounter, Recording, Run, read, write
+from hardening.learn.recording import Recording, Run, read, write
 from hardening.learn.software import Software
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.mechanism.evidence import Usage, normal
+from hardening.mechanism.evidence import Usage, counted, normal
 
 X86_64 = 0xC000003E
 SOFTWARE = Software(("dash 0.5",), (("/opt/a", f"sha256:{'0' * 64}"),))
@@ -38,10 +38,8 @@ CALLS = st.builds(
 
 
 def _run(calls: list[SystemCall], name: str, needed: tuple[tuple[str, str], ...] | None = None) -> Run:
-    recorder = CallCounter()
-    for call in calls:
-        recorder(call)
-    return Run(name, "2026-11-29", "sh", "6.1.0 x86_64", recorder.uses(), (("files", len(calls)),), needed, SOFTWARE)
+    uses = counted((call, 1, (call.caller.command,)) for call in calls)
+    return Run(name, "2026-11-29", "sh", "6.1.0 x86_64", uses, (("files", len(calls)),), needed, SOFTWARE)
 
 
 RUNS = st.lists(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hardening.base.linux import abi
-from hardening.trace import calls, decode, words
+from hardening.mechanism.evidence import SIGNIFICANT
+from hardening.trace import calls, decode, shapes, words
 
 
 def test_names_and_numbers() -> None:
@@ -26,10 +27,18 @@ def test_names_and_numbers() -> None:
 
 def test_every_shape_is_of_a_call_that_is_known() -> None:
     known = {name for own, other in calls.MACHINES.values() for token in (own, other) for name in calls.names(token)}
-    assert set(decode.shapes()) <= known
-    for name, shape in decode.shapes().items():
+    assert set(shapes.shapes()) <= known
+    for name, shape in shapes.shapes().items():
         assert all(step == "-" or hasattr(decode._Decoding, f"_{step}") for step in shape.steps), name
         assert len(shape.steps) <= 6
+
+
+def test_the_arguments_that_tell_uses_apart_are_read() -> None:
+    """Calls with the same key are one use; nothing is read twice."""
+    for name, places in SIGNIFICANT.items():
+        read = [at for at, _ in shapes.Keys()._needed(name)]
+        assert {*places} <= {*read}, name
+        assert len(read) == len({*read}), name
 
 
 HEADERS = """

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from hardening.base.digest import ANNOTATION, of_filter
-from hardening.trace.loop import MOST_SAID
+from hardening.trace.failures import MOST_SAID
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -32,21 +32,20 @@ from pathlib import Path
 import attrs
 from hardening.launch.request import LaunchRequest
 from hardening.trace import recording
+from hardening.trace.failures import Failures
 from hardening.trace.tracer import trace
 options = json.loads(sys.argv[2])
-calls = []
-if options.pop("every", False):
-    options["on_call"] = calls.append
 if options.pop("faulty", False):
-    options["on_call"] = lambda call: calls[0]
+    Failures.begins = lambda *_: [][0]
 if "until" in options:
     place = Path(options["until"])
     options["until"] = lambda command: command > 0 and place.exists()
 if options.get("recording"):
     recording.prepare(Path(sys.argv[1]))
 found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
-every = [(call.text, call.error, call.caller.command) for call in calls]
-print(json.dumps({"every": every} | attrs.asdict(found, value_serializer=lambda _, __, value: (
+uses = [(use.call.text, use.call.error, use.often, use.programs) for use in found.uses]
+found = attrs.evolve(found, uses=frozenset())
+print(json.dumps({"recorded": uses} | attrs.asdict(found, value_serializer=lambda _, __, value: (
     sorted(value) if isinstance(value, frozenset) else dict(value) if hasattr(value, "keys") else value))))
 """
 PYTHON = "/usr/bin/python3"
@@ -71,7 +70,7 @@ class Seen:
     files: int
     tasks: int
     printed: str
-    every: tuple[tuple[str, int, str], ...]
+    recorded: dict[tuple[str, int], int]
 
     def failed(self, text: str) -> dict[str, Any]:
         """The one failure with this text."""
@@ -111,10 +110,9 @@ def seen(text: str, printed: str) -> Seen:
     found = json.loads(text)
     processes = {int(pid): process for pid, process in found["processes"].items()}
     plain = {name: found[name] for name in ("ended", "command", "files", "tasks")}
-    every = tuple(map(tuple, found["every"]))
-    return Seen(
-        found["status"], failures=tuple(found["failures"]), processes=processes, printed=printed, every=every, **plain
-    )
+    recorded = {(text, error): often for text, error, often, _ in found["recorded"]}
+    failures = tuple(found["failures"])
+    return Seen(found["status"], failures=failures, processes=processes, printed=printed, recorded=recorded, **plain)
 
 
 def started(
@@ -160,6 +158,7 @@ def answering(number: int, action: int) -> bytes:
 
 
 MKDIR = {"x86_64": 83, "aarch64": 34}[os.uname().machine]
+UMOUNT = {"x86_64": 166, "aarch64": 39}[os.uname().machine]
 MADE = "mkdir" if MKDIR == 83 else "mkdirat"
 EPERM, KILL_PROCESS, KILL_THREAD, TRAP, TRACE = 0x00050001, 0x80000000, 0x00000000, 0x00030000, 0x7FF00000
 
@@ -362,28 +361,38 @@ def test_a_set_user_id_file_that_changes_nobody(folder: Path, stance: Stance) ->
     assert (call["error"], call["ids"], call["access"]) == (0, [0], ["execute"])
 
 
-def test_every_call_is_told_where_that_is_asked_for(folder: Path, stance: Stance) -> None:
-    """As it was asked: from where the process stood then."""
-    found = traced(folder, stance, "sh", "-c", "cd /etc; cd ..; cat etc/none; exec true", every=True)
-    every = [(text, error) for text, error, _ in found.every]
-    at = [every.index(call) for call in (("chdir /etc", 0), ("chdir /", 0), ("openat /etc/none (read)", errno.ENOENT))]
-    assert at == sorted(at)
-    assert any(text.startswith(("write", "writev")) for text, _ in every)
-    assert any(text.startswith("execve /") and not error for text, error in every)
-    assert every[-1] == ("exit_group", 0)
-
-
 def test_a_recording_tells_what_says_something_and_denies_what_was_denied(folder: Path, stance: Stance) -> None:
-    script = "read -r line </etc/passwd; mkdir /tmp/x; (cd /tmp; cat none); exit 5"
-    found = traced(folder, stance, "sh", "-c", script, filter_=answering(MKDIR, EPERM), every=True, recording=True)
+    """As it was asked: from where the process stood then."""
+    script = "read -r line </etc/passwd; mkdir /tmp/x; cd /etc; cd ..; (cd /tmp; cat none; cat ../etc/none); exit 5"
+    found = traced(folder, stance, "sh", "-c", script, filter_=answering(MKDIR, EPERM), recording=True)
     assert found.code == 5
-    texts = [(text, error) for text, error, _ in found.every]
-    assert ("openat /etc/passwd (read)", errno.ENOENT) in texts
-    assert ("openat /tmp/none (read)", errno.ENOENT) in texts
-    assert ("chdir /tmp", 0) in texts
-    assert not any(text.startswith(("write", "mkdir", "brk")) for text, _ in texts)
+    assert {
+        ("openat /etc/passwd (read)", errno.ENOENT),
+        ("openat /tmp/none (read)", errno.ENOENT),
+        ("openat /etc/none (read)", errno.ENOENT),
+        ("chdir /etc", 0),
+        ("chdir /", 0),
+        ("chdir /tmp", 0),
+    } <= found.recorded.keys()
+    assert any(text.startswith("execve /") and not error for text, error in found.recorded)
+    assert not any(text.startswith(("write", "mkdir", "brk")) for text, _ in found.recorded)
     assert "mkdir: can't create directory '/tmp/x': Operation not permitted" in found.printed
-    assert any(call["path"] == "/tmp/none" for call in found.failures)
+
+
+def test_a_recording_counts_each_call_and_has_the_answers_of_what_changes_something(
+    folder: Path, stance: Stance
+) -> None:
+    """Of what only looks, the first answer stands for all."""
+    often = "for i in 1 2 3; do [ -e /none ]; mkdir /tmp/one; rmdir /tmp/one; done"
+    script = f"{often}; rmdir /tmp/none; mkdir /tmp/none; rmdir /tmp/none; sh -c 'kill -9 $$'; exit 5"
+    found = traced(folder, stance, "sh", "-c", script, filter_=answering(UMOUNT, EPERM), recording=True)
+    assert found.code == 5, found.printed
+    looked = [often for (text, error), often in found.recorded.items() if text.split()[1:] == ["/none"] and error]
+    assert looked == [3]
+    assert found.recorded[f"{MADE} /tmp/one", 0] == 3
+    assert (found.recorded["rmdir /tmp/one", 0], found.recorded["rmdir /tmp/none", 0]) == (3, 1)
+    assert found.recorded["rmdir /tmp/none", errno.ENOENT] == 1
+    assert sum(often for (text, _), often in found.recorded.items() if text.startswith("kill ")) == 1
 
 
 @pytest.mark.parametrize("recording", [False, True])
@@ -465,7 +474,7 @@ def test_a_trace_that_is_ended_early_gives_what_was_seen(folder: Path, stance: S
         text, printed = process.communicate()
         assert process.returncode == 0, printed
     found = seen(text, printed)
-    assert (found.ended, found.code) == (how, 128 + signal.SIGKILL)
+    assert (found.ended, found.code) == (how, 128 + (signal.SIGKILL if how == "interrupt" else signal.SIGTERM))
     assert any(call["path"] == "/none" for call in found.failures)
 
 

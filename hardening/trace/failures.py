@@ -1,0 +1,213 @@
+"""What failed in a run, call by call, and what its processes said next."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+import attrs
+
+from hardening.base.linux import abi
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.trace import words
+from hardening.trace.calls import PendingCall
+from hardening.trace.tracee import Tracee
+from hardening.trace.watch import CallWatch, LiveProcess, LiveThread
+
+#: How many failures are kept, the last ones, and how much of what a process says after one.
+MOST, MOST_SAID = 20_000, 2_000
+#: At how many writes to other places than standard error it is looked for.
+_LOOKS = 20
+#: No failures: a wait was interrupted, or there was nothing to wait for; and of calls that wait, nothing came.
+_NOTHING_YET = frozenset({errno.EINTR, errno.EINPROGRESS, errno.ECHILD})
+_NOTHING_CAME = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
+_STDERR = 2
+#: What getsockopt(2) asks for: SOL_SOCKET, SO_ERROR.
+_SOCKET_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+class _Speech:
+    """What a process has written after its last failures: to standard error, and where it names one of them, to a log or a
+    pipe, too."""
+
+    __slots__ = ("looks", "messages", "text")
+
+    def __init__(self, text: bytes = b"") -> None:
+        self.text = text
+        self.messages: set[bytes] = set()  # as strerror(3) has the failures, in small letters, as Go and Node have them
+        self.looks = _LOOKS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what follows is said of another failure."""
+        return self.text.endswith(b"\n") or len(self.text) >= MOST_SAID
+
+
+class _Process:
+    """What is heard of a process."""
+
+    __slots__ = ("connecting", "errors", "is_killed", "speech", "spoken")
+
+    def __init__(self) -> None:
+        self.speech = _Speech()
+        self.spoken = b""  # the end of what it has written to standard error
+        self.errors = {
+            _STDERR
+        }  # the descriptors that are that: a shell puts it in the place of another one for a while
+        self.is_killed = False  # for a call
+        self.connecting: dict[int, SystemCall] = {}  # by descriptor: connections that are under way
+
+
+class Failures(CallWatch):
+    """Follows each call to its end, and keeps those that failed. ``on_call`` is told every one that has ended."""
+
+    goes_on = abi.PTRACE_SYSCALL
+    options = abi.PTRACE_O_TRACEEXIT
+
+    def __init__(self, on_call: Callable[[SystemCall], None] | None = None) -> None:
+        super().__init__()
+        self._on_call = on_call
+        self._made: dict[LiveThread, SystemCall] = {}  # that are not over, where each is wanted
+        self._kept: deque[tuple[SystemCall, _Speech]] = deque(maxlen=MOST)
+        self._processes: defaultdict[LiveProcess, _Process] = defaultdict(_Process)
+
+    def found(self) -> tuple[SystemCall, ...]:
+        """What has failed, each with what its process said next."""
+        return tuple(
+            attrs.evolve(call, said=speech.text[:MOST_SAID].decode("utf-8", "replace")) if speech.text else call
+            for call, speech in self._kept
+        )
+
+    def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
+        if (entry.architecture, entry.number) in self._kinds["writing"]:
+            self._heard(Tracee(thread.pid), self._processes[thread.process], entry)
+        if self._on_call is not None:  # what it changes, such as where the process stands, is not changed yet
+            self._made[thread] = self._decoder.call(entry, Tracee(thread.pid), thread.caller)
+        return True
+
+    def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
+        self._tell(thread, error)
+        if error:
+            self._failed(thread, entry, error)
+            return
+        call = entry.architecture, entry.number
+        if call in self._kinds["changing"]:
+            thread.changed()
+        elif call in self._kinds["binding"]:
+            self.bound.append(self._decoder.call(entry, Tracee(thread.pid), thread.caller))
+        elif call in self._kinds["listening"]:
+            self.listens = True
+        elif call in self._kinds["asking"] and entry.arguments[1:3] == _SOCKET_ERROR:
+            self._answered(thread, entry)
+        elif call in self._kinds["answering"]:
+            refusal = self._decoder.refusal(entry, Tracee(thread.pid), thread.caller, result)
+            if refusal is not None:
+                self._keep(thread.process, refusal)
+        elif self._opened(thread, entry, result) and result != _STDERR:
+            errors = self._processes[thread.process].errors
+            is_copy = call in self._kinds["duplicating"] and entry.arguments[0] in errors
+            (errors.add if is_copy else errors.discard)(result)
+
+    def is_killed(self, thread: LiveThread, entry: PendingCall) -> None:
+        self._processes[thread.process].is_killed = True
+        self._keep(thread.process, self._decoder.call(entry, Tracee(thread.pid), thread.caller, killed=signal.SIGSYS))
+
+    def found_no_room(self, thread: LiveThread, address: int, order: int) -> None:
+        path = Tracee(thread.pid).mapped(address)
+        if path:
+            call = SystemCall("", 0, 0, (0,) * 6, thread.caller, signal=signal.SIGBUS, path=path,
+                              access=frozenset({"write"}), text=f"use {path} in memory", order=order)  # fmt: skip
+            self._keep(thread.process, call)
+
+    def is_gone(self, thread: LiveThread) -> None:
+        self._tell(thread)  # exit(2)
+
+    def _tell(self, thread: LiveThread, error: int = 0) -> None:
+        """Tell the call that a thread was in."""
+        made = self._made.pop(thread, None)
+        if made is not None and self._on_call is not None:
+            self._on_call(attrs.evolve(made, error=error))
+
+    def is_made(self, process: LiveProcess, maker: LiveProcess) -> None:
+        self._processes[process].errors = {*self._processes[maker].errors}
+
+    def ended_badly(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
+        """A limit may have ended it, or it may have named what it lacks. No call fails where a variable is missing."""
+        heard = self._processes[process]
+        if heard.is_killed:
+            return
+        number = os.WTERMSIG(status)
+        text = f"ended by {words.word(words.SIGNALS, number)}" if number else f"exit code {os.WEXITSTATUS(status)}"
+        end = SystemCall(
+            "", 0, 0, (0,) * 6, caller or Caller(process.pid, executable=process.executable), signal=number, text=text,
+            order=order,
+        )  # fmt: skip
+        self._kept.append((end, _Speech(heard.spoken)))
+
+    def executed(self, thread: LiveThread, entry: PendingCall) -> None:
+        """What gives less than its file promises is kept, too."""
+        self.met.add(thread.process.executable)
+        lost = Tracee(thread.pid).without_effect()
+        if lost is not None:
+            ids, words = lost
+            path = thread.process.executable
+            call = SystemCall("execve", entry.number, entry.architecture, entry.arguments, thread.caller, path=path,
+                              access=frozenset({"execute"}), ids=ids, order=entry.order,
+                              text=f"execve {path} ({words})")  # fmt: skip
+            self._keep(thread.process, call)
+
+    def _answered(self, thread: LiveThread, entry: PendingCall) -> None:
+        """What has become of a connection that was under way is asked for, and it may have failed (connect(2))."""
+        call = self._processes[thread.process].connecting.pop(entry.arguments[0], None)
+        error = next(iter(Tracee(thread.pid).numbers(entry.arguments[3], 1, 4)), 0)
+        if call is not None and error:
+            self._keep(thread.process, attrs.evolve(call, error=error))
+
+    def _failed(self, thread: LiveThread, entry: PendingCall, error: int) -> None:
+        if error in _NOTHING_CAME and (entry.architecture, entry.number) in self._kinds["waiting"]:
+            return
+        if error in _NOTHING_YET and error != errno.EINPROGRESS:
+            return
+        call = self._decoder.call(entry, Tracee(thread.pid), thread.caller, error)
+        if error == errno.EINPROGRESS:
+            self._processes[thread.process].connecting[entry.arguments[0]] = call
+        else:
+            self._keep(thread.process, call)
+
+    def _keep(self, process: LiveProcess, call: SystemCall) -> None:
+        heard = self._processes[process]
+        if heard.speech.is_over:
+            heard.speech = _Speech()
+        heard.speech.messages.add(call.message.lower().encode())
+        if len(self.met) < MOST:
+            self.met.add((call.name, call.error, call.path, call.address))
+        self.failed += 1
+        self._kept.append((call, heard.speech))
+
+    def _heard(self, tracee: Tracee, process: _Process, entry: PendingCall) -> None:
+        """Something is written, and the program may well say what has failed; some write it word by word."""
+        speech, to_stderr = process.speech, entry.arguments[0] in process.errors
+        listens = bool(speech.messages) and len(speech.text) < MOST_SAID
+        if not to_stderr:
+            speech.looks -= listens
+            if not listens or speech.looks < 0:
+                return
+        data = self._written(tracee, entry)
+        if to_stderr:
+            process.spoken = (process.spoken + data)[-MOST_SAID:]
+        if listens and (to_stderr or any(message in data.lower() for message in speech.messages)):
+            speech.text += data
+
+    def _written(self, tracee: Tracee, entry: PendingCall) -> bytes:
+        """The beginning of what a call is to write."""
+        _, address, size, *_ = entry.arguments
+        if (entry.architecture, entry.number) not in self._kinds["vectored"]:
+            return tracee.memory(address, min(size, MOST_SAID))
+        places = tracee.numbers(address, 2 * min(size, 8))
+        return b"".join(
+            tracee.memory(base, min(length, MOST_SAID)) for base, length in zip(places[::2], places[1::2], strict=False)
+        )

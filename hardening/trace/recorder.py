@@ -1,0 +1,89 @@
+"""What a run asked for, counted: each call that its filter asks a tracer about (`hardening.trace.recording`)."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+
+import attrs
+
+from hardening.base.linux import abi
+from hardening.mechanism.denial import SystemCall
+from hardening.mechanism.evidence import Usage, counted
+from hardening.trace.calls import PendingCall
+from hardening.trace.shapes import Keys
+from hardening.trace.tracee import Tracee
+from hardening.trace.watch import CallWatch, LiveThread
+
+#: What leaves everything as it is: one answer tells enough. What changes something is followed until it succeeds.
+_LOOKS = frozenset({"read", "search"})
+#: At every how many calls of a process the size of its table of descriptors is looked at: the kernel makes it larger only.
+_SELDOM = 32
+#: How large that is at first.
+_SMALLEST_TABLE = 64
+
+
+class _Made:
+    """A call that was made: how often with which errno, by which programs. ``error`` is the one that is taken for its answer
+    where it is not followed."""
+
+    __slots__ = ("call", "error", "is_known", "often", "programs")
+
+    def __init__(self, call: SystemCall) -> None:
+        self.call = call
+        self.often: Counter[int] = Counter()
+        self.programs: set[str] = set()
+        self.error = 0
+        self.is_known = False
+
+
+class CallRecorder(CallWatch):
+    """Counts calls, and waits for the end of one only where that can say something new."""
+
+    goes_on = abi.PTRACE_CONT
+    options = abi.PTRACE_O_TRACESECCOMP
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys = Keys()
+        self._made: dict[tuple[object, ...], _Made] = {}
+        self._followed: dict[LiveThread, _Made] = {}
+
+    def found(self) -> frozenset[Usage]:
+        """What was asked for, each call with its answer. Who was killed in a call has asked for it."""
+        for made in self._followed.values():
+            made.often[0] += 1
+        self._followed.clear()
+        return counted(
+            (attrs.evolve(made.call, error=error), often, made.programs)
+            for made in self._made.values()
+            for error, often in made.often.items()
+        )
+
+    def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
+        tracee = Tracee(thread.pid)
+        key = self._keys.key(entry, tracee)
+        made = self._made.get(key)
+        if made is None:  # what it changes, such as where the process stands, is not changed yet
+            made = self._made[key] = _Made(self._decoder.call(entry, tracee, thread.caller))
+        made.programs.add(thread.caller.command)
+        if not thread.process.calls % _SELDOM:
+            self._look_at_table(tracee)
+        if made.is_known:
+            made.often[made.error] += 1
+            return False
+        self._followed[thread] = made
+        return True
+
+    def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
+        made = self._followed.pop(thread)
+        made.often[error] += 1
+        made.error = error
+        opens = not error and self._opened(thread, entry, result) and not made.call.path
+        made.is_known = error != errno.EINTR and not opens and (not error or made.call.access <= _LOOKS)
+
+    def _look_at_table(self, tracee: Tracee) -> None:
+        """Not every call that opens a file is followed."""
+        size = int(tracee.status().get("FDSize", 0))
+        if size > _SMALLEST_TABLE:
+            self.files = max(self.files, size)

@@ -1,0 +1,106 @@
+"""What a trace knows of processes while they run, and what it does with their calls."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Hashable
+from typing import ClassVar
+
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.trace import calls
+from hardening.trace.calls import PendingCall
+from hardening.trace.decode import Decoder
+from hardening.trace.tracee import Tracee
+
+_DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
+
+
+class LiveProcess:
+    """What is known of a process while it runs; ``calls`` is how many it has made."""
+
+    __slots__ = ("argv", "calls", "executable", "pid", "status")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.argv: tuple[str, ...] = ()
+        self.executable = ""
+        self.status: int | None = None
+        self.calls = 0
+
+
+class LiveThread:
+    """One thread of a process: the call that it is in, the last one that it was in, and who it is, where that is known."""
+
+    __slots__ = ("entry", "known_caller", "last", "pid", "process")
+
+    def __init__(self, pid: int, process: LiveProcess) -> None:
+        self.pid, self.process = pid, process
+        self.entry: PendingCall | None = None
+        self.last: PendingCall | None = None
+        self.known_caller: Caller | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who it is, asked once until that may have changed."""
+        if self.known_caller is None:
+            self.known_caller = Tracee(self.pid).caller()
+        return self.known_caller
+
+    def changed(self) -> None:
+        """It may no longer be who it was."""
+        self.known_caller = None
+
+
+class CallWatch:
+    """What becomes of the calls of a trace: nothing, but for what a subclass does. ``goes_on`` is the request of ptrace(2)
+    by which a thread goes on that is in no call, ``options`` are those that it needs. ``files`` is the highest number of a
+    descriptor, and one; ``met`` are ways in which calls have failed, and programs, ``failed`` is how many calls have;
+    ``bound`` are calls that gave an address to a socket, and with ``listens`` there is one that others may connect to."""
+
+    goes_on: ClassVar[int]
+    options: ClassVar[int]
+
+    def __init__(self) -> None:
+        self.files = 3
+        self.met: set[Hashable] = set()
+        self.failed = 0
+        self.bound: list[SystemCall] = []
+        self.listens = False
+        self._decoder, self._kinds = Decoder(), calls.kinds()
+
+    def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
+        """A call begins: whether its end is waited for."""
+        return False
+
+    def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
+        """A call that was waited for has ended, with an errno or with 0."""
+
+    def is_killed(self, thread: LiveThread, entry: PendingCall) -> None:
+        """A filter has answered a call with SIGSYS."""
+
+    def found_no_room(self, thread: LiveThread, address: int, order: int) -> None:
+        """A process is killed for memory at an address (SIGBUS)."""
+
+    def executed(self, thread: LiveThread, entry: PendingCall) -> None:
+        """execve(2) has replaced what the process was."""
+
+    def is_made(self, process: LiveProcess, maker: LiveProcess) -> None:
+        """A process has made another one."""
+
+    def is_gone(self, thread: LiveThread) -> None:
+        """A thread is over."""
+
+    def ended_badly(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
+        """A process has ended with a wait status that is not 0; its ``caller`` where that was known."""
+
+    def _opened(self, thread: LiveThread, entry: PendingCall, result: int) -> bool:
+        """Count the descriptors that a call has made, which has succeeded; whether it makes any."""
+        call, kinds = (entry.architecture, entry.number), self._kinds
+        if call in kinds["opening"] or (call in kinds["controlling"] and entry.arguments[1] in _DUPLICATING):
+            self.files = max(self.files, result + 1)
+            return True
+        if call in kinds["pair"] or call in kinds["pair3"]:
+            place = entry.arguments[0 if call in kinds["pair"] else 3]
+            self.files = max((self.files, *(number + 1 for number in Tracee(thread.pid).numbers(place, 2, 4))))
+            return True
+        return False
