@@ -3,7 +3,6 @@ with it, however it ends."""
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import os
 import shutil
@@ -42,7 +41,6 @@ def folder() -> Path:
     if _FOLDER not in os.environ:
         made = Path(tempfile.mkdtemp(prefix="hardening-test-", dir="/var/tmp"))
         made.chmod(0o755)
-        atexit.register(_remove, made, os.getpid())
         os.environ[_FOLDER] = str(made)
         _clear_afterwards(made)
     return Path(os.environ[_FOLDER])
@@ -58,7 +56,7 @@ def directory(prefix: str, place: str) -> Path:
 
 def _clear_afterwards(made: Path) -> None:
     """Have a process wait for the end of this one, which may be killed, and then end what it has left running, as an agent
-    of GnuPG, and remove its folders."""
+    of GnuPG, and remove its folders, of which the others stand in this one."""
     group = os.getpgrp()
     reader, writer = os.pipe()
     if os.fork():
@@ -72,7 +70,8 @@ def _clear_afterwards(made: Path) -> None:
     os.read(reader, 1)
     _wait(lambda: not any(_group(pid) == group for pid in _left([made])), _GRACE)
     listed = made / _MADE
-    folders = [made, *map(Path, listed.read_text().splitlines() if listed.exists() else ())]
+    others = map(Path, listed.read_text().splitlines() if listed.exists() else ())
+    folders = [made, *(path for path in others if path.exists())]
     for number in (signal.SIGTERM, signal.SIGKILL):  # a launch that may tidies up behind itself
         for pid in _left(folders):
             with suppress(ProcessLookupError):
@@ -105,11 +104,6 @@ def _left(folders: Sequence[Path]) -> Iterator[int]:
             words = (place / "environ").read_bytes() + (place / "cmdline").read_bytes()
             if int(place.name) != os.getpid() and any(name in words for name in names):
                 yield int(place.name)
-
-
-def _remove(made: Path, maker: int) -> None:
-    if os.getpid() == maker:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
