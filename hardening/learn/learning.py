@@ -25,6 +25,8 @@ from hardening.why.smallest import minimal
 Tables = Mapping[str, Any]
 #: Most runs that look for a loosening that can be left out.
 MOST = 40
+#: Most runs that look whether a command that succeeds complains no more.
+MOST_COMPLAINTS = 8
 #: Why there may be no answer.
 INTERRUPTED = "interrupted"
 _TRIED, _WITHOUT = "a trial", "without it no run succeeded"
@@ -38,6 +40,16 @@ class Watched:
     succeeded: bool
     programs: frozenset[str] = frozenset()
     seconds: float = 0.0
+
+
+@frozen(eq=False)
+class Looked:
+    """What is known of a run that was looked at: whether the command succeeded, the calls that failed, with those that were
+    made and no recording counts, and those that failed and of which their process has told somebody."""
+
+    succeeded: bool
+    failed: frozenset[Usage]
+    complaints: frozenset[Usage] = frozenset()
 
 
 @frozen(eq=False)
@@ -64,8 +76,8 @@ class CommandRuns(Protocol):
         """Why these layers do not compose over the base; None where they do."""
         ...
 
-    def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
-        """Whether the command succeeds, and the calls that failed, with those that were made and no recording counts."""
+    def look(self, layers: Sequence[Tables]) -> Looked:
+        """A run that is looked at."""
         ...
 
     def record(self, layers: Sequence[Tables]) -> Watched:
@@ -140,11 +152,14 @@ def learn(trials: CommandRuns, before: Recording) -> Learnt:
 def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     """What is learnt where all runs come to an end; ``seen`` gets what was recorded."""
     least = trials.least(())
-    succeeded, failed = trials.look([least])
-    kept, needed = ((), {}) if succeeded else _needed(trials, seen, is_least=not least)
+    looked = trials.look([least])
+    failed = looked.failed
+    kept, needed = ((), {}) if looked.succeeded else _needed(trials, seen, is_least=not least)
+    if not looked.succeeded:
+        looked = trials.look([trials.least(kept), *needed.values()])
+        failed = frozenset(use for use in failed if use.often) | looked.failed
+    needed, failed = _without_complaints(trials, looked, failed, kept, needed)
     layers = [trials.least(kept), *needed.values()]
-    if not succeeded:
-        failed = frozenset(use for use in failed if use.often) | trials.look(layers)[1]
     watched = _recorded(trials, layers, seen)
     given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
     texts = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(given.items()))
@@ -202,6 +217,25 @@ def _needed(trials: CommandRuns, seen: list[Run], *, is_least: bool) -> tuple[Se
         return trials.run([trials.least(some), *needed.values()]).succeeded
 
     return () if not spare or suffices(()) else minimal(spare, suffices), needed
+
+
+def _without_complaints(
+    trials: CommandRuns, looked: Looked, failed: frozenset[Usage], kept: Sequence[str], needed: Mapping[str, Tables]
+) -> tuple[dict[str, Tables], frozenset[Usage]]:
+    """What the command needs, with what it complains of although it succeeds, such as `ip address` that may send no request
+    and lists nothing; and all calls that failed. A complaint that stays is of something else."""
+    found = dict(needed)
+    for _ in range(MOST_COMPLAINTS):
+        lessons = trials.lessons(Evidence(tuple(looked.complaints), 1, {})) if looked.succeeded else {}
+        more = {leaf: _only(lessons, leaf) for leaf in layer.loosened(lessons) if leaf not in found}
+        more = {leaf: tables for leaf, tables in more.items() if trials.refusal([tables]) is None}
+        if not more:
+            break
+        again = trials.look([trials.least(kept), *found.values(), *more.values()])
+        if not again.succeeded or again.complaints & looked.complaints:
+            break
+        found, failed, looked = {**found, **more}, failed | again.failed, again
+    return found, failed
 
 
 def _loosenings(trials: CommandRuns, seen: list[Run]) -> dict[str, Tables] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
@@ -16,7 +16,7 @@ from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
 from hardening.learn import software, static
 from hardening.learn.layer import Lessons
-from hardening.learn.learning import INTERRUPTED, Tables, Unfinished, Unwatched, Watched
+from hardening.learn.learning import INTERRUPTED, Looked, Tables, Unfinished, Unwatched, Watched
 from hardening.learn.recording import EXECUTE, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Usage, counted
@@ -70,14 +70,17 @@ class CommandTrials:
             return error.problems[0]
         return None
 
-    def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
+    def look(self, layers: Sequence[Tables]) -> Looked:
         ran = self.trials.run(self.composed(layers), shown=True)
-        failed = counted((call, 1, (call.caller.command,)) for call in ran.trace.failures if call.name)
+        failures = [call for call in ran.trace.failures if call.name]
+        failed = _counted(failures)
         unseen, told_apart = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT)
         self._require_end(
             ran, lambda: self._seen(ran, failed | _named((ran.trace.made - told_apart) | (ran.trace.made & unseen)))
         )
-        return ran.succeeded, failed | _named(unseen & ran.trace.made if ran.succeeded else unseen)
+        complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
+        made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
+        return Looked(ran.succeeded, failed | made, complaints)
 
     def record(self, layers: Sequence[Tables]) -> Watched:
         ran = self.trials.recorded(self.composed(layers))
@@ -153,6 +156,10 @@ class CommandTrials:
     def lessons(self, evidence: Evidence) -> Lessons:
         settings, context = self.named.settings, self.context
         return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
+
+
+def _counted(made: Iterable[SystemCall]) -> frozenset[Usage]:
+    return counted((call, 1, (call.caller.command,)) for call in made)
 
 
 def _named(made: Collection[tuple[int, int]]) -> frozenset[Usage]:

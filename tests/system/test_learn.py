@@ -216,3 +216,12 @@ def running(name: bytes) -> list[int]:
             if (place / "cmdline").read_bytes().startswith(b"sh\0-c") and name in (place / "cmdline").read_bytes():
                 found.append(int(place.name))
     return found
+
+
+def test_what_a_command_complains_of_is_needed_whatever_its_exit_code(place: Place) -> None:
+    """`ip address` that may send no request lists nothing, says so, and succeeds."""
+    done = place.call("learn", "-p", "strict", "-o", "layer.toml", "--", "ip", "address")
+    assert done.returncode == 0, done.stderr
+    again = place.call("run", "-q", "-p", "./layer.toml", "--", "ip", "address")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "LOOPBACK" in again.stdout

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hardening.errors import HardeningError, ProfileError
 from hardening.learn import layer
 from hardening.learn.layer import Lessons
-from hardening.learn.learning import Learnt, Tables, Unwatched, Watched, learn
+from hardening.learn.learning import Learnt, Looked, Tables, Unwatched, Watched, learn
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Lesson, Usage
@@ -22,11 +22,12 @@ BASE = frozenset({"read", "write", "fork"})
 @attrs.frozen
 class Command:
     """A command that makes calls in their order, and fails at the first of ``asks`` that is denied; of ``probes`` it does
-    without each. ``places`` it writes to, which no call shows."""
+    without each, and ``complains`` of some. ``places`` it writes to, which no call shows."""
 
     asks: frozenset[str]
     probes: frozenset[str] = frozenset()
     place: str = ""
+    complains: frozenset[str] = frozenset()
 
 
 class MadeUp:
@@ -70,9 +71,11 @@ class MadeUp:
         uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name not in allowed))) for name in seen)
         return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses), succeeded)
 
-    def look(self, layers: Sequence[Tables]) -> tuple[bool, frozenset[Usage]]:
+    def look(self, layers: Sequence[Tables]) -> Looked:
         watched = self.record(layers)
-        return watched.succeeded, frozenset(use for use in watched.run.uses if use.call.error)
+        failed = frozenset(use for use in watched.run.uses if use.call.error)
+        complaints = frozenset(use for use in failed if use.call.name in self.command.complains)
+        return Looked(watched.succeeded, failed, complaints)
 
     def run(self, layers: Sequence[Tables]) -> Unwatched:
         return Unwatched(self._succeeds(layers))
@@ -111,6 +114,18 @@ class MadeUp:
 
 def learnt(trials: MadeUp) -> Learnt:
     return learn(trials, Recording())
+
+
+def test_what_a_command_complains_of_although_it_succeeds_is_needed() -> None:
+    asked = Command(asks=frozenset({"read"}), probes=frozenset({"mount", "bpf"}), complains=frozenset({"mount"}))
+    found = learnt(MadeUp(asked))
+    assert found.proved
+    assert layer.loosened(found.lessons).keys() == {"calls.mount"}
+    assert found.spared.keys() == {"calls.bpf"}
+    found = learnt(MadeUp(asked, forbidden=["mount"]))
+    assert found.proved
+    assert not layer.loosened(found.lessons)
+    assert [item.leaf for item in found.barred] == ["calls.mount"]
 
 
 def test_what_programs_could_call_is_learnt_beside_what_they_have_called() -> None:
