@@ -104,6 +104,9 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
     runs = "1 run" if count == 1 else f"{count} runs"
     yield f"description = {toml.inline(f'{programs}: what {runs} asked for')}"
     yield f"extends = {toml.inline(base)}"
+    files, tasks, memory = (recording.evidence().peaks.get(name, 0) for name in ("files", "tasks", "memory"))
+    if memory:
+        yield f"# Most at a time: {-(-memory >> 20)}M of memory, tasks: {tasks}, files that a process had open: {files}."
     for name, said in lessons.items():
         if said:
             yield ""

@@ -45,11 +45,13 @@ class Watched:
 @frozen(eq=False)
 class Looked:
     """What is known of a run that was looked at: whether the command succeeded, the calls that failed, with those that were
-    made and no recording counts, and those that failed and of which their process has told somebody."""
+    made and no recording counts, those that failed and of which their process has told somebody, and the most memory that
+    there was at a time, in bytes."""
 
     succeeded: bool
     failed: frozenset[Usage]
     complaints: frozenset[Usage] = frozenset()
+    memory: int = 0
 
 
 @frozen(eq=False)
@@ -158,7 +160,8 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     if not looked.succeeded:
         looked = trials.look([trials.least(kept), *needed.values()])
         failed = frozenset(use for use in failed if use.often) | looked.failed
-    needed, failed = _without_complaints(trials, looked, failed, kept, needed)
+    needed, looked, further = _without_complaints(trials, looked, kept, needed)
+    failed |= further
     layers = [trials.least(kept), *needed.values()]
     watched = _recorded(trials, layers, seen)
     given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
@@ -167,7 +170,8 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     uses = watched.run.uses | {use for use in failed if use.call not in known}
     named = {use.call.name for use in uses}
     uses |= {use for use in trials.possible(watched.programs) if use.call.name not in named}
-    run = attrs.evolve(watched.run, uses=uses, needed=texts if watched.succeeded else None)
+    peaks = (*watched.run.peaks, ("memory", looked.memory))
+    run = attrs.evolve(watched.run, uses=uses, needed=texts if watched.succeeded else None, peaks=peaks)
     recording = before.merged(Recording(frozenset({run})))
     lessons = {name: [*said] for name, said in trials.lessons(recording.evidence()).items()}
     asked = layer.loosened(lessons)
@@ -220,11 +224,11 @@ def _needed(trials: CommandRuns, seen: list[Run], *, is_least: bool) -> tuple[Se
 
 
 def _without_complaints(
-    trials: CommandRuns, looked: Looked, failed: frozenset[Usage], kept: Sequence[str], needed: Mapping[str, Tables]
-) -> tuple[dict[str, Tables], frozenset[Usage]]:
+    trials: CommandRuns, looked: Looked, kept: Sequence[str], needed: Mapping[str, Tables]
+) -> tuple[dict[str, Tables], Looked, frozenset[Usage]]:
     """What the command needs, with what it complains of although it succeeds, such as `ip address` that may send no request
-    and lists nothing; and all calls that failed. A complaint that stays is of something else."""
-    found = dict(needed)
+    and lists nothing; the run with it, and all calls that failed. A complaint that stays is of something else."""
+    found, failed = dict(needed), frozenset[Usage]()
     for _ in range(MOST_COMPLAINTS):
         lessons = trials.lessons(Evidence(tuple(looked.complaints), 1, {})) if looked.succeeded else {}
         more = {leaf: _only(lessons, leaf) for leaf in layer.loosened(lessons) if leaf not in found}
@@ -235,7 +239,7 @@ def _without_complaints(
         if not again.succeeded or again.complaints & looked.complaints:
             break
         found, failed, looked = {**found, **more}, failed | again.failed, again
-    return found, failed
+    return found, looked, failed
 
 
 def _loosenings(trials: CommandRuns, seen: list[Run]) -> dict[str, Tables] | None:

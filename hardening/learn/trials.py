@@ -80,7 +80,7 @@ class CommandTrials:
         )
         complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
         made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
-        return Looked(ran.succeeded, failed | made, complaints)
+        return Looked(ran.succeeded, failed | made, complaints, ran.trace.memory)
 
     def record(self, layers: Sequence[Tables]) -> Watched:
         ran = self.trials.recorded(self.composed(layers))

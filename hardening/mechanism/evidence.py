@@ -85,9 +85,9 @@ def _counted(number: int, noun: str) -> str:
 
 @frozen(eq=False)
 class Evidence:
-    """What all runs together asked for. ``peaks`` are the highest counts of a resource that a run came to: ``files`` that
-    one process had open, ``tasks`` (threads) at a time. ``needed`` are the full names of the leaves that had to be looser
-    than the strictest for a run to succeed, None where that was not tried."""
+    """What all runs together asked for. ``peaks`` are the most of a resource that a run came to: ``files`` that one
+    process had open, ``tasks`` (threads) at a time, bytes of ``memory`` at a time. ``needed`` are the full names of the
+    leaves that had to be looser than the strictest for a run to succeed, None where that was not tried."""
 
     uses: tuple[Usage, ...]
     runs: int

@@ -210,7 +210,7 @@ class Tracing:
         group, parent = int(status.get("Tgid", pid)), int(status.get("PPid", 0))
         process = self.processes.get(group)
         if process is None or process.status is not None:
-            process = self.processes[group] = LiveProcess(group)
+            process = self.processes[group] = LiveProcess(group, self.count)
             maker = self.processes.get(parent)
             if maker is not None:
                 process.argv, process.executable = maker.argv, maker.executable
@@ -303,6 +303,7 @@ class Tracing:
         except ProcessLookupError:
             return
         process, own = thread.process, thread.entry or thread.last
+        process.ended, process.memory = self.count, max(process.memory, Tracee(thread.pid).most_memory())
         self._is_over |= thread.pid == self.command
         if status & 0x7F != signal.SIGSYS or own is None or process in self._killed:
             return

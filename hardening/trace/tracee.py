@@ -85,6 +85,10 @@ class Tracee:
             filters=int(status.get("Seccomp_filters", "0")),
         )
 
+    def most_memory(self) -> int:
+        """The most bytes of memory that it ever had at a time (VmHWM, proc_pid_status(5))."""
+        return int(self.status().get("VmHWM", "0").removesuffix("kB")) << 10
+
     def memory(self, address: int, size: int) -> bytes:
         """What its memory holds, as much of it as is mapped."""
         try:

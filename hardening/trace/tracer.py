@@ -3,8 +3,9 @@ without eBPF and without tracefs, and with the command's own filter in force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import accumulate
 from os import PathLike
 from time import monotonic
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from hardening.mechanism.evidence import Usage
 from hardening.trace.failures import Failures
 from hardening.trace.loop import Tracing
 from hardening.trace.recorder import CallRecorder
-from hardening.trace.watch import CallWatch
+from hardening.trace.watch import CallWatch, LiveProcess
 
 #: Why a trace ended before its command did.
 TIME, INTERRUPT, CHECK, IDLE = "time", "interrupt", "check", "idle"
@@ -53,7 +54,8 @@ class Trace:
     - ``calls``: how many there were. ``bound`` are those that have given an address to a socket.
     - ``files``, ``tasks``: the most descriptors that one process can have had open, by the highest number of them, and the
       most threads of all processes at a time. ``made`` are the calls that were looked at, each its architecture and number.
-    - ``uses``: what was asked for, where it is recorded.
+    - ``memory``: the most bytes that all processes had at a time, what they share counted for each; 0 where that was not
+      looked at. ``uses``: what was asked for, where it is recorded.
     """
 
     failures: tuple[SystemCall, ...]
@@ -67,6 +69,7 @@ class Trace:
     made: frozenset[tuple[int, int]] = frozenset()
     bound: tuple[SystemCall, ...] = ()
     uses: frozenset[Usage] = frozenset()
+    memory: int = 0
 
 
 def trace(
@@ -122,7 +125,7 @@ def trace(
     return Trace(
         watch.found() if isinstance(watch, Failures) else (), MappingProxyType(processes), tracing.command, tracing.status,
         tracing.ended, tracing.count, watch.files, tracing.tasks, frozenset(tracing.made), tuple(watch.bound),
-        watch.found() if isinstance(watch, CallRecorder) else frozenset(),
+        watch.found() if isinstance(watch, CallRecorder) else frozenset(), _memory(tracing.processes.values()),
     )  # fmt: skip
 
 
@@ -144,3 +147,9 @@ class _Quiet:
             return True
         self._known, self._failed, self._since, self._used = known, failed, now, used
         return False
+
+
+def _memory(processes: Collection[LiveProcess]) -> int:
+    """The most that processes had at a time, each from its begin to its end as much as it ever had."""
+    changes = [(one.begun, 0, one.memory) for one in processes] + [(one.ended, 1, -one.memory) for one in processes]
+    return max(accumulate(change for *_, change in sorted(changes)), default=0)

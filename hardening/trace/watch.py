@@ -16,12 +16,13 @@ _DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 
 
 class LiveProcess:
-    """What is known of a process while it runs; ``calls`` is how many it has made."""
+    """What is known of a process while it runs; ``calls`` is how many it has made. ``begun`` and ``ended`` are how many all
+    processes had made by then, and ``memory`` is the most that it had, in bytes, where it was seen to end."""
 
-    __slots__ = ("argv", "calls", "executable", "pid", "status")
+    __slots__ = ("argv", "begun", "calls", "ended", "executable", "memory", "pid", "status")
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, pid: int, begun: int = 0) -> None:
+        self.pid, self.begun, self.ended, self.memory = pid, begun, begun, 0
         self.argv: tuple[str, ...] = ()
         self.executable = ""
         self.status: int | None = None

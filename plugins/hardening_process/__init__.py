@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.roles import PRIVATE, Isolation
 from hardening.mechanism.schema import WILDCARD, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_process import settings
-from hardening_process.kinds import ResourceLimit, RlimitKind
 from hardening_process.settings import ProcessSettings
 
 if TYPE_CHECKING:
     from hardening.mechanism.evidence import Evidence, Lesson
-
-#: The least that a learnt limit leaves: a peak of one run is no promise for the next.
-_LEAST = 64
 
 
 class Process(PackagedMechanism[ProcessSettings]):
@@ -52,19 +47,9 @@ class Process(PackagedMechanism[ProcessSettings]):
         return [statement for statement in super().samples() if statement[:2] != ("set_environment", WILDCARD)]
 
     def learnt(self, settings: ProcessSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
-        """Head-room over the peaks. Processes are counted for a user namespace: that of the host has others', too."""
-        from hardening.mechanism.evidence import Lesson  # no launch asks
+        from hardening_process import learnt
 
-        isolation = context.of(Isolation)
-        counted = {"nofile": "files"}
-        if isolation is not None and isolation.where("user") == PRIVATE:
-            counted["nproc"] = "tasks"
-        for name, what in counted.items():
-            peak = evidence.peaks.get(what, 0)
-            most = max(_LEAST, 1 << (2 * peak).bit_length())
-            limit, held = ResourceLimit(most, most), settings.rlimits[name]
-            if peak and limit != held and RlimitKind().is_no_looser_than(limit, held):
-                yield Lesson(("rlimits", name), most, f"{what} at a time: at most {peak}")
+        return learnt.learnt(settings, context, evidence)
 
     def options(self) -> Sequence[Option]:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,13 @@ def test_the_text_says_what_the_data_says(lessons: dict[str, list[Lesson]]) -> N
     assert written.pop("description") == "re\\ndis: what 1 run asked for"
     assert written.pop("learnt") == RECORDING.fingerprint().table()
     assert written == layer.tables(lessons, layer.reason(RECORDING))
+
+
+def test_the_head_says_how_much_there_was_at_a_time() -> None:
+    (run,) = RECORDING.runs
+    run = attrs.evolve(run, peaks=(("files", 9), ("memory", (3 << 20) + 1), ("tasks", 2)))
+    written = layer.text(("strict",), Recording(frozenset({run})), {}, ())
+    assert "\n# Most at a time: 4M of memory, tasks: 2, files that a process had open: 9.\n" in written
 
 
 def test_each_line_says_what_was_seen() -> None:

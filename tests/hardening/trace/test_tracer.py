@@ -69,6 +69,7 @@ class Seen:
     command: int
     files: int
     tasks: int
+    memory: int
     printed: str
     recorded: dict[tuple[str, int], int]
 
@@ -109,7 +110,7 @@ def traced(
 def seen(text: str, printed: str) -> Seen:
     found = json.loads(text)
     processes = {int(pid): process for pid, process in found["processes"].items()}
-    plain = {name: found[name] for name in ("ended", "command", "files", "tasks")}
+    plain = {name: found[name] for name in ("ended", "command", "files", "tasks", "memory")}
     recorded = {(text, error): often for text, error, often, _ in found["recorded"]}
     failures = tuple(found["failures"])
     return Seen(found["status"], failures=failures, processes=processes, printed=printed, recorded=recorded, **plain)
@@ -417,6 +418,20 @@ go.set()
     assert found.code == 0
     assert found.files == 3 + 2 * 20
     assert found.tasks == 1 + 6 + 1
+
+
+def test_the_most_memory_at_a_time(folder: Path, stance: Stance) -> None:
+    code = """
+import os
+for _ in range(2):  # one after the other
+    child = os.fork()
+    if not child:
+        held = b"x" * (32 << 20)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert 32 << 20 < found.memory < 90 << 20
 
 
 @pytest.mark.parametrize("recording", [False, True])

@@ -96,7 +96,7 @@ ps aux
 free
 uptime
 top -b -n 1
-pgrep -c .
+sh: sleep 1 & pgrep -c sleep
 pmap 1
 vmstat
 pwdx 1
@@ -112,11 +112,11 @@ ss -tuln
 bridge link
 tc qdisc
 ip neighbour
-root: ip link add dummy0 type dummy
+root: ip address add 127.0.0.2/8 dev lo
 """
 _OPENSSH = """
 ssh-keygen -q -t ed25519 -N "" -f /tmp/key
-ssh -G example.org
+ssh -F none -G example.org
 sh: eval $(ssh-agent) && ssh-add key && ssh-add -l && ssh-agent -k
 """
 _GIT = """

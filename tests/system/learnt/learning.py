@@ -72,7 +72,7 @@ class _Place:
         base = self.user.environment if self.user is not None else os.environ
         return subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.folder, timeout=600,
-            env={**base, "HARDENING_STATE": str(self.folder / "state")},
+            env={**base, "TERM": "vt100", "HARDENING_STATE": str(self.folder / "state")},
         )  # fmt: skip
 
 
