@@ -11,11 +11,13 @@ import click
 from hardening.assemble import handover, pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.base import wholefile
+from hardening.base.files import is_below
 from hardening.cli import start
 from hardening.cli.options import F, stack
 from hardening.cli.session import Request, Session
 from hardening.compose.composition import Composition
-from hardening.errors import HardeningError, UsageError
+from hardening.errors import HardeningError, UsageError, quoted
+from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Runtime
 from hardening.profile.layers import is_path
 from hardening.why import loosen, trial
@@ -64,6 +66,7 @@ def trials(
     in_place: bool,
     idle: float | None = None,
     interactive: bool = False,
+    target: Path | None = None,
 ) -> tuple[Trials, Assembly]:
     """The runs of a command under a composition of ``request``, and what the first of them is made of. SIGTERM and SIGHUP
     end them as Ctrl-C does. Raises what a launch raises before its command runs."""
@@ -73,6 +76,7 @@ def trials(
     with stack.beside_default(here, request):
         checked = pipeline.check(composition, here.host, None, engine)
     assembly = pipeline.assembled(here.plugins, composition, here.host, command, context=checked, runtime=engine)
+    require_apart(target, assembly)
     in_place = in_place or start.writes_in_place(assembly.spec.document)
     found = Trials(
         plugins=here.plugins, engine=engine, host=here.host, command=command, launch=launch.changed(name=""),
@@ -95,6 +99,19 @@ def _seen(profile: str, folder: Path | None) -> str:
         return path
     relative = os.path.relpath(path, folder)
     return relative if relative.startswith("../") else f"./{relative}"
+
+
+def require_apart(target: Path | None, assembly: Assembly) -> None:
+    """Raise `UsageError` for a layer that would lie where the command may write: it would decide what that may do."""
+    root = assembly.context.of(RootDirectory)
+    volumes = root.mounted_volumes() if target is not None and root is not None else ()
+    place = os.path.realpath(target or "")
+    for volume in volumes:
+        if volume.writable and is_below(place, os.path.realpath(volume.source)):
+            raise UsageError(
+                f"the command may write to {volume.source}, and what lies there can decide nothing",
+                origin=f"-o {target}", hint=f"write it elsewhere: -o {quoted(os.path.expanduser(f'~/{Path(place).name}'))}",
+            )  # fmt: skip
 
 
 def write(target: Path, text: str) -> None:

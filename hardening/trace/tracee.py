@@ -76,7 +76,7 @@ class Tracee:
         uids, gids = status.get("Uid", "").split(), status.get("Gid", "").split()
         held = int(status.get("CapEff", "0"), 16)
         return Caller(
-            pid=self.pid,
+            pid=int(status.get("Tgid", self.pid)),  # the process, whichever of its threads this is
             command=status.get("Name", ""),
             executable=self.link("exe"),
             uid=int(uids[3]) if uids else 0,

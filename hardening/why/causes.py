@@ -86,6 +86,8 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
         ),
         key=_suspicion,
     )
+    # Programs look for a file in many places, and one word of theirs is about all of those.
+    found.sort(key=lambda item: item.call.error in (errno.ENOENT, errno.ENOTDIR))
     asked = [attrs.evolve(item, causes=tuple(_causes(item.call, ran))) for item in found[:MOST_ASKED]]
     return (*sorted(asked, key=_suspicion), *found[MOST_ASKED:])
 

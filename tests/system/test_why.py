@@ -132,6 +132,17 @@ def test_what_was_typed_is_tried_with_the_exception_that_it_needs_and_the_layer_
     assert f"rootfs.volumes.{volume}" in " ".join(found["loosening"]["options"])
 
 
+def test_no_layer_is_written_where_the_command_may_write(place: Place) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    if place.user is not None:
+        os.chown(volume, place.user.uid, place.user.gid)
+    for name in ("why", "learn"):
+        done = place.call(name, "-o", f"{volume}/app.toml", "-p", "strict", "-v", f"{volume}:{volume}", "--", "true")
+        assert (done.returncode, list(volume.iterdir())) == (2, [])
+        assert "write it elsewhere: -o " in done.stderr
+
+
 def test_what_was_typed_beyond_a_limit_is_refused(place: Place) -> None:
     (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["keyctl"]\n')
     done = place.call("why", "-p", "./org.toml", "--seccomp-allow", "keyctl", "--", *KEYCTL)

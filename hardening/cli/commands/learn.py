@@ -84,7 +84,7 @@ def command(
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
     trials, assembly = trying.trials(
         context, here, request, base, engine, command,
-        profiles=profiles, seconds=timeout, until=check, in_place=in_place, interactive=interactive,
+        profiles=profiles, seconds=timeout, until=check, in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
     named = here.compose(Request(profiles))
     found = learn(CommandTrials(base, named, here.today, trials, reads_programs=reads_programs), before)

@@ -115,7 +115,8 @@ def command(
         raise UsageError("no command", hint="write it after `--`: hardening why -- id")
     trials, assembly = trying.trials(
         context, here, request, composition, engine, words,
-        profiles=profiles, seconds=timeout or None, idle=IDLE, until=until, in_place=in_place, interactive=interactive,
+        profiles=profiles, seconds=timeout or None, idle=IDLE, until=until, in_place=in_place,
+        interactive=interactive, target=target,
     )  # fmt: skip
     with output.status() as tell:
         found = inquire(

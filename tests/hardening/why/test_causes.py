@@ -153,3 +153,13 @@ def test_a_command_that_was_never_executed_failed_in_execve(code: int, of_init: 
     (denial,) = causes.denials(found)
     assert (denial.call.name, denial.call.outcome, denial.call.access) == ("execve", answer, frozenset({"execute"}))
     assert denial.is_evident
+
+
+def test_a_denial_among_many_files_that_are_looked_for_is_asked_about() -> None:
+    paths = [f"/lib/{one}{other}" for one in "abcdefghijklmnop" for other in "abcdefghijklmnop"]
+    looked = [
+        call("openat", order, error=errno.ENOENT, path=path, said="No such file or directory")
+        for order, path in enumerate(paths, 1)
+    ]
+    found = causes.denials(ran(call("mkdir", 0, error=errno.EROFS), *looked, mechanism=Decides("mkdir")))
+    assert [item.call.name for item in found if item.causes] == ["mkdir"]
