@@ -20,9 +20,9 @@ from hardening.report import data, explain, image_defaults, settings
 from hardening.report.explain import Question
 from hardening.report.image_defaults import ShownDefault
 from hardening.report.table import Table
-from hardening.why import attempt, loosen, question, together
+from hardening.why import attempt, loosen, question
 from hardening.why.attempt import Attempt, Pending
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening, merged
 from hardening.why.question import Answered
 
 #: To what several loosenings at once loosen.
@@ -131,7 +131,7 @@ def _whole(found: Iterable[Answered]) -> Loosening | None:
     ways = [item.loosening for item in found if item.loosening is not None and not item.loosening.barrier]
     if len(ways) < 2:
         return next(iter(ways), None)
-    return attrs.evolve(together.one(ways), shown=_ALL)
+    return attrs.evolve(merged(ways), shown=_ALL)
 
 
 def _barred(item: Answered) -> bool:

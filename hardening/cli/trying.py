@@ -22,7 +22,7 @@ from hardening.mechanism.runtime import Runtime
 from hardening.profile.layers import is_path
 from hardening.why import loosen, trial
 from hardening.why.attempt import attempt
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening
 from hardening.why.trial import Trials
 
 

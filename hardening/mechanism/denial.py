@@ -130,12 +130,14 @@ class Size(IntEnum):
 class Way:
     """One way past a denial: the full name of a leaf, and its new value, None for the leaf's smallest loosening. With
     ``reaches_host`` a run may change what is the host's and stays (another's process, an object of System V, a disk), so
-    that it is offered, and tried where somebody has asked for that alone."""
+    that it is offered, and tried where somebody has asked for that alone. ``also`` are the further ones without which it is
+    of no use: the kernel looks at all of them at once."""
 
     leaf: str
     value: Any = None
     size: Size = Size.CALL
     reaches_host: bool = False
+    also: tuple[Way, ...] = ()
 
 
 @frozen(eq=False)

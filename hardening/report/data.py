@@ -15,7 +15,7 @@ from hardening.mechanism.findings import Finding
 from hardening.mechanism.used import Used
 from hardening.profile.layers import Layer, Stack
 from hardening.report.beyond import Beyond
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening
 
 Data = dict[str, Any]
 

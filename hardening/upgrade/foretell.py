@@ -15,7 +15,7 @@ from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.trace import calls
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening
 
 CALL, RIGHTS, MISSING, DIRECTORY, STACK = "system call", "file rights", "missing", "directory", "stack"
 #: Words that arguments are tried with, in all six places: what is refused with each of them is taken to be refused always.

@@ -21,7 +21,7 @@ from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, elsewhere, loosen, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall, MadeCalls
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening, merged
 from hardening.why.smallest import Conclusion, Member, Suspect, TrialOutcome
 from hardening.why.trial import Ran, Trials
 
@@ -76,7 +76,7 @@ class Explanation:
         others = [item for item in typed if not own or item.excepted.isdisjoint(own[0].excepted)]
         if not others or not (own or self.conclusion is Conclusion.NOT_NEEDED):
             return self
-        return attrs.evolve(self, loosening=together.one([*others, *own]))
+        return attrs.evolve(self, loosening=merged([*others, *own]))
 
     @property
     def is_good(self) -> bool:
@@ -285,7 +285,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
     if result.members:
         attributions = tuple(_blamed(seen, result.members, confirmed=result.conclusion is Conclusion.FOUND))
         found = [item.loosening for item in attributions if item.loosening is not None]
-        loosening = found[0] if len(found) == 1 else together.one(found)
+        loosening = found[0] if len(found) == 1 else merged(found)
     elif result.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FLAKY):
         attributions = ()
     else:
@@ -350,7 +350,7 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
             continue
         way, loosening = _offered(seen, suspect)
         untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
-        barrier = seen.stack.barriers.get(suspect.leaf, "") or (found[1].advice if not suspect.ways else "")
+        barrier = "; ".join(filter(None, (seen.stack.barriers.get(suspect.leaf, ""), found[1].advice)))
         barrier = "" if loosening is not None else barrier
         if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context):
             continue

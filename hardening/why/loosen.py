@@ -4,7 +4,6 @@ mechanisms, before it is offered."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import attrs
@@ -12,7 +11,6 @@ import attrs
 from hardening.assemble.enforcement import is_typed
 from hardening.assemble.pipeline import check
 from hardening.base.text import is_utf8
-from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.compose.implied import compose_here
@@ -26,39 +24,11 @@ from hardening.profile import toml_text as toml
 from hardening.profile.layers import WHY, Stack, parse_layer
 from hardening.profile.source import Node, command_line
 from hardening.why.attempt import REFUSED, Attempt, Pending, pending
+from hardening.why.loosening import Loosening, merged
 
 COMMAND_LINE = "command line"
 #: Whether a composition that would run permits what somebody wants.
 Opens: TypeAlias = Callable[[Composition], bool]
-
-
-@frozen
-class Loosening:
-    """How to make leaves looser: ``tables`` are a layer's, ``toml`` the same to paste, and ``options`` arguments for the
-    command line; either may be empty, and stands in the place of the options that it ``replaces``, which no later layer
-    follows. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no
-    order puts above or below this one."""
-
-    shown: str = ""
-    tables: Mapping[str, Any] = MappingProxyType({})
-    options: tuple[str, ...] = ()
-    replaces: tuple[str, ...] = ()
-    barrier: str = ""
-    example: bool = False
-
-    @property
-    def toml(self) -> str:
-        return written(self.tables) if self.tables else ""
-
-    @property
-    def excepted(self) -> frozenset[str]:
-        """The settings that it has exceptions for."""
-        return frozenset(exception["setting"] for exception in self.tables.get("exceptions", ()))
-
-    @property
-    def instead(self) -> str:
-        """What it stands in the place of, to follow where it is to be written; empty for nothing."""
-        return f" in the place of {' '.join(self.replaces)}" if self.replaces else ""
 
 
 def smallest(
@@ -113,6 +83,12 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
     found: Loosening | None = None
     tried = False
     for way in ways:
+        if way.also:
+            found = _at_once(attempt, decides, way, opens) or found
+            if found is not None and not found.barrier:
+                return found
+            tried = True
+            continue
         if not is_utf8(way.leaf):  # the name of a file need not be
             found = found or Loosening(barrier="no profile can name it, which is UTF-8")
             continue
@@ -130,6 +106,19 @@ def first(attempt: Attempt, decides: str, ways: Iterable[Way], opens: Opens | No
         if found is not None and not found.barrier:
             break
     return found or (Loosening(barrier="no single setting does it") if tried else None)
+
+
+def _at_once(attempt: Attempt, decides: str, way: Way, opens: Opens | None) -> Loosening | None:
+    """A way of several leaves, each of which composes by itself."""
+    parts: list[Loosening] = []
+    for one in (attrs.evolve(way, also=()), *way.also):
+        part = first(attempt, decides, [one])
+        if part is None or part.barrier:
+            return part
+        parts.append(part)
+    found = merged(parts)
+    after = composed(attempt, found.tables, found.replaces) if opens is not None else None
+    return found if opens is None or (isinstance(after, Composition) and opens(after)) else None
 
 
 def named(composition: Composition, name: str) -> Iterator[tuple[Mechanism[Any], Resolved]]:
@@ -341,20 +330,6 @@ def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any])
         for path, item in toml.flat(value):
             options += _options(mechanism, path, item) or ["--set", f"{toml.dotted((name, *path))}={toml.inline(item)}"]
     return Loosening(shown, tables, tuple(options))
-
-
-def written(tables: Mapping[str, Any]) -> str:
-    """A layer as TOML: its exceptions, and the tables of mechanisms."""
-    lines: list[str] = []
-    for name, value in tables.items():
-        if name == "exceptions":
-            for exception in value:
-                said = (f"{toml.key(key)} = {toml.inline(item)}" for key, item in exception.items())
-                lines += ["[[exceptions]]", *said, ""]
-            continue
-        lines.append(f"[{toml.key(name)}]")
-        lines += (f"{toml.dotted(path)} = {toml.inline(item)}" for path, item in toml.flat(value))
-    return "\n".join(lines) + "\n"
 
 
 def _options(mechanism: Mechanism[Any], path: tuple[str, ...], items: object) -> list[str]:

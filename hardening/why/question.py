@@ -25,7 +25,7 @@ from hardening.mechanism.roles import Privileges, id_maps
 from hardening.trace import calls
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening
 
 #: Of a call that nothing denies.
 PERMITTED = "yes, as far as the stack goes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hardening.compose.composition import Composition
@@ -11,12 +11,12 @@ from hardening.mechanism.mechanism import Context
 from hardening.profile.layers import WHY
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening, merged
 
 
 def composed(attempt: Attempt, loosenings: Sequence[Loosening]) -> Composition | HardeningError:
     """The composition with these as one more layer, or why that is refused."""
-    return loosen.composed(attempt, _tables(loosenings), _replaced(loosenings))
+    return loosen.composed(attempt, merged(loosenings).tables, merged(loosenings).replaces)
 
 
 def opened(composition: Composition, context: Context) -> dict[str, Any]:
@@ -30,35 +30,3 @@ def opened(composition: Composition, context: Context) -> dict[str, Any]:
             exceptions = [{"setting": f"{mechanism.name}.{name}", "reason": WHY} for name in names]
             found.setdefault("exceptions", []).extend(exceptions)
     return found
-
-
-def one(loosenings: Sequence[Loosening]) -> Loosening:
-    """These as one: a layer to paste, and options."""
-    options: list[str] = []
-    for loosening in loosenings:
-        for pair in zip(loosening.options[::2], loosening.options[1::2], strict=True):
-            if pair not in zip(options[::2], options[1::2], strict=True):
-                options += pair
-    return Loosening(tables=_tables(loosenings), options=tuple(options), replaces=_replaced(loosenings))
-
-
-def _replaced(loosenings: Sequence[Loosening]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(place for loosening in loosenings for place in loosening.replaces))
-
-
-def _tables(loosenings: Sequence[Loosening]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for loosening in loosenings:
-        _merge(found, loosening.tables)
-    return found
-
-
-def _merge(into: dict[str, Any], table: Mapping[str, Any]) -> None:
-    for name, value in table.items():
-        known = into.get(name)
-        if isinstance(value, Mapping) and isinstance(known, dict | None):
-            _merge(into.setdefault(name, {}), value)
-        elif isinstance(known, list) and isinstance(value, list):
-            into[name] = [*known, *(item for item in value if item not in known)]
-        else:
-            into[name] = value

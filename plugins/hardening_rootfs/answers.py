@@ -391,6 +391,18 @@ def _volumes(source: str, path: str, context: Context, rights: frozenset[str]) -
     return [Way(f"rootfs.volumes.{path}", volume) for volume in volumes]
 
 
+def uncovering(settings: RootfsSettings, context: Context, top: str) -> Iterator[Way]:
+    """What shows and lets write all that is masked or read-only below a directory that the kernel makes."""
+    seen = shown(context)
+    for setting, paths in (("masked_paths", seen.masked), ("read_only_paths", seen.read_only)):
+        members = (
+            covering(settings, context.host, setting, path) or path
+            for path in sorted(paths)
+            if is_below(path, top) and _there(path)
+        )
+        yield from (Way(f"rootfs.{setting}.{member}", False, Size.WIDER) for member in dict.fromkeys(members))
+
+
 def owned(settings: RootfsSettings, context: Context, path: str) -> Sequence[Way]:
     """What would show a file as its owner's, where nobody inside is that; nothing where somebody is."""
     place, maps = place_of(settings, context, path), volume_maps(context)

@@ -188,9 +188,8 @@ def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> I
         yield Cause(place.leaf, f"{place.path} is locked: it hides what lies below it", advice="leave it mounted")
     elif call.error == errno.EPERM and not flags & _MS_BIND and "proc" in (call.target, os.path.basename(call.path)):
         # Of processes alone nothing is masked, and the kernel lets a whole one be mounted beside it.
-        seen = answers.shown(context)
-        covered = sorted(path for path in (*seen.masked, *seen.read_only) if path.startswith("/proc/"))
-        if covered and not settings.subset:
-            leaf = "rootfs.masked_paths" if covered[0] in seen.masked else "rootfs.read_only_paths"
-            what = f"a new /proc would show what is covered in this one, such as {covered[0]}"
-            yield Cause(leaf, what, advice="bind the /proc that is there (bwrap --bind /proc /proc)")
+        uncovering = [] if settings.subset else [*answers.uncovering(settings, context, "/proc")]
+        if uncovering:
+            way = attrs.evolve(uncovering[0], also=tuple(uncovering[1:]))
+            what = f"a new /proc would show what is covered in this one, by {len(uncovering)} settings"
+            yield Cause(way.leaf, what, (way,), "bind the /proc that is there (bwrap --bind /proc /proc)")

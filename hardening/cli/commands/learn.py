@@ -18,7 +18,7 @@ from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.learn import layer, recording
 from hardening.learn.learning import Learnt, learn
 from hardening.learn.trials import CommandTrials
-from hardening.why import together
+from hardening.why.loosening import merged
 
 EPILOG = """\b
 Examples:
@@ -93,7 +93,7 @@ def command(
         recording.write(into, found.recording)
     _tell(found)
     if typed:
-        output.note(f"what was typed needs in a run, too: {shlex.join(together.one(typed).options)}")
+        output.note(f"what was typed needs in a run, too: {shlex.join(merged(typed).options)}")
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
     text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)

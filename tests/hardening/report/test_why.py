@@ -16,7 +16,7 @@ from hardening.report.table import plain
 from hardening.trace.tracer import Trace
 from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
-from hardening.why.loosen import Loosening
+from hardening.why.loosening import Loosening
 from hardening.why.smallest import Conclusion
 from hardening.why.trial import Ran
 

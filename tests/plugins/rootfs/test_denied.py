@@ -100,7 +100,6 @@ CASES = [
     ('volumes.add = ["{}/file:/data"]', asked("rename", errno.EBUSY, "/tmp/new", CREATE, target="/data"), "volumes./data"),
     ('volumes.add = ["{}:/data"]', asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/data/new"), "volumes./data"),
     ('masked_paths.add = ["/usr/share"]', asked("openat", errno.ENOENT, "/usr/share/doc", READ), "masked_paths./usr/share"),
-    ('proc.subset = ""', asked("mount", errno.EPERM, "/newroot/proc", {"mount"}), "masked_paths"),
     ("", asked("mount", errno.EPERM, "/newroot/proc", {"mount"}), ""),
     ('proc.subset = ""', asked("mount", errno.EPERM, "/proc", {"mount"}, arguments=(0, 0, 0, 0x1000, 0, 0)), ""),
     ("", asked("mount", errno.EPERM, "/tmp", {"mount"}, arguments=(0, 0, 0, 0x20, 0, 0)), "tmpfs./tmp"),
@@ -173,6 +172,17 @@ def test_what_is_made_at_a_hidden_place_is_first_offered_in_memory(path: str, to
     assert cause.ways[0].leaf == f"rootfs.tmpfs.{top}"
     (cause,) = causes(tmp_path, "", asked("openat", errno.EROFS, path, WRITE))
     assert not [way for way in cause.ways if way.leaf.startswith("rootfs.tmpfs.")], "what is there is no other's"
+
+
+def test_a_new_proc_needs_all_at_once_that_is_covered_in_this_one(tmp_path: Path) -> None:
+    said = 'proc.subset = ""\nmasked_paths.add = ["/proc/self", "/proc/nothing-of-this-name"]'
+    (cause,) = causes(tmp_path, said, asked("mount", errno.EPERM, "/newroot/proc", {"mount"}))
+    (way,) = cause.ways
+    names = [one.leaf.removeprefix("rootfs.") for one in (way, *way.also)]
+    assert {"masked_paths./proc/self", "read_only_paths./proc/sys"} <= set(names)
+    assert all(name.split(".", 1)[1].startswith("/proc/") for name in names)
+    assert "masked_paths./proc/nothing-of-this-name" not in names
+    assert {(one.value, one.size) for one in (way, *way.also)} == {(False, Size.WIDER)}
 
 
 def test_a_link_of_the_root_leads_where_the_kernel_would_go(tmp_path: Path) -> None:
