@@ -44,8 +44,8 @@ def outcome(found: Explanation) -> AnswerKind:
         case Conclusion.NOT_FOUND:
             if not found.attributions:
                 return AnswerKind.NOT_BY_THIS_STACK
-            item = found.attributions[0]
-            return AnswerKind.DENIED if item.tried else AnswerKind.NOT_TRIED if item.untried else AnswerKind.LIMITED
+            item = _foremost(found)
+            return AnswerKind.NOT_TRIED if item.untried else AnswerKind.DENIED if item.tried else AnswerKind.LIMITED
         case Conclusion.STOPPED:
             return AnswerKind.ENOUGH if found.loosening is not None else AnswerKind.UNKNOWN
 
@@ -68,16 +68,15 @@ def sentence(found: Explanation) -> str:
         case AnswerKind.FLAKY:
             return "the command fails differently each time under the same stack: nothing is blamed for that"
         case AnswerKind.DENIED:
-            tried = "; ".join(found.attributions[0].tried)
-            return (
-                f"{_refused(found.attributions[0])}, and no loosening that was tried makes the command succeed: {tried}"
-            )
+            item = _foremost(found)
+            tried = "; ".join(item.tried)
+            return f"{_refused(item)}, and no loosening that was tried makes the command succeed: {tried}"
         case AnswerKind.LIMITED:
-            item = found.attributions[0]
+            item = _foremost(found)
             barriers = "; ".join(one.barrier for one in found.attributions if one.denial is item.denial and one.barrier)
             return f"this may be why, and cannot be tried: {_refused(item)}; {barriers}"
         case AnswerKind.NOT_TRIED:
-            item = found.attributions[0]
+            item = _foremost(found)
             return f"this may be why, and was not tried: {_refused(item)}; {item.untried}"
         case AnswerKind.NOT_BY_THIS_STACK if found.elsewhere:
             denial, why = found.elsewhere[0]
@@ -96,6 +95,11 @@ def sentence(found: Explanation) -> str:
     }
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
     return f"no answer: {ended.get(found.ran.trace.ended, 'the search ended before there was one')}{some}"
+
+
+def _foremost(found: Explanation) -> Attribution:
+    """The denial that the answer is about, where nothing was found: the one that is left to be tried, or the likeliest."""
+    return next((item for item in found.attributions if item.untried), found.attributions[0])
 
 
 def _refused(item: Attribution) -> str:

@@ -46,7 +46,7 @@ class Decoder:
         """A call of a process that stands at its entry or its exit: with ``error`` where it has failed, with ``killed``
         where that signal is its answer."""
         name = calls.name(entry.architecture, entry.number)
-        decoding = _Decoding(tracee, entry)
+        decoding = _Decoding(tracee, entry, caller)
         shape = self._shapes.get(name)
         if shape is not None:
             decoding.access |= shape.access
@@ -92,8 +92,8 @@ class Decoder:
 class _Decoding:
     """One call, argument by argument. Each method takes one, and may look at the next."""
 
-    def __init__(self, tracee: Tracee, entry: PendingCall) -> None:
-        self._tracee = tracee
+    def __init__(self, tracee: Tracee, entry: PendingCall, caller: Caller) -> None:
+        self._tracee, self._caller = tracee, caller
         self._arguments = entry.arguments
         self._is_long = is_long(entry)
         self._asked: Socket | None = None  # what the call is about
@@ -332,8 +332,9 @@ class _Decoding:
         if len(halves) == 6:
             low, high = halves[:3], halves[3:]
             self.capabilities = abi.capability_names(low[0] | low[1] | low[2] | (high[0] | high[1] | high[2]) << 32)
-            held = abi.capability_names(low[0] | high[0] << 32)
-            self.shown.append(",".join(held) or "none")
+            # Most programs ask for what they have already, and for little more.
+            more = [name for name in self.capabilities if name.removeprefix("CAP_") not in self._caller.capabilities]
+            self.shown.append(",".join(more or self.capabilities) or "none")
 
     def _prctl(self, value: int, at: int) -> None:
         self.shown.append(words.word(words.PRCTL, value & 0xFFFFFFFF))

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import stat
 from collections import defaultdict, deque
 from collections.abc import Callable
 
@@ -107,6 +108,8 @@ class Failures(CallWatch):
             refusal = self._decoder.refusal(entry, Tracee(thread.pid), thread.caller, result)
             if refusal is not None:
                 self._keep(thread.process, refusal)
+        elif call in self._kinds["marking"]:
+            self._marked(thread, entry)
         elif self._opened(thread, entry, result) and result != _STDERR:
             errors = self._processes[thread.process].errors
             is_copy = call in self._kinds["duplicating"] and entry.arguments[0] in errors
@@ -166,6 +169,15 @@ class Failures(CallWatch):
         error = next(iter(Tracee(thread.pid).numbers(entry.arguments[3], 1, 4)), 0)
         if call is not None and error:
             self._keep(thread.process, attrs.evolve(call, error=error))
+
+    def _marked(self, thread: LiveThread, entry: PendingCall) -> None:
+        """A set-group-ID bit that a file did not get, and nobody was told so (chmod(2))."""
+        made = self._decoder.call(entry, Tracee(thread.pid), thread.caller)
+        mode = entry.arguments[2 if made.name.startswith("fchmodat") else 1]
+        way = Tracee(thread.pid).way(made.path) if mode & stat.S_ISGID else ()
+        if way and way[-1].place == made.path and not way[-1].mode & stat.S_ISGID:
+            text = f"{made.text} (set-group-ID without effect)"
+            self._keep(thread.process, attrs.evolve(made, way=way, text=text))
 
     def _failed(self, thread: LiveThread, entry: PendingCall, error: int) -> None:
         if error in _NOTHING_CAME and (entry.architecture, entry.number) in self._kinds["waiting"]:

@@ -27,6 +27,8 @@ from hardening.why.trial import Ran, Trials
 
 #: Most of what something else than the stack has refused that is told.
 MOST_ELSEWHERE = 3
+#: The longest value of a loosening that is told in a sentence.
+MOST_SHOWN = 60
 #: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds.
 SLOWER, LATER = 3, 3
 #: Why a loosening is offered and was not tried.
@@ -37,7 +39,7 @@ REACHES_HOST = "with it the command reaches what is the host's: only with --in-p
 class Attribution:
     """A denial and the leaf that has done it. ``confirmed`` by runs with its ``loosening``, in the ``way`` that it is, and
     without; ``barrier`` says why nothing permits it, where that is so; ``untried`` why its loosening, which may be enough,
-    was not tried; ``tried`` what came of each loosening, where the call failed with all of them."""
+    was not tried; ``tried`` what came of each loosening, where none was enough."""
 
     denial: FailedCall
     cause: Cause
@@ -354,30 +356,37 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
         barrier = "" if loosening is not None else barrier
         if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context):
             continue
-        tried = tuple(dict.fromkeys(_tried(seen, suspect, result))) if barred and suspect.certain else ()
+        tried = _tried(seen, suspect, result) if barred and (suspect.certain or suspect.evident) else ()
         if ((barrier or untried or tried) and found[0] is last) or not barred:
             denial = Attribution(*found, _entry(seen, found[1]), barrier=barrier, tried=tried, untried=untried)
             attributions.append(denial if tried else attrs.evolve(denial, way=way, loosening=loosening))
     return attributions
 
 
-def _tried(seen: _Seen, suspect: Suspect, result: smallest.Result) -> Iterator[str]:
-    """What came of each loosening for a suspect; nothing where its call went well with one, and its command still failed."""
-    answers = result.answers(suspect)
-    if not all(answer for _, answer in answers):
-        return
-    for member, answer in answers:
+def _tried(seen: _Seen, suspect: Suspect, result: smallest.Result) -> tuple[str, ...]:
+    """What came of each loosening for a suspect: how its call was answered then, or, where that went well, what else the
+    command failed for. Nothing where neither is seen: then it may have been of no interest."""
+    known = {item.key for item in seen.denials if item.is_evident}
+    said: list[str] = []
+    for member, outcome in result.trials(suspect):
+        answer = outcome.answers.get(suspect.call, "")
+        if answer == suspect.answer and not suspect.certain:
+            continue
+        run = next((run for run in seen.stack.runs if run[0] is outcome), None)
+        if run is None:  # it was refused before its command ran
+            continue
+        _, ran, found = run
+        other = [item for item in found if item.call.name and item.is_evident and item.key not in known]
+        same = [item for item in found if (item.key, item.call.outcome) == (suspect.call, answer)]
+        failed = max(same if answer else other, key=lambda item: item.call.order, default=None)
+        if failed is None:
+            return ()
         loosening = seen.stack.loosening(member)
-        shown = f" = {loosening.shown}" if loosening is not None and loosening.shown else ""
-        why = next(
-            (
-                f" ({item.causes[0].what})"
-                for item in seen.stack.failed
-                if (item.key, item.call.outcome) == (suspect.call, answer) and item.causes
-            ),
-            "",
-        )
-        yield f"with {member.way.leaf}{shown} it is {answer}{why}"
+        shown = f" = {loosening.shown}" if loosening is not None and 0 < len(loosening.shown) <= MOST_SHOWN else ""
+        why = failed.causes[0].what if failed.causes else elsewhere.reason(failed.call, ran.document, ran.context)
+        becomes = f"it is {answer}" if answer else f"it goes well, and then {failed.operation} is {failed.call.outcome}"
+        said.append(f"with {member.way.leaf}{shown} {becomes}" + (f" ({why})" if why else ""))
+    return tuple(dict.fromkeys(said))
 
 
 def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | None]:

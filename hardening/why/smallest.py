@@ -115,15 +115,14 @@ class Result:
     tried: Sequence[Tried] = ()
     furthest: TrialOutcome | None = None
 
-    def answers(self, suspect: Suspect) -> Sequence[tuple[Member, str]]:
-        """The loosenings for one suspect that were tried, with what its call was answered then: empty where it did not
-        fail, or was not made."""
+    def trials(self, suspect: Suspect) -> Sequence[tuple[Member, TrialOutcome]]:
+        """The loosenings for one suspect that were tried, each after what was needed before it, with what came of that."""
         return [
-            (member, outcome.answers.get(suspect.call, ""))
+            (members[-1], outcome)
             for members, outcome in self.tried
             if outcome is not None
-            for member in members
-            if (member.suspect.call, member.suspect.leaf) == (suspect.call, suspect.leaf)
+            and members
+            and (members[-1].suspect.call, members[-1].suspect.leaf) == (suspect.call, suspect.leaf)
         ]
 
 

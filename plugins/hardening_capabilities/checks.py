@@ -139,7 +139,10 @@ CHECKS: tuple[Check, ...] = (
     _of("SYSLOG", "open openat openat2", HOST, path="/dev/kmsg|/proc/kmsg"),
     _of("WAKE_ALARM", "timer_create timerfd_create", HOST, arguments={0: (8, 9)}),  # CLOCK_*_ALARM
     _of("PERFMON", "perf_event_open", HOST, errors=("EACCES", "EPERM")),
+    _of("SYS_ADMIN", "bpf", HOST, arguments={0: (11, 12, 13, 14, 19, 20, 23, 30, 31)}),  # others' programs and maps
     _of("BPF", "bpf", HOST),
+    _of("PERFMON", "bpf", HOST, arguments={0: (5,)}),  # BPF_PROG_LOAD, by its type
+    _of("NET_ADMIN", "bpf", HOST, arguments={0: (5,)}),
     _each("DAC_READ_SEARCH", "open_by_handle_at", HOST),
 )  # fmt: skip
 

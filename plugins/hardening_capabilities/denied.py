@@ -27,6 +27,7 @@ _PRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _USUAL_PORTS = 1024
 _EXEC = frozenset({"execve", "execveat"})
 _OWNERSHIP = frozenset({"chown", "chown32", "lchown", "lchown32", "fchown", "fchown32", "fchownat"})
+_MARKING = frozenset({"chmod", "fchmod", "fchmodat", "fchmodat2"})
 #: What only the owner of a file may do (inode(7), path_resolution(7)).
 _OWNERS = frozenset(
     {"chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link",
@@ -44,6 +45,8 @@ def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -
         return
     if call.name in _EXEC:
         yield from _execution(settings, context, call)
+    if call.name in _MARKING and not call.error:  # which the tracer tells where a bit has got lost
+        yield from _missing(settings, context, call, any_call("FSETID"), ())
     if call.outcome not in ERRORS:
         return
     if call.outcome == "EPERM" and _set_user_id(settings, context, call):

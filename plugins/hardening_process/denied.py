@@ -81,7 +81,7 @@ LIMITED = (
     _of("nofile", "EMFILE", others="mq_open inotify_init inotify_init1 fanotify_init shmat"),
     _of("msgqueue", "EMFILE ENOMEM", "mq_open"),
     _of("nproc", "EAGAIN", "clone clone3 fork vfork execve setuid setresuid setreuid", capability="SYS_RESOURCE"),
-    _of("memlock", "ENOMEM EPERM EAGAIN", "mlock mlock2 mlockall memfd_secret io_uring_setup io_uring_register bpf",
+    _of("memlock", "ENOMEM EPERM EAGAIN", "mlock mlock2 mlockall memfd_secret io_uring_setup io_uring_register",
         capability="IPC_LOCK"),
     _of("memlock", "EAGAIN EPERM", "mmap mmap2 mremap", capability="IPC_LOCK", text="MAP_LOCKED"),
     _of("fsize", "EFBIG"),

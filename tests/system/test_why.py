@@ -225,6 +225,14 @@ def test_what_no_loosening_is_enough_for_is_told_with_what_was_tried(place: Plac
     assert any("EEXIST" in came for came in denial["tried"])
 
 
+def test_what_fails_next_is_told_where_a_loosening_is_not_enough(place: Place) -> None:
+    found = place.why("-p", "strict", "--", "sh", "-c", "cat /proc/uptime && cat /missing")
+    assert (found["outcome"], needed(found)) == ("denied", set())
+    (denial,) = found["denials"]
+    assert denial["leaf"] == "rootfs.proc.subset"
+    assert "it goes well, and then openat /missing (read) is ENOENT" in denial["tried"][0]
+
+
 def test_one_run_confirms_nothing(place: Place) -> None:
     found = place.why("--once", "-p", "strict", "--", *KEYCTL)
     assert (found["outcome"], found["runs"]) == ("unknown", 1)

@@ -521,3 +521,21 @@ for receive in (lambda: one.recv(4096), lambda: one.recvmsg(4096)[0]):
     refused = [call for call in found.failures if call["text"] == "netlink route RTM_NEWADDR"]
     assert [(call["name"], call["error"]) for call in refused] == [("recvfrom", 1), ("recvmsg", 1)]
     assert {call["address"] for call in refused} == {"netlink route"}
+
+
+def test_a_set_group_id_bit_that_is_lost_is_told(folder: Path, stance: Stance) -> None:
+    code = """
+import os
+os.close(os.open("/tmp/f", os.O_CREAT, 0o600))
+os.chown("/tmp/f", -1, 1)
+os.chmod("/tmp/f", 0o755)
+os.chmod("/tmp/f", 0o2755)
+"""
+
+    def with_chown(document: dict[str, Any], root: Path) -> None:
+        document["process"]["capabilities"] = {name: ["CAP_CHOWN"] for name in ("bounding", "effective", "permitted")}
+
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True, change=with_chown)
+    assert found.code == 0, found.printed
+    (lost,) = [call for call in found.failures if call["name"].endswith("chmod")]
+    assert (lost["text"], lost["error"]) == ("chmod /tmp/f 02755 (set-group-ID without effect)", 0)

@@ -295,7 +295,7 @@ def test_what_came_of_each_loosening_is_kept() -> None:
     world = Otherwise(helps=False)
     found = search(world.run(()), world)
     assert (found.conclusion, found.furthest) == (Conclusion.NOT_FOUND, None)
-    answers = {(member.way.leaf, answer) for member, answer in found.answers(world.suspect)}
+    answers = {(member.way.leaf, outcome.answers["mkdir"]) for member, outcome in found.trials(world.suspect)}
     assert answers == {("memory", "EEXIST"), ("volume", "EACCES")}
 
 

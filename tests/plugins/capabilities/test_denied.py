@@ -148,6 +148,9 @@ DENIED = [
     (call("timerfd_create", 8), "WAKE_ALARM"),
     (call("perf_event_open", error=errno.EACCES), "PERFMON"),
     (call("bpf", 5), "BPF"),
+    (call("bpf", 5), "PERFMON"),
+    (call("bpf", 5), "NET_ADMIN"),
+    (call("bpf", 11), "SYS_ADMIN"),
     (call("open_by_handle_at"), "DAC_READ_SEARCH"),
     (call("chown", path="/nobody/knows", ids=(5, 5)), "CHOWN"),
     (call("fchmod", 3), "FOWNER"),
@@ -254,6 +257,11 @@ def test_what_a_capability_changes_of_the_host_and_stays_is_said(
 ) -> None:
     (cause,) = causes(asked, context(**places)).values()
     assert cause.ways[-1].reaches_host == reaches
+
+
+def test_a_set_group_id_bit_that_is_lost_in_silence_takes_one() -> None:
+    assert leaves(call("fchmodat", error=0, path="/tmp/f")) == ["FSETID"]
+    assert leaves(call("fchmodat", error=0, path="/tmp/f", has=["FSETID"])) == []
 
 
 def test_a_host_name_that_is_shared_takes_one_of_its_own() -> None:
