@@ -128,7 +128,9 @@ git -C repository gc -q
 """
 _CURL = """
 curl -s file:///data/words
-sh: python3 -m http.server -b 127.0.0.1 8000 & curl -s --retry 20 --retry-connrefused http://127.0.0.1:8000/words && kill %1
+sh: python3 -m http.server -b 127.0.0.1 8000 & \
+curl -s --retry 20 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/words && \
+kill $!
 """
 _SQLITE3 = """
 sqlite3 database "insert into t values (7); select count(*) from t"
