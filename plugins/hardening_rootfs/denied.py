@@ -42,10 +42,13 @@ _MOUNT_FLAGS = 3
 
 def denied(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The causes; one of them for each answer about a path that this errno means."""
-    if not call.outcome and call.said:
+    if not call.name and not call.signal:
         yield from _named(settings, context, call)
     if call.name in ("mount", "move_mount", "fsmount", "umount2", "mount_setattr"):
         yield from _mounting(settings, context, call)
+        return
+    if call.error == errno.EXDEV and call.target.startswith("/"):
+        yield from _across(settings, context, call)
         return
     for path in dict.fromkeys(filter(None, (call.path, _socket(call), call.target))):
         if path.startswith("/"):
@@ -57,8 +60,8 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     if call.error == errno.ENOSPC or call.signal == signal.SIGBUS:
         yield from _full(settings, place)
         return
-    if call.error in (errno.EXDEV, errno.EBUSY):
-        yield from _bound(settings, context, call, place)
+    if call.error == errno.EBUSY:
+        yield from _bound(settings, place)
         return
     if call.error == errno.EACCES and "mount" not in call.access and place.lacks("dev"):
         yield from _device(place)
@@ -153,24 +156,25 @@ def _set_user_id(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
         yield Cause(place.leaf, f"{place.path} is on a mount with nosuid", answers.with_right(settings, place, "suid"))
 
 
-def _bound(settings: RootfsSettings, context: Context, call: SystemCall, place: Place) -> Iterator[Cause]:
-    """A rename or a link from one mount to another, or of what a mount lies on, which the host could have made."""
-    if not place.leaf.startswith("rootfs.volumes."):
-        return
+def _across(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """A rename or a link from one mount to another, which may be one file system on the host."""
+    places = [answers.place_of(settings, context, path) for path in (call.target, call.path)]
+    if places[0].mounted != places[1].mounted:
+        leaf = next((place.leaf for place in places if place.leaf != "rootfs.path"), "rootfs.path")
+        what = f"{call.path} and {call.target} lie in two mounts"
+        yield Cause(leaf, what, advice="copy it and remove the first one, as mv(1) does")
+
+
+def _bound(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
+    """A file that is replaced or removed, and that a mount lies on."""
     volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
-    if volume is None:
+    if volume is None or not place.leaf.startswith("rootfs.volumes.") or place.path != volume.target:
         return
-    if call.error == errno.EBUSY and place.path == volume.target:
-        above, source = os.path.dirname(volume.target), os.path.dirname(volume.source)
-        wider = Volume(source, above, volume.rights | USUAL_RIGHTS, idmap=volume.idmap)
-        ways = (Way(f"rootfs.volumes.{above}", wider, Size.WIDER),) if above != "/" else ()
-        what = f"{place.path} is a volume by itself, which is not replaced or removed"
-        yield Cause(place.leaf, what, ways, "write into the file instead of replacing it")
-    elif call.error == errno.EXDEV and call.target:
-        other = answers.place_of(settings, context, call.target if place.path == call.path else call.path)
-        if other.mounted != place.mounted:
-            what = f"{place.path} and {other.path} lie in two mounts"
-            yield Cause(place.leaf, what, advice="copy it and remove the first one, as mv(1) does")
+    above, source = os.path.dirname(volume.target), os.path.dirname(volume.source)
+    wider = Volume(source, above, volume.rights | USUAL_RIGHTS, idmap=volume.idmap)
+    ways = (Way(f"rootfs.volumes.{above}", wider, Size.WIDER),) if above != "/" else ()
+    what = f"{place.path} is a volume by itself, which is not replaced or removed"
+    yield Cause(place.leaf, what, ways, "write into the file instead of replacing it")
 
 
 def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:

@@ -99,6 +99,8 @@ CASES = [
     ('volumes.add = ["{}:/data"]', asked("execve", errno.EACCES, "/data/file", EXECUTE), ""),
     ('volumes.add = ["{}/file:/data"]', asked("rename", errno.EBUSY, "/tmp/new", CREATE, target="/data"), "volumes./data"),
     ('volumes.add = ["{}:/data"]', asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/data/new"), "volumes./data"),
+    ("", asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/var/tmp/new"), "tmpfs./var/tmp"),
+    ("", asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/tmp/other"), ""),
     ('masked_paths.add = ["/usr/share"]', asked("openat", errno.ENOENT, "/usr/share/doc", READ), "masked_paths./usr/share"),
     ("", asked("mount", errno.EPERM, "/newroot/proc", {"mount"}), ""),
     ('proc.subset = ""', asked("mount", errno.EPERM, "/proc", {"mount"}, arguments=(0, 0, 0, 0x1000, 0, 0)), ""),
