@@ -161,9 +161,10 @@ def _groups_are_fixed(context: Context) -> bool:
 
 
 def _root_would_pass(context: Context, call: SystemCall) -> bool:
-    """Whether a mode denies what was wanted, and root's capability goes past it: never to execute a file that nobody may."""
+    """Whether a mode denies root what was wanted, and its capability goes past that: never to execute a file that nobody
+    may. To anybody else the mode says the same without a stack."""
     found = outside.withheld(context, call)
-    if found is None or _own_account(context, call):
+    if found is None or _reaching(context, call) != ROOT:
         return False
     seen, right = found
     return _is_mapped(context, seen) and (right != EXECUTE or seen.is_directory or bool(seen.mode & 0o111))
