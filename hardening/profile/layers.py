@@ -73,7 +73,7 @@ class Layer:
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
     an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
     itself; ``findings`` is its table of that name (`hardening.mechanism.findings.gate`), ``learnt`` says what it was learnt
-    from."""
+    from. ``parents`` are those that it extends."""
 
     name: str
     document: Document
@@ -87,6 +87,7 @@ class Layer:
     asked: str = ""
     findings: Node | None = None
     learnt: Fingerprint | None = None
+    parents: tuple[Layer, ...] = ()
 
     @property
     def place(self) -> str:
@@ -217,7 +218,8 @@ class _Builder:
         self.layers: dict[Path, Layer] = {}
         self.found: dict[str, FoundProfile] = {}
 
-    def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> None:
+    def add(self, profile: str, origin: Origin | None, folder: Path, chain: tuple[tuple[Path, str], ...]) -> Path:
+        """Add a profile and those before it. Returns its key."""
         by_path = is_path(profile)
         path, name = self._by_path(profile, folder) if by_path else self._by_name(profile, origin)
         # realpath(3) of a loop of links is no error here: reading the file is, and says so.
@@ -226,17 +228,19 @@ class _Builder:
             names = [name for _, name in chain] + [name]
             raise ProfileError(f"`extends` is circular: {' -> '.join(names)}", origin=origin, hint="remove one of them")
         if key in self.layers:
-            return
+            return key
         if len(chain) > 64:
             raise ProfileError("`extends` goes deeper than 64 profiles", origin=origin, hint="merge some of them")
         if origin is not None and not os.path.lexists(path):
             hint = "a path in `extends` is relative to the directory of the profile with the `extends`"
             raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
         layer = parse_layer(read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
-        for parent, node in zip(layer.extends, _extends(layer.document.root), strict=True):
-            self.add(parent, node.origin, path.parent, (*chain, (key, name)))
+        extended = zip(layer.extends, _extends(layer.document.root), strict=True)
+        before = [self.add(parent, node.origin, path.parent, (*chain, (key, name))) for parent, node in extended]
         asked = next((above for place, above in chain if self._ships(place)), name)
-        self.layers[key] = attrs.evolve(layer, shipped=self._ships(key), asked=asked)
+        parents = tuple(self.layers[one] for one in before)
+        self.layers[key] = attrs.evolve(layer, shipped=self._ships(key), asked=asked, parents=parents)
+        return key
 
     def _ships(self, path: Path) -> bool:
         return any(path.is_relative_to(place) for place in self.shipped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from itertools import accumulate
@@ -21,7 +21,7 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import WILDCARD, Family, Leaf
 from hardening.profile.layers import Exemption, Layer
-from hardening.profile.source import Node, command_line
+from hardening.profile.source import Document, Node, command_line
 from hardening.report.image_defaults import ShownDefault
 from hardening.report.table import Table
 from hardening.why.attempt import Pending
@@ -214,25 +214,23 @@ def summary(composition: Composition) -> Table:
 
 def tree(layers: Sequence[Layer]) -> str:
     """The stack as a tree of what extends what, with each layer's place in the order."""
-    order = {layer.name: index for index, layer in enumerate(layers, 1)}
-    by_name = {layer.name: layer for layer in layers}
-    extended = {_name(parent) for layer in layers for parent in layer.extends}
+    order = {layer.document: index for index, layer in enumerate(layers, 1)}  # two may have the same name
+    extended = {parent.document for layer in layers for parent in layer.parents}
     lines: list[str] = []
     for layer in layers:
-        if layer.name not in extended:
-            lines += _branch(layer, by_name, order, "", "")
+        if layer.document not in extended:
+            lines += _branch(layer, order, "", "")
     return "\n".join(lines)
 
 
-def _branch(
-    layer: Layer, by_name: dict[str, Layer], order: dict[str, int], first: str, following: str
-) -> Iterator[str]:
-    yield f"{first}{order[layer.name]}. {layer.name}  {layer.description}  ({layer.place})".replace("    ", "  ")
-    parents = [by_name[_name(parent)] for parent in layer.extends if _name(parent) in by_name]
+def _branch(layer: Layer, order: Mapping[Document, int], first: str, following: str) -> Iterator[str]:
+    words = (f"{order[layer.document]}. {layer.name}", layer.description, f"({layer.place})")
+    yield first + "  ".join(filter(None, words))
+    parents = [parent for parent in layer.parents if parent.document in order]
     for index, parent in enumerate(parents, 1):
         last = index == len(parents)
         yield from _branch(
-            parent, by_name, order, following + ("└─ " if last else "├─ "), following + ("   " if last else "│  ")
+            parent, order, following + ("└─ " if last else "├─ "), following + ("   " if last else "│  ")
         )
 
 
@@ -257,7 +255,3 @@ def _ends(exception: Exemption, today: date) -> str:
     if exception.expires is None:
         return ""
     return f"{exception.expires} ({(exception.expires - today).days} days)"
-
-
-def _name(profile: str) -> str:
-    return profile.rpartition("/")[2].removesuffix(".toml")

@@ -288,6 +288,20 @@ def test_without_a_question_the_stack_is_a_tree(folder: Path, capsys: pytest.Cap
     assert answer["mechanisms"][0]["mechanism"] == "box"
 
 
+def test_profiles_of_one_name_stand_at_their_own_places_of_the_tree(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile(folder, "base", 'description = "the shipped one"\n')
+    profile(folder, "middle", 'extends = "base"\n')
+    own = tmp_path / "own"
+    own.mkdir()
+    profile(own, "base", 'description = "another one"\nextends = "middle"\n')
+    profile(own, "app", 'extends = "./base.toml"\n')
+    assert main(["explain", "-p", str(own / "app.toml")], session(folder)) == 0
+    lines = [line.partition("  (")[0].strip() for line in capsys.readouterr().out.splitlines()[:4]]
+    assert lines == ["4. app", "└─ 3. base  another one", "└─ 2. middle", "└─ 1. base  the shipped one"]
+
+
 def test_options_of_mechanisms_are_says_with_their_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = explained(folder, capsys, "--size", "3", "box.size")
     assert answer["value"] == 3
