@@ -20,9 +20,11 @@ TABLE, WHOLE_TABLE, GAP = 256, 1 << 16, 64
 
 @attrs.define
 class Function:
-    """What a function refers to: functions, symbols of other files, and places where pointers are."""
+    """What a function refers to: functions that it calls and those whose address it takes, symbols of other files, and
+    places where pointers are."""
 
     calls: set[int] = attrs.Factory(set)
+    taken: set[int] = attrs.Factory(set)
     symbols: set[str] = attrs.Factory(set)
     tables: set[int] = attrs.Factory(set)
 
@@ -55,10 +57,11 @@ class Binary:
             if kind == SHORT and (target == where or target not in self._known or not tracer.is_instruction(at)):
                 continue
             here = found[at if where is None else where]
-            if target in self._known:
+            if target in self._known and kind in (CALL, JUMP, SHORT):
                 here.calls.add(target)
-                if kind in (CALL, JUMP, SHORT):
-                    self._callers[target].append(at)
+                self._callers[target].append(at)
+            elif target in self._known:
+                here.taken.add(target)
             elif kind in (CALL, JUMP, SHORT):
                 others.append((at, target, where if where is not None else at))
             elif target in self.elf.slots:

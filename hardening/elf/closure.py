@@ -7,6 +7,8 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
+import attrs
+
 from hardening.base.linux import abi, kernel
 from hardening.base.linux.resolution import resolve
 from hardening.base.values import frozen
@@ -16,6 +18,10 @@ from hardening.elf.file import ElfFile, InvalidElf
 
 #: Libraries of one program; bytes and lines of a configuration of the dynamic linker, and files that it includes.
 LIBRARIES, TEXT, LINES = 2000, 1 << 20, 1000
+#: Functions that load libraries, or look functions up, by names that are known at run time only; and libraries in folders
+#: of their own that are looked at for whether a program loads them.
+LOADERS = frozenset({"dlopen", "dlmopen", "dlsym", "dlvsym"})
+MODULES = 20_000
 _CONFIGURED = "/etc/ld.so.conf"
 _USUAL = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
@@ -24,11 +30,13 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 @frozen(eq=False)
 class Linked:
     """A program and what it is linked with, in the order in which symbols are looked up, the program first. ``linker`` is
-    the dynamic linker, which is one of them; ``missing`` are libraries that the root has not."""
+    the dynamic linker, which is one of them; ``missing`` are libraries that the root has not. ``modules`` are those of the
+    binaries that the program loads while it runs."""
 
     binaries: Sequence[Binary]
     linker: Binary | None = None
     missing: Sequence[str] = ()
+    modules: Sequence[Binary] = ()
 
 
 class LinkingRoot:
@@ -117,6 +125,53 @@ class LinkingRoot:
             except (InvalidElf, OSError):
                 missing.append(first.elf.interpreter)
         return Linked(tuple(found.values()), linker, tuple(dict.fromkeys(missing)))
+
+    def with_modules(self, program: Linked, near: str = "/usr") -> Linked:
+        """A program together with the modules that it may load: libraries in folders where the dynamic linker does not look,
+        which want what nobody has but the program, or a library that loads others for it, and nothing else that is not
+        there. They are looked for below the usual places, and ``near``, where an environment of its own may be."""
+        binaries = {binary.path: binary for binary in program.binaries}
+        first = program.binaries[0]
+        loading = [
+            binary
+            for binary in program.binaries
+            if binary.elf.imports & LOADERS and (binary is first or binary.elf.soname in first.elf.needed)
+        ]
+        offered = {name for binary in loading for name in binary.elf.exports}
+        loaders = {binary.elf.soname for binary in loading if binary is not first}
+        known = {name for binary in program.binaries for name in binary.elf.exports}
+        needed = {name for binary in program.binaries for name in binary.elf.needed}
+        modules = list[Binary]()
+        for path in self._module_paths(near) if offered else ():
+            try:
+                module = self.binary(path)
+                wanted = module.elf.imports & offered
+                if not wanted or module.path in binaries or module.elf.machine != first.elf.machine:
+                    continue
+                libraries = self.linked(path).binaries[1:]
+            except (InvalidElf, OSError):
+                continue
+            own = {name for binary in libraries for name in binary.elf.exports}
+            of_library = not loaders.isdisjoint(module.elf.needed) and needed.issuperset(module.elf.needed)
+            if (of_library or wanted - own) and module.elf.required <= own | known | module.elf.exports.keys():
+                modules.append(module)
+                binaries |= {binary.path: binary for binary in (module, *libraries) if binary.path not in binaries}
+        return attrs.evolve(program, binaries=tuple(binaries.values()), modules=tuple(modules))
+
+    def _module_paths(self, near: str) -> Sequence[str]:
+        """Libraries that the dynamic linker does not find by their names."""
+        searched = {place[1] for place in map(self.find, (*self.configured(), *_USUAL)) if place is not None}
+        tops = [
+            place for place in map(self.find, (*_USUAL, *([near] if near.count("/") > 1 else []))) if place is not None
+        ]
+        found = dict[str, None]()
+        for top in dict.fromkeys(place[1] for place in tops):
+            for directory in self.directories:
+                for folder, _, names in os.walk(directory.rstrip("/") + top):
+                    inside = folder.removeprefix(directory.rstrip("/"))
+                    if inside not in searched:
+                        found |= dict.fromkeys(f"{inside}/{name}" for name in names if name.endswith(".so"))
+        return list(found)[:MODULES]
 
     def _library(self, wanting: Binary, name: str, places: Sequence[str], machine: str) -> Binary | None:
         for path in [name] if "/" in name else [f"{place}/{name}" for place in dict.fromkeys(places)]:

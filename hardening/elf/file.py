@@ -28,7 +28,7 @@ _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
 _RELATIVE = {"x86_64": (8, 37), "aarch64": (1027, 1032)}
 _OF_SYMBOL = {"x86_64": (1, 6, 7), "aarch64": (257, 1025, 1026)}
 _COPY = {"x86_64": 5, "aarch64": 1024}
-_FUNCTION, _INDIRECT_FUNCTION, _UNDEFINED = 2, 10, 0
+_FUNCTION, _INDIRECT_FUNCTION, _UNDEFINED, _WEAK = 2, 10, 0, 2
 _DF_1_PIE = 0x08000000
 #: `.eh_frame_hdr` with a table that can be searched: relative to the header, four bytes a field (LSB, exception frames).
 _TABLE = b"\x01\x1b\x03\x3b"
@@ -68,9 +68,11 @@ class Symbol:
 @frozen(eq=False)
 class ElfFile:
     """One file. ``machine`` is named as `uname -m` does; ``entry`` is where it begins. ``interpreter`` is the dynamic
-    linker, ``needed`` are libraries, ``rpath`` and ``runpath`` where they are looked for, as they stand there.
+    linker, ``needed`` are libraries, ``rpath`` and ``runpath`` where they are looked for, as they stand there; ``soname`` is
+    what those who need it call it.
 
-    ``exports`` are the symbols it has for others, by name, ``imports`` those that it wants of others. ``slots`` are
+    ``exports`` are the symbols it has for others, by name, ``imports`` those that it wants of others, ``required`` those of
+    them without which it is not loaded. ``slots`` are
     addresses of pointers to symbols, ``pointers`` those of pointers to its own addresses, sorted. ``functions`` are the
     addresses where functions begin, sorted; ``initial`` are those that run without being called. ``code`` are its
     executable segments by their address, ``absolute`` says that its addresses are fixed. ``data`` are all segments.
@@ -81,10 +83,12 @@ class ElfFile:
     is_program: bool
     interpreter: str
     needed: Sequence[str]
+    soname: str
     rpath: Sequence[str]
     runpath: Sequence[str]
     exports: Mapping[str, Sequence[Symbol]]
     imports: frozenset[str]
+    required: frozenset[str]
     slots: Mapping[int, str]
     pointers: Sequence[tuple[int, int]]
     functions: Sequence[int]
@@ -239,10 +243,14 @@ class _Reader:
             is_program=absolute or bool(self._interpreter) or self._is_pie(),
             interpreter=self._interpreter,
             needed=self._named("DT_NEEDED", strings),
+            soname="".join(self._named("DT_SONAME", strings)[:1]),
             rpath=self._named("DT_RPATH", strings),
             runpath=self._named("DT_RUNPATH", strings),
             exports=MappingProxyType(exports),
             imports=frozenset(name for name, _, section, _, _ in symbols if section == _UNDEFINED and name),
+            required=frozenset(
+                name for name, info, section, _, _ in symbols if section == _UNDEFINED and name and info >> 4 != _WEAK
+            ),
             slots=MappingProxyType(slots),
             pointers=pointers,
             functions=sorted(functions),

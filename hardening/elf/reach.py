@@ -3,7 +3,8 @@
 Of a program every function counts, for its maker put them there. Of a library only those do that can be reached from what
 others use of it: through direct calls, functions whose address is taken, and tables of pointers (`hardening.elf.binary`). A
 call through a pointer goes wherever a function went that was reachable before it: more than it does, never less, unless the
-pointer was computed, or came from outside (dlopen(3), code that is made at run time).
+pointer was computed, or came from outside (dlopen(3), code that is made at run time). So what calls alone lead to is told
+apart.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.elf.binary import TABLE, WHOLE_TABLE, Binary
-from hardening.elf.closure import Linked
+from hardening.elf.closure import LOADERS, Linked
 from hardening.elf.file import Symbol
 from hardening.elf.numbers import Location
 
@@ -24,8 +25,6 @@ _STARTING = frozenset(
     {"__cxa_finalize", "__libc_start_main", "__stack_chk_fail", "abort", "calloc", "exit", "fclose", "free", "malloc",
      "printf", "puts", "realloc", "setlocale"}
 )  # fmt: skip
-#: Functions that load libraries, or look functions up, by names that are known at run time only.
-_LOADERS = ("dlopen", "dlmopen", "dlsym", "dlvsym")
 
 
 @frozen
@@ -40,11 +39,13 @@ class Via:
 @frozen(eq=False)
 class Reached:
     """What a program may ask of the kernel. ``calls`` are the numbers of system calls with the shortest way to one of
-    its places; ``machine`` says whose numbers. ``computed`` is how many functions of a file compute a number. ``loads`` are
-    files that load others at run time; ``missing`` are libraries that are not there."""
+    its places; ``machine`` says whose numbers. ``direct`` are those that it comes to by calls alone, in libraries: what
+    only pointers lead to may be for somebody else. ``computed`` is how many functions of a file compute a number. ``loads``
+    are files that load others at run time; ``missing`` are libraries that are not there."""
 
     machine: str
     calls: Mapping[int, Sequence[Via]]
+    direct: frozenset[int]
     computed: Mapping[str, int]
     loads: Sequence[str]
     missing: Sequence[str]
@@ -112,7 +113,8 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
             providers[name] += [(index, symbol) for symbol in symbols]
     wrappers: dict[str, set[Location]] = {}
     numbers = {}
-    for index in reversed(range(len(binaries))):
+    # Twice, since who uses a wrapper of another file may be looked at before that is.
+    for index in (*reversed(range(len(binaries))), *range(len(binaries))):
         numbers[index] = binaries[index].numbers(wrappers)
         for name, places in binaries[index].wrappers.items():
             wrappers.setdefault(name, set()).update(places)
@@ -121,13 +123,19 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
     calls: dict[int, Sequence[Via]] = {}
     computed: Counter[str] = Counter()
     loads: dict[str, None] = {}
-    whole = _is_whole(binaries[0])
-    if whole and only is None:
-        for value in numbers[0].values():
-            calls |= dict.fromkeys(value.constants - calls.keys(), (Via(binaries[0].path),))
-            computed[binaries[0].path] += value.computed
-        loads |= dict.fromkeys([binaries[0].path] if binaries[0].elf.imports.intersection(_LOADERS) else [])
-    while walk.pending:
+    own = () if only is not None else tuple(index for index in _own(linked) if _is_whole(binaries[index]))
+    for index in own:
+        for value in numbers[index].values():
+            calls |= dict.fromkeys(value.constants - calls.keys(), (Via(binaries[index].path),))
+            computed[binaries[index].path] += value.computed
+        loads |= dict.fromkeys([binaries[index].path] if binaries[index].elf.imports & LOADERS else [])
+    pointers: list[tuple[int, int]] = []  # functions whose pointers are followed after all calls are
+    direct: frozenset[int] | None = None
+    while walk.pending or pointers or direct is None:
+        if not walk.pending:
+            direct = frozenset(calls) if direct is None else direct
+            _follow_pointers(walk, pointers)
+            continue
         node = walk.pending.popleft()
         index, address = node
         binary = binaries[index]
@@ -138,16 +146,36 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
         function = binary.functions.get(address)
         if function is None:
             continue
+        pointers.append(node)
         for target in sorted(function.calls):
             walk.enter(index, target, node)
         for symbol in sorted(function.symbols):
             walk.use(symbol, node, index)
-            if symbol in _LOADERS:
+            if symbol in LOADERS:
                 loads.setdefault(binary.path)
-        for place in sorted(function.tables):
-            walk.table(index, place, node)
+        if address == binary.elf.entry:  # which has the address of `main`
+            for target in sorted(function.taken):
+                walk.enter(index, target, node)
     counted = {path: count for path, count in computed.items() if count}
-    return Reached(binaries[0].elf.machine, calls, counted, tuple(loads), linked.missing)
+    machine = binaries[0].elf.machine
+    return Reached(machine, calls, direct, counted, tuple(loads), linked.missing)
+
+
+def _follow_pointers(walk: _Reach, nodes: list[tuple[int, int]]) -> None:
+    """Go where the addresses lead that functions take, and the tables that they refer to."""
+    for node in nodes:
+        function = walk.binaries[node[0]].functions[node[1]]
+        for target in sorted(function.taken):
+            walk.enter(node[0], target, node)
+        for place in sorted(function.tables):
+            walk.table(node[0], place, node)
+    nodes.clear()
+
+
+def _own(linked: Linked) -> Iterator[int]:
+    """The places of the files that are the program's: itself, and the modules that it loads."""
+    modules = {id(binary) for binary in linked.modules}
+    return (index for index, binary in enumerate(linked.binaries) if not index or id(binary) in modules)
 
 
 def _is_whole(binary: Binary) -> bool:
@@ -156,17 +184,16 @@ def _is_whole(binary: Binary) -> bool:
 
 
 def _begin(walk: _Reach, linked: Linked, only: frozenset[str] | None) -> None:
-    """Enter what runs by itself, and what the first file uses of others."""
-    first = linked.binaries[0]
-    whole = _is_whole(first)
-    if whole:
-        for name in sorted(first.elf.imports if only is None else only):
-            walk.use(name, None, 0)
+    """Enter what runs by itself, and what the program uses of others."""
+    own = {index for index in _own(linked) if _is_whole(linked.binaries[index])}
+    for index in sorted(own):
+        for name in sorted(linked.binaries[index].elf.imports if only is None else only):
+            walk.use(name, None, index)
     for index, binary in enumerate(linked.binaries):
-        if index or not whole:
+        if index not in own:
             for address in binary.elf.initial:
                 walk.enter(index, address, None)
-        if binary is linked.linker or (binary is first and not whole):
+        if binary is linked.linker or (not index and index not in own):
             walk.enter(index, binary.elf.entry, None)
 
 

@@ -10,9 +10,10 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
-from hardening.mechanism.denial import Caller, Cause, FileRights, Size, SystemCall
+from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, Size, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.trace import calls
+from hardening.upgrade.difference import Difference
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening
@@ -27,7 +28,8 @@ _TRIED = (0, 1, 2, 3, (1 << 64) - 1)
 class Breakage:
     """Something that worked before an upgrade and will not after it. ``kind`` is one of the above, ``what`` says it in
     words; ``path`` is the file that brings it, ``package`` whose that is, ``program`` the one that is in trouble, ``way``
-    the symbols that lead from it to the system call. ``leaf`` decides it, at ``origin``; neither where no setting does."""
+    the symbols that lead from it to the system call. ``leaf`` decides it, at ``origin``; neither where no setting does.
+    ``likely`` is as that of `NewCall`."""
 
     kind: str
     what: str
@@ -39,6 +41,7 @@ class Breakage:
     origin: str = ""
     loosening: Loosening | None = None
     advice: str = ""
+    likely: bool = True
 
 
 @frozen(eq=False)
@@ -50,18 +53,18 @@ class Foretold:
     programs: int
 
 
-def foretell(attempt: Attempt, context: Context, found: Mapping[str, Any], packages: Mapping[str, str]) -> Foretold:
-    """Hold what `hardening.upgrade.look.compare` found against a stack; ``packages`` are those known by path already."""
-    owners = {**found["owners"], **packages}
-    judge = _Judge(attempt, context, owners)
-    breakages = [*judge.calls(found["calls"], found["called"], found["machine"]), *judge.rights(found["rights"])]
+def foretell(attempt: Attempt, context: Context, found: Difference, packages: Mapping[str, str]) -> Foretold:
+    """Hold in what two trees differ against a stack; ``packages`` are those known by path already."""
+    owners = {**found.owners, **packages}
+    judge = _Judge(attempt, context, found, owners)
+    breakages = [*judge.calls(), *judge.rights()]
     breakages += [
-        Breakage(MISSING, f"{row['what']} is not there", row["path"], owners.get(row["path"], ""), row["program"])
-        for row in found["missing"]
+        Breakage(MISSING, f"{item.what} is not there", item.path, owners.get(item.path, ""), item.program)
+        for item in found.missing
         if not packages
     ]
-    breakages += judge.directories(found["written"])
-    return Foretold(breakages, (*_notes(found, attempt), *_elsewhere(found, packages)), found["programs"])
+    breakages += judge.directories()
+    return Foretold(breakages, (*_notes(found, attempt), *_elsewhere(found, packages)), found.programs)
 
 
 def of_stack(error: HardeningError) -> Breakage:
@@ -69,27 +72,28 @@ def of_stack(error: HardeningError) -> Breakage:
     return Breakage(STACK, error.message, "", origin=str(error.origin or ""), advice=error.hint or "")
 
 
-def _notes(found: Mapping[str, Any], attempt: Attempt) -> Iterator[str]:
-    for path, count in sorted(found["computed"].items()):
+def _notes(found: Difference, attempt: Attempt) -> Iterator[str]:
+    for path, count in sorted(found.computed.items()):
         yield f"{path}: {count} call{'s' * (count != 1)} with a number that is computed"
-    if found["loads"]:
-        yield f"load others at run time, which are not looked at: {', '.join(found['loads'])}"
-    for path, why in sorted(found["unread"].items()):
+    if found.loads:
+        yield f"load others at run time, which are not looked at: {', '.join(found.loads)}"
+    for path, why in sorted(found.unread.items()):
         yield f"{path} is not looked at: {why}"
-    if found["machine"] not in ("", attempt.host.machine):
-        yield f"the programs are for {found['machine']}: their system calls are not judged here"
+    if found.machine not in ("", attempt.host.machine):
+        yield f"the programs are for {found.machine}: their system calls are not judged here"
 
 
-def _elsewhere(found: Mapping[str, Any], packages: Mapping[str, str]) -> Iterator[str]:
+def _elsewhere(found: Difference, packages: Mapping[str, str]) -> Iterator[str]:
     """What packages need of others, which their manager installs with them."""
-    for row in found["missing"] if packages else ():
-        yield f"{row['path']}: {row['what']} is not there, and may be in a package that is not named"
+    for item in found.missing if packages else ():
+        yield f"{item.path}: {item.what} is not there, and may be in a package that is not named"
 
 
 @attrs.define
 class _Judge:
     attempt: Attempt
     context: Context
+    found: Difference
     owners: Mapping[str, str]
     _loosenings: dict[tuple[str, int], Loosening | None] = attrs.Factory(dict)
 
@@ -98,32 +102,29 @@ class _Judge:
         composition = self.attempt.composition
         return ((mechanism, composition.settings[mechanism.name]) for mechanism in composition.mechanisms)
 
-    def calls(
-        self, rows: Sequence[Mapping[str, Any]], called: Mapping[str, Sequence[int]], machine: str
-    ) -> Iterator[Breakage]:
-        """The system calls that are refused whatever their arguments, and that their program does not do without;
-        ``called`` are the numbers of all that each program may make."""
+    def calls(self) -> Iterator[Breakage]:
+        """The system calls that are refused whatever their arguments, and that their program does not do without."""
+        machine = self.found.machine
         if machine != self.attempt.host.machine:
             return
         refused: dict[int, tuple[Mechanism[Any], Cause, SystemCall] | None] = {}
-        for row in rows:
-            number = row["number"]
-            if number not in refused:
-                refused[number] = self._refused(number, machine)
-            known = refused[number]
+        for new in self.found.calls:
+            if new.number not in refused:
+                refused[new.number] = self._refused(new.number, machine)
+            known = refused[new.number]
             if known is None:
                 continue
             mechanism, cause, call = known
             if cause.fallback is not None:
-                made = {calls.name(call.architecture, number) for number in called[row["program"]]}
+                made = {calls.name(call.architecture, number) for number in self.found.called[new.program]}
                 if not cause.fallback or cause.fallback & made:
                     continue
             # The arguments were only tried: what was said of them, and what permits them alone, is of no use.
             ways = [item for item in cause.ways if item.size is not Size.CALL]
             last = [item for item in cause.ways if item.size is Size.CALL][-1:]
             cause = attrs.evolve(cause, what=cause.what.partition("(")[0], ways=(*ways, *last))
-            way = [symbol for _, symbol in row["way"] if symbol]
-            yield self._breakage(CALL, mechanism, cause, row, call, way)
+            breakage = self._breakage(CALL, mechanism, cause, new.path, new.program, call)
+            yield attrs.evolve(breakage, way=new.way, likely=new.likely)
 
     def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
         architecture = calls.MACHINES[machine][0]
@@ -143,37 +144,42 @@ class _Judge:
             first = first or found
         return first
 
-    def rights(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Breakage]:
+    def rights(self) -> Iterator[Breakage]:
         """What files lend and no command gets."""
-        for row in rows:
-            rights = FileRights(row["path"], frozenset(row["capabilities"]), row["effective"], row["set_id"])
+        for new in self.found.rights:
+            rights = FileRights(new.path, frozenset(new.capabilities), new.effective, new.set_id)
             for mechanism, settings in self._settings:
                 for cause in mechanism.denied_rights(settings, self.context, rights):
-                    yield self._breakage(RIGHTS, mechanism, cause, row)
+                    yield self._breakage(RIGHTS, mechanism, cause, new.path, new.path)
 
-    def directories(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Breakage]:
-        """New directories to write to that are read-only, or not seen."""
-        for row in rows:
-            for mechanism, settings in self._settings:
-                for answer in mechanism.of_path(settings, self.context, row["path"]):
-                    if answer.asked != "writable" or answer.permitted:
-                        continue
-                    what = f"a directory to write to: {answer.answer.removeprefix('no: ')}"
-                    leaf = next(iter(self.attempt.composition.meant(answer.leaf)), None)
-                    yield Breakage(
-                        DIRECTORY, what, row["path"], self.owners.get(row["path"], ""), leaf=answer.leaf,
-                        origin=leaf.origin if leaf else "",
-                        loosening=loosen.of_path(self.attempt, mechanism, row["path"], answer),
-                    )  # fmt: skip
+    def directories(self) -> Iterator[Breakage]:
+        """New directories to write to that are read-only, or not seen: likely to matter where the stack lets one be written
+        to that has gone."""
+        moved = any(not [*self._unwritable(path)] for path in self.found.gone)
+        for path in self.found.directories:
+            for mechanism, answer in self._unwritable(path):
+                what = f"a directory to write to: {answer.answer.removeprefix('no: ')}"
+                leaf = next(iter(self.attempt.composition.meant(answer.leaf)), None)
+                yield Breakage(
+                    DIRECTORY, what, path, self.owners.get(path, ""), leaf=answer.leaf,
+                    origin=leaf.origin if leaf else "", loosening=loosen.of_path(self.attempt, mechanism, path, answer),
+                    likely=moved,
+                )  # fmt: skip
+
+    def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
+        for mechanism, settings in self._settings:
+            for answer in mechanism.of_path(settings, self.context, path):
+                if answer.asked == "writable" and not answer.permitted:
+                    yield mechanism, answer
 
     def _breakage(
         self,
         kind: str,
         mechanism: Mechanism[Any],
         cause: Cause,
-        row: Mapping[str, Any],
+        path: str,
+        program: str,
         call: SystemCall | None = None,
-        way: Sequence[str] = (),
     ) -> Breakage:
         key = cause.leaf, call.number if call is not None else -1
         if key not in self._loosenings:
@@ -185,14 +191,13 @@ class _Judge:
         return Breakage(
             kind,
             cause.what,
-            row["path"],
-            self.owners.get(row["path"], ""),
-            row["program"],
-            way,
-            cause.leaf,
-            entry.origin if entry is not None else "",
-            self._loosenings[key],
-            cause.advice,
+            path,
+            self.owners.get(path, ""),
+            program,
+            leaf=cause.leaf,
+            origin=entry.origin if entry is not None else "",
+            loosening=self._loosenings[key],
+            advice=cause.advice,
         )
 
 

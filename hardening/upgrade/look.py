@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
@@ -16,9 +15,12 @@ from hardening.elf.file import InvalidElf, TooMuchCode
 from hardening.elf.reach import Reached, Via, reached, started
 from hardening.mechanism.scanner import ScannedRoot, Scanner
 from hardening.upgrade import files
+from hardening.upgrade.difference import Difference, Missing, NewCall, NewRights
 
 #: Seconds of a processor for everything, and programs that are looked at.
 PROCESSOR, PROGRAMS = 3600, 5000
+#: Files on the way to a system call that a program asks the C library for.
+_WRAPPED = 2
 
 
 @frozen(eq=False)
@@ -34,34 +36,33 @@ class Compared:
     set_ids: Sequence[str] = ()
 
 
-def compare(asked: Compared, scanners: Sequence[Scanner]) -> dict[str, Any]:
-    """What is new, as JSON data: ``calls``, and all that each program may have ``called``; ``rights``, ``missing``,
-    ``written``; and what could not be looked at: ``computed``, ``loads``, ``unread``. To be called in a process of its own,
-    whose processor time it bounds."""
+def compare(asked: Compared, scanners: Sequence[Scanner]) -> Difference:
+    """What is new. To be called in a process of its own, whose processor time it bounds."""
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
     look = _Look(asked, LinkingRoot(asked.new), LinkingRoot(asked.old))
     look.run()
-    paths = look.looked | {
-        row["path"] for rows in (look.calls, look.rights, look.missing, look.written) for row in rows
-    }
+    named = {item.path for items in (look.calls, look.rights, look.missing) for item in items}
+    paths = sorted({*look.looked, *named, *look.directories})
     tree = ScannedRoot(-1, look.new.read, look.new.names)
-    owners = {path: name for scanner in scanners for path, name in scanner.owners(tree, sorted(paths)).items()}
+    owners = {path: name for scanner in scanners for path, name in scanner.owners(tree, paths).items()}
+    directories = look.directories
     if asked.command:  # what other packages have is none of its business
         own = {owners[path] for path in look.looked & owners.keys()}
-        look.written = [row for row in look.written if owners.get(row["path"]) in own]
-    return {
-        "calls": look.calls,
-        "called": look.called,
-        "rights": look.rights,
-        "missing": look.missing,
-        "written": look.written,
-        "computed": look.computed,
-        "loads": sorted(look.loads),
-        "unread": look.unread,
-        "programs": look.count,
-        "machine": look.machine,
-        "owners": owners,
-    }
+        directories = [path for path in directories if owners.get(path) in own]
+    return Difference(
+        look.calls,
+        look.called,
+        look.rights,
+        look.missing,
+        directories,
+        look.gone,
+        look.computed,
+        sorted(look.loads),
+        look.unread,
+        look.count,
+        look.machine,
+        owners,
+    )
 
 
 @attrs.define
@@ -69,10 +70,11 @@ class _Look:
     asked: Compared
     new: LinkingRoot
     old: LinkingRoot
-    calls: list[dict[str, Any]] = attrs.Factory(list)
-    rights: list[dict[str, Any]] = attrs.Factory(list)
-    missing: list[dict[str, Any]] = attrs.Factory(list)
-    written: list[dict[str, Any]] = attrs.Factory(list)
+    calls: list[NewCall] = attrs.Factory(list)
+    rights: list[NewRights] = attrs.Factory(list)
+    missing: list[Missing] = attrs.Factory(list)
+    directories: list[str] = attrs.Factory(list)
+    gone: list[str] = attrs.Factory(list)
     computed: dict[str, int] = attrs.Factory(dict)
     loads: set[str] = attrs.Factory(set)
     unread: dict[str, str] = attrs.Factory(dict)
@@ -94,22 +96,21 @@ class _Look:
             # First what was there before: a program that is split off another one does what that did.
             for path in sorted(paths, key=lambda path: self.old.find(path) is None):
                 self._program(path)
-        self.written = [{"path": path, "program": ""} for path in files.written(top) if self.old.find(path) is None]
+        self.directories = [path for path in files.written(top) if self.old.find(path) is None]
+        self.gone = [path for path in files.written(self.asked.old[0]) if self.new.find(path) is None]
         for path in self.asked.set_ids:
             before = files.rights(self.old, path)
             if before is None or not before.set_id:
-                self.rights.append(
-                    {"path": path, "program": path, "capabilities": [], "effective": False, "set_id": True}
-                )
+                self.rights.append(NewRights(path, set_id=True))
 
     def _command(self, word: str) -> None:
         path = files.command(self.new, word)
         if path is None:
-            self.missing.append({"path": word, "program": word, "what": "the command"})
+            self.missing.append(Missing(word, word, "the command"))
             return
         for used in files.interpreters(self.new, path):
             if self.new.find(used) is None:
-                self.missing.append({"path": path, "program": path, "what": f"the interpreter {used}"})
+                self.missing.append(Missing(path, path, f"the interpreter {used}"))
                 return
             self._rights(path)
             path = used
@@ -128,6 +129,10 @@ class _Look:
             self.unread[real] = str(error)
             return
         before = self._before(path)
+        if self.asked.command:
+            near = os.path.dirname(os.path.dirname(path))
+            linked = self.new.with_modules(linked, near)
+            before = self.old.with_modules(before, near) if before is not None else None
         if before is not None and self._is_same(linked, before):
             return
         try:
@@ -142,9 +147,9 @@ class _Look:
             return
         self.count += 1
         self.machine = linked.binaries[0].elf.machine
-        self._compared(real, now, known, before)
+        self._compared(real, linked, now, known, before)
         self.missing += [
-            {"path": real, "program": real, "what": f"the library {name}"}
+            Missing(real, real, f"the library {name}")
             for name in now.missing
             if before is None or name not in before.missing
         ]
@@ -183,36 +188,41 @@ class _Look:
                     return False
         return True
 
-    def _compared(self, program: str, now: Reached, known: Collection[int], before: Linked | None) -> None:
-        edges = _edges(before)
+    def _compared(
+        self, program: str, linked: Linked, now: Reached, known: Collection[int], before: Linked | None
+    ) -> None:
+        used = _used(before)
+        ever = frozenset[str]().union(*used.values())
+        is_static = linked.binaries[0].elf.is_static  # where the C library's functions are the program's
+        always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else ()
         self.called[program] = sorted(now.calls)
         for number, way in sorted(now.calls.items()):
-            if number not in known:
-                row = {"number": number, "program": program, "path": _brought(way, edges).path}
-                self.calls.append({**row, "way": [[step.path, step.symbol] for step in way]})
+            new = _new_use(way, used)
+            # What a library did for somebody before is news where the program itself asks for it.
+            asks = before is not None and new is way[0] and len(way) == _WRAPPED and new.symbol not in ever
+            if number in known and not asks:
+                continue
+            likely = number not in known and number in now.direct and number not in always
+            symbols = [step.symbol for step in way if step.symbol]
+            self.calls.append(NewCall(number, program, (new or way[-1]).path, symbols, likely))
 
     def _rights(self, path: str) -> None:
         now, before = files.rights(self.new, path), files.rights(self.old, path)
         if now is None:
             return
-        known = before.capabilities if before is not None else frozenset()
-        more = now.capabilities - known
+        more = now.capabilities - (before.capabilities if before is not None else frozenset())
         set_id = now.set_id and (before is None or not before.set_id)
         if more or set_id:
-            row = {"capabilities": sorted(more), "effective": now.effective, "set_id": set_id}
-            self.rights.append({"path": now.path, "program": now.path, **row})
+            self.rights.append(NewRights(now.path, sorted(more), now.effective, set_id))
 
 
-def _edges(linked: Linked | None) -> Mapping[str, frozenset[str]]:
+def _used(linked: Linked | None) -> Mapping[str, frozenset[str]]:
     """What each file of a program used of others, by its name without the directory."""
-    binaries: Iterable[Any] = linked.binaries if linked is not None else ()
+    binaries = linked.binaries if linked is not None else ()
     return {os.path.basename(binary.path): binary.elf.imports for binary in binaries}
 
 
-def _brought(way: Sequence[Via], before: Mapping[str, frozenset[str]]) -> Via:
-    """The first file on a way to a system call that uses of the next one what it did not use before; where each did, the
-    last one, which does something else now."""
-    for via in way:
-        if via.symbol and via.symbol not in before.get(os.path.basename(via.path), frozenset()):
-            return via
-    return way[-1]
+def _new_use(way: Sequence[Via], used: Mapping[str, frozenset[str]]) -> Via | None:
+    """The first file on a way to a system call that uses of the next one what it did not use before; None where each did,
+    and the last one does something else now."""
+    return next((via for via in way if via.symbol and via.symbol not in used.get(os.path.basename(via.path), ())), None)

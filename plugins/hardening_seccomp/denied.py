@@ -58,7 +58,10 @@ def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Ite
     restriction = _restriction(by_layers, context).rule(call.name).value(call.arguments)
     if settings.restrict_suid_sgid and _outcome(restriction) == outcome:
         leaf = f"seccomp.{suid.SETTING}"
-        yield Cause(leaf, f"{what}, by {suid.SETTING}", (Way(leaf, False, Size.WIDER),), certain=True)
+        what = f"{what}, by {suid.SETTING}"
+        yield Cause(
+            leaf, what, (Way(leaf, False, Size.WIDER),), certain=True, fallback=_fallback(call.name, restriction)
+        )
 
 
 def _may_answer(settings: SeccompSettings, call: SystemCall) -> bool:
@@ -119,9 +122,13 @@ def _of_call(
         return
     leaf = f"seccomp.{call.name}"
     ways = tuple(_ways(leaf, settings.syscalls[call.name], call, action))
-    yield Cause(
-        leaf, what, ways, certain=True, fallback=groups.load().fallback(call.name) if action == ENOSYS else None
-    )
+    yield Cause(leaf, what, ways, certain=True, fallback=_fallback(call.name, action))
+
+
+def _fallback(name: str, action: Action) -> frozenset[str] | None:
+    """What programs call after an answer; None where that is the end."""
+    data = groups.load()
+    return data.fallback(name) if action == ENOSYS or name in data.lenient else None
 
 
 def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:

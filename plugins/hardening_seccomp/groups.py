@@ -51,7 +51,7 @@ class ArgumentGuard:
 class Groups:
     """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation.
     ``special_guards`` are those of one kind of machine, by system call and machine. ``fallbacks`` are the members of
-    `FALLBACK`, each with what programs do where the kernel does not have it."""
+    `FALLBACK`, each with what programs do where the kernel does not have it; after any errno, if it is ``lenient``."""
 
     members: Mapping[str, frozenset[str]]
     meanings: Mapping[str, str]
@@ -59,6 +59,7 @@ class Groups:
     special_guards: Mapping[tuple[str, str], ArgumentGuard]
     widths: Mapping[str, frozenset[int]]
     fallbacks: Mapping[str, str]
+    lenient: frozenset[str]
 
     @property
     def names(self) -> frozenset[str]:
@@ -118,6 +119,7 @@ def load() -> Groups:
         special_guards=MappingProxyType(special),
         widths=MappingProxyType(widths),
         fallbacks=MappingProxyType(fallbacks),
+        lenient=frozenset(data["groups"]["fallback"]["lenient"].split()),
     )
 
 

@@ -25,6 +25,7 @@ from hardening.learn import software
 from hardening.report import data
 from hardening.report.table import Table
 from hardening.upgrade import foretell, look, source
+from hardening.upgrade.difference import Difference
 from hardening.upgrade.foretell import Breakage, Foretold
 from hardening.upgrade.look import Compared
 from hardening.why import attempt, loosen
@@ -41,7 +42,7 @@ Examples:
   hardening check strict --against ./debs --json
 
 \b
-Exit codes: 0; 1 where something will break; 2 for bad usage.
+Exit codes: 0; 1 where something is likely to break; 2 for bad usage.
 """
 
 
@@ -91,7 +92,7 @@ def command(
         output.show_json(_data(found, against))
     else:
         _show(found)
-    return EXIT_FINDINGS if found.breakages else 0
+    return EXIT_FINDINGS if any(item.likely for item in found.breakages) else 0
 
 
 def _divided(line: Sequence[str], words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -129,7 +130,7 @@ class _Checked:
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         layers, further = tried.composition.stack.layers, [*new.packages.values()]
         try:
-            found = child.run(lambda _: look.compare(asked, scanners), self._ids(new))
+            data = child.run(lambda _: attrs.asdict(look.compare(asked, scanners)), self._ids(new))
             old = child.run(
                 lambda _: [*software.old(layers, new.directories, self.here.host, scanners, further)], self._ids(new)
             )
@@ -143,8 +144,9 @@ class _Checked:
             raise HostError(
                 f"cannot be looked at: {error.strerror}", origin=error.filename or against, hint="check who may read it"
             ) from None
-        told = foretell.foretell(tried, examine(tried.composition, self.here.host), found, new.packages)
-        return attrs.evolve(told, breakages=(*stack_breaks, *told.breakages), notes=(*told.notes, *old))
+        context = examine(tried.composition, self.here.host)
+        found = foretell.foretell(tried, context, Difference.of(data), new.packages)
+        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *old))
 
     def _ids(self, new: source.FileTree) -> Ids:
         return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)
@@ -170,9 +172,10 @@ class _Checked:
             return self.tried, ()
         try:
             if new.image:
-                after = _attempt(self.here, *imaged.look(self.here, self.request, new.image))
+                request, offer = imaged.look(self.here, self.request, new.image)
             else:
-                after = _attempt(self.here, imaged.with_root(self.request, new.directories[0], text))
+                request, offer = imaged.with_root(self.request, new.directories[0], text), None
+            after = _attempt(self.here, imaged.in_place_of_another(request, "--against"), offer)
         except HardeningError as error:
             return self.tried, tuple(foretell.of_stack(item) for item in error.problems)
         refusal = loosen.refusal_of(self.tried, after.composition)
@@ -181,16 +184,20 @@ class _Checked:
 
 def _show(found: Foretold) -> None:
     columns = ("kind", "what", "file", "package", "program", "setting", "decided by")
-    rows = tuple(_rows(found.breakages))
-    if rows:
-        output.show_table(Table(columns, rows))
-        for lines in dict.fromkeys(_remedies(found.breakages)):
-            output.show(f"\n{lines}")
+    likely = [item for item in found.breakages if item.likely]
+    others = [item for item in found.breakages if not item.likely]
+    if likely:
+        output.show_table(Table(columns, tuple(_rows(likely))))
+    if others:
+        output.show("\nPerhaps, where what is new is used:\n" if likely else "Perhaps, where what is new is used:\n")
+        output.show_table(Table(columns, tuple(_rows(others))))
+    for lines in dict.fromkeys(_remedies((*likely, *others))):
+        output.show(f"\n{lines}")
     for note in found.notes:
         output.note(note)
     programs = f"{found.programs} program{'s' * (found.programs != 1)} new or changed"
-    count = len(found.breakages)
-    output.note(f"{programs}; {count} thing{'s' * (count != 1)} will break")
+    perhaps = f", {len(others)} may" if others else ""
+    output.note(f"{programs}; {len(likely)} thing{'s' * (len(likely) != 1)} will break{perhaps}")
 
 
 def _rows(breakages: Sequence[Breakage]) -> Iterator[tuple[str, ...]]:

@@ -331,6 +331,17 @@ def with_root(request: Request, path: str, typed: str) -> Request:
     return attrs.evolve(request, options=command_line(tables, places))
 
 
+def in_place_of_another(request: Request, why: str) -> Request:
+    """A request with a root that need not be the one that its layers name."""
+    before = request.options
+    tables, places = (dict(before.tables), dict(before.places)) if before is not None else ({}, {})
+    known = tables.get("exceptions", [])
+    excepted = {"setting": ".".join(_ROOT), "reason": why}
+    tables["exceptions"] = [*(known if isinstance(known, list) else []), excepted]
+    places.setdefault(("exceptions",), why)
+    return attrs.evolve(request, options=command_line(tables, places))
+
+
 def _inputs(kept: ImageStore, name: Name, record: ImageRecord, asked: ImageOptions) -> Iterator[Input | Unknown]:
     """What decides which image a name stands for, and that it can be believed."""
     from hardening.images import reference, removal
