@@ -30,9 +30,17 @@ SIGNIFICANT: Mapping[str, Mapping[int, int]] = MappingProxyType(
 )  # fmt: skip
 
 
+def telling(call: SystemCall) -> Mapping[int, int]:
+    """The arguments of a call that tell its use from another, as in `SIGNIFICANT`: of a socket of netlink the protocol, too,
+    each of which is another part of the kernel."""
+    kept = SIGNIFICANT.get(call.name, {})
+    is_netlink = call.name == "socket" and call.arguments[0] & _WORD == abi.AF_NETLINK
+    return {**kept, 2: _WORD} if is_netlink else kept
+
+
 def normal(call: SystemCall) -> SystemCall:
     """A call without what differs from one time to the next: who made it, when, and the arguments that do not matter."""
-    kept = SIGNIFICANT.get(call.name, {})
+    kept = telling(call)
     arguments = tuple(number & kept.get(place, 0) for place, number in enumerate(call.arguments))
     return attrs.evolve(call, arguments=arguments, caller=Caller(0), said="", order=0)
 

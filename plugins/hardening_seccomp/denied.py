@@ -11,7 +11,7 @@ import attrs
 from hardening.base.linux import abi
 from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
-from hardening.mechanism.evidence import LENDING, SIGNIFICANT
+from hardening.mechanism.evidence import LENDING, telling
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, Action, ActionKind, is_denial
@@ -94,10 +94,7 @@ def _words(call: SystemCall, outcome: str) -> str:
 
 def _telling(call: SystemCall) -> Collection[tuple[int, int]]:
     """The arguments that tell this use of a call from others, with their bits that do."""
-    telling = SIGNIFICANT.get(call.name, {}) if call.name not in _ALIKE else {}
-    if call.name == "socket" and call.arguments[0] == abi.AF_NETLINK:
-        telling = {**telling, 2: SIGNIFICANT["socket"][0]}  # each of its protocols is another part of the kernel
-    return telling.items()
+    return telling(call).items() if call.name not in _ALIKE else ()
 
 
 def _of_architecture(call: SystemCall, outcome: str, library: Libseccomp) -> Iterator[Cause]:

@@ -13,7 +13,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.mechanism.denial import SystemCall
-from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, Lesson, Usage, seen
+from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, Lesson, Usage, seen, telling
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_seccomp import groups, suid
@@ -73,15 +73,15 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
     allowed = _by_name(use for use in evidence.uses if use.runs and _allows(settings, use.call))
     denied = _by_name(use for use in evidence.uses if use.often and not _allows(settings, use.call))
     yield Lesson(("default",), str(settings.syscalls.rest.leaves[0]), "what no run has called")
-    telling = {name for name in allowed if _is_told_apart(name, facts)}
-    for name in sorted(allowed.keys() - telling):
+    apart = {name for name in allowed if _is_told_apart(name, facts)}
+    for name in sorted(allowed.keys() - apart):
         yield Lesson(("allow",), name, seen(allowed[name]), element=True)
     beside = [*_besides(settings, facts, allowed)]
     yield from beside
     known = {*allowed, *(str(lesson.value) for lesson in beside)}
     could = _by_name(use for use in evidence.uses if not use.runs and use.call.name not in known)
     yield from _possible(settings, facts, could)
-    for name in sorted(telling):
+    for name in sorted(apart):
         yield from _rules(name, allowed[name])
         yield from _usual(settings, name, allowed[name])
     for name, uses in sorted(denied.items()):
@@ -132,14 +132,13 @@ def _possible(settings: SeccompSettings, facts: SeccompFacts, could: Mapping[str
 
 def _rules(name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
     """A rule for each telling value of the arguments of a call."""
-    masks = SIGNIFICANT[name]
-    by_values: dict[tuple[int, ...], list[Usage]] = {}
+    alike: dict[tuple[tuple[int, tuple[int, int]], ...], list[Usage]] = {}
     for use in uses:
-        by_values.setdefault(tuple(use.call.arguments[place] for place in masks), []).append(use)
-    for values, made in sorted(by_values.items()):
-        compared = dict(zip(masks, zip(values, masks.values(), strict=True), strict=True))
+        values = tuple((place, (use.call.arguments[place], mask)) for place, mask in telling(use.call).items())
+        alike.setdefault(values, []).append(use)
+    for values, made in sorted(alike.items()):
         words = _in_words(made)
-        yield _rule(name, compared, f"{words}: {seen(made)}" if words else seen(made))
+        yield _rule(name, dict(values), f"{words}: {seen(made)}" if words else seen(made))
 
 
 def _in_words(uses: Iterable[Usage]) -> str:

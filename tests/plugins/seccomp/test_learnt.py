@@ -99,6 +99,16 @@ def test_each_line_says_how_often_and_by_whom(tmp_path: Path) -> None:
     assert comments["exit_group"] == "each program"
 
 
+def test_of_netlink_each_protocol_is_told_apart(tmp_path: Path) -> None:
+    said = lessons(tmp_path, use("socket", 16, 3, 0), use("socket", 2, 1, 6))
+    found = after(tmp_path, said)
+    assert [permits(found, "socket", 16, 3, protocol) for protocol in (0, 4)] == [True, False]
+    assert [permits(found, "socket", 2, 1, protocol) for protocol in (0, 6)] == [True, True]
+    audit = lessons(tmp_path, use("socket", 16, 3, 9))
+    assert layer.loosened({"seccomp": audit}).keys() == {"seccomp.socket"}
+    assert [permits(after(tmp_path, audit), "socket", 16, 3, protocol) for protocol in (0, 9)] == [False, True]
+
+
 def test_a_rule_says_in_words_what_it_allows(tmp_path: Path) -> None:
     uses = [
         use("ioctl", 0, 0x5413, text="ioctl pipe TIOCGWINSZ"),
