@@ -86,8 +86,9 @@ class CommandRuns(Protocol):
         """A run that is recorded."""
         ...
 
-    def run(self, layers: Sequence[Tables]) -> Unwatched:
-        """A run that is not recorded."""
+    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
+        """A run that is not recorded; in less time than there is, unless it is made ``patiently``, where one is known that
+        worked."""
         ...
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
@@ -188,7 +189,7 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
         tables = [layer.tables(tried, layer.reason(recording))]
         if not watched.succeeded or trials.refusal(tables) is not None:
             continue
-        proof = trials.run(tables)
+        proof = trials.run(tables, patiently=True)
         if proof.succeeded:
             return Learnt(recording, tried, True, barred, spared, left, (watched.seconds, proof.seconds))
     return Learnt(recording, lessons, False, barred, spared)

@@ -47,6 +47,7 @@ class CommandTrials:
         self.base, self.named, self.today, self.trials = base, named, today, trials
         self.reads_programs = reads_programs
         self.host = trials.host
+        self._patience: float | None = None  # of a run that a search makes
 
     @cached_property
     def context(self) -> Context:
@@ -91,12 +92,14 @@ class CommandTrials:
         if ran.trace.ended == TIME and not self.trials.until:
             raise Unfinished(f"the command was still at work after {self.trials.seconds:g} seconds", run)
         if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
-            seconds = max(_PATIENCE, _SLOWER * ran.seconds)
-            self.trials = attrs.evolve(self.trials, seconds=min(self.trials.seconds, seconds))
+            self._patience = min(self.trials.seconds, max(_PATIENCE, _SLOWER * ran.seconds))
         return Watched(run, ran.succeeded, frozenset(programs), ran.seconds)
 
-    def run(self, layers: Sequence[Tables]) -> Unwatched:
-        ran = self.trials.run_unseen(self.composed(layers))
+    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
+        trials = (
+            self.trials if patiently or self._patience is None else attrs.evolve(self.trials, seconds=self._patience)
+        )
+        ran = trials.run_unseen(self.composed(layers))
         self._require_end(ran, lambda: None)
         return Unwatched(ran.succeeded, ran.seconds)
 

@@ -17,10 +17,8 @@ from hardening.trace.watch import CallWatch, LiveThread
 
 #: What leaves everything as it is: one answer tells enough. What changes something is followed until it succeeds.
 _LOOKS = frozenset({"read", "search"})
-#: At every how many calls of a process the size of its table of descriptors is looked at: the kernel makes it larger only.
+#: At every how many calls of a process its descriptors are looked at: not every call that opens a file is followed.
 _SELDOM = 32
-#: How large that is at first.
-_SMALLEST_TABLE = 64
 
 
 class _Made:
@@ -68,7 +66,7 @@ class CallRecorder(CallWatch):
             made = self._made[key] = _Made(self._decoder.call(entry, tracee, thread.caller))
         made.programs.add(thread.caller.command)
         if not thread.process.calls % _SELDOM:
-            self._look_at_table(tracee)
+            self.files = max(self.files, tracee.highest_descriptor() + 1)
         if made.is_known:
             made.often[made.error] += 1
             return False
@@ -81,9 +79,3 @@ class CallRecorder(CallWatch):
         made.error = error
         opens = not error and self._opened(thread, entry, result) and not made.call.path
         made.is_known = error != errno.EINTR and not opens and (not error or made.call.access <= _LOOKS)
-
-    def _look_at_table(self, tracee: Tracee) -> None:
-        """Not every call that opens a file is followed."""
-        size = int(tracee.status().get("FDSize", 0))
-        if size > _SMALLEST_TABLE:
-            self.files = max(self.files, size)

@@ -53,6 +53,13 @@ class Tracee:
         """The path of what a descriptor is open on, or such as ``pipe:[4711]``."""
         return self.link(f"fd/{number}")
 
+    def highest_descriptor(self) -> int:
+        """The highest number of those that are open; -1 without any."""
+        try:
+            return max(map(int, os.listdir(f"/proc/{self.pid}/fd")), default=-1)
+        except OSError:
+            return -1
+
     def status(self) -> Mapping[str, str]:
         """The lines of proc_pid_status(5)."""
         return dict(line.split(":\t", 1) for line in self.text("status").splitlines() if ":\t" in line)

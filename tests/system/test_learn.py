@@ -159,6 +159,19 @@ time.sleep(600)
     assert re.search(r"^recorded in [\d.]+ s, and in [\d.]+ s unrecorded$", done.stderr, re.MULTILINE)
 
 
+def test_a_socket_in_a_volume_is_written_there(place: Place) -> None:
+    (place.folder / "data").mkdir()
+    (place.folder / "data").chmod(0o777)
+    (place.folder / "where.toml").write_text(
+        'extends = ["strict"]\n[rootfs]\nvolumes.add = ["./data:/data"]\n'
+        '[[exceptions]]\nsetting = "rootfs.volumes./data"\nreason = "a test"\n'
+    )
+    code = "import socket; socket.socket(socket.AF_UNIX).bind('/data/socket')"
+    done = place.call("learn", "-p", "./where.toml", "-o", "layer.toml", "--", "python3", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "volumes" not in place.layer()["rootfs"]
+
+
 def test_each_run_has_the_same_standard_input(place: Place) -> None:
     script = 'read word; test "$word" = secret && mkdir /tmp/mine && cat >/tmp/mine/rest && test -s /tmp/mine/rest'
     done = place.call(

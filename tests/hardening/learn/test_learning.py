@@ -77,7 +77,7 @@ class MadeUp:
         complaints = frozenset(use for use in failed if use.call.name in self.command.complains)
         return Looked(watched.succeeded, failed, complaints)
 
-    def run(self, layers: Sequence[Tables]) -> Unwatched:
+    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
         return Unwatched(self._succeeds(layers))
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
