@@ -115,6 +115,9 @@ def require_apart(target: Path | None, assembly: Assembly) -> None:
 
 
 def write(target: Path, text: str) -> None:
-    """Write a layer. Raises `UsageError`."""
+    """Write a layer. A device or a pipe, such as /dev/null, is written to, and not replaced. Raises `UsageError`."""
     with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
-        wholefile.write(target, text.encode())
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.write_text(text)
+        else:
+            wholefile.write(target, text.encode())

@@ -50,7 +50,7 @@ CHECKS = {
 }
 LAYER, SEEN = "learnt.toml", "seen.json"
 #: Seconds for all runs of one command.
-PATIENCE = 900.0
+PATIENCE = 1800.0
 _SECONDS = re.compile(r"^recorded in ([\d.]+) s, and in ([\d.]+) s unrecorded$", re.MULTILINE)
 
 
@@ -75,7 +75,20 @@ class Learning(Place):
         own = [item for item in data.pop("exceptions", ()) if item["setting"].partition(".")[0] in WHERE]
         kept = {key: value for key, value in data.items() if key in ("extends", *WHERE)}
         self.file("where.toml", tomli_w.dumps({**kept, "exceptions": own} if own else kept))
-        argv = ["learn", "-p", "./where.toml", "--into", SEEN, "-o", LAYER, *options, "--", *command]
+        argv = [
+            "learn",
+            "-p",
+            "./where.toml",
+            "--into",
+            SEEN,
+            "-o",
+            LAYER,
+            "--timeout",
+            "300",
+            *options,
+            "--",
+            *command,
+        ]
         done = attrs.evolve(self, patience=PATIENCE)._call(self._as_user([self._program(), *argv]), stdin)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         found = _SECONDS.search(done.stderr)
