@@ -87,13 +87,15 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
 
 def _named(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """Files that a process names at its end, and that are not what it expects, so that no call fails: what is hidden is an
-    empty file, and what belongs to another owner some refuse to use (git, ssh, PostgreSQL)."""
+    empty file, and what belongs to another owner some refuse to use (git, ssh, PostgreSQL). Of the root's own files that is
+    what it says last: those of a program are named by every traceback."""
+    last = call.said.rstrip().rpartition("\n")[2]
     for path in dict.fromkeys(match.rstrip(".:") for match in _PATH.findall(call.said)):
         seen = next(iter(answers.of_path(settings, context, path)))
         ways = answers.owned(settings, context, path)
         if not seen.permitted and seen.errors and seen.leaf.startswith("rootfs."):
             yield _cause(settings, context, call, path, seen)
-        elif ways:
+        elif ways and (seen.leaf != "rootfs.path" or path in last):
             what = f"{path} belongs to an owner whom the command does not know"
             yield Cause(ways[0].leaf, what, ways, certain=True)
 

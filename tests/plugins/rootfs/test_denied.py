@@ -81,6 +81,7 @@ CASES = [
     ('volumes.add = ["{}:/data"]', attrs.evolve(END, said="fatal: bad owner of '/data/file'.\n"), "volumes./data"),
     ('volumes.add = ["{}:/data:idmap"]', attrs.evolve(END, said="fatal: bad owner of '/data/file'\n"), ""),
     ('hidden_paths.add = ["/usr/bin/env"]', attrs.evolve(END, said="/usr/bin/env: no text"), "hidden_paths./usr/bin/env"),
+    ("", attrs.evolve(END, said="in /usr/bin/env\nBad owner of /usr/bin/stat\n"), "volumes./usr/bin/stat"),
     ('volumes.add = ["{}:/data"]', attrs.evolve(END, said="/data/nothing, and no/data/file\n"), ""),
     ("shm_size = 0", asked("openat", errno.ENOENT, "/dev/shm/x", CREATE), "shm_size"),
     ("", asked("write", errno.ENOSPC, "/usr/x", WRITE), ""),
