@@ -384,6 +384,8 @@ def _tried(seen: _Seen, suspect: Suspect, result: smallest.Result) -> tuple[str,
         loosening = seen.stack.loosening(member)
         shown = f" = {loosening.shown}" if loosening is not None and 0 < len(loosening.shown) <= MOST_SHOWN else ""
         why = failed.causes[0].what if failed.causes else elsewhere.reason(failed.call, ran.document, ran.context)
+        barriers = (seen.stack.barriers.get(cause.leaf, "") for cause in failed.causes)
+        why = "; ".join(filter(None, (why, next(filter(None, barriers), ""))))
         becomes = f"it is {answer}" if answer else f"it goes well, and then {failed.operation} is {failed.call.outcome}"
         said.append(f"with {member.way.leaf}{shown} {becomes}" + (f" ({why})" if why else ""))
     return tuple(dict.fromkeys(said))

@@ -306,8 +306,11 @@ def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str
 
 def begun(settings: RootfsSettings, context: Context, path: str) -> Sequence[Way]:
     """The place in memory in which what is to be made at a hidden path can be made: the caller's own directory, such as the
-    home, where programs keep what they can make anew, or else what is hidden as a whole."""
+    home, where programs keep what they can make anew, or else what is hidden as a whole; where nothing is hidden, what
+    the host has a directory at."""
     gone = shown(context).hiding(path)
+    if gone is None:
+        return (memory(path),) if settings.path.is_host and os.path.isdir(path) else ()
     homes = [home for home in context.host.of(RootfsFacts).private if holds(home, path)]
     top = max(homes, key=len, default=gone)
     source = None if gone is None or top is None else _source_of_hidden(settings, context, top, gone)

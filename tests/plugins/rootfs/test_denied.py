@@ -177,6 +177,14 @@ def test_what_is_made_at_a_hidden_place_is_first_offered_in_memory(path: str, to
     assert not [way for way in cause.ways if way.leaf.startswith("rootfs.tmpfs.")], "what is there is no other's"
 
 
+def test_what_is_made_in_a_directory_that_a_private_place_lacks_needs_that(tmp_path: Path) -> None:
+    folder = tmp_path / "lock"
+    folder.mkdir()
+    (cause,) = causes(tmp_path, "", asked("openat", errno.ENOENT, f"{folder}/tool.lock", CREATE))
+    assert (cause.leaf, cause.ways[0].leaf) == ("rootfs.tmpfs./tmp", f"rootfs.tmpfs.{folder}")
+    assert not causes(tmp_path, "", asked("openat", errno.ENOENT, f"{folder}/none/tool.lock", CREATE))
+
+
 def test_a_new_proc_needs_all_at_once_that_is_covered_in_this_one(tmp_path: Path) -> None:
     said = 'proc.subset = ""\nmasked_paths.add = ["/proc/self", "/proc/nothing-of-this-name"]'
     (cause,) = causes(tmp_path, said, asked("mount", errno.EPERM, "/newroot/proc", {"mount"}))

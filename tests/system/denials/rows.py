@@ -172,6 +172,18 @@ def _setcap(capability: str) -> Callable[[Path], None]:
     return prepare
 
 
+#: An ELF file of i386 that calls exit(0): its header, one segment, and the code.
+_THIRTY_TWO_BITS = (
+    "7f454c4601010100000000000000000002000300010000005480040834000000000000000000000034002000010000000000000001000000"
+    "00000000008004080080040860000000600000000500000000100000" + "31c04031dbcd80"
+)
+
+
+def _thirty_two_bits(path: Path) -> None:
+    (path / "program").write_bytes(bytes.fromhex(_THIRTY_TWO_BITS))
+    (path / "program").chmod(0o755)
+
+
 def _suid(path: Path) -> None:
     shutil.copy("/usr/bin/id", path / "id")
     (path / "id").chmod(0o4755)
@@ -465,6 +477,14 @@ ROWS = (
         _python(_SHARED),
         ("rootfs.shm_size",),
         fix='[rootfs]\nshm_size = "64M"\n' + _exception("rootfs.shm_size"),
+    ),
+    Row(
+        "32 bits",
+        "a program of another architecture",
+        ("{folder}/program",),
+        ("seccomp.architectures.",),
+        prepare=_thirty_two_bits,
+        fix='[seccomp]\narchitectures.add = ["x86"]\n' + _exception("seccomp.architectures.x86"),
     ),
     Row(
         "variable",
