@@ -245,9 +245,11 @@ def create(path: str, data: bytes, mode: int = 0o600, folder: int | None = None,
 def replace(
     path: str, data: bytes, mode: int = 0o600, folder: int | None = None, *, within: str = "", durable: bool = False
 ) -> None:
-    """Have ``data`` at a path, which may be seen from a ``folder``, all of it or nothing, in the place of what is there. It
-    is written in its directory, or one ``within`` the same file system, under a name that begins with `PARTIAL`. Raises
-    `OSError`; then all is as it was, unless the disk fails at the last (EIO of fsync(2))."""
+    """Have ``data`` at a path, which may be seen from a ``folder``, all of it or nothing, in the place of the file or the
+    link that is there. It is written in its directory, or one ``within`` the same file system, under a name that begins with
+    `PARTIAL`. Raises `OSError`, also for a device or a pipe, which is not replaced; then all is as it was, unless the disk
+    fails at the last (EIO of fsync(2))."""
+    _require_replaceable(path, folder)
     directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     partial = join(within or directory, f"{PARTIAL}{os.urandom(6).hex()}")
     with open_names(directory, folder, durable=durable) as names:
@@ -261,6 +263,15 @@ def replace(
                 os.unlink(partial, dir_fd=folder)
         if durable:
             os.fsync(names)
+
+
+def _require_replaceable(path: str, folder: int | None) -> None:
+    try:
+        mode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise OSError(errno.EEXIST, "it is not a regular file", path)
 
 
 def make_directory(path: str, mode: int, folder: int | None = None) -> bool:

@@ -120,4 +120,6 @@ def write(target: Path, text: str) -> None:
         if target.exists() and not (target.is_file() or target.is_dir()):
             target.write_text(text)
         else:
-            wholefile.write(target, text.encode())
+            wholefile.write(
+                Path(os.path.realpath(target)), text.encode()
+            )  # what /dev/stdout leads to, and not that link

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,16 @@ def test_nothing_is_written_through_what_stands_in_the_place_of_a_file(tmp_path:
         with pytest.raises(OSError, match=r"not a regular file|has other names, too \(hard links\)"):
             files.open_own(str(path), flags)
     assert (other.read_text(), (tmp_path / "nothing").exists()) == ("mine\n", False)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.mknod(path, stat.S_IFSOCK | 0o600)])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "there")
+    before = os.lstat(tmp_path / "there")
+    with pytest.raises(OSError, match="not a regular file"):
+        files.replace(str(tmp_path / "there"), b"data")
+    assert os.lstat(tmp_path / "there") == before
+    assert os.listdir(tmp_path) == ["there"]
 
 
 def test_a_file_that_is_missing_is_made_only_where_that_is_asked(tmp_path: Path) -> None:

@@ -19,3 +19,11 @@ def test_a_pipe_or_a_device_is_written_to_and_stays(tmp_path: Path) -> None:
     os.close(reader)
     trying.write(tmp_path / "file", "a layer\n")
     assert (tmp_path / "file").read_text() == "a layer\n"
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "link").symlink_to("file")
+    trying.write(tmp_path / "link", "a layer\n")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "a layer\n"
