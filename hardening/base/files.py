@@ -270,7 +270,7 @@ def _require_replaceable(path: str, folder: int | None) -> None:
         mode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return
-    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):  # rename(2) refuses a directory
         raise OSError(errno.EEXIST, "it is not a regular file", path)
 
 

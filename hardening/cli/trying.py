@@ -108,10 +108,12 @@ def require_apart(target: Path | None, assembly: Assembly) -> None:
     place = os.path.realpath(target or "")
     for volume in volumes:
         if volume.writable and is_below(place, os.path.realpath(volume.source)):
+            beside = Path(volume.source).parent / Path(place).name
             raise UsageError(
                 f"the command may write to {volume.source}, and what lies there can decide nothing",
-                origin=f"-o {target}", hint=f"write it elsewhere: -o {quoted(os.path.expanduser(f'~/{Path(place).name}'))}",
-            )  # fmt: skip
+                origin=f"-o {target}",
+                hint=f"write it beside that: -o {quoted(str(beside))}",
+            )
 
 
 def write(target: Path, text: str) -> None:

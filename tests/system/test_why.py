@@ -140,7 +140,7 @@ def test_no_layer_is_written_where_the_command_may_write(place: Place) -> None:
     for name in ("why", "learn"):
         done = place.call(name, "-o", f"{volume}/app.toml", "-p", "strict", "-v", f"{volume}:{volume}", "--", "true")
         assert (done.returncode, list(volume.iterdir())) == (2, [])
-        assert "write it elsewhere: -o " in done.stderr
+        assert "write it beside that: -o " in done.stderr
 
 
 def test_what_was_typed_beyond_a_limit_is_refused(place: Place) -> None:
