@@ -36,7 +36,7 @@ MOST_ALIKE = 30
 #: How much of what a process wrote is looked through.
 MOST_SPOKEN = 1 << 16
 #: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
-MOST_ASKED = 200
+MOST_ASKED = 100
 
 
 @frozen(eq=False)
