@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from tests.software.learnt import NAMES, learnt
+from tests.software.harness import PAGES
+from tests.software.learnt import NAMES, Learnt, learnt, row
 from tests.support.users import User
 
 pytestmark = pytest.mark.system
 #: Those that are learnt from in a few seconds.
 QUICK = ("busybox", "sqlite")
+#: By how many calls one run may differ from another.
+RARE = 4
 
 
 def holds(name: str, user: User | None) -> None:
@@ -23,6 +27,22 @@ def holds(name: str, user: User | None) -> None:
     touched = {path for use in uses for path in (use.get("path", ""), use.get("target", ""))}
     for place in found.permitted.writable:
         assert any(f"{path}/".startswith(f"{place}/") for path in touched), place
+    assert is_documented(found), row(found)
+
+
+def is_documented(found: Learnt) -> bool:
+    """Whether the index of the pages has these figures; whether a rare call is made changes from run to run."""
+    _, _, section = (PAGES / "README.md").read_text().partition("\n## What `hardening learn` makes of them\n")
+    line = next((line for line in section.splitlines() if f"]({found.name}.md)" in line), "")
+    if not line:  # not every page is in it
+        return True
+    by_hand, *learnt, writable_by_hand, root, user = re.split(r" *\| *", line.strip("| "))[1:]
+    calls, writable = (learnt[0], root) if found.user is None else (learnt[1], user)
+    return (
+        int(by_hand) == len(found.by_hand.calls)
+        and abs(int(calls) - len(found.permitted.calls)) <= RARE
+        and (int(writable_by_hand), int(writable)) == (len(found.by_hand.writable), len(found.permitted.writable))
+    )
 
 
 @pytest.mark.parametrize("name", QUICK)
