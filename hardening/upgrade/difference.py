@@ -33,6 +33,15 @@ class NewRights:
 
 
 @frozen(eq=False)
+class NewPort:
+    """A ``port`` that a file of configuration names to listen on; ``before`` are those that it named."""
+
+    path: str
+    port: int
+    before: Sequence[int] = ()
+
+
+@frozen(eq=False)
 class Missing:
     """What a ``program`` needs and the new tree has not, in words; ``path`` is the file that asks for it."""
 
@@ -52,6 +61,7 @@ class Difference:
     called: Mapping[str, Sequence[int]]
     rights: Sequence[NewRights]
     missing: Sequence[Missing]
+    ports: Sequence[NewPort]
     directories: Sequence[str]
     gone: Sequence[str]
     computed: Mapping[str, int]
@@ -64,6 +74,6 @@ class Difference:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Difference:
         """What `attrs.asdict` made of one."""
-        made = {"calls": NewCall, "rights": NewRights, "missing": Missing}
+        made = {"calls": NewCall, "rights": NewRights, "missing": Missing, "ports": NewPort}
         rows = {name: [kind(**row) for row in data[name]] for name, kind in made.items()}
         return cls(**{**data, **rows})

@@ -14,11 +14,15 @@ from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, Si
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.trace import calls
 from hardening.upgrade.difference import Difference
-from hardening.why import loosen
+from hardening.why import loosen, question
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening
+from hardening.why.question import Answered
 
-CALL, RIGHTS, MISSING, DIRECTORY, STACK = "system call", "file rights", "missing", "directory", "stack"
+CALL, RIGHTS, MISSING, DIRECTORY = "system call", "file rights", "missing", "directory"
+PORT, STACK = "port", "stack"
+#: A port that anybody may listen on who may listen at all (ip(7), ip_unprivileged_port_start).
+_ORDINARY = 65535
 #: Words that arguments are tried with, in all six places: what is refused with each of them is taken to be refused always.
 #: Rules that permit some uses of a call name small families, no flags, or all of them.
 _TRIED = (0, 1, 2, 3, (1 << 64) - 1)
@@ -63,7 +67,7 @@ def foretell(attempt: Attempt, context: Context, found: Difference, packages: Ma
         for item in found.missing
         if not packages
     ]
-    breakages += judge.directories()
+    breakages += (*judge.directories(), *judge.ports())
     return Foretold(breakages, (*_notes(found, attempt), *_elsewhere(found, packages)), found.programs)
 
 
@@ -165,6 +169,22 @@ class _Judge:
                     origin=leaf.origin if leaf else "", loosening=loosen.of_path(self.attempt, mechanism, path, answer),
                     likely=moved,
                 )  # fmt: skip
+
+    def ports(self) -> Iterator[Breakage]:
+        """Ports of a configuration that are denied by what denies neither those that it had, nor others."""
+        for new in self.found.ports:
+            known = {item.entry.leaf for port in (*new.before, _ORDINARY) for item in self._bound(port) if item.entry}
+            for item in self._bound(new.port):
+                if item.entry is not None and item.entry.leaf not in known:
+                    yield Breakage(
+                        PORT, f"{item.asked}: {item.answer.removeprefix('no: ')}", new.path,
+                        self.owners.get(new.path, ""), leaf=str(item.entry.leaf), origin=item.entry.origin,
+                        loosening=item.loosening, advice=item.advice,
+                    )  # fmt: skip
+
+    def _bound(self, port: int) -> Iterator[Answered]:
+        asked = [call for call in question.calls_of(f":{port}", self.context) if call.name == "bind"]
+        return question.of_calls(self.attempt, self.context, asked)
 
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
         for mechanism, settings in self._settings:

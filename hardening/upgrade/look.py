@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Collection, Mapping, Sequence
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -14,8 +15,8 @@ from hardening.elf.closure import Linked, LinkingRoot
 from hardening.elf.file import InvalidElf, TooMuchCode
 from hardening.elf.reach import Reached, Via, reached, started
 from hardening.mechanism.scanner import ScannedRoot, Scanner
-from hardening.upgrade import files
-from hardening.upgrade.difference import Difference, Missing, NewCall, NewRights
+from hardening.upgrade import files, written
+from hardening.upgrade.difference import Difference, Missing, NewCall, NewPort, NewRights
 
 #: Seconds of a processor for everything, and programs that are looked at.
 PROCESSOR, PROGRAMS = 3600, 5000
@@ -27,13 +28,14 @@ _WRAPPED = 2
 class Compared:
     """What to compare: the ``new`` tree and the ``old`` one, each a list of directories; ``brought`` is the directory that
     has what the upgrade brings, where that is not all of it. ``command`` is the program that matters, else all of them do.
-    ``set_ids`` are paths that had a set-user-ID bit in their package."""
+    ``set_ids`` are paths that had a set-user-ID bit in their package, ``given`` what its scripts give to files."""
 
     new: Sequence[str]
     old: Sequence[str]
     brought: str = ""
     command: str = ""
     set_ids: Sequence[str] = ()
+    given: Sequence[NewRights] = ()
 
 
 def compare(asked: Compared, scanners: Sequence[Scanner]) -> Difference:
@@ -41,19 +43,21 @@ def compare(asked: Compared, scanners: Sequence[Scanner]) -> Difference:
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
     look = _Look(asked, LinkingRoot(asked.new), LinkingRoot(asked.old))
     look.run()
-    named = {item.path for items in (look.calls, look.rights, look.missing) for item in items}
+    named = {item.path for items in (look.calls, look.rights, look.missing, look.ports) for item in items}
     paths = sorted({*look.looked, *named, *look.directories})
     tree = ScannedRoot(-1, look.new.read, look.new.names)
     owners = {path: name for scanner in scanners for path, name in scanner.owners(tree, paths).items()}
-    directories = look.directories
+    directories, ports = look.directories, look.ports
     if asked.command:  # what other packages have is none of its business
         own = {owners[path] for path in look.looked & owners.keys()}
         directories = [path for path in directories if owners.get(path) in own]
+        ports = [item for item in ports if owners.get(item.path) in own]
     return Difference(
         look.calls,
         look.called,
         look.rights,
         look.missing,
+        ports,
         directories,
         look.gone,
         look.computed,
@@ -73,6 +77,7 @@ class _Look:
     calls: list[NewCall] = attrs.Factory(list)
     rights: list[NewRights] = attrs.Factory(list)
     missing: list[Missing] = attrs.Factory(list)
+    ports: list[NewPort] = attrs.Factory(list)
     directories: list[str] = attrs.Factory(list)
     gone: list[str] = attrs.Factory(list)
     computed: dict[str, int] = attrs.Factory(dict)
@@ -98,10 +103,30 @@ class _Look:
                 self._program(path)
         self.directories = [path for path in files.written(top) if self.old.find(path) is None]
         self.gone = [path for path in files.written(self.asked.old[0]) if self.new.find(path) is None]
+        self.ports = [*self._ports(top)]
+        for given in self.asked.given:
+            before = files.rights(self.old, given.path)
+            more = {*given.capabilities} - (before.capabilities if before is not None else frozenset())
+            if more:
+                self.rights.append(attrs.evolve(given, capabilities=sorted(more)))
         for path in self.asked.set_ids:
             before = files.rights(self.old, path)
             if before is None or not before.set_id:
                 self.rights.append(NewRights(path, set_id=True))
+
+    def _ports(self, top: str) -> Iterator[NewPort]:
+        """The ports that configuration names, and did not name before."""
+        for path, status in files.walk(top, written.CONFIGURED):
+            if stat.S_ISREG(status.st_mode) and status.st_size <= written.LONGEST:
+                before = self._named(self.old, path)
+                yield from (NewPort(path, port, before) for port in self._named(self.new, path) if port not in before)
+
+    def _named(self, root: LinkingRoot, path: str) -> list[int]:
+        try:
+            text = root.read(path, written.LONGEST).decode("utf-8", "replace")
+        except OSError:
+            return []
+        return [*dict.fromkeys(written.ports(text))]
 
     def _command(self, word: str) -> None:
         path = files.command(self.new, word)

@@ -17,10 +17,13 @@ from hardening.images.ids import Ids
 from hardening.images.store import ImageStore
 from hardening.images.unpacking import tar
 from hardening.images.unpacking.tree import SET_GROUP, SET_USER, Limits, Notes, Tree
+from hardening.upgrade import written
+from hardening.upgrade.difference import NewRights
 
 SUFFIX = ".deb"
 #: Packages of one upgrade, and seconds for one of them.
 PACKAGES, PATIENCE = 500, 300
+_AFTER = "postinst"
 _HINT = "dpkg-deb unpacks it (apt-get install dpkg)"
 
 
@@ -28,12 +31,14 @@ _HINT = "dpkg-deb unpacks it (apt-get install dpkg)"
 class FileTree:
     """A tree of files. ``directories`` are looked up from the first to the last; ``brought`` is the one that has what an
     upgrade brings, empty where that is all of it. ``packages`` are the name and version of the package that brings a path;
-    ``set_ids`` are paths whose set-user-ID or set-group-ID bit was left out; ``image`` names the image that it is of."""
+    ``set_ids`` are paths whose set-user-ID or set-group-ID bit was left out, ``given`` what scripts of the packages give to
+    files; ``image`` names the image that it is of."""
 
     directories: Sequence[str]
     brought: str = ""
     packages: Mapping[str, str] = MappingProxyType({})
     set_ids: Sequence[str] = ()
+    given: Sequence[NewRights] = ()
     image: str = ""
 
 
@@ -66,7 +71,8 @@ def of_packages(path: str, below: Sequence[str], store: ImageStore) -> Iterator[
         for file in files:
             _unpack(file, place, owners, notes)
         set_ids = tuple(f"/{name}" for why, name in notes.skipped if why in (SET_USER, SET_GROUP))
-        yield FileTree((str(place), *below), str(place), owners, set_ids)
+        given = tuple(rights for file in files for rights in written.capabilities(_script(file)))
+        yield FileTree((str(place), *below), str(place), owners, set_ids, given)
 
 
 def _unpack(file: str, place: Path, owners: dict[str, str], notes: Notes) -> None:
@@ -87,6 +93,12 @@ def _unpack(file: str, place: Path, owners: dict[str, str], notes: Notes) -> Non
         tree.finish()
     finally:
         tree.close()
+
+
+def _script(file: str) -> str:
+    """What a package runs after it was unpacked; empty without one."""
+    done = programs.run(["dpkg-deb", "--info", os.path.abspath(file), _AFTER], b"", PATIENCE, env=programs.BARE)
+    return "" if done.returncode else done.stdout[: written.LONGEST].decode("utf-8", "replace")
 
 
 def _asked(file: str, form: str, action: str) -> list[str]:

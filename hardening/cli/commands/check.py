@@ -126,7 +126,7 @@ class _Checked:
         old = self._source(since, (own,)) if since is not None else source.FileTree((own,))
         new = self._source(against, old.directories)
         tried, stack_breaks = self._on(new, against)
-        asked = Compared(new.directories, old.directories, new.brought, self.command, new.set_ids)
+        asked = Compared(new.directories, old.directories, new.brought, self.command, new.set_ids, new.given)
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         layers, further = tried.composition.stack.layers, [*new.packages.values()]
         try:

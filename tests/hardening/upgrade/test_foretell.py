@@ -228,12 +228,45 @@ def test_a_user_that_is_gone_is_foretold(tmp_path: Path, check: Callable[..., An
 def package(place: Path, version: str, content: Path) -> Path:
     """A Debian package with the files of a tree."""
     control = content / "DEBIAN"
-    control.mkdir()
+    control.mkdir(exist_ok=True)
     lines = ["Package: demo", f"Version: {version}", "Architecture: amd64", "Maintainer: nobody <nobody@localhost>"]
     (control / "control").write_text("\n".join([*lines, "Description: a demonstration"]) + "\n")
     file = place / f"demo_{version}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(content), str(file)], check=True, capture_output=True)
     return file
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("listen 8080;", "    listen 0.0.0.0:80 default_server;", ["capabilities.NET_BIND_SERVICE"]),
+        ("[web]\nport = 8080", "[web]\nport = 443", ["capabilities.NET_BIND_SERVICE"]),
+        ("Listen 80", "Listen 81", []),  # what was denied is denied
+        ("port 6379", "port 6380", []),
+        ("listen 8080", "#listen 80\nlisten 8080\nremote_port 25\nlisten 80.1.1.1\nlisten unix:/run/80", []),
+    ],
+)
+def test_a_port_that_is_new_and_denied_is_foretold(
+    tmp_path: Path, check: Callable[..., Any], before: str, after: str, expected: list[str]
+) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
+    for place, text in ((old, before), (new, after)):
+        (place / "etc").mkdir()
+        (place / "etc/demo.conf").write_text(f"{text}\n")
+    found = check("--against", str(new), "--since", str(old))["breakages"]
+    assert [(item["kind"], item["leaf"], item["path"]) for item in found] == [
+        ("port", leaf, "/etc/demo.conf") for leaf in expected
+    ]
+
+
+def test_a_capability_that_a_package_s_script_gives_is_foretold(tmp_path: Path, check: Callable[..., Any]) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
+    (new / "DEBIAN").mkdir()
+    script = new / "DEBIAN/postinst"
+    script.write_text("#!/bin/sh\nPROGRAM=/usr/bin/demo\nsetcap cap_net_raw+ep $PROGRAM || chmod u+s $PROGRAM\n")
+    script.chmod(0o755)
+    package(tmp_path, "2.0", new)
+    assert leaves(check("--against", "./demo_2.0.deb", "--since", str(old))) == ["capabilities.NET_RAW"]
 
 
 def test_a_package_is_compared_with_what_is_installed(tmp_path: Path, check: Callable[..., Any]) -> None:

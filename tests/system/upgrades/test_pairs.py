@@ -1,0 +1,39 @@
+"""What is foretold of an upgrade is what happens when it is run: pairs that are compiled here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support import elves
+from tests.support.features import require
+from tests.system.upgrades.asking import ask
+from tests.system.upgrades.pairs import AGED, STRICT, Pair
+
+pytestmark = pytest.mark.system
+START = "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n"
+
+
+@pytest.mark.parametrize(
+    ("stack", "source", "works"),
+    [
+        (AGED, 'int main(void) { return syscall(SYS_faccessat2, -100, "/", 0, 0) < 0; }', False),
+        (AGED, "int main(void) { syscall(SYS_close_range, 100, 200, 0); close(100); return 0; }", True),
+        (STRICT, "int main(void) { return syscall(SYS_sched_setaffinity, 0, 0, 0) < 0; }", False),
+        (STRICT, "int main(void) { return getpgrp() < 0; }", True),
+    ],
+    ids=["faccessat2", "close_range", "sched_setaffinity", "getpgrp"],
+)
+def test_what_is_foretold_happens(tmp_path: Path, stack: str, source: str, works: bool) -> None:
+    require("userns")
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers of Linux 5.2 are those of x86-64")
+    tmp_path.chmod(0o755)
+    for version, text in (("old", "int main(void) { return getppid() < 0; }"), ("new", source)):
+        elves.compiled(tmp_path / version, START + text, "-static", name="usr/bin/demo")
+        for name in ("dev", "proc", "tmp", "etc"):
+            (tmp_path / version / name).mkdir()
+    told = ask(Pair("demo", ("demo",), "demo", stack, "old", "new"), tmp_path / "old", tmp_path / "new", tmp_path)
+    assert (told.worked, told.works, told.verdict) == (True, works, "right")
