@@ -45,27 +45,32 @@ def leave_no_core() -> None:
 
 def seal(values: Mapping[str, bytes]) -> int:
     """A sealed, inheritable memfd with values by name, as the launcher reads them. Raises `OSError`."""
-    fd = _memory()
+    return sealed(secrets.pack(values))
+
+
+def sealed(data: bytes, name: str = _NAME) -> int:
+    """A sealed, inheritable memfd with ``data``, of which nobody can change anything. Raises `OSError`."""
+    fd = _memory(name)
     try:
-        _fill(fd, values)
+        _fill(fd, data)
     except OSError:
         os.close(fd)
         raise
     return fd
 
 
-def _memory() -> int:
+def _memory(name: str) -> int:
     """An empty memfd that can be sealed. Raises `OSError`."""
     try:
-        return os.memfd_create(_NAME, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
+        return os.memfd_create(name, os.MFD_ALLOW_SEALING | _NOEXEC_SEAL)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return os.memfd_create(_NAME, os.MFD_ALLOW_SEALING)
+        return os.memfd_create(name, os.MFD_ALLOW_SEALING)
 
 
-def _fill(fd: int, values: Mapping[str, bytes]) -> None:
-    files.write_all(fd, secrets.pack(values))
+def _fill(fd: int, data: bytes) -> None:
+    files.write_all(fd, data)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
 
 
@@ -119,9 +124,11 @@ def open_secrets_apart(plugins: Plugins, engine: Runtime, config: bytes) -> int:
     document = _giving(engine, config)
     if document is None:
         return -1
-    fd = _memory()
+    fd = _memory(_NAME)
     try:
-        answer, code = children.ask(lambda writer: _tell(writer, lambda: _fill(fd, plugins.secrets(document))))
+        answer, code = children.ask(
+            lambda writer: _tell(writer, lambda: _fill(fd, secrets.pack(plugins.secrets(document))))
+        )
         if code or answer:
             raise _told(answer)
     except BaseException:

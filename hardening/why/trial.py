@@ -215,21 +215,17 @@ def _command(launch: LaunchRequest) -> int:
 
 
 def kept_input(fd: int = 0) -> int:
-    """A descriptor of all that can be read of one, held in memory; -1 for a terminal. Raises `UsageError` for more than
-    `MOST_INPUT`."""
+    """A descriptor of all that can be read of one, held in memory that nobody can write to; -1 for a terminal. Raises
+    `UsageError` for more than `MOST_INPUT`."""
     if os.isatty(fd):
         return -1
-    kept = os.memfd_create("hardening-input", os.MFD_CLOEXEC)
-    size = 0
-    while data := os.read(fd, 1 << 16):
-        size += len(data)
-        if size > MOST_INPUT:
-            os.close(kept)
-            raise UsageError(
-                f"standard input is more than {MOST_INPUT >> 20}M, which is kept for each run",
-                hint="mount a file instead (-v FILE:DST:ro), or leave out -i",
-            )
-        view = memoryview(data)
-        while view:
-            view = view[os.write(kept, view) :]
+    with os.fdopen(fd, "rb", closefd=False) as stream:
+        data = stream.read(MOST_INPUT + 1)
+    if len(data) > MOST_INPUT:
+        raise UsageError(
+            f"standard input is more than {MOST_INPUT >> 20}M, which is kept for each run",
+            hint="mount a file instead (-v FILE:DST:ro), or leave out -i",
+        )
+    kept = handover.sealed(data, "hardening-input")  # or what one run writes to it would be what the next one reads
+    os.set_inheritable(kept, False)
     return kept
