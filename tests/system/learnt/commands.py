@@ -112,7 +112,6 @@ ss -tuln
 bridge link
 tc qdisc
 ip neighbour
-root: ip address add 127.0.0.2/8 dev lo
 """
 _OPENSSH = """
 ssh-keygen -q -t ed25519 -N "" -f /tmp/key
