@@ -172,7 +172,16 @@ def _failures(ran: Ran) -> Sequence[SystemCall]:
     """The calls that failed, and the connections that nobody has made to a command that was at work until it was ended."""
     trace = ran.trace
     unreached = _unreached(trace) if trace.ended in (IDLE, TIME) else ()
-    return (*trace.failures, *_unexecuted(ran), *unreached)
+    failures = (call for call in trace.failures if not _was_found(call, trace))
+    return (*failures, *_unexecuted(ran), *unreached)
+
+
+def _was_found(call: SystemCall, trace: Trace) -> bool:
+    """Whether a program was looked for where it is not, and found further on along PATH (execvp(3))."""
+    process = trace.processes.get(call.caller.pid)
+    if call.name != _EXECVE or call.error != errno.ENOENT or process is None:
+        return False
+    return files.base(call.path) in map(files.base, (process.executable, *process.argv[:2]))
 
 
 def _unreached(trace: Trace) -> Iterator[SystemCall]:

@@ -14,8 +14,8 @@ from hardening.base.values import frozen
 from hardening.mechanism.denial import SystemCall
 
 #: Whose user namespace the kernel asks: the caller's own, that of its network, host name or mounts, that of the process
-#: that it is about, or the host's.
-OWN, NET, UTS, MOUNT, PID, HOST = "user", "net", "uts", "mount", "pid", "host"
+#: that it is about, the one above the one that it has just made, or the host's.
+OWN, NET, UTS, MOUNT, PID, ABOVE, HOST = "user", "net", "uts", "mount", "pid", "above", "host"
 
 
 @frozen(eq=False)
@@ -73,9 +73,9 @@ CHECKS: tuple[Check, ...] = (
     _of("SETUID", "setuid setuid32 setreuid setreuid32 setresuid setresuid32 setfsuid"),
     _of("SETGID", "setgid setgid32 setregid setregid32 setresgid setresgid32 setgroups setgroups32"),
     # Ids of a user namespace below this one: others than one's own, and the root of this one (user_namespaces(7)).
-    _of("SETUID", "", path=_PROCESS + "/uid_map"),
-    _of("SETGID", "", path=_PROCESS + "/gid_map"),
-    _of("SETFCAP", "", path=_PROCESS + "/uid_map"),
+    _of("SETUID", "", ABOVE, path=_PROCESS + "/uid_map"),
+    _of("SETGID", "", ABOVE, path=_PROCESS + "/gid_map"),
+    _of("SETFCAP", "", ABOVE, path=_PROCESS + "/uid_map"),
     _of("KILL", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", PID, stays=True),
     _of("SETPCAP", "prctl", arguments={0: (24, 28)}),  # PR_CAPBSET_DROP, PR_SET_SECUREBITS
     _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", text="security.capability"),

@@ -16,7 +16,7 @@ from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST as SHARED
 from hardening.mechanism.roles import Isolation, id_maps, joins_user_namespace
-from hardening_capabilities.checks import ERRORS, HOST, MOUNT, NET, PID, UTS, Check, any_call, fitting
+from hardening_capabilities.checks import ABOVE, CHECKS, ERRORS, HOST, MOUNT, NET, PID, UTS, Check, any_call, fitting
 from hardening_capabilities.findings import INSTEAD
 from hardening_capabilities.host import available, has_own_user_namespace, shares_network
 from hardening_capabilities.settings import ADDED, DROPPED, ROOT, CapabilitiesSettings
@@ -34,6 +34,9 @@ _OWNERS = frozenset(
      "linkat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "file_setattr", "removexattr"}
 )  # fmt: skip
 _IDS = frozenset({"SETUID", "SETGID"})
+#: How programs name capabilities, and no_new_privs.
+_NAMED = re.compile(r"\b(?:[Cc][Aa][Pp]_([A-Za-z_]+)|([A-Z_]{4,}))\b")
+_NO_NEW_PRIVILEGES = re.compile(r"no[ _]new[ _]priv", re.IGNORECASE)
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _SYSCTL = "namespaces.sysctls."
 _ICMP = (1, 58)
@@ -43,6 +46,8 @@ def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -
     """The capabilities that the kernel may have asked for, which the process does not have."""
     if call.signal:
         return
+    if not call.name:
+        yield from _of_end(settings, context, call)
     if call.name in _EXEC:
         yield from _execution(settings, context, call)
     if call.name in _MARKING and not call.error:  # which the tracer tells where a bit has got lost
@@ -91,14 +96,15 @@ def _missing(
     name, elsewhere = check.capability, _asks_elsewhere(context, check.whose)
     if elsewhere and check.whose == UTS:
         return  # a host name of its own is the answer, and no capability
-    asked = call.text if call.text.startswith("netlink ") else call.name
+    asked = call.text if call.text.startswith("netlink ") else call.name or "the program"
     if elsewhere:
         what = f"{asked} takes {name} {elsewhere}, and the command has a user namespace of its own"
         advice = f"{name} does nothing here; {INSTEAD.get(name) or BY_NAME[name].instead or 'let the host do it'}"
         yield Cause("namespaces.user", what, tuple(ways), advice)
         return
     value = _reaching(context, call)
-    if name in call.caller.capabilities or value == DROPPED or settings.members[name] in (value, ADDED):
+    has = name in call.caller.capabilities and check.whose != ABOVE
+    if has or value == DROPPED or settings.members[name] in (value, ADDED):
         return
     leaf, what = f"capabilities.{name}", f"{asked} takes {name}, which the command does not have"
     if name in available(context):
@@ -192,6 +198,18 @@ def _parameter(context: Context, call: SystemCall) -> Iterator[Way]:
     if own and call.name == "socket" and call.arguments[2] in _ICMP:
         gid = outside.identity(context).gid
         yield Way(f"{_SYSCTL}net.ipv4.ping_group_range", f"{gid} {gid}")
+
+
+def _of_end(settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """What a program has asked for (capget(2), PR_GET_NO_NEW_PRIVS of prctl(2)), which fails no call, and says that it
+    lacks."""
+    names = {match[1] or match[2] for match in _NAMED.finditer(call.said) if match[1] or "capabilit" in call.said}
+    for name in sorted({name.upper() for name in names} & BY_NAME.keys()):
+        changing = (check for check in CHECKS if check.capability == name and check.stays)
+        yield from _missing(settings, context, call, next(changing, any_call(name)), ())
+    if settings.no_new_privileges and _NO_NEW_PRIVILEGES.search(call.said):
+        leaf = "capabilities.no_new_privileges"
+        yield Cause(leaf, "the program does not run with no_new_privs", (Way(leaf, False, Size.WIDER),))
 
 
 def _execution(settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:

@@ -163,3 +163,9 @@ def test_a_denial_among_many_files_that_are_looked_for_is_asked_about() -> None:
     ]
     found = causes.denials(ran(call("mkdir", 0, error=errno.EROFS), *looked, mechanism=Decides("mkdir")))
     assert [item.call.name for item in found if item.causes] == ["mkdir"]
+
+
+def test_a_program_that_is_found_further_on_was_not_missing() -> None:
+    looked = call("execve", 1, error=errno.ENOENT, path="/usr/local/bin/x")
+    missing = call("execve", 2, error=errno.ENOENT, path="/usr/bin/y")
+    assert [item.call.path for item in causes.denials(ran(looked, missing))] == ["/usr/bin/y"]

@@ -35,8 +35,9 @@ class Answer:
 
     @property
     def barred(self) -> list[str]:
-        """The leaves that were named as the reason, and that no loosening is enough for."""
-        return [str(item["leaf"]) for item in self.said["denials"] if item["barrier"] or item["tried"]]
+        """The leaves that were named as the reason, and that no loosening is enough for, or was tried."""
+        kept = ("barrier", "tried", "untried")
+        return [str(item["leaf"]) for item in self.said["denials"] if any(item[why] for why in kept)]
 
     @property
     def is_right(self) -> bool:
