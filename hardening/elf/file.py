@@ -28,7 +28,9 @@ _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
 _RELATIVE = {"x86_64": (8, 37), "aarch64": (1027, 1032)}
 _OF_SYMBOL = {"x86_64": (1, 6, 7), "aarch64": (257, 1025, 1026)}
 _COPY = {"x86_64": 5, "aarch64": 1024}
-_FUNCTION, _INDIRECT_FUNCTION, _UNDEFINED, _WEAK = 2, 10, 0, 2
+_FUNCTION, _INDIRECT_FUNCTION, _UNDEFINED = 2, 10, 0
+#: Global symbols without a type, and of data and functions; those of threads have no address, and weak ones may be left out.
+_FIRM = frozenset({(1, 0), (1, 1), (1, 2)})
 _DF_1_PIE = 0x08000000
 #: `.eh_frame_hdr` with a table that can be searched: relative to the header, four bytes a field (LSB, exception frames).
 _TABLE = b"\x01\x1b\x03\x3b"
@@ -249,7 +251,9 @@ class _Reader:
             exports=MappingProxyType(exports),
             imports=frozenset(name for name, _, section, _, _ in symbols if section == _UNDEFINED and name),
             required=frozenset(
-                name for name, info, section, _, _ in symbols if section == _UNDEFINED and name and info >> 4 != _WEAK
+                name
+                for name, info, section, _, _ in symbols
+                if section == _UNDEFINED and name and (info >> 4, info & 15) in _FIRM
             ),
             slots=MappingProxyType(slots),
             pointers=pointers,
