@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import attrs
 
 from hardening.assemble import handover
 from hardening.base import files
+from hardening.base.pointer import lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
+from hardening.errors import quoted
 from hardening.launch.secret import secrets
 from hardening.mechanism.fragment import Spec
+from hardening.profile import toml_text
 from hardening.profile.source import SHORTEST
 
 _Told = TypeVar("_Told")
-#: Values that are no secrets, and that a report cannot do without: paths, addresses and numbers.
-_PLAIN = re.compile(r"\.{0,2}/\S*|[\d:.]*")
+#: Values that are no secrets, and that a report cannot do without: addresses, ports and small numbers.
+_PLAIN = re.compile(r"(\d{1,5}([:.]|\b))*")
 #: A shorter value is found as a word alone: it is a part of many.
 _LONG = 8
 
@@ -68,13 +72,37 @@ def of_secrets(opened: int) -> Redaction:
 def of_run(opened: int, spec: Spec, composition: Composition) -> Redaction:
     """These, and the values of variables that were typed."""
     typed = handover.typed_variables(spec, composition).values()
-    return _lines((*of_secrets(opened).texts, *(value for value in typed if not _PLAIN.fullmatch(value))))
+    return _lines((*of_secrets(opened).texts, *(value for value in typed if not _is_plain(value, spec))))
+
+
+def _is_plain(value: str, spec: Spec) -> bool:
+    """Whether a value is no secret: a number, or a path below what the host or the container has at the root. (One of 64
+    random texts in base64 begins with a slash.)"""
+    if not value.startswith(("/", "./", "../")):
+        return bool(_PLAIN.fullmatch(value))
+    top = "/" + value.lstrip("./").partition("/")[0]
+    places = [str(mount.get("destination", "")) for mount in lookup(spec.document, "/mounts") or ()]
+    return os.path.lexists(top) or any(f"{place}/".startswith(f"{top}/") for place in places)
 
 
 def _lines(values: Iterable[str]) -> Redaction:
-    """Each value, and each of its lines, the longest first: a shell leaves out the last line feed, and who prints one of
-    them prints a part."""
+    """Each value, and each of its lines, in all forms, the longest first: a shell leaves out the last line feed, and who
+    prints one of them prints a part."""
     lines = {line.strip() for value in values for line in (value, *value.splitlines())}
-    return Redaction(
-        tuple(sorted((line for line in lines if len(line) >= SHORTEST), key=lambda line: (-len(line), line)))
-    )
+    forms = {form for line in lines if len(line) >= SHORTEST for form in _forms(line) if len(form) >= SHORTEST}
+    return Redaction(tuple(sorted(forms, key=lambda form: (-len(form), form))))
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A value as it is told: as it stands and as a part of a path, which has no slash twice, and each of these between the
+    quotes of TOML, of JSON and of a shell."""
+    for text in {value, re.sub("/+", "/", value).strip("/")}:
+        for written in (
+            text,
+            toml_text.inline(text)[1:-1],
+            json.dumps(text)[1:-1],
+            json.dumps(text, ensure_ascii=False)[1:-1],
+        ):
+            yield written
+            yield written.replace("'", "'\"'\"'")
+            yield quoted(f"{written}\a").removeprefix("$'").removesuffix("\\007'")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import posixpath
+import shlex
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hardening.assemble import handover, redaction
 from hardening.assemble.redaction import Redaction
+from hardening.errors import quoted
 from hardening.mechanism.denial import Caller, SystemCall
+from hardening.profile import toml_text
 from hardening.report.table import Table
 
 
@@ -42,3 +53,32 @@ def test_each_line_of_a_secret_is_left_out_and_what_is_too_short_to_tell_is_not(
 
 def test_without_secrets_nothing_is_left_out() -> None:
     assert redaction.of_secrets(-1).of("anything") == "anything"
+
+
+SECRETS = st.text(st.sampled_from("abcXYZ019\"'\\\\/$ é\x1b="), min_size=8, max_size=24).filter(
+    lambda text: len(text.strip()) >= 8 and text == text.strip() and "\x1b" not in (text[0], text[-1])
+)
+
+
+@given(SECRETS)
+def test_in_whatever_way_a_value_is_quoted_it_is_left_out(value: str) -> None:
+    leave = redaction._lines([value])
+    layer = toml_text.inline({f"/var/lib/{value}/f": f"x{value}y"})
+    for told, often in (
+        (layer, 2),
+        (shlex.join(["--set", layer]), 2),
+        (json.dumps(f"/var/{value}/f"), 1),
+        (quoted(f"/var/{value}/f"), 1),
+        (posixpath.normpath(f"/var/{value}/f"), 1),
+    ):
+        assert leave.of(told).count("…") == often
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [("/usr/bin", True), ("/data/x", True), ("127.0.0.1:8099", True), ("80", True), ("./here", False),
+     ("/9j4AAQSkZJRgABAQ", False), ("135792468", False), ("hunter2hunter2", False)],
+)  # fmt: skip
+def test_a_path_of_the_host_or_the_container_and_a_small_number_are_no_secrets(value: str, plain: bool) -> None:
+    spec: Any = SimpleNamespace(document={"mounts": [{"destination": "/data"}]})
+    assert redaction._is_plain(value, spec) == plain
