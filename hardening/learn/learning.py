@@ -229,17 +229,25 @@ def _without_complaints(
 ) -> tuple[dict[str, Tables], Looked, frozenset[Usage]]:
     """What the command needs, with what it complains of although it succeeds, such as `ip address` that may send no request
     and lists nothing; the run with it, and all calls that failed. A complaint that stays is of something else."""
-    found, failed = dict(needed), frozenset[Usage]()
+    found, failed, tried = dict(needed), frozenset[Usage](), set(needed)
+
+    def of(complaints: frozenset[Usage]) -> dict[str, Tables]:
+        lessons = trials.lessons(Evidence(tuple(complaints), 1, {}))
+        asked = {leaf: _only(lessons, leaf) for leaf in layer.loosened(lessons) if leaf not in tried}
+        return {leaf: tables for leaf, tables in asked.items() if trials.refusal([tables]) is None}
+
     for _ in range(MOST_COMPLAINTS):
-        lessons = trials.lessons(Evidence(tuple(looked.complaints), 1, {})) if looked.succeeded else {}
-        more = {leaf: _only(lessons, leaf) for leaf in layer.loosened(lessons) if leaf not in found}
-        more = {leaf: tables for leaf, tables in more.items() if trials.refusal([tables]) is None}
+        more = of(looked.complaints) if looked.succeeded else {}
         if not more:
             break
         again = trials.look([trials.least(kept), *found.values(), *more.values()])
-        if not again.succeeded or again.complaints & looked.complaints:
+        stayed = {use.call for use in again.complaints}
+        gone = frozenset(use for use in looked.complaints if use.call not in stayed)
+        helped = of(gone) if again.succeeded else {}
+        if not helped:
             break
-        found, failed, looked = {**found, **more}, failed | again.failed, again
+        tried |= more.keys()
+        found, failed, looked = {**found, **helped}, failed | again.failed, again
     return found, looked, failed
 
 

@@ -22,12 +22,14 @@ BASE = frozenset({"read", "write", "fork"})
 @attrs.frozen
 class Command:
     """A command that makes calls in their order, and fails at the first of ``asks`` that is denied; of ``probes`` it does
-    without each, and ``complains`` of some. ``places`` it writes to, which no call shows."""
+    without each, and ``complains`` of some, which fail whatever is permitted where they are ``broken``. ``places`` it
+    writes to, which no call shows."""
 
     asks: frozenset[str]
     probes: frozenset[str] = frozenset()
     place: str = ""
     complains: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
 
 
 class MadeUp:
@@ -68,7 +70,8 @@ class MadeUp:
             seen.append(name)
             if name in self.command.asks and name not in allowed:
                 break
-        uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name not in allowed))) for name in seen)
+        failed = self.command.broken | (frozenset(seen) - allowed)
+        uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name in failed))) for name in seen)
         return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses), succeeded)
 
     def look(self, layers: Sequence[Tables]) -> Looked:
@@ -126,6 +129,14 @@ def test_what_a_command_complains_of_although_it_succeeds_is_needed() -> None:
     assert found.proved
     assert not layer.loosened(found.lessons)
     assert [item.leaf for item in found.barred] == ["calls.mount"]
+
+
+def test_of_several_complaints_those_count_that_go_away() -> None:
+    both = frozenset({"mount", "bpf"})
+    found = learnt(MadeUp(Command(frozenset({"read"}), both, complains=both, broken=frozenset({"bpf"}))))
+    assert found.proved
+    assert layer.loosened(found.lessons).keys() == {"calls.mount"}
+    assert found.spared.keys() == {"calls.bpf"}
 
 
 def test_what_programs_could_call_is_learnt_beside_what_they_have_called() -> None:
