@@ -10,6 +10,7 @@ import click
 
 from hardening.assemble import handover, pipeline
 from hardening.assemble.pipeline import Assembly
+from hardening.assemble.redaction import Redaction
 from hardening.base import wholefile
 from hardening.base.files import is_below
 from hardening.cli import start
@@ -107,21 +108,28 @@ def require_apart(target: Path | None, assembly: Assembly) -> None:
     volumes = root.mounted_volumes() if target is not None and root is not None else ()
     place = os.path.realpath(target or "")
     for volume in volumes:
-        if volume.writable and is_below(place, os.path.realpath(volume.source)):
-            beside = Path(volume.source).parent / Path(place).name
+        source = os.path.realpath(volume.source)
+        if volume.writable and (place == source or is_below(place, source)):
+            name = Path(place).name if place != source else f"{Path(place).name}.layer"
             raise UsageError(
                 f"the command may write to {volume.source}, and what lies there can decide nothing",
                 origin=f"-o {target}",
-                hint=f"write it beside that: -o {quoted(str(beside))}",
+                hint=f"write it beside that: -o {quoted(str(Path(source).parent / name))}",
             )
 
 
-def write(target: Path, text: str) -> None:
-    """Write a layer. A device or a pipe, such as /dev/null, is written to, and not replaced. Raises `UsageError`."""
+def write(target: Path, text: str, secrets: Redaction) -> None:
+    """Write a layer. A device or a pipe, such as /dev/null, is written to, and not replaced. Raises `UsageError`, also for a
+    layer that holds the value of a secret."""
+    require_no_secrets(text, secrets)
     with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
         if target.exists() and not (target.is_file() or target.is_dir()):
             target.write_text(text)
-        else:
-            wholefile.write(
-                Path(os.path.realpath(target)), text.encode()
-            )  # what /dev/stdout leads to, and not that link
+        else:  # what /dev/stdout leads to, and not that link
+            wholefile.write(Path(os.path.realpath(target)), text.encode())
+
+
+def require_no_secrets(layer: str, secrets: Redaction) -> None:
+    """Raise `UsageError` for a layer that holds the value of a secret."""
+    if secrets.of(layer) != layer:
+        raise UsageError("the layer would hold the value of a secret", hint="keep it out of names of files")

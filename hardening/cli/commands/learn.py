@@ -97,12 +97,12 @@ def command(
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
     text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)
-    if redaction.of_secrets(trials.secrets).of(text) != text:
-        raise UsageError("the layer would hold the value of a secret", hint="keep it out of names of files")
+    secrets = redaction.of_secrets(trials.secrets)
     if target is None:
+        trying.require_no_secrets(text, secrets)
         output.show_raw(text.encode())
     else:
-        trying.write(target, text)
+        trying.write(target, text, secrets)
     return 0 if found.proved else EXIT_FINDINGS
 
 

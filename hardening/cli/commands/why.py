@@ -133,9 +133,7 @@ def command(
     _show(found, leave, as_json=as_json)
     if target is not None and found.loosening is not None:
         text = f"extends = {toml.inline(trying.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
-        if leave.of(text) != text:
-            raise UsageError("the layer would hold the value of a secret", hint="keep it out of names of files")
-        trying.write(target, text)
+        trying.write(target, text, redaction.of_secrets(trials.secrets))
         output.note(f"{target} is that layer: -p {quoted(_as_profile(target))} in the place of the profiles it extends")
     return 0 if found.is_good else EXIT_FINDINGS
 
