@@ -31,11 +31,19 @@ from hardening.launch.config import config
 from hardening.launch.container.directory import COPIES
 from hardening.mechanism.fragment import Spec
 
+_ROOT = "/root/path"
 #: Most that is copied for each run.
 MOST_BYTES, MOST_FILES = 1 << 30, 100_000
 #: What keeps, or hands to somebody, what is written to it, which a read-only mount does not prevent. Most character devices
 #: do neither.
 _LIVE = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device"}
+#: Flags of a mount (statvfs(3)) that refuse something, by the option that has a copy refuse it, too.
+_RESTRICTIONS = {"ro": os.ST_RDONLY, "nosuid": os.ST_NOSUID, "nodev": os.ST_NODEV, "noexec": os.ST_NOEXEC}
+#: Attributes of a file (statx(2)) with which nobody writes to it as to any other, and which no copy has: it could not be
+#: removed.
+_ATTRIBUTES = {abi.STATX_ATTR_IMMUTABLE: "immutable", abi.STATX_ATTR_APPEND: "only appended to"}
+#: Less room than this on a file system is told, since a copy has more; and the most that is told of what a copy has not.
+_ROOM, _MOST_TOLD = 1 << 20, 3
 _IN_PLACE = "with --in-place every run writes to the volumes themselves"
 #: What cp(1) says of a file that the command could not read, or make, either.
 _NO_MATTER = ("Permission denied", "Operation not permitted")
@@ -62,9 +70,9 @@ def writable(document: Mapping[str, Any]) -> tuple[Writable, ...]:
 
 
 def _bound(document: Mapping[str, Any]) -> Iterator[Writable]:
-    root = str(lookup(document, "/root/path") or "")
+    root = str(lookup(document, _ROOT) or "")
     if os.path.isabs(root) and lookup(document, "/root/readonly") is not True:
-        yield Writable("/root/path", root)
+        yield Writable(_ROOT, root)
     for mount in config.read(document).mounts:
         if mount.kind == "bind" and not (mount.add | mount.add_below) & abi.MOUNT_ATTR_RDONLY:
             yield Writable(f"{mount.pointer}/source", mount.source)
@@ -90,7 +98,7 @@ def require_copies(document: Mapping[str, Any]) -> None:
             )
     size = count = 0
     for item in _outermost(writable(document)):
-        for status in _walk(item.source):
+        for _, status in _walk(item.source):
             size += status.st_blocks * 512
             count += 1
             if size > MOST_BYTES or count > MOST_FILES:
@@ -102,18 +110,64 @@ def require_copies(document: Mapping[str, Any]) -> None:
                 )
 
 
-def _walk(path: str) -> Iterator[os.stat_result]:
+def _walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
     waiting = [path]
     while waiting:
         place = waiting.pop()
         try:
             status = os.lstat(place)
-            yield status
+            yield place, status
             if stat.S_ISDIR(status.st_mode):
                 with os.scandir(place) as entries:
                     waiting += [entry.path for entry in entries]
         except OSError:  # cp(1) cannot read it either
             continue
+
+
+def difference(document: Mapping[str, Any], *, succeeded: bool, always: bool = False) -> str:
+    """In what copies are unlike what they stand in for, where that may be why a command ``succeeded`` with them, or why it
+    did not; empty where nothing is copied, or, but with ``always``, nothing like that is seen."""
+    found = [item.source for item in _outermost(writable(document))]
+    look = _lifted if succeeded else _lost
+    seen = [text for source in found for text in look(source)]
+    if not found or not (seen or always):
+        return ""
+    more = ["…"] if len(seen) > _MOST_TOLD else []
+    unlike = f", which are unlike them: {', '.join([*seen[:_MOST_TOLD], *more])}" if seen else ""
+    return f"each run had copies of volumes ({', '.join(found)}){unlike}; {_IN_PLACE}"
+
+
+def _lost(source: str) -> Iterator[str]:
+    """What leads to somebody else, and in a copy to nobody."""
+    for place, status in _walk(source):
+        kind = stat.S_IFMT(status.st_mode)
+        if kind in (stat.S_IFIFO, stat.S_IFSOCK):
+            yield f"{place} is {_LIVE[kind]}, and nobody is at the other end of a copy"
+
+
+def _lifted(source: str) -> Iterator[str]:
+    """What the host refuses there, and not in a copy."""
+    try:
+        system = os.statvfs(source)
+    except OSError:
+        return
+    room = system.f_bavail * system.f_frsize
+    if system.f_blocks and room < _ROOM:
+        yield f"{source} has room for {room} bytes"
+    for place, status in _walk(source):
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            kept = kept_as(place)
+            if kept:
+                yield f"{place} is {kept}"
+
+
+def kept_as(path: str) -> str:
+    """How an attribute of a file keeps everybody from writing to it; empty where none does."""
+    try:
+        found = kernel.file_attributes(path)
+    except OSError:
+        return ""
+    return next((what for flag, what in _ATTRIBUTES.items() if found & flag), "")
 
 
 def _outermost(found: tuple[Writable, ...]) -> list[Writable]:
@@ -139,6 +193,7 @@ def made(spec: Spec, launch: str, ids: Ids) -> Spec:
         holder.mkdir(0o700)
         wholefile.write(holder / removal.ABOUT, json.dumps({"ids": ids.dump()}).encode(), durable=False)
         outermost = _outermost(found)
+        restrictions = {item.pointer: _restrictions(item.source) for item in found}
         # An ordinary user without ids beyond the own reads nothing that it may not read anyway, and clones no mounts.
         clones = os.geteuid() == 0 or ids.needs_namespace(os.geteuid())
         child.run(lambda _: _copy(root, [item.source for item in outermost], clones=clones), ids)
@@ -154,6 +209,7 @@ def made(spec: Spec, launch: str, ids: Ids) -> Spec:
             if item.source == one.source or files.is_below(item.source, one.source)
         )
         _put(document, item.pointer, files.join(f"{root}/{number}", os.path.relpath(item.source, outer)))
+        _restrict(document, item.pointer, restrictions[item.pointer])
     return attrs.evolve(spec, config=to_json(document))
 
 
@@ -163,6 +219,21 @@ def _put(document: dict[str, Any], pointer: str, value: str) -> None:
     for part in way:
         at = at[int(part)] if isinstance(at, list) else at[part]
     at[last] = os.path.normpath(value)
+
+
+def _restrictions(source: str) -> list[str]:
+    """The options of the mount that a file is seen through: what the host refuses there is refused in a copy. Raises
+    `OSError`."""
+    flags = os.statvfs(source).f_flag
+    return [option for option, flag in _RESTRICTIONS.items() if flags & flag]
+
+
+def _restrict(document: dict[str, Any], pointer: str, options: list[str]) -> None:
+    if pointer == _ROOT:
+        document["root"]["readonly"] = "ro" in options
+    else:
+        mount = document["mounts"][int(pointer.split("/")[2])]
+        mount["options"] = [*mount.get("options", ()), *options]
 
 
 def _copy(root: Path, sources: list[str], *, clones: bool) -> None:

@@ -16,6 +16,7 @@ from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.outside import withheld
+from hardening.why import copies
 
 _DENIED = (errno.EACCES, errno.EPERM)
 _NAMESPACES = {
@@ -26,6 +27,7 @@ _NAMESPACES = {
 _USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel.unprivileged_userns_clone": "0"}
 #: Calls that give a file to somebody else.
 _OWNERSHIP = frozenset(f"{name}{wide}" for name in ("chown", "lchown", "fchown", "fchownat") for wide in ("", "32"))
+_EXECUTION = ("execve", "execveat")
 #: Calls that yama looks at, and the value with which no capability helps.
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
 #: The process of perf_event_open(2) that stands for all of them: -1.
@@ -122,7 +124,11 @@ def _path(call: SystemCall, document: Mapping[str, Any]) -> str:
     if call.error in (errno.ENOENT, errno.ENOTDIR):
         missing = _missing(place)
         return f"the file itself: {missing} does not exist on the host either" if missing else ""
-    return _read_only(place) if call.error == errno.EROFS else ""
+    if call.error == errno.EROFS:
+        return _mounted(place, os.ST_RDONLY, "read-only")
+    if call.error == errno.EACCES and call.name in _EXECUTION:
+        return _mounted(place, os.ST_NOEXEC, "noexec")
+    return _kept(place) if call.error == errno.EPERM else ""
 
 
 def _missing(place: str) -> str:
@@ -139,13 +145,22 @@ def _existing(place: str) -> str:
     return str(next((part for part in (Path(place), *Path(place).parents) if os.path.exists(part)), "/"))
 
 
-def _read_only(place: str) -> str:
+def _mounted(place: str, flag: int, how: str) -> str:
     found = _existing(place)
     try:
         flags = os.statvfs(found).f_flag
     except OSError:
         return ""
-    return f"the host has mounted the file system of {found} read-only" if flags & os.ST_RDONLY else ""
+    return f"the host has mounted the file system of {found} {how}" if flags & flag else ""
+
+
+def _kept(place: str) -> str:
+    """The file, or the folder that holds it, whose attribute keeps everybody from writing to it (chattr(1))."""
+    for part in (place, os.path.dirname(place)):
+        kept = copies.kept_as(part)
+        if kept:
+            return f"the file's own attribute: {part} is {kept} on the host (chattr(1))"
+    return ""
 
 
 def _mode(call: SystemCall, context: Context) -> str:

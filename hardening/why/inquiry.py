@@ -18,7 +18,7 @@ from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError
 from hardening.mechanism.denial import Cause, Way
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
-from hardening.why import causes, elsewhere, loosen, smallest, together
+from hardening.why import causes, copies, elsewhere, loosen, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall, MadeCalls
 from hardening.why.loosening import Loosening, merged
@@ -113,6 +113,11 @@ class TriedStack:
         self.goes_on = False  # whether the last of them that succeeded was still at work when its time was over
 
     @property
+    def in_place(self) -> bool:
+        """Whether its runs write to the volumes themselves."""
+        return self._trials.in_place
+
+    @property
     def failed(self) -> Sequence[FailedCall]:
         """What failed in any of its runs."""
         return [item for _, _, found in self.runs for item in found]
@@ -135,7 +140,7 @@ class TriedStack:
 
     def would_reach_host(self, member: Member) -> bool:
         """Whether a loosening is left untried, for what a run with it may do to the host."""
-        return member.way.reaches_host and not self._trials.in_place
+        return member.way.reaches_host and not self.in_place
 
     def _composed(self, members: Sequence[Member]) -> Composition | HardeningError | None:
         loosenings = [self.loosening(member) for member in members]
@@ -317,7 +322,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         runs=result.runs + 1,
         seconds=seconds,
         running=bool(result.members) and seen.stack.goes_on,
-        hint="" if result.conclusion is Conclusion.NOT_NEEDED else _hint(seen),
+        hint=_hint(seen, result.conclusion),
     )
 
 
@@ -400,9 +405,14 @@ def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | Non
     return None, None
 
 
-def _hint(seen: _Seen) -> str:
-    ways = (elsewhere.folder(item.call, seen.ran.document) for item in seen.denials if item.failed)
-    return next(filter(None, ways), "")
+def _hint(seen: _Seen, conclusion: Conclusion) -> str:
+    document, succeeded = seen.ran.document, conclusion is Conclusion.NOT_NEEDED
+    ways = (elsewhere.folder(item.call, document) for item in seen.denials if item.failed and not succeeded)
+    found = next(filter(None, ways), "")
+    if found or seen.stack.in_place:
+        return found
+    # Whoever asks has seen it fail, most likely: with what else than the stack?
+    return copies.difference(document, succeeded=succeeded or conclusion is Conclusion.FOUND, always=succeeded)
 
 
 def _entry(seen: _Seen, cause: Cause) -> Resolved | None:

@@ -361,6 +361,46 @@ def _of_python(pid: int) -> int:
     return pid if "hardening" in name or "python" in name or not children else _of_python(int(children[0]))
 
 
+@pytest.mark.parametrize(
+    ("option", "command", "told"),
+    [("ro", ("touch", "/data/tool"), "read-only"), ("noexec", ("/data/tool",), "noexec")],
+)
+def test_what_the_host_refuses_of_a_volume_is_told_as_the_hosts(
+    option: str, command: tuple[str, ...], told: str
+) -> None:
+    require("root")
+    with workplace() as folder:
+        place, volume = Place(folder, None), folder / "volume"
+        volume.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", volume], check=True)
+        try:
+            (volume / "tool").write_bytes(Path("/bin/true").read_bytes())
+            (volume / "tool").chmod(0o777)
+            subprocess.run(["mount", "-o", f"remount,{option}", volume], check=True)
+            words = ("-p", "debug", "-v", f"{volume}:/data:rw,exec", "--exception", "rootfs.volumes./data=a test", "--")
+            found = place.why(*words, *command)
+            assert place.call("run", "-q", *words, *command).returncode != 0
+        finally:
+            subprocess.run(["umount", volume], check=True)
+        assert (found["outcome"], needed(found)) == ("not by this stack", set())
+        assert f"the host has mounted the file system of {volume}/tool {told}" in found["answer"]
+
+
+def test_a_service_in_a_volume_is_told_as_one_that_no_copy_has(place: Place) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    words = ("-p", "debug", "-v", f"{volume}:/data:rw", "--exception", "rootfs.volumes./data=a test", "--")
+    connect = "import socket; socket.socket(socket.AF_UNIX).connect('/data/service')"
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(volume / "service"))
+        (volume / "service").chmod(0o777)
+        service.listen()
+        found = place.why(*words, "python3", "-c", connect)
+    assert f"{volume}/service is a socket" in found["hint"]
+    assert "--in-place" in found["hint"]
+
+
 def test_input_is_given_again_in_each_run(place: Place) -> None:
     done = place.call(
         "why", "--json", "-i", "-p", "strict", "--", "sh", "-c", 'read line; test "$line" = word && exec "$0" "$@"', *KEYCTL,

@@ -133,6 +133,8 @@ RESOLVE_IN_ROOT = 0x10
 #: As a process goes whose root a directory is. openat2(2): a kernel may come that follows magic links with the first alone.
 IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 STATX_MNT_ID = 0x1000
+STATX_ATTR_IMMUTABLE = 0x10
+STATX_ATTR_APPEND = 0x20
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4

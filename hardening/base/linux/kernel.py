@@ -168,6 +168,13 @@ def mount_id(path: str) -> int:
     return int.from_bytes(ffi.buffer(buffer)[144:152], "little")
 
 
+def file_attributes(path: str) -> int:
+    """The ``STATX_ATTR_*`` of a file (statx(2)); a link is not followed."""
+    buffer = ffi.new("char[256]")
+    _call("statx", abi.AT_FDCWD, files.encode(path), abi.AT_SYMLINK_NOFOLLOW, 0, buffer)
+    return int.from_bytes(ffi.buffer(buffer)[8:16], "little")
+
+
 def prctl(option: int, *arguments: int) -> int:
     """prctl(2)."""
     return _call("prctl", option, *arguments)

@@ -139,3 +139,42 @@ def test_too_much_is_not_copied(volume: Path, tmp_path: Path, monkeypatch: pytes
     assert caught.value.hint is not None
     assert "--in-place" in caught.value.hint
     copies.require_copies(document(bind(volume, "ro")))
+
+
+def test_what_the_host_refuses_is_refused_in_a_copy() -> None:
+    require("root")
+    with workplace() as place:
+        (place / "volume").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,noexec,nodev,nosuid", "tmpfs", place / "volume"], check=True)
+        try:
+            made = copies.made(_spec(document(bind(place / "volume", "rw"))), str(place), Ids()).document
+            assert {"ro", "nosuid", "nodev", "noexec"} <= set(made["mounts"][0]["options"][2:])
+            other = place / "other"
+            other.mkdir()
+            root = _spec(document(path=str(place / "volume"), readonly=False))
+            assert copies.made(root, str(other), Ids()).document["root"]["readonly"] is True
+        finally:
+            subprocess.run(["umount", place / "volume"], check=True)
+
+
+def test_what_a_copy_has_not_is_told_where_it_may_be_why(volume: Path) -> None:
+    shown = document(bind(volume))
+    assert copies.difference(shown, succeeded=True) == copies.difference(shown, succeeded=False) == ""
+    assert copies.difference(document(), succeeded=True, always=True) == ""
+    assert f"copies of volumes ({volume}); with --in-place" in copies.difference(shown, succeeded=True, always=True)
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(volume / "service"))
+    assert f"{volume}/service is a socket" in copies.difference(shown, succeeded=False)
+    assert copies.difference(shown, succeeded=True) == ""
+
+
+def test_an_attribute_that_no_copy_has_is_told(volume: Path) -> None:
+    require("root")
+    kept = volume / "inner/file"
+    if subprocess.run(["chattr", "+i", kept], capture_output=True).returncode:
+        pytest.skip("the file system has no such attribute")
+    try:
+        told = copies.difference(document(bind(volume)), succeeded=True)
+    finally:
+        subprocess.run(["chattr", "-i", kept], check=True)
+    assert f"{kept} is immutable" in told

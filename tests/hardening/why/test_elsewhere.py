@@ -16,7 +16,7 @@ from hardening.assemble.pipeline import examine
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.mechanism import Context
-from hardening.why import elsewhere
+from hardening.why import copies, elsewhere
 from tests.hardening.why.test_question import HOST, composed
 
 DOCUMENT: dict[str, Any] = {
@@ -218,3 +218,11 @@ def test_an_account_of_the_callers_own_may_give_no_file_away(name: str, uid: int
     context = Context(attrs.evolve(HOST, uid=4242), {})
     asked = call(name, error, path="/usr/own/file", caller=Caller(1, uid=uid, filters=1))
     assert ("own account" in elsewhere.reason(asked, {**DOCUMENT, "linux": {"seccomp": {"x": 1}}}, context)) is is_told
+
+
+def test_an_attribute_of_the_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = str(tmp_path / "kept")
+    monkeypatch.setattr(copies, "kept_as", lambda path: "immutable" if path == kept else "")
+    asked = call("openat", errno.EPERM, path="/data/kept")
+    assert f"{kept} is immutable on the host" in reason(asked, shown(tmp_path))
+    assert not reason(attrs.evolve(asked, path="/data/other"), shown(tmp_path))
