@@ -174,12 +174,12 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     peaks = (*watched.run.peaks, ("memory", looked.memory))
     run = attrs.evolve(watched.run, uses=uses, needed=texts if watched.succeeded else None, peaks=peaks)
     recording = before.merged(Recording(frozenset({run})))
-    lessons = {name: [*said] for name, said in trials.lessons(recording.evidence()).items()}
-    asked = layer.loosened(lessons)
+    every = trials.lessons(recording.evidence())
+    asked = layer.loosened(every)
     wanted = recording.needed()
-    lessons = with_needed(layer.without(lessons, asked.keys() - wanted.keys()), wanted)
+    lessons = with_needed(layer.without(every, asked.keys() - wanted.keys()), wanted)
     spared = {leaf: seen for leaf, seen in asked.items() if leaf not in wanted}
-    refusals = {leaf: trials.refusal([_only(trials.lessons(recording.evidence()), leaf)]) for leaf in spared}
+    refusals = {leaf: trials.refusal([_only(every, leaf)]) for leaf in spared}
     barred = tuple(
         Barred(leaf, spared[leaf], refusal.message) for leaf, refusal in refusals.items() if refusal is not None
     )

@@ -48,6 +48,7 @@ class CommandTrials:
         self.reads_programs = reads_programs
         self.host = trials.host
         self._patience: float | None = None  # of a run that a search makes
+        self._shown = True  # what the command prints: once
 
     @cached_property
     def context(self) -> Context:
@@ -72,7 +73,7 @@ class CommandTrials:
         return None
 
     def look(self, layers: Sequence[Tables]) -> Looked:
-        ran = self.trials.run(self.composed(layers), shown=True)
+        ran, self._shown = self.trials.run(self.composed(layers), shown=self._shown), False
         failures = [call for call in ran.trace.failures if call.name]
         failed = _counted(failures)
         unseen, told_apart = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT)

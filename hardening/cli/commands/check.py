@@ -224,8 +224,8 @@ def _remedies(breakages: Sequence[Breakage]) -> Iterator[str]:
             continue
         options = f"\n\n    {shlex.join(way.options)}" if way.options else ""
         toml = "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines())
-        yield f"{item.leaf}: smallest loosening, to {way.shown}, in a later layer:\n\n{toml}" + (
-            f"\n\nor on the command line:{options}" if options else ""
+        yield f"{item.leaf}: smallest loosening, to {way.shown}, in a later layer{way.instead}:\n\n{toml}" + (
+            f"\n\nor on the command line{way.instead}:{options}" if options else ""
         )
 
 
