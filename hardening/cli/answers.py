@@ -154,7 +154,8 @@ def _of_word(tried: Attempt, context: Context, word: str) -> list[Answered]:
         )
     entry = explain.find(tried.composition, found[0]).leaves[0]
     mechanism = next(item for item in mechanisms if item.name == entry.leaf.mechanism)
-    own = Answered(word, entry.shown, entry, loosen.smallest(tried, mechanism, entry))
+    way = question.of_capability(tried, context, mechanism, entry) or loosen.smallest(tried, mechanism, entry)
+    own = Answered(word, entry.shown, entry, way)
     calls = [question.made(name, (), context, word)] if name in question.names() else []
     others = question.of_calls(tried, context, calls, without=mechanism.name)
     return [own, *(item for item in others if item.entry is not None)]

@@ -113,6 +113,13 @@ def _decides(item: Attribution) -> str:
     return f"{item.cause.leaf}, decided by {item.entry.origin}" if item.entry is not None else item.cause.leaf
 
 
+def _permits(item: Attribution) -> str:
+    """The leaves that the loosening is of, which may be others than the one that denies; empty without a loosening."""
+    if item.way is None or item.loosening is None:
+        return ""
+    return ", ".join(way.leaf for way in (item.way, *item.way.also))
+
+
 def _process(denial: FailedCall) -> str:
     caller = denial.call.caller
     return caller.executable or caller.command
@@ -127,11 +134,12 @@ def denials(found: Explanation) -> Table:
             item.denial.call.outcome,
             item.cause.leaf,
             item.entry.origin if item.entry is not None else "",
+            _permits(item),
             CONFIRMED if item.confirmed else NOT_CONFIRMED,
         )
         for item in found.attributions
     )
-    return Table(("denied", "process", "answer", "setting", "decided by", "trial"), rows)
+    return Table(("denied", "process", "answer", "setting", "decided by", "permitted by", "trial"), rows)
 
 
 def elsewhere(found: Explanation) -> Table:
@@ -176,6 +184,7 @@ def tree(found: Explanation) -> TreeNode:
 
 def _below(item: Attribution) -> Sequence[str]:
     lines = [f"asked by {_process(item.denial)}{_times(item.denial.count)}", item.cause.what, f"by {_decides(item)}"]
+    lines.append(f"permitted by {_permits(item)}" if _permits(item) else "")
     lines.append(f"{CONFIRMED} by trial" if item.confirmed else NOT_CONFIRMED)
     return [line for line in (*lines, item.barrier, item.untried, *item.tried) if line]
 

@@ -193,11 +193,11 @@ class Tracee:
             return None
         if found.st_mode & stat.S_ISUID and found.st_uid != uid:
             wanted = self.inside("uid_map", found.st_uid)
-            return (wanted,), f"set-user-ID {wanted} without effect"
+            return (wanted,), _set_id_without_effect("user", found.st_uid, wanted)
         group = stat.S_ISGID | stat.S_IXGRP
         if found.st_mode & group == group and found.st_gid != gid:
             wanted = self.inside("gid_map", found.st_gid)
-            return (wanted,), f"set-group-ID {wanted} without effect"
+            return (wanted,), _set_id_without_effect("group", found.st_gid, wanted)
         missing = abi.capability_names(self._file_capabilities() & ~held)
         return ((), f"file capabilities without effect: {', '.join(missing)}") if missing else None
 
@@ -211,3 +211,9 @@ class Tracee:
         if found is None or (found.owner and self.inside("uid_map", found.owner)):
             return 0
         return found.permitted
+
+
+def _set_id_without_effect(kind: str, owner: int, inside: int) -> str:
+    """What a program's set-user-ID or set-group-ID bit was to make of it; nobody inside is an owner who is not mapped."""
+    who = str(inside) if inside >= 0 else f"of the host's {kind} {owner}, whom no {kind} inside stands for,"
+    return f"set-{kind}-ID {who} without effect"

@@ -37,6 +37,8 @@ _CALL = re.compile(r"(?P<name>[a-z0-9_]+)\((?P<arguments>[^()]*)\)")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/()\[\]\s]*):(?P<port>[0-9]{1,5})(?:/(?P<kind>tcp|udp))?")
 _TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _LAST_PORT = 65535
+#: How it asks, and hears the answer, beside the connection.
+_LOOKUP = ("sendto", "sendmmsg", "recvfrom")
 
 
 @frozen(eq=False)
@@ -75,6 +77,16 @@ def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], with
                 yield Answered(call.text, f"no: {cause.what}", entry, way, cause.advice)
         if not found:
             yield Answered(call.text, PERMITTED)
+
+
+def of_capability(tried: Attempt, context: Context, mechanism: Mechanism[Any], entry: Resolved) -> Loosening | None:
+    """What would give the command, as whoever it runs, a capability; None for another leaf, and where nothing does."""
+    wanted = made("capset", (), context, "")
+    wanted = attrs.evolve(wanted, capabilities=frozenset({entry.leaf.member}), error=errno.EPERM)
+    for cause in mechanism.denied(tried.composition.settings[mechanism.name], context, wanted):
+        if cause.leaf == str(entry.leaf):
+            return loosen.of_cause(tried, mechanism, cause, wanted)
+    return None
 
 
 def _denied(
@@ -154,7 +166,18 @@ def _of_address(match: re.Match[str], context: Context) -> Sequence[SystemCall]:
         )
     if not serves:
         found.append(asked("connect", f"connect to {where}"))
+    if address is None and not is_loopback:
+        found += _of_lookup(host, context)
     return found
+
+
+def _of_lookup(host: str, context: Context) -> Iterator[SystemCall]:
+    """The calls of the C library that asks a server for the address of a name (getaddrinfo(3))."""
+    text = f"look up {host}"
+    yield made("socket", (socket.AF_INET, socket.SOCK_DGRAM), context, text, "inet")
+    yield made("connect", (), context, text, "udp port 53")
+    for name in _LOOKUP:
+        yield made(name, (), context, f"{text} ({name})")
 
 
 def _caller(context: Context) -> Caller:

@@ -52,7 +52,7 @@ class CapabilityChoice(Choice):
         return "a name in `drop`, `root` or `add`"
 
     def show(self, value: str) -> str:
-        return "for root" if value == ROOT else value
+        return "root only" if value == ROOT else value
 
 
 @frozen

@@ -93,7 +93,9 @@ def command(
         recording.write(into, found.recording)
     _tell(found)
     if typed:
-        output.note(f"what was typed needs in a run, too: {shlex.join(merged(typed).options)}")
+        output.note(
+            f"what was typed beside the profiles needs in a run, beside itself: {shlex.join(merged(typed).options)}"
+        )
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
     text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)

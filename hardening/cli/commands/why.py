@@ -103,6 +103,8 @@ def command(
         _require_no_run(context, command[0])
         request = stack.request(context, profiles)
         return 0 if _ask(here, request, command[0], as_json=as_json) else EXIT_FINDINGS
+    if command and command[0].startswith("/") and "--" not in here.words:  # no image begins so
+        raise UsageError("one thing is asked at a time", hint="leave out the others, or write a command after `--`")
     request, typed = trying.permitted(context, here, profiles)
     image, words = imaged.split(context, here.words, command)
     if image is None:
@@ -134,7 +136,6 @@ def command(
     if target is not None and found.loosening is not None:
         text = f"extends = {toml.inline(trying.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
         trying.write(target, text, redaction.of_secrets(trials.secrets))
-        output.note(f"{target} is that layer: -p {quoted(_as_profile(target))} in the place of the profiles it extends")
     return 0 if found.is_good else EXIT_FINDINGS
 
 
@@ -157,11 +158,6 @@ def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bo
     if tried.error is not None:
         raise tried.error
     return can
-
-
-def _as_profile(target: Path) -> str:
-    """A file as `-p` takes it."""
-    return str(target) if "/" in str(target) else f"./{target}"
 
 
 def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:

@@ -109,7 +109,7 @@ def test_every_table_is_explained(table: str, place: Place) -> None:
     ("question", "shown"),
     [
         ("rootfs.propagation", "slave"),
-        ("capabilities.KILL", "for root"),
+        ("capabilities.KILL", "root only"),
         ("namespaces.net", "host"),
         ("process.environment.EDITOR", "true"),
         ("seccomp.ptrace", "allow"),

@@ -56,3 +56,8 @@ def test_a_layer_does_not_lie_where_the_command_may_write(tmp_path: Path, source
     beside = Path(str(refused.value.hint).rpartition(" ")[2])
     assert beside.parent in (tmp_path, tmp_path.parent)
     trying.require_apart(beside, assembly)
+
+
+def test_who_writes_a_layer_is_told_how_it_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trying.write(tmp_path / "app.toml", "a layer\n", Redaction(()))
+    assert f"-p {tmp_path}/app.toml in the place of the profiles it extends" in capsys.readouterr().err

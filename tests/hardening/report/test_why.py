@@ -8,6 +8,7 @@ import json
 from types import MappingProxyType
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
@@ -115,6 +116,13 @@ def test_a_denial_is_told_with_what_permits_it() -> None:
     assert (row["mechanism"], row["errno"], row["process"], row["count"]) == ("box", "EACCES", "/bin/x", 2)
     assert "bind 0.0.0.0:80  /bin/x" in plain(why.denials(found))
     assert plain(why.probes(found)).startswith("denied, and done without\n")
+
+
+def test_what_permits_it_is_named_where_it_is_another_setting() -> None:
+    found = explanation(Conclusion.FOUND, attrs.evolve(CONFIRMED, way=Way("net.port_start", 80)), loosening=LOOSENING)
+    shown = plain(why.denials(found))
+    assert "box.port" in shown
+    assert "net.port_start" in shown
 
 
 def test_on_a_terminal_it_is_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:

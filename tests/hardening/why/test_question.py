@@ -84,7 +84,7 @@ def test_another_question_stands_for_no_call(text: str) -> None:
         (":80", ["open a tcp socket", "bind 0.0.0.0:80", "listen on 0.0.0.0:80", "be reached at 0.0.0.0:80"]),
         ("*:53/udp", ["open a udp socket", "bind 0.0.0.0:53"]),
         ("[::]:80", ["open a tcp socket", "bind [::]:80", "listen on [::]:80", "be reached at [::]:80"]),
-        ("example.com:443", ["open a tcp socket", "connect to example.com:443"]),
+        ("192.0.2.1:443", ["open a tcp socket", "connect to 192.0.2.1:443"]),
         ("localhost:80/udp", ["open a udp socket", "bind localhost:80", "connect to localhost:80"]),
     ],
 )
@@ -93,6 +93,27 @@ def test_an_address_stands_for_the_calls_of_who_serves_or_asks(text: str, words:
     found = question.calls_of(text, examine(tried.composition, HOST))
     assert [call.text for call in found] == words
     assert found[0].arguments[0] == (10 if text.startswith("[") else 2)
+
+
+def test_who_asks_a_name_looks_it_up_first() -> None:
+    leaves = denying(asked("example.com:443"))
+    assert {"seccomp.sendto", "seccomp.recvfrom"} <= {*leaves} or "seccomp.*" in leaves
+    called = [
+        (call.name, call.text) for call in question.calls_of("example.com:443", examine(composed().composition, HOST))
+    ]
+    assert ("connect", "look up example.com") in called
+    assert ("sendmmsg", "look up example.com (sendmmsg)") in called
+
+
+@pytest.mark.parametrize(("user", "array"), [("0:0", "root"), ("1234:1234", "add")])
+def test_a_capability_is_given_so_that_it_reaches_who_runs_the_command(user: str, array: str) -> None:
+    tried = composed({"process": {"user": user}, "capabilities": {"drop": ["ALL"]}})
+    mechanism = tried.composition.mechanism("capabilities")
+    assert mechanism is not None
+    (entry,) = tried.composition.meant("capabilities.CHOWN")
+    way = question.of_capability(tried, examine(tried.composition, HOST), mechanism, entry)
+    assert way is not None
+    assert way.tables["capabilities"] == {array: ["CHOWN"]}
 
 
 def test_a_network_of_its_own_is_the_reason_that_no_other_host_is_reached() -> None:

@@ -59,12 +59,12 @@ def test_for_root_alone(tmp_path: Path) -> None:
 def test_what_is_for_root_is_looser_than_nothing_and_stricter_than_what_is_for_all(tmp_path: Path) -> None:
     first = '[capabilities]\ndrop = ["ALL"]\nroot = ["CHOWN"]'
     assert settings_of(tmp_path, first, '[capabilities]\ndrop = ["CHOWN"]').added == frozenset()
-    with pytest.raises(ProfileError, match="added is looser than for root, set at"):
+    with pytest.raises(ProfileError, match="added is looser than root only, set at"):
         composed(tmp_path, first, '[capabilities]\nadd = ["CHOWN"]')
-    with pytest.raises(ProfileError, match="for root is looser than dropped, set at"):
+    with pytest.raises(ProfileError, match="root only is looser than dropped, set at"):
         composed(tmp_path, first, '[capabilities]\nroot = ["KILL"]')
     limit = '[limits.capabilities]\ndrop = ["ALL"]\nroot = ["CHOWN"]'
-    with pytest.raises(ProfileError, match="added exceeds the limit for root"):
+    with pytest.raises(ProfileError, match="added exceeds the limit root only"):
         composed(tmp_path, limit, '[capabilities]\nadd = ["CHOWN"]')
 
 

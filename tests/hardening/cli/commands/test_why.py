@@ -30,3 +30,9 @@ def test_an_option_of_a_run_means_nothing_beside_a_question(
     said = capsys.readouterr().err
     assert ":443 is asked without a run" in said
     assert "hardening why -- :443" in said
+
+
+def test_one_thing_is_asked_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(tmp_path, "app", "[box]\nsize = 1\n")
+    assert call(session(tmp_path), "why", "-p", "app", "/tmp/x", "/dev/shm/x") == 2
+    assert "one thing is asked at a time" in capsys.readouterr().err
