@@ -154,6 +154,12 @@ def _mounted(place: str, flag: int, how: str) -> str:
     return f"the host has mounted the file system of {found} {how}" if flags & flag else ""
 
 
+def outlasts_copies(call: SystemCall, document: Mapping[str, Any]) -> bool:
+    """Whether an attribute of the file keeps its writers out, which no copy has: a run with one shows nothing of that."""
+    place = outside(document, call.path) if "write" in call.access else None
+    return bool(place and _kept(place))
+
+
 def _kept(place: str) -> str:
     """The file, or the folder that holds it, whose attribute keeps everybody from writing to it (chattr(1))."""
     for part in (place, os.path.dirname(place)):

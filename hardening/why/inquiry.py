@@ -333,7 +333,10 @@ def _blamed(seen: _Seen, members: Sequence[Member], *, confirmed: bool) -> Itera
         found = causes.blamed(known, member.suspect)
         if found is not None:
             loosening = seen.stack.loosening(member)
-            yield Attribution(*found, _entry(seen, found[1]), confirmed=confirmed, way=member.way, loosening=loosening)
+            proved = confirmed and (
+                seen.stack.in_place or not elsewhere.outlasts_copies(found[0].call, seen.ran.document)
+            )
+            yield Attribution(*found, _entry(seen, found[1]), confirmed=proved, way=member.way, loosening=loosening)
 
 
 def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:

@@ -226,3 +226,6 @@ def test_an_attribute_of_the_file_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     asked = call("openat", errno.EPERM, path="/data/kept")
     assert f"{kept} is immutable on the host" in reason(asked, shown(tmp_path))
     assert not reason(attrs.evolve(asked, path="/data/other"), shown(tmp_path))
+    for access, is_kept in (("write", True), ("read", False)):
+        found = elsewhere.outlasts_copies(attrs.evolve(asked, access=frozenset({access})), shown(tmp_path))
+        assert found is is_kept
