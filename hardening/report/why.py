@@ -29,11 +29,14 @@ class AnswerKind(StrEnum):
     DENIED = "denied"
     FLAKY = "flaky"
     ENOUGH = "enough"
+    STILL_AT_WORK = "still at work"
     UNKNOWN = "unknown"
 
 
 def outcome(found: Explanation) -> AnswerKind:
     """The answer in a word."""
+    if found.is_out_of_time:
+        return AnswerKind.STILL_AT_WORK
     match found.conclusion:
         case Conclusion.NOT_NEEDED:
             return AnswerKind.NOTHING_NEEDED
@@ -58,13 +61,11 @@ def sentence(found: Explanation) -> str:
             return "nothing else needs to be loosened than was typed, which takes an exception: the command succeeds"
         case AnswerKind.NOTHING_NEEDED:
             return "nothing needs to be loosened: the command succeeds"
-        case AnswerKind.FOUND if len(found.attributions) == 1:
-            goes = "runs on" if found.running else "succeeds"
-            return f"{_refused(found.attributions[0])}; with the loosening below the command {goes}"
         case AnswerKind.FOUND:
-            goes = "runs on" if found.running else "succeeds"
-            many = f"{len(found.attributions)} things are refused that it needs"
-            return f"{many}; with all of them permitted the command {goes}"
+            return f"{_permitted(found)} {_goes(found)}"
+        case AnswerKind.STILL_AT_WORK:
+            unknown = "whether it then does what it is for, a longer --timeout or --until CHECK shows"
+            return f"{_permitted(found)} {_goes(found)}: {unknown}"
         case AnswerKind.FLAKY:
             return "the command fails differently each time under the same stack: nothing is blamed for that"
         case AnswerKind.DENIED:
@@ -86,8 +87,8 @@ def sentence(found: Explanation) -> str:
         case AnswerKind.NOT_BY_THIS_STACK:
             return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
         case AnswerKind.ENOUGH:
-            goes = "runs on" if found.running else "succeeds"
-            return f"with the loosening below the command {goes}; the search ended before it was seen whether less is enough"
+            less = "the search ended before it was seen whether less is enough"
+            return f"with the loosening below the command {_goes(found)}; {less}"
     ended = {
         TIME: "the command was still at work when its time was over",
         IDLE: "the command is at work, and waits for others: with --until CHECK it is seen whether it does what it is for",
@@ -95,6 +96,22 @@ def sentence(found: Explanation) -> str:
     }
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
     return f"no answer: {ended.get(found.ran.trace.ended, 'the search ended before there was one')}{some}"
+
+
+def _permitted(found: Explanation) -> str:
+    """What is refused, up to what comes of it where that is permitted."""
+    if len(found.attributions) == 1:
+        return f"{_refused(found.attributions[0])}; with the loosening below the command"
+    return f"{len(found.attributions)} things are refused that it needs; with all of them permitted the command"
+
+
+def _goes(found: Explanation) -> str:
+    """What is known of the command with a loosening."""
+    if found.running is None:
+        return "succeeds"
+    if found.is_out_of_time:
+        return f"was still at work after {found.running.seconds:.0f} seconds, which it was not without"
+    return "runs on, and waits for others"
 
 
 def _foremost(found: Explanation) -> Attribution:

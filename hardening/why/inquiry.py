@@ -57,8 +57,9 @@ class Explanation:
     """What an inquiry has come to. ``attributions`` are the denials that mattered, as far as they can be told, or that are
     only suspected; ``loosening`` the smallest set of all that are confirmed, or, where the search ended before, one that was
     enough. ``elsewhere`` is what something else than the
-    stack has refused, with what that is; ``probes`` what was denied and did not matter. ``running``: with the loosening the
-    command was still at work when its time was over. ``hint``: what the command line lacks."""
+    stack has refused, with what that is; ``probes`` what was denied and did not matter. ``running`` is the last run with
+    the loosening where that did not end by itself: the command waits for others, or was still at work. ``hint``: what the
+    command line lacks."""
 
     ran: Ran
     conclusion: Conclusion
@@ -68,7 +69,7 @@ class Explanation:
     probes: tuple[FailedCall, ...]
     runs: int
     seconds: float
-    running: bool = False
+    running: Ran | None = None
     hint: str = ""
 
     def beside(self, typed: Sequence[Loosening]) -> Explanation:
@@ -83,7 +84,13 @@ class Explanation:
     @property
     def is_good(self) -> bool:
         """Whether the command succeeded, or what it needs was found."""
-        return self.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FOUND)
+        return self.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FOUND) and not self.is_out_of_time
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether all that is known of the loosening is that the command was still at work with it when its time was over:
+        it may be slow, and fail later."""
+        return self.running is not None and self.running.trace.ended == TIME
 
 
 class TriedStack:
@@ -110,7 +117,8 @@ class TriedStack:
         self._loosenings: list[tuple[Member, Loosening | None]] = []
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
-        self.goes_on = False  # whether the last of them that succeeded was still at work when its time was over
+        self.running: Ran | None = None  # the last one that counts as a success, where it did not end by itself
+        self._has_ended = False  # by itself, with success
 
     @property
     def in_place(self) -> bool:
@@ -152,8 +160,8 @@ class TriedStack:
         return after
 
     def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
-        """What comes of a run with these. One that is still at work when its time is over, and failed without them, counts
-        as one that succeeds: so does a server."""
+        """What comes of a run with these. One that is still at work when its time is over, and failed without them, has
+        come further, and so does a server: the search takes it for a success until one has ended as such."""
 
         def start(trials: Trials, composition: Composition) -> Ran:
             ran = trials.run_unseen(composition) if self._traces else None
@@ -192,7 +200,7 @@ class TriedStack:
 
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
         """Whether it succeeds with these. That a server waits for others is seen alone."""
-        if self.goes_on:
+        if self.running is not None:
             return self.run(members)
         ran = self._timed(self._to_run(members), Trials.run_unseen, members)
         if not isinstance(ran, Ran):
@@ -200,10 +208,13 @@ class TriedStack:
         return causes.outcome(ran, (), succeeded=self._succeeded(ran))
 
     def _succeeded(self, ran: Ran) -> bool:
-        went_on = ran.trace.ended in (TIME, IDLE) and not self._trials.until
-        if ran.succeeded or went_on:
-            self.goes_on = went_on
-        return ran.succeeded or went_on
+        if ran.succeeded:
+            self.running, self._has_ended = None, True
+            return True
+        if ran.trace.ended not in (TIME, IDLE) or self._trials.until or self._has_ended:
+            return False
+        self.running = ran
+        return True
 
     def _to_run(self, members: Sequence[Member]) -> Composition:
         composition = self._composed(members) if members else self._attempt.composition
@@ -289,8 +300,10 @@ class _Seen:
 
 def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation:
     loosening = None
+    running = seen.stack.running if result.members else None
     if result.members:
-        attributions = tuple(_blamed(seen, result.members, confirmed=result.conclusion is Conclusion.FOUND))
+        confirmed = result.conclusion is Conclusion.FOUND and (running is None or running.trace.ended == IDLE)
+        attributions = tuple(_blamed(seen, result.members, confirmed=confirmed))
         found = [item.loosening for item in attributions if item.loosening is not None]
         loosening = found[0] if len(found) == 1 else merged(found)
     elif result.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FLAKY):
@@ -321,7 +334,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         ),
         runs=result.runs + 1,
         seconds=seconds,
-        running=bool(result.members) and seen.stack.goes_on,
+        running=running,
         hint=_hint(seen, result.conclusion),
     )
 

@@ -320,6 +320,16 @@ def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> No
     assert (found["outcome"], found["runs"]) == ("unknown", 1)
 
 
+def test_a_command_that_is_slow_with_a_loosening_is_not_taken_for_one_that_succeeds(place: Place) -> None:
+    """It fails in the end."""
+    code = f"{_CALL}call(250, 0, -3, 0)\nimport time\ntime.sleep(60)\nsys.exit('failed')"
+    found = place.why("--timeout", "6", "-p", "strict", "--", "python3", "-c", code)
+    assert (found["outcome"], found["smallest"]) == ("still at work", [])
+    assert "which it was not without" in found["answer"]
+    assert [(item["leaf"], item["confirmed"]) for item in found["denials"]] == [("seccomp.keyctl", False)]
+    assert found["loosening"]["toml"]
+
+
 def test_an_interrupt_shows_what_was_seen_so_far(place: Place) -> None:
     process = subprocess.Popen(
         place.argv("why", "--json", "-p", "strict", "--", "sh", "-c", "echo up >&2; exec sleep 60"), cwd=place.folder,

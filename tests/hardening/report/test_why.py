@@ -27,16 +27,20 @@ DENIAL = FailedCall(CALL, 2, (CAUSE,), True, 2)
 LOOSENING = Loosening(tables={"box": {"port": 80}}, options=("--port", "80"))
 
 
+def _ran(ended: str, *, succeeded: bool = False) -> Ran:
+    nothing: Any = None
+    return Ran(Trace((), MappingProxyType({}), 7, 3, ended, 9), nothing, nothing, {}, succeeded, 60.1)
+
+
 def explanation(conclusion: Conclusion, *attributions: Attribution, **more: Any) -> Explanation:
     """An answer."""
-    trace = Trace((), MappingProxyType({}), 7, 3, more.pop("ended", ""), 9)
-    composed: Any = None
-    ran = Ran(trace, composed, composed, {}, conclusion is Conclusion.NOT_NEEDED)
+    ran = _ran(more.pop("ended", ""), succeeded=conclusion is Conclusion.NOT_NEEDED)
     rest = {"loosening": None, "elsewhere": (), "probes": (), "runs": 3, "seconds": 1.0, **more}
     return Explanation(ran, conclusion, attributions, **rest)
 
 
 CONFIRMED = Attribution(DENIAL, CAUSE, None, confirmed=True, way=Way("box.port", 80, Size.PLACE), loosening=LOOSENING)
+ENOUGH = Attribution(DENIAL, CAUSE, None, way=CONFIRMED.way, loosening=LOOSENING)
 TRIED = Attribution(DENIAL, CAUSE, None, tried=("with box.port = 80 it is EPERM", "with box = any it is EINVAL"))
 UNTRIED = Attribution(DENIAL, CAUSE, None, way=CONFIRMED.way, loosening=LOOSENING, untried="it reaches the host")
 BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 forbids it")
@@ -52,9 +56,16 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
             "bind 0.0.0.0:80 is refused (EACCES) by box.port; with the loosening below the command succeeds",
         ),
         (
-            explanation(Conclusion.FOUND, CONFIRMED, CONFIRMED, running=True),
+            explanation(Conclusion.FOUND, CONFIRMED, CONFIRMED, running=_ran("idle")),
             "found",
-            "2 things are refused that it needs; with all of them permitted the command runs on",
+            "2 things are refused that it needs; with all of them permitted the command runs on, and waits for others",
+        ),
+        (
+            explanation(Conclusion.FOUND, ENOUGH, loosening=LOOSENING, running=_ran("time")),
+            "still at work",
+            "bind 0.0.0.0:80 is refused (EACCES) by box.port; with the loosening below the command was still at work after "
+            "60 seconds, which it was not without: whether it then does what it is for, a longer --timeout or --until "
+            "CHECK shows",
         ),
         (
             explanation(Conclusion.NOT_FOUND, BARRED),

@@ -31,17 +31,17 @@ class Runs:
 
 
 @pytest.mark.parametrize(
-    ("until", "ends", "goes_on"),
+    ("until", "ends", "running", "successes"),
     [
-        ("", [(TIME, False)], True),
-        ("", [(TIME, False), ("", True)], False),
-        ("", [(IDLE, False)], True),
-        ("", [("", True), (TIME, False), ("", False)], True),
-        ("curl", [("", True), (TIME, False)], False),  # no success while the check fails
+        ("", [(TIME, False)], TIME, [True]),
+        ("", [(TIME, False), ("", True)], "", [True, True]),
+        ("", [(IDLE, False)], IDLE, [True]),
+        ("", [("", True), (TIME, False), ("", False)], "", [True, False, False]),  # it ends where it succeeds
+        ("curl", [("", True), (TIME, False)], "", [True, False]),  # no success while the check fails
     ],
 )
-def test_the_command_runs_on_where_the_last_run_that_succeeded_did(
-    until: str, ends: list[tuple[str, bool]], goes_on: bool
+def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
+    until: str, ends: list[tuple[str, bool]], running: str, successes: list[bool]
 ) -> None:
     nothing: Any = None
     ran = iter(
@@ -53,7 +53,6 @@ def test_the_command_runs_on_where_the_last_run_that_succeeded_did(
     trials: Any = Runs(until, ran)
     told: list[int] = []
     stack = TriedStack(composed(), trials, tell=told.append)
-    for _ in ends:
-        stack.run([])
-    assert stack.goes_on is goes_on
+    assert [stack.run([]).succeeded for _ in ends] == successes
+    assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
