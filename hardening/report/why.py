@@ -91,11 +91,13 @@ def sentence(found: Explanation) -> str:
             return f"with the loosening below the command {_goes(found)}; {less}"
     ended = {
         TIME: "the command was still at work when its time was over",
-        IDLE: "the command is at work, and waits for others: with --until CHECK it is seen whether it does what it is for",
+        IDLE: "the command is at work, and waits for others: with --until CHECK a search sees whether it does its work",
         INTERRUPT: "it was interrupted",
     }
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
-    return f"no answer: {ended.get(found.ran.trace.ended, 'the search ended before there was one')}{some}"
+    searched = found.runs > 1  # and then it is no matter how the first one ended
+    why = "" if searched else ended.get(found.ran.trace.ended, "")
+    return f"no answer: {why or 'the search ended before there was one'}{some}"
 
 
 def _permitted(found: Explanation) -> str:

@@ -62,6 +62,11 @@ class FailedCall:
         return self.failed and bool(self.told or self.call.signal)
 
     @property
+    def is_named(self) -> bool:
+        """Whether the process spoke of its whole path: the last part alone may be a word that means something else."""
+        return bool(self.call.path) and self.call.path in self.call.said
+
+    @property
     def is_silent(self) -> bool:
         """Whether the process was told nothing of it: its file is set-user-ID, say, and it has become nobody else."""
         return not (self.call.error or self.call.signal)
@@ -274,7 +279,7 @@ def _told(call: SystemCall) -> int:
     letters, and the name of what it is about. Of a denial many say in words of their own that they may not (umount(8)), and
     some of either that permission is denied (mount(8)), which counts where they name it."""
     about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.said.lower()
-    named = bool(about) and about in call.said
+    named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.said) is not None
     if call.message and call.message.lower() in said:
         return 2 if named else 1
     if call.error not in _DENIALS:

@@ -366,7 +366,9 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
     barred = result.conclusion is Conclusion.NOT_FOUND
     attributions: list[Attribution] = []
     evident = [item for item in seen.denials if item.is_evident]
-    last = max(evident, key=lambda item: (bool(item.call.signal), item.told, item.call.order), default=None)
+    last = max(
+        evident, key=lambda item: (bool(item.call.signal), item.told, item.is_named, item.call.order), default=None
+    )
     for suspect in seen.first.suspects:
         found = causes.blamed(seen.denials, suspect)
         if found is None:
@@ -439,7 +441,7 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
     """What something else than the stack has refused, of what a process failed for. Programs look for many a file that is
     not there: of these it is what they speak of."""
     left = MOST_ELSEWHERE
-    for item in sorted(others, key=lambda item: (-item.told, -item.call.order)):
+    for item in sorted(others, key=lambda item: (-item.told, not item.is_named, -item.call.order)):
         silent = item.call.error in (errno.ENOENT, errno.ENOTDIR) and item.told < 2
         if not (item.failed and left) or silent:
             continue

@@ -100,9 +100,14 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
             "the command fails differently each time under the same stack: nothing is blamed for that",
         ),
         (
-            explanation(Conclusion.STOPPED, BARRED, ended="time"),
+            explanation(Conclusion.STOPPED, BARRED, ended="time", runs=1),
             "unknown",
             "no answer: the command was still at work when its time was over; what it was denied so far is not confirmed",
+        ),
+        (
+            explanation(Conclusion.STOPPED, BARRED, ended="idle", runs=9),
+            "unknown",
+            "no answer: the search ended before there was one; what it was denied so far is not confirmed",
         ),
     ],
 )

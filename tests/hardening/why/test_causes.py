@@ -79,6 +79,14 @@ def test_what_a_process_speaks_of_goes_before() -> None:
     assert names(ran(spoken, said, call("c", 3))) == ["a", "b", "c"]
 
 
+def test_a_name_that_is_a_part_of_a_word_is_not_spoken_of() -> None:
+    words = "ENOENT: no such file or directory, mkdir '/home/x' at stage 2\n"
+    made = call("mkdir", 1, path="/home/x", error=errno.ENOENT, said=words)
+    looked = call("statx", 2, path="/srv/tag", error=errno.ENOENT, said=words)
+    found = {item.call.name: (item.told, item.is_named) for item in causes.denials(ran(made, looked))}
+    assert found == {"mkdir": (2, True), "statx": (1, False)}
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [
