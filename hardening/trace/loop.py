@@ -15,7 +15,7 @@ from hardening.base import files
 from hardening.base.linux import abi, kernel
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.request import LaunchRequest
-from hardening.trace import calls
+from hardening.trace import calls, recording
 from hardening.trace.calls import PendingCall
 from hardening.trace.tracee import Tracee
 from hardening.trace.watch import CallWatch, LiveProcess, LiveThread
@@ -248,6 +248,11 @@ class Tracing:
         if kind == abi.PTRACE_SYSCALL_INFO_EXIT:
             has_failed = info.args[0] & 0xFF
             self._returned(thread, (1 << 64) - info.nr if has_failed else 0, info.nr)
+            self._resume(pid, self._goes_on)
+            return
+        if kind == abi.PTRACE_SYSCALL_INFO_SECCOMP and info.data != recording.MARK:
+            with suppress(ProcessLookupError):  # it was killed this moment
+                kernel.skip_call(pid)
             self._resume(pid, self._goes_on)
             return
         self.count += 1

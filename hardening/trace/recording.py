@@ -31,6 +31,8 @@ UNSEEN = (
 _SEEN_IF = {"mmap": (2, 4), "mprotect": (2, 4)}
 _ALLOW, _LOG, _TRACE, _ERRNO = 0x7FFF0000, 0x7FFC0000, 0x7FF00000, 0x00050000
 _ACTION = 0xFFFF0000
+#: By this a question of the filter's is told from one of a program's own filter, whose tracer is not there.
+MARK = 0x7E11
 #: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
 _RETURN, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_SET, _LOAD = 0x06, 0x05, 0x15, 0x45, 0x20
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
@@ -86,7 +88,7 @@ def _end() -> Iterator[bytes]:
         yield _instruction(_JUMP_IF_EQUAL, number, len(unseen) - place + size, 0)
     for part in parts:
         yield from part
-    yield _instruction(_RETURN, _TRACE)
+    yield _instruction(_RETURN, _TRACE | MARK)
     yield _instruction(_RETURN, _ALLOW)
 
 
@@ -97,7 +99,7 @@ def _asks_if(name: str, argument: int, mask: int) -> list[bytes]:
         _instruction(_JUMP_IF_EQUAL, calls.native(name, 0).number, 0, 4),
         _instruction(_LOAD, _ARGUMENTS + 8 * argument),
         _instruction(_JUMP_IF_SET, mask, 0, 1),
-        _instruction(_RETURN, _TRACE),
+        _instruction(_RETURN, _TRACE | MARK),
         _instruction(_RETURN, _ALLOW),
     ]
 

@@ -325,6 +325,21 @@ def event_message(pid: int) -> int:
     return int(message[0])
 
 
+def skip_call(pid: int) -> None:
+    """Have a tracee that has stopped before a system call not make it: it is answered ENOSYS. `OSError`."""
+    if os.uname().machine == "x86_64":  # where that is the answer until there is another
+        _call("ptrace", abi.PTRACE_POKEUSER, pid, abi.USER_ORIG_RAX, -1)
+        return
+    registers, vector = ffi.new("uint64_t[34]"), ffi.new("struct iovec *")
+    vector.base, vector.len = ffi.cast("char *", registers), ffi.sizeof(registers)
+    _call("ptrace", abi.PTRACE_GETREGSET, pid, abi.NT_PRSTATUS, vector)
+    registers[0] = (1 << 64) - errno.ENOSYS
+    _call("ptrace", abi.PTRACE_SETREGSET, pid, abi.NT_PRSTATUS, vector)
+    number = ffi.new("int *", -1)
+    vector.base, vector.len = ffi.cast("char *", number), ffi.sizeof("int")
+    _call("ptrace", abi.PTRACE_SETREGSET, pid, abi.NT_ARM_SYSTEM_CALL, vector)
+
+
 def signal_info(pid: int) -> tuple[int, int, int]:
     """The number and the code of the signal that a tracee has stopped for, and of a fault the address (sigaction(2),
     siginfo_t)."""

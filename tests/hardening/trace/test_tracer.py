@@ -446,6 +446,24 @@ def test_what_a_filter_asks_a_tracer_about_is_answered_as_without_one(
     assert "Function not implemented" in found.printed
 
 
+def test_what_a_filter_of_the_program_asks_a_tracer_about_is_not_made(folder: Path, stance: Stance) -> None:
+    code = f"""
+import ctypes, os
+program = ctypes.create_string_buffer({answering(MKDIR, TRACE | 7)!r})
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+filter = Program(len(program.raw) // 8, ctypes.addressof(program))
+libc = ctypes.CDLL(None)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(filter), 0, 0): os._exit(9)
+try:
+    os.mkdir("/tmp/x")
+except OSError as error:
+    print(error.strerror, os.path.exists("/tmp/x"))
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True, filter_=answering(UMOUNT, EPERM), recording=True)
+    assert (found.code, found.printed) == (0, "Function not implemented False\n")
+
+
 def test_what_a_process_says_of_a_failure_is_heard_wherever_it_says_it(folder: Path, stance: Stance) -> None:
     code = """
 import os
