@@ -29,7 +29,8 @@ from hardening.why.trial import Ran, Trials
 MOST_ELSEWHERE = 3
 #: The longest value of a loosening that is told in a sentence.
 MOST_SHOWN = 60
-#: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds.
+#: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds. One that
+#: nobody looks at takes less than one that somebody does.
 SLOWER, LATER = 3, 3
 #: Why a loosening is offered and was not tried.
 REACHES_HOST = "with it the command reaches what is the host's: only with --in-place is it tried"
@@ -109,7 +110,7 @@ class TriedStack:
     ) -> None:
         self._tell = tell
         self._end = end
-        self._seconds = trials.seconds
+        self._seconds = self._unseen = trials.seconds  # of runs that are looked at, and of others
         self._count = 0
         self._attempt = attempt
         self._traces = traces
@@ -202,7 +203,7 @@ class TriedStack:
         """Whether it succeeds with these. That a server waits for others is seen alone."""
         if self.running is not None:
             return self.run(members)
-        ran = self._timed(self._to_run(members), Trials.run_unseen, members)
+        ran = self._timed(self._to_run(members), Trials.run_unseen, members, unseen=True)
         if not isinstance(ran, Ran):
             return ran
         return causes.outcome(ran, (), succeeded=self._succeeded(ran))
@@ -229,6 +230,7 @@ class TriedStack:
         members: Sequence[Member],
         *,
         patiently: bool = False,
+        unseen: bool = False,
     ) -> Ran | TrialOutcome:
         """A run with these ``members`` in the time that there is for it, which is less once one has succeeded; what comes of
         it where there is none."""
@@ -239,7 +241,8 @@ class TriedStack:
         self._count += 1
         if self._tell is not None:
             self._tell(self._count)
-        seconds = min((one for one in (self._seconds, left) if one is not None), default=None)
+        allowed = self._unseen if unseen else self._seconds
+        seconds = min((one for one in (allowed, left) if one is not None), default=None)
         trials = attrs.evolve(self._trials, seconds=seconds, idle=None if patiently else self._trials.idle)
         try:
             ran = start(trials, composition)
@@ -251,8 +254,9 @@ class TriedStack:
         took = time.monotonic() - begin
         if ran.trace.ended == TIME and left is not None and took >= left:
             return TrialOutcome(False, stopped=True)
-        if ran.succeeded and self._seconds is not None:
+        if ran.succeeded and self._seconds is not None and self._unseen is not None:
             self._seconds = min(self._seconds, SLOWER * took + LATER)
+            self._unseen = min(self._unseen, (SLOWER if unseen else 1) * took + LATER)
         return ran
 
 
@@ -282,10 +286,7 @@ def inquire(
     elif once or ended == INTERRUPT or (ended in (TIME, IDLE) and not trials.until and not traces):
         result = smallest.Result(Conclusion.STOPPED)
     else:
-        try:
-            result = smallest.search(first, stack)
-        except KeyboardInterrupt:  # between two runs; one in a run is its end
-            result = smallest.Result(Conclusion.STOPPED, runs=len(stack.runs))
+        result = smallest.search(first, stack)
     return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
 
 

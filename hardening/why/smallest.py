@@ -127,7 +127,11 @@ class Result:
 
 
 class _Stopped(Exception):
-    """No further run is wanted, or none is left."""
+    """No further run is wanted."""
+
+
+class _Exhausted(Exception):
+    """No further run is left."""
 
 
 def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
@@ -152,8 +156,10 @@ def _found(first: TrialOutcome, runs: _Runs) -> Result:
         if not _is_confirmed(found, runs):
             return Result(Conclusion.FLAKY, runs=runs.count)
         return Result(Conclusion.FOUND, tuple(found), runs.count)
-    except _Stopped:
+    except (_Stopped, KeyboardInterrupt):  # Ctrl-C between two runs; in one it is that one's end
         return Result(Conclusion.STOPPED, tuple(runs.enough), runs.count)
+    except _Exhausted:
+        return Result(Conclusion.STOPPED if runs.enough else Conclusion.NOT_FOUND, tuple(runs.enough), runs.count)
 
 
 def _waited_for(runs: _Runs) -> list[Member]:
@@ -186,14 +192,15 @@ class _Runs:
     def of(
         self, members: Sequence[Member], run: Callable[[Sequence[Member]], TrialOutcome] | None = None
     ) -> TrialOutcome | None:
-        """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped`."""
+        """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped` and
+        `_Exhausted`."""
         for known, outcome in self.tried:
             if _same(known, members):
                 return outcome
         found = None
         if self.world.composes(members):
             if self.count >= self._most:
-                raise _Stopped
+                raise _Exhausted
             found = self._counted(members, run or self.world.run)
         self.tried.append((tuple(members), found))
         return found

@@ -211,6 +211,20 @@ def test_a_set_that_was_enough_is_kept_where_it_is_stopped_before_it_is_the_smal
     assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.STOPPED, set("ab"))
 
 
+def test_a_set_that_was_enough_is_kept_where_somebody_interrupts_between_two_runs() -> None:
+    class Interrupted(World):
+        def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+            raise KeyboardInterrupt
+
+    world = Interrupted("abc", lambda some: {"a", "b"} <= some)
+    result = search(world.run(()), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.STOPPED, set("ab"))
+
+
+def test_one_that_needs_more_runs_than_there_are_is_not_found() -> None:
+    assert found(World("abcdefgh", lambda some: set("abcdefgh") <= some), most=2) == (Conclusion.NOT_FOUND, set())
+
+
 class Slow(World):
     """A command that seems to wait, and is done in a while."""
 
