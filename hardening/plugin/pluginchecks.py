@@ -24,10 +24,10 @@ UNINSTALL = "uninstall one of them"
 #: written down, since asking click would import every command at each start
 OWN_OPTIONS = frozenset({
     "--against", "--beyond", "--check", "--debug", "--detach", "--dry-run", "--entrypoint", "--exception", "--force",
-    "--format", "--fresh", "--help", "--image", "--in-place", "--interactive", "--into", "--json", "--log-size",
-    "--name", "--once", "--output", "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt",
-    "--rm", "--runtime", "--sarif", "--set", "--since", "--timeout", "--tls-verify", "--until", "-d", "-h", "-i",
-    "-j", "-o", "-p", "-q",
+    "--format", "--fresh", "--help", "--image", "--in-place", "--interactive", "--into", "--json", "--limit",
+    "--log-size", "--name", "--once", "--output", "--packages", "--policy", "--profile", "--pull", "--quiet", "--raw",
+    "--receipt", "--rm", "--runtime", "--sarif", "--set", "--since", "--static", "--timeout", "--tls-verify",
+    "--until", "-d", "-h", "-i", "-j", "-o", "-p", "-q",
 })  # fmt: skip
 _PREFIX = "hardening_"
 #: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is
