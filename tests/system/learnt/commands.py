@@ -96,7 +96,7 @@ ps aux
 free
 uptime
 top -b -n 1
-sh: sleep 1 & pgrep -c sleep
+sh: pgrep -c sh && true
 pmap 1
 vmstat
 pwdx 1
@@ -136,7 +136,7 @@ sqlite3 database "insert into t values (7); select count(*) from t"
 """
 _REDIS = """
 sh: redis-server --port 0 --unixsocket /tmp/redis.sock --dir /tmp --daemonize yes && \
-until redis-cli -s /tmp/redis.sock ping; do sleep 0.1; done && \
+for _ in 1 2 3 4 5 6 7 8; do redis-cli -s /tmp/redis.sock ping && break; sleep 0.2; done && \
 redis-cli -s /tmp/redis.sock set a b && redis-cli -s /tmp/redis.sock shutdown
 """
 _NGINX = """
