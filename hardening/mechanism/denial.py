@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 from collections.abc import Sequence
 from enum import IntEnum
@@ -98,6 +97,8 @@ class SystemCall:
     def outcome(self) -> str:
         """The answer, as people know it: ``EPERM``, ``SIGSYS``, or empty where the call succeeded."""
         if self.signal:
+            import signal  # which a launch does without
+
             return next((one.name for one in signal.Signals if one == self.signal), str(self.signal))
         return errno.errorcode.get(self.error, str(self.error)) if self.error else ""
 

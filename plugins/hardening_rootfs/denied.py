@@ -80,7 +80,10 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
                 settings, context, call, named
             )  # the kernel says of a script that its interpreter is missing
     above = os.path.dirname(path)
-    if call.error == errno.ENOENT and "create" in call.access and found[0].permitted and os.path.isdir(above):
+    is_made = (
+        call.error == errno.ENOENT and "create" in call.access and path != above
+    )  # of the root there is none above
+    if is_made and found[0].permitted and os.path.isdir(above):
         yield from _at(settings, context, call, above)  # it is the directory that is missing here
     for answer in found:
         is_meant = answer.errors and call.failed_with(*answer.errors)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _syscall = ffi.dlopen(None).syscall
+_ORIG_RAX = 15 * 8  # where struct user has the number of the system call (sys/user.h)
 _CALLS = {**abi.CALLS.get(os.uname().machine, {}), **abi.UNIFIED_CALLS}
 
 CONTROL = 16  # sizeof(struct cmsghdr): what stands before the descriptors
@@ -328,7 +329,7 @@ def event_message(pid: int) -> int:
 def skip_call(pid: int) -> None:
     """Have a tracee that has stopped before a system call not make it: it is answered ENOSYS. `OSError`."""
     if os.uname().machine == "x86_64":  # where that is the answer until there is another
-        _call("ptrace", abi.PTRACE_POKEUSER, pid, abi.USER_ORIG_RAX, -1)
+        _call("ptrace", abi.PTRACE_POKEUSER, pid, _ORIG_RAX, -1)
         return
     registers, vector = ffi.new("uint64_t[34]"), ffi.new("struct iovec *")
     vector.base, vector.len = ffi.cast("char *", registers), ffi.sizeof(registers)

@@ -13,6 +13,7 @@ from hardening.base.linux import abi
 HEADERS = """
 #include <sched.h>
 #include <signal.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <net/if.h>
