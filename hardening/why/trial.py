@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -148,14 +149,20 @@ class Trials:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(PAUSE)
                     break
-                if self.until and self._passes(_command(launch)):
+                left = _PATIENCE if end is None else min(_PATIENCE, max(PAUSE, end - time.monotonic()))
+                if self.until and self._passes(_command(launch), left):
                     ended = CHECK
                 elif end is not None and time.monotonic() > end:
                     ended = TIME
         except KeyboardInterrupt:
             ended = INTERRUPT
         if process.poll() is None:
-            process.terminate()
+            pid = _command(launch) if ended == TIME else 0
+            if pid:  # it has failed: a server would take its time to end as it should
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                process.terminate()
             try:
                 process.wait(GRACE)
             except subprocess.TimeoutExpired:
@@ -181,12 +188,13 @@ class Trials:
             return found.ended == CHECK or (found.ended == "" and self._passes(found.command))
         return found.status == 0 and not found.ended
 
-    def _passes(self, pid: int) -> bool:
-        """Whether the caller's check says that the command with this pid has succeeded, which may still run."""
+    def _passes(self, pid: int, seconds: float = _PATIENCE) -> bool:
+        """Whether the caller's check says in so many seconds that the command with this pid has succeeded, which may still
+        run."""
         environment = {**os.environ, "HARDENING_PID": str(pid or "")}
         try:
             done = subprocess.run(  # noqa: S602 - it is the caller's, who typed it
-                self.until, shell=True, env=environment, timeout=_PATIENCE, check=False,
+                self.until, shell=True, env=environment, timeout=seconds, check=False,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
