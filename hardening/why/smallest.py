@@ -256,7 +256,7 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
                 return [*kept, member]
             if _got_further(member.suspect, before, after):
                 # Another errno, or another user, may only lead elsewhere: what permits the call itself goes before.
-                if member.way.size >= Size.CALL:
+                if _permits(member.way):
                     further = member, after
                     break
                 further = further or (member, after)
@@ -293,11 +293,13 @@ def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Mem
     chosen = [*kept]
     while True:
         further = False
+        permitted = {suspect.call for suspect in before.suspects if any(map(_permits, suspect.ways))}
         for suspect in before.suspects:
+            if suspect.call in permitted and not any(map(_permits, suspect.ways)):
+                continue  # such as another user, beside the capability for the same call
             if any((member.suspect.call, member.suspect.leaf) == (suspect.call, suspect.leaf) for member in chosen):
                 continue
-            # What permits the call itself: another errno or another user may only lead elsewhere.
-            for way in sorted(suspect.ways, key=lambda way: way.size < Size.CALL):
+            for way in sorted(suspect.ways, key=lambda way: not _permits(way)):
                 member = Member(suspect, way)
                 if runs.world.composes([*chosen, member]):
                     chosen.append(member)
@@ -311,6 +313,11 @@ def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Mem
         if after.succeeded:
             return chosen
         before = runs.furthest = after
+
+
+def _permits(way: Way) -> bool:
+    """Whether a way permits the call itself: another errno or another user may only lead elsewhere."""
+    return way.size >= Size.CALL
 
 
 def minimal(found: Sequence[T], succeeds: Callable[[Sequence[T]], bool]) -> list[T]:
