@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
@@ -29,9 +29,9 @@ from hardening.trace.recording import UNSEEN
 from hardening.trace.tracer import INTERRUPT, TIME
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
-from hardening.why.inquiry import TriedStack
 from hardening.why.smallest import Conclusion
 from hardening.why.trial import Ran, Trials
+from hardening.why.tried import TriedStack
 
 #: How long a run may take when one is known that worked: so many times as long as that, and at least so many seconds.
 _SLOWER, _PATIENCE = 4.0, 10.0
@@ -77,9 +77,9 @@ class CommandTrials:
         failures = [call for call in ran.trace.failures if call.name]
         failed = _counted(failures)
         unseen, told_apart = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT)
-        self._require_end(
-            ran, lambda: self._seen(ran, failed | _named((ran.trace.made - told_apart) | (ran.trace.made & unseen)))
-        )
+        if ran.trace.ended == INTERRUPT:
+            seen = failed | _named((ran.trace.made - told_apart) | (ran.trace.made & unseen))
+            raise Unfinished(INTERRUPTED, self._seen(ran, seen))
         complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
         made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
         return Looked(ran.succeeded, failed | made, complaints, ran.trace.memory)
@@ -89,7 +89,8 @@ class CommandTrials:
         mapped = [use.call for use in ran.trace.uses if "execute" in use.call.access and not use.call.error]
         programs = {call.path for call in mapped if call.name in EXECUTE} | _executables(ran)
         run = self._seen(ran, ran.trace.uses)
-        self._require_end(ran, lambda: run)
+        if ran.trace.ended == INTERRUPT:
+            raise Unfinished(INTERRUPTED, run)
         if ran.trace.ended == TIME and not self.trials.until:
             raise Unfinished(f"the command was still at work after {self.trials.seconds:g} seconds", run)
         if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
@@ -101,13 +102,9 @@ class CommandTrials:
             self.trials if patiently or self._patience is None else attrs.evolve(self.trials, seconds=self._patience)
         )
         ran = trials.run_unseen(self.composed(layers))
-        self._require_end(ran, lambda: None)
-        return Unwatched(ran.succeeded, ran.seconds)
-
-    def _require_end(self, ran: Ran, seen: Callable[[], Run | None]) -> None:
-        """Raise `Unfinished` for a run that was interrupted."""
         if ran.trace.ended == INTERRUPT:
-            raise Unfinished(INTERRUPTED, seen())
+            raise Unfinished(INTERRUPTED)
+        return Unwatched(ran.succeeded, ran.seconds)
 
     def _seen(self, ran: Ran, uses: frozenset[Usage]) -> Run:
         executed = {use.call.path for use in uses if "execute" in use.call.access and not use.call.error}

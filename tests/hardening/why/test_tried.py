@@ -11,8 +11,8 @@ import pytest
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.trace.tracer import IDLE, TIME, Trace
-from hardening.why.inquiry import TriedStack
 from hardening.why.trial import Ran
+from hardening.why.tried import TriedStack
 from tests.hardening.why.test_question import composed
 
 

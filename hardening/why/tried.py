@@ -1,0 +1,199 @@
+"""The stack that a search tries loosenings in: its runs, and what each came to."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from hardening.assemble.pipeline import examine
+from hardening.compose.composition import Composition
+from hardening.errors import HardeningError
+from hardening.mechanism.denial import Way
+from hardening.trace.tracer import IDLE, TIME
+from hardening.why import causes, loosen, together
+from hardening.why.attempt import Attempt
+from hardening.why.causes import FailedCall, MadeCalls
+from hardening.why.loosening import Loosening
+from hardening.why.smallest import Member, TrialOutcome
+from hardening.why.trial import Ran, Trials
+
+#: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds. One that
+#: nobody looks at takes less than one that somebody does.
+SLOWER, LATER = 3, 3
+
+
+class TriedStack:
+    """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
+    traces others itself. ``end`` is the moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which
+    run begins."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        trials: Trials,
+        *,
+        traces: bool = False,
+        end: float | None = None,
+        tell: Callable[[int], None] | None = None,
+    ) -> None:
+        self._tell = tell
+        self._end = end
+        self._seconds = self._unseen = trials.seconds  # of runs that are looked at, and of others
+        self._count = 0
+        self._attempt = attempt
+        self._traces = traces
+        self._trials = trials
+        self._loosenings: list[tuple[Member, Loosening | None]] = []
+        self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
+        self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
+        self.running: Ran | None = None  # the last one that counts as a success, where it did not end by itself
+        self._has_ended = False  # by itself, with success
+        self._latest: tuple[Sequence[Way], Composition | HardeningError] = ((), attempt.composition)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its runs write to the volumes themselves."""
+        return self._trials.in_place
+
+    @property
+    def failed(self) -> Sequence[FailedCall]:
+        """What failed in any of its runs."""
+        return [item for _, _, found in self.runs for item in found]
+
+    def loosening(self, member: Member) -> Loosening | None:
+        """What permits one denial in one way; None where nothing does."""
+        for known, found in self._loosenings:
+            if known.way is member.way:
+                return found
+        found = loosen.first(self._attempt, member.suspect.leaf, [member.way])
+        if found is not None and found.barrier:
+            self.barriers.setdefault(member.suspect.leaf, found.barrier)
+            found = None
+        self._loosenings.append((member, found))
+        return found
+
+    def composes(self, members: Sequence[Member]) -> bool:
+        """Whether these are permitted at once, and may be tried."""
+        return not any(map(self.would_reach_host, members)) and isinstance(self._composed(members), Composition)
+
+    def would_reach_host(self, member: Member) -> bool:
+        """Whether a loosening is left untried, for what a run with it may do to the host."""
+        return member.way.reaches_host and not self.in_place
+
+    def _composed(self, members: Sequence[Member]) -> Composition | HardeningError | None:
+        if not members:
+            return self._attempt.composition
+        ways = [member.way for member in members]
+        known, after = self._latest
+        if len(ways) == len(known) and all(map(operator.is_, ways, known)):
+            return after  # what was asked whether it composes is what is run
+        loosenings = [self.loosening(member) for member in members]
+        if any(found is None for found in loosenings):
+            return None
+        after = together.composed(self._attempt, [found for found in loosenings if found is not None])
+        if isinstance(after, HardeningError):
+            self.barriers.setdefault(members[-1].suspect.leaf, after.message)
+        self._latest = ways, after
+        return after
+
+    def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
+        """What comes of a run with these. One that is still at work when its time is over, and failed without them, has
+        come further, and so does a server: the search takes it for a success until one has ended as such."""
+
+        def start(trials: Trials, composition: Composition) -> Ran:
+            ran = trials.run_unseen(composition) if self._traces else None
+            return ran if ran is not None and ran.succeeded else trials.run(composition)
+
+        ran = self._timed(self._to_run(members), start, members, patiently=patiently)
+        if not isinstance(ran, Ran):
+            return ran
+        found = causes.denials(ran)
+        outcome = causes.outcome(ran, found, succeeded=self._succeeded(ran))
+        self.runs.append((outcome, ran, found))
+        return outcome
+
+    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+        """What comes of a run with these and all else permitted that can be watched, and what it is denied without that."""
+        composition = self._composed(members)
+        if not isinstance(composition, Composition):
+            return None
+        context = examine(composition, self._attempt.host)
+        tables = together.opened(composition, context)
+        loosenings = [self.loosening(member) for member in members]
+        opened = together.composed(
+            self._attempt, [*(one for one in loosenings if one is not None), Loosening(tables=tables)]
+        )
+        if not tables or not isinstance(opened, Composition):
+            return None
+        made = MadeCalls()
+        ran = self._timed(opened, lambda trials, after: trials.run(after, on_call=made), members)
+        if not isinstance(ran, Ran):
+            return ran
+        found = (*causes.foreseen(made.all(), composition, context, tables), *causes.denials(ran))
+        # That it succeeds with all of that is no success: less than that is wanted.
+        outcome = causes.outcome(ran, found, succeeded=False)
+        self.runs.append((outcome, ran, found))
+        return outcome
+
+    def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+        """Whether it succeeds with these. That a server waits for others is seen alone."""
+        if self.running is not None:
+            return self.run(members)
+        ran = self._timed(self._to_run(members), Trials.run_unseen, members, unseen=True)
+        if not isinstance(ran, Ran):
+            return ran
+        return causes.outcome(ran, (), succeeded=self._succeeded(ran))
+
+    def _succeeded(self, ran: Ran) -> bool:
+        if ran.succeeded:
+            self.running, self._has_ended = None, True
+            return True
+        if ran.trace.ended not in (TIME, IDLE) or self._trials.until or self._has_ended:
+            return False
+        self.running = ran
+        return True
+
+    def _to_run(self, members: Sequence[Member]) -> Composition:
+        composition = self._composed(members)
+        if not isinstance(composition, Composition):
+            raise TypeError("what does not compose is not run")
+        return composition
+
+    def _timed(
+        self,
+        composition: Composition,
+        start: Callable[[Trials, Composition], Ran],
+        members: Sequence[Member],
+        *,
+        patiently: bool = False,
+        unseen: bool = False,
+    ) -> Ran | TrialOutcome:
+        """A run with these ``members`` in the time that there is for it, which is less once one has succeeded; what comes of
+        it where there is none."""
+        begin = time.monotonic()
+        left = None if self._end is None else self._end - begin
+        if left is not None and left <= 0:
+            return TrialOutcome(False, stopped=True)
+        self._count += 1
+        if self._tell is not None:
+            self._tell(self._count)
+        allowed = self._unseen if unseen else self._seconds
+        seconds = min((one for one in (allowed, left) if one is not None), default=None)
+        trials = attrs.evolve(self._trials, seconds=seconds, idle=None if patiently else self._trials.idle)
+        try:
+            ran = start(trials, composition)
+        except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
+            if not members:
+                raise
+            self.barriers.setdefault(members[-1].suspect.leaf, error.message)
+            return TrialOutcome(False)
+        took = time.monotonic() - begin
+        if ran.trace.ended == TIME and left is not None and took >= left:
+            return TrialOutcome(False, stopped=True)
+        if ran.succeeded and self._seconds is not None and self._unseen is not None:
+            self._seconds = min(self._seconds, SLOWER * took + LATER)
+            self._unseen = min(self._unseen, (SLOWER if unseen else 1) * took + LATER)
+        return ran
