@@ -242,10 +242,16 @@ def show_loosening(way: Loosening, refused: Pending | None, wanted: str = "") ->
         output.show(f"no loosening{wanted}: {way.barrier}")
         return
     which = f"a loosening{wanted}, for example" if way.example else f"smallest loosening{wanted},"
-    where = f"in the layer of {refused.origin}" if refused else f"in a later layer{way.instead}"
+    where = f"in the layer of {refused.origin}" if refused else ""
+    output.show(f"{which} to {way.shown or EMPTY}, {pasted(way, where)}")
+
+
+def pasted(way: Loosening, where: str = "") -> str:
+    """A loosening as it is pasted ``where`` it is to stand, a later layer unless that is said, or typed."""
     ways = []
     if way.toml:
-        ways.append(f"{where}:\n\n" + "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines()))
+        lines = "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines())
+        ways.append(f"{where or f'in a later layer{way.instead}'}:\n\n{lines}")
     if way.options:
         ways.append(f"on the command line{way.instead}:\n\n    {shlex.join(way.options)}")
-    output.show(f"{which} to {way.shown or EMPTY}, " + "\n\nor ".join(ways))
+    return "\n\nor ".join(ways)

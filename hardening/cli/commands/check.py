@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from hardening.assemble.pipeline import examine
-from hardening.cli import fetching, output, start
+from hardening.cli import answers, fetching, output, start
 from hardening.cli.options import imaged, stack
 from hardening.cli.session import Request, Session, session
 from hardening.elf import extra
@@ -123,17 +122,19 @@ class _Checked:
 
     def foretold(self, against: str, since: str | None) -> Foretold:
         own = foretell.root_of(self.tried.composition)
-        old = self._source(since, (own,)) if since is not None else source.FileTree((own,))
-        new = self._source(against, old.directories)
+        previous = self._source(since, (own,)) if since is not None else source.FileTree((own,))
+        new = self._source(against, previous.directories)
         tried, stack_breaks = self._on(new, against)
-        asked = Compared(new.directories, old.directories, new.brought, self.command, new.set_ids, new.given)
+        asked = Compared(new.directories, previous.directories, new.brought, self.command, new.set_ids, new.given)
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         layers, further = tried.composition.stack.layers, [*new.packages.values()]
+
+        def compared(_: child.Tell) -> Mapping[str, Any]:
+            old = [*software.old(layers, new.directories, self.here.host, scanners, further)]
+            return {"difference": attrs.asdict(look.compare(asked, scanners)), "old": old}
+
         try:
-            data = child.run(lambda _: attrs.asdict(look.compare(asked, scanners)), self._ids(new))
-            old = child.run(
-                lambda _: [*software.old(layers, new.directories, self.here.host, scanners, further)], self._ids(new)
-            )
+            seen = child.run(compared, self._ids(new))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise UsageError(
@@ -145,8 +146,8 @@ class _Checked:
                 f"cannot be looked at: {error.strerror}", origin=error.filename or against, hint="check who may read it"
             ) from None
         context = examine(tried.composition, self.here.host)
-        found = foretell.foretell(tried, context, Difference.of(data), new.packages)
-        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *old))
+        found = foretell.foretell(tried, context, Difference.of(seen["difference"]), new.packages)
+        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *seen["old"]))
 
     def _ids(self, new: source.FileTree) -> Ids:
         return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)
@@ -222,11 +223,7 @@ def _remedies(breakages: Sequence[Breakage]) -> Iterator[str]:
             if why:
                 yield f"{item.leaf or item.what}: {why}"
             continue
-        options = f"\n\n    {shlex.join(way.options)}" if way.options else ""
-        toml = "\n".join(f"    {line}".rstrip() for line in way.toml.splitlines())
-        yield f"{item.leaf}: smallest loosening, to {way.shown}, in a later layer{way.instead}:\n\n{toml}" + (
-            f"\n\nor on the command line{way.instead}:{options}" if options else ""
-        )
+        yield f"{item.leaf}: smallest loosening, to {way.shown}, {answers.pasted(way)}"
 
 
 def _data(found: Foretold, against: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -172,17 +171,8 @@ def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
             if table.rows:
                 output.show("")
                 output.show_table(leave.of(table))
-    _show_loosening(found, leave)
+    if found.loosening is not None:
+        output.show(f"\nsmallest loosening, {leave.of(answers.pasted(found.loosening))}")
     if found.hint:
         output.show(f"\nhint: {leave.of(found.hint)}")
     output.show(f"\n{found.runs} runs in {found.seconds:.1f} seconds")
-
-
-def _show_loosening(found: Explanation, leave: Redaction) -> None:
-    if found.loosening is None:
-        return
-    lines = "\n".join(f"    {line}".rstrip() for line in leave.of(found.loosening.toml).splitlines())
-    instead = leave.of(found.loosening.instead)
-    output.show(f"\nsmallest loosening, in a later layer{instead}:\n\n{lines}")
-    if found.loosening.options:
-        output.show(f"\nor on the command line{instead}:\n\n    {leave.of(shlex.join(found.loosening.options))}")
