@@ -123,12 +123,14 @@ class _Judge:
                 made = {calls.name(call.architecture, number) for number in self.found.called[new.program]}
                 if not cause.fallback or cause.fallback & made:
                     continue
-            # The arguments were only tried: what was said of them, and what permits them alone, is of no use.
+            # The arguments were only tried: what permits them alone, and what was said of them, is of no use. A loosening is
+            # held against all that was said.
             ways = [item for item in cause.ways if item.size is not Size.CALL]
             last = [item for item in cause.ways if item.size is Size.CALL][-1:]
-            cause = attrs.evolve(cause, what=cause.what.partition("(")[0], ways=(*ways, *last))
+            cause = attrs.evolve(cause, ways=(*ways, *last))
             breakage = self._breakage(CALL, mechanism, cause, new.path, new.program, call)
-            yield attrs.evolve(breakage, way=new.way, likely=new.likely)
+            what = breakage.what.partition("(")[0]
+            yield attrs.evolve(breakage, what=what, way=new.way, likely=new.likely)
 
     def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
         architecture = calls.MACHINES[machine][0]
