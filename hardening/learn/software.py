@@ -8,7 +8,6 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardening.base.digest import DIGESTS
 from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
@@ -19,10 +18,8 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.scanner import Package, ScannedRoot, Scanner
-from hardening.profile.fingerprint import Fingerprint, is_pair
+from hardening.profile.fingerprint import ALGORITHM, Fingerprint, is_pair
 from hardening.profile.layers import Layer
-
-_ALGORITHM = next(iter(DIGESTS))
 
 
 @frozen
@@ -127,6 +124,6 @@ def _digest(place: str) -> str:
     """The digest of a file; empty for one that cannot be read."""
     try:
         with open(place, "rb") as file:
-            return f"{_ALGORITHM}:{hashlib.file_digest(file, _ALGORITHM).hexdigest()}"
+            return f"{ALGORITHM}:{hashlib.file_digest(file, ALGORITHM).hexdigest()}"
     except OSError:
         return ""

@@ -27,6 +27,8 @@ class Caller:
     filters: int = 0
 
 
+#: The errnos by which the kernel says that somebody may not (errno(3)).
+DENIALS = (errno.EPERM, errno.EACCES)
 READ, WRITE, EXECUTE = 4, 2, 1
 
 

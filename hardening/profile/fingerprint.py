@@ -11,9 +11,11 @@ from hardening.base.values import frozen
 from hardening.profile.source import Node
 
 KEYS = ("on", "kernels", "packages", "files")
+#: The one algorithm of its digests, as hashlib calls it.
+ALGORITHM = "sha256"
 #: A release and a machine (uname(2)), a name and a version, a digest.
 _PAIR = re.compile(r"[!-~]+ [!-~]+", re.ASCII)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_DIGEST = re.compile(rf"{ALGORITHM}:[0-9a-f]{{64}}", re.ASCII)
 
 
 def is_pair(value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import os
 import struct
@@ -14,7 +13,7 @@ import attrs
 from hardening.base import files, units
 from hardening.base.linux import abi
 from hardening.base.text import printable
-from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.denial import DENIALS, Caller, SystemCall
 from hardening.trace import calls, words
 from hardening.trace.calls import PendingCall
 from hardening.trace.shapes import base_of, is_long, shapes, signed
@@ -30,7 +29,6 @@ _NO_ID = 0xFFFFFFFF
 _TCP, _UDP = 6, 17
 #: The most that is told of groups.
 _MOST = 32
-_DENIALS = (errno.EPERM, errno.EACCES)
 #: struct nlmsghdr and struct nlmsgerr (netlink(7)): what a message is, its errno, and what was asked.
 _REFUSAL = struct.Struct("=4xH10xi4xH")
 _NLMSG_ERROR = 2
@@ -63,7 +61,7 @@ class Decoder:
             signal=killed,
             path=decoding.path,
             target=decoding.target,
-            way=tracee.way(decoding.path) if error in _DENIALS else (),
+            way=tracee.way(decoding.path) if error in DENIALS else (),
             access=frozenset(decoding.access),
             address=decoding.address,
             ids=tuple(decoding.ids),

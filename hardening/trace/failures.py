@@ -14,6 +14,7 @@ import attrs
 
 from hardening.base.linux import abi
 from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import LENDING
 from hardening.trace import words
 from hardening.trace.calls import PendingCall
 from hardening.trace.tracee import Tracee
@@ -173,7 +174,7 @@ class Failures(CallWatch):
     def _marked(self, thread: LiveThread, entry: PendingCall) -> None:
         """A set-group-ID bit that a file did not get, and nobody was told so (chmod(2))."""
         made = self._decoder.call(entry, Tracee(thread.pid), thread.caller)
-        mode = entry.arguments[2 if made.name.startswith("fchmodat") else 1]
+        mode = entry.arguments[LENDING[made.name]]
         way = Tracee(thread.pid).way(made.path) if mode & stat.S_ISGID else ()
         if way and way[-1].place == made.path and not way[-1].mode & stat.S_ISGID:
             text = f"{made.text} (set-group-ID without effect)"

@@ -16,7 +16,7 @@ from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
+from hardening.mechanism.denial import DENIALS, Caller, Cause, Size, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
@@ -27,11 +27,10 @@ from hardening.why.trial import Ran
 #: What programs number or make up: such parts of a path are another one in each run.
 _COUNTED = re.compile(r"\d+")
 _EXECVE = "execve"
-_DENIALS = (errno.EPERM, errno.EACCES)
 #: How programs say in words of their own that they may not: not as strerror(3) does, who may mean another call.
 _OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|superuser|allowed|capabilit")
 #: How a call may be denied, by an errno or a signal, and of how many calls of one name it is asked whether it would be.
-_ANSWERS = (*((error, 0) for error in (*_DENIALS, errno.ENOSYS)), (0, int(signal.SIGSYS)))
+_ANSWERS = (*((error, 0) for error in (*DENIALS, errno.ENOSYS)), (0, int(signal.SIGSYS)))
 MOST_ALIKE = 30
 #: How much of what a process wrote is looked through.
 MOST_SPOKEN = 1 << 16
@@ -282,7 +281,7 @@ def _told(call: SystemCall) -> int:
     named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.said) is not None
     if call.message and call.message.lower() in said:
         return 2 if named else 1
-    if call.error not in _DENIALS:
+    if call.error not in DENIALS:
         return 0
     if _OF_RIGHTS.search(said):
         return 1 + named

@@ -13,12 +13,11 @@ from hardening.base import files
 from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
 from hardening.launch.supervise.signal_forwarder import read_status
-from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.denial import DENIALS, Caller, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.outside import withheld
 from hardening.why import copies
 
-_DENIED = (errno.EACCES, errno.EPERM)
 _NAMESPACES = {
     "CLONE_NEWUSER": "user", "CLONE_NEWNET": "net", "CLONE_NEWNS": "mnt", "CLONE_NEWPID": "pid", "CLONE_NEWUTS": "uts",
     "CLONE_NEWIPC": "ipc", "CLONE_NEWCGROUP": "cgroup", "CLONE_NEWTIME": "time",
@@ -63,7 +62,7 @@ def folder(call: SystemCall, document: Mapping[str, Any]) -> str:
 def _filter(call: SystemCall, document: Mapping[str, Any]) -> str:
     """A filter of system calls beside those that a command starts with: whoever launches it has some, and the stack one."""
     inherited = int(read_status("self").get("Seccomp_filters", "0"))
-    if call.error not in _DENIED or call.caller.filters <= inherited + bool(lookup(document, "/linux/seccomp")):
+    if call.error not in DENIALS or call.caller.filters <= inherited + bool(lookup(document, "/linux/seccomp")):
         return ""
     return "the program's own sandbox may have: it has loaded a filter of system calls beside the stack's"
 
@@ -213,7 +212,7 @@ def _of_sysctl(call: SystemCall, document: Mapping[str, Any]) -> tuple[str, str]
         return f"user.max_{kind}_namespaces", ""
     if call.error == errno.ENOSPC and call.name == "inotify_add_watch":
         return "fs.inotify.max_user_watches", " (inotify(7))"
-    if call.error not in _DENIED:
+    if call.error not in DENIALS:
         return "", ""
     if call.name == "socket" and "IPPROTO_ICMP" in words and not own_network:
         first, last = map(int, (_value("net.ipv4.ping_group_range") or "1 0").split())
@@ -248,7 +247,7 @@ def _is_paranoid(call: SystemCall) -> bool:
 
 
 def _login(call: SystemCall, document: Mapping[str, Any]) -> str:
-    if not call.path.endswith("/loginuid") or call.error not in _DENIED:
+    if not call.path.endswith("/loginuid") or call.error not in DENIALS:
         return ""
     return (
         "the audit system: a login uid that is set is set once (pam_loginuid(8)), or by CAP_AUDIT_CONTROL of the host"

@@ -12,6 +12,7 @@ from hardening.base.linux import executable
 from hardening.errors import quoted
 from hardening.mechanism import outside
 from hardening.mechanism.denial import EXECUTE, Cause, Seen, Size, SystemCall, Way
+from hardening.mechanism.evidence import LENDING
 from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST as SHARED
@@ -27,11 +28,10 @@ _PRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _USUAL_PORTS = 1024
 _EXEC = frozenset({"execve", "execveat"})
 _OWNERSHIP = frozenset({"chown", "chown32", "lchown", "lchown32", "fchown", "fchown32", "fchownat"})
-_MARKING = frozenset({"chmod", "fchmod", "fchmodat", "fchmodat2"})
 #: What only the owner of a file may do (inode(7), path_resolution(7)).
 _OWNERS = frozenset(
-    {"chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link",
-     "linkat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "file_setattr", "removexattr"}
+    {*LENDING, "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link", "linkat", "unlink", "unlinkat",
+     "rmdir", "rename", "renameat", "renameat2", "file_setattr", "removexattr"}
 )  # fmt: skip
 _IDS = frozenset({"SETUID", "SETGID"})
 #: How programs name capabilities, and no_new_privs.
@@ -50,7 +50,7 @@ def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -
         yield from _of_end(settings, context, call)
     if call.name in _EXEC:
         yield from _execution(settings, context, call)
-    if call.name in _MARKING and not call.error:  # which the tracer tells where a bit has got lost
+    if call.name in LENDING and not call.error:  # which the tracer tells where a bit has got lost
         yield from _missing(settings, context, call, any_call("FSETID"), ())
     if call.outcome not in ERRORS:
         return

@@ -67,6 +67,14 @@ class Place:
         assert (done.returncode == 0) == (found["outcome"] in ("nothing needed", "found"))
         return found
 
+    def volume(self) -> Path:
+        """A folder that the caller may write to."""
+        made = self.folder / "volume"
+        made.mkdir()
+        if self.user is not None:
+            os.chown(made, self.user.uid, self.user.gid)
+        return made
+
     def left(self) -> list[str]:
         """What is left of launches."""
         launches = self.folder / "state/launches"
@@ -133,10 +141,7 @@ def test_what_was_typed_is_tried_with_the_exception_that_it_needs_and_the_layer_
 
 
 def test_no_layer_is_written_where_the_command_may_write(place: Place) -> None:
-    volume = place.folder / "volume"
-    volume.mkdir()
-    if place.user is not None:
-        os.chown(volume, place.user.uid, place.user.gid)
+    volume = place.volume()
     for name in ("why", "learn"):
         done = place.call(name, "-o", f"{volume}/app.toml", "-p", "strict", "-v", f"{volume}:{volume}", "--", "true")
         assert (done.returncode, list(volume.iterdir())) == (2, [])
@@ -203,10 +208,7 @@ def test_what_a_limit_forbids_is_no_fact_where_a_program_speaks_of_something_els
 
 
 def test_a_command_that_fails_every_other_time_is_blamed_on_nothing_that_it_ignores(place: Place) -> None:
-    volume = place.folder / "volume"
-    volume.mkdir()
-    if place.user is not None:
-        os.chown(volume, place.user.uid, place.user.gid)
+    volume = place.volume()
     code = "import os, socket, sys\ntry: socket.socket()\nexcept PermissionError: pass\n"
     code += "try: os.unlink('/data/pid')\nexcept FileNotFoundError: open('/data/pid', 'w'); sys.exit(3)"
     option = "/data:rw,idmap" if place.user is None else "/data:rw"
@@ -248,10 +250,7 @@ def test_a_command_that_fails_by_chance_is_flaky(place: Place) -> None:
 
 
 def test_what_is_written_to_a_volume_is_thrown_away(place: Place) -> None:
-    volume = place.folder / "volume"
-    volume.mkdir()
-    if place.user is not None:
-        os.chown(volume, place.user.uid, place.user.gid)
+    volume = place.volume()
     script = "echo changed > /data/file && test $(ls /data | wc -l) = 1 && exit 1"
     option = "/data:rw,idmap" if place.user is None else "/data:rw"
     found = place.why(
@@ -345,10 +344,7 @@ def test_an_interrupt_shows_what_was_seen_so_far(place: Place) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_one_that_is_ended_leaves_no_copy(place: Place, number: signal.Signals) -> None:
-    volume = place.folder / "volume"
-    volume.mkdir()
-    if place.user is not None:
-        os.chown(volume, place.user.uid, place.user.gid)
+    volume = place.volume()
     process = subprocess.Popen(
         place.argv("why", "--json", "-p", "strict", "-v", f"{volume}:/data:rw",
                    "--exception", "rootfs.volumes./data=a test", "--", "sh", "-c", "echo up >&2; exec sleep 60"),
