@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 IdRanges = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]
 P = TypeVar("P")
+T = TypeVar("T")
 
 
 @frozen(eq=False)
@@ -115,11 +116,21 @@ class Context:
     profiles: tuple[str, ...] = ()
     limit: Callable[..., Any] = _unlimited
     limits: Callable[[str], Mapping[tuple[str, str], Any]] = _no_limits
+    _known: dict[tuple[object, ...], tuple[Any, tuple[object, ...]]] = attrs.field(init=False, repr=False, factory=dict)
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings that are of ``kind`` or derive from it (`hardening.mechanism.roles`); None where there are
         none."""
         return next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
+
+    def once(self, ask: Callable[..., T], *of: object) -> T:
+        """What ``ask(*of, context)`` gives, asked once: `denied` is asked of a hundred calls, and each of them would have
+        the same accounts read and the same filter composed. Whoever looks through one context sees the host as it was at one
+        moment; a run has a context of its own. ``of`` is told apart by which objects they are."""
+        key = (ask, *map(id, of))
+        if key not in self._known:
+            self._known[key] = ask(*of, self), of  # which live as long as their place does
+        return self._known[key][0]  # type: ignore[no-any-return]
 
     def lacks(self, leaf: str) -> bool:
         """Whether this host was found unable to enforce ``leaf``."""

@@ -51,6 +51,10 @@ class Isolation(ABC):
 
 def id_maps(context: Context) -> IdMaps | None:
     """The maps of the command's own user namespace; None where it stays in the caller's or joins another."""
+    return context.once(_id_maps)
+
+
+def _id_maps(context: Context) -> IdMaps | None:
     isolation = context.of(Isolation)
     return None if isolation is None or context.lacks("namespaces.user") else isolation.id_maps(context.host)
 

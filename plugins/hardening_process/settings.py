@@ -223,7 +223,7 @@ class ProcessSettings(CommandProcess):
     )
 
     def resolve(self, context: Context) -> Identity:
-        return identify(self.user, self.groups.having(True), context)
+        return context.once(_identity, self)
 
     def tightened_ids(self, document: Mapping[str, Any], context: Context) -> tuple[int, int, tuple[int, ...]]:
         """See `hardening_process.users.tightened_ids`."""
@@ -240,6 +240,10 @@ class ProcessSettings(CommandProcess):
     @property
     def dumps_core(self) -> bool:
         return self.rlimits["core"].hard != 0
+
+
+def _identity(settings: ProcessSettings, context: Context) -> Identity:
+    return identify(settings.user, settings.groups.having(True), context)
 
 
 def read(schema: Schema, table: Node) -> Iterator[Statement]:

@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from errno import EACCES, ENOENT, ENOTDIR, EOVERFLOW, EPERM, EROFS
-from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -122,9 +121,12 @@ class Place:
         return place
 
 
-@lru_cache(maxsize=4)  # who asks why many calls failed asks about one composition, and planning its mounts takes 10 ms
 def shown(context: Context) -> Shown:
     """What the composed settings of a context show."""
+    return context.once(_shown)
+
+
+def _shown(context: Context) -> Shown:
     settings = next(item for item in context.composed.values() if isinstance(item, RootfsSettings))
     fragment = Fragment("rootfs")
     spec.contribute(settings, context, fragment)

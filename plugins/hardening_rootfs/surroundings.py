@@ -76,6 +76,10 @@ class Surroundings:
 
 def volume_maps(context: Context) -> IdMaps | None:
     """The id maps for id-mapped volumes, those of the container."""
+    return context.once(_volume_maps)
+
+
+def _volume_maps(context: Context) -> IdMaps | None:
     isolation = context.of(Isolation)
     return isolation.id_maps(context.host) if isolation is not None else None
 

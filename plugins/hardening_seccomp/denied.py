@@ -38,8 +38,7 @@ def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Ite
         return
     library = context.host.of(SeccompFacts).required_library()
     model = filter_of(settings, context)
-    program = bpf.decode(compile_filter(model, library).program)
-    action = bpf.evaluate(program, call.architecture, call.number, call.arguments).action
+    action = bpf.evaluate(context.once(_program, settings), call.architecture, call.number, call.arguments).action
     outcome = _outcome(action)
     if not outcome or call.outcome not in ("", outcome):
         return
@@ -55,13 +54,18 @@ def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Ite
         return
     if _denies(by_layers.rule(call.name), call):
         yield from _of_call(settings, by_layers, call, action, what)
-    restriction = _restriction(by_layers, context).rule(call.name).value(call.arguments)
+    restriction = context.once(_restriction, settings).rule(call.name).value(call.arguments)
     if settings.restrict_suid_sgid and _outcome(restriction) == outcome:
         leaf = f"seccomp.{suid.SETTING}"
         what = f"{what}, by {suid.SETTING}"
         yield Cause(
             leaf, what, (Way(leaf, False, Size.WIDER),), certain=True, fallback=_fallback(call.name, restriction)
         )
+
+
+def _program(settings: SeccompSettings, context: Context) -> bpf.Program:
+    library = context.host.of(SeccompFacts).required_library()
+    return bpf.decode(compile_filter(filter_of(settings, context), library).program)
 
 
 def _may_answer(settings: SeccompSettings, call: SystemCall) -> bool:
@@ -139,7 +143,7 @@ def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[W
     yield Way(leaf, constant(ALLOW), Size.CALL)
 
 
-def _restriction(model: Filter, context: Context) -> Filter:
+def _restriction(settings: SeccompSettings, context: Context) -> Filter:
     """What `suid` denies by itself: of a filter that allows everything."""
-    everything = attrs.evolve(model, default=ALLOW, rules={})
+    everything = attrs.evolve(unrestricted(settings, context), default=ALLOW, rules={})
     return suid.restricted(everything, may_set_capabilities=may_set_capabilities(context))

@@ -27,6 +27,10 @@ DIGEST = digest.ANNOTATION
 
 def filter_of(settings: SeccompSettings, context: Context) -> Filter:
     """The composed filter, of the system calls that some architecture of it has."""
+    return context.once(_filter_of, settings)
+
+
+def _filter_of(settings: SeccompSettings, context: Context) -> Filter:
     return finished(composed(settings, context), context.host.of(SeccompFacts).required_library())
 
 
@@ -37,6 +41,10 @@ def finished(model: Filter, library: Libseccomp) -> Filter:
 
 def unrestricted(settings: SeccompSettings, context: Context) -> Filter:
     """The composed filter without what `suid` takes from it."""
+    return context.once(_unrestricted, settings)
+
+
+def _unrestricted(settings: SeccompSettings, context: Context) -> Filter:
     library = context.host.of(SeccompFacts).required_library()
     return finished(composed(settings, context, restrict=False), library)
 
