@@ -123,7 +123,7 @@ def ask(tried: Attempt, asked: str, as_json: bool) -> bool:
 
 def _can_be_had(item: Answered) -> bool:
     """Whether a thing is permitted, or would be with the loosening that stands beside it."""
-    return not _barred(item) if item.loosening is not None else not item.answer.startswith("no")
+    return not _barred(item) if item.loosening is not None else not item.denied
 
 
 def _whole(found: Iterable[Answered]) -> Loosening | None:
@@ -155,7 +155,7 @@ def _of_word(tried: Attempt, context: Context, word: str) -> list[Answered]:
     entry = explain.find(tried.composition, found[0]).leaves[0]
     mechanism = next(item for item in mechanisms if item.name == entry.leaf.mechanism)
     way = question.of_capability(tried, context, mechanism, entry) or loosen.smallest(tried, mechanism, entry)
-    own = Answered(word, entry.shown, entry, way)
+    own = Answered(word, entry.shown, entry=entry, loosening=way)
     calls = [question.made(name, (), context, word)] if name in question.names() else []
     others = question.of_calls(tried, context, calls, without=mechanism.name)
     return [own, *(item for item in others if item.entry is not None)]

@@ -145,21 +145,22 @@ class Way:
 
 @frozen(eq=False)
 class PathAnswer:
-    """What becomes of a path inside: what is ``asked`` (``seen``, ``readable``, ``writable``, ``executable``), the
-    ``answer``, which begins with `no` where it is not, and the full name of the leaf that decides it. ``ways`` would permit
-    it, the smallest first. ``errors`` are what the kernel answers where the leaf denies it; none where nothing is denied, or
-    the host or what is at the path does it, and no setting."""
+    """What becomes of a path inside: what is ``asked`` (``seen``, ``readable``, ``writable``, ``executable``), the full name
+    of the ``leaf`` that decides it, and ``how`` it can be had, or why it is ``denied``. ``ways`` would permit it, the
+    smallest first. ``errors`` are what the kernel answers where the leaf denies it; none where nothing is denied, or the
+    host or what is at the path does it, and no setting."""
 
     asked: str
-    answer: str
     leaf: str
+    how: str = ""
+    denied: str = ""
     ways: Sequence[Way] = ()
     errors: Sequence[int] = ()
 
     @property
-    def permitted(self) -> bool:
-        """Whether it can be had, as far as the settings go."""
-        return not self.answer.startswith("no")
+    def answer(self) -> str:
+        """In words."""
+        return f"no: {self.denied}" if self.denied else self.how
 
 
 @frozen(eq=False)

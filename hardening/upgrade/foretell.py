@@ -164,7 +164,7 @@ class _Judge:
         moved = any(not [*self._unwritable(path)] for path in self.found.gone)
         for path in self.found.directories:
             for mechanism, answer in self._unwritable(path):
-                what = f"a directory to write to: {answer.answer.removeprefix('no: ')}"
+                what = f"a directory to write to: {answer.denied}"
                 leaf = next(iter(self.attempt.composition.meant(answer.leaf)), None)
                 yield Breakage(
                     DIRECTORY, what, path, self.owners.get(path, ""), leaf=answer.leaf,
@@ -179,7 +179,7 @@ class _Judge:
             for item in self._bound(new.port):
                 if item.entry is not None and item.entry.leaf not in known:
                     yield Breakage(
-                        PORT, f"{item.asked}: {item.answer.removeprefix('no: ')}", new.path,
+                        PORT, f"{item.asked}: {item.denied}", new.path,
                         self.owners.get(new.path, ""), leaf=str(item.entry.leaf), origin=item.entry.origin,
                         loosening=item.loosening, advice=item.advice,
                     )  # fmt: skip
@@ -191,7 +191,7 @@ class _Judge:
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
         for mechanism, settings in self._settings:
             for answer in mechanism.of_path(settings, self.context, path):
-                if answer.asked == "writable" and not answer.permitted:
+                if answer.asked == "writable" and answer.denied:
                     yield mechanism, answer
 
     def _breakage(

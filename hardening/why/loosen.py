@@ -55,7 +55,7 @@ def of_path(attempt: Attempt, mechanism: Mechanism[Any], path: str, answer: Path
     def opens(after: Composition) -> bool:
         context = check(after, attempt.host, None)
         answers = mechanism.of_path(after.settings[mechanism.name], context, path)
-        return any(item.asked == answer.asked and item.permitted for item in answers)
+        return any(item.asked == answer.asked and not item.denied for item in answers)
 
     return first(attempt, answer.leaf, answer.ways, opens)
 

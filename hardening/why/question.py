@@ -43,14 +43,20 @@ _LOOKUP = ("sendto", "sendmmsg", "recvfrom")
 
 @frozen(eq=False)
 class Answered:
-    """One line of an answer: what was ``asked``, the ``answer``, which begins with `no` where it is denied, the leaf that
-    decides it, None where none does, what would permit it, and what can be done instead."""
+    """One line of an answer: what was ``asked``, ``how`` it can be had or why it is ``denied``, the leaf that decides it,
+    None where none does, what would permit it, and what can be done instead."""
 
     asked: str
-    answer: str
+    how: str = ""
+    denied: str = ""
     entry: Resolved | None = None
     loosening: Loosening | None = None
     advice: str = ""
+
+    @property
+    def answer(self) -> str:
+        """In words."""
+        return f"no: {self.denied}" if self.denied else self.how
 
 
 def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
@@ -59,7 +65,7 @@ def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
     for mechanism in composition.mechanisms:
         for found in mechanism.of_path(composition.settings[mechanism.name], context, path):
             entry = next(iter(composition.meant(found.leaf)), None)
-            yield Answered(found.asked, found.answer, entry, loosen.of_path(tried, mechanism, path, found))
+            yield Answered(found.asked, found.how, found.denied, entry, loosen.of_path(tried, mechanism, path, found))
 
 
 def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], without: str = "") -> Iterator[Answered]:
@@ -74,7 +80,7 @@ def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], with
                 told.add(cause.leaf)
                 entry = next(iter(composition.meant(cause.leaf)), None)
                 way = loosen.of_cause(tried, mechanism, cause, question)
-                yield Answered(call.text, f"no: {cause.what}", entry, way, cause.advice)
+                yield Answered(call.text, "", cause.what, entry, way, cause.advice)
         if not found:
             yield Answered(call.text, PERMITTED)
 

@@ -98,9 +98,9 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         return learnt.learnt(settings, evidence)
 
     def covering(self, settings: RootfsSettings, host: Host, setting: str, member: str) -> str | None:
-        from hardening_rootfs import answers  # no launch asks
+        from hardening_rootfs import shown  # no launch asks
 
-        return answers.covering(settings, host, setting, member)
+        return shown.covering(settings, host, setting, member)
 
     def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[PathAnswer]:
         from hardening_rootfs import answers

@@ -20,10 +20,10 @@ from hardening.launch.native.lookup import interpreter
 from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import USUAL_RIGHTS, Volume
-from hardening_rootfs import answers
-from hardening_rootfs.answers import Place
+from hardening_rootfs import answers, remedies, shown
 from hardening_rootfs.devices import is_shared, numbers
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.shown import Place
 from hardening_rootfs.surroundings import Surroundings
 
 _WRITES = frozenset({"write", "create", "remove", "change"})
@@ -42,7 +42,7 @@ _MOUNT_FLAGS = 3
 
 def denied(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The causes; one of them for each answer about a path that this errno means."""
-    if not call.name and not call.signal:
+    if call.is_end and not call.signal:
         yield from _named(settings, context, call)
     if call.name in ("mount", "move_mount", "fsmount", "umount2", "mount_setattr"):
         yield from _mounting(settings, context, call)
@@ -56,7 +56,7 @@ def denied(settings: RootfsSettings, context: Context, call: SystemCall) -> Iter
 
 
 def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str) -> Iterator[Cause]:
-    place = answers.place_of(settings, context, path)
+    place = shown.place_of(settings, context, path)
     if call.error == errno.ENOSPC or call.signal == signal.SIGBUS:
         yield from _full(settings, place)
         return
@@ -73,7 +73,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     if call.name == "connect" and call.error == errno.EACCES:
         wanted.add("writable")  # unix(7)
     found = [*answers.of_path(settings, context, path)]
-    if call.name in _EXECUTING and call.error == errno.ENOENT and place.source and found[0].permitted:
+    if call.name in _EXECUTING and call.error == errno.ENOENT and place.source and not found[0].denied:
         named = interpreter(place.source)
         if named.startswith("/") and named != path:
             yield from _at(
@@ -83,7 +83,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     is_made = (
         call.error == errno.ENOENT and "create" in call.access and path != above
     )  # of the root there is none above
-    if is_made and found[0].permitted and os.path.isdir(above):
+    if is_made and not found[0].denied and os.path.isdir(above):
         yield from _at(settings, context, call, above)  # it is the directory that is missing here
     for answer in found:
         is_meant = answer.errors and call.failed_with(*answer.errors)
@@ -98,8 +98,8 @@ def _named(settings: RootfsSettings, context: Context, call: SystemCall) -> Iter
     last = call.said.rstrip().rpartition("\n")[2]
     for path in dict.fromkeys(match.rstrip(".:") for match in _PATH.findall(call.said)):
         seen = next(iter(answers.of_path(settings, context, path)))
-        ways = answers.owned(settings, context, path)
-        if not seen.permitted and seen.errors and seen.leaf.startswith("rootfs."):
+        ways = remedies.owned(settings, context, path)
+        if seen.denied and seen.errors and seen.leaf.startswith("rootfs."):
             yield _cause(settings, context, call, path, seen)
         elif ways and (seen.leaf != "rootfs.path" or path in last):
             what = f"{path} belongs to an owner whom the command does not know"
@@ -115,16 +115,16 @@ def _cause(settings: RootfsSettings, context: Context, call: SystemCall, path: s
     """The cause that an answer is, with ways that give what the call wants."""
     ways: list[Way] = []
     if "create" in call.access and answer.asked == "seen":
-        ways += answers.begun(settings, context, path)
+        ways += remedies.begun(settings, context, path)
     elif call.name in ("mkdir", "mkdirat") and answer.leaf == "rootfs.read_only":
-        ways.append(answers.memory(path))
+        ways.append(remedies.memory(path))
     for way in answer.ways:
         more = {"rw"} if call.access & _WRITES else {"exec"} if "execute" in call.access else set[str]()
         volume = way.value
         if isinstance(volume, Volume) and not volume.rights >= more:
             way = attrs.evolve(way, value=attrs.evolve(volume, rights=volume.rights | more))
         ways.append(way)
-    what = f"{path}: {answer.answer.removeprefix('no: ')}"
+    what = f"{path}: {answer.denied}"
     elsewhere = [place for place, memory in settings.mounted_tmpfs().items() if memory.mode & 0o002]
     advice = f"write to {' or '.join(elsewhere)} instead" if call.error == errno.EROFS and elsewhere else ""
     # What is not shown is missing whatever else is true of it, as what is mounted read-only cannot be written to.
@@ -161,12 +161,12 @@ def _set_user_id(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
     except OSError:
         is_set = 0
     if is_set:
-        yield Cause(place.leaf, f"{place.path} is on a mount with nosuid", answers.with_right(settings, place, "suid"))
+        yield Cause(place.leaf, f"{place.path} is on a mount with nosuid", remedies.with_right(settings, place, "suid"))
 
 
 def _across(settings: RootfsSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """A rename or a link from one mount to another, which may be one file system on the host."""
-    places = [answers.place_of(settings, context, path) for path in (call.target, call.path)]
+    places = [shown.place_of(settings, context, path) for path in (call.target, call.path)]
     if places[0].mounted != places[1].mounted:
         leaf = next((place.leaf for place in places if place.leaf != "rootfs.path"), "rootfs.path")
         what = f"{call.path} and {call.target} lie in two mounts"
@@ -189,7 +189,7 @@ def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> I
     """What a user namespace does not let anybody do with mounts that came from outside (mount_namespaces(7))."""
     if not Surroundings.of(context).user or call.error not in (errno.EPERM, errno.EINVAL, errno.EBUSY):
         return
-    place = answers.place_of(settings, context, call.path) if call.path.startswith("/") else None
+    place = shown.place_of(settings, context, call.path) if call.path.startswith("/") else None
     flags = call.arguments[_MOUNT_FLAGS] if len(call.arguments) > _MOUNT_FLAGS else 0
     if call.name == "mount" and call.error == errno.EPERM and flags & _MS_REMOUNT and place is not None:
         kept = [option for option in ("ro", "nosuid", "nodev", "noexec") if {option, f"r{option}"} & place.options]
@@ -200,7 +200,7 @@ def _mounting(settings: RootfsSettings, context: Context, call: SystemCall) -> I
         yield Cause(place.leaf, f"{place.path} is locked: it hides what lies below it", advice="leave it mounted")
     elif call.error == errno.EPERM and not flags & _MS_BIND and "proc" in (call.target, os.path.basename(call.path)):
         # Of processes alone nothing is masked, and the kernel lets a whole one be mounted beside it.
-        uncovering = [] if settings.subset else [*answers.uncovering(settings, context, "/proc")]
+        uncovering = [] if settings.subset else [*remedies.uncovering(settings, context, "/proc")]
         if uncovering:
             way = attrs.evolve(uncovering[0], also=tuple(uncovering[1:]))
             what = f"a new /proc would show what is covered in this one, by {len(uncovering)} settings"
