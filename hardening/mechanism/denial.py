@@ -57,7 +57,7 @@ class Seen:
 @frozen
 class SystemCall:
     """One system call of a command, with its result; or, without a ``name``, what became of a process otherwise: a file that
-    it had mapped at ``path`` has found no room (SIGBUS), or it has not ended with 0.
+    it had mapped at ``path`` has found no room (SIGBUS), or it has not ended with 0 (`is_end`).
 
     - ``name``, ``number``, ``architecture``: the call, and the ``AUDIT_ARCH_*`` token of who made it; ``arguments`` are six
       unsigned 64-bit numbers.
@@ -69,7 +69,8 @@ class SystemCall:
     - ``access``: what was wanted of ``path``: ``read``, ``write``, ``create``, ``remove``, ``execute``, ``search``,
       ``mount``, ``change`` (of mode, owner, times, attributes).
     - ``address``: the socket's: ``tcp 0.0.0.0:80``, ``udp [::1]:53``, ``unix /run/x.sock``, ``unix @abstract``,
-      ``netlink route``; for socket(2) the family, such as ``inet``.
+      ``netlink route``; for socket(2) the family, such as ``inet``. ``request``: the type of the message to which the
+      kernel has answered through that socket (netlink(7)), 0 without one.
     - ``ids``: the user or group ids that it wanted, as they are inside; ``capabilities`` those that it wanted to have
       (capset(2)), without ``CAP_``.
     - ``text``: the operation in words. ``caller``: who asked. ``said``: what the process wrote next to standard error, or to
@@ -89,6 +90,7 @@ class SystemCall:
     way: tuple[Seen, ...] = ()
     access: frozenset[str] = frozenset()
     address: str = ""
+    request: int = 0
     ids: tuple[int, ...] = ()
     capabilities: frozenset[str] = frozenset()
     text: str = ""
@@ -103,6 +105,11 @@ class SystemCall:
 
             return next((one.name for one in signal.Signals if one == self.signal), str(self.signal))
         return errno.errorcode.get(self.error, str(self.error)) if self.error else ""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is no call, but the end of a process."""
+        return not (self.name or self.path)
 
     @property
     def is_question(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from hardening.mechanism.findings import Finding
     from hardening.mechanism.host import Host
     from hardening.mechanism.inputs import Inputs
+
+
+@cache  # a search asks thousands of times, and each look for what is not there goes through the whole path
+def _denies(package: str) -> bool:
+    return find_spec(f"{package}.denied") is not None
 
 
 class PackagedMechanism(PlainMechanism[S]):
@@ -45,9 +51,7 @@ class PackagedMechanism(PlainMechanism[S]):
         return cast("Mechanism[S]", import_module(f"{self._package}.{name}"))
 
     def denied(self, settings: S, context: Context, call: SystemCall) -> Iterable[Cause]:
-        if find_spec(f"{self._package}.denied") is None:
-            return ()
-        return self._stage("denied").denied(settings, context, call)
+        return self._stage("denied").denied(settings, context, call) if _denies(self._package) else ()
 
     def probe(self, host: Host) -> object | None:
         return self._stage("host").probe(host)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+from hardening.report.data import loosening
 from hardening.report.table import Table
 from hardening.report.tree import TreeNode
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
@@ -122,8 +123,7 @@ def _foremost(found: Explanation) -> Attribution:
 
 
 def _refused(item: Attribution) -> str:
-    call = item.denial.call
-    if not call.name and not call.path:
+    if item.denial.call.is_end:
         return f"{_process(item.denial)} fails ({item.denial.operation}) for {_decides(item)}: {item.cause.what}"
     return f"{item.denial.operation} is refused ({item.denial.call.outcome or 'without an error'}) by {_decides(item)}"
 
@@ -224,7 +224,7 @@ def data(found: Explanation) -> dict[str, Any]:
         "seconds": round(found.seconds, 1),
         "denials": rows,
         "smallest": [row["loosening"] for row in rows if row["needed"]],
-        "loosening": _loosening(found.loosening),
+        "loosening": loosening(found.loosening),
         "elsewhere": [{**_denial(item), "cause": why} for item, why in found.elsewhere],
         "probes": [
             {**_denial(item), "mechanism": _mechanism(item.causes[0].leaf), "leaf": item.causes[0].leaf}
@@ -253,17 +253,11 @@ def _attribution(item: Attribution, *, needed: bool) -> dict[str, Any]:
         "what": item.cause.what,
         "confirmed": item.confirmed,
         "needed": needed,
-        "loosening": {**(_loosening(item.loosening) or {}), **way} if item.loosening is not None else None,
+        "loosening": {**(loosening(item.loosening) or {}), **way} if item.loosening is not None else None,
         "barrier": item.barrier or None,
         "untried": item.untried or None,
         "tried": list(item.tried),
     }
-
-
-def _loosening(found: Any) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"toml": found.toml, "options": list(found.options), "replaces": list(found.replaces)}
 
 
 def _mechanism(leaf: str) -> str:

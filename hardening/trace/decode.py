@@ -84,7 +84,7 @@ class Decoder:
         if call is None or not call.address.startswith("netlink "):
             return None
         request = words.word(words.ROUTE if call.address == "netlink route" else {}, asked)
-        return attrs.evolve(call, text=f"{call.address} {request}")
+        return attrs.evolve(call, request=asked, text=f"{call.address} {request}")
 
 
 class _Decoding:

@@ -237,7 +237,7 @@ def _with_speech(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
     spoken: dict[int, str] = {}
     found = []
     for call in reversed(failures):
-        if not call.name and not call.path:  # the end of a process, which has all that it has written last
+        if call.is_end:  # which has all that its process has written last
             found.append(call)
             continue
         before = spoken.get(call.caller.pid, "")

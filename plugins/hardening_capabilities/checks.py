@@ -6,7 +6,7 @@ What decides over files by their owners and modes, and over ports, stands in `ha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from types import MappingProxyType
 
 from hardening.base.linux import abi
@@ -20,11 +20,11 @@ OWN, NET, UTS, MOUNT, PID, ABOVE, HOST = "user", "net", "uts", "mount", "pid", "
 
 @frozen(eq=False)
 class Check:
-    """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an index
-    to the values that it may have, in the bits of ``mask``; ``path`` and ``text`` are patterns that what the call is about
-    has to match. ``always``: it is asked of every such call, whoever and whatever that is about. ``lifts``: it lifts a
-    limit, which decides without it. ``stays``: what such a call changes outlasts the
-    command, where that is not its own."""
+    """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an
+    index to the values that it may have, in the bits of ``mask``; ``path``, ``address`` and ``text`` are patterns that what
+    the call is about has to match, ``requests`` the types of messages of netlink(7) that it may be the answer to.
+    ``always``: it is asked of every such call, whoever and whatever that is about. ``lifts``: it lifts a limit, which
+    decides without it. ``stays``: what such a call changes outlasts the command, where that is not its own."""
 
     capability: str
     calls: frozenset[str]
@@ -33,6 +33,8 @@ class Check:
     arguments: Mapping[int, Collection[int]] = MappingProxyType({})
     mask: int = 0xFFFFFFFF
     path: str = ""
+    address: str = ""
+    requests: Container[int] = ()
     text: str = ""
     always: bool = False
     lifts: bool = False
@@ -45,6 +47,8 @@ class Check:
             and call.outcome in self.errors
             and all(call.arguments[index] & self.mask in values for index, values in self.arguments.items())
             and (not self.path or re.fullmatch(self.path, call.path) is not None)
+            and (not self.address or re.fullmatch(self.address, call.address) is not None)
+            and (not self.requests or call.request in self.requests)
             and (not self.text or re.search(self.text, call.text) is not None)
         )
 
@@ -68,6 +72,10 @@ _TRACED = (
 _TRACED += r"personality|root|smaps|smaps_rollup|stack|syscall|wchan)(/.*)?"
 
 _PROCESS = r"/proc/(\d+|self|thread-self)(/task/\d+)?"
+
+#: Records that programs send to the audit system, and what commands it (linux/audit.h, audit_netlink_ok).
+_AUDIT_RECORDS = frozenset({1005, *range(1100, 1200), *range(2100, 3000)})
+_AUDIT_COMMANDS = frozenset(range(1000, 1100)) - _AUDIT_RECORDS
 
 CHECKS: tuple[Check, ...] = (
     _of("SETUID", "setuid setuid32 setreuid setreuid32 setresuid setresuid32 setfsuid"),
@@ -103,11 +111,11 @@ CHECKS: tuple[Check, ...] = (
     _of("NET_ADMIN", "ioctl", arguments={1: (0x400454CA,)}),  # TUNSETIFF
     _of("NET_ADMIN", "setsockopt", NET, arguments={1: (1,), 2: (12, 32, 33, 36)}),  # SO_PRIORITY, …FORCE, SO_MARK
     _of("NET_ADMIN", "setsockopt getsockopt", NET, arguments={1: (0, 41), 2: (19, 64, 65, 66, 67, 75)}, stays=True),
-    _of("NET_ADMIN", "bind setsockopt", NET, text="netlink"),  # groups of multicast (netlink(7))
+    _of("NET_ADMIN", "bind setsockopt", NET, address="netlink .*"),  # groups of multicast (netlink(7))
     # What is asked of the kernel by a message is answered by one.
-    _of("NET_ADMIN", "recvmsg recvfrom", NET, text="^netlink (?!audit)", stays=True),
-    _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, text="^netlink audit 0x3(e[89a-c]|f.)$", stays=True),
-    _of("AUDIT_WRITE", "recvmsg recvfrom", HOST, text="^netlink audit (?!0x3(e[89a-c]|f.)$)"),
+    _of("NET_ADMIN", "recvmsg recvfrom", NET, address="netlink (?!audit).*", stays=True),
+    _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, address="netlink audit", requests=_AUDIT_COMMANDS, stays=True),
+    _of("AUDIT_WRITE", "recvmsg recvfrom", HOST, address="netlink audit", requests=_AUDIT_RECORDS),
     _of("NET_RAW", "setsockopt", NET, arguments={1: (1,), 2: (25,)}),  # SO_BINDTODEVICE
     _of("IPC_LOCK", "mlock mlock2 mlockall mmap mmap2 mremap", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"),
         text="^mlock|MAP_LOCKED", lifts=True),

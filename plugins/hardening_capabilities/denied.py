@@ -46,7 +46,7 @@ def denied(settings: CapabilitiesSettings, context: Context, call: SystemCall) -
     """The capabilities that the kernel may have asked for, which the process does not have."""
     if call.signal:
         return
-    if not call.name:
+    if call.is_end:
         yield from _of_end(settings, context, call)
     if call.name in _EXEC:
         yield from _execution(settings, context, call)
@@ -96,7 +96,7 @@ def _missing(
     name, elsewhere = check.capability, _asks_elsewhere(context, check.whose)
     if elsewhere and check.whose == UTS:
         return  # a host name of its own is the answer, and no capability
-    asked = call.text if call.text.startswith("netlink ") else call.name or "the program"
+    asked = call.text if call.request else call.name or "the program"
     if elsewhere:
         what = f"{asked} takes {name} {elsewhere}, and the command has a user namespace of its own"
         advice = f"{name} does nothing here; {INSTEAD.get(name) or BY_NAME[name].instead or 'let the host do it'}"

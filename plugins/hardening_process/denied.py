@@ -97,7 +97,7 @@ LIMITED = (
 def denied(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """The limits that the kernel may have looked at, and the user whom it may have looked for; of a process that has ended
     what may have ended it, or was missing."""
-    if not call.name:
+    if call.is_end:
         yield from _of_end(settings, context, call)
     if not call.error or call.is_question:
         return  # nobody knows of a question how much would be wanted

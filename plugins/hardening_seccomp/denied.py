@@ -72,7 +72,7 @@ def _may_answer(settings: SeccompSettings, call: SystemCall) -> bool:
     """Whether some argument can get this outcome, as far as it takes no compilation to see it: most calls that fail look for
     a file that is not there."""
     if not call.error:
-        return call.outcome in ("", "SIGSYS") and bool(call.name)
+        return call.outcome in ("", "SIGSYS") and not call.is_end
     rule = settings.syscalls[call.name]
     return call.error in _RESTRICTED or any(_outcome(action) == call.outcome for action in rule.leaves)
 
@@ -129,7 +129,7 @@ def _of_call(
 def _fallback(name: str, action: Action) -> frozenset[str] | None:
     """What programs call after an answer; None where that is the end."""
     data = groups.load()
-    return data.fallback(name) if action == ENOSYS or name in data.lenient else None
+    return data.replacements.get(name) if action == ENOSYS or name in data.lenient else None
 
 
 def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:

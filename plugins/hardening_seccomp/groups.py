@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -51,7 +50,8 @@ class ArgumentGuard:
 class Groups:
     """``members`` maps ``@name`` to its system calls, other groups resolved; ``meanings`` to a line of explanation.
     ``special_guards`` are those of one kind of machine, by system call and machine. ``fallbacks`` are the members of
-    `FALLBACK`, each with what programs do where the kernel does not have it; after any errno, if it is ``lenient``."""
+    `FALLBACK`, each with what programs do where the kernel does not have it, and ``replacements`` the system calls that they
+    make then; after any errno, if it is ``lenient``."""
 
     members: Mapping[str, frozenset[str]]
     meanings: Mapping[str, str]
@@ -59,6 +59,7 @@ class Groups:
     special_guards: Mapping[tuple[str, str], ArgumentGuard]
     widths: Mapping[str, frozenset[int]]
     fallbacks: Mapping[str, str]
+    replacements: Mapping[str, frozenset[str]]
     lenient: frozenset[str]
 
     @property
@@ -69,12 +70,6 @@ class Groups:
     def width(self, name: str, index: int) -> int:
         """How many bits of an argument the kernel looks at: 32 or 64."""
         return 32 if index in self.widths.get(name, ()) else WIDTH
-
-    def fallback(self, name: str) -> frozenset[str] | None:
-        """The system call that programs make in the place of one, which the line of that begins with; empty where it is
-        none, None for a call that they cannot do without."""
-        line = self.fallbacks.get(name)
-        return None if line is None else frozenset({re.split(r"\W", line, maxsplit=1)[0]}) & self.names
 
     def denial(self, name: str) -> Action:
         """The errno that `DENY` means for a system call of the table. EPERM tells people that somebody forbids it; a program
@@ -118,7 +113,8 @@ def load() -> Groups:
         guards=MappingProxyType(guards),
         special_guards=MappingProxyType(special),
         widths=MappingProxyType(widths),
-        fallbacks=MappingProxyType(fallbacks),
+        fallbacks=MappingProxyType({name: words for name, (words, *_) in fallbacks.items()}),
+        replacements=MappingProxyType({name: frozenset(then) for name, (_, *then) in fallbacks.items()}),
         lenient=frozenset(data["groups"]["fallback"]["lenient"].split()),
     )
 
