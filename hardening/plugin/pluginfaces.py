@@ -290,7 +290,7 @@ def _options(answer: object, of: Mechanism[Any], *_: object) -> tuple[Option, ..
 
 
 def _of_path(answer: object, *_: object) -> tuple[PathAnswer, ...]:
-    found: tuple[PathAnswer, ...] = items(PathAnswer, texts=("asked", "answer", "leaf"))(answer)
+    found: tuple[PathAnswer, ...] = items(PathAnswer, texts=("asked", "leaf", "how", "denied"))(answer)
     _require_ways(found)
     return found
 
