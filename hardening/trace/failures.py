@@ -111,10 +111,8 @@ class Failures(CallWatch):
                 self._keep(thread.process, refusal)
         elif call in self._kinds["marking"]:
             self._marked(thread, entry)
-        elif self._opened(thread, entry, result) and result != _STDERR:
-            errors = self._processes[thread.process].errors
-            is_copy = call in self._kinds["duplicating"] and entry.arguments[0] in errors
-            (errors.add if is_copy else errors.discard)(result)
+        elif self._opened(thread, entry, result):
+            self._was_opened(thread, entry, result)
 
     def is_killed(self, thread: LiveThread, entry: PendingCall) -> None:
         self._processes[thread.process].is_killed = True
@@ -171,6 +169,19 @@ class Failures(CallWatch):
         if call is not None and error:
             self._keep(thread.process, attrs.evolve(call, error=error))
 
+    def _was_opened(self, thread: LiveThread, entry: PendingCall, number: int) -> None:
+        """A descriptor may be standard error from now on; and a file that is hidden is opened without an error, as an empty
+        one."""
+        is_copy = (entry.architecture, entry.number) in self._kinds["duplicating"]
+        errors = self._processes[thread.process].errors
+        if number != _STDERR:
+            (errors.add if is_copy and entry.arguments[0] in errors else errors.discard)(number)
+        tracee = Tracee(thread.pid)
+        if not is_copy and tracee.is_masked(number):
+            made = self._decoder.call(entry, tracee, thread.caller)
+            if made.path:
+                self._keep(thread.process, attrs.evolve(made, text=f"{made.text} (an empty file)"))
+
     def _marked(self, thread: LiveThread, entry: PendingCall) -> None:
         """A set-group-ID bit that a file did not get, and nobody was told so (chmod(2))."""
         made = self._decoder.call(entry, Tracee(thread.pid), thread.caller)
@@ -212,7 +223,7 @@ class Failures(CallWatch):
         data = self._written(tracee, entry)
         if to_stderr:
             process.spoken = (process.spoken + data)[-MOST_SAID:]
-        if listens and (to_stderr or any(message in data.lower() for message in speech.messages)):
+        if listens and (to_stderr or any(message in data.lower() for message in speech.messages if message)):
             speech.text += data
 
     def _written(self, tracee: Tracee, entry: PendingCall) -> bytes:

@@ -17,6 +17,7 @@ from hardening.mechanism.denial import Caller, Seen
 PATH_MAX = PAGE = 4096
 #: The longest address of a socket (struct sockaddr_storage).
 MOST_ADDRESS = 128
+_NULL = os.makedev(1, 3)  # null(4)
 
 
 @frozen
@@ -52,6 +53,15 @@ class Tracee:
     def descriptor(self, number: int) -> str:
         """The path of what a descriptor is open on, or such as ``pipe:[4711]``."""
         return self.link(f"fd/{number}")
+
+    def is_masked(self, number: int) -> bool:
+        """Whether a descriptor is open on the null device in the place of a file, which then reads as empty (masked paths of
+        the OCI runtime specification)."""
+        try:
+            found = os.stat(f"/proc/{self.pid}/fd/{number}")
+        except OSError:
+            return False
+        return stat.S_ISCHR(found.st_mode) and found.st_rdev == _NULL and self.descriptor(number) != os.devnull
 
     def highest_descriptor(self) -> int:
         """The highest number of those that are open; -1 without any."""

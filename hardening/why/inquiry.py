@@ -194,7 +194,10 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
     errno, as far as something forbids to permit it or to try that, or no loosening of it was enough."""
     barred = result.conclusion is Conclusion.NOT_FOUND
     attributions: list[Attribution] = []
-    evident = [item for item in seen.denials if item.is_evident]
+    # Who has read an empty file in the place of a hidden one need not know of anything that it could speak of.
+    evident = [item for item in seen.denials if item.is_evident] or [
+        item for item in seen.denials if item.failed and item.is_silent and "read" in item.call.access
+    ]
     last = max(
         evident, key=lambda item: (bool(item.call.signal), item.told, item.is_named, item.call.order), default=None
     )

@@ -57,6 +57,14 @@ def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) ->
     return PathAnswer("seen", decides, denied=f"{gone} is empty here", ways=ways, errors=errors)
 
 
+def is_emptied(settings: RootfsSettings, context: Context, path: str) -> bool:
+    """Whether a path is hidden of which whoever launches the command could read what is in its place on the host."""
+    place = place_of(settings, context, path)
+    gone = shown(context).hiding(place.path)
+    source = None if gone is None else source_of_hidden(settings, context, place.path, gone)
+    return gone is not None and (source is None or os.access(source, os.R_OK))
+
+
 def _seen(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
     own = place.mounted or next((top for top in hidden.VOLATILE if holds(top, place.path)), "/")
     if place.source:

@@ -85,8 +85,10 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     )  # of the root there is none above
     if is_made and not found[0].denied and os.path.isdir(above):
         yield from _at(settings, context, call, above)  # it is the directory that is missing here
+    # A file that is hidden is an empty one, which is opened without an error.
+    is_empty = not (call.outcome or call.is_question) and answers.is_emptied(settings, context, path)
     for answer in found:
-        is_meant = answer.errors and call.failed_with(*answer.errors)
+        is_meant = answer.errors and (call.failed_with(*answer.errors) or (is_empty and answer.asked == "seen"))
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, context, call, path, answer)
 

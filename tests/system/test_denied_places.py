@@ -124,6 +124,7 @@ DENIED = [
     ("", "echo new >{}/new", "openat", "rootfs.read_only"),
     ("", "mkdir -p /var/lib/hardening-of-a-test && echo >/var/lib/hardening-of-a-test/new", "mkdir", "rootfs.read_only"),
     ("", "cat {}/closed", "openat", "rootfs.path"),
+    ("", "grep -q root: /etc/shadow", "openat", "rootfs.hidden_paths./etc/shadow"),
     ('[rootfs]\nvolumes.add = ["{}:/data:ro"]', "echo new >/data/new", "openat", "rootfs.volumes./data"),
     ('[rootfs]\nvolumes.add = ["{}:/data:ro"]', "echo more >>/data/file", "openat", "rootfs.volumes./data"),
     ('[rootfs]\nvolumes.add = ["{}:/data:noexec"]', "cp /bin/true /data && /data/true", "execve", "rootfs.volumes./data"),

@@ -197,6 +197,16 @@ def test_what_a_limit_forbids_is_never_tried(place: Place) -> None:
     assert "org.toml" in found["denials"][0]["barrier"]
 
 
+def test_who_reads_a_hidden_file_as_an_empty_one_is_told_so(place: Place) -> None:
+    """Unless the caller could not read it on the host either. It is no call that fails, and nothing speaks of it."""
+    found = place.why("-p", "default", "--", "getent", "shadow", "root")
+    leaves = [item["leaf"] for item in found["denials"]]
+    if place.user is None:
+        assert (found["outcome"], leaves) == ("limited", ["rootfs.hidden_paths./etc/shadow"])
+    else:
+        assert (found["outcome"], leaves) == ("not by this stack", [])
+
+
 def test_what_a_limit_forbids_is_no_fact_where_a_program_speaks_of_something_else(place: Place) -> None:
     (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["socket"]\n')
     code = "import os, socket, sys\ntry: socket.socket()\nexcept PermissionError: pass\n"

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 #: What a process's ``Seccomp`` in /proc is, once a filter has ended it: SECCOMP_MODE_DEAD of the kernel, since Linux 5.17.
 ENDED_BY_FILTER = "3"
-#: How much less processor time than a limit the kernel may show, in seconds, when it ends a process for that.
-TICKS = 0.1
+#: How much of a limit of processor time the kernel shows at least of a process that it has ended for that: it shows what the
+#: process has had, and counts for the limit whole ticks in which others have had a part (account_process_tick in the kernel).
+SHOWN = 0.75
 #: The exit codes of what SIGKILL and SIGSYS have ended, of a shell also that waited for it.
 KILLED, BAD_CALL = 128 + signal.SIGKILL, 128 + signal.SIGSYS
 #: Signals by which somebody, or the end of a pipe, ends a command that has done nothing wrong.
@@ -172,7 +173,7 @@ def _by_processor_time(run: FailedRun) -> Denial | None:
     limits = (one for one in items(run.document, "/process/rlimits") if one.get("type") == "RLIMIT_CPU")
     which = {int(signal.SIGXCPU): "soft", int(signal.SIGKILL): "hard"}.get(run.signal, "")
     limit = next((one.get(which) for one in limits), None)
-    if limit is None or run.remains.seconds < limit - TICKS:
+    if limit is None or run.remains.seconds < SHOWN * limit:
         return None
     return Denial(
         text=f"ended for its processor time (limit {limit} s, process.rlimits.cpu)",
