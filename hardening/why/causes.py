@@ -24,8 +24,8 @@ from hardening.why import elsewhere
 from hardening.why.smallest import Suspect, TrialOutcome
 from hardening.why.trial import Ran
 
-#: What programs number or make up: such parts of a path are another one in each run.
-_COUNTED = re.compile(r"\d+")
+#: What programs number or make up: such parts of a path are another one in each run. A hexadecimal word is what is asked for.
+_COUNTED = re.compile(r"(?<!\w)(0x[0-9a-f]+)\b|\d+")
 _EXECVE = "execve"
 #: How programs say in words of their own that they may not: not as strerror(3) does, who may mean another call.
 _OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|superuser|allowed|capabilit")
@@ -169,7 +169,7 @@ def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, C
 
 def _key(call: SystemCall) -> Hashable:
     texts = (call.name, call.text, call.path, call.target, call.address, call.caller.executable)
-    return tuple(_COUNTED.sub("#", text) for text in texts)
+    return tuple(_COUNTED.sub(lambda found: found[1] or "#", text) for text in texts)
 
 
 def _failures(ran: Ran) -> Sequence[SystemCall]:

@@ -238,12 +238,29 @@ def _tried(seen: _Seen, suspect: Suspect, result: smallest.Result) -> tuple[str,
             return ()
         loosening = seen.stack.loosening(member)
         shown = f" = {loosening.shown}" if loosening is not None and 0 < len(loosening.shown) <= MOST_SHOWN else ""
-        why = failed.causes[0].what if failed.causes else elsewhere.reason(failed.call, ran.document, ran.context)
-        barriers = (seen.stack.barriers.get(cause.leaf, "") for cause in failed.causes)
-        why = "; ".join(filter(None, (why, next(filter(None, barriers), ""))))
         becomes = f"it is {answer}" if answer else f"it goes well, and then {failed.operation} is {failed.call.outcome}"
-        said.append(f"with {member.way.leaf}{shown} {becomes}" + (f" ({why})" if why else ""))
-    return tuple(dict.fromkeys(said))
+        said.append(f"with {member.way.leaf}{shown} {becomes}{_because(seen, ran, failed)}")
+    return tuple(dict.fromkeys((*said, *_at_last(seen, result))))
+
+
+def _at_last(seen: _Seen, result: smallest.Result) -> Iterator[str]:
+    """What ended the run that got furthest, with several loosenings."""
+    furthest = _furthest(seen, result)
+    members = next((members for members, outcome in result.tried if outcome is result.furthest), ())
+    known = {item.key for item in seen.denials}
+    failed = [item for item in furthest.denials if item.call.name and item.is_evident and item.key not in known]
+    if len(members) > 1 and failed:
+        last = max(failed, key=lambda item: item.call.order)
+        because = _because(seen, furthest.ran, last)
+        yield f"with {len(members)} settings loosened {last.operation} is {last.call.outcome}{because}"
+
+
+def _because(seen: _Seen, ran: Ran, failed: FailedCall) -> str:
+    """Why a call failed in a later run, in parentheses, and what forbids to permit it; empty where neither is known."""
+    why = failed.causes[0].what if failed.causes else elsewhere.reason(failed.call, ran.document, ran.context)
+    barriers = filter(None, (seen.stack.barriers.get(cause.leaf, "") for cause in failed.causes))
+    found = "; ".join(filter(None, (why, next(barriers, ""))))
+    return f" ({found})" if found else ""
 
 
 def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | None]:

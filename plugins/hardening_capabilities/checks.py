@@ -111,7 +111,8 @@ CHECKS: tuple[Check, ...] = (
     _of("NET_ADMIN", "ioctl", arguments={1: (0x400454CA,)}),  # TUNSETIFF
     _of("NET_ADMIN", "setsockopt", NET, arguments={1: (1,), 2: (12, 32, 33, 36)}),  # SO_PRIORITY, …FORCE, SO_MARK
     _of("NET_ADMIN", "setsockopt getsockopt", NET, arguments={1: (0, 41), 2: (19, 64, 65, 66, 67, 75)}, stays=True),
-    _of("NET_ADMIN", "bind setsockopt", NET, address="netlink .*"),  # groups of multicast (netlink(7))
+    _of("NET_ADMIN", "bind", NET, address="netlink .*"),  # groups of multicast (netlink(7))
+    _of("NET_ADMIN", "setsockopt", NET, arguments={1: (270,), 2: (1, 8)}),  # netlink(7): …ADD_MEMBERSHIP, …LISTEN_ALL_NSID
     # What is asked of the kernel by a message is answered by one.
     _of("NET_ADMIN", "recvmsg recvfrom", NET, address="netlink (?!audit).*", stays=True),
     _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, address="netlink audit", requests=_AUDIT_COMMANDS, stays=True),
