@@ -24,11 +24,13 @@ from hardening.why import elsewhere
 from hardening.why.smallest import Suspect, TrialOutcome
 from hardening.why.trial import Ran
 
-#: What programs number or make up: such parts of a path are another one in each run. A hexadecimal word is what is asked for.
+#: What programs number or make up: such parts of a path are another one in each run. A hexadecimal word is an argument.
 _COUNTED = re.compile(r"(?<!\w)(0x[0-9a-f]+)\b|\d+")
 _EXECVE = "execve"
 #: How programs say in words of their own that they may not: not as strerror(3) does, who may mean another call.
 _OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|superuser|allowed|capabilit")
+#: How the kernel says that a file is not there.
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
 #: How a call may be denied, by an errno or a signal, and of how many calls of one name it is asked whether it would be.
 _ANSWERS = (*((error, 0) for error in (*DENIALS, errno.ENOSYS)), (0, int(signal.SIGSYS)))
 MOST_ALIKE = 30
@@ -91,7 +93,7 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
         key=_suspicion,
     )
     # Programs look for a file in many places, and one word of theirs is about all of those.
-    found.sort(key=lambda item: item.call.error in (errno.ENOENT, errno.ENOTDIR))
+    found.sort(key=lambda item: item.call.error in _MISSING)
     asked = [attrs.evolve(item, causes=tuple(_causes(item.call, ran))) for item in found[:MOST_ASKED]]
     return (*sorted(asked, key=_suspicion), *found[MOST_ASKED:])
 
@@ -281,8 +283,8 @@ def _told(call: SystemCall) -> int:
     named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.said) is not None
     if call.message and call.message.lower() in said:
         return 2 if named else 1
-    if call.error not in DENIALS:
-        return 0
+    if call.error not in DENIALS:  # which some tell in words of their own, by the path
+        return int(len(call.path) > 1 and call.path in call.said and call.error not in _MISSING)
     if _OF_RIGHTS.search(said):
         return 1 + named
     return 2 if named and os.strerror(errno.EACCES).lower() in said else 0

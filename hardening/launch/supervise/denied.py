@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 #: What a process's ``Seccomp`` in /proc is, once a filter has ended it: SECCOMP_MODE_DEAD of the kernel, since Linux 5.17.
 ENDED_BY_FILTER = "3"
-#: How much of a limit of processor time the kernel shows at least of a process that it has ended for that: it shows what the
-#: process has had, and counts for the limit whole ticks in which others have had a part (account_process_tick in the kernel).
+#: How much of a limit of processor time the kernel shows at least of a process that it has ended for that: it shows what it
+#: has had, and counts for the limit whole ticks, in which others have had a part (account_process_tick in the kernel).
 SHOWN = 0.75
 #: The exit codes of what SIGKILL and SIGSYS have ended, of a shell also that waited for it.
 KILLED, BAD_CALL = 128 + signal.SIGKILL, 128 + signal.SIGSYS

@@ -103,6 +103,26 @@ def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> N
     assert found.told == told
 
 
+@pytest.mark.parametrize(
+    ("said", "error", "told"),
+    [
+        ('unable to open database "/srv/a.db"', errno.EROFS, 1),
+        ('unable to open database "/srv/a.db"', errno.ENOENT, 0),
+        ('unable to open "a.db"', errno.EROFS, 0),
+    ],
+)
+def test_a_file_is_spoken_of_in_words_of_its_own_by_its_whole_path(said: str, error: int, told: int) -> None:
+    (found,) = causes.denials(ran(call("openat", 1, path="/srv/a.db", error=error, said=said)))
+    assert found.told == told
+
+
+def test_what_is_asked_for_in_hexadecimal_tells_calls_apart_and_what_is_counted_does_not() -> None:
+    options = ("setsockopt SOL_SOCKET 0x7", "setsockopt SOL_SOCKET 0x8")
+    texts = (*options, "kill 12 0", "kill 13 0", "openat /tmp/a0x7", "openat /tmp/a0x8")
+    calls = [call(text.partition(" ")[0], order, text=text) for order, text in enumerate(texts)]
+    assert [item.count for item in causes.denials(ran(*calls))] == [2, 2, 1, 1]
+
+
 def test_what_a_process_says_later_is_of_what_failed_before() -> None:
     found = ran(
         call("a", 1, said="Traceback:\n"), call("b", 2, error=errno.ENOENT, said="x: Operation not permitted\n")

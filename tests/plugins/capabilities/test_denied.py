@@ -117,6 +117,7 @@ DENIED = [
     (call("recvmsg", 3, address="netlink route", request=16, text="netlink route RTM_NEWLINK"), "NET_ADMIN"),
     (call("recvfrom", 3, address="netlink audit", request=0x451), "AUDIT_WRITE"),
     (call("recvfrom", 3, address="netlink audit", request=0x3F0), "AUDIT_CONTROL"),
+    (call("setsockopt", 3, 270, 1, address="netlink route"), "NET_ADMIN"),
     (call("setsockopt", 3, 1, 25), "NET_RAW"),
     (call("mlock", 0, 1 << 30, error=errno.ENOMEM, text="mlock 1 GiB"), "IPC_LOCK"),
     (call("shmctl", 1, 11), "IPC_LOCK"),
@@ -159,6 +160,7 @@ DENIED = [
 ]  # fmt: skip
 #: The same calls, or their like, for which no capability was asked.
 OTHERS = [
+    call("setsockopt", 3, 1, 8, address="netlink route"),
     call("setuid", 5, error=errno.EINVAL, ids=(5,)),
     call("kill", 5, 15, error=errno.ESRCH),
     call("prctl", 38, 1),
