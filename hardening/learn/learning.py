@@ -45,13 +45,13 @@ class Watched:
 @frozen(eq=False)
 class Looked:
     """What is known of a run that was looked at: whether the command succeeded, the calls that failed, with those that were
-    made and no recording counts, those that failed and of which their process has told somebody, and the most memory that
-    there was at a time, in bytes."""
+    made and no recording counts, those that failed and of which their process has told somebody, and peaks as `Evidence` has
+    them."""
 
     succeeded: bool
     failed: frozenset[Usage]
     complaints: frozenset[Usage] = frozenset()
-    memory: int = 0
+    peaks: Mapping[str, int] = FrozenDict()
 
 
 @frozen(eq=False)
@@ -171,8 +171,11 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     uses = watched.run.uses | {use for use in failed if use.call not in known}
     named = {use.call.name for use in uses}
     uses |= {use for use in trials.possible(watched.programs) if use.call.name not in named}
-    peaks = (*watched.run.peaks, ("memory", looked.memory))
-    run = attrs.evolve(watched.run, uses=uses, needed=texts if watched.succeeded else None, peaks=peaks)
+    peaks = {
+        name: max(most, looked.peaks.get(name, 0)) for name, most in {**looked.peaks, **dict(watched.run.peaks)}.items()
+    }
+    needs = texts if watched.succeeded else None
+    run = attrs.evolve(watched.run, uses=uses, needed=needs, peaks=tuple(sorted(peaks.items())))
     recording = before.merged(Recording(frozenset({run})))
     every = trials.lessons(recording.evidence())
     asked = layer.loosened(every)

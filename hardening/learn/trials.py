@@ -11,6 +11,7 @@ import attrs
 
 from hardening.assemble.pipeline import check
 from hardening.base import places
+from hardening.base.values import FrozenDict
 from hardening.compose.composition import Composition
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
@@ -82,7 +83,7 @@ class CommandTrials:
             raise Unfinished(INTERRUPTED, self._seen(ran, seen))
         complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
         made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
-        return Looked(ran.succeeded, failed | made, complaints, ran.trace.memory)
+        return Looked(ran.succeeded, failed | made, complaints, FrozenDict(_peaks(ran), memory=ran.trace.memory))
 
     def record(self, layers: Sequence[Tables]) -> Watched:
         ran = self.trials.recorded(self.composed(layers))
@@ -116,7 +117,7 @@ class CommandTrials:
             program=PurePath(self.trials.command[0]).name,
             kernel=f"{self.host.release} {self.host.machine}",
             uses=uses,
-            peaks=(("files", ran.trace.files), ("tasks", ran.trace.tasks)),
+            peaks=tuple(_peaks(ran).items()),
             software=software.of_paths(executed, ran.composition, ran.context, scanners, self.host),
         )
 
@@ -157,6 +158,10 @@ class CommandTrials:
     def lessons(self, evidence: Evidence) -> Lessons:
         settings, context = self.named.settings, self.context
         return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
+
+
+def _peaks(ran: Ran) -> dict[str, int]:
+    return {"files": ran.trace.files, "tasks": ran.trace.tasks}
 
 
 def _counted(made: Iterable[SystemCall]) -> frozenset[Usage]:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from hardening.base.linux import abi
 from hardening.base.linux.libseccomp import Libseccomp
-from hardening.base.values import frozen
 
 KINDS = Path(__file__).with_name("kinds.txt")
 #: The architectures of the programs that a machine runs, by what uname(2) calls it: its own, and that of 32 bits.
@@ -22,8 +22,7 @@ MACHINES: Mapping[str, tuple[int, int]] = MappingProxyType(
 )
 
 
-@frozen
-class PendingCall:
+class PendingCall(NamedTuple):
     """A system call as it was made: the ``AUDIT_ARCH_*`` token, its number, six unsigned arguments, and its place among all
     calls of the trace."""
 

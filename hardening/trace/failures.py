@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ _LOOKS = 20
 _NOTHING_YET = frozenset({errno.EINTR, errno.EINPROGRESS, errno.ECHILD})
 _NOTHING_CAME = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
 _STDERR = 2
+_DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 #: What getsockopt(2) asks for: SOL_SOCKET, SO_ERROR.
 _SOCKET_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
 
@@ -86,9 +88,9 @@ class Failures(CallWatch):
 
     def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
         if (entry.architecture, entry.number) in self._kinds["writing"]:
-            self._heard(Tracee(thread.pid), self._processes[thread.process], entry)
+            self._heard(thread.tracee, self._processes[thread.process], entry)
         if self._on_call is not None:  # what it changes, such as where the process stands, is not changed yet
-            self._made[thread] = self._decoder.call(entry, Tracee(thread.pid), thread.caller)
+            self._made[thread] = self._decoder.call(entry, thread.tracee, thread.caller)
         return True
 
     def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
@@ -100,13 +102,13 @@ class Failures(CallWatch):
         if call in self._kinds["changing"]:
             thread.changed()
         elif call in self._kinds["binding"]:
-            self.bound.append(self._decoder.call(entry, Tracee(thread.pid), thread.caller))
+            self.bound.append(self._decoder.call(entry, thread.tracee, thread.caller))
         elif call in self._kinds["listening"]:
             self.listens = True
         elif call in self._kinds["asking"] and entry.arguments[1:3] == _SOCKET_ERROR:
             self._answered(thread, entry)
         elif call in self._kinds["answering"]:
-            refusal = self._decoder.refusal(entry, Tracee(thread.pid), thread.caller, result)
+            refusal = self._decoder.refusal(entry, thread.tracee, thread.caller, result)
             if refusal is not None:
                 self._keep(thread.process, refusal)
         elif call in self._kinds["marking"]:
@@ -116,10 +118,10 @@ class Failures(CallWatch):
 
     def is_killed(self, thread: LiveThread, entry: PendingCall) -> None:
         self._processes[thread.process].is_killed = True
-        self._keep(thread.process, self._decoder.call(entry, Tracee(thread.pid), thread.caller, killed=signal.SIGSYS))
+        self._keep(thread.process, self._decoder.call(entry, thread.tracee, thread.caller, killed=signal.SIGSYS))
 
     def found_no_room(self, thread: LiveThread, address: int, order: int) -> None:
-        path = Tracee(thread.pid).mapped(address)
+        path = thread.tracee.mapped(address)
         if path:
             call = SystemCall("", 0, 0, (0,) * 6, thread.caller, signal=signal.SIGBUS, path=path,
                               access=frozenset({"write"}), text=f"use {path} in memory", order=order)  # fmt: skip
@@ -153,7 +155,7 @@ class Failures(CallWatch):
     def executed(self, thread: LiveThread, entry: PendingCall) -> None:
         """What gives less than its file promises is kept, too."""
         self.met.add(thread.process.executable)
-        lost = Tracee(thread.pid).without_effect()
+        lost = thread.tracee.without_effect()
         if lost is not None:
             ids, words = lost
             path = thread.process.executable
@@ -165,7 +167,7 @@ class Failures(CallWatch):
     def _answered(self, thread: LiveThread, entry: PendingCall) -> None:
         """What has become of a connection that was under way is asked for, and it may have failed (connect(2))."""
         call = self._processes[thread.process].connecting.pop(entry.arguments[0], None)
-        error = next(iter(Tracee(thread.pid).numbers(entry.arguments[3], 1, 4)), 0)
+        error = next(iter(thread.tracee.numbers(entry.arguments[3], 1, 4)), 0)
         if call is not None and error:
             self._keep(thread.process, attrs.evolve(call, error=error))
 
@@ -184,9 +186,9 @@ class Failures(CallWatch):
 
     def _marked(self, thread: LiveThread, entry: PendingCall) -> None:
         """A set-group-ID bit that a file did not get, and nobody was told so (chmod(2))."""
-        made = self._decoder.call(entry, Tracee(thread.pid), thread.caller)
+        made = self._decoder.call(entry, thread.tracee, thread.caller)
         mode = entry.arguments[LENDING[made.name]]
-        way = Tracee(thread.pid).way(made.path) if mode & stat.S_ISGID else ()
+        way = thread.tracee.way(made.path) if mode & stat.S_ISGID else ()
         if way and way[-1].place == made.path and not way[-1].mode & stat.S_ISGID:
             text = f"{made.text} (set-group-ID without effect)"
             self._keep(thread.process, attrs.evolve(made, way=way, text=text))
@@ -196,7 +198,7 @@ class Failures(CallWatch):
             return
         if error in _NOTHING_YET and error != errno.EINPROGRESS:
             return
-        call = self._decoder.call(entry, Tracee(thread.pid), thread.caller, error)
+        call = self._decoder.call(entry, thread.tracee, thread.caller, error)
         if error == errno.EINPROGRESS:
             self._processes[thread.process].connecting[entry.arguments[0]] = call
         else:
@@ -235,3 +237,15 @@ class Failures(CallWatch):
         return b"".join(
             tracee.memory(base, min(length, MOST_SAID)) for base, length in zip(places[::2], places[1::2], strict=False)
         )
+
+    def _opened(self, thread: LiveThread, entry: PendingCall, result: int) -> bool:
+        """Count the descriptors that a call has made, which has succeeded; whether it makes any."""
+        call, kinds = (entry.architecture, entry.number), self._kinds
+        if call in kinds["opening"] or (call in kinds["controlling"] and entry.arguments[1] in _DUPLICATING):
+            self.files = max(self.files, result + 1)
+            return True
+        if call in kinds["pair"] or call in kinds["pair3"]:
+            place = entry.arguments[0 if call in kinds["pair"] else 3]
+            self.files = max((self.files, *(number + 1 for number in thread.tracee.numbers(place, 2, 4))))
+            return True
+        return False

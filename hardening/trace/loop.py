@@ -33,7 +33,9 @@ _OPTIONS = (
 #: What a call of theirs has done before it ends.
 _DONE = (abi.PTRACE_EVENT_EXEC, abi.PTRACE_EVENT_CLONE, abi.PTRACE_EVENT_FORK, abi.PTRACE_EVENT_VFORK)
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_AT_CALL = signal.SIGTRAP | 0x80
+#: The statuses of stops at calls: before and after one, and where the filter asks about one.
+_AT_CALL = (signal.SIGTRAP | 0x80) << 8 | 0x7F
+_ASKED = abi.PTRACE_EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 #: What an instruction or a system call of a process brings upon it, and ends it (signal(7)).
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 #: Errnos that only the kernel sees: the call is made again, or becomes EINTR (include/linux/errno.h).
@@ -146,17 +148,17 @@ class Tracing:
             except ChildProcessError:
                 return
             if os.WIFSTOPPED(status):  # at its exit, where it would stay (PTRACE_O_TRACEEXIT)
-                self._resume(pid, abi.PTRACE_CONT)
+                self._stops.resume(pid, abi.PTRACE_CONT)
 
     def _serve(self) -> None:
         """Answer every stop until nobody is left."""
-        wait, threads, call = os.waitpid, self._threads, _AT_CALL
+        wait, threads, call, asked = os.waitpid, self._threads, _AT_CALL, _ASKED
         while True:
             try:
                 pid, status = wait(-1, _WAIT)
             except ChildProcessError:
                 return
-            if status >> 8 == call and status & 0x7F == 0x7F and pid in threads:
+            if pid in threads and (status == call or (status == asked and self._is_there)):
                 self._at_call(pid, threads[pid])
             elif pid == self._launcher:
                 self._launched(status)
@@ -176,10 +178,6 @@ class Tracing:
         for pid in self._threads:
             _send(pid, signal.SIGKILL)
 
-    def _resume(self, pid: int, request: int, number: int = 0) -> None:
-        with suppress(ProcessLookupError):  # it was killed this moment, which its status will say
-            kernel.ptrace(request, pid, number)
-
     def _stopped(self, pid: int, status: int) -> None:
         event, number = status >> 16, os.WSTOPSIG(status)
         thread = self._threads.get(pid) or self._adopt(pid)
@@ -188,9 +186,6 @@ class Tracing:
             # A group-stop lasts until SIGCONT, and what is told of then is the end of it.
             request = abi.PTRACE_LISTEN if number in _STOPS else request
             number = 0
-        elif event == abi.PTRACE_EVENT_SECCOMP and self._is_there:
-            self._at_call(pid, thread)
-            return
         elif event:
             if event == abi.PTRACE_EVENT_EXEC:
                 thread = self._executed(pid)
@@ -201,19 +196,19 @@ class Tracing:
             request, number = self._goes_on, 0
         elif number in _FAULTS:
             number = self._faulted(thread, number)
-        self._resume(pid, request, number)
+        self._stops.resume(pid, request, number)
 
     def _adopt(self, pid: int) -> LiveThread:
         """A thread that is seen for the first time, before its first instruction: it is traced as its maker is. What
         that says of it comes before or after, and even when it is over, and is not needed."""
         status = Tracee(pid).status()
-        group, parent = int(status.get("Tgid", pid)), int(status.get("PPid", 0))
+        group, parent = int(status.get("Tgid") or pid), int(status.get("PPid") or 0)
         process = self.processes.get(group)
         if process is None or process.status is not None:
             process = self.processes[group] = LiveProcess(group, self.count)
             maker = self.processes.get(parent)
             if maker is not None:
-                process.argv, process.executable = maker.argv, maker.executable
+                process.argv, process.executable, process.command = maker.argv, maker.executable, maker.command
                 self._watch.is_made(process, maker)
         thread = self._threads[pid] = LiveThread(pid, process)
         self.tasks = max(self.tasks, len(self._threads))
@@ -248,22 +243,21 @@ class Tracing:
         if kind == abi.PTRACE_SYSCALL_INFO_EXIT:
             has_failed = info.args[0] & 0xFF
             self._returned(thread, (1 << 64) - info.nr if has_failed else 0, info.nr)
-            self._resume(pid, self._goes_on)
+            self._stops.resume(pid, self._goes_on)
             return
         if kind == abi.PTRACE_SYSCALL_INFO_SECCOMP and info.data != recording.MARK:
             with suppress(ProcessLookupError):  # it was killed this moment
                 kernel.skip_call(pid)
-            self._resume(pid, self._goes_on)
+            self._stops.resume(pid, self._goes_on)
             return
         self.count += 1
         self.made.add((info.arch, info.nr))
-        thread.process.calls += 1
-        entry = PendingCall(info.arch, info.nr, tuple(info.args), self.count)
+        entry = PendingCall(info.arch, info.nr, self._stops.arguments(), self.count)
         if self._watch.begins(thread, entry):
             thread.entry = entry
-            self._resume(pid, abi.PTRACE_SYSCALL)
+            self._stops.resume(pid, abi.PTRACE_SYSCALL)
         else:
-            self._resume(pid, self._goes_on)
+            self._stops.resume(pid, self._goes_on)
 
     def _returned(self, thread: LiveThread, error: int, result: int) -> None:
         """The call that a thread is in, if it is followed, has its answer."""
@@ -290,10 +284,9 @@ class Tracing:
         for one in gone:
             del self._threads[one]
         self._threads[pid] = kept
-        kept.pid = pid
+        kept.tracee = tracee = Tracee(pid)
         kept.changed()
-        tracee = Tracee(pid)
-        process.argv, process.executable = tracee.argv(), tracee.link("exe")
+        process.argv, process.executable, process.command = tracee.argv(), tracee.link("exe"), tracee.command()
         self._watch.executed(
             kept, kept.entry or calls.native("execve", self.count)
         )  # the launcher's own was not followed
@@ -308,7 +301,7 @@ class Tracing:
         except ProcessLookupError:
             return
         process, own = thread.process, thread.entry or thread.last
-        process.ended, process.memory = self.count, max(process.memory, Tracee(thread.pid).most_memory())
+        process.ended, process.memory = self.count, max(process.memory, thread.tracee.most_memory())
         self._is_over |= thread.pid == self.command
         if status & 0x7F != signal.SIGSYS or own is None or process in self._killed:
             return
@@ -331,7 +324,7 @@ class Tracing:
             self._watch.is_killed(thread, thread.last)
         if pid != self.command:
             return number
-        caught = int(Tracee(pid).status().get("SigCgt", "0"), 16) >> number - 1 & 1
+        caught = int(thread.tracee.status().get("SigCgt", "0"), 16) >> number - 1 & 1
         if not caught:
             # The kernel spares the first process of a pid namespace while it is traced, which faults again for ever.
             self._ended_by = number

@@ -12,13 +12,10 @@ from hardening.mechanism.denial import SystemCall
 from hardening.mechanism.evidence import Usage, counted
 from hardening.trace.calls import PendingCall
 from hardening.trace.shapes import Keys
-from hardening.trace.tracee import Tracee
 from hardening.trace.watch import CallWatch, LiveThread
 
 #: What leaves everything as it is: one answer tells enough. What changes something is followed until it succeeds.
 _LOOKS = frozenset({"read", "search"})
-#: At every how many calls of a process its descriptors are looked at: not every call that opens a file is followed.
-_SELDOM = 32
 
 
 class _Made:
@@ -59,14 +56,12 @@ class CallRecorder(CallWatch):
         )
 
     def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
-        tracee = Tracee(thread.pid)
+        tracee = thread.tracee
         key = self._keys.key(entry, tracee)
         made = self._made.get(key)
         if made is None:  # what it changes, such as where the process stands, is not changed yet
             made = self._made[key] = _Made(self._decoder.call(entry, tracee, thread.caller))
-        made.programs.add(thread.caller.command)
-        if not thread.process.calls % _SELDOM:
-            self.files = max(self.files, tracee.highest_descriptor() + 1)
+        made.programs.add(thread.process.command)
         if made.is_known:
             made.often[made.error] += 1
             return False
@@ -77,5 +72,13 @@ class CallRecorder(CallWatch):
         made = self._followed.pop(thread)
         made.often[error] += 1
         made.error = error
-        opens = not error and self._opened(thread, entry, result) and not made.call.path
-        made.is_known = error != errno.EINTR and not opens and (not error or made.call.access <= _LOOKS)
+        moves = (entry.architecture, entry.number) in self._kinds["moving"]
+        if moves:
+            self._keys.moved()
+        made.is_known = not (moves or error == errno.EINTR) and (not error or made.call.access <= _LOOKS)
+
+    def executed(self, thread: LiveThread, entry: PendingCall) -> None:
+        self._keys.moved()  # another thread may have its number now
+
+    def is_gone(self, thread: LiveThread) -> None:
+        self._keys.moved()  # its number may be given to another one

@@ -8,7 +8,7 @@ what it denies it goes on to deny.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hardening.base import files, jsontext
@@ -17,25 +17,36 @@ from hardening.errors import LaunchError
 from hardening.launch.config.bundle import FILTER
 from hardening.trace import calls
 
-#: Calls that are not seen: what every program does, to begin and to end, and on what it has open already. A profile says no
-#: more of them than that they are permitted, and `strict` permits each. Which of them were made, a run that is traced tells.
+#: Calls that are not seen: what programs do often, to begin and to end, on what they have open already and to other
+#: processes of theirs. A profile says no more of them than that they are permitted, and `strict` permits each. Which of them
+#: were made, a run that is traced tells.
 UNSEEN = (
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
     *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect", "getrandom"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "poll", "ppoll", "select", "pselect6", "time"),
     *("epoll_wait", "epoll_pwait", "epoll_ctl", "nanosleep", "clock_nanosleep", "clock_gettime", "gettimeofday"),
     *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "sched_yield", "wait4", "waitid"),
-    *("arch_prctl", "set_tid_address", "set_robust_list", "rseq", "exit", "exit_group"),
+    *("arch_prctl", "set_tid_address", "set_robust_list", "rseq", "exit", "exit_group", "fork", "vfork", "prlimit64"),
+    *("dup", "dup2", "dup3", "pipe", "pipe2", "fcntl", "fsync", "fdatasync", "fadvise64", "getcwd", "umask", "uname"),
+    *("getpgrp", "setpgid", "getrusage", "times", "sysinfo", "sched_getaffinity", "rt_sigsuspend", "rt_sigtimedwait"),
 )
-#: Of these those that are seen if an argument has one of these bits: its place, and they. Memory that is to be executed.
-_SEEN_IF = {"mmap": (2, 4), "mprotect": (2, 4)}
+#: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
+_RETURN, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_SET, _JUMP_IF_NOT_LESS, _LOAD = 0x06, 0x05, 0x15, 0x45, 0x35, 0x20
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+#: Of these those that are seen if an argument, by the place of its lower or upper half, is such: memory that is to be
+#: executed, a limit that is set, and what is done to a descriptor beyond a copy of it and its flags (F_SETFL is 4).
+_LOWER, _UPPER = (tuple(_ARGUMENTS + 8 * at + half for at in range(6)) for half in (0, 4))
+_ANY = 0xFFFFFFFF
+_SEEN_IF = {
+    "mmap": [(_LOWER[2], _JUMP_IF_SET, 4)],
+    "mprotect": [(_LOWER[2], _JUMP_IF_SET, 4)],
+    "prlimit64": [(_LOWER[2], _JUMP_IF_SET, _ANY), (_UPPER[2], _JUMP_IF_SET, _ANY)],
+    "fcntl": [(_LOWER[1], _JUMP_IF_NOT_LESS, 5)],
+}
 _ALLOW, _LOG, _TRACE, _ERRNO = 0x7FFF0000, 0x7FFC0000, 0x7FF00000, 0x00050000
 _ACTION = 0xFFFF0000
 #: By this a question of the filter's is told from one of a program's own filter, whose tracer is not there.
 MARK = 0x7E11
-#: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
-_RETURN, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_SET, _LOAD = 0x06, 0x05, 0x15, 0x45, 0x20
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _LONGEST = 4096  # BPF_MAXINSNS
 
 
@@ -79,7 +90,7 @@ def _end() -> Iterator[bytes]:
     native = calls.native("read", 0).architecture
     unseen = sorted(number for token, number in calls.numbers(*UNSEEN) if token == native)
     unseen = [number for number in unseen if calls.name(native, number) not in _SEEN_IF]
-    parts = [_asks_if(name, argument, mask) for name, (argument, mask) in _SEEN_IF.items()]
+    parts = [_asks_if(name, tests) for name, tests in _SEEN_IF.items()]
     size = sum(map(len, parts))
     yield _instruction(_LOAD, _ARCHITECTURE)
     yield _instruction(_JUMP_IF_EQUAL, native, 0, 1 + len(unseen) + size)
@@ -92,16 +103,13 @@ def _end() -> Iterator[bytes]:
     yield _instruction(_RETURN, _ALLOW)
 
 
-def _asks_if(name: str, argument: int, mask: int) -> list[bytes]:
-    """Ask about a call if one of the lower 32 bits of an argument that ``mask`` has is set, and let it go on if none is;
-    nothing, if it is another call."""
-    return [
-        _instruction(_JUMP_IF_EQUAL, calls.native(name, 0).number, 0, 4),
-        _instruction(_LOAD, _ARGUMENTS + 8 * argument),
-        _instruction(_JUMP_IF_SET, mask, 0, 1),
-        _instruction(_RETURN, _TRACE | MARK),
-        _instruction(_RETURN, _ALLOW),
-    ]
+def _asks_if(name: str, tests: Sequence[tuple[int, int, int]]) -> list[bytes]:
+    """Ask about a call if one of some tests holds, each of a half of an argument, and let it go on if none does; nothing, if
+    it is another call."""
+    found = [_instruction(_JUMP_IF_EQUAL, calls.native(name, 0).number, 0, 2 * len(tests) + 2)]
+    for left, (place, test, value) in zip(range(len(tests), 0, -1), tests, strict=True):
+        found += [_instruction(_LOAD, place), _instruction(test, value, 2 * left - 1, 0)]
+    return [*found, _instruction(_RETURN, _ALLOW), _instruction(_RETURN, _TRACE | MARK)]
 
 
 def _instruction(code: int, value: int, true: int = 0, false: int = 0) -> bytes:

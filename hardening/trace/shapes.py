@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 from hardening.base.linux import abi
 from hardening.base.values import frozen
@@ -15,10 +16,12 @@ from hardening.trace.tracee import MOST_ADDRESS, Tracee
 
 #: What the arguments of calls are; what is missing there is told by its name alone.
 SHAPES = Path(__file__).with_name("shapes.txt")
+#: Reads of a call what stands behind one of its arguments.
+Read: TypeAlias = Callable[[PendingCall, Tracee], object]
 #: How a step is read where the words of a call follow from what stands behind the number, and not from the number itself.
 _READ_AS = MappingProxyType(
-    {"at": "at", "string": "string", "address": "address", "message": "message",
-     **dict.fromkeys(("path", "target", "source", "source2"), "path"), **dict.fromkeys(("fd", "socket"), "fd"),
+    {"string": "string", "address": "address", "message": "message",
+     **dict.fromkeys(("path", "target", "source", "source2"), "path"), **dict.fromkeys(("fd", "socket"), "descriptor"),
      **dict.fromkeys(("how", "clone3", "limit", "groups", "capabilities"), "memory")}
 )  # fmt: skip
 #: As much of memory as any of them reads.
@@ -49,7 +52,8 @@ class Keys:
 
     def __init__(self) -> None:
         self._shapes = shapes()
-        self._reads: dict[tuple[int, int], tuple[tuple[int, str], ...]] = {}
+        self._reads: dict[tuple[int, int], tuple[Read, ...]] = {}
+        self._places: dict[tuple[int, str], str] = {}  # where the root and the working directory of a thread are
 
     def key(self, entry: PendingCall, tracee: Tracee) -> tuple[object, ...]:
         """What a call is made of: of those that have the same the words are the same. It is had sooner than they are."""
@@ -57,36 +61,63 @@ class Keys:
         reads = self._reads.get(number)
         if reads is None:
             reads = self._reads[number] = tuple(self._needed(calls.name(*number)))
-        found: list[object] = [*number]
-        base = "cwd"
-        for at, read in reads:
-            value = entry.arguments[at]
-            if read == "number":
-                found.append(value)
-            elif read == "at":
-                base = base_of(value) or base
-            elif read == "path":
-                text = tracee.string(value)
-                found += (text, tracee.link("root" if text.startswith("/") else base))
-                base = "cwd"
-            elif read == "fd":
-                found.append(tracee.descriptor(signed(value)))
-            elif read == "string":
-                found.append(tracee.string(value))
-            elif read == "address":
-                found.append(tracee.memory(value, min(entry.arguments[at + 1], MOST_ADDRESS)))
-            elif read == "message":
-                found.append(tracee.message_name(value, is_long=is_long(entry)))
-            else:
-                found.append(tracee.memory(value, _READ))
-        return tuple(found)
+        return (number, *[read(entry, tracee) for read in reads])
 
-    def _needed(self, name: str) -> Iterator[tuple[int, str]]:
-        """The arguments that are read, by their places, and how."""
+    def moved(self) -> None:
+        """Threads may no longer stand where they stood."""
+        self._places.clear()
+
+    def _needed(self, name: str) -> Iterator[Read]:
+        """What reads the arguments that say something, in their order. Where a path begins belongs to that."""
         shape = self._shapes.get(name)
         steps = shape.steps if shape is not None else ()
-        yield from ((at, _READ_AS.get(step, "number")) for at, step in enumerate(steps) if step != "-")
-        yield from ((at, "number") for at in SIGNIFICANT.get(name, ()) if "-" in steps[at : at + 1] or at >= len(steps))
+        base = None
+        for at, step in enumerate(steps):
+            if step == "at":
+                base = at
+            elif _READ_AS.get(step) == "path":
+                yield self._path(at, base)
+                base = None
+            elif step != "-":
+                yield getattr(self, f"_{_READ_AS.get(step, 'number')}")(at)
+        yield from (
+            self._number(at) for at in SIGNIFICANT.get(name, ()) if "-" in steps[at : at + 1] or at >= len(steps)
+        )
+
+    def _path(self, at: int, base: int | None) -> Read:
+        def read(entry: PendingCall, tracee: Tracee) -> object:
+            text = tracee.raw_string(entry.arguments[at])
+            if text.startswith(b"/"):
+                return text, self._place(tracee, "root")
+            link = None if base is None else base_of(entry.arguments[base])
+            return text, self._place(tracee, "cwd") if link is None else tracee.link(link)
+
+        return read
+
+    def _place(self, tracee: Tracee, name: str) -> str:
+        key = tracee.pid, name
+        found = self._places.get(key)
+        if found is None:
+            found = self._places[key] = tracee.link(name)
+        return found
+
+    def _number(self, at: int) -> Read:
+        return lambda entry, tracee: entry.arguments[at]
+
+    def _descriptor(self, at: int) -> Read:
+        return lambda entry, tracee: tracee.descriptor(signed(entry.arguments[at]))
+
+    def _string(self, at: int) -> Read:
+        return lambda entry, tracee: tracee.raw_string(entry.arguments[at])
+
+    def _address(self, at: int) -> Read:
+        return lambda entry, tracee: tracee.memory(entry.arguments[at], min(entry.arguments[at + 1], MOST_ADDRESS))
+
+    def _message(self, at: int) -> Read:
+        return lambda entry, tracee: tracee.message_name(entry.arguments[at], is_long=is_long(entry))
+
+    def _memory(self, at: int) -> Read:
+        return lambda entry, tracee: tracee.memory(entry.arguments[at], _READ)
 
 
 def is_long(entry: PendingCall) -> bool:

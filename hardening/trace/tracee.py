@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from hardening.base import files
@@ -15,6 +14,8 @@ from hardening.mechanism.denial import Caller, Seen
 
 #: The longest path that the kernel takes, with its null byte (limits.h), and the size of a page of memory.
 PATH_MAX = PAGE = 4096
+#: As long as most strings are.
+_SHORT = 128
 #: The longest address of a socket (struct sockaddr_storage).
 MOST_ADDRESS = 128
 _NULL = os.makedev(1, 3)  # null(4)
@@ -29,12 +30,25 @@ class Socket:
     protocol: int
 
 
+class Status:
+    """Lines of proc_pid_status(5), each found when it is asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = "\n" + text
+
+    def get(self, name: str, default: str = "") -> str:
+        """A line without its name; ``default`` where there is none."""
+        _, found, rest = self._text.partition(f"\n{name}:\t")
+        return rest.partition("\n")[0] if found else default
+
+
 class Tracee:
     """A process that stands still. What cannot be read, since it has just been killed or belongs to somebody else, is
     empty."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self._memory = kernel.Memory(pid, PAGE)
 
     def link(self, name: str) -> str:
         """Where a link of /proc/PID leads: a path from the container's root on, or such as ``socket:[4711]``."""
@@ -63,16 +77,9 @@ class Tracee:
             return False
         return stat.S_ISCHR(found.st_mode) and found.st_rdev == _NULL and self.descriptor(number) != os.devnull
 
-    def highest_descriptor(self) -> int:
-        """The highest number of those that are open; -1 without any."""
-        try:
-            return max(map(int, os.listdir(f"/proc/{self.pid}/fd")), default=-1)
-        except OSError:
-            return -1
-
-    def status(self) -> Mapping[str, str]:
-        """The lines of proc_pid_status(5)."""
-        return dict(line.split(":\t", 1) for line in self.text("status").splitlines() if ":\t" in line)
+    def status(self) -> Status:
+        """Its proc_pid_status(5)."""
+        return Status(self.text("status"))
 
     def mapped(self, address: int) -> str:
         """The path of the file that is mapped at an address (proc_pid_maps(5)); empty for memory of no file."""
@@ -87,14 +94,18 @@ class Tracee:
         """The words of its command line."""
         return tuple(self.text("cmdline").rstrip("\0").split("\0"))
 
+    def command(self) -> str:
+        """Its name (proc_pid_comm(5))."""
+        return self.text("comm").removesuffix("\n")
+
     def caller(self) -> Caller:
         """Who it is, and what it may."""
         status = self.status()
-        uids, gids = status.get("Uid", "").split(), status.get("Gid", "").split()
+        uids, gids = status.get("Uid").split(), status.get("Gid").split()
         held = int(status.get("CapEff", "0"), 16)
         return Caller(
-            pid=int(status.get("Tgid", self.pid)),  # the process, whichever of its threads this is
-            command=status.get("Name", ""),
+            pid=int(status.get("Tgid") or self.pid),  # the process, whichever of its threads this is
+            command=status.get("Name"),
             executable=self.link("exe"),
             uid=int(uids[3]) if uids else 0,
             gid=int(gids[3]) if gids else 0,
@@ -107,23 +118,30 @@ class Tracee:
         return int(self.status().get("VmHWM", "0").removesuffix("kB")) << 10
 
     def memory(self, address: int, size: int) -> bytes:
-        """What its memory holds, as much of it as is mapped."""
+        """What its memory holds, up to `PAGE` bytes, as much of it as is mapped."""
         try:
-            return kernel.read_memory(self.pid, address, size)
+            return self._memory.read(address, size)
         except OSError:
             return b""
 
-    def string(self, address: int) -> str:
+    def raw_string(self, address: int) -> bytes:
         """A path, or another string, from an address to its null byte. It may end with the last page that is mapped."""
-        found = b""
+        found, size = b"", min(_SHORT, PAGE - address % PAGE)
         while address and len(found) < PATH_MAX:
-            size = PAGE - address % PAGE
-            part, end, _ = self.memory(address, size).partition(b"\0")
-            found += part
-            if end or not part:
+            part = self.memory(address, size)
+            end = part.find(b"\0")
+            if end >= 0:
+                return found + part[:end]
+            if not part:
                 break
+            found += part
             address += size
-        return files.decode(found[:PATH_MAX])
+            size = PAGE - address % PAGE
+        return found[:PATH_MAX]
+
+    def string(self, address: int) -> str:
+        """`raw_string` as text."""
+        return files.decode(self.raw_string(address))
 
     def numbers(self, address: int, count: int, size: int = 8) -> tuple[int, ...]:
         """Unsigned numbers of so many bytes each; fewer than asked for where memory ends."""
@@ -182,7 +200,7 @@ class Tracee:
 
     def group(self) -> int:
         """The process that this thread is of."""
-        return int(self.status().get("Tgid", self.pid))
+        return int(self.status().get("Tgid") or self.pid)
 
     def inside(self, name: str, number: int) -> int:
         """The id inside for one of the host, by ``uid_map`` or ``gid_map``; -1 for one that has none."""
@@ -197,9 +215,9 @@ class Tracee:
         status = self.status()
         try:
             found = os.stat(f"/proc/{self.pid}/exe")
-            uid, gid = (int(status[key].split()[1]) for key in ("Uid", "Gid"))
-            held = int(status["CapPrm"], 16)
-        except (OSError, KeyError):
+            uid, gid = (int(status.get(key).split()[1]) for key in ("Uid", "Gid"))
+            held = int(status.get("CapPrm"), 16)
+        except (OSError, ValueError, IndexError):  # it was killed this moment
             return None
         if found.st_mode & stat.S_ISUID and found.st_uid != uid:
             wanted = self.inside("uid_map", found.st_uid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Hashable
 from typing import ClassVar
 
@@ -12,39 +11,42 @@ from hardening.trace.calls import PendingCall
 from hardening.trace.decode import Decoder
 from hardening.trace.tracee import Tracee
 
-_DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
-
 
 class LiveProcess:
-    """What is known of a process while it runs; ``calls`` is how many it has made. ``begun`` and ``ended`` are how many all
+    """What is known of a process while it runs, its name for ``command``. ``begun`` and ``ended`` are how many calls all
     processes had made by then, and ``memory`` is the most that it had, in bytes, where it was seen to end."""
 
-    __slots__ = ("argv", "begun", "calls", "ended", "executable", "memory", "pid", "status")
+    __slots__ = ("argv", "begun", "command", "ended", "executable", "memory", "pid", "status")
 
     def __init__(self, pid: int, begun: int = 0) -> None:
         self.pid, self.begun, self.ended, self.memory = pid, begun, begun, 0
         self.argv: tuple[str, ...] = ()
-        self.executable = ""
+        self.executable = self.command = ""
         self.status: int | None = None
-        self.calls = 0
 
 
 class LiveThread:
-    """One thread of a process: the call that it is in, the last one that it was in, and who it is, where that is known."""
+    """One thread of a process: what it shows of itself, the call that it is in, the last one that it was in, and who it is,
+    where that is known."""
 
-    __slots__ = ("entry", "known_caller", "last", "pid", "process")
+    __slots__ = ("entry", "known_caller", "last", "process", "tracee")
 
     def __init__(self, pid: int, process: LiveProcess) -> None:
-        self.pid, self.process = pid, process
+        self.tracee, self.process = Tracee(pid), process
         self.entry: PendingCall | None = None
         self.last: PendingCall | None = None
         self.known_caller: Caller | None = None
 
     @property
+    def pid(self) -> int:
+        """Its number, which execve(2) may change."""
+        return self.tracee.pid
+
+    @property
     def caller(self) -> Caller:
         """Who it is, asked once until that may have changed."""
         if self.known_caller is None:
-            self.known_caller = Tracee(self.pid).caller()
+            self.known_caller = self.tracee.caller()
         return self.known_caller
 
     def changed(self) -> None:
@@ -54,9 +56,10 @@ class LiveThread:
 
 class CallWatch:
     """What becomes of the calls of a trace: nothing, but for what a subclass does. ``goes_on`` is the request of ptrace(2)
-    by which a thread goes on that is in no call, ``options`` are those that it needs. ``files`` is the highest number of a
-    descriptor, and one; ``met`` are ways in which calls have failed, and programs, ``failed`` is how many calls have;
-    ``bound`` are calls that gave an address to a socket, and with ``listens`` there is one that others may connect to."""
+    by which a thread goes on that is in no call, ``options`` are those that it needs. ``files`` is the highest number that
+    a descriptor was seen to have, and one; ``met`` are ways in which calls have failed, and programs, ``failed`` is how many
+    calls have; ``bound`` are calls that gave an address to a socket, and with ``listens`` there is one that others may
+    connect to."""
 
     goes_on: ClassVar[int]
     options: ClassVar[int]
@@ -93,15 +96,3 @@ class CallWatch:
 
     def ended_badly(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
         """A process has ended with a wait status that is not 0; its ``caller`` where that was known."""
-
-    def _opened(self, thread: LiveThread, entry: PendingCall, result: int) -> bool:
-        """Count the descriptors that a call has made, which has succeeded; whether it makes any."""
-        call, kinds = (entry.architecture, entry.number), self._kinds
-        if call in kinds["opening"] or (call in kinds["controlling"] and entry.arguments[1] in _DUPLICATING):
-            self.files = max(self.files, result + 1)
-            return True
-        if call in kinds["pair"] or call in kinds["pair3"]:
-            place = entry.arguments[0 if call in kinds["pair"] else 3]
-            self.files = max((self.files, *(number + 1 for number in Tracee(thread.pid).numbers(place, 2, 4))))
-            return True
-        return False

@@ -366,13 +366,36 @@ class SyscallStops:
         kind: int = self.info.op
         return kind
 
+    def resume(self, pid: int, request: int, number: int = 0) -> None:
+        """Have a tracee go on by a request such as ``PTRACE_CONT``, with a signal; one that was killed this moment does not,
+        which its status will say. `OSError`."""
+        if _syscall(self._ptrace, request, pid, 0, number, 0, 0) < 0 and ffi.errno != errno.ESRCH:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
 
-def read_memory(pid: int, address: int, size: int) -> bytes:
-    """Up to ``size`` bytes of another process (process_vm_readv(2)), fewer where what follows is not mapped. `OSError`."""
-    buffer, own, other = ffi.new("char[]", size), ffi.new("struct iovec *"), ffi.new("struct iovec *")
-    own.base, own.len = buffer, size
-    other.base, other.len = ffi.cast("char *", address), size
-    return bytes(ffi.buffer(buffer, _call("process_vm_readv", pid, own, 1, other, 1, 0)))
+    def arguments(self) -> tuple[int, ...]:
+        """The six arguments of the call, unsigned."""
+        return tuple(ffi.unpack(self.info.args, 6))
+
+
+class Memory:
+    """The memory of another process (process_vm_readv(2)), read to one place of ``most`` bytes."""
+
+    def __init__(self, pid: int, most: int) -> None:
+        self._pid, self._most = pid, most
+        self._buffer, self._places = ffi.new("char[]", most), ffi.new("uint64_t[4]")  # two of struct iovec
+        self._places[0] = int(ffi.cast("intptr_t", self._buffer))
+        self._own = int(ffi.cast("intptr_t", self._places))
+        self._other = self._own + ffi.sizeof("struct iovec")
+        self._read = call_number("process_vm_readv")
+
+    def read(self, address: int, size: int) -> bytes:
+        """Up to ``size`` bytes, and no more than there is room for; fewer where what follows is not mapped. `OSError`."""
+        size = min(size, self._most)
+        self._places[1], self._places[2], self._places[3] = size, address, size
+        found = _syscall(self._read, self._pid, self._own, 1, self._other, 1, 0)
+        if found < 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        return ffi.unpack(self._buffer, found)  # type: ignore[no-any-return]
 
 
 def pidfd_getfd(process: int, fd: int) -> int:

@@ -17,6 +17,8 @@ from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Lesson, Usage
 
 BASE = frozenset({"read", "write", "fork"})
+#: Of a run that is recorded, and of one that is looked at.
+RECORDED, SEEN = (("files", 3), ("tasks", 9)), {"files": 40, "memory": 5, "tasks": 2}
 
 
 @attrs.frozen
@@ -72,13 +74,13 @@ class MadeUp:
                 break
         failed = self.command.broken | (frozenset(seen) - allowed)
         uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name in failed))) for name in seen)
-        return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses), succeeded)
+        return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses, RECORDED), succeeded)
 
     def look(self, layers: Sequence[Tables]) -> Looked:
         watched = self.record(layers)
         failed = frozenset(use for use in watched.run.uses if use.call.error)
         complaints = frozenset(use for use in failed if use.call.name in self.command.complains)
-        return Looked(watched.succeeded, failed, complaints)
+        return Looked(watched.succeeded, failed, complaints, SEEN)
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
         return Unwatched(self._succeeds(layers))
@@ -147,6 +149,11 @@ def test_what_programs_could_call_is_learnt_beside_what_they_have_called() -> No
     assert comments == {"read": "1 call in 1 run", "write": "not seen, but made-up could make it"}
     (again,) = found.recording.evidence().of("write")
     assert again.runs == 0
+
+
+def test_the_most_of_each_run_is_kept() -> None:
+    found = learnt(MadeUp(Command(asks=frozenset({"read"}))))
+    assert found.recording.evidence().peaks == {"files": 40, "memory": 5, "tasks": 9}
 
 
 def loosened(found: Learnt) -> set[str]:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from hardening.base.linux import abi
+from hardening.base.linux._libc import ffi
 from hardening.mechanism.evidence import SIGNIFICANT
 from hardening.trace import calls, decode, shapes, words
+from hardening.trace.tracee import Tracee
 
 
 def test_names_and_numbers() -> None:
@@ -34,11 +36,31 @@ def test_every_shape_is_of_a_call_that_is_known() -> None:
 
 
 def test_the_arguments_that_tell_uses_apart_are_read() -> None:
-    """Calls with the same key are one use; nothing is read twice."""
+    """Calls with the same key are one use."""
+    keys, tracee = shapes.Keys(), Tracee(os.getpid())
     for name, places in SIGNIFICANT.items():
-        read = [at for at, _ in shapes.Keys()._needed(name)]
-        assert {*places} <= {*read}, name
-        assert len(read) == len({*read}), name
+        token, number = min(calls.numbers(name), key=lambda found: found[0] != calls.own())
+        plain = calls.PendingCall(token, number, (0,) * 6, 1)
+        for place in places:
+            other = plain._replace(arguments=tuple(int(at == place) for at in range(6)))
+            assert keys.key(other, tracee) != keys.key(plain, tracee), (name, place)
+
+
+def test_a_path_is_seen_from_where_the_process_stands(tmp_path: Path) -> None:
+    """Which is asked for once, until it may have moved."""
+    keys, text = shapes.Keys(), ffi.new("char[]", b"name")
+    entry = calls.native("chdir", 1)._replace(arguments=(int(ffi.cast("intptr_t", text)), 0, 0, 0, 0, 0))
+    found = []
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=tmp_path) as other:
+        for pid, moves in ((os.getpid(), False), (other.pid, False), (os.getpid(), True)):
+            if moves:
+                keys.moved()
+            tracee = Tracee(os.getpid())
+            tracee.pid = pid
+            found.append(keys.key(entry, tracee))
+        other.communicate()
+    assert found[0] == found[2] != found[1]
+    assert found[1][1] == (b"name", str(tmp_path))
 
 
 HEADERS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -62,12 +63,18 @@ def test_what_is_permitted_is_asked_about_and_what_is_denied_is_not() -> None:
         ("mmap", (0, 4096, 5, 2, 5, 0), ActionKind.TRACE),
         ("mprotect", (4, 4, 1, 4, 4, 4), ActionKind.ALLOW),
         ("mprotect", (0, 0, 7, 0, 0, 0), ActionKind.TRACE),
+        ("prlimit64", (0, 3, 0, 0x7FFC00000000, 0, 0), ActionKind.ALLOW),
+        ("prlimit64", (0, 3, 0x7FFC00000010, 0, 0, 0), ActionKind.TRACE),
+        ("prlimit64", (0, 3, 0x100000000, 0, 0, 0), ActionKind.TRACE),
+        ("fcntl", (5, fcntl.F_SETFL, 5, 0, 0, 0), ActionKind.ALLOW),
+        ("fcntl", (0, fcntl.F_GETLK, 0, 0, 0, 0), ActionKind.TRACE),
+        ("fcntl", (0, 1033, 0, 0, 0, 0), ActionKind.TRACE),
     ],
 )
 def test_some_calls_are_asked_about_for_what_they_are_given(
     name: str, arguments: tuple[int, ...], kind: ActionKind
 ) -> None:
-    """Memory that is to be executed."""
+    """Memory that is to be executed, a limit that is set, and more of a descriptor than a copy and flags."""
     program = bpf.decode(recording.asking(denying("mkdirat")))
     assert bpf.evaluate(program, ARCHITECTURE, number(name), arguments).action.kind is kind
 

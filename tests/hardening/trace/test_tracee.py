@@ -8,15 +8,15 @@ import struct
 
 import pytest
 
-from hardening.trace.tracee import Tracee
+from hardening.trace.tracee import Status, Tracee
 
 
 class Unprivileged(Tracee):
     """This process, as one that got nothing from its file."""
 
-    def status(self) -> dict[str, str]:
+    def status(self) -> Status:
         found = os.stat(f"/proc/{self.pid}/exe")
-        return {"Uid": f"0 {found.st_uid}", "Gid": f"0 {found.st_gid}", "CapPrm": "0"}
+        return Status(f"Uid:\t0\t{found.st_uid}\nGid:\t0\t{found.st_gid}\nCapPrm:\t0\n")
 
 
 @pytest.mark.parametrize("owner", [0, 1234])
@@ -32,8 +32,8 @@ def test_file_capabilities_of_another_user_namespace_are_not_missed(
 class Unmapped(Tracee):
     """One in a user namespace that has nobody of the host."""
 
-    def status(self) -> dict[str, str]:
-        return {"Uid": "0 7", "Gid": "0 7", "CapPrm": "0"}
+    def status(self) -> Status:
+        return Status("Uid:\t0\t7\nGid:\t0\t7\nCapPrm:\t0\n")
 
     def inside(self, name: str, number: int) -> int:
         return -1

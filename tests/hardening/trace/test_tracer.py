@@ -416,7 +416,7 @@ go.set()
     filter_ = answering(MKDIR, EPERM)
     found = traced(folder, stance, PYTHON, "-ISc", code, root=True, filter_=filter_, recording=recording)
     assert found.code == 0
-    assert found.files == 3 + 2 * 20
+    assert found.files == (3 if recording else 3 + 2 * 20)  # a recording does not see them
     assert found.tasks == 1 + 6 + 1
 
 
