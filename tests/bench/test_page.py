@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import plots
 from tests.bench.page import number, page, summary
 from tests.bench.results import result
 from tests.support.users import REPOSITORY
@@ -72,6 +71,8 @@ def test_three_digits_count(value: float | None, text: str) -> None:
 
 
 def test_the_same_result_gives_the_same_plots(tmp_path: Path) -> None:
+    from tests.bench import plots  # which takes longer to import than most tests take
+
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
         folder.mkdir()

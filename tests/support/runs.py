@@ -239,12 +239,14 @@ def deserted(folder: Path) -> None:
 def _residents(folder: Path) -> Iterator[str]:
     """Other processes that have a folder on their command line, in a mount namespace that is not the caller's, or a file of
     it open: a launcher, which is locked into its directory, may be a fork whose command line is another's. What is older
-    than the caller, as most of a host is, has nothing in it."""
+    than the caller has nothing in it."""
     name, own = os.fsencode(folder.name), os.readlink("/proc/self/ns/mnt")
-    oldest = _started("self")
-    for place in Path("/proc").glob("[0-9]*"):
+    with os.scandir("/proc") as found:
+        processes = [entry for entry in found if entry.name.isdecimal()]
+    for entry in processes:
+        place = Path(entry.path)
         try:
-            if _started(place.name) < oldest:
+            if _is_older(entry.name, entry.inode()):
                 continue
             command = (place / "cmdline").read_bytes()
             elsewhere = name not in command and os.readlink(place / "ns/mnt") != own
@@ -256,6 +258,13 @@ def _residents(folder: Path) -> Iterator[str]:
                 yield f"{place.name} {os.fsdecode(command)}"
         except OSError:  # it ended this moment, or is somebody else's
             continue
+
+
+@cache
+def _is_older(pid: str, inode: int) -> bool:
+    """Whether a process was there before the caller, as most of a host was: asked once of each, which the ``inode`` of its
+    directory tells from a later one of the same number."""
+    return _started(pid) < _started("self")
 
 
 def _started(pid: str) -> int:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import hardening.launch
 from hardening.launch.request import LaunchRequest
 from tests.support import bundles
@@ -59,7 +61,8 @@ def _at_run_time(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _lean() -> set[str]:
+@pytest.fixture(scope="module")
+def lean() -> list[str]:
     """The modules of the launcher, and all of ours that they import."""
     paths = [path.relative_to(PLACE).with_suffix("") for path in (PLACE / "hardening/launch").rglob("*.py")]
     left = {".".join(path.parts).removesuffix(".__init__") for path in paths} - OTHERS
@@ -67,10 +70,7 @@ def _lean() -> set[str]:
     while left:
         found |= left
         left = {name for module in left for name in _imported(_at_run_time(_tree(module))) if _is_ours(name)} - found
-    return found
-
-
-LEAN = sorted(_lean())
+    return sorted(found)
 
 
 def _loaded(*statements: str) -> list[set[str]]:
@@ -91,35 +91,35 @@ def _loaded(*statements: str) -> list[set[str]]:
     return [set(line.split()) for line in done.stdout.splitlines()]
 
 
-def test_what_the_rule_is_for() -> None:
-    assert len(LEAN) > 60
-    assert not OTHERS & {*LEAN}
-    assert {".".join(name.split(".")[:2]) for name in LEAN} == {
+def test_what_the_rule_is_for(lean: list[str]) -> None:
+    assert len(lean) > 60
+    assert not OTHERS & {*lean}
+    assert {".".join(name.split(".")[:2]) for name in lean} == {
         "hardening.base",
         "hardening.errors",
         "hardening.launch",
     }
 
 
-def test_a_module_imports_nothing_foreign_and_nothing_slow() -> None:
+def test_a_module_imports_nothing_foreign_and_nothing_slow(lean: list[str]) -> None:
     packages = {"hardening", "hardening.base", "hardening.base.linux", "hardening.launch"}
-    for module, loaded in zip(LEAN, _loaded(*(f"import {module}" for module in LEAN)), strict=True):
+    for module, loaded in zip(lean, _loaded(*(f"import {module}" for module in lean)), strict=True):
         top = {name.split(".")[0] for name in loaded}
         assert top - sys.stdlib_module_names <= {"hardening", "_cffi_backend", "__main__"}, module
-        assert {name for name in loaded if name.startswith("hardening")} - packages <= {*LEAN}, module
+        assert {name for name in loaded if name.startswith("hardening")} - packages <= {*lean}, module
         may = {"os", "posixpath", "stat"} if module.rpartition(".")[2] in MAY_BE_SLOW else set()
         assert top & SLOW <= may, module
 
 
-def test_a_module_names_nothing_foreign_in_any_import() -> None:
+def test_a_module_names_nothing_foreign_in_any_import(lean: list[str]) -> None:
     """Also what only a launch of one kind imports: in the background, under another runtime, with a terminal or secrets."""
-    for module in LEAN:
-        imported = set(_imported(_tree(module))) - {*LEAN, "hardening"}
+    for module in lean:
+        imported = set(_imported(_tree(module))) - {*lean, "hardening"}
         assert {name.split(".")[0] for name in imported} <= STANDARD | {"_cffi_backend"}, module
 
 
-def test_what_a_module_takes_for_a_part_of_os_is_a_part_of_posix() -> None:
-    for module in LEAN:
+def test_what_a_module_takes_for_a_part_of_os_is_a_part_of_posix(lean: list[str]) -> None:
+    for module in lean:
         nodes = list(ast.walk(_tree(module)))
         imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
         taken = {alias.name for node in imports if node.module == "hardening.base.linux.system" for alias in node.names}
