@@ -21,7 +21,7 @@ from tests.support.features import PREFIX
 # a failure says something of the change at hand, and `--all` more of them; `--hypothesis-profile=search` looks for new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("all", settings.get_profile("search"), derandomize=True, database=None)
-settings.register_profile("same", settings.get_profile("all"), max_examples=20)
+settings.register_profile("same", settings.get_profile("all"), max_examples=10)
 settings.load_profile("same")
 
 

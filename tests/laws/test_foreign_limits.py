@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -237,16 +238,16 @@ def kept(
 def outcomes(tried: Tried, values: list[Any], *, all_pairs: bool) -> Iterator[str]:
     """What came of each pair of a limit and a value beyond it; or of each limit until one value was tightened."""
     kind = tried.mechanism.schema.settings[tried.key[0]].kind
-    written = [tried.written(value) for value in values]
-    for limit, within in zip(values, written, strict=True):
-        bound = tried.bound(limit)
-        for value, loose in zip(values, written, strict=True):
-            if (
-                kind.is_no_looser_than(value, limit)
-                or isinstance(within, HardeningError)
-                or isinstance(loose, HardeningError)
-            ):
+    written = cache(lambda number: tried.written(values[number]))
+    limited = cache(lambda number: tried.bound(values[number]))
+    for number, limit in enumerate(values):
+        for other, value in enumerate(values):
+            if kind.is_no_looser_than(value, limit):
                 continue
+            within, loose = written(number), written(other)
+            if isinstance(within, HardeningError) or isinstance(loose, HardeningError):
+                continue
+            bound = limited(number)
             assert not isinstance(bound, HardeningError), f"{tried.leaf}: {kind.show(limit)}: {bound}"
             if tried.leaf == "namespaces.id_map" and tried.here.uid and {value, limit} == {"auto", "one-id"}:
                 continue  # a map of an ordinary caller's that reaches fewer ids is kept

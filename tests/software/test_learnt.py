@@ -12,8 +12,8 @@ from tests.software.learnt import NAMES, Learnt, learnt, row
 from tests.support.users import User
 
 pytestmark = pytest.mark.system
-#: Those that are learnt from in a few seconds.
-QUICK = ("busybox", "sqlite")
+#: What is learnt from in a few seconds.
+QUICK = "busybox"
 #: By how many calls one run may differ from another.
 RARE = 4
 
@@ -45,13 +45,12 @@ def is_documented(found: Learnt) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_a_layer_that_was_learnt_passes_the_test_of_the_page(name: str, user: User | None) -> None:
-    holds(name, user)
+def test_a_layer_that_was_learnt_passes_the_test_of_the_page(user: User | None) -> None:
+    holds(QUICK, user)
 
 
 @pytest.mark.complete
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in QUICK])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != QUICK])
 def test_so_does_that_of_each_page(name: str, user: User | None) -> None:
     holds(name, user)

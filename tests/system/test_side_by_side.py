@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 import attrs
 import pytest
 
 from hardening.runs import receipt
-from tests.support import runs, users
+from tests.support import runs
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.users import REPOSITORY, User, ordinary
 from tools import compare
 from tools.compare import Row
@@ -50,18 +50,14 @@ def observed(case: Case, *options: str, profile: str = "strict") -> dict[str, Ro
     """The rows of the comparison, by name."""
     require("root" if case.root else "userns")
     user: User | None = None if case.root else ordinary()
-    program = users.program(user) if user is not None else str(Path(sys.executable).with_name("hardening"))
     found = {}
     with runs.workplace(user) as folder:
         runs.busybox_root(folder / "root")
         words = [str(folder / "root") if word == "ROOT" else word for word in (*case.options, *options)]
         for runtime in case.runtimes:
             target = folder / f"{runtime}.json"
-            argv = [program, *compare.arguments(profile, runtime, target, ["true"], words)]
-            environment = dict(os.environ)
-            if user is not None:
-                argv, environment = user.argv(argv), user.environment
-            done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", env=environment)
+            line = compare.arguments(profile, runtime, target, ["true"], words)
+            done = typed(user, *line, cwd="/", env=os.environ if user is None else user.environment)
             assert done.returncode == 0, done.stderr
             found[runtime] = receipt.read(target)
     return {row.name: row for row in compare.rows(found, compare.namespaces())}

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from tests.support.features import require
 from tests.support.users import ordinary
-from tests.system.learnt.commands import CASES, PACKAGES, Case
+from tests.system.learnt.commands import CASES, Case
 from tests.system.learnt.learning import learnt
 
 pytestmark = pytest.mark.system
-
-
-def _third(row: Mapping[str, Any]) -> list[int]:
-    """A third of the packages."""
-    return [list(PACKAGES).index(row["case"].package) * 3 // len(PACKAGES)]
 
 
 def test_there_are_a_hundred() -> None:
     assert len({case.line for case in CASES if not case.root}) == 100
 
 
-@pytest.mark.sampled("caller", kinds=_third)
+@pytest.mark.sampled("caller")
 @pytest.mark.parametrize(
     ("case", "caller"),
     [

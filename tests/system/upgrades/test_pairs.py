@@ -15,6 +15,7 @@ pytestmark = pytest.mark.system
 START = "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n"
 
 
+@pytest.mark.sampled("works")
 @pytest.mark.parametrize(
     ("stack", "source", "works"),
     [
