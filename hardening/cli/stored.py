@@ -13,7 +13,8 @@ from hardening.assemble import handover, pipeline
 from hardening.base.pointer import ENVIRONMENT, lookup
 from hardening.base.values import frozen
 from hardening.cache import entries
-from hardening.cache.entries import Entry, Open, Validity
+from hardening.cache.entries import Entry, Open
+from hardening.cache.validity import Validity, of_composition, of_verdict
 from hardening.cli import start
 from hardening.cli.options.imaged import Own
 from hardening.cli.session import Session
@@ -133,7 +134,7 @@ def storable(
     if kept is None:
         return (f"the runtime {engine.name} starts something else than the launcher",)
     command = own.command(line.command)
-    validity = entries.of_composition(here.plugins, here.search, composition, context, engine, command)
+    validity = of_composition(here.plugins, here.search, composition, context, engine, command)
     if validity.unknown:
         return validity.unknown
     if not _is_still(here):
@@ -188,6 +189,6 @@ def verdict(
     line = next(cache.lines(list(here.words)), None)
     if kept is None or line is None or not _is_named(line, launch):
         return
-    validity = entries.of_verdict(here.plugins, here.host, engine, looked)
+    validity = of_verdict(here.plugins, here.host, engine, looked)
     if _is_still(here):
         entries.store_verdict(line, validity, kept, bundle, digest)

@@ -1,5 +1,5 @@
 """What a composition depends on besides the words of its command line, so that a stack that has not changed is not composed
-again (`hardening.cache.entries`).
+again (`hardening.cache.validity`).
 
 A mechanism, a runtime and a plugin that judges declare what they look at: every file, directory, link and variable whose
 change could change what they answer. Most need a handful of the functions here. Who declares nothing, or cannot, yields an

@@ -22,7 +22,7 @@ from hardening.mechanism.findings import Finding
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.runtime import Runtime
-from hardening.plugin import hookspecs, pluginchecks, pluginfaces
+from hardening.plugin import hookspecs, pluginanswers, pluginchecks, pluginfaces
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.installed import Announced, Brought, brought
 from hardening.plugin.plugincalls import OWN, Plugin, Take, aside, describe, enter, fault, items, one, package
@@ -207,13 +207,15 @@ class Plugins:
 
     def inspect(self, composition: Composition, host: Host) -> list[Finding]:
         """`hardening_inspect` of every plugin, in the order of their names."""
-        found = self._items("hardening_inspect", pluginfaces.findings, {"composition": composition, "host": host})
+        found = self._items("hardening_inspect", pluginanswers.findings, {"composition": composition, "host": host})
         return [finding for _, finding in found]
 
     def inputs(self, composition: Composition | None, host: Host) -> list[Input | Unknown]:
         """`hardening_inputs` of every plugin; `Unknown` for one that judges without saying what it looks at."""
         asking: dict[str, object] = {"composition": composition, "host": host, "scanners": lambda: self.scanners}
-        found: list[Input | Unknown] = [item for _, item in self._items("hardening_inputs", pluginfaces.looked, asking)]
+        found: list[Input | Unknown] = [
+            item for _, item in self._items("hardening_inputs", pluginanswers.looked, asking)
+        ]
         for plugin in self.plugins:
             hooks = {caller.name for caller in self._manager.get_hookcallers(plugin.module) or ()}
             if hooks & {"hardening_inspect", "hardening_admit"} and "hardening_inputs" not in hooks:
@@ -230,7 +232,7 @@ class Plugins:
     def admit(self, candidate: Candidate) -> list[Verdict]:
         """`hardening_admit` of every plugin; those without an opinion are left out."""
         asked: dict[str, object] = {"candidate": candidate, "scanners": lambda: self.scanners}
-        answers = self._call("hardening_admit", pluginfaces.verdict, asked)
+        answers = self._call("hardening_admit", pluginanswers.verdict, asked)
         return [verdict for _, verdict in answers if verdict is not None]
 
 

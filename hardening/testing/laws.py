@@ -14,9 +14,8 @@ import random
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import tomli_w
@@ -25,26 +24,30 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.host import Host
-from hardening.mechanism.kinds import Kind
 from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.mechanism.schema import WILDCARD, Family, Leaf, Scalar, Setting
 from hardening.profile.layers import Layer, Stack, parse_layer
-from hardening.profile.source import Document, Node
+from hardening.testing.kinds import Broken, check_kind, document, equivalent
 
-T = TypeVar("T")
+__all__ = [
+    "NOTHING",
+    "Broken",
+    "Case",
+    "Values",
+    "check_kind",
+    "check_mechanism",
+    "check_stack",
+    "equivalent",
+    "random_case",
+    "random_stacks",
+    "to_layer",
+]
+
 Values = Mapping[tuple[str, str], Any]
 
 NOTHING: Values = MappingProxyType({})
 #: Exceptions have no end in the generated layers; the day is fixed so that a run can be repeated.
 _TODAY = date(2000, 1, 1)
-
-
-@frozen
-class Broken:
-    """A law that does not hold, and what shows it."""
-
-    law: str
-    evidence: str
 
 
 @frozen
@@ -57,102 +60,6 @@ class Case:
     exceptions: frozenset[tuple[str, str]] = frozenset()
     complete: bool = False
     shipped: bool = False
-
-
-# --- kinds ------------------------------------------------------------------------------------------------------------
-
-
-def check_kind(kind: Kind[T], samples: Sequence[T] | None = None, *, written: bool = True) -> list[Broken]:
-    """The laws of a meet-semilattice, over the kind's own samples or those given.
-
-    ``written`` includes the law that `Kind.parse` reads back what `Kind.dump` writes; leave it out for a kind that is
-    only used for items of a list, whose grammar the family has.
-    """
-    values = list(kind.samples() if samples is None else samples)
-    broken = [*_order(kind, values), *_intersect_values(kind, values)]
-    if written:
-        broken += _reads_back(kind, values)
-    if len(values) < 2:
-        broken.append(Broken("samples", f"{type(kind).__name__} has {len(values)} samples: nothing can be compared"))
-    return broken
-
-
-def equivalent(kind: Kind[T], a: T, b: T) -> bool:
-    """Whether two values allow the same; a neutral kind compares by equality."""
-    return a == b if kind.unordered else kind.is_no_looser_than(a, b) and kind.is_no_looser_than(b, a)
-
-
-def _order(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
-    for a in values:
-        if not kind.is_no_looser_than(a, a):
-            yield Broken("reflexive", f"{kind.show(a)} is not at most as loose as itself")
-    for a, b, c in itertools.product(values, repeat=3):
-        if kind.is_no_looser_than(a, b) and kind.is_no_looser_than(b, c) and not kind.is_no_looser_than(a, c):
-            yield Broken("transitive", _show(kind, a, b, c))
-    if kind.unordered:
-        return
-    for a, b in itertools.combinations(values, 2):
-        if kind.is_no_looser_than(a, b) and kind.is_no_looser_than(b, a) and kind.show(a) != kind.show(b):
-            yield Broken(
-                "antisymmetric", f"{_show(kind, a, b)} are at most as loose as each other, and read differently"
-            )
-
-
-def _intersect_values(kind: Kind[Any], values: Sequence[Any]) -> Iterator[Broken]:
-    for a in values:
-        if not _same(kind, kind.intersect(a, a), a):
-            yield Broken("intersect is idempotent", _show(kind, a))
-    if kind.unordered:
-        return
-    for a, b in itertools.product(values, repeat=2):
-        met = kind.intersect(a, b)
-        if not _same(kind, met, kind.intersect(b, a)):
-            yield Broken("intersect is commutative", _show(kind, a, b))
-        if not _none(kind, met) and not (kind.is_no_looser_than(met, a) and kind.is_no_looser_than(met, b)):
-            yield Broken("intersect is a lower bound", f"{_show(kind, a, b)} meet in {kind.show(met)}")
-        for c in values:
-            if (
-                kind.is_no_looser_than(c, a)
-                and kind.is_no_looser_than(c, b)
-                and (_none(kind, met) or not kind.is_no_looser_than(c, met))
-            ):
-                yield Broken(
-                    "intersect is the greatest lower bound", f"{_show(kind, a, b)}: {kind.show(c)} is below both"
-                )
-            if not _same(kind, _intersection_of(kind, met, c), _intersection_of(kind, a, kind.intersect(b, c))):
-                yield Broken("intersect is associative", _show(kind, a, b, c))
-
-
-def _intersection_of(kind: Kind[Any], a: Any, b: Any) -> Any:
-    return None if _none(kind, a) or _none(kind, b) else kind.intersect(a, b)
-
-
-def _same(kind: Kind[Any], a: Any, b: Any) -> bool:
-    return a is b if _none(kind, a) or _none(kind, b) else equivalent(kind, a, b)
-
-
-def _none(kind: Kind[Any], met: Any) -> bool:
-    """Whether a meet says that there is none; None is a value of an optional kind."""
-    return met is None and not kind.optional
-
-
-def _reads_back(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
-    for value in values:
-        try:
-            raw = tomllib.loads(tomli_w.dumps({"value": kind.dump(value)}))["value"]
-            read = kind.parse(Node(raw, ("value",), _document("sample", {})))
-        except (TypeError, HardeningError) as error:
-            yield Broken("what is dumped can be parsed", f"{kind.show(value)}: {error}")
-            continue
-        if not equivalent(kind, read, value):
-            yield Broken("what is dumped is parsed to the same", f"{kind.show(value)} comes back as {kind.show(read)}")
-
-
-def _show(kind: Kind[T], *values: T) -> str:
-    return ", ".join(kind.show(value) for value in values)
-
-
-# --- mechanisms -------------------------------------------------------------------------------------------------------
 
 
 def check_mechanism(
@@ -430,12 +337,8 @@ def to_layer(mechanism: Mechanism[Any], case: Case, name: str) -> Layer:
         data["exceptions"] = [
             {"setting": str(mechanism.leaf(*key)), "reason": "generated"} for key in sorted(case.exceptions)
         ]
-    layer = parse_layer(_document(name, tomllib.loads(tomli_w.dumps(data))))
+    layer = parse_layer(document(name, tomllib.loads(tomli_w.dumps(data))))
     return attrs.evolve(layer, shipped=case.shipped)
-
-
-def _document(name: str, tables: Mapping[str, object]) -> Document:
-    return Document(name, Path(f"{name}.toml"), tables, {})
 
 
 def _declarations(mechanism: Mechanism[Any]) -> Iterator[Broken]:

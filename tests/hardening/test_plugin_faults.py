@@ -36,7 +36,7 @@ from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
 from hardening.mechanism.schema import Leaf, scalar
 from hardening.mechanism.secret_driver import SecretDriver
-from hardening.plugin import hookspecs, pluginchecks, pluginfaces, plugins
+from hardening.plugin import hookspecs, pluginanswers, pluginchecks, pluginfaces, plugins
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.installed import Brought
@@ -224,7 +224,7 @@ def test_what_is_raised_once_an_answer_is_looked_at_is_one_error_too(kind: type[
 
 def test_a_method_whose_answer_has_no_form_is_not_called() -> None:
     with pytest.raises(KeyError, match="entry"):
-        face(Scanner, Looker(), PLUGIN, {}, {"inputs": pluginfaces.looked}, plain=("owners", "packages", "whole"))
+        face(Scanner, Looker(), PLUGIN, {}, {"inputs": pluginanswers.looked}, plain=("owners", "packages", "whole"))
 
 
 @pytest.mark.sampled

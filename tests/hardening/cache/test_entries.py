@@ -13,8 +13,9 @@ import pytest
 
 import hardening_seccomp
 from hardening.assemble import bundle
-from hardening.cache import entries
-from hardening.cache.entries import Entry, Open, Validity
+from hardening.cache import entries, validity
+from hardening.cache.entries import Entry, Open
+from hardening.cache.validity import Validity
 from hardening.errors import LaunchError
 from hardening.launch import cache
 from hardening.launch.cache import HOST, Line
@@ -35,7 +36,7 @@ def line(*words: str) -> Line:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARDENING_STATE", str(tmp_path / "state"))
     # The tests' process may have begun in the moment when its environment was made, and lives long.
-    monkeypatch.setattr(entries, "_started", time.time_ns)
+    monkeypatch.setattr(validity, "_started", time.time_ns)
     return tmp_path / "state"
 
 
@@ -164,7 +165,7 @@ def test_a_lease_that_is_gone_makes_an_entry_that_is_not_valid(tmp_path: Path) -
 
 
 def test_code_that_is_younger_than_the_process_is_not_vouched_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "_started", lambda: 0)
+    monkeypatch.setattr(validity, "_started", lambda: 0)
     entry = entries.reserve(line("x"))
     assert entry is not None
     assert not keep(entry)
