@@ -41,8 +41,10 @@ class Binary:
         self._callers: dict[int, list[int]] = defaultdict(list)
         self._sites: dict[str, list[int]] = defaultdict(list)
         self._numbers: dict[str, Mapping[int, Traced]] = {}
-        #: What functions of it make of an argument: a system call with that number.
+        #: What functions of it make of an argument: a system call with that number; and the numbers that are made, or handed
+        #: to such a function, by the places where that is. Known as far as `numbers` was asked.
         self.wrappers: dict[str, set[Location]] = {}
+        self.made: dict[int, set[int]] = defaultdict(set)
 
     @cached_property
     def functions(self) -> Mapping[int, Function]:
@@ -82,6 +84,13 @@ class Binary:
         for at in symbols.keys() - set(through.values()):
             self._sites[symbols[at]].append(at)
         return found
+
+    @cached_property
+    def targets(self) -> Mapping[int, int | str]:
+        """Where the code calls functions, or jumps to them, and which: an address, or a symbol of another file."""
+        _ = self.functions  # with them, who calls
+        found: dict[int, int | str] = {at: target for target, sites in self._callers.items() for at in sites}
+        return found | {at: symbol for symbol, sites in self._sites.items() for at in sites}
 
     def _pointed(self, place: int) -> Iterator[int]:
         """Where the one pointer at a place leads."""
@@ -144,6 +153,7 @@ class Binary:
                 continue
             here = found[at if where is None else where]
             here.constants |= value.constants
+            self.made[at] |= value.constants
             here.computed |= value.computed
             for place in value.parameters if where is not None else ():
                 if where is None or place in wrapping[where]:

@@ -38,6 +38,10 @@ _FAMILIES = {
 _ARM_FAMILIES = {**{f"w{number}": f"x{number}" for number in range(31)}, "fp": "x29", "lr": "x30"}
 
 
+#: What jumps begin with that are no calls.
+_JUMPS = ("j", "b.", "cb", "tb", "loop", "notrack j", "bnd j")
+
+
 @frozen
 class Convention:
     """How a machine calls: the register of a system call's number, the stack pointer, what a called function may change,
@@ -51,6 +55,14 @@ class Convention:
     calls: frozenset[str]
     ends: frozenset[str]
     system_call: str
+
+    def jump(self, mnemonic: str, operands: str) -> tuple[int | None, bool] | None:
+        """Where a jump leads, None where that is looked up, and whether what stands after it may run as well; None for what
+        is no jump."""
+        if mnemonic in self.calls or not (mnemonic.startswith(_JUMPS) or mnemonic in ("b", "br")):
+            return None
+        last = operands.rpartition(",")[2].strip(" #")
+        return int(last, 16) if last.startswith("0x") else None, mnemonic not in self.ends
 
 
 _CONVENTIONS = {
@@ -152,17 +164,21 @@ class Tracer:
         """Whether an instruction begins at an address, counted from where its function does."""
         start = self._elf.function(at)
         if start is not None and start not in self._begun:
-            self._disassembler.detail = False
-            self._begun[start] = {found[0] for found in self._decoded(start, lite=True)}
-            self._disassembler.detail = True
+            self._begun[start] = {found[0] for found in self.instructions(start)}
         return start is not None and at in self._begun[start]
+
+    def instructions(self, start: int) -> Iterator[tuple[int, int, str, str]]:
+        """The instructions of a function: address, size, mnemonic and operands of each."""
+        self._disassembler.detail = False
+        yield from self._decoded(start, lite=True)
+        self._disassembler.detail = True
 
     def _body(self, at: int) -> _Body | None:
         start = self._elf.function(at)
         if start is None:
             return None
         if start not in self._bodies:
-            self._bodies[start] = _Body(self._decoded(start), start, self.convention, self._constant)
+            self._bodies[start] = _Body(self._decoded(start), start, self.convention)
         return self._bodies[start]
 
     def _decoded(self, start: int, *, lite: bool = False) -> Iterator[Any]:
@@ -307,7 +323,7 @@ _MOVES = frozenset({"mov", "movabs", "movsxd", "movzx", "movsx", "movz", "ldr", 
 class _Body:
     """The instructions of a function, by address, and which ones run before each."""
 
-    def __init__(self, decoded: Iterable[Any], start: int, convention: Convention, constant: int) -> None:
+    def __init__(self, decoded: Iterable[Any], start: int, convention: Convention) -> None:
         self.start = start
         self.items: dict[int, Any] = {}
         self._before: dict[int, list[Any]] = {}
@@ -317,9 +333,9 @@ class _Body:
             self.items[item.address] = item
             if last is not None and last.mnemonic not in convention.ends:
                 self._before.setdefault(item.address, []).append(last)
-            target = self._target(item, convention, constant)
-            if target is not None:
-                jumps.append((target, item))
+            jump = convention.jump(item.mnemonic, item.op_str)
+            if jump is not None and jump[0] is not None:
+                jumps.append((jump[0], item))
             last = item
         for target, item in jumps:
             if target in self.items:
@@ -328,14 +344,3 @@ class _Body:
     def before(self, address: int) -> list[Any]:
         """The instructions after which the one at an address runs."""
         return self._before.get(address, [])
-
-    def _target(self, item: Any, convention: Convention, constant: int) -> int | None:
-        """Where a jump leads; None for what is no jump, or leads where a register says."""
-        if not item.id or item.mnemonic in convention.calls:
-            return None
-        is_jump = (
-            item.mnemonic.startswith(("j", "b.", "cb", "tb", "loop", "notrack j", "bnd j")) or item.mnemonic == "b"
-        )
-        if not is_jump or not item.operands or item.operands[-1].type != constant:
-            return None
-        return int(item.operands[-1].imm)

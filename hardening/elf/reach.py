@@ -3,8 +3,7 @@
 Of a program every function counts, for its maker put them there. Of a library only those do that can be reached from what
 others use of it: through direct calls, functions whose address is taken, and tables of pointers (`hardening.elf.binary`). A
 call through a pointer goes wherever a function went that was reachable before it: more than it does, never less, unless the
-pointer was computed, or came from outside (dlopen(3), code that is made at run time). So what calls alone lead to is told
-apart.
+pointer was computed, or came from outside (dlopen(3), code that is made at run time).
 """
 
 from __future__ import annotations
@@ -39,13 +38,11 @@ class Via:
 @frozen(eq=False)
 class Reached:
     """What a program may ask of the kernel. ``calls`` are the numbers of system calls with the shortest way to one of
-    its places; ``machine`` says whose numbers. ``direct`` are those that it comes to by calls alone, in libraries: what
-    only pointers lead to may be for somebody else. ``computed`` is how many functions of a file compute a number. ``loads``
-    are files that load others at run time; ``missing`` are libraries that are not there."""
+    its places, by calls alone where there is one; ``machine`` says whose numbers. ``computed`` is how many functions of a
+    file compute a number. ``loads`` are files that load others at run time; ``missing`` are libraries that are not there."""
 
     machine: str
     calls: Mapping[int, Sequence[Via]]
-    direct: frozenset[int]
     computed: Mapping[str, int]
     loads: Sequence[str]
     missing: Sequence[str]
@@ -130,10 +127,8 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
             computed[binaries[index].path] += value.computed
         loads |= dict.fromkeys([binaries[index].path] if binaries[index].elf.imports & LOADERS else [])
     pointers: list[tuple[int, int]] = []  # functions whose pointers are followed after all calls are
-    direct: frozenset[int] | None = None
-    while walk.pending or pointers or direct is None:
+    while walk.pending or pointers:
         if not walk.pending:
-            direct = frozenset(calls) if direct is None else direct
             _follow_pointers(walk, pointers)
             continue
         node = walk.pending.popleft()
@@ -158,7 +153,7 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
                 walk.enter(index, target, node)
     counted = {path: count for path, count in computed.items() if count}
     machine = binaries[0].elf.machine
-    return Reached(machine, calls, direct, counted, tuple(loads), linked.missing)
+    return Reached(machine, calls, counted, tuple(loads), linked.missing)
 
 
 def _follow_pointers(walk: _Reach, nodes: list[tuple[int, int]]) -> None:

@@ -11,8 +11,8 @@ from hardening.base.values import frozen
 @frozen(eq=False)
 class NewCall:
     """A system call, by its ``number``, that a ``program`` may make and could not before. ``path`` is the file that brings
-    it, ``way`` the symbols that lead to it. It is ``likely`` where calls alone lead to it. It is not where only pointers do,
-    where every program with this C library may come to it, or where it was a library that made it before."""
+    it, ``way`` the symbols that lead to it. It is ``likely`` where most runs of the program come to it, as far as branches
+    show; not where every program with this C library may come to it, or where it was a library that made it before."""
 
     number: int
     program: str

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import attrs
 
 from hardening.base.values import frozen
+from hardening.elf.branches import usual
 from hardening.elf.closure import Linked, LinkingRoot
 from hardening.elf.file import InvalidElf, TooMuchCode
 from hardening.elf.reach import Reached, Via, reached, started
@@ -167,12 +168,12 @@ class _Look:
                 self._before_all |= known
             else:  # what each program may do is nothing new, nor is what others of the same packages did
                 known = {*started(linked).calls, *(self._before_all if self.asked.brought else ())}
+            self._compared(real, linked, now, known, before)
         except TooMuchCode as error:  # of itself, or of a library
             self.unread[real] = str(error)
             return
         self.count += 1
         self.machine = linked.binaries[0].elf.machine
-        self._compared(real, linked, now, known, before)
         self.missing += [
             Missing(real, real, f"the library {name}")
             for name in now.missing
@@ -219,7 +220,8 @@ class _Look:
         used = _used(before)
         ever = frozenset[str]().union(*used.values())
         is_static = linked.binaries[0].elf.is_static  # where the C library's functions are the program's
-        always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else ()
+        always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else frozenset[int]()
+        likely = usual(linked, now.calls.keys() - known - always)
         self.called[program] = sorted(now.calls)
         for number, way in sorted(now.calls.items()):
             new = _new_use(way, used)
@@ -227,9 +229,8 @@ class _Look:
             asks = before is not None and new is way[0] and len(way) == _WRAPPED and new.symbol not in ever
             if number in known and not asks:
                 continue
-            likely = number not in known and number in now.direct and number not in always
             symbols = [step.symbol for step in way if step.symbol]
-            self.calls.append(NewCall(number, program, (new or way[-1]).path, symbols, likely))
+            self.calls.append(NewCall(number, program, (new or way[-1]).path, symbols, number in likely))
 
     def _rights(self, path: str) -> None:
         now, before = files.rights(self.new, path), files.rights(self.old, path)
