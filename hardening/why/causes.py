@@ -118,7 +118,8 @@ class MadeCalls:
 def foreseen(
     made: Iterable[SystemCall], composition: Composition, context: Context, names: Container[str]
 ) -> Iterator[FailedCall]:
-    """Which of some calls mechanisms of these names would deny under a composition, and how, in the order of the calls."""
+    """Which of some calls mechanisms of these names would deny under a composition, and how, in the order of the calls;
+    without those that programs do without after that answer."""
     mechanisms = [one for one in composition.mechanisms if one.name in names]
     for call in made:
         for error, number in _ANSWERS:
@@ -127,7 +128,7 @@ def foreseen(
                 cause
                 for one in mechanisms
                 for cause in one.denied(composition.settings[one.name], context, denied)
-                if cause.certain
+                if cause.certain and cause.fallback is None
             )
             if found:
                 yield FailedCall(denied, 1, found, failed=True, told=0)

@@ -81,11 +81,12 @@ class World(Protocol):
 
     def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
         """What comes of a run with these and with all else permitted that can be watched, as far as the limits go: its
-        suspects are the reasons for what would have failed, too. None where nothing can be permitted so."""
+        suspects are the reasons for what would have failed, too. None where nothing can be permitted so, and where it would
+        be the run that it was the last time."""
         ...
 
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
-        """Whether it succeeds with these, which compose, and no more: a run that nobody looks at is faster."""
+        """Whether it succeeds with these, which compose: a run that nobody looks at is faster, and needs no suspects."""
         ...
 
 
@@ -173,9 +174,11 @@ def _waited_for(runs: _Runs) -> list[Member]:
 def _is_confirmed(found: Sequence[Member], runs: _Runs) -> bool:
     """Whether it fails again without what was found, and where that is not evident, succeeds with it whenever it is tried.
     Of several that are evident, runs with a part of them have failed already. Raises `_Stopped`."""
-    if all(member.suspect.evident for member in found):
+    rest = [member for member in found if runs.is_evident(member)]
+    if len(rest) == len(found):
         return len(found) > 1 or not runs.again().succeeded
-    return all(runs.again(found).succeeded and not runs.again().succeeded for _ in range(ROUNDS))
+    rest = rest if runs.world.composes(rest) else []
+    return all(runs.again(found).succeeded and not runs.again(rest).succeeded for _ in range(ROUNDS))
 
 
 class _Runs:
@@ -188,6 +191,7 @@ class _Runs:
         self.furthest: TrialOutcome | None = None
         self.enough: Sequence[Member] = ()  # of the last run that succeeded
         self.count = 0
+        self._missed: set[Hashable] = set()  # the denials that a process has spoken of where one loosening was left out
 
     def of(
         self, members: Sequence[Member], run: Callable[[Sequence[Member]], TrialOutcome] | None = None
@@ -195,7 +199,7 @@ class _Runs:
         """What comes of a run with these loosenings, None where they do not compose. Raises `_Stopped` and
         `_Exhausted`."""
         for known, outcome in self.tried:
-            if _same(known, members):
+            if _ways(known) == _ways(members):
                 return outcome
         found = None
         if self.world.composes(members):
@@ -206,12 +210,24 @@ class _Runs:
         return found
 
     def succeeds(self, members: Sequence[Member]) -> bool:
-        """Whether the command succeeds with these. Raises `_Stopped`."""
+        """Whether the command succeeds with these. With a part of what was not enough it does not. Raises `_Stopped`."""
+        ways = _ways(members)
+        for known, failed in self.tried:
+            if failed is not None and not failed.succeeded and all(way in _ways(known) for way in ways):
+                return False
         outcome = self.of(members, self.world.run_unseen)
+        if outcome is not None and not outcome.succeeded:
+            self._missed |= {_denial(suspect) for suspect in outcome.suspects if suspect.evident}
         return outcome is not None and outcome.succeeded
+
+    def is_evident(self, member: Member) -> bool:
+        """Whether a process has spoken of the denial, in the first run that showed it or in one without its loosening."""
+        return member.suspect.evident or _denial(member.suspect) in self._missed
 
     def foreseen(self, members: Sequence[Member]) -> TrialOutcome | None:
         """What a run shows with these and with all else permitted; None where that shows nothing. Raises `_Stopped`."""
+        if self.count >= self._most:
+            raise _Exhausted
         outcome = self.world.foresee(members)
         if outcome is None:
             return None
@@ -235,9 +251,12 @@ class _Runs:
         return outcome
 
 
-def _same(one: Sequence[Member], other: Sequence[Member]) -> bool:
-    ways, others = ([(member.way.leaf, member.way.value) for member in members] for members in (one, other))
-    return ways == others
+def _ways(members: Sequence[Member]) -> list[tuple[str, object]]:
+    return [(member.way.leaf, member.way.value) for member in members]
+
+
+def _denial(suspect: Suspect) -> Hashable:
+    return suspect.call, suspect.leaf
 
 
 def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
@@ -291,28 +310,41 @@ def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) ->
 def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:
     """One way of each suspect that is left, all at once, and of those that this leads to."""
     chosen = [*kept]
-    while True:
-        further = False
-        permitted = {suspect.call for suspect in before.suspects if any(map(_permits, suspect.ways))}
-        for suspect in before.suspects:
-            if suspect.call in permitted and not any(map(_permits, suspect.ways)):
-                continue  # such as another user, beside the capability for the same call
-            if any((member.suspect.call, member.suspect.leaf) == (suspect.call, suspect.leaf) for member in chosen):
-                continue
-            for way in sorted(suspect.ways, key=lambda way: not _permits(way)):
-                member = Member(suspect, way)
-                if runs.world.composes([*chosen, member]):
-                    chosen.append(member)
-                    further = True
-                    break
-        if not further:
-            return []
+    while more := _further(chosen, before, runs.world):
+        chosen += more
+        # With what that run stopped at permitted, one that permits all else too shows what comes behind it.
+        while not before.succeeded and (shown := runs.foreseen(chosen)) is not None:
+            before = shown
+            if not (more := _further(chosen, before, runs.world)):
+                break
+            chosen += more
         after = runs.of(chosen)
         if after is None:
             return []
         if after.succeeded:
             return chosen
         before = runs.furthest = after
+    return []
+
+
+def _further(chosen: Sequence[Member], before: TrialOutcome, world: World) -> list[Member]:
+    """A way of each suspect that nothing of what was chosen is for, as far as they compose together."""
+    permitted = {suspect.call for suspect in before.suspects if any(map(_permits, suspect.ways))}
+    known = {_denial(member.suspect) for member in chosen}
+    ways: dict[Hashable, list[Member]] = {}
+    for suspect in before.suspects:
+        if suspect.call in permitted and not any(map(_permits, suspect.ways)):
+            continue  # such as another user, beside the capability for the same call
+        if suspect.ways and _denial(suspect) not in known:
+            ordered = sorted(suspect.ways, key=lambda way: not _permits(way))
+            ways.setdefault(_denial(suspect), [Member(suspect, way) for way in ordered])
+    likeliest = [members[0] for members in ways.values()]
+    if world.composes([*chosen, *likeliest]):  # most do, and to ask it of each takes longer than a run
+        return likeliest
+    found: list[Member] = []
+    for members in ways.values():
+        found += [one for one in members if world.composes([*chosen, *found, one])][:1]
+    return found
 
 
 def _permits(way: Way) -> bool:

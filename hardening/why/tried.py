@@ -23,6 +23,8 @@ from hardening.why.trial import Ran, Trials
 #: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds. One that
 #: nobody looks at takes less than one that somebody does.
 SLOWER, LATER = 3, 3
+#: The least time, in seconds, for which a command has done nothing new before it is taken for one that waits.
+LEAST_IDLE = 1.0
 
 
 class TriedStack:
@@ -42,6 +44,9 @@ class TriedStack:
         self._tell = tell
         self._end = end
         self._seconds = self._unseen = trials.seconds  # of runs that are looked at, and of others
+        self._idle = trials.idle
+        self._has_waited = False  # a run was ended for that
+        self._beyond: list[Way] | None = None  # what the last run that permitted all else was given beside that
         self._count = 0
         self._attempt = attempt
         self._traces = traces
@@ -122,25 +127,28 @@ class TriedStack:
             return None
         context = examine(composition, self._attempt.host)
         tables = together.opened(composition, context)
+        beyond = [member.way for member in members if member.way.leaf.partition(".")[0] not in tables]
+        if not tables or beyond == self._beyond:
+            return None
         loosenings = [self.loosening(member) for member in members]
         opened = together.composed(
             self._attempt, [*(one for one in loosenings if one is not None), Loosening(tables=tables)]
         )
-        if not tables or not isinstance(opened, Composition):
+        if not isinstance(opened, Composition):
             return None
-        made = MadeCalls()
+        self._beyond, made = beyond, MadeCalls()
         ran = self._timed(opened, lambda trials, after: trials.run(after, on_call=made), members)
         if not isinstance(ran, Ran):
             return ran
         found = (*causes.foreseen(made.all(), composition, context, tables), *causes.denials(ran))
-        # That it succeeds with all of that is no success: less than that is wanted.
-        outcome = causes.outcome(ran, found, succeeded=False)
+        waits = ran.trace.ended in (TIME, IDLE) and not self._trials.until
+        outcome = causes.outcome(ran, found, succeeded=ran.succeeded or waits)
         self.runs.append((outcome, ran, found))
         return outcome
 
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
-        """Whether it succeeds with these. That a server waits for others is seen alone."""
-        if self.running is not None:
+        """Whether it succeeds with these. That one waits, for others or for its next try, only who looks at it sees."""
+        if self.running is not None or self._has_waited:
             return self.run(members)
         ran = self._timed(self._to_run(members), Trials.run_unseen, members, unseen=True)
         if not isinstance(ran, Ran):
@@ -182,7 +190,7 @@ class TriedStack:
             self._tell(self._count)
         allowed = self._unseen if unseen else self._seconds
         seconds = min((one for one in (allowed, left) if one is not None), default=None)
-        trials = attrs.evolve(self._trials, seconds=seconds, idle=None if patiently else self._trials.idle)
+        trials = attrs.evolve(self._trials, seconds=seconds, idle=None if patiently else self._idle)
         try:
             ran = start(trials, composition)
         except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
@@ -191,9 +199,12 @@ class TriedStack:
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
         took = time.monotonic() - begin
+        self._has_waited |= ran.trace.ended == IDLE
         if ran.trace.ended == TIME and left is not None and took >= left:
             return TrialOutcome(False, stopped=True)
         if ran.succeeded and self._seconds is not None and self._unseen is not None:
             self._seconds = min(self._seconds, SLOWER * took + LATER)
             self._unseen = min(self._unseen, (SLOWER if unseen else 1) * took + LATER)
+        if ran.succeeded and self._idle is not None:
+            self._idle = min(self._idle, max(LEAST_IDLE, ran.seconds))
         return ran

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.mechanism.denial import Size, Way
-from hardening.why.smallest import MOST, Conclusion, Member, Suspect, TrialOutcome, search
+from hardening.why.smallest import MOST, ROUNDS, Conclusion, Member, Suspect, TrialOutcome, search
 
 
 class World:
@@ -256,6 +256,44 @@ def test_what_one_run_shows_is_permitted_at_once() -> None:
     result = search(world.run(()), world)
     assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abcdefgh"))
     assert result.runs < 2 * len("abcdefghij")
+
+
+class Behind(World):
+    """A command that asks for one thing after the other, of which one run shows all up to the first that it cannot watch:
+    capital letters."""
+
+    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+        permitted = frozenset(member.way.leaf for member in members)
+        end = next((at + 1 for at, leaf in enumerate(self.asks) if leaf.isupper() and leaf not in permitted), None)
+        suspects = tuple(Suspect(leaf, "EPERM", leaf, (Way(leaf),), certain=True) for leaf in self.asks[:end])
+        self.runs.append(("foreseen",))
+        return TrialOutcome(end is None, suspects)
+
+
+def test_what_comes_behind_that_which_cannot_be_watched_is_shown_by_another_run() -> None:
+    world = Behind("abcNdef", lambda some: set("abcNdef") <= some)
+    result = search(world.run(()), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abcNdef"))
+    sizes = [len(run) for run in world.runs]
+    assert (world.runs[2:4], sizes[4]) == ([("foreseen",), ("foreseen",)], 7), "no run with less than all of it between"
+
+
+def test_a_part_of_what_was_not_enough_is_not_tried() -> None:
+    world = World("abcdefghij", lambda some: set("abcdefghij") <= some)
+    result = search(world.run(()), world)
+    assert result.conclusion is Conclusion.FOUND
+    ended = [frozenset(run) for run in world.runs if len(run) < 10]
+    assert not any(one < other for at, one in enumerate(ended) for other in ended[:at])
+
+
+def test_what_a_process_speaks_of_without_a_loosening_needs_no_further_run() -> None:
+    class Told(Foreseen):
+        def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+            return self.one(members)
+
+    silent, told = (kind("abc", lambda some: set("abc") <= some) for kind in (Foreseen, Told))
+    runs = [search(world.run(()), world).runs for world in (silent, told)]
+    assert runs[0] - runs[1] == 2 * ROUNDS
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
