@@ -1,23 +1,18 @@
-"""A small typed surface over libseccomp 2.5 or newer; the library is opened when `Libseccomp.load` is called."""
+"""What libseccomp 2.5 or newer knows of system calls and architectures; it is opened when `Libseccomp.load` is called."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from hardening.base.values import frozen
-from hardening.errors import HardeningError, HostError, SpecError
+from hardening.errors import HostError
 
 LIBRARY = "libseccomp.so.2"
 OLDEST = (2, 5, 0)  # SCMP_FLTATR_CTL_OPTIMIZE, and the 64-bit comparisons repaired in 2.4 (CVE-2019-9893)
 INSTALL = "install libseccomp 2.5 or newer (Debian, Ubuntu: libseccomp2; Fedora, SUSE: libseccomp)"
-BINARY_TREE = 2
 NO_SYSCALL = -1
 MOST = (1 << 31) - 1  # the library's numbers are of type int
 
@@ -57,25 +52,14 @@ YOUNG = MappingProxyType(
     }
 )
 _YOUNG_NAMES = MappingProxyType({number: name for name, number in YOUNG.items()})
-_OPERATORS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
-
-
-@frozen
-class Condition:
-    """One comparison as libseccomp takes it: for MASKED_EQ ``first`` is the mask and ``second`` the value."""
-
-    argument: int
-    operator: str
-    first: int
-    second: int = 0
 
 
 @frozen
 class Libseccomp:
-    """An opened library; two of one version are equal. Methods raise `HardeningError` for what the library refuses."""
+    """An opened library, ``lib`` as cffi has it; two of one version are equal."""
 
-    _ffi: Any = attrs.field(eq=False)
-    _lib: Any = attrs.field(eq=False)
+    ffi: Any = attrs.field(eq=False)
+    lib: Any = attrs.field(eq=False)
     version: tuple[int, int, int]
 
     @classmethod
@@ -100,17 +84,17 @@ class Libseccomp:
 
     def native(self) -> int:
         """The architecture token (AUDIT_ARCH_*) of this process."""
-        return int(self._lib.seccomp_arch_native())
+        return int(self.lib.seccomp_arch_native())
 
     def architecture(self, name: str) -> int | None:
         """The token of ``x86_64``, ``aarch64``, ``x86`` …; None where the library does not know it."""
-        token = int(self._lib.seccomp_arch_resolve_name(name.encode()))
+        token = int(self.lib.seccomp_arch_resolve_name(name.encode()))
         return token or None
 
     def resolved(self, token: int, name: str) -> int | None:
         """The number of a system call as the library knows it, and with it crun and runc: negative for one that only other
         architectures have, None if unknown to all."""
-        number = int(self._lib.seccomp_syscall_resolve_name_arch(token, name.encode()))
+        number = int(self.lib.seccomp_syscall_resolve_name_arch(token, name.encode()))
         return None if number == NO_SYSCALL else number
 
     def number(self, token: int, name: str) -> int | None:
@@ -142,85 +126,10 @@ class Libseccomp:
     def _resolved_name(self, token: int, number: int) -> str | None:
         if number > MOST:
             return None
-        text = self._lib.seccomp_syscall_resolve_num_arch(token, number)
-        if text == self._ffi.NULL:
+        text = self.lib.seccomp_syscall_resolve_num_arch(token, number)
+        if text == self.ffi.NULL:
             return None
         try:
-            return bytes(self._ffi.string(text)).decode()
+            return bytes(self.ffi.string(text)).decode()
         finally:
-            self._lib.free(text)
-
-    @contextmanager
-    def build(
-        self, default: int, bad_architecture: int, tokens: Sequence[int], *, tree: bool
-    ) -> Iterator[FilterBuilder]:
-        """A filter under construction, freed at the end; ``default`` and ``bad_architecture`` are SCMP_ACT_* values.
-
-        A syscall of an architecture outside ``tokens`` gets ``bad_architecture``.
-        """
-        context = self._lib.seccomp_init(default)
-        if context == self._ffi.NULL:
-            raise HardeningError(f"libseccomp refuses the default action {default:#x}")
-        try:
-            builder = FilterBuilder(self._ffi, self._lib, context)
-            builder.attribute("SCMP_FLTATR_ACT_BADARCH", bad_architecture)
-            builder.attribute("SCMP_FLTATR_CTL_NNP", 0)
-            if tree:
-                builder.attribute("SCMP_FLTATR_CTL_OPTIMIZE", BINARY_TREE)
-            builder.architectures(self.native(), tokens)
-            yield builder
-        finally:
-            self._lib.seccomp_release(context)
-
-
-@frozen(eq=False)
-class FilterBuilder:
-    """A filter under construction (seccomp_init(3))."""
-
-    _ffi: Any
-    _lib: Any
-    _context: Any
-
-    def attribute(self, name: str, value: int) -> None:
-        """Set an attribute (seccomp_attr_set(3))."""
-        self._done(self._lib.seccomp_attr_set(self._context, getattr(self._lib, name), value), name)
-
-    def architectures(self, native: int, tokens: Sequence[int]) -> None:
-        """Make the filter hold exactly ``tokens``; the library starts with the native one."""
-        for token in tokens:
-            if token != native:
-                self._done(self._lib.seccomp_arch_add(self._context, token), f"architecture {token:#x}")
-        if native not in tokens:
-            self._done(self._lib.seccomp_arch_remove(self._context, native), f"architecture {native:#x}")
-
-    def rule(self, action: int, number: int, conditions: Sequence[Condition], *, what: str) -> None:
-        """Add a rule. One that the library already holds is no error; a number that no architecture has is left out."""
-        array = self._ffi.new("struct scmp_arg_cmp[]", len(conditions)) if conditions else self._ffi.NULL
-        for place, condition in enumerate(conditions):
-            item = array[place]
-            item.arg = condition.argument
-            item.op = getattr(self._lib, f"SCMP_CMP_{condition.operator}")
-            item.datum_a, item.datum_b = condition.first, condition.second
-        result = self._lib.seccomp_rule_add_array(self._context, action, number, len(conditions), array)
-        if result != -errno.EEXIST:
-            self._done(result, what)
-
-    def export(self) -> bytes:
-        """The BPF program, 8 bytes an instruction in the byte order of this machine (linux/filter.h)."""
-        descriptor = os.memfd_create("seccomp-bpf", os.MFD_CLOEXEC)
-        try:
-            self._done(self._lib.seccomp_export_bpf(self._context, descriptor), "the compiled filter")
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            parts = []
-            while part := os.read(descriptor, 1 << 16):
-                parts.append(part)
-        finally:
-            os.close(descriptor)
-        return b"".join(parts)
-
-    def _done(self, result: int, what: str) -> None:
-        if result < 0:
-            reason = os.strerror(-result)
-            raise SpecError(
-                f"libseccomp refuses {what}: {reason}", hint="simplify the seccomp rules of this system call"
-            )
+            self.lib.free(text)
