@@ -161,6 +161,9 @@ def test_who_fails_with_a_word_is_told_how_to_ask(person: Caller) -> None:
         assert failing(person, *words, code=code) == []
     assert failing(person, "-p", "strict", "--", "grep", "-q", "nobody-has-this-name", "/etc/passwd", code=1) == []
     assert failing(person, "-p", "strict", "--", "ls", "/", code=0) == []
+    for word, told in (("a word", []), ("a whole sentence", [ASK])):
+        said = failing(person, "-p", "strict", "--", "sh", "-c", f"echo {word} >&2; exit 3", code=3)
+        assert [line[: len(ASK)] for line in said] == told
 
 
 def test_who_asks_is_told_once(person: Caller) -> None:

@@ -97,6 +97,26 @@ def test_what_a_limit_forbids_is_told_and_nothing_is_written(place: Place) -> No
     assert "# - seccomp.bpf" in (place.folder / "layer.toml").read_text()
 
 
+def test_what_a_command_asks_for_and_does_without_is_told_and_not_written(place: Place) -> None:
+    probing = ("python3", "-c", "import ctypes; ctypes.CDLL(None).syscall(321, 0, 0, 0)")
+    done = place.call("learn", "-p", "strict", "-o", "layer.toml", "--", *probing)
+    assert done.returncode == 0, done.stderr
+    assert "asked for, and not needed: seccomp.bpf" in done.stderr
+    assert re.search(r"recorded in [0-9.]+ s, and in [0-9.]+ s unrecorded", done.stderr)
+    assert "exceptions" not in place.layer()
+    assert "bpf" not in place.layer()["seccomp"]["allow"]
+
+
+def test_what_was_typed_is_no_part_of_the_layer(place: Place) -> None:
+    (place.folder / "data").mkdir()
+    (place.folder / "data/file").write_text("it is read\n")
+    typed, command = ("-v", f"{place.folder}/data:/data:ro"), ("cat", "/data/file")
+    done = place.call("learn", "-p", "default", *typed, "-o", "layer.toml", "--", *command)
+    assert done.returncode == 0, done.stderr
+    assert place.call("run", "-q", "-p", "./layer.toml", *typed, "--", *command).stdout == "it is read\n"
+    assert place.call("run", "-q", "-p", "./layer.toml", "--", *command).returncode == 1
+
+
 def test_runs_of_several_commands_are_learnt_together(place: Place) -> None:
     assert place.call("learn", "-p", "strict", "--into", "seen.json", "--", "cat", "/etc/hostname").returncode == 0
     done = place.call("learn", "-p", "strict", "--into", "seen.json", "-o", "layer.toml", "--", *LISTEN)

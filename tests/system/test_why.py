@@ -185,6 +185,16 @@ def test_nothing_is_blamed_for_a_failure_of_the_commands_own(command: tuple[str,
     assert (found["outcome"], found["denials"]) == ("not by this stack", [])
 
 
+def test_each_run_is_a_launch_with_a_record_and_what_it_prints_is_seen_once(place: Place) -> None:
+    done = place.call("why", "--json", "-p", "strict", "--", "sh", "-c", 'echo printed; "$0" "$@"', *KEYCTL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines().count("printed") == 1
+    records = place.call(
+        "log", "--json", "--from", str(place.folder / "state/records/records.jsonl")
+    ).stdout.splitlines()
+    assert len({json.loads(line)["id"] for line in records}) == json.loads(done.stdout)["runs"]
+
+
 def test_a_command_that_succeeds_needs_nothing(place: Place) -> None:
     found = place.why("-p", "strict", "--", "sh", "-c", "keyctl show 2>/dev/null; true")
     assert (found["outcome"], found["runs"], found["denials"]) == ("nothing needed", 1, [])
@@ -463,6 +473,8 @@ def test_what_reaches_the_host_is_offered_and_not_tried(place: Place) -> None:
         keys = {int(line.split()[0]) for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
         assert key in keys
         assert key + 1 not in keys
+        in_place = place.why("--in-place", "-p", "batch", "--", "python3", "-c", _CALL + f"call(29, {key}, 4096, 0)")
+        assert (in_place["outcome"], needed(in_place)) == ("found", {"namespaces.ipc"})
     finally:
         libc.shmctl(segment, 0, None)
 

@@ -294,6 +294,24 @@ os._exit(4)
     assert found.code == 4  # the first process of a pid namespace is not killed from inside
 
 
+def test_a_thread_that_is_made_untraced_is_not_followed_and_ends_with_the_others(folder: Path, stance: Stance) -> None:
+    code = """
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+reader, writer = os.pipe()
+if libc.syscall(56, 0x00800000 | 17, 0, 0, 0, 0) == 0:  # clone with CLONE_UNTRACED
+    libc.unlink(b"/never-there")
+    os.write(writer, b"x")
+    time.sleep(600)
+os.read(reader, 1)
+print(os.listdir("/proc/self/task") != [], flush=True)
+os._exit(7)
+"""
+    found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
+    assert (found.code, found.printed) == (7, "True\n")
+    assert "/never-there" not in {call["path"] for call in found.failures}
+
+
 def test_a_command_that_traces_itself_is_told_no(folder: Path, stance: Stance) -> None:
     code = "import ctypes, os; os._exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1)"
     found = traced(folder, stance, PYTHON, "-ISc", code, root=True)

@@ -1,0 +1,63 @@
+"""What the runs of a learner are composed of, and what it asks mechanisms."""
+
+from __future__ import annotations
+
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+
+from hardening.learn.learning import Unfinished
+from hardening.learn.trials import CommandTrials
+from hardening.profile.layers import parse_layer
+from hardening.profile.source import command_line
+from hardening.trace.tracer import INTERRUPT, Trace
+from hardening.why.trial import Ran
+from tests.hardening.why.test_question import HOST, composed
+
+LEARNT = {"seccomp": {"deny": ["getpid"]}}
+
+
+def trials(*tables: dict[str, Any], ended: str = "") -> CommandTrials:
+    """Runs under a base of these tables, each of which ends like this."""
+    attempt, nothing = composed(*tables), None
+
+    def ran(_: object) -> Ran:
+        trace = Trace((), MappingProxyType({}), 7, 0, ended, 9)
+        return Ran(trace, attempt.composition, nothing, {}, succeeded=not ended, seconds=2.0)  # type: ignore[arg-type]
+
+    runs: Any = SimpleNamespace(host=HOST, run_unseen=ran)
+    return CommandTrials(attempt.composition, attempt.composition, attempt.today, runs)
+
+
+def test_what_was_learnt_stands_between_the_profiles_and_what_was_typed() -> None:
+    under = trials({"seccomp": {"allow": ["getppid"]}})
+    typed = parse_layer(command_line({"rootfs": {"sys": "none"}}, {}))
+    stack = attrs.evolve(under.base.stack, layers=(*under.base.stack.layers, typed))
+    under.base = attrs.evolve(under.base, stack=stack)
+    layers = under.composed([LEARNT, {}]).stack.layers
+    assert ["seccomp" in layer.tables for layer in layers] == [False, True, True, False]
+    assert layers[-1] is typed
+
+
+def test_what_a_limit_forbids_is_refused_before_it_is_run() -> None:
+    under = trials({"limits": {"seccomp": {"deny": ["bpf"]}}})
+    assert under.refusal([LEARNT]) is None
+    refused = under.refusal(
+        [{"seccomp": {"allow": ["bpf"]}, "exceptions": [{"setting": "seccomp.bpf", "reason": "r"}]}]
+    )
+    assert refused is not None
+    assert "limit" in refused.message
+
+
+def test_a_run_that_somebody_interrupts_says_nothing() -> None:
+    assert trials().run([LEARNT]).succeeded
+    with pytest.raises(Unfinished):
+        trials(ended=INTERRUPT).run([LEARNT])
+
+
+def test_only_a_run_shows_that_a_capability_is_not_needed() -> None:
+    under = trials({"capabilities": {"add": ["KILL", "CHOWN"]}})
+    assert set(under.spare()) == {"capabilities.KILL", "capabilities.CHOWN"}
+    assert under.least(["capabilities.KILL"]) == {"capabilities": {"drop": ["ALL"], "root": [], "add": ["KILL"]}}
