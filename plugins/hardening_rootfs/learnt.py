@@ -8,27 +8,38 @@ import attrs
 
 from hardening.base.files import is_below
 from hardening.mechanism.evidence import Evidence, Lesson, Usage, seen
+from hardening_rootfs.hidden import VOLATILE
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import VolumeKind
 
 #: What a call wants of a path that needs more than a read-only mount.
 _WRITES = frozenset({"write", "create", "remove", "change", "mount"})
+_NOTHING = "nothing in it was asked for"
 
 
 def learnt(settings: RootfsSettings, evidence: Evidence) -> Iterator[Lesson]:
-    """A place in memory goes where nothing in it was asked for, and so does a volume; one that was only read is read-only.
-    Who asked for what is above a place, such as its listing, does not need it."""
+    """A place in memory goes where nothing was made or found in it, and so does a volume that nobody has asked for; one that
+    was only read is read-only. Who asked for what is above a place, such as its listing, does not need it. What the host's
+    root has under a place in memory stays out of sight."""
     used = _used(settings, evidence)
     for place in settings.mounted_tmpfs():
-        if not _below(used, place):
-            yield Lesson(("tmpfs", "drop"), place, "nothing in it was asked for", element=True)
+        if any(_needs(use, is_inside=path != place) for path, use in used if path == place or is_below(path, place)):
+            continue
+        yield Lesson(("tmpfs", "drop"), place, _NOTHING, element=True)
+        if settings.path.is_host and not any(place == top or is_below(place, top) for top in VOLATILE):
+            yield Lesson(("hidden_paths", "add"), place, _NOTHING, element=True)
     for volume in settings.mounted_volumes():
         uses = _below(used, volume.target)
         if not uses:
-            yield Lesson(("volumes", "drop"), volume.target, "nothing in it was asked for", element=True)
+            yield Lesson(("volumes", "drop"), volume.target, _NOTHING, element=True)
         elif volume.writable and not any(use.call.access & _WRITES for use in uses):
             shown = VolumeKind().dump(attrs.evolve(volume, rights=volume.rights - {"rw"}))
             yield Lesson(("volumes", "add"), shown, f"only read: {seen(uses)}", element=True)
+
+
+def _needs(use: Usage, *, is_inside: bool) -> bool:
+    """Whether a use of a place in memory, or of what is inside, needs it: nothing is found there that was not made there."""
+    return bool(use.call.access & _WRITES) or (is_inside and not use.call.error)
 
 
 def _used(settings: RootfsSettings, evidence: Evidence) -> list[tuple[str, Usage]]:

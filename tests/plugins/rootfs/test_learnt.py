@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from hardening.learn import layer
@@ -11,8 +12,8 @@ from hardening_rootfs import Rootfs
 from tests.plugins.rootfs.stacks import composed, context_of, settings_of
 
 
-def use(path: str, *access: str) -> Usage:
-    return Usage(SystemCall("openat", 257, 0, (), Caller(0), path=path, access=frozenset(access)))
+def use(path: str, *access: str, error: int = 0) -> Usage:
+    return Usage(SystemCall("openat", 257, 0, (), Caller(0), path=path, access=frozenset(access), error=error))
 
 
 def test_what_a_link_of_the_root_leads_to_is_used(tmp_path: Path) -> None:
@@ -23,6 +24,23 @@ def test_what_a_link_of_the_root_leads_to_is_used(tmp_path: Path) -> None:
     evidence = Evidence((use("/var/run/demo.pid", "create"),), 1, {})
     said = Rootfs().learnt(settings_of(tmp_path, base), context_of(composed(tmp_path, base)), evidence)
     assert [one.value for one in said] == ["/tmp"]
+
+
+def test_a_place_in_memory_that_was_only_looked_at_goes_and_uncovers_nothing(tmp_path: Path) -> None:
+    """Nothing is found in it that was not made there, and `/run` of the host is never shown."""
+    base = '[rootfs]\ntmpfs = ["/run", "/tmp", "/var/tmp"]\n'
+    uses = (
+        use("/run", "search"),
+        use("/run/nscd/socket", error=errno.ENOENT),
+        use("/tmp/a", "create"),
+        use("/var/tmp", "read"),
+    )
+    said = Rootfs().learnt(settings_of(tmp_path, base), context_of(composed(tmp_path, base)), Evidence(uses, 1, {}))
+    assert [(*one.key, one.value) for one in said] == [
+        ("tmpfs", "drop", "/run"),
+        ("tmpfs", "drop", "/var/tmp"),
+        ("hidden_paths", "add", "/var/tmp"),
+    ]
 
 
 def test_a_place_that_no_run_has_used_goes_and_one_that_was_only_read_is_read_only(tmp_path: Path) -> None:
