@@ -117,19 +117,9 @@ class Place:
     @contextmanager
     def serving(self, *command: str, profiles: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Service]:
         """Keep a service running; what still runs at the end is stopped."""
-        log = self.folder / "service.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                self.argv(command, profiles, options),
-                cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            )  # fmt: skip
-        service = Service(process, log, self.patience)
-        try:
+        with self._service(self.argv(command, profiles, options)) as service:
             attrs.evolve(service, patience=PATIENCE).until(lambda: (self.folder / "receipt.json").exists())
             yield service
-        finally:
-            if process.poll() is None:
-                service.stop(signal.SIGKILL)
         self._confined(profiles)
 
     def outside(self, *command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -148,6 +138,20 @@ class Place:
         path.write_text(text)
         path.chmod(0o644)
         runs.hand_over(path, self.user)
+
+    @contextmanager
+    def _service(self, argv: Sequence[str]) -> Iterator[Service]:
+        log = self.folder / "service.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                argv, cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+        service = Service(process, log, self.patience)
+        try:
+            yield service
+        finally:
+            if process.poll() is None:
+                service.stop(signal.SIGKILL)
 
     def _stage(self, command: Sequence[str], profiles: Sequence[str]) -> list[str]:
         assembly = shipped.assembled(self._named(profiles), command, self.folder, self.user)
