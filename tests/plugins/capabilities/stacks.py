@@ -11,12 +11,12 @@ from typing import Any
 from hardening.compose.composition import Composition, compose
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
-from hardening.profile.layers import Stack, parse_layer
-from hardening.profile.source import read
+from hardening.profile.layers import Stack
 from hardening_capabilities import Capabilities
 from hardening_capabilities.host import CapabilityFacts
 from hardening_capabilities.table import BY_NAME
 from hardening_namespaces.settings import NamespacesSettings
+from tests.support.layers import written
 
 EVERY = frozenset(BY_NAME)
 
@@ -29,13 +29,7 @@ def host(bounding: frozenset[str] = EVERY, last: int = 40, effective: frozenset[
 
 def composed(folder: Path, *texts: str, on: Host | None = None) -> Composition:
     """The composition of layers written as TOML."""
-    layers = []
-    for index, text in enumerate(texts):
-        path = folder / f"layer{index}.toml"
-        path.write_text(text)
-        path.chmod(0o644)
-        layers.append(parse_layer(read(path, f"layer{index}")))
-    return compose(Stack(tuple(layers)), [Capabilities()], on or host(), date(2030, 1, 1))
+    return compose(Stack(tuple(written(folder, *texts))), [Capabilities()], on or host(), date(2030, 1, 1))
 
 
 def context(on: Host, *others: object) -> Context:

@@ -16,7 +16,7 @@ from hardening.mechanism.mechanism import Context, Unsupported
 from hardening.mechanism.schema import Members, Scalar, Schema
 from hardening.profile import toml_lines
 from hardening.profile.layers import Stack, parse_layer
-from hardening.profile.source import command_line, read
+from hardening.profile.source import command_line
 from hardening_namespaces.facts import NamespaceFacts
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process import Process
@@ -26,6 +26,7 @@ from hardening_process.kinds import UNLIMITED, ResourceLimit
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_rootfs.paths import RootPath
 from hardening_rootfs.settings import RootfsSettings
+from tests.support.layers import written
 
 S = TypeVar("S")
 PROCESS = Process()
@@ -59,12 +60,7 @@ def host(
 
 def composed(folder: Path, *texts: str, options: Mapping[str, object] | None = None) -> Composition:
     """The composition of layers written as TOML; ``options`` is the table that the command line says, the last layer."""
-    layers = []
-    for index, text in enumerate(texts):
-        path = folder / f"layer{index}.toml"
-        path.write_text(text)
-        path.chmod(0o644)
-        layers.append(parse_layer(read(path, f"layer{index}")))
+    layers = written(folder, *texts)
     if options is not None:
         places: dict[toml_lines.Path, str] = {("process", key): f"option {key}" for key in options}
         layers.append(parse_layer(command_line({"process": dict(options)}, places)))

@@ -14,8 +14,7 @@ from hardening.mechanism.findings import Finding
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Violation
-from hardening.profile.layers import Stack, parse_layer
-from hardening.profile.source import read
+from hardening.profile.layers import Stack
 from hardening_namespaces import Namespaces
 from hardening_namespaces import host as namespace_host
 from hardening_namespaces.facts import NamespaceFacts
@@ -23,6 +22,7 @@ from hardening_rootfs import Rootfs
 from hardening_rootfs.host import check
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts
+from tests.support.layers import written
 
 MECHANISMS = (Namespaces(), Rootfs())
 
@@ -42,13 +42,7 @@ def host(
 
 def composed(folder: Path, *texts: str, on: Host | None = None) -> Composition:
     """The composition of layers written as TOML to ``folder``."""
-    layers = []
-    for index, text in enumerate(texts):
-        path = folder / f"layer{index}.toml"
-        path.write_text(text)
-        path.chmod(0o644)
-        layers.append(parse_layer(read(path, f"layer{index}")))
-    return compose(Stack(tuple(layers)), MECHANISMS, on or host(), date(2030, 1, 1))
+    return compose(Stack(tuple(written(folder, *texts))), MECHANISMS, on or host(), date(2030, 1, 1))
 
 
 def settings_of(folder: Path, *texts: str) -> RootfsSettings:

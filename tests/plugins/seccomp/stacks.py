@@ -12,11 +12,11 @@ from hardening.compose.composition import Composition, compose
 from hardening.mechanism import host
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
-from hardening.profile.layers import Stack, parse_layer
-from hardening.profile.source import read
+from hardening.profile.layers import Stack
 from hardening_capabilities import Capabilities
 from hardening_seccomp import Seccomp, SeccompSettings
 from hardening_seccomp.host import SeccompFacts
+from tests.support.layers import written
 
 
 def this_host(**facts: Any) -> Host:
@@ -28,13 +28,9 @@ def this_host(**facts: Any) -> Host:
 
 def composed(folder: Path, *texts: str, on: Host | None = None) -> Composition:
     """The composition of layers written as TOML."""
-    layers = []
-    for index, text in enumerate(texts):
-        path = folder / f"layer{index}.toml"
-        path.write_text(text)
-        path.chmod(0o644)
-        layers.append(parse_layer(read(path, f"layer{index}")))
-    return compose(Stack(tuple(layers)), [Seccomp(), Capabilities()], on or this_host(), date(2030, 1, 1))
+    return compose(
+        Stack(tuple(written(folder, *texts))), [Seccomp(), Capabilities()], on or this_host(), date(2030, 1, 1)
+    )
 
 
 def settings(folder: Path, *texts: str, on: Host | None = None) -> SeccompSettings:

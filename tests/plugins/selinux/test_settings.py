@@ -10,19 +10,15 @@ import pytest
 from hardening.compose.composition import compose
 from hardening.errors import ProfileError
 from hardening.mechanism.host import plain
-from hardening.profile.layers import Stack, parse_layer
-from hardening.profile.source import read
+from hardening.profile.layers import Stack
 from hardening_selinux import Selinux, SelinuxSettings
+from tests.support.layers import written
 
 
 def composed(folder: Path, *texts: str) -> SelinuxSettings:
-    layers = []
-    for index, text in enumerate(texts):
-        path = folder / f"layer{index}.toml"
-        path.write_text(text)
-        path.chmod(0o644)
-        layers.append(parse_layer(read(path, path.stem)))
-    settings = compose(Stack(tuple(layers)), [Selinux()], plain(), date(2030, 1, 1)).settings["selinux"]
+    settings = compose(Stack(tuple(written(folder, *texts))), [Selinux()], plain(), date(2030, 1, 1)).settings[
+        "selinux"
+    ]
     assert isinstance(settings, SelinuxSettings)
     return settings
 
