@@ -26,6 +26,9 @@ from hardening.why.attempt import attempt
 from hardening.why.loosening import Loosening
 from hardening.why.trial import Trials
 
+#: Seconds that a server may wait for others in a run of a search, before it is taken for one.
+IDLE = 3.0
+
 
 def output_option(what: str) -> Callable[[F], F]:
     """Add ``-o`` to a command, whose help says what is written."""

@@ -34,12 +34,14 @@ _TRIED, _WITHOUT = "a trial", "without it no run succeeded"
 
 @frozen(eq=False)
 class Watched:
-    """A run that was recorded, whether the command succeeded, the programs that were executed, and for how many seconds."""
+    """A run that was recorded, whether the command succeeded, the programs that were executed, and for how many seconds.
+    ``unfinished``: why nobody knows whether it would have succeeded; empty where that is known."""
 
     run: Run
     succeeded: bool
     programs: frozenset[str] = frozenset()
     seconds: float = 0.0
+    unfinished: str = ""
 
 
 @frozen(eq=False)
@@ -165,6 +167,8 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     failed |= further
     layers = [trials.least(kept), *needed.values()]
     watched = _recorded(trials, layers, seen)
+    if watched.unfinished:
+        raise Unfinished(watched.unfinished, watched.run)
     given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
     texts = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(given.items()))
     known = {use.call for use in watched.run.uses}
@@ -259,6 +263,8 @@ def _loosenings(trials: CommandRuns, seen: list[Run]) -> dict[str, Tables] | Non
     opened = trials.opened()
     every = _recorded(trials, [opened], seen)
     found = {} if every.succeeded else trials.search([opened])
+    if found is None and every.unfinished:
+        raise Unfinished(every.unfinished, every.run)
     if found is None:
         return None
     needed = dict(found)

@@ -27,7 +27,7 @@ from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace import calls
 from hardening.trace.recording import UNSEEN
-from hardening.trace.tracer import INTERRUPT, TIME
+from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.smallest import Conclusion
@@ -40,13 +40,21 @@ _SLOWER, _PATIENCE = 4.0, 10.0
 
 class CommandTrials:
     """The runs of one command. ``base`` is the stack with what was typed, ``named`` the same without: a learnt layer stands
-    between them. ``today`` is the day of all runs. ``reads_programs``: what they could call is learnt, too."""
+    between them. ``today`` is the day of all runs. ``idle`` is how many seconds a server may wait for others in a search.
+    ``reads_programs``: what they could call is learnt, too."""
 
     def __init__(
-        self, base: Composition, named: Composition, today: date, trials: Trials, *, reads_programs: bool = False
+        self,
+        base: Composition,
+        named: Composition,
+        today: date,
+        trials: Trials,
+        *,
+        idle: float | None = None,
+        reads_programs: bool = False,
     ) -> None:
         self.base, self.named, self.today, self.trials = base, named, today, trials
-        self.reads_programs = reads_programs
+        self.idle, self.reads_programs = idle, reads_programs
         self.host = trials.host
         self._patience: float | None = None  # of a run that a search makes
         self._shown = True  # what the command prints: once
@@ -92,11 +100,11 @@ class CommandTrials:
         run = self._seen(ran, ran.trace.uses)
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED, run)
-        if ran.trace.ended == TIME and not self.trials.until:
-            raise Unfinished(f"the command was still at work after {self.trials.seconds:g} seconds", run)
+        late = ran.trace.ended == TIME and not self.trials.until
+        unfinished = f"the command was still at work after {self.trials.seconds:g} seconds" if late else ""
         if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
             self._patience = min(self.trials.seconds, max(_PATIENCE, _SLOWER * ran.seconds))
-        return Watched(run, ran.succeeded, frozenset(programs), ran.seconds)
+        return Watched(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
         trials = (
@@ -124,8 +132,12 @@ class CommandTrials:
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
         """As `hardening why` finds them."""
         composition = self.composed(layers)
-        stack = TriedStack(Attempt(composition, self.host, self.today), self.trials)
-        ran = self.trials.run(composition)
+        trials = attrs.evolve(self.trials, idle=self.idle)
+        ran = trials.run(composition)
+        if ran.trace.ended == IDLE and not trials.until:
+            return None  # it waits for others, whatever else it may do
+        must_end = ran.trace.ended == TIME and not trials.until
+        stack = TriedStack(Attempt(composition, self.host, self.today), trials, must_end=must_end)
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
         found = smallest.search(first, stack)
         if found.conclusion is Conclusion.STOPPED:

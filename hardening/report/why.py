@@ -96,8 +96,9 @@ def sentence(found: Explanation) -> str:
         INTERRUPT: "it was interrupted",
     }
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
-    searched = found.runs > 1  # and then it is no matter how the first one ended
-    why = "" if searched else ended.get(found.ran.trace.ended, "")
+    why = ended.get(found.ran.trace.ended, "")
+    if found.runs > 1:  # and then it is no matter how the first one ended, unless they all did so
+        why = f"{why}, and so it was with what was tried: a longer --timeout shows more" if why == ended[TIME] else ""
     return f"no answer: {why or 'the search ended before there was one'}{some}"
 
 

@@ -157,7 +157,13 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
     answers = {item.key: item.call.outcome for item in found}
     ended = ran.trace.ended
     return TrialOutcome(
-        succeeded, tuple(suspects), signature, stopped=ended == INTERRUPT, waits=ended == IDLE, answers=answers
+        succeeded,
+        tuple(suspects),
+        signature,
+        stopped=ended == INTERRUPT,
+        waits=ended == IDLE,
+        late=ended == TIME,
+        answers=answers,
     )
 
 
@@ -192,12 +198,13 @@ def _was_found(call: SystemCall, trace: Trace) -> bool:
 
 
 def _unreached(trace: Trace) -> Iterator[SystemCall]:
-    """The connections that others may have wanted."""
+    """The connections that others may have wanted, up to the end."""
     call = calls.native("accept4", trace.calls)
     for bound in trace.bound:
         if bound.address.startswith("tcp "):
+            text = f"reach {bound.address} from outside"
             yield attrs.evolve(bound, name="accept4", number=call.number, architecture=call.architecture,
-                               arguments=call.arguments, text=f"reach {bound.address} from outside")  # fmt: skip
+                               arguments=call.arguments, text=text, order=call.order)  # fmt: skip
 
 
 def _unexecuted(ran: Ran) -> Sequence[SystemCall]:

@@ -107,14 +107,19 @@ def inquire(
         ran = attrs.evolve(ran, succeeded=trials.run_unseen(attempt.composition).succeeded)
     denials = causes.denials(ran)
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
-    stack = TriedStack(attempt, trials, traces=traces, end=None if limit is None else begin + limit, tell=tell)
     ended = ran.trace.ended
+    judged = trials.until or traces  # by more than how its run ends
+    late = ended == TIME and not judged
+    end = None if limit is None else begin + limit
+    stack = TriedStack(attempt, trials, traces=traces, must_end=late, end=end, tell=tell)
     if ran.succeeded:
         result = smallest.Result(Conclusion.NOT_NEEDED)
-    elif once or ended == INTERRUPT or (ended in (TIME, IDLE) and not trials.until and not traces):
+    elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (late and not first.suspects):
         result = smallest.Result(Conclusion.STOPPED)
     else:
         result = smallest.search(first, stack)
+        if late and result.conclusion is not Conclusion.FOUND:  # it may need its time, and nothing else
+            result = attrs.evolve(result, conclusion=Conclusion.STOPPED)
     return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
 
 

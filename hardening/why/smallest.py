@@ -50,13 +50,15 @@ class Suspect:
 class TrialOutcome:
     """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
     have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted. ``waits``: it was
-    ended since it seemed to wait, before its time was over. ``answers`` is what each call was answered that failed."""
+    ended since it seemed to wait, before its time was over; ``late``: it was at work when that was over. ``answers`` is what
+    each call was answered that failed."""
 
     succeeded: bool
     suspects: tuple[Suspect, ...] = ()
     signature: Hashable = None
     stopped: bool = False
     waits: bool = False
+    late: bool = False
     answers: Mapping[Hashable, str] = MappingProxyType({})
 
 
@@ -261,6 +263,8 @@ def _denial(suspect: Suspect) -> Hashable:
 
 def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     """Loosenings with which it succeeds, in the order in which they were needed; none where nothing helps."""
+    if first.late:  # as each run with one loosening more would be
+        return _leap((), runs.foreseen(()) or first, runs)
     kept: list[Member] = []
     before = first
     while True:

@@ -29,7 +29,8 @@ LEAST_IDLE = 1.0
 
 class TriedStack:
     """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
-    traces others itself. ``end`` is the moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which
+    traces others itself; ``must_end``: it was at work in the first run until that was ended, so that this is no success.
+    ``end`` is the moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which
     run begins."""
 
     def __init__(
@@ -38,6 +39,7 @@ class TriedStack:
         trials: Trials,
         *,
         traces: bool = False,
+        must_end: bool = False,
         end: float | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> None:
@@ -55,7 +57,7 @@ class TriedStack:
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
         self.running: Ran | None = None  # the last one that counts as a success, where it did not end by itself
-        self._has_ended = False  # by itself, with success
+        self._must_end = must_end  # or has ended by itself, with success
         self._latest: tuple[Sequence[Way], Composition | HardeningError] = ((), attempt.composition)
 
     @property
@@ -157,9 +159,9 @@ class TriedStack:
 
     def _succeeded(self, ran: Ran) -> bool:
         if ran.succeeded:
-            self.running, self._has_ended = None, True
+            self.running, self._must_end = None, True
             return True
-        if ran.trace.ended not in (TIME, IDLE) or self._trials.until or self._has_ended:
+        if ran.trace.ended not in (TIME, IDLE) or self._trials.until or self._must_end:
             return False
         self.running = ran
         return True

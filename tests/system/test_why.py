@@ -339,6 +339,12 @@ def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> No
     assert (found["outcome"], found["runs"]) == ("unknown", 1)
 
 
+def test_what_a_command_is_denied_that_tries_it_for_ever_is_found(place: Place) -> None:
+    code = _CALL + "import time\nwhile libc.syscall(250, 0, -3, 0) < 0: time.sleep(0.1)"
+    found = place.why("--timeout", "5", "-p", "strict", "--", "python3", "-c", code)
+    assert (found["outcome"], needed(found)) == ("found", {"seccomp.keyctl"})
+
+
 def test_a_command_that_is_slow_with_a_loosening_is_not_taken_for_one_that_succeeds(place: Place) -> None:
     """It fails in the end."""
     code = f"{_CALL}call(250, 0, -3, 0)\nimport time\ntime.sleep(60)\nsys.exit('failed')"

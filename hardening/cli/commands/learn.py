@@ -87,7 +87,9 @@ def command(
         profiles=profiles, seconds=timeout, until=check, in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
     named = here.compose(Request(profiles))
-    found = learn(CommandTrials(base, named, here.today, trials, reads_programs=reads_programs), before)
+    found = learn(
+        CommandTrials(base, named, here.today, trials, idle=trying.IDLE, reads_programs=reads_programs), before
+    )
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)

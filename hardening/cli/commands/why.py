@@ -35,8 +35,8 @@ Examples:
 Exit codes: 0 where the command succeeds, or what it needs was found, or what was asked is
 permitted or can be; 1 otherwise; 2 for a bad profile or usage; 125 where a launch failed.
 """
-#: Seconds that each run may take, that a server may wait for others in it, and that the search may take.
-PATIENCE, IDLE, LIMIT = 60.0, 3.0, 600.0
+#: Seconds that each run may take, and that the search may take.
+PATIENCE, LIMIT = 60.0, 600.0
 #: The options that mean nothing where nothing is run.
 _OF_RUNS = frozenset(
     {"interactive", "until", "once", "in_place", "timeout", "limit", "target", "name", "rm", "log_size", "debug",
@@ -116,7 +116,7 @@ def command(
         raise UsageError("no command", hint="write it after `--`: hardening why -- id")
     trials, assembly = trying.trials(
         context, here, request, composition, engine, words,
-        profiles=profiles, seconds=timeout or None, idle=IDLE, until=until, in_place=in_place,
+        profiles=profiles, seconds=timeout or None, idle=trying.IDLE, until=until, in_place=in_place,
         interactive=interactive, target=target,
     )  # fmt: skip
     with output.status() as tell:

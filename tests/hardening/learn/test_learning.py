@@ -35,11 +35,12 @@ class Command:
 
 
 class MadeUp:
-    """Runs of a made-up command: the base permits `BASE` and holds the capability ``KILL``; ``forbidden`` is a limit's."""
+    """Runs of a made-up command: the base permits `BASE` and holds the capability ``KILL``; ``forbidden`` is a limit's.
+    Where it is ``late`` a run that does not succeed is still at work when its time is over."""
 
     def __init__(self, command: Command, forbidden: Iterable[str] = (), capability: str = "") -> None:
         self.command, self.forbidden, self.capability = command, frozenset(forbidden), capability
-        self.tries, self.could = 0, frozenset[str]()
+        self.tries, self.could, self.late = 0, frozenset[str](), False
 
     def _permitted(self, layers: Sequence[Tables]) -> tuple[frozenset[str], bool, bool]:
         allowed, held, writable = BASE, True, False
@@ -74,7 +75,8 @@ class MadeUp:
                 break
         failed = self.command.broken | (frozenset(seen) - allowed)
         uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name in failed))) for name in seen)
-        return Watched(Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses, RECORDED), succeeded)
+        run = Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses, RECORDED)
+        return Watched(run, succeeded, unfinished="late" * (self.late and not succeeded))
 
     def look(self, layers: Sequence[Tables]) -> Looked:
         watched = self.record(layers)
@@ -233,3 +235,19 @@ def test_the_smallest_set_is_learnt_or_nothing_is_proved(
         assert loosened(found) == wanted
         assert found.left == ()
     assert {item.leaf for item in found.barred} <= {f"calls.{name}" for name in forbidden}
+
+
+def test_what_is_at_work_for_too_long_is_searched_as_what_fails() -> None:
+    runs = MadeUp(Command(frozenset({"read", "bind"}), place="/data"))
+    runs.late = True
+    found = learn(runs, Recording())
+    assert found.proved
+    assert set(layer.loosened(found.lessons)) == {"calls.bind", "places./data"}
+
+
+def test_what_is_at_work_for_too_long_whatever_is_permitted_is_told_as_that() -> None:
+    runs = MadeUp(Command(frozenset({"read", "bind"})), forbidden=("bind",))
+    runs.late = True
+    found = learn(runs, Recording())
+    assert (found.proved, found.unfinished) == (False, "late")
+    assert found.recording.runs

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
-from hardening.trace.tracer import Trace, TracedProcess
+from hardening.trace.tracer import IDLE, Trace, TracedProcess
 from hardening.why import causes
 from hardening.why.trial import Ran
 
@@ -197,3 +197,14 @@ def test_a_program_that_is_found_further_on_was_not_missing() -> None:
     looked = call("execve", 1, error=errno.ENOENT, path="/usr/local/bin/x")
     missing = call("execve", 2, error=errno.ENOENT, path="/usr/bin/y")
     assert [item.call.path for item in causes.denials(ran(looked, missing))] == ["/usr/bin/y"]
+
+
+def test_that_nobody_has_reached_a_server_is_suspected_however_much_else_has_failed() -> None:
+    bound = call("bind", 1, error=0, address="tcp 127.0.0.1:80")
+    others = [call("x", number, path=f"/{chr(97 + number % 26)}/{chr(97 + number // 26)}") for number in range(2, 200)]
+    found = ran(*others, mechanism=Decides("accept4"))
+    found = attrs.evolve(found, trace=attrs.evolve(found.trace, ended=IDLE, bound=(bound,), calls=200))
+    first = causes.denials(found)[0]
+    assert (first.operation, [cause.leaf for cause in first.causes]) == (
+        "reach tcp 127.0.0.1:80 from outside", ["box.accept4"]
+    )  # fmt: skip

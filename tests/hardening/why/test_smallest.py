@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -294,6 +295,13 @@ def test_what_a_process_speaks_of_without_a_loosening_needs_no_further_run() -> 
     silent, told = (kind("abc", lambda some: set("abc") <= some) for kind in (Foreseen, Told))
     runs = [search(world.run(()), world).runs for world in (silent, told)]
     assert runs[0] - runs[1] == 2 * ROUNDS
+
+
+def test_one_that_is_at_work_until_its_time_is_over_is_not_tried_with_one_loosening_after_the_other() -> None:
+    world = Foreseen("abcdefghij", lambda some: set("abc") <= some)
+    result = search(attrs.evolve(world.run(()), late=True), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abc"))
+    assert len(world.runs[1]) == len("abcdefghij")
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:

@@ -31,17 +31,18 @@ class Runs:
 
 
 @pytest.mark.parametrize(
-    ("until", "ends", "running", "successes"),
+    ("until", "must_end", "ends", "running", "successes"),
     [
-        ("", [(TIME, False)], TIME, [True]),
-        ("", [(TIME, False), ("", True)], "", [True, True]),
-        ("", [(IDLE, False)], IDLE, [True]),
-        ("", [("", True), (TIME, False), ("", False)], "", [True, False, False]),  # it ends where it succeeds
-        ("curl", [("", True), (TIME, False)], "", [True, False]),  # no success while the check fails
+        ("", False, [(TIME, False)], TIME, [True]),
+        ("", True, [(TIME, False), ("", True)], "", [False, True]),
+        ("", False, [(TIME, False), ("", True)], "", [True, True]),
+        ("", False, [(IDLE, False)], IDLE, [True]),
+        ("", False, [("", True), (TIME, False), ("", False)], "", [True, False, False]),  # it ends where it succeeds
+        ("curl", False, [("", True), (TIME, False)], "", [True, False]),  # no success while the check fails
     ],
 )
 def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
-    until: str, ends: list[tuple[str, bool]], running: str, successes: list[bool]
+    until: str, must_end: bool, ends: list[tuple[str, bool]], running: str, successes: list[bool]
 ) -> None:
     nothing: Any = None
     ran = iter(
@@ -52,7 +53,7 @@ def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
     )
     trials: Any = Runs(until, ran)
     told: list[int] = []
-    stack = TriedStack(composed(), trials, tell=told.append)
+    stack = TriedStack(composed(), trials, must_end=must_end, tell=told.append)
     assert [stack.run([]).succeeded for _ in ends] == successes
     assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
