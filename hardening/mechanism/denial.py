@@ -16,7 +16,8 @@ from hardening.base.values import frozen
 class Caller:
     """The process that made a call, as it was then. ``pid`` is the host's, ``command`` its name (comm), ``executable`` the
     path inside; ``uid`` and ``gid`` are the ones that file systems look at, as the host sees them; ``capabilities`` are the
-    effective ones, without ``CAP_``; ``filters`` is how many filters of system calls it has (proc_pid_status(5))."""
+    effective ones, without ``CAP_``; ``filters`` is how many filters of system calls it has (proc_pid_status(5));
+    ``is_confined`` where it, or who made it, has confined itself (landlock(7))."""
 
     pid: int
     command: str = ""
@@ -25,6 +26,7 @@ class Caller:
     gid: int = 0
     capabilities: frozenset[str] = frozenset()
     filters: int = 0
+    is_confined: bool = False
 
 
 #: The errnos by which the kernel says that somebody may not (errno(3)).

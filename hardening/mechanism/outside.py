@@ -51,7 +51,7 @@ def _place(context: Context, path: str) -> tuple[str, bool]:
         place for place in (*volumes, *root.mounted_tmpfs(), *_KERNEL) if inside == place or is_below(inside, place)
     ]
     if not held:
-        return f"{root.directory()}/{inside.lstrip('/')}", False
+        return os.path.join(root.directory(), inside.lstrip("/")), False
     volume = volumes.get(max(held, key=len))
     if volume is None:
         return "", False

@@ -101,6 +101,9 @@ class Failures(CallWatch):
         call = entry.architecture, entry.number
         if call in self._kinds["changing"]:
             thread.changed()
+        elif call in self._kinds["confining"]:
+            thread.process.is_confined = True
+            thread.changed()
         elif call in self._kinds["binding"]:
             self.bound.append(self._decoder.call(entry, thread.tracee, thread.caller))
         elif call in self._kinds["listening"]:
@@ -138,6 +141,7 @@ class Failures(CallWatch):
 
     def is_made(self, process: LiveProcess, maker: LiveProcess) -> None:
         self._processes[process].errors = {*self._processes[maker].errors}
+        process.is_confined = maker.is_confined
 
     def ended_badly(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
         """A limit may have ended it, or it may have named what it lacks. No call fails where a variable is missing."""

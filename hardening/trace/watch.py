@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import ClassVar
 
+import attrs
+
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.trace import calls
 from hardening.trace.calls import PendingCall
@@ -13,16 +15,18 @@ from hardening.trace.tracee import Tracee
 
 
 class LiveProcess:
-    """What is known of a process while it runs, its name for ``command``. ``begun`` and ``ended`` are how many calls all
-    processes had made by then, and ``memory`` is the most that it had, in bytes, where it was seen to end."""
+    """What is known of a process while it runs, its name for ``command``, and ``is_confined`` for its callers. ``begun`` and
+    ``ended`` are how many calls all processes had made by then, and ``memory`` is the most that it had, in bytes, where it
+    was seen to end."""
 
-    __slots__ = ("argv", "begun", "command", "ended", "executable", "memory", "pid", "status")
+    __slots__ = ("argv", "begun", "command", "ended", "executable", "is_confined", "memory", "pid", "status")
 
     def __init__(self, pid: int, begun: int = 0) -> None:
         self.pid, self.begun, self.ended, self.memory = pid, begun, begun, 0
         self.argv: tuple[str, ...] = ()
         self.executable = self.command = ""
         self.status: int | None = None
+        self.is_confined = False
 
 
 class LiveThread:
@@ -46,7 +50,7 @@ class LiveThread:
     def caller(self) -> Caller:
         """Who it is, asked once until that may have changed."""
         if self.known_caller is None:
-            self.known_caller = self.tracee.caller()
+            self.known_caller = attrs.evolve(self.tracee.caller(), is_confined=self.process.is_confined)
         return self.known_caller
 
     def changed(self) -> None:

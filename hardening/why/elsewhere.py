@@ -12,6 +12,7 @@ from typing import Any
 from hardening.base import files
 from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
+from hardening.launch.native.lookup import interpreter
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import DENIALS, Caller, SystemCall
 from hardening.mechanism.mechanism import Context
@@ -27,6 +28,13 @@ _USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel
 #: Calls that give a file to somebody else.
 _OWNERSHIP = frozenset(f"{name}{wide}" for name in ("chown", "lchown", "fchown", "fchownat") for wide in ("", "32"))
 _EXECUTION = ("execve", "execveat")
+#: What the kernel answers whoever asks, by what it says of a file or an address.
+_OF_ITSELF = {
+    errno.EEXIST: "it is there already", errno.ENOTEMPTY: "the directory is not empty", errno.EISDIR: "it is a directory",
+    errno.ELOOP: "its links lead on and on", errno.ENAMETOOLONG: "the name is too long",
+    errno.ETXTBSY: "somebody has it open to write to it", errno.EADDRINUSE: "somebody has the address already",
+    errno.ECONNREFUSED: "nobody listens there",
+}  # fmt: skip
 #: Calls that yama looks at, and the value with which no capability helps.
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
 #: The process of perf_event_open(2) that stands for all of them: -1.
@@ -41,7 +49,13 @@ def reason(call: SystemCall, document: Mapping[str, Any], context: Context) -> s
         found = look(call, document)
         if found:
             return found
-    return _mode(call, context) or _account(call, context) or _filter(call, document)
+    return _mode(call, context) or _account(call, context) or _sandbox(call, document)
+
+
+def of_itself(call: SystemCall) -> str:
+    """What a call failed for whoever makes it; empty where its errno may mean that somebody may not."""
+    about = call.path or call.address
+    return f"{about}: {_OF_ITSELF[call.error]}" if about and call.error in _OF_ITSELF else ""
 
 
 def folder(call: SystemCall, document: Mapping[str, Any]) -> str:
@@ -59,12 +73,16 @@ def folder(call: SystemCall, document: Mapping[str, Any]) -> str:
     )
 
 
-def _filter(call: SystemCall, document: Mapping[str, Any]) -> str:
-    """A filter of system calls beside those that a command starts with: whoever launches it has some, and the stack one."""
+def _sandbox(call: SystemCall, document: Mapping[str, Any]) -> str:
+    """What a program has confined itself by: a filter of system calls beside those that a command starts with, for whoever
+    launches it has some, and the stack one; or a domain of Landlock."""
     inherited = int(read_status("self").get("Seccomp_filters", "0"))
-    if call.error not in DENIALS or call.caller.filters <= inherited + bool(lookup(document, "/linux/seccomp")):
-        return ""
-    return "the program's own sandbox may have: it has loaded a filter of system calls beside the stack's"
+    own = "the program's own sandbox may have: it"
+    if call.error in DENIALS and call.caller.filters > inherited + bool(lookup(document, "/linux/seccomp")):
+        return f"{own} has loaded a filter of system calls beside the stack's"
+    if call.error in (errno.EACCES, errno.EXDEV) and call.caller.is_confined:
+        return f"{own} has confined itself to some files and ports (landlock(7))"
+    return ""
 
 
 def outside(document: Mapping[str, Any], path: str) -> str | None:
@@ -122,7 +140,16 @@ def _path(call: SystemCall, document: Mapping[str, Any]) -> str:
         return ""
     if call.error in (errno.ENOENT, errno.ENOTDIR):
         missing = _missing(place)
-        return f"the file itself: {missing} does not exist on the host either" if missing else ""
+        if missing or call.name not in _EXECUTION:
+            return f"the file itself: {missing} does not exist on the host either" if missing else ""
+        named = interpreter(place)  # the kernel says of a script that it is missing where its interpreter is
+        outside_of = outside(document, named)
+        missing = _missing(outside_of) if outside_of is not None else ""
+        return (
+            f"the file itself: {place} names {named}, and {missing} does not exist on the host either"
+            if missing
+            else ""
+        )
     if call.error == errno.EROFS:
         return _mounted(place, os.ST_RDONLY, "read-only")
     if call.error == errno.EACCES and call.name in _EXECUTION:

@@ -300,6 +300,7 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
         if not (item.failed and left) or silent:
             continue
         why = elsewhere.reason(item.call, seen.ran.document, seen.ran.context)
+        why = why or (elsewhere.of_itself(item.call) if item.told and not item.causes else "")
         if why:
             left -= 1
             yield item, why
