@@ -180,7 +180,8 @@ class Cause:
     permit it, the smallest first; without any, ``advice`` says what can be done instead, or that nothing can. ``certain``
     says that the kernel's answer follows from the setting alone, as with a filter that was evaluated for these arguments;
     else only a trial shows it. ``fallback`` are the system calls that programs make after this answer, none where they do
-    without any; None where it leaves them nothing to do.
+    without any; None where it leaves them nothing to do. ``regardless`` says that the kernel answers whoever launches the
+    command the same without a stack.
     """
 
     leaf: str
@@ -189,6 +190,7 @@ class Cause:
     advice: str = ""
     certain: bool = False
     fallback: frozenset[str] | None = None
+    regardless: bool = False
 
 
 @frozen

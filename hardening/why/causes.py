@@ -286,16 +286,17 @@ def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
 def _told(call: SystemCall) -> int:
     """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, in whichever
     letters, and the name of what it is about. Of a denial many say in words of their own that they may not (umount(8)), and
-    some of either that permission is denied (mount(8)), which counts where they name it."""
+    some of any that permission is denied (mount(8), sysctl(8)), which counts where they name it."""
     about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.said.lower()
     named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.said) is not None
     if call.message and call.message.lower() in said:
         return 2 if named else 1
-    if call.error not in DENIALS:  # which some tell in words of their own, by the path
-        return int(len(call.path) > 1 and call.path in call.said and call.error not in _MISSING)
-    if _OF_RIGHTS.search(said):
+    if call.error in DENIALS and _OF_RIGHTS.search(said):
         return 1 + named
-    return 2 if named and os.strerror(errno.EACCES).lower() in said else 0
+    if call.error in (*DENIALS, errno.EROFS) and named and os.strerror(errno.EACCES).lower() in said:
+        return 2
+    # In words of their own some name what they could not have.
+    return int(len(call.path) > 1 and call.path in call.said and call.error not in _MISSING)
 
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:

@@ -214,7 +214,8 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
         untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
         barrier = "; ".join(filter(None, (seen.stack.barriers.get(suspect.leaf, ""), found[1].advice)))
         barrier = "" if loosening is not None else barrier
-        if not suspect.ways and elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context):
+        by_others = elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context) or found[1].regardless
+        if not suspect.ways and by_others:
             continue
         tried = _tried(seen, suspect, result) if barred and (suspect.certain or suspect.evident) else ()
         if ((barrier or untried or tried) and found[0] is last) or not barred:
@@ -300,6 +301,7 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
         if not (item.failed and left) or silent:
             continue
         why = elsewhere.reason(item.call, seen.ran.document, seen.ran.context)
+        why = why or next((cause.what for cause in item.causes if cause.regardless), "")
         why = why or (elsewhere.of_itself(item.call) if item.told and not item.causes else "")
         if why:
             left -= 1

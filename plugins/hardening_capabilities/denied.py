@@ -97,6 +97,10 @@ def _missing(
     if elsewhere and check.whose == UTS:
         return  # a host name of its own is the answer, and no capability
     asked = call.text if call.request else call.name or "the program"
+    if elsewhere and not call.is_question and not context.host.root:
+        what = f"{asked} takes {name} {elsewhere}, which uid {context.host.uid} has not, with a stack or without"
+        yield Cause("namespaces.user", what, regardless=True)
+        return
     if elsewhere:
         what = f"{asked} takes {name} {elsewhere}, and the command has a user namespace of its own"
         advice = f"{name} does nothing here; {INSTEAD.get(name) or BY_NAME[name].instead or 'let the host do it'}"

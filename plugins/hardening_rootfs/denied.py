@@ -17,7 +17,7 @@ import attrs
 
 from hardening.base.units import show_size
 from hardening.launch.native.lookup import interpreter
-from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
+from hardening.mechanism.denial import EXECUTE, WRITE, Cause, PathAnswer, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import USUAL_RIGHTS, Volume
 from hardening_rootfs import answers, remedies, shown
@@ -25,6 +25,7 @@ from hardening_rootfs.devices import is_shared, numbers
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.shown import Place
 from hardening_rootfs.surroundings import Surroundings
+from hardening_rootfs.tmpfs import SHARED
 
 _WRITES = frozenset({"write", "create", "remove", "change"})
 #: what a call wants of its path -> what is asked of the path beside whether it is seen
@@ -63,6 +64,8 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     if call.error == errno.EBUSY:
         yield from _bound(settings, place)
         return
+    if call.error == errno.EACCES:
+        yield from _roots_alone(settings, call, place)
     if call.error == errno.EACCES and "mount" not in call.access and place.lacks("dev"):
         yield from _device(place)
     if call.name in _EXECUTING and not (call.outcome or call.is_question) and place.lacks("suid"):
@@ -143,6 +146,15 @@ def _full(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
     elif place.leaf == "rootfs.shm_size":
         ways = [Way(place.leaf, settings.shm_size * more) for more in _LARGER]
         yield Cause(place.leaf, f"{place.mounted} holds {show_size(settings.shm_size)}", ways)
+
+
+def _roots_alone(settings: RootfsSettings, call: SystemCall, place: Place) -> Iterator[Cause]:
+    """A place in memory whose top directory, which is root's, does not let anybody else in, or have a file there."""
+    memory = settings.tmpfs.named.get(place.leaf.removeprefix("rootfs.tmpfs."))
+    is_entry = os.path.dirname(place.path) == place.mounted and call.access & {"create", "remove"}
+    if memory is not None and not memory.mode & (WRITE if is_entry else EXECUTE):
+        ways = (Way(place.leaf, attrs.evolve(memory, mode=SHARED)),)
+        yield Cause(place.leaf, f"{place.mounted} is root's, with mode {memory.mode:04o}", ways)
 
 
 def _device(place: Place) -> Iterator[Cause]:

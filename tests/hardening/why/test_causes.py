@@ -109,6 +109,8 @@ def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> N
         ('unable to open database "/srv/a.db"', errno.EROFS, 1),
         ('unable to open database "/srv/a.db"', errno.ENOENT, 0),
         ('unable to open "a.db"', errno.EROFS, 0),
+        ('permission denied on key "a.db"', errno.EROFS, 2),
+        ('permission denied on key "a.db"', errno.ENOENT, 0),
     ],
 )
 def test_a_file_is_spoken_of_in_words_of_its_own_by_its_whole_path(said: str, error: int, told: int) -> None:

@@ -329,6 +329,14 @@ def test_in_a_user_namespace_of_its_own_a_capability_over_the_host_does_nothing(
     assert "does nothing here" in found["namespaces.user"].advice
 
 
+def test_what_an_ordinary_user_may_not_do_anyhow_is_not_the_stacks_doing() -> None:
+    rootless = private()
+    rootless = attrs.evolve(rootless, host=attrs.evolve(rootless.host, uid=1000))
+    (cause,) = causes(call("settimeofday", uid=100_000), rootless).values()
+    assert (cause.regardless, list(cause.ways)) == (True, [])
+    assert not causes(call("settimeofday", uid=100_000), private())["namespaces.user"].regardless
+
+
 def test_a_private_user_namespace_maps_who_asks() -> None:
     assert leaves(call("mount", uid=100_000), private()) == ["SYS_ADMIN"]
     assert leaves(call("mount", uid=100_005), private()) == [], "it has changed its user"

@@ -56,6 +56,17 @@ def leaves(found: Iterable[Cause]) -> list[str]:
     return [cause.leaf.removeprefix("rootfs.") for cause in found]
 
 
+def test_a_place_in_memory_that_is_roots_is_named_to_whom_it_keeps_out(tmp_path: Path) -> None:
+    said = 'tmpfs.add = ["/run:mode=755", "/closed:mode=700", "/open"]'
+    made = [
+        asked("openat", errno.EACCES, path, CREATE) for path in ("/run/pid", "/run/app/pid", "/closed/a/b", "/open/pid")
+    ]
+    assert [leaves(causes(tmp_path, said, call)) for call in made] == [["tmpfs./run"], [], ["tmpfs./closed"], []]
+    (cause,) = causes(tmp_path, said, made[0])
+    (way,) = cause.ways
+    assert way.value == Tmpfs(mode=0o1777)
+
+
 END = SystemCall("", 0, 0, ARGUMENTS, Caller(1), text="exit code 1")
 READ, WRITE, CREATE, EXECUTE = ({"read"}, {"write"}, {"create"}, {"execute"})
 
