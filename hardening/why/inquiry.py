@@ -27,6 +27,8 @@ from hardening.why.tried import TriedStack
 MOST_ELSEWHERE = 3
 #: The longest value of a loosening that is told in a sentence.
 MOST_SHOWN = 60
+#: Why nothing is offered, where nobody says more.
+NO_WAY = "no setting permits it"
 #: Why a loosening is offered and was not tried.
 REACHES_HOST = "with it the command reaches what is the host's: only with --in-place is it tried"
 
@@ -213,7 +215,7 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
         way, loosening = _offered(seen, suspect)
         untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
         barrier = "; ".join(filter(None, (seen.stack.barriers.get(suspect.leaf, ""), found[1].advice)))
-        barrier = "" if loosening is not None else barrier
+        barrier = "" if loosening is not None else barrier or NO_WAY
         by_others = elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context) or found[1].regardless
         if not suspect.ways and by_others:
             continue
