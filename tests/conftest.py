@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
     if sample.is_whole(config) and not config.getoption("--hypothesis-profile"):
         settings.load_profile("all")
+    gc.disable()  # until all is collected, of which nothing goes
     if not hasattr(config, "workerinput"):
         rewriting.prepare(config)
     apart.enter()
@@ -94,6 +95,7 @@ def pytest_collection_finish() -> None:
     """What was collected stays to the end: a collector that walks through it again and again finds nothing to free."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

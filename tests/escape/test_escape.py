@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from tests.escape.results import RESULTS
 from tests.escape.table import ATTEMPTS, PERMITTED, tables
 from tests.escape.world import World, world
 from tests.support.features import available, require
+from tests.support.runs import installed
 from tests.support.users import REPOSITORY, ordinary
 
 pytestmark = pytest.mark.system
@@ -104,6 +105,26 @@ def test_no_attempt_succeeds_under_a_shipped_profile(suite: Suite, profile: str,
     escaped = {attempt.name for attempt in attempts
                if isinstance(attempt.tries, Profiled) and found[attempt.tries.name].escaped}  # fmt: skip
     assert escaped == {*PERMITTED[profile], *(attempt.name for attempt in attempts if attempt.beyond)}
+
+
+def _defences(attempts: Iterable[Attempt]) -> set[str]:
+    """What has attempts: mechanisms by their names, and each step of the launcher that is left out of it."""
+    return {(match[1] if (match := re.match(r"`(\w+)", one.defence)) else one.defence) for one in attempts}
+
+
+def test_an_ordinary_run_would_notice_each_mechanism_and_each_step_of_the_launcher_that_is_switched_off(
+    request: pytest.FixtureRequest,
+) -> None:
+    rows = [
+        item for item in request.session.items if isinstance(item, pytest.Function) and "suite" in item.fixturenames
+    ]
+    tried = [item.callspec.params["attempt"] for item in rows if "attempt" in item.fixturenames]
+    if not tried or request.config.getoption("keyword"):
+        tried = list(ATTEMPTS)  # somebody has chosen what runs
+    assert _defences(tried) == _defences(ATTEMPTS)
+    confining = {mechanism.name for mechanism in installed().mechanisms if "*" not in mechanism.before_launch}
+    # The one gives a command something, the other has tests of its own, for hosts where it is active.
+    assert confining - _defences(ATTEMPTS) == {"secrets", "selinux"}
 
 
 def test_names_are_given_once() -> None:

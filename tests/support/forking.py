@@ -128,11 +128,28 @@ class ForkServer:
                 pass
 
 
-#: What `scripts/hardening-cli` does.
+#: What `scripts/hardening-cli` does. The launcher goes on in the same process, as it does where an entry of the cache is
+#: found, with what an execve(2) would have left open: another Python would import all of it again.
 _TYPED = """
-import sys
-from hardening.launch import quick
+import os, sys
+from hardening.cli import start
+from hardening.launch import main as launcher, quick
+from hardening.launch.request import of_argv
 from hardening.whole import main as whole
+execute = start.start
+def go_on(argv):
+    if of_argv(argv) is None:
+        execute(argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if not os.get_inheritable(number):
+                os.close(number)
+        except OSError:  # that of the list itself
+            pass
+    os._exit(launcher.main(argv[-1]))
+start.start = go_on
 def main():
     code = quick.main({program!r}) if sys.argv[1] in ("run", "launch") else None
     return whole() if code is None else code
