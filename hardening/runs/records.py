@@ -58,11 +58,12 @@ class FoundRecords:
     problems: tuple[str, ...] = ()
 
 
-def read(environment: Mapping[str, str]) -> FoundRecords:
-    """The records that the caller can see. What is not there (no audit log, no journal) is no problem."""
+def read(environment: Mapping[str, str], since: datetime | None = None) -> FoundRecords:
+    """The records that the caller can see, those from ``since`` on among them. What is not there (no audit log, no journal)
+    is no problem."""
     found: list[Data] = []
     problems: list[str] = []
-    for source, text in _texts(environment, problems):
+    for source, text in _texts(environment, since, problems):
         records, wrong = parse(source, text)
         found += records
         problems += wrong
@@ -80,7 +81,7 @@ def read_file(path: Path) -> FoundRecords:
     return FoundRecords(_merged(records), tuple(problems))
 
 
-def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
+def _texts(environment: Mapping[str, str], since: datetime | None, problems: list[str]) -> Iterator[tuple[str, str]]:
     # Where auditd's log lies, only root can read (auditd.conf(5)); who it is lent to finds it at the usual place.
     may = os.geteuid() == 0 or os.access("/var/log/audit/audit.log", os.R_OK)
     if may and (ausearch := programs.find("ausearch", places.OF_COMMANDS)):
@@ -104,7 +105,9 @@ def _texts(environment: Mapping[str, str], problems: list[str]) -> Iterator[tupl
         for name in (sinks.FILE, *sinks.OLD_FILES):
             path = Path(place, name)
             try:
-                yield str(path), wholefile.read(path).decode("utf-8", "backslashreplace")
+                # Old ones take seconds to read, and have nothing from after they were written.
+                if since is None or path.stat().st_mtime >= since.timestamp():
+                    yield str(path), wholefile.read(path).decode("utf-8", "backslashreplace")
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:

@@ -105,7 +105,7 @@ def command(
             and _within(record, since, until)
         )
 
-    found = _read(file)
+    found = _read(file, since)
     for problem in found.problems:
         output.note(f"not read: {problem}")
     chosen = [record for record in found.records if wanted(record)]
@@ -113,20 +113,20 @@ def command(
         chosen = chosen[len(chosen) - min(lines, len(chosen)) :]
     _show(chosen, found, as_json)
     if follow:
-        for later in _later(found, file):
+        for later in _later(found, file, since):
             _show([record for record in later.records if wanted(record)], later, as_json, heading=False)
 
 
-def _read(file: Path | None) -> FoundRecords:
-    return records.read_file(file) if file is not None else records.read(os.environ)
+def _read(file: Path | None, since: datetime | None) -> FoundRecords:
+    return records.read_file(file) if file is not None else records.read(os.environ, since)
 
 
-def _later(found: FoundRecords, file: Path | None) -> Iterator[FoundRecords]:
+def _later(found: FoundRecords, file: Path | None, since: datetime | None) -> Iterator[FoundRecords]:
     """What comes after ``found``, in pieces."""
     seen = SeenRecords(found.records)
     while True:
         time.sleep(POLL)
-        now = _read(file)
+        now = _read(file, since)
         fresh = tuple(record for record in now.records if seen.take(record))
         if fresh:
             yield attrs.evolve(now, records=fresh)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ STAMP = "type=VIRT_CONTROL msg=audit(1772353800.123:45): pid=7 uid=0 auid=1000 s
 ENRICHED = '\x1dUID="root" AUID="alice" ID="root"'
 JOURNAL = {"_AUDIT_LOGINUID": "1000", "_AUDIT_SESSION": "3", "_UID": "1000", "_GID": "1000", "_PID": "99"}
 JOURNAL["__REALTIME_TIMESTAMP"] = "1772353801000002"
+#: Spares a test what this host has kept for long.
+LATELY = datetime.now(UTC) - timedelta(hours=1)
 
 
 def one(source: str, line: str) -> dict[str, Any]:
@@ -155,9 +158,27 @@ def test_a_record_in_two_sinks_is_shown_once(tmp_path: Path) -> None:
         json.dumps({**RECORD, "time": "2026-03-01T08:29:00.000001Z", "id": "b"}) + "\n"
     )
     (folder / sinks.FILE).write_text((folder / sinks.FILE).read_text() * 2)
-    found = records.read({"HARDENING_STATE": str(tmp_path)})
+    found = records.read({"HARDENING_STATE": str(tmp_path)}, LATELY)
     ours = [record["id"] for record in found.records if record["source"].startswith(str(folder))]
     assert ours == ["b", RECORD["id"]]
+
+
+def test_a_file_that_was_written_before_is_not_read(tmp_path: Path) -> None:
+    place = tmp_path / "records"
+    place.mkdir(mode=0o700)
+    for name, day in (("records.jsonl", 2), ("records.1.jsonl", 1)):
+        path = place / name
+        path.write_text(json.dumps(RECORD | {"id": name, "time": f"2096-03-0{day}T09:00:00.000000Z"}) + "\n")
+        path.chmod(0o600)
+        moment = datetime(2096, 3, day, 9, tzinfo=UTC)
+        os.utime(path, (moment.timestamp(), moment.timestamp()))
+    environment = {"HARDENING_STATE": str(tmp_path)}
+    assert [record["id"] for record in records.read(environment, moment).records] == [
+        "records.1.jsonl",
+        "records.jsonl",
+    ]
+    late = datetime(2096, 3, 2, tzinfo=UTC)
+    assert [record["id"] for record in records.read(environment, late).records] == ["records.jsonl"]
 
 
 def test_records_that_others_could_have_written_are_not_read(tmp_path: Path) -> None:
@@ -166,7 +187,7 @@ def test_records_that_others_could_have_written_are_not_read(tmp_path: Path) -> 
     (state / "records").mkdir(parents=True, mode=0o700)
     os.mkfifo(state / "records" / sinks.FILE, 0o600)
     (tmp_path / "above").chmod(0o777)
-    found = records.read({"HARDENING_STATE": str(state)})
+    found = records.read({"HARDENING_STATE": str(state)}, LATELY)
     assert f"{state}/records: {tmp_path}/above can be written by others than its owner (mode 0777)" in found.problems
 
 
