@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from hardening.launch.request import LaunchRequest
-from tests.support import runs
+from tests.support import forking, runs
 from tests.support.features import available, require
 from tests.support.patience import until
 from tests.support.users import User, ordinary
@@ -198,8 +198,10 @@ def launch(
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run a bundle to its end; ``text`` is given on standard input, and kept by the container. ``state`` is the caller's
-    state directory, None for the usual one."""
+    state directory, None for the usual one. The launcher is a fork where it inherits no descriptor."""
     argv = launcher(bundle, runtime, user, stdin=text is not None, **options)
+    if "secrets" not in options:
+        return forking.launched(user, argv[-1], env=_environment(user, state), text=text or "")
     return subprocess.run(
         argv,
         input=text or "",
@@ -209,7 +211,7 @@ def launch(
         check=False,
         cwd="/",
         env=_environment(user, state),
-        pass_fds=(options["secrets"],) if "secrets" in options else (),
+        pass_fds=(options["secrets"],),
     )
 
 

@@ -138,7 +138,9 @@ from hardening.launch.request import of_argv
 from hardening.whole import main as whole
 execute = start.start
 def go_on(argv):
-    if of_argv(argv) is None:
+    request = of_argv(argv)
+    # This process has seen the values of secrets, and who looks for a launcher that stays does so by its command line.
+    if request is None or request.secrets >= 0 or request.detach:
         execute(argv)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -163,6 +165,17 @@ def server(user: User | None) -> ForkServer:
     found = ForkServer(argv if user is None else user.argv(argv), os.environ if user is None else user.environment)
     atexit.register(found.close)
     return found
+
+
+#: What `hardening.launch.request.START` does.
+_LAUNCHED = "from hardening.launch.main import main"
+
+
+def launched(
+    user: User | None, request: str, *, env: Mapping[str, str], text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What came of a launcher that somebody starts with a request, in JSON."""
+    return server(user).run([request], code=_LAUNCHED, cwd="/", env=env, text=text)
 
 
 def _scripts(user: User | None) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 import pytest
 
 from hardening.runs import receipt
-from tests.support import apart, engines, runs, users
+from tests.support import apart, engines, runs
 from tests.support.features import available, require
+from tests.support.forking import typed
 from tests.support.patience import until
 from tests.support.runs import RUNTIMES
 from tests.support.tighter import looser, tightened, write
@@ -102,11 +102,9 @@ def test_what_an_engine_wrote_runs_within_the_profile(
 
 def launched(folder: Path, runtime: str, receipt_file: Path, user: User | None) -> subprocess.CompletedProcess[str]:
     """Type the command line that the pages give."""
-    program = str(Path(sys.executable).with_name("hardening")) if user is None else users.program(user)
-    words = [program, "launch", "--runtime", runtime, "--receipt", str(receipt_file), str(folder / "bundle")]
+    words = ("launch", "--runtime", runtime, "--receipt", str(receipt_file), str(folder / "bundle"))
     environment = {**(os.environ if user is None else user.environment), "HARDENING_STATE": str(folder / "state")}
-    return subprocess.run(words if user is None else user.argv(words), check=False, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, cwd="/", env=environment, timeout=60)  # fmt: skip
+    return typed(user, *words, cwd="/", env=environment)
 
 
 def _removed(group: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support import bundles, runs
 from tests.support.features import require
+from tests.support.forking import typed
 
 WARNINGS = tuple(
     f"warning: seccomp.{name}: {name}: the rule cannot be written exactly for libseccomp: {loss}"
@@ -32,15 +32,9 @@ ERRNOS = "".join(
 
 
 def hardening(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("hardening")), *words],
-        cwd=folder,
-        env={**os.environ, "HARDENING_STATE": str(folder / "state")},
-        text=True,
-        capture_output=True,
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+    done = typed(None, *words, cwd=folder, env={**os.environ, "HARDENING_STATE": str(folder / "state")})
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def layer(folder: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import attrs
 
 from tests.support import elves
+from tests.support.forking import typed
 from tests.system.upgrades.pairs import AGED, LEARNT, Pair
 
-#: The last system call of Linux 5.2 on x86-64, and seconds for one run.
-LAST, PATIENCE = 434, 300
-_HARDENING = str(Path(sys.executable).with_name("hardening"))
+#: The last system call of Linux 5.2 on x86-64.
+LAST = 434
 
 
 @attrs.frozen
@@ -84,7 +84,4 @@ def _succeeds(stack: Path, root: Path, command: Sequence[str], folder: Path) -> 
 
 
 def _hardening(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [_HARDENING, *words], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-        timeout=PATIENCE,
-    )  # fmt: skip
+    return typed(None, *words, cwd=folder, env=os.environ)
