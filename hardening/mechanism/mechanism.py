@@ -1,10 +1,9 @@
 """The interface that a mechanism implements.
 
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
-`probe` -> `says` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and `verify`
-after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``, `recording` and `learnt` ``hardening
-learn``. All arguments are frozen values of
-earlier stages.
+`probe` -> `statements` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and
+`verify` after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``, `recording` and `learnt`
+``hardening learn``. All arguments are frozen values of earlier stages.
 """
 
 from __future__ import annotations
@@ -90,8 +89,7 @@ class Context:
     """What a mechanism may look at once everything is composed.
 
     What is composed is good for every command, so there is none here. ``unsupported`` are those of all mechanisms;
-    ``bundle``
-    is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
+    ``bundle`` is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
     that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name

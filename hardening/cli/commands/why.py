@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -20,6 +22,10 @@ from hardening.report import why
 from hardening.why import smallest
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
+
+if TYPE_CHECKING:
+    from hardening.compose.composition import Composition
+    from hardening.compose.image_defaults import ImageDefaults
 
 EPILOG = """\b
 Examples:
@@ -90,30 +96,13 @@ def command(
     """
     here = session(context)
     engine = here.plugins.runtime(runtime)
-    if runtime != start.DEFAULT_RUNTIME:
-        raise UsageError(
-            f"the runtime {runtime} shows nobody what the command asks for", origin="--runtime", hint="leave it out"
-        )
-    if keeping.detaches(context):
-        raise UsageError(
-            "the command is run again and again, in the foreground", origin="--detach", hint="leave it out"
-        )
-    if len(command) == 1 and "--" not in here.words:
+    _require_visible(context, runtime)
+    if _is_question(here, command):
         _require_no_run(context, command[0])
         request = stack.request(context, profiles)
         return 0 if _ask(here, request, command[0], as_json=as_json) else EXIT_FINDINGS
-    if command and command[0].startswith("/") and "--" not in here.words:  # no image begins so
-        raise UsageError("one thing is asked at a time", hint="leave out the others, or write a command after `--`")
     request, typed = trying.permitted(context, here, profiles)
-    image, words = imaged.split(context, here.words, command)
-    if image is None:
-        composition, offer = here.compose(request), None
-    else:
-        composition, own = imaged.compose(here, request, image, words, quiet=False)
-        words = own.command(words)
-        offer = imaged.offered(here, image)
-    if not words:
-        raise UsageError("no command", hint="write it after `--`: hardening why -- id")
+    composition, offer, words = _composed(context, here, request, command)
     trials, assembly = trying.trials(
         context, here, request, composition, engine, words,
         profiles=profiles, seconds=timeout or None, idle=trying.IDLE, until=until, in_place=in_place,
@@ -136,6 +125,42 @@ def command(
         text = f"extends = {toml.inline(trying.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
         trying.write(target, text, redaction.of_secrets(trials.secrets))
     return 0 if found.is_good else EXIT_FINDINGS
+
+
+def _require_visible(context: click.Context, runtime: str) -> None:
+    """Raise `UsageError` for a run that nobody can look at."""
+    if runtime != start.DEFAULT_RUNTIME:
+        raise UsageError(
+            f"the runtime {runtime} shows nobody what the command asks for", origin="--runtime", hint="leave it out"
+        )
+    if keeping.detaches(context):
+        raise UsageError(
+            "the command is run again and again, in the foreground", origin="--detach", hint="leave it out"
+        )
+
+
+def _is_question(here: Session, words: Sequence[str]) -> bool:
+    """Whether something is asked, and nothing is run. Raises `UsageError` for two questions at a time."""
+    if "--" in here.words or not words:
+        return False
+    if len(words) > 1 and words[0].startswith("/"):  # no image begins so
+        raise UsageError("one thing is asked at a time", hint="leave out the others, or write a command after `--`")
+    return len(words) == 1
+
+
+def _composed(
+    context: click.Context, here: Session, request: Request, command: tuple[str, ...]
+) -> tuple[Composition, ImageDefaults | None, tuple[str, ...]]:
+    """The composition, what its image says of itself, and the words of the command. Raises `UsageError` without any."""
+    image, words = imaged.split(context, here.words, command)
+    if image is None:
+        composition, offer = here.compose(request), None
+    else:
+        composition, own = imaged.compose(here, request, image, words, quiet=False)
+        words, offer = own.command(words), imaged.offered(here, image)
+    if not words:
+        raise UsageError("no command", hint="write it after `--`: hardening why -- id")
+    return composition, offer, words
 
 
 def _require_no_run(context: click.Context, question: str) -> None:
