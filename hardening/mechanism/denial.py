@@ -62,7 +62,7 @@ class SystemCall:
     it had mapped at ``path`` has found no room (SIGBUS), or it has not ended with 0 (`is_end`).
 
     - ``name``, ``number``, ``architecture``: the call, and the ``AUDIT_ARCH_*`` token of who made it; ``arguments`` are six
-      unsigned 64-bit numbers.
+      unsigned 64-bit numbers. ``any_arguments``: nobody knows them, and what is denied of it is denied whatever they are.
     - ``error``: the errno that the kernel answered, 0 for success; ``signal``: what ended the process, in the call (SIGSYS).
     - ``path``: the absolute path inside that it was about, links as they stand; ``target``: the second one, of a rename, a
       link or a mount (what is mounted). Empty without.
@@ -98,6 +98,7 @@ class SystemCall:
     text: str = ""
     said: str = ""
     order: int = 0
+    any_arguments: bool = False
 
     @property
     def outcome(self) -> str:

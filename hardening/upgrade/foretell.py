@@ -10,7 +10,7 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
-from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, Size, SystemCall
+from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.trace import calls
 from hardening.upgrade.difference import Difference
@@ -23,9 +23,6 @@ CALL, RIGHTS, MISSING, DIRECTORY = "system call", "file rights", "missing", "dir
 PORT, STACK = "port", "stack"
 #: A port that anybody may listen on who may listen at all (ip(7), ip_unprivileged_port_start).
 _ORDINARY = 65535
-#: Words that arguments are tried with, in all six places: what is refused with each of them is taken to be refused always.
-#: Rules that permit some uses of a call name small families, no flags, or all of them.
-_TRIED = (0, 1, 2, 3, (1 << 64) - 1)
 
 
 @frozen(eq=False)
@@ -123,32 +120,20 @@ class _Judge:
                 made = {calls.name(call.architecture, number) for number in self.found.called[new.program]}
                 if not cause.fallback or cause.fallback & made:
                     continue
-            # The arguments were only tried: what permits them alone, and what was said of them, is of no use. A loosening is
-            # held against all that was said.
-            ways = [item for item in cause.ways if item.size is not Size.CALL]
-            last = [item for item in cause.ways if item.size is Size.CALL][-1:]
-            cause = attrs.evolve(cause, ways=(*ways, *last))
             breakage = self._breakage(CALL, mechanism, cause, new.path, new.program, call)
-            what = breakage.what.partition("(")[0]
-            yield attrs.evolve(breakage, what=what, way=new.way, likely=new.likely)
+            yield attrs.evolve(breakage, way=new.way, likely=new.likely)
 
     def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
         architecture = calls.MACHINES[machine][0]
         name = calls.name(architecture, number)
-        first: tuple[Mechanism[Any], Cause, SystemCall] | None = None
-        for word in _TRIED:
-            call = SystemCall(name, number, architecture, (word,) * 6, Caller(0))
-            causes = (
-                (mechanism, cause, call)
-                for mechanism, settings in self._settings
-                for cause in mechanism.denied(settings, self.context, call)
-                if cause.certain
-            )
-            found = next(causes, None)
-            if found is None:
-                return None
-            first = first or found
-        return first
+        call = SystemCall(name, number, architecture, (0,) * 6, Caller(0), any_arguments=True)
+        causes = (
+            (mechanism, cause, call)
+            for mechanism, settings in self._settings
+            for cause in mechanism.denied(settings, self.context, call)
+            if cause.certain
+        )
+        return next(causes, None)
 
     def rights(self) -> Iterator[Breakage]:
         """What files lend and no command gets."""

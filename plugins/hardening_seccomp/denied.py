@@ -42,6 +42,8 @@ def denied(settings: SeccompSettings, context: Context, call: SystemCall) -> Ite
     outcome = _outcome(action)
     if not outcome or call.outcome not in ("", outcome):
         return
+    if call.any_arguments and not all(map(_outcome, model.rule(call.name).leaves)):
+        return
     known = {kernel_token(library, name): name for name in model.architectures}
     if call.architecture not in known or (call.number & abi.X32_SYSCALL_BIT and "x32" not in model.architectures):
         yield from _of_architecture(call, outcome, library)
@@ -98,7 +100,7 @@ def _words(call: SystemCall, outcome: str) -> str:
 
 def _telling(call: SystemCall) -> Collection[tuple[int, int]]:
     """The arguments that tell this use of a call from others, with their bits that do."""
-    return telling(call).items() if call.name not in _ALIKE else ()
+    return () if call.any_arguments or call.name in _ALIKE else telling(call).items()
 
 
 def _of_architecture(call: SystemCall, outcome: str, library: Libseccomp) -> Iterator[Cause]:

@@ -210,3 +210,14 @@ def test_it_is_blamed_only_where_it_denies_and_its_ways_permit(
         for way in cause.ways:
             if way.leaf == f"seccomp.{name}" and way.size is Size.CALL:
                 assert str(way.value.value(arguments)) == "allow"
+
+
+def test_a_call_of_any_arguments_is_denied_where_it_always_is(tmp_path: Path) -> None:
+    """A rule that permits one number permits something, whichever number that is."""
+    chosen = settings(tmp_path, BASE.replace("value = 0", "value = 4711"))
+    numbers = causes(chosen, call("personality"))
+    assert [cause.what for cause in numbers] == ["seccomp answers EPERM to personality(0x0)"]
+    assert causes(chosen, attrs.evolve(call("personality"), any_arguments=True)) == []
+    (always,) = causes(chosen, attrs.evolve(call("bpf"), any_arguments=True))
+    assert always.what == "seccomp answers EPERM to bpf"
+    assert [way.value for way in always.ways] == [causes(chosen, call("bpf"))[0].ways[-1].value]
