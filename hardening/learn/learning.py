@@ -47,13 +47,14 @@ class Watched:
 @frozen(eq=False)
 class Looked:
     """What is known of a run that was looked at: whether the command succeeded, the calls that failed, with those that were
-    made and no recording counts, those that failed and of which their process has told somebody, and peaks as `Evidence` has
-    them."""
+    made and no recording counts, those that failed and of which their process has told somebody, peaks as `Evidence` has
+    them, and whether it came to its end ``in_time``."""
 
     succeeded: bool
     failed: frozenset[Usage]
     complaints: frozenset[Usage] = frozenset()
     peaks: Mapping[str, int] = FrozenDict()
+    in_time: bool = True
 
 
 @frozen(eq=False)
@@ -89,8 +90,8 @@ class CommandRuns(Protocol):
         ...
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
-        """A run that is not recorded; in less time than there is, unless it is made ``patiently``, where one is known that
-        worked."""
+        """A run that is not recorded; where one is known that worked in so much time as that took makes likely, or, where it
+        is made ``patiently``, in all that there is and no less."""
         ...
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
@@ -159,7 +160,9 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     least = trials.least(())
     looked = trials.look([least])
     failed = looked.failed
-    kept, needed = ((), {}) if looked.succeeded else _needed(trials, seen, is_least=not least)
+    # A failure that a second run does not show was a race of the command's own, or is the tracer's.
+    does = looked.succeeded or (looked.in_time and trials.run([least]).succeeded)
+    kept, needed = ((), {}) if does else _needed(trials, seen, is_least=not least)
     if not looked.succeeded:
         looked = trials.look([trials.least(kept), *needed.values()])
         failed = frozenset(use for use in failed if use.often) | looked.failed
@@ -248,14 +251,21 @@ def _without_complaints(
         if not more:
             break
         again = trials.look([trials.least(kept), *found.values(), *more.values()])
-        stayed = {use.call for use in again.complaints}
-        gone = frozenset(use for use in looked.complaints if use.call not in stayed)
-        helped = of(gone) if again.succeeded else {}
+        gone = _gone(looked, again)
+        if not again.succeeded or not of(gone):
+            break
+        back = {use.call for use in trials.look([trials.least(kept), *found.values()]).complaints}
+        helped = of(frozenset(use for use in gone if use.call in back))  # and others came and went by themselves
         if not helped:
             break
         tried |= more.keys()
         found, failed, looked = {**found, **helped}, failed | again.failed, again
     return found, looked, failed
+
+
+def _gone(before: Looked, after: Looked) -> frozenset[Usage]:
+    stayed = {use.call for use in after.complaints}
+    return frozenset(use for use in before.complaints if use.call not in stayed)
 
 
 def _loosenings(trials: CommandRuns, seen: list[Run]) -> dict[str, Tables] | None:

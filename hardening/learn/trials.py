@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
+from time import monotonic
 
 import attrs
 
@@ -41,7 +42,8 @@ _SLOWER, _PATIENCE = 4.0, 10.0
 class CommandTrials:
     """The runs of one command. ``base`` is the stack with what was typed, ``named`` the same without: a learnt layer stands
     between them. ``today`` is the day of all runs. ``idle`` is how many seconds a server may wait for others in a search.
-    ``reads_programs``: what they could call is learnt, too."""
+    ``reads_programs``: what they could call is learnt, too. After ``limit`` seconds no further run is begun, and ``tell`` is
+    told which one begins."""
 
     def __init__(
         self,
@@ -52,11 +54,15 @@ class CommandTrials:
         *,
         idle: float | None = None,
         reads_programs: bool = False,
+        limit: float | None = None,
+        tell: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.base, self.named, self.today, self.trials = base, named, today, trials
         self.idle, self.reads_programs = idle, reads_programs
         self.host = trials.host
         self._patience: float | None = None  # of a run that a search makes
+        self._longest = 0.0  # seconds that one may take which proves a layer, whatever else the machine does by then
+        self._limit, self._begun, self._tell, self._count = limit, monotonic(), tell, 0
         self._shown = True  # what the command prints: once
 
     @cached_property
@@ -82,6 +88,7 @@ class CommandTrials:
         return None
 
     def look(self, layers: Sequence[Tables]) -> Looked:
+        self._begin()
         ran, self._shown = self.trials.run(self.composed(layers), shown=self._shown), False
         failures = [call for call in ran.trace.failures if call.name]
         failed = _counted(failures)
@@ -91,9 +98,11 @@ class CommandTrials:
             raise Unfinished(INTERRUPTED, self._seen(ran, seen))
         complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
         made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
-        return Looked(ran.succeeded, failed | made, complaints, FrozenDict(_peaks(ran), memory=ran.trace.memory))
+        peaks = FrozenDict(_peaks(ran), memory=ran.trace.memory)
+        return Looked(ran.succeeded, failed | made, complaints, peaks, ran.trace.ended != TIME)
 
     def record(self, layers: Sequence[Tables]) -> Watched:
+        self._begin()
         ran = self.trials.recorded(self.composed(layers))
         mapped = [use.call for use in ran.trace.uses if "execute" in use.call.access and not use.call.error]
         programs = {call.path for call in mapped if call.name in EXECUTE} | _executables(ran)
@@ -103,17 +112,26 @@ class CommandTrials:
         late = ran.trace.ended == TIME and not self.trials.until
         unfinished = f"the command was still at work after {self.trials.seconds:g} seconds" if late else ""
         if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
+            self._longest = max(self.trials.seconds, _SLOWER * ran.seconds)
             self._patience = min(self.trials.seconds, max(_PATIENCE, _SLOWER * ran.seconds))
         return Watched(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
-        trials = (
-            self.trials if patiently or self._patience is None else attrs.evolve(self.trials, seconds=self._patience)
-        )
+        self._begin()
+        seconds = self._longest if patiently else self._patience
+        trials = attrs.evolve(self.trials, seconds=seconds) if seconds else self.trials
         ran = trials.run_unseen(self.composed(layers))
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED)
         return Unwatched(ran.succeeded, ran.seconds)
+
+    def _begin(self) -> None:
+        """A run begins, if there is time for one. Raises `Unfinished`."""
+        if self._limit is not None and monotonic() >= self._begun + self._limit:
+            raise Unfinished(f"{self._limit:g} seconds are over")
+        self._count += 1
+        if not self._shown:  # else it would stand between the lines of the command
+            self._tell(self._count)
 
     def _seen(self, ran: Ran, uses: frozenset[Usage]) -> Run:
         executed = {use.call.path for use in uses if "execute" in use.call.access and not use.call.error}
@@ -131,16 +149,19 @@ class CommandTrials:
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
         """As `hardening why` finds them."""
+        self._begin()
         composition = self.composed(layers)
         trials = attrs.evolve(self.trials, idle=self.idle)
         ran = trials.run(composition)
         if ran.trace.ended == IDLE and not trials.until:
             return None  # it waits for others, whatever else it may do
         must_end = ran.trace.ended == TIME and not trials.until
-        stack = TriedStack(Attempt(composition, self.host, self.today), trials, must_end=must_end)
+        end = None if self._limit is None else self._begun + self._limit
+        stack = TriedStack(Attempt(composition, self.host, self.today), trials, must_end=must_end, end=end)
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
         found = smallest.search(first, stack)
         if found.conclusion is Conclusion.STOPPED:
+            self._begin()  # which the limit does not let it, where that was the reason
             raise Unfinished(INTERRUPTED)
         if found.conclusion not in (Conclusion.FOUND, Conclusion.NOT_NEEDED):
             return None

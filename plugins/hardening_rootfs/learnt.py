@@ -15,6 +15,8 @@ from hardening_rootfs.volumes import VolumeKind
 #: What a call wants of a path that needs more than a read-only mount.
 _WRITES = frozenset({"write", "create", "remove", "change", "mount"})
 _NOTHING = "nothing in it was asked for"
+#: Of a place in memory that nobody can write to.
+_EMPTY = "size=4K,mode=1555"
 
 
 def learnt(settings: RootfsSettings, evidence: Evidence) -> Iterator[Lesson]:
@@ -25,9 +27,12 @@ def learnt(settings: RootfsSettings, evidence: Evidence) -> Iterator[Lesson]:
     for place in settings.mounted_tmpfs():
         if any(_needs(use, is_inside=path != place) for path, use in used if path == place or is_below(path, place)):
             continue
-        yield Lesson(("tmpfs", "drop"), place, _NOTHING, element=True)
         if settings.path.is_host and not any(place == top or is_below(place, top) for top in VOLATILE):
-            yield Lesson(("hidden_paths", "add"), place, _NOTHING, element=True)
+            yield Lesson(
+                ("tmpfs", "add"), f"{place}:{_EMPTY}", f"{_NOTHING}, and the host's stays covered", element=True
+            )
+        else:
+            yield Lesson(("tmpfs", "drop"), place, _NOTHING, element=True)
     for volume in settings.mounted_volumes():
         uses = _below(used, volume.target)
         if not uses:

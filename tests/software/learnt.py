@@ -54,6 +54,8 @@ CHECKS = {
     """,
 }
 LAYER, SEEN = "learnt.toml", "seen.json"
+#: How often the same service is learnt from at most: at its first start, and where it has something to recover.
+OFTEN = 2
 #: Seconds for all runs of one command.
 PATIENCE = 1800.0
 #: How much longer a command may take that is recorded, and how often that is measured again of one that is not through in so
@@ -67,6 +69,7 @@ class Learning(Place):
     """A place where each command is learnt from before it runs."""
 
     seconds: list[tuple[float, ...]] = attrs.Factory(list)  # of each command, recorded and not
+    served: list[tuple[str, ...]] = attrs.Factory(list)
 
     def run(self, *command: str, profiles: Sequence[str] = (), options: Sequence[str] = (), stdin: str | None = None):  # type: ignore[no-untyped-def]
         self._learn(command, [*(["-i"] if stdin is not None else []), *options], stdin)
@@ -74,7 +77,9 @@ class Learning(Place):
 
     @contextmanager
     def serving(self, *command: str, profiles: Sequence[str] = (), options: Sequence[str] = ()) -> Iterator[Service]:
-        self._learn(command, ["--check", CHECKS[self.name], *options], None)
+        if self.served.count(command) < OFTEN:
+            self._learn(command, ["--check", CHECKS[self.name], *options], None)
+        self.served.append(command)
         with super().serving(*command, profiles=profiles, options=options) as service:
             yield service
 
@@ -132,7 +137,7 @@ class Permitted:
         return cls(
             frozenset(name for name in native if not all(map(is_denial, rules[name].leaves))),
             settings["capabilities"].added,
-            frozenset([*root.mounted_tmpfs(), *volumes]),
+            frozenset([*(place for place, tmpfs in root.mounted_tmpfs().items() if tmpfs.mode & 0o222), *volumes]),
             frozenset([*root.hidden_paths.having(True), *root.masked_paths.having(True)]),
         )
 

@@ -258,3 +258,11 @@ def test_what_a_command_complains_of_is_needed_whatever_its_exit_code(place: Pla
     again = place.call("run", "-q", "-p", "./layer.toml", "--", "ip", "address")
     assert (again.returncode, again.stderr) == (0, "")
     assert "LOOPBACK" in again.stdout
+
+
+def test_no_run_begins_after_the_limit(place: Place) -> None:
+    """What was seen by then is told."""
+    done = place.call("learn", "-p", "strict", "--limit", "1", "-o", "layer.toml", "--", "sh", "-c", "sleep 1.5; uname")
+    assert done.returncode == 1, done.stderr
+    assert "1 seconds are over: nothing is proved" in done.stderr
+    assert not (place.folder / "layer.toml").exists()

@@ -20,6 +20,8 @@ from hardening.learn.learning import Learnt, learn
 from hardening.learn.trials import CommandTrials
 from hardening.why.loosening import merged
 
+#: Seconds for all runs.
+LIMIT = 1800.0
 EPILOG = """\b
 Examples:
   hardening learn -p strict -o app.toml -- ./app --once
@@ -47,6 +49,10 @@ profile or usage.
     "--check", metavar="COMMAND", default="", help="A command of this shell that says whether the program works."
 )
 @click.option("--timeout", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds for each run.")
+@click.option(
+    "--limit", type=click.FloatRange(min=0), default=LIMIT, show_default=True, metavar="SECONDS",
+    help="How long all runs may take; 0: for ever.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Write the layer even if the command does not succeed under it.")
 @click.option(
     "--static", "reads_programs", is_flag=True, help="Allow what the programs could call by their files, too."
@@ -62,6 +68,7 @@ def command(
     into: Path | None,
     check: str,
     timeout: float,
+    limit: float,
     force: bool,
     reads_programs: bool,
     in_place: bool,
@@ -87,9 +94,12 @@ def command(
         profiles=profiles, seconds=timeout, until=check, in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
     named = here.compose(Request(profiles))
-    found = learn(
-        CommandTrials(base, named, here.today, trials, idle=trying.IDLE, reads_programs=reads_programs), before
-    )
+    with output.status() as tell:
+        runs = CommandTrials(
+            base, named, here.today, trials, idle=trying.IDLE, reads_programs=reads_programs, limit=limit or None,
+            tell=lambda number: tell(f"run {number} …"),
+        )  # fmt: skip
+        found = learn(runs, before)
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)
@@ -136,6 +146,9 @@ def _tell(found: Learnt) -> None:
     if found.proved:
         output.note("recorded in {:.2f} s, and in {:.2f} s unrecorded".format(*found.seconds))
     elif found.unfinished:
-        output.note(f"warning: {found.unfinished}: nothing is proved; --check says when what goes on works")
+        output.note(
+            f"warning: {found.unfinished}: nothing is proved; --check says when what goes on works, --limit how long all "
+            "runs may take"
+        )
     else:
         output.note("warning: the command does not succeed under what was learnt; `hardening why` looks for the reason")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,6 +195,32 @@ def test_what_no_call_shows_is_found_by_trying() -> None:
     assert loosened(found) == {"calls.accept", "places./var/lib"}
     assert {"add"} == {one.key[0] for one in found.lessons["places"]}
     assert [one.value for one in found.lessons["powers"]] == ["ALL", "KILL"]
+
+
+class Racing(MadeUp):
+    """A command whose first run fails, or complains, for a race of its own."""
+
+    def look(self, layers: Sequence[Tables]) -> Looked:
+        is_first = self.tries == 0
+        found = super().look(layers)
+        failed = frozenset(use for use in found.failed if use.call.name == "mount")
+        return attrs.evolve(found, **self.first(failed)) if is_first else found
+
+    def first(self, failed: frozenset[Usage]) -> dict[str, Any]:
+        return {"succeeded": False}
+
+
+class Complaining(Racing):
+    def first(self, failed: frozenset[Usage]) -> dict[str, Any]:
+        return {"complaints": failed}
+
+
+@pytest.mark.parametrize("kind", [Racing, Complaining])
+def test_what_the_next_run_does_not_show_is_no_need(kind: type[MadeUp]) -> None:
+    found = learnt(kind(Command(frozenset({"read"}), frozenset({"mount"}))))
+    assert found.proved
+    assert loosened(found) == set()
+    assert set(found.spared) == {"calls.mount"}
 
 
 class Leaky(MadeUp):

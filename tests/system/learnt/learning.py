@@ -56,6 +56,7 @@ class Learnt:
         """The places that are left writable."""
         table = (self.layer or {}).get("rootfs", {})
         gone = {*table.get("tmpfs", {}).get("drop", ()), *table.get("volumes", {}).get("drop", ())}
+        gone |= {place.partition(":")[0] for place in table.get("tmpfs", {}).get("add", ()) if "mode=1555" in place}
         gone |= {DATA for volume in table.get("volumes", {}).get("add", ()) if "rw" not in volume.split(":")[2:]}
         return [place for place in (DATA, "/run", "/tmp", "/var/tmp") if place not in gone]
 
