@@ -2,8 +2,8 @@
 
 Of each branch either way is taken to be as likely, but for one that can only end the process (a message, exit(3)). What is
 looked up in a table, of options, commands or types, shows nothing of who takes which way: nobody is taken to. What a library
-does itself for a symbol counts as done, since who calls that wants it. Source: Ball and Larus, Branch prediction for free
-(PLDI 1993).
+does itself for a symbol counts as done, since who calls that wants it, but for those that every program uses. Source: Ball
+and Larus, Branch prediction for free (PLDI 1993).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hardening.base.values import frozen
 from hardening.elf.binary import Binary
 from hardening.elf.closure import Linked
 from hardening.elf.numbers import Tracer
+from hardening.elf.reach import STARTING
 
 #: A function: the place of its file among those that are linked with one another, and its address there.
 Node = tuple[int, int]
@@ -188,6 +189,8 @@ class _CallGraph:
                 calling[index] = _by_function(binary, binary.targets)
             for site in calling[index].get(address, ()):
                 target = binary.targets[site]
+                if target in STARTING:
+                    continue
                 where, found = (index, [target]) if isinstance(target, int) else providers.get(target, (0, []))
                 for called in [(where, each) for each in found]:
                     graph.sites[node].append((site, called))

@@ -20,7 +20,7 @@ from hardening.elf.file import Symbol
 from hardening.elf.numbers import Location
 
 #: What every program uses of the C library.
-_STARTING = frozenset(
+STARTING = frozenset(
     {"__cxa_finalize", "__libc_start_main", "__stack_chk_fail", "abort", "calloc", "exit", "fclose", "free", "malloc",
      "printf", "puts", "realloc", "setlocale"}
 )  # fmt: skip
@@ -97,7 +97,7 @@ class _Reach:
 
 def started(linked: Linked) -> Reached:
     """What any program may ask for that is linked with the same libraries, before it does something of its own."""
-    return reached(linked, _STARTING)
+    return reached(linked, STARTING)
 
 
 def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import resource
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import attrs
 
@@ -214,14 +214,10 @@ class _Look:
                     return False
         return True
 
-    def _compared(
-        self, program: str, linked: Linked, now: Reached, known: Collection[int], before: Linked | None
-    ) -> None:
+    def _compared(self, program: str, linked: Linked, now: Reached, known: Set[int], before: Linked | None) -> None:
         used = _used(before)
         ever = frozenset[str]().union(*used.values())
-        is_static = linked.binaries[0].elf.is_static  # where the C library's functions are the program's
-        always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else frozenset[int]()
-        likely = usual(linked, now.calls.keys() - known - always)
+        likely = usual(linked, now.calls.keys() - known)
         self.called[program] = sorted(now.calls)
         for number, way in sorted(now.calls.items()):
             new = _new_use(way, used)

@@ -65,6 +65,11 @@ def test_what_a_library_does_of_itself_counts_as_done(tmp_path: Path) -> None:
         assert ("userfaultfd" in names(path)) is expected, name
 
 
+def test_what_every_program_uses_of_the_c_library_says_nothing_of_one(tmp_path: Path) -> None:
+    source = f"{START}int main(int n, char **v) {{ puts(v[0]); free(malloc(n)); return new(); }}"
+    assert names(elves.compiled(tmp_path, source)) == {"userfaultfd"}
+
+
 def test_nothing_shows_what_a_library_is_used_for(tmp_path: Path) -> None:
     path = elves.compiled(
         tmp_path, f"{START}long turn(void) {{ return new(); }}", "-shared", "-fPIC", name="libturn.so"

@@ -1,42 +1,83 @@
-"""Roots of Debian's releases: packages with all that they depend on, unpacked and not configured."""
+"""Roots to compare: releases of Debian, and packages of PyPI and npm above one. Packages come with all that they depend on,
+unpacked and not configured."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 #: Of a root that nobody configures: users, a shell by its name.
 _USERS = ("passwd", "group")
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+#: The release that packages of PyPI and npm lie above, its Python, where it looks for modules, and platforms of wheels.
+BELOW, _PYTHON, MODULES = "bookworm", "3.11", "usr/lib/python3/dist-packages"
+_PLATFORMS = ("manylinux2010_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 
-def debian(folder: Path, suite: str, packages: Sequence[str]) -> Path:
-    """The root of a release below a folder, made where it is not there yet. Needs Debian's archive."""
-    root = folder / suite
-    if (root / "etc/passwd").exists():
-        return root
+def root(folder: Path, name: str, packages: Sequence[str]) -> Path:
+    """The root of a name below a folder, made where it is not there yet: a release of Debian with these packages, or that of
+    `BELOW` with ``pip:NAME==VERSION`` or ``npm:NAME@VERSION``. Needs the registry of it."""
+    registry, _, package = name.rpartition(":")
+    place = folder / name.replace("/", "+")
+    if (place / "made").exists():
+        return place
+    if place.exists():  # it was left half made
+        subprocess.run(["rm", "-rf", place], check=True)
+    if registry:
+        subprocess.run(["cp", "-al", root(folder, BELOW, packages), place], check=True)
+        {"pip": _of_pypi, "npm": _of_npm}[registry](place, package)
+    else:
+        _debian(folder, place, name, packages)
+    (place / "made").touch()
+    return place
+
+
+def _debian(folder: Path, place: Path, suite: str, packages: Sequence[str]) -> None:
     apt = _apt(folder / f"{suite}.apt", suite)
     subprocess.run([*apt, "update"], check=True)
     command = [*apt, "--yes", "install", *packages]
     printed = subprocess.run([*command, "--print-uris"], check=True, capture_output=True, text=True).stdout
     files = [line.split()[1] for line in printed.splitlines()]
     subprocess.run([*command, "--download-only"], check=True)
-    info = root / "var/lib/dpkg/info"
-    info.mkdir(parents=True)
+    place.mkdir()
     # What makes `/bin` a link comes first.
     for name in sorted(files, key=lambda name: not name.startswith("base-files")):
-        file = folder / f"{suite}.apt/archives/{name}"
-        subprocess.run(["dpkg-deb", "-x", file, root], check=True)
-        package = subprocess.run(["dpkg-deb", "-f", file, "Package"], check=True, capture_output=True, text=True).stdout
-        listed = subprocess.run(["dpkg-deb", "-c", file], check=True, capture_output=True, text=True).stdout
-        paths = (line.split(None, 5)[5].partition(" -> ")[0].removeprefix(".") for line in listed.splitlines())
-        (info / f"{package.strip()}.list").write_text("".join(f"{path.rstrip('/')}\n" for path in paths))
+        subprocess.run(["dpkg-deb", "-x", folder / f"{suite}.apt/archives/{name}", place], check=True)
     for name in _USERS:
-        (root / "etc" / name).write_bytes((root / f"usr/share/base-passwd/{name}.master").read_bytes())
-    if not (root / "bin/sh").exists():
-        (root / "bin/sh").symlink_to("dash")
-    return root
+        (place / "etc" / name).write_bytes((place / f"usr/share/base-passwd/{name}.master").read_bytes())
+    if not (place / "bin/sh").exists():
+        (place / "bin/sh").symlink_to("dash")
+
+
+def _of_pypi(place: Path, package: str) -> None:
+    words = [
+        "install",
+        "-q",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--python-version",
+        _PYTHON,
+        "--implementation",
+        "cp",
+    ]
+    platforms = (word for name in _PLATFORMS for word in ("--platform", name))
+    subprocess.run(
+        [sys.executable, "-m", "pip", *words, *platforms, "--target", place / MODULES, "--upgrade", package], check=True
+    )
+
+
+def _of_npm(place: Path, package: str) -> None:
+    name = package.rpartition("@")[0]
+    module = place / "usr/lib/node_modules" / name
+    module.mkdir(parents=True)
+    packed = subprocess.run(
+        ["npm", "pack", "--silent", "--pack-destination", module, package], check=True, capture_output=True, text=True
+    ).stdout.split()[-1]
+    subprocess.run(["tar", "-xzf", module / packed, "-C", module, "--strip-components=1"], check=True)
+    (module / packed).unlink()
 
 
 def _apt(state: Path, suite: str) -> list[str]:

@@ -1,33 +1,50 @@
-"""``python -m tests.system.upgrades.table FOLDER [NAME...]``: what `hardening check` foretells of each pair and what happens
-to it, as a table. The roots are made in the folder and left there; they need Debian's archive and 4 GB."""
+"""``python -m tests.system.upgrades.table [FOLDER] [NAME...]``: what `hardening check` foretells of each pair and what
+happens to it, or of those whose names, stacks or roots are named, as a table. The roots are made in the folder, which begins
+with a slash or a dot, and left there; without one they are removed. They need Debian's archive, PyPI, npm and 4 GB."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.system.upgrades.asking import ask
+from tests.system.upgrades.asking import Told, ask
 from tests.system.upgrades.pairs import PACKAGES, PAIRS
-from tests.system.upgrades.roots import debian
+from tests.system.upgrades.roots import root
 
 
 def main(folder: Path, names: list[str]) -> None:
-    """Ask about all pairs, or those whose names or stacks are named."""
+    """Ask about all pairs, or those whose names, stacks or roots are named."""
     folder.mkdir(parents=True, exist_ok=True)
-    verdicts = Counter[str]()
-    print("| pair | stack | from | to | works | likely | perhaps | verdict |\n| --- " + "| --- " * 7 + "|")
+    folder.chmod(0o755)
+    began, verdicts = time.monotonic(), Counter[str]()
+    print("| pair | stack | from | to | works | likely | perhaps | verdict | s |\n| --- " + "| --- " * 8 + "|")
     for pair in PAIRS:
-        if names and not {pair.name, pair.stack} & set(names):
+        if names and not {pair.name, pair.stack, pair.old, pair.new} & set(names):
             continue
-        old, new = (debian(folder, suite, PACKAGES) for suite in (pair.old, pair.new))
+        start = time.monotonic()
+        old, new = (root(folder, name, PACKAGES) for name in (pair.old, pair.new))
         told = ask(pair, old, new, folder)
         verdicts[told.verdict] += 1
-        works = "yes" if told.works else "no" if told.worked else "never did"
-        cells = (pair.name, pair.stack, pair.old, pair.new, works, ", ".join(told.likely), ", ".join(told.perhaps))
-        print("| " + " | ".join((*cells, told.verdict)) + " |", flush=True)
-    print("\n" + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()))
+        print(_row(told, time.monotonic() - start), flush=True)
+    print(f"\n{', '.join(f'{count} {verdict}' for verdict, count in verdicts.most_common())}")
+    broken = sum(count for verdict, count in verdicts.items() if verdict.startswith(("named", "MISSED")))
+    working = verdicts["right"] + verdicts["false alarm"]
+    print(f"{broken} broke, {working} worked, in {time.monotonic() - began:.0f} s")
+
+
+def _row(told: Told, seconds: float) -> str:
+    pair = told.pair
+    works = "yes" if told.works else "no" if told.worked else "never did"
+    cells = (pair.name, pair.stack, pair.old, pair.new, works, ", ".join(told.likely), ", ".join(told.perhaps))
+    return "| " + " | ".join((*cells, told.verdict, f"{seconds:.0f}")) + " |"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute(), sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1].startswith(("/", ".")):
+        main(Path(sys.argv[1]).absolute(), sys.argv[2:])
+    else:
+        with TemporaryDirectory() as made:
+            main(Path(made), sys.argv[1:])

@@ -13,6 +13,8 @@ from tests.system.upgrades.pairs import AGED, STRICT, Pair
 
 pytestmark = pytest.mark.system
 START = "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n"
+#: On which processors it runs.
+ASKED = "long set[128]; long size = syscall(SYS_sched_getaffinity, 0, sizeof set, set);"
 
 
 @pytest.mark.sampled("works")
@@ -21,7 +23,7 @@ START = "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n"
     [
         (AGED, 'int main(void) { return syscall(SYS_faccessat2, -100, "/", 0, 0) < 0; }', False),
         (AGED, "int main(void) { syscall(SYS_close_range, 100, 200, 0); close(100); return 0; }", True),
-        (STRICT, "int main(void) { return syscall(SYS_sched_setaffinity, 0, 0, 0) < 0; }", False),
+        (STRICT, f"int main(void) {{ {ASKED} return syscall(SYS_sched_setaffinity, 0, size, set) < 0; }}", False),
         (STRICT, "int main(void) { return getpgrp() < 0; }", True),
     ],
     ids=["faccessat2", "close_range", "sched_setaffinity", "getpgrp"],
@@ -35,4 +37,4 @@ def test_what_is_foretold_happens(tmp_path: Path, stack: str, source: str, works
         for name in ("dev", "proc", "tmp", "etc"):
             (tmp_path / version / name).mkdir()
     told = ask(Pair("demo", ("demo",), "demo", stack, "old", "new"), tmp_path / "old", tmp_path / "new", tmp_path)
-    assert (told.worked, told.works, told.verdict) == (True, works, "right")
+    assert (told.worked, told.works, told.verdict) == (True, works, "right" if works else "named as likely")
