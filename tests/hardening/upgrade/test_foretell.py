@@ -259,6 +259,19 @@ def test_a_port_that_is_new_and_denied_is_foretold(
     ]
 
 
+def test_a_directory_is_likely_to_be_missed_where_one_that_is_written_to_has_gone(
+    tmp_path: Path, check: Callable[..., Any]
+) -> None:
+    old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
+    (old / "var/lib/before").mkdir(parents=True)
+    (new / "var/lib/after").mkdir(parents=True)
+    words = ("--against", str(new), "--since", str(old))
+    writes = ("--tmpfs", "/var/lib/before", "--exception", "rootfs.tmpfs./var/lib/before=r")
+    for options, likely in (((), False), (writes, True)):
+        (found,) = check(*words, *options)["breakages"]
+        assert (found["kind"], found["path"], found["likely"]) == ("directory", "/var/lib/after", likely)
+
+
 def test_a_capability_that_a_package_s_script_gives_is_foretold(tmp_path: Path, check: Callable[..., Any]) -> None:
     old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
     (new / "DEBIAN").mkdir()
