@@ -33,7 +33,7 @@ _TRIED, _WITHOUT = "a trial", "without it no run succeeded"
 
 
 @frozen(eq=False)
-class Watched:
+class RecordedRun:
     """A run that was recorded, whether the command succeeded, the programs that were executed, and for how many seconds.
     ``unfinished``: why nobody knows whether it would have succeeded; empty where that is known."""
 
@@ -45,8 +45,8 @@ class Watched:
 
 
 @frozen(eq=False)
-class Looked:
-    """What is known of a run that was looked at: whether the command succeeded, the calls that failed, with those that were
+class TracedRun:
+    """What is known of a run that was traced: whether the command succeeded, the calls that failed, with those that were
     made and no recording counts, those that failed and of which their process has told somebody, peaks as `Evidence` has
     them, and whether it came to its end ``in_time``."""
 
@@ -58,7 +58,7 @@ class Looked:
 
 
 @frozen(eq=False)
-class Unwatched:
+class PlainRun:
     """What is known of a run that was not recorded."""
 
     succeeded: bool
@@ -81,15 +81,15 @@ class CommandRuns(Protocol):
         """Why these layers do not compose over the base; None where they do."""
         ...
 
-    def look(self, layers: Sequence[Tables]) -> Looked:
-        """A run that is looked at."""
+    def trace(self, layers: Sequence[Tables]) -> TracedRun:
+        """A run that is traced, which shows what fails."""
         ...
 
-    def record(self, layers: Sequence[Tables]) -> Watched:
+    def record(self, layers: Sequence[Tables]) -> RecordedRun:
         """A run that is recorded."""
         ...
 
-    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
+    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> PlainRun:
         """A run that is not recorded; where one is known that worked in so much time as that took makes likely, or, where it
         is made ``patiently``, in all that there is and no less."""
         ...
@@ -158,31 +158,32 @@ def learn(trials: CommandRuns, before: Recording) -> Learnt:
 def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     """What is learnt where all runs come to an end; ``seen`` gets what was recorded."""
     least = trials.least(())
-    looked = trials.look([least])
-    failed = looked.failed
+    traced = trials.trace([least])
+    failed = traced.failed
     # A failure that a second run does not show was a race of the command's own, or is the tracer's.
-    does = looked.succeeded or (looked.in_time and trials.run([least]).succeeded)
+    does = traced.succeeded or (traced.in_time and trials.run([least]).succeeded)
     kept, needed = ((), {}) if does else _needed(trials, seen, is_least=not least)
-    if not looked.succeeded:
-        looked = trials.look([trials.least(kept), *needed.values()])
-        failed = frozenset(use for use in failed if use.often) | looked.failed
-    needed, looked, further = _without_complaints(trials, looked, kept, needed)
+    if not traced.succeeded:
+        traced = trials.trace([trials.least(kept), *needed.values()])
+        failed = frozenset(use for use in failed if use.often) | traced.failed
+    needed, traced, further = _without_complaints(trials, traced, kept, needed)
     failed |= further
     layers = [trials.least(kept), *needed.values()]
-    watched = _recorded(trials, layers, seen)
-    if watched.unfinished:
-        raise Unfinished(watched.unfinished, watched.run)
+    recorded = _recorded(trials, layers, seen)
+    if recorded.unfinished:
+        raise Unfinished(recorded.unfinished, recorded.run)
     given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
     texts = tuple((leaf, jsontext.dump(tables, canonical=True)) for leaf, tables in sorted(given.items()))
-    known = {use.call for use in watched.run.uses}
-    uses = watched.run.uses | {use for use in failed if use.call not in known}
+    known = {use.call for use in recorded.run.uses}
+    uses = recorded.run.uses | {use for use in failed if use.call not in known}
     named = {use.call.name for use in uses}
-    uses |= {use for use in trials.possible(watched.programs) if use.call.name not in named}
+    uses |= {use for use in trials.possible(recorded.programs) if use.call.name not in named}
     peaks = {
-        name: max(most, looked.peaks.get(name, 0)) for name, most in {**looked.peaks, **dict(watched.run.peaks)}.items()
+        name: max(most, traced.peaks.get(name, 0))
+        for name, most in {**traced.peaks, **dict(recorded.run.peaks)}.items()
     }
-    needs = texts if watched.succeeded else None
-    run = attrs.evolve(watched.run, uses=uses, needed=needs, peaks=tuple(sorted(peaks.items())))
+    needs = texts if recorded.succeeded else None
+    run = attrs.evolve(recorded.run, uses=uses, needed=needs, peaks=tuple(sorted(peaks.items())))
     recording = before.merged(Recording(frozenset({run})))
     every = trials.lessons(recording.evidence())
     asked = layer.loosened(every)
@@ -197,11 +198,11 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     for left in _looser(lessons):
         tried = {name: [one for one in said if one.loosens or name not in left] for name, said in lessons.items()}
         tables = [layer.tables(tried, layer.reason(recording))]
-        if not watched.succeeded or trials.refusal(tables) is not None:
+        if not recorded.succeeded or trials.refusal(tables) is not None:
             continue
         proof = trials.run(tables, patiently=True)
         if proof.succeeded:
-            return Learnt(recording, tried, True, barred, spared, left, (watched.seconds, proof.seconds))
+            return Learnt(recording, tried, True, barred, spared, left, (recorded.seconds, proof.seconds))
     return Learnt(recording, lessons, False, barred, spared)
 
 
@@ -214,10 +215,10 @@ def _looser(lessons: Lessons) -> Iterator[tuple[str, ...]]:
         yield names
 
 
-def _recorded(trials: CommandRuns, layers: Sequence[Tables], seen: list[Run]) -> Watched:
-    watched = trials.record(layers)
-    seen.append(watched.run)
-    return watched
+def _recorded(trials: CommandRuns, layers: Sequence[Tables], seen: list[Run]) -> RecordedRun:
+    recorded = trials.record(layers)
+    seen.append(recorded.run)
+    return recorded
 
 
 def _needed(trials: CommandRuns, seen: list[Run], *, is_least: bool) -> tuple[Sequence[str], dict[str, Tables]]:
@@ -235,8 +236,8 @@ def _needed(trials: CommandRuns, seen: list[Run], *, is_least: bool) -> tuple[Se
 
 
 def _without_complaints(
-    trials: CommandRuns, looked: Looked, kept: Sequence[str], needed: Mapping[str, Tables]
-) -> tuple[dict[str, Tables], Looked, frozenset[Usage]]:
+    trials: CommandRuns, traced: TracedRun, kept: Sequence[str], needed: Mapping[str, Tables]
+) -> tuple[dict[str, Tables], TracedRun, frozenset[Usage]]:
     """What the command needs, with what it complains of although it succeeds, such as `ip address` that may send no request
     and lists nothing; the run with it, and all calls that failed. A complaint that stays is of something else."""
     found, failed, tried = dict(needed), frozenset[Usage](), set(needed)
@@ -247,23 +248,23 @@ def _without_complaints(
         return {leaf: tables for leaf, tables in asked.items() if trials.refusal([tables]) is None}
 
     for _ in range(MOST_COMPLAINTS):
-        more = of(looked.complaints) if looked.succeeded else {}
+        more = of(traced.complaints) if traced.succeeded else {}
         if not more:
             break
-        again = trials.look([trials.least(kept), *found.values(), *more.values()])
-        gone = _gone(looked, again)
+        again = trials.trace([trials.least(kept), *found.values(), *more.values()])
+        gone = _gone(traced, again)
         if not again.succeeded or not of(gone):
             break
-        back = {use.call for use in trials.look([trials.least(kept), *found.values()]).complaints}
+        back = {use.call for use in trials.trace([trials.least(kept), *found.values()]).complaints}
         helped = of(frozenset(use for use in gone if use.call in back))  # and others came and went by themselves
         if not helped:
             break
         tried |= more.keys()
-        found, failed, looked = {**found, **helped}, failed | again.failed, again
-    return found, looked, failed
+        found, failed, traced = {**found, **helped}, failed | again.failed, again
+    return found, traced, failed
 
 
-def _gone(before: Looked, after: Looked) -> frozenset[Usage]:
+def _gone(before: TracedRun, after: TracedRun) -> frozenset[Usage]:
     stayed = {use.call for use in after.complaints}
     return frozenset(use for use in before.complaints if use.call not in stayed)
 

@@ -18,7 +18,7 @@ from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
 from hardening.learn import software, static
 from hardening.learn.layer import Lessons
-from hardening.learn.learning import INTERRUPTED, Looked, Tables, Unfinished, Unwatched, Watched
+from hardening.learn.learning import INTERRUPTED, PlainRun, RecordedRun, Tables, TracedRun, Unfinished
 from hardening.learn.recording import EXECUTE, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Usage, counted
@@ -87,7 +87,7 @@ class CommandTrials:
             return error.problems[0]
         return None
 
-    def look(self, layers: Sequence[Tables]) -> Looked:
+    def trace(self, layers: Sequence[Tables]) -> TracedRun:
         self._begin()
         ran, self._shown = self.trials.run(self.composed(layers), shown=self._shown), False
         failures = [call for call in ran.trace.failures if call.name]
@@ -99,9 +99,9 @@ class CommandTrials:
         complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
         made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
         peaks = FrozenDict(_peaks(ran), memory=ran.trace.memory)
-        return Looked(ran.succeeded, failed | made, complaints, peaks, ran.trace.ended != TIME)
+        return TracedRun(ran.succeeded, failed | made, complaints, peaks, ran.trace.ended != TIME)
 
-    def record(self, layers: Sequence[Tables]) -> Watched:
+    def record(self, layers: Sequence[Tables]) -> RecordedRun:
         self._begin()
         ran = self.trials.recorded(self.composed(layers))
         mapped = [use.call for use in ran.trace.uses if "execute" in use.call.access and not use.call.error]
@@ -114,16 +114,16 @@ class CommandTrials:
         if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
             self._longest = max(self.trials.seconds, _SLOWER * ran.seconds)
             self._patience = min(self.trials.seconds, max(_PATIENCE, _SLOWER * ran.seconds))
-        return Watched(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
+        return RecordedRun(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
 
-    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
+    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> PlainRun:
         self._begin()
         seconds = self._longest if patiently else self._patience
         trials = attrs.evolve(self.trials, seconds=seconds) if seconds else self.trials
         ran = trials.run_unseen(self.composed(layers))
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED)
-        return Unwatched(ran.succeeded, ran.seconds)
+        return PlainRun(ran.succeeded, ran.seconds)
 
     def _begin(self) -> None:
         """A run begins, if there is time for one. Raises `Unfinished`."""

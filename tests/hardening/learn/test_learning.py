@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hardening.errors import HardeningError, ProfileError
 from hardening.learn import layer
 from hardening.learn.layer import Lessons
-from hardening.learn.learning import Learnt, Looked, Tables, Unwatched, Watched, learn
+from hardening.learn.learning import Learnt, PlainRun, RecordedRun, Tables, TracedRun, learn
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, Lesson, Usage
@@ -66,7 +66,7 @@ class MadeUp:
         named = {name for tables in layers for name in tables.get("calls", {}).get("allow", ())} - BASE
         return ProfileError("it exceeds the limit") if named & self.forbidden else None
 
-    def record(self, layers: Sequence[Tables]) -> Watched:
+    def record(self, layers: Sequence[Tables]) -> RecordedRun:
         assert self.refusal(layers) is None
         succeeded = self._succeeds(layers)
         allowed, *_ = self._permitted(layers)
@@ -78,16 +78,16 @@ class MadeUp:
         failed = self.command.broken | (frozenset(seen) - allowed)
         uses = frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0), error=int(name in failed))) for name in seen)
         run = Run(f"{self.tries}", "2026-11-29", "made-up", "6.1.0 x86_64", uses, RECORDED)
-        return Watched(run, succeeded, unfinished="late" * (self.late and not succeeded))
+        return RecordedRun(run, succeeded, unfinished="late" * (self.late and not succeeded))
 
-    def look(self, layers: Sequence[Tables]) -> Looked:
-        watched = self.record(layers)
-        failed = frozenset(use for use in watched.run.uses if use.call.error)
+    def trace(self, layers: Sequence[Tables]) -> TracedRun:
+        recorded = self.record(layers)
+        failed = frozenset(use for use in recorded.run.uses if use.call.error)
         complaints = frozenset(use for use in failed if use.call.name in self.command.complains)
-        return Looked(watched.succeeded, failed, complaints, SEEN)
+        return TracedRun(recorded.succeeded, failed, complaints, SEEN)
 
-    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> Unwatched:
-        return Unwatched(self._succeeds(layers))
+    def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> PlainRun:
+        return PlainRun(self._succeeds(layers))
 
     def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
         ways: dict[str, Tables] = {}
@@ -200,9 +200,9 @@ def test_what_no_call_shows_is_found_by_trying() -> None:
 class Racing(MadeUp):
     """A command whose first run fails, or complains, for a race of its own."""
 
-    def look(self, layers: Sequence[Tables]) -> Looked:
+    def trace(self, layers: Sequence[Tables]) -> TracedRun:
         is_first = self.tries == 0
-        found = super().look(layers)
+        found = super().trace(layers)
         failed = frozenset(use for use in found.failed if use.call.name == "mount")
         return attrs.evolve(found, **self.first(failed)) if is_first else found
 
