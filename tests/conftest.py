@@ -84,9 +84,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Of a generated matrix an ordinary run has a sample."""
+    sample.take(metafunc)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only a complete run has."""
-    if out := sample.left_out(config, items):
+    out = set() if sample.takes_all(config) else {item for item in items if item.get_closest_marker("complete")}
+    if out:
         config.hook.pytest_deselected(items=[item for item in items if item in out])
         items[:] = [item for item in items if item not in out]
 

@@ -73,7 +73,7 @@ for words in json.loads(sys.argv[1]):
 
 def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
-        "from tests.conftest import pytest_addoption, pytest_collection_modifyitems\n"
+        "from tests.conftest import pytest_addoption, pytest_collection_modifyitems, pytest_generate_tests\n"
     )
     (tmp_path / "test_rows.py").write_text(MATRIX)
     asked = [["test_rows.py"], ["--all", "test_rows.py"], ["test_rows.py::test_matrix"]]

@@ -10,7 +10,7 @@ everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
 from hashlib import sha256
 
 import pytest
@@ -32,39 +32,37 @@ def examples(number: int) -> int:
     return max(1, number * settings().max_examples // 100)
 
 
-def left_out(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:
-    """Those that this run does not take."""
-    if is_whole(config) or any("::" in word for word in config.args):
-        return set()
-    out = {item for item in items if item.get_closest_marker("complete")}
-    matrices: defaultdict[str, list[pytest.Function]] = defaultdict(list)
-    for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and item not in out:
-            matrices[item.nodeid.partition("[")[0]].append(item)
-    for rows in matrices.values():
-        mark = rows[0].get_closest_marker("sampled") or rows[0].get_closest_marker("system")
-        if mark is not None:
-            out |= {*rows} - _sample(rows, mark)
-    return out
+def takes_all(config: pytest.Config) -> bool:
+    """Whether somebody has asked for everything, or named a test."""
+    return is_whole(config) or any("::" in word for word in config.args)
 
 
-def _sample(rows: list[pytest.Function], mark: pytest.Mark) -> set[pytest.Function]:
-    """Of the rows of one test."""
-    # Not of the whole id: a file that moves keeps its rows.
-    digests = {row: int.from_bytes(sha256(row.name.encode()).digest()[:8]) for row in rows}
-    left = {row: _kinds(row, mark) for row in sorted(rows, key=digests.__getitem__)}
-    taken: set[pytest.Function] = set()
+def take(metafunc: pytest.Metafunc) -> None:
+    """Keep of the rows of a test those that this run takes, before anything is made of the others."""
+    definition, calls = metafunc.definition, metafunc._calls
+    mark = definition.get_closest_marker("sampled") or definition.get_closest_marker("system")
+    if mark is not None and calls and not takes_all(metafunc.config):
+        # Not of the whole id: a file that moves keeps its rows.
+        taken = _sample({f"{definition.name}[{call.id}]": call.params for call in calls}, mark)
+        calls[:] = [call for call in calls if f"{definition.name}[{call.id}]" in taken]
+
+
+def _sample(rows: Mapping[str, Mapping[str, object]], mark: pytest.Mark) -> set[str]:
+    """Of the rows of one test, by their names with their parameters."""
+    digests = {name: int.from_bytes(sha256(name.encode()).digest()[:8]) for name in rows}
+    left = {name: _kinds(rows[name], mark) for name in sorted(rows, key=digests.__getitem__)}
+    taken: set[str] = set()
     while not taken or any(left.values()):
-        fullest = max(left, key=lambda row: len(left[row]))
+        fullest = max(left, key=lambda name: len(left[name]))
         taken.add(fullest)
         seen = left.pop(fullest)
-        left = {row: kinds - seen for row, kinds in left.items()}
+        left = {name: kinds - seen for name, kinds in left.items()}
     one_in = mark.kwargs.get("one_in")
-    return taken | {row for row in left if one_in and digests[row] % one_in == 0}
+    return taken | {name for name in left if one_in and digests[name] % one_in == 0}
 
 
-def _kinds(row: pytest.Function, mark: pytest.Mark) -> set[tuple[str | int, object]]:
-    parameters, kinds = row.callspec.params, mark.kwargs.get("kinds")
+def _kinds(parameters: Mapping[str, object], mark: pytest.Mark) -> set[tuple[str | int, object]]:
+    kinds = mark.kwargs.get("kinds")
     names = mark.args if mark.args or kinds else parameters.keys() - (ROTATED if mark.name == "system" else ())
     return {*((name, _key(parameters[name])) for name in names), *enumerate(kinds(parameters) if kinds else ())}
 
