@@ -84,6 +84,14 @@ class Tracing:
             elif self._launcher:
                 _send(self._launcher, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End what `stop` has not: a launcher that does not come to its end, and all that is traced. The launcher's cleanup
+        process does the rest."""
+        with self._lock:
+            for pid in (self._launcher, *self._threads.copy()):
+                if pid:
+                    _send(pid, signal.SIGKILL)
+
     def processor_time(self) -> float:
         """Seconds that its processes have had a processor, those that are over left out."""
         found = 0.0
@@ -211,6 +219,8 @@ class Tracing:
                 process.argv, process.executable, process.command = maker.argv, maker.executable, maker.command
                 self._watch.is_made(process, maker)
         thread = self._threads[pid] = LiveThread(pid, process)
+        if not self._launcher:  # made while all others were killed, by one that shares the host's pid namespace
+            _send(pid, signal.SIGKILL)
         self.tasks = max(self.tasks, len(self._threads))
         return thread
 

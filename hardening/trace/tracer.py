@@ -97,6 +97,7 @@ def trace(
     tracing = Tracing(request, bundle, streams or {}, watch)
     end = None if seconds is None else monotonic() + seconds
     quiet = _Quiet(tracing, watch, idle) if idle is not None else None
+    is_stopped = False  # and has `GRACE` seconds to be over
     with ThreadPoolExecutor(1, "tracer") as pool:
         running = pool.submit(tracing.run)
         try:
@@ -104,20 +105,25 @@ def trace(
                 waits = [PAUSE] if until is not None or quiet is not None else []
                 waits += [max(0.0, end - monotonic())] if end is not None else []
                 wait([running], min(waits, default=None))
-                if end is not None and monotonic() >= end:
+                if end is not None and monotonic() >= end and is_stopped:
+                    tracing.kill()
+                    end = monotonic() + GRACE
+                elif end is not None and monotonic() >= end:
                     tracing.stop(TIME)
-                    end = None
+                    is_stopped, end = True, monotonic() + GRACE
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK, gently=True)
                     until, end = None, monotonic() + GRACE
                 elif quiet is not None and (until or watch.listens) and not running.done() and quiet.is_over():
                     tracing.stop(IDLE)
-                    quiet = None
+                    is_stopped, quiet, end = True, None, monotonic() + GRACE
         except KeyboardInterrupt:
             tracing.stop(INTERRUPT)
         finally:  # whatever `until` raises, nothing goes on behind its back
             if not running.done():
                 tracing.stop(INTERRUPT)
+                if wait([running], GRACE).not_done:
+                    tracing.kill()
         running.result()
     processes = {
         pid: TracedProcess(pid, one.argv, one.executable, one.status) for pid, one in tracing.processes.items()

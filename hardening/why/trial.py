@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,11 +33,10 @@ from hardening.runs import containers
 from hardening.trace import recording
 from hardening.trace.tracer import CHECK, GRACE, INTERRUPT, PAUSE, TIME, Trace, trace
 from hardening.why import copies
+from hardening.why.until import PATIENCE, Until
 
 #: Most of standard input that is kept, to be given to each run.
 MOST_INPUT = 64 << 20
-#: Seconds that a check of the caller's may take.
-_PATIENCE = 30.0
 _Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int]], Trace]
 
 
@@ -81,10 +80,10 @@ class Trials:
         runs."""
 
         def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
-            until = self._passes if self.until else None
-            return trace(
-                launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams, on_call=on_call
-            )
+            with self._asked() as until:
+                return trace(
+                    launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams, on_call=on_call
+                )
 
         return self._run(composition, start, shown=shown)
 
@@ -97,8 +96,8 @@ class Trials:
 
         def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
             recording.prepare(bundle)
-            until = self._passes if self.until else None
-            return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams, recording=True)
+            with self._asked() as until:
+                return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams, recording=True)
 
         return self._run(composition, start, shown=False)
 
@@ -145,15 +144,15 @@ class Trials:
         end = None if self.seconds is None else time.monotonic() + self.seconds
         ended = ""
         try:
-            while ended == "":
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(PAUSE)
-                    break
-                left = _PATIENCE if end is None else min(_PATIENCE, max(PAUSE, end - time.monotonic()))
-                if self.until and self._passes(_command(launch), left):
-                    ended = CHECK
-                elif end is not None and time.monotonic() > end:
-                    ended = TIME
+            with self._asked() as until:
+                while ended == "":
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(PAUSE)
+                        break
+                    if until is not None and until(_command(launch)):
+                        ended = CHECK
+                    elif end is not None and time.monotonic() > end:
+                        ended = TIME
         except KeyboardInterrupt:
             ended = INTERRUPT
         if process.poll() is None:
@@ -184,22 +183,16 @@ class Trials:
         return streams
 
     def _succeeded(self, found: Trace) -> bool:
-        if self.until:
-            return found.ended == CHECK or (found.ended == "" and self._passes(found.command))
-        return found.status == 0 and not found.ended
+        if not self.until:
+            return found.status == 0 and not found.ended
+        if found.ended:
+            return found.ended == CHECK
+        with Until(self.until) as until:
+            return until.at_last(found.command, PATIENCE)
 
-    def _passes(self, pid: int, seconds: float = _PATIENCE) -> bool:
-        """Whether the caller's check says in so many seconds that the command with this pid has succeeded, which may still
-        run."""
-        environment = {**os.environ, "HARDENING_PID": str(pid or "")}
-        try:
-            done = subprocess.run(  # noqa: S602 - it is the caller's, who typed it
-                self.until, shell=True, env=environment, timeout=seconds, check=False,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+    def _asked(self) -> AbstractContextManager[Until | None]:
+        """The caller's check, as long as a run takes; None where it has none."""
+        return Until(self.until) if self.until else nullcontext()
 
 
 def require_no_labels(assembly: pipeline.Assembly) -> None:

@@ -1,0 +1,44 @@
+"""The caller's check, beside a run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from hardening.why.until import Until
+
+
+def test_a_check_is_told_of_the_command_and_its_exit_code_is_the_answer() -> None:
+    with Until('test "$HARDENING_PID" = 17') as until:
+        assert (until.at_last(17, 10), until.at_last(18, 10)) == (True, False)
+
+
+def test_a_check_that_waits_holds_up_nothing_and_goes_with_what_it_has_started(tmp_path: Path) -> None:
+    place = tmp_path / "pids"
+    begun = time.monotonic()
+    with Until(f"sleep 1000 & echo $$ $! > {place}; wait") as until:
+        while not place.exists() or not place.read_text():
+            assert not until(0)
+        pids = [int(word) for word in place.read_text().split()]
+        assert not until(0)
+        assert not until.at_last(0, 0.1)
+        pids += [int(word) for word in place.read_text().split()]
+    assert time.monotonic() - begun < 20
+    assert len(pids) == 4
+    for _ in range(100):
+        left = [pid for pid in pids if os.path.exists(f"/proc/{pid}/exe")]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
+
+
+def test_a_check_is_asked_again_until_it_passes(tmp_path: Path) -> None:
+    place = tmp_path / "there"
+    with Until(f"test -e {place}") as until:
+        asked = [until(0) for _ in range(5)]
+        place.touch()
+        passed = [until(0) for _ in range(20)]
+    assert not any(asked)
+    assert any(passed)
