@@ -32,6 +32,8 @@ _MOST = 32
 #: struct nlmsghdr and struct nlmsgerr (netlink(7)): what a message is, its errno, and what was asked.
 _REFUSAL = struct.Struct("=4xH10xi4xH")
 _NLMSG_ERROR = 2
+#: Numbers that say what is wanted of a path.
+_WANTING = ("flags", "mode")
 
 
 class Decoder:
@@ -69,6 +71,17 @@ class Decoder:
             text=decoding.text(name),
             order=entry.order,
         )
+
+    def access(self, entry: PendingCall) -> frozenset[str]:
+        """What a call wants of its path, as far as its numbers say it."""
+        shape = self._shapes.get(calls.name(entry.architecture, entry.number))
+        if shape is None:
+            return frozenset()
+        decoding = _Decoding(Tracee(0), entry, Caller(0))
+        for at, step in enumerate(shape.steps):
+            if step in _WANTING:
+                decoding.take(step, at)
+        return shape.access | decoding.access
 
     def refusal(self, entry: PendingCall, tracee: Tracee, caller: Caller, size: int) -> SystemCall | None:
         """What was asked of the kernel by netlink(7) and has failed, as a message of so many bytes says that a call has

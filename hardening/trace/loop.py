@@ -246,23 +246,22 @@ class Tracing:
     def _at_call(self, pid: int, thread: LiveThread) -> None:
         """A call begins, or has ended."""
         try:
-            kind = self._stops.read(pid)
+            kind, architecture, number, arguments, data = self._stops.read(pid)
         except OSError:  # it was killed this moment
             return
-        info = self._stops.info
         if kind == abi.PTRACE_SYSCALL_INFO_EXIT:
-            has_failed = info.args[0] & 0xFF
-            self._returned(thread, (1 << 64) - info.nr if has_failed else 0, info.nr)
+            has_failed = arguments[0] & 0xFF
+            self._returned(thread, (1 << 64) - number if has_failed else 0, number)
             self._stops.resume(pid, self._goes_on)
             return
-        if kind == abi.PTRACE_SYSCALL_INFO_SECCOMP and info.data != recording.MARK:
+        if kind == abi.PTRACE_SYSCALL_INFO_SECCOMP and data != recording.MARK:
             with suppress(ProcessLookupError):  # it was killed this moment
                 kernel.skip_call(pid)
             self._stops.resume(pid, self._goes_on)
             return
         self.count += 1
-        self.made.add((info.arch, info.nr))
-        entry = PendingCall(info.arch, info.nr, self._stops.arguments(), self.count)
+        self.made.add((architecture, number))
+        entry = PendingCall(architecture, number, arguments, self.count)
         if self._watch.begins(thread, entry):
             thread.entry = entry
             self._stops.resume(pid, abi.PTRACE_SYSCALL)

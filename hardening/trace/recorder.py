@@ -8,7 +8,7 @@ from collections import Counter
 import attrs
 
 from hardening.base.linux import abi
-from hardening.mechanism.denial import SystemCall
+from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Usage, counted
 from hardening.trace.calls import PendingCall
 from hardening.trace.shapes import Keys
@@ -20,12 +20,13 @@ _LOOKS = frozenset({"read", "search"})
 
 class _Made:
     """A call that was made: how often with which errno, by which programs. ``error`` is the one that is taken for its answer
-    where it is not followed."""
+    where it is not followed. Where its words follow from its key they are found in the end, from ``entry``, and ``call`` is
+    None until then."""
 
-    __slots__ = ("call", "error", "is_known", "often", "programs")
+    __slots__ = ("call", "entry", "error", "is_known", "often", "programs")
 
-    def __init__(self, call: SystemCall) -> None:
-        self.call = call
+    def __init__(self, entry: PendingCall, call: SystemCall | None) -> None:
+        self.entry, self.call = entry, call
         self.often: Counter[int] = Counter()
         self.programs: set[str] = set()
         self.error = 0
@@ -50,17 +51,23 @@ class CallRecorder(CallWatch):
             made.often[0] += 1
         self._followed.clear()
         return counted(
-            (attrs.evolve(made.call, error=error), often, made.programs)
-            for made in self._made.values()
+            (attrs.evolve(call, error=error), often, made.programs)
+            for call, made in ((self._call(key, made), made) for key, made in self._made.items())
             for error, often in made.often.items()
         )
+
+    def _call(self, key: tuple[object, ...], made: _Made) -> SystemCall:
+        if made.call is not None:
+            return made.call
+        return self._decoder.call(made.entry, self._keys.shown(made.entry, key), Caller(0))
 
     def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
         tracee = thread.tracee
         key = self._keys.key(entry, tracee)
         made = self._made.get(key)
         if made is None:  # what it changes, such as where the process stands, is not changed yet
-            made = self._made[key] = _Made(self._decoder.call(entry, tracee, thread.caller))
+            is_told = self._keys.are_all(entry)
+            made = self._made[key] = _Made(entry, None if is_told else self._decoder.call(entry, tracee, thread.caller))
         made.programs.add(thread.process.command)
         if made.is_known:
             made.often[made.error] += 1
@@ -75,7 +82,7 @@ class CallRecorder(CallWatch):
         moves = (entry.architecture, entry.number) in self._kinds["moving"]
         if moves:
             self._keys.moved()
-        made.is_known = not (moves or error == errno.EINTR) and (not error or made.call.access <= _LOOKS)
+        made.is_known = not (moves or error == errno.EINTR) and (not error or self._decoder.access(entry) <= _LOOKS)
 
     def executed(self, thread: LiveThread, entry: PendingCall) -> None:
         self._keys.moved()  # another thread may have its number now

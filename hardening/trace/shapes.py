@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from hardening.base.linux import abi
 from hardening.base.values import frozen
@@ -24,6 +24,10 @@ _READ_AS = MappingProxyType(
      **dict.fromkeys(("path", "target", "source", "source2"), "path"), **dict.fromkeys(("fd", "socket"), "descriptor"),
      **dict.fromkeys(("how", "clone3", "limit", "groups", "capabilities"), "memory")}
 )  # fmt: skip
+#: Steps whose words follow from the key of a call alone.
+_FROM_KEYS = frozenset({"at", "path", "target", "flags", "mode", "permissions", "node", "device", "-"})
+#: Links of /proc/PID that lead where they led until a call has moved something.
+_KEPT = frozenset({"cwd", "root"})
 #: As much of memory as any of them reads.
 _READ = 128
 
@@ -47,12 +51,44 @@ def shapes() -> Mapping[str, Shape]:
     return MappingProxyType(found)
 
 
+class _Path:
+    """Reads a path, and where it begins."""
+
+    def __init__(self, at: int, base: int | None, place: Callable[[Tracee, str], str]) -> None:
+        self.at, self._base, self._place = at, base, place
+
+    def __call__(self, entry: PendingCall, tracee: Tracee) -> tuple[bytes, str]:
+        text = tracee.raw_string(entry.arguments[self.at])
+        return text, self._place(tracee, self.begin(entry, text))
+
+    def begin(self, entry: PendingCall, text: bytes) -> str:
+        """As a link of /proc/PID."""
+        if text.startswith(b"/"):
+            return "root"
+        return "cwd" if self._base is None else base_of(entry.arguments[self._base]) or "cwd"
+
+
+class _Shown(Tracee):
+    """What is kept of a process that goes on: strings by their addresses, and links of /proc/PID."""
+
+    def __init__(self, strings: Mapping[int, bytes], links: Mapping[str, str]) -> None:
+        super().__init__(0)
+        self._strings, self._links = strings, links
+
+    def raw_string(self, address: int) -> bytes:
+        return self._strings[address]
+
+    def link(self, name: str) -> str:
+        return self._links[name]
+
+
 class Keys:
     """Has of each call what its words follow from."""
 
     def __init__(self) -> None:
         self._shapes = shapes()
         self._reads: dict[tuple[int, int], tuple[Read, ...]] = {}
+        self._told: set[tuple[int, int]] = set()  # of which a key has all that their words follow from
         self._places: dict[tuple[int, str], str] = {}  # where the root and the working directory of a thread are
 
     def key(self, entry: PendingCall, tracee: Tracee) -> tuple[object, ...]:
@@ -63,6 +99,20 @@ class Keys:
             reads = self._reads[number] = tuple(self._needed(calls.name(*number)))
         return (number, *[read(entry, tracee) for read in reads])
 
+    def are_all(self, entry: PendingCall) -> bool:
+        """Whether the words of a call whose key was had follow from that alone."""
+        return (entry.architecture, entry.number) in self._told
+
+    def shown(self, entry: PendingCall, key: tuple[object, ...]) -> Tracee:
+        """What of a process its key has, which made this call."""
+        strings, links = {}, {}
+        for read, found in zip(self._reads[entry.architecture, entry.number], key[1:], strict=True):
+            if isinstance(read, _Path):
+                text, place = cast("tuple[bytes, str]", found)
+                strings[entry.arguments[read.at]] = text
+                links[read.begin(entry, text)] = place
+        return _Shown(strings, links)
+
     def moved(self) -> None:
         """Threads may no longer stand where they stood."""
         self._places.clear()
@@ -71,12 +121,14 @@ class Keys:
         """What reads the arguments that say something, in their order. Where a path begins belongs to that."""
         shape = self._shapes.get(name)
         steps = shape.steps if shape is not None else ()
+        if shape is not None and _FROM_KEYS.issuperset(steps):
+            self._told.update(calls.numbers(name))
         base = None
         for at, step in enumerate(steps):
             if step == "at":
                 base = at
             elif _READ_AS.get(step) == "path":
-                yield self._path(at, base)
+                yield _Path(at, base, self._place)
                 base = None
             elif step != "-":
                 yield getattr(self, f"_{_READ_AS.get(step, 'number')}")(at)
@@ -84,17 +136,9 @@ class Keys:
             self._number(at) for at in SIGNIFICANT.get(name, ()) if "-" in steps[at : at + 1] or at >= len(steps)
         )
 
-    def _path(self, at: int, base: int | None) -> Read:
-        def read(entry: PendingCall, tracee: Tracee) -> object:
-            text = tracee.raw_string(entry.arguments[at])
-            if text.startswith(b"/"):
-                return text, self._place(tracee, "root")
-            link = None if base is None else base_of(entry.arguments[base])
-            return text, self._place(tracee, "cwd") if link is None else tracee.link(link)
-
-        return read
-
     def _place(self, tracee: Tracee, name: str) -> str:
+        if name not in _KEPT:
+            return tracee.link(name)
         key = tracee.pid, name
         found = self._places.get(key)
         if found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from hardening.base import files
@@ -127,16 +128,15 @@ class Tracee:
     def raw_string(self, address: int) -> bytes:
         """A path, or another string, from an address to its null byte. It may end with the last page that is mapped."""
         found, size = b"", min(_SHORT, PAGE - address % PAGE)
-        while address and len(found) < PATH_MAX:
-            part = self.memory(address, size)
-            end = part.find(b"\0")
-            if end >= 0:
-                return found + part[:end]
-            if not part:
-                break
-            found += part
-            address += size
-            size = PAGE - address % PAGE
+        with suppress(OSError):
+            while address and len(found) < PATH_MAX:
+                part = self._memory.read(address, size)
+                end = part.find(b"\0")
+                if end >= 0:
+                    return found + part[:end]
+                found += part
+                address += size
+                size = PAGE - address % PAGE
         return found[:PATH_MAX]
 
     def string(self, address: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,6 @@ from tests.bench.targets import (
     LAUNCH,
     NEW,
     OWN,
-    RECORDED,
     RUN,
     RUNTIMES,
     WHY,
@@ -36,9 +36,21 @@ from tests.support.users import User
 PROFILE = "strict"
 
 
-#: A command that `PROFILE` denies one system call (personality(2)), and one that starts a hundred processes.
+#: A command that `PROFILE` denies one system call (personality(2)).
 DENIED = ("python3", "-c", "import ctypes; exit(ctypes.CDLL(None).personality(0x40000) < 0)")
-MANY = ("sh", "-c", "for i in $(seq 100); do /bin/true; done")
+#: What is recorded: commands that ask the kernel for much in little time.
+SCRIPTS = {
+    "learn processes": "for i in $(seq 100); do /bin/true; done",
+    "learn make": r"""
+        cd /tmp; printf 'all: %s\n' "$(seq -f f%g -s ' ' 40)" >Makefile
+        printf 'f%%:\n\t@echo $@ >$@\n\t@cat $@ >$@.copy\n' >>Makefile; make -s
+    """,
+    "learn git": """
+        export HOME=/tmp; git init -q /tmp/repository; cd /tmp/repository; for i in $(seq 40); do echo $i >f$i; done
+        git add -A; git -c user.name=a -c user.email=a@b commit -qm a; git status >/dev/null; git log >/dev/null; git gc -q
+    """,
+}
+_SECONDS = re.compile(r"^recorded in ([\d.]+) s, and in ([\d.]+) s unrecorded$", re.MULTILINE)
 
 
 class BenchError(Exception):
@@ -165,16 +177,14 @@ class Place:
         ]
 
     def asking(self) -> dict[str, list[Contender]]:
-        """Each command that asks what a command needs, and what does the least of it: strace(1), a run, objdump(1)."""
+        """Each command that asks what a command needs, and what does the least of it: strace(1), objdump(1)."""
         root = self.folder / "root"
-        recorded = ("learn", "-p", PROFILE, "--into", f"{self.folder}/{{id}}.json", "--", *MANY)
         checked = ("sh", "-c", '"$@"; test $? -le 1', "sh", str(self.program), "check", PROFILE, "--against", str(root))
         pairs = {
             WHY: (
                 (str(self.program), "why", "-p", PROFILE, "--", *DENIED),
                 ("strace", "-f", "-o", "/dev/null", *DENIED),
             ),
-            RECORDED: ((str(self.program), *recorded), (str(self.program), "run", "-q", "-p", PROFILE, "--", *MANY)),
             FORESEEN: (checked, ("objdump", "-d", str(root / "bin/busybox"))),
         }
         return {
@@ -182,15 +192,25 @@ class Place:
             for what, (own, beside) in pairs.items()
         }
 
+    def recorded(self, what: str) -> dict[str, float]:
+        """Seconds of a command of `SCRIPTS`, recorded and under the layer that was learnt."""
+        told = self._hardening("learn", "-p", PROFILE, "-o", os.devnull, "--", "sh", "-ec", SCRIPTS[what])
+        found = _SECONDS.search(told)
+        if found is None:
+            raise BenchError(f"hardening learn says nothing of its time: {told.strip()}")
+        return {OWN: float(found[1]), BESIDE: float(found[2])}
+
     def forget(self, image: str) -> None:
         """Remove an image that was run: its root may belong to ids that only a user namespace of the caller's can remove."""
         self._hardening("rmi", "-f", image)
 
-    def _hardening(self, *words: str) -> None:
+    def _hardening(self, *words: str) -> str:
+        """Run it, and return what it says on standard error."""
         argv = [str(self.program), *words]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=self.environment, cwd="/")
         if done.returncode != 0:
             raise BenchError(f"hardening {words[0]} ends with {done.returncode}: {done.stderr.strip()}")
+        return done.stderr
 
     def contenders(self, *command: str) -> list[Contender]:
         """All launchers of a command."""

@@ -189,7 +189,7 @@ def asking_table(asking: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """Medians of both, by what is asked."""
     labels = {
         WHY: ("`hardening why` of a command that is denied one system call", "strace(1) of it"),
-        RECORDED: ("`hardening learn --into` of a hundred short processes", "`hardening run` of them"),
+        **{what: (f"{words}, recorded by `hardening learn`", "unrecorded") for what, words in RECORDED.items()},
         FORESEEN: ("`hardening check --against` a root with one static program", "objdump(1) of that program"),
     }
     rows = []

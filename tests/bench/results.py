@@ -42,7 +42,7 @@ def result() -> dict[str, Any]:
         },
         "asking": {
             "why": {"hardening": [0.6], "beside": [0.2]},
-            "learn": {"hardening": [1.5], "beside": [1.0]},
+            "learn processes": {"hardening": [1.5], "beside": [1.0]},
             "check": {"hardening": [2.0], "beside": [0.5]},
         },
         "memory": {"root": {"hardening run": [8.0, 9.5, 10.0], "crun": [1.5]}, "an ordinary user": {"crun": [1.5]}},

@@ -20,7 +20,7 @@ from tests.bench.contenders import BenchError, Contender, Place
 from tests.bench.page import COMPOSING, LAUNCHER
 from tests.bench.samples import in_turns
 from tests.bench.signed import Hub, hub
-from tests.bench.targets import COMMAND, EXPLAIN, FIRST, LAUNCH, NEW, READ, RUN
+from tests.bench.targets import BESIDE, COMMAND, EXPLAIN, FIRST, LAUNCH, NEW, OWN, READ, RECORDED, RUN
 from tests.support.users import User
 
 TRUE = ("/bin/true",)
@@ -159,6 +159,10 @@ class Bench:
             say(f"asking: {what}")
             turns = {one.name: partial(one.seconds, self.folder / "errors") for one in contenders}
             found[what] = in_turns(turns, self.size.repeats, warm=self.size.warm)
+        for what in RECORDED:
+            say(f"asking: {what}")
+            taken = [place.recorded(what) for _ in range(self.size.repeats)]
+            found[what] = {name: [seconds[name] for seconds in taken] for name in (OWN, BESIDE)}
         return found
 
     def _script(self, path: str, *words: str) -> str:

@@ -19,7 +19,13 @@ OURS, THEIRS = "hardening, one command", "skopeo, one command each"
 #: What is measured of policies with few and many scopes.
 EXPLAIN, READ, COMMAND = "explain", "read", "command"
 #: What is measured of the commands that ask what a command needs, and beside what: `contenders.Place.asking`.
-WHY, RECORDED, FORESEEN = "why", "learn", "check"
+WHY, FORESEEN = "why", "check"
+#: What is recorded, by `learn`, in words.
+RECORDED = {
+    "learn processes": "a hundred short processes",
+    "learn make": "`make` of forty files",
+    "learn git": "`git` on a small repository",
+}
 OWN, BESIDE = "hardening", "beside"
 
 
@@ -87,9 +93,10 @@ def _of_images(result: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _of_asking(result: Mapping[str, Any]) -> Iterator[Target]:
-    found = medians(result.get("asking", {}).get(RECORDED, {}))
-    if found:
-        yield Target("`hardening learn`, a hundred short processes recorded / run", _ratio(found, OWN, BESIDE), 2.0)
+    for what, words in RECORDED.items():
+        found = medians(result.get("asking", {}).get(what, {}))
+        if found:
+            yield Target(f"`hardening learn`, {words} recorded / unrecorded", _ratio(found, OWN, BESIDE), 2.0)
 
 
 def rooted(kind: str, runtime: str) -> str:

@@ -45,7 +45,8 @@ def test_what_asking_costs() -> None:
     assert (
         "| `hardening why` of a command that is denied one system call | 600 | strace(1) of it | 200 | 3.00 |" in text
     )
-    assert "| `hardening learn`, a hundred short processes recorded / run | 1.5 | at most 2 | reached |" in text
+    assert "| a hundred short processes, recorded by `hardening learn` | 1500 | unrecorded | 1000 | 1.50 |" in text
+    assert "| `hardening learn`, a hundred short processes recorded / unrecorded | 1.5 | at most 2 | reached |" in text
 
 
 def test_where_the_time_goes_of_what_is_missed() -> None:

@@ -21,7 +21,7 @@ def test_each_target_and_its_value() -> None:
         "a signed image, unchanged verdict − its root as a directory (crun)": (15.0, "missed"),
         "`trust verify` of 100 images, `docker:` / skopeo": (0.25, "reached"),
         "`trust explain`, 10,000 scopes / 10": (2.1e-6 / 2e-6, "reached"),
-        "`hardening learn`, a hundred short processes recorded / run": (1.5, "reached"),
+        "`hardening learn`, a hundred short processes recorded / unrecorded": (1.5, "reached"),
         "PSS of all that waits for the command": (9.5, "missed"),
         "composing: profiles, exponent of the fit": (1.0, "reached"),
         "`strict`: worst allowed system call, BPF instructions / crun's filter": (12 / 326, "reached"),

@@ -351,30 +351,29 @@ def signal_info(pid: int) -> tuple[int, int, int]:
 
 class SyscallStops:
     """What tracees that have stopped at system calls say (ptrace(2), PTRACE_GET_SYSCALL_INFO), read to one place: there are
-    two stops a call."""
+    two stops a call, and what is done at each is done thousands of times."""
 
     def __init__(self) -> None:
-        self.info: Any = ffi.new("struct syscall_info *")
-        self._place = int(ffi.cast("intptr_t", self.info))
+        self._info = ffi.new("struct syscall_info *")
+        self._place = int(ffi.cast("intptr_t", self._info))
         self._size = ffi.sizeof("struct syscall_info")
+        self._words = ffi.cast("uint64_t *", self._info)
         self._ptrace = call_number("ptrace")
 
-    def read(self, pid: int) -> int:
-        """Fill ``info`` for the stop of a tracee, of which the kind is told: ``PTRACE_SYSCALL_INFO_*``. `OSError`."""
+    def read(self, pid: int) -> tuple[int, int, int, tuple[int, ...], int]:
+        """Of the stop of a tracee: its kind (``PTRACE_SYSCALL_INFO_*``), the ``AUDIT_ARCH_*`` token, the number of the call,
+        six unsigned arguments, and the filter's data; at the end of a call the result stands for the number, and whether it
+        is an error in the first byte of the first argument. `OSError`."""
         if _syscall(self._ptrace, abi.PTRACE_GET_SYSCALL_INFO, pid, self._size, self._place, 0, 0) < 0:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
-        kind: int = self.info.op
-        return kind
+        words = ffi.unpack(self._words, 11)  # one call in the place of one for each member
+        return words[0] & 0xFF, words[0] >> 32, words[3], tuple(words[4:10]), words[10] & 0xFFFFFFFF
 
     def resume(self, pid: int, request: int, number: int = 0) -> None:
         """Have a tracee go on by a request such as ``PTRACE_CONT``, with a signal; one that was killed this moment does not,
         which its status will say. `OSError`."""
         if _syscall(self._ptrace, request, pid, 0, number, 0, 0) < 0 and ffi.errno != errno.ESRCH:
             raise OSError(ffi.errno, os.strerror(ffi.errno))
-
-    def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the call, unsigned."""
-        return tuple(ffi.unpack(self.info.args, 6))
 
 
 class Memory:
