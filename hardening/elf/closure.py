@@ -14,7 +14,7 @@ from hardening.base.linux.resolution import resolve
 from hardening.base.values import frozen
 from hardening.elf import file
 from hardening.elf.binary import Binary
-from hardening.elf.file import ElfFile, InvalidElf
+from hardening.elf.malformed import InvalidElf
 
 #: Libraries of one program; bytes and lines of a configuration of the dynamic linker, and files that it includes.
 LIBRARIES, TEXT, LINES = 2000, 1 << 20, 1000
@@ -41,10 +41,12 @@ class Linked:
 
 class LinkingRoot:
     """A root that consists of directories, the first of which has what it has: that of a package lies above that of the
-    system that it is installed into. Files are read once, and closed."""
+    system that it is installed into. Files are read once, and closed, those that it shares with a root ``beside`` it too."""
 
-    def __init__(self, directories: Sequence[str]) -> None:
+    def __init__(self, directories: Sequence[str], beside: LinkingRoot | None = None) -> None:
         self.directories = tuple(directories)
+        #: By device, inode, and path in the root.
+        self._read: dict[tuple[int, int, str], Binary] = beside._read if beside is not None else {}
         self._binaries: dict[str, Binary | InvalidElf] = {}
         self._configured: tuple[str, ...] | None = None
 
@@ -86,7 +88,7 @@ class LinkingRoot:
         real = found[1] if found is not None else path
         if real not in self._binaries:
             try:
-                self._binaries[real] = Binary(real, self._elf(real))
+                self._binaries[real] = self._opened(real)
             except InvalidElf as error:
                 self._binaries[real] = error
         known = self._binaries[real]
@@ -94,10 +96,14 @@ class LinkingRoot:
             raise known
         return known
 
-    def _elf(self, path: str) -> ElfFile:
+    def _opened(self, path: str) -> Binary:
         opened = self.open(path)
         try:
-            return file.read(opened, os.fstat(opened).st_size)
+            status = os.fstat(opened)
+            key = status.st_dev, status.st_ino, path
+            if key not in self._read:
+                self._read[key] = Binary(path, file.read(opened, status.st_size))
+            return self._read[key]
         finally:
             os.close(opened)
 

@@ -10,13 +10,13 @@ import mmap
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from hardening.base.values import frozen
 from hardening.elf.extra import required
+from hardening.elf.malformed import InvalidElf, Stream, TooMuchCode, each, reading
 
 #: Bytes of a file, and of its code; segments, symbols, relocations and functions in one; libraries that one names.
 LARGEST, CODE = 1 << 30, 1 << 28
@@ -34,29 +34,6 @@ _FIRM = frozenset({(1, 0), (1, 1), (1, 2)})
 _DF_1_PIE = 0x08000000
 #: `.eh_frame_hdr` with a table that can be searched: relative to the header, four bytes a field (LSB, exception frames).
 _TABLE = b"\x01\x1b\x03\x3b"
-#: What pyelftools raises for a malformed file, beside its own errors, since it believes what stands there. Of our own code
-#: each would be a fault.
-_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-
-
-class InvalidElf(ValueError):
-    """A file that is no ELF file of a machine that is known here, or that is malformed."""
-
-
-class TooMuchCode(InvalidElf):
-    """A file with more code than anybody has the time to look through."""
-
-    def __init__(self) -> None:
-        super().__init__("it has too much code to look through")
 
 
 @frozen
@@ -125,52 +102,9 @@ def parse(data: memoryview) -> ElfFile:
     if bytes(data[:7]) != b"\x7fELF\x02\x01\x01":
         raise InvalidElf("it is no ELF file of 64 bits, little-endian")
     elf_file = required("elftools.elf.elffile")
-    with _pyelftools():
-        elf = elf_file.ELFFile(_Stream(data))
+    with reading():
+        elf = elf_file.ELFFile(Stream(data))
     return _Reader(data, elf).file()
-
-
-@contextmanager
-def _pyelftools() -> Iterator[None]:
-    """Around a call of pyelftools, and nothing else: what that raises for a malformed file is `InvalidElf`."""
-    errors, construct = required("elftools.common.exceptions"), required("elftools.construct")
-    try:
-        yield
-    except (errors.ELFError, errors.DWARFError, construct.ConstructError, *_FAILURES) as error:
-        raise InvalidElf(f"it is malformed: {error}"[:200]) from None
-
-
-def _each(parts: Iterator[Any]) -> Iterator[Any]:
-    """The parts of a file that pyelftools reads one by one. Raises `InvalidElf`."""
-    while True:
-        with _pyelftools():
-            part = next(parts, None)
-        if part is None:
-            return
-        yield part
-
-
-class _Stream:
-    """What pyelftools reads from: a file of these bytes, without a copy of all of them."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data, self._at = data, 0
-
-    def read(self, size: int = -1) -> bytes:
-        end = len(self._data) if size < 0 else self._at + size
-        piece = bytes(self._data[self._at : end])
-        self._at += len(piece)
-        return piece
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, len(self._data))[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 class _Reader:
@@ -190,7 +124,7 @@ class _Reader:
         self._marked: dict[int, bool] = {}
         if elf["e_phnum"] > SEGMENTS:
             raise InvalidElf("it has too many segments")
-        for segment in _each(elf.iter_segments()):
+        for segment in each(elf.iter_segments()):
             self._segment(segment)
         # Of segments that overlap, the same bytes would be looked at again and again.
         if sum(len(content) for _, content in self._segments) > LARGEST:
@@ -213,7 +147,7 @@ class _Reader:
             self._frames = (address, content)
         elif segment["p_type"] == "PT_DYNAMIC":
             self._dynamic = segment
-            for number, tag in enumerate(_each(segment.iter_tags())):
+            for number, tag in enumerate(each(segment.iter_tags())):
                 if number > 10 * NEEDED:
                     raise InvalidElf("its dynamic section has no end")
                 self._tags.setdefault(tag.entry.d_tag, []).append(tag.entry.d_val)
@@ -295,7 +229,7 @@ class _Reader:
             return
         # The hash table knows only of those that others can use.
         used = (info >> 32 for _, info, _ in self._relocations)
-        with _pyelftools():
+        with reading():
             exported = self._dynamic.num_symbols()
         count = max(exported, 1 + max(used, default=0))
         if not 0 <= count <= SYMBOLS:
@@ -305,9 +239,9 @@ class _Reader:
 
     def _named_functions(self) -> Iterator[int]:
         """Functions of the symbol table that strip(1) takes away."""
-        with _pyelftools():
+        with reading():
             sections = self._elf.num_sections()
-        for section in _each(self._elf.iter_sections("SHT_SYMTAB")):
+        for section in each(self._elf.iter_sections("SHT_SYMTAB")):
             offset, size, link = section["sh_offset"], section["sh_size"], section["sh_link"]
             if size > 24 * SYMBOLS or offset + size > len(self._data) or link >= sections:
                 raise InvalidElf("invalid table of symbols")

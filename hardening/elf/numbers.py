@@ -10,7 +10,8 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.elf.extra import required
-from hardening.elf.file import ElfFile, TooMuchCode
+from hardening.elf.file import ElfFile
+from hardening.elf.malformed import TooMuchCode
 
 T = TypeVar("T")
 #: Bytes of a function that is looked at, and steps back from a place.

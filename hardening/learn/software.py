@@ -53,7 +53,7 @@ def of_paths(
     return Software(tuple(found["packages"]), tuple(found["files"].items()))
 
 
-def old(
+def age(
     layers: Iterable[Layer],
     directories: Sequence[str],
     host: Host,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from hardening.elf.closure import LinkingRoot
-from hardening.elf.file import InvalidElf, TooMuchCode
+from hardening.elf.malformed import InvalidElf, TooMuchCode
 from hardening.elf.reach import reached
 from hardening.images.ids import Ids
 from hardening.images.unpacking import child

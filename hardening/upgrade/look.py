@@ -7,13 +7,14 @@ import os
 import resource
 import stat
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import cached_property
 
 import attrs
 
 from hardening.base.values import frozen
 from hardening.elf.branches import usual
 from hardening.elf.closure import Linked, LinkingRoot
-from hardening.elf.file import InvalidElf, TooMuchCode
+from hardening.elf.malformed import InvalidElf, TooMuchCode
 from hardening.elf.reach import Reached, Via, reached, started
 from hardening.mechanism.scanner import ScannedRoot, Scanner
 from hardening.upgrade import files, written
@@ -42,7 +43,8 @@ class Compared:
 def compare(asked: Compared, scanners: Sequence[Scanner]) -> Difference:
     """What is new. To be called in a process of its own, whose processor time it bounds."""
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
-    look = _Look(asked, LinkingRoot(asked.new), LinkingRoot(asked.old))
+    new = LinkingRoot(asked.new)
+    look = _Look(asked, new, LinkingRoot(asked.old, new))
     look.run()
     named = {item.path for items in (look.calls, look.rights, look.missing, look.ports) for item in items}
     paths = sorted({*look.looked, *named, *look.directories})
@@ -149,6 +151,8 @@ class _Look:
         real = found[1]
         self.looked.add(real)
         self._rights(real)
+        if self._is_one_tree:
+            return
         try:
             linked = self.new.linked(real)
         except (InvalidElf, OSError) as error:
@@ -181,6 +185,12 @@ class _Look:
         ]
         self.loads.update(now.loads)
         self.computed |= now.computed
+
+    @cached_property
+    def _is_one_tree(self) -> bool:
+        """Whether both trees are the same directories, as where a root is held against itself."""
+        pairs = zip(self.asked.new, self.asked.old, strict=False)
+        return len(self.asked.new) == len(self.asked.old) and all(os.path.samefile(*pair) for pair in pairs)
 
     def _before(self, path: str) -> Linked | None:
         """The program as it was, at its path, or as a command of its name."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from hardening.elf import file
 from hardening.elf.binary import Binary
 from hardening.elf.closure import Linked
-from hardening.elf.file import InvalidElf
+from hardening.elf.malformed import InvalidElf
 from hardening.elf.numbers import NUMBERS
 from hardening.elf.reach import reached
 from tests.fuzz.harness import LONGEST, target

@@ -130,8 +130,8 @@ class _Checked:
         layers, further = tried.composition.stack.layers, [*new.packages.values()]
 
         def compared(_: child.Tell) -> Mapping[str, Any]:
-            old = [*software.old(layers, new.directories, self.here.host, scanners, further)]
-            return {"difference": attrs.asdict(look.compare(asked, scanners)), "old": old}
+            aged = [*software.age(layers, new.directories, self.here.host, scanners, further)]
+            return {"difference": attrs.asdict(look.compare(asked, scanners)), "aged": aged}
 
         try:
             seen = child.run(compared, self._ids(new))
@@ -147,7 +147,7 @@ class _Checked:
             ) from None
         context = examine(tried.composition, self.here.host)
         found = foretell.foretell(tried, context, Difference.of(seen["difference"]), new.packages)
-        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *seen["old"]))
+        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *seen["aged"]))
 
     def _ids(self, new: source.FileTree) -> Ids:
         return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)

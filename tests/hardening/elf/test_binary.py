@@ -7,7 +7,7 @@ import pytest
 from hardening.elf import file, numbers
 from hardening.elf.binary import Binary
 from hardening.elf.closure import Linked
-from hardening.elf.file import InvalidElf, TooMuchCode
+from hardening.elf.malformed import InvalidElf, TooMuchCode
 from hardening.elf.reach import reached
 from tests.support import elfwriter
 

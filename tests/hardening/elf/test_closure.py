@@ -71,3 +71,15 @@ def test_a_directory_above_another_one_is_looked_at_first(root: Path) -> None:
     below = root.parent / "below"
     library(below, "usr/lib/libgiven.so.1")
     assert found(root, "/usr/bin/new", below) == (["/usr/lib/libgiven.so.1"], [])
+
+
+def test_a_file_that_two_roots_share_is_read_once(tmp_path: Path) -> None:
+    program = elves.compiled(tmp_path / "old", "int main(void) { return 0; }", name="usr/bin/demo")
+    (tmp_path / "new/usr/bin").mkdir(parents=True)
+    (tmp_path / "new/usr/bin/demo").hardlink_to(program)
+    elves.compiled(tmp_path / "new", "int main(void) { return 1; }", name="usr/bin/other")
+    new = LinkingRoot([str(tmp_path / "new")])
+    old = LinkingRoot([str(tmp_path / "old")], new)
+    assert new.binary("/usr/bin/demo") is old.binary("/usr/bin/demo")
+    (tmp_path / "old/usr/bin/other").hardlink_to(program)
+    assert new.binary("/usr/bin/other") is not old.binary("/usr/bin/other")

@@ -10,7 +10,7 @@ import pytest
 
 from hardening.elf import file
 from hardening.elf.extra import required
-from hardening.elf.file import InvalidElf
+from hardening.elf.malformed import InvalidElf
 from hardening.errors import HostError
 from tests.support import elfwriter, elves
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hardening import cli
-from hardening.elf import numbers
+from hardening.elf import file, numbers
 from tests.support import elfwriter, elves, images
 
 START = (
@@ -103,6 +103,17 @@ def test_a_tree_that_is_the_same_has_nothing_to_look_at(tmp_path: Path, check: C
     old = tree(tmp_path / "old", QUIET)
     shutil.copytree(old, tmp_path / "new")
     assert check("--against", "./new", "--since", "./old")["programs"] == 0
+
+
+def test_of_a_tree_that_is_held_against_itself_nothing_is_read(
+    tmp_path: Path, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tree(tmp_path / "old", QUIET)
+    (tmp_path / "new").symlink_to(old)
+    monkeypatch.delattr(file, "read")
+    assert check("--against", "./new", "--since", "./old") == {
+        "against": "./new", "breakages": [], "notes": [], "programs": 0
+    }  # fmt: skip
 
 
 def test_a_layer_that_was_learnt_from_something_else_is_told(tmp_path: Path, check: Callable[..., Any]) -> None:
