@@ -12,6 +12,7 @@ import importlib
 import os
 import re
 import sys
+import time
 import tomllib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -58,9 +59,9 @@ LAYER, SEEN = "learnt.toml", "seen.json"
 OFTEN = 2
 #: Seconds for all runs of one command.
 PATIENCE = 1800.0
-#: How much longer a command may take that is recorded, and how often that is measured again of one that is not through in so
-#: many seconds, and took longer.
-MOST, MORE, QUICK = 2.0, 2, 2.0
+#: How much longer a command may take that is recorded, and how often that is measured again of one that took longer, until
+#: so many seconds are over.
+MOST, MORE, QUICK = 2.0, 2, 30.0
 _SECONDS = re.compile(r"^recorded in ([\d.]+) s, and in ([\d.]+) s unrecorded$", re.MULTILINE)
 
 
@@ -102,10 +103,11 @@ class Learning(Place):
             "--",
             *command,
         ]
+        begun = time.monotonic()
         found = self._learnt(argv, stdin)
         again = [word for word in argv if word not in ("--into", SEEN, "-o", LAYER)]
         for _ in range(MORE):
-            if found[0] <= MOST * found[1] or found[0] > QUICK:
+            if found[0] <= MOST * found[1] or time.monotonic() - begun > QUICK:
                 break
             found = tuple(map(min, found, self._learnt(again, stdin)))  # what else the machine does is in either
         self.seconds.append(found)
@@ -152,8 +154,6 @@ class Learnt:
     by_hand: Permitted
     base: Permitted
     permitted: Permitted
-    text: str
-    seen: str
     seconds: Sequence[tuple[float, ...]]
     touched: Touched | None
 
@@ -196,12 +196,12 @@ def learnt(name: str, user: User | None) -> Learnt:
                 Permitted.of(shipped.composed([str(file)], user))
                 for file in (place.profile, place.folder / "where.toml", place.folder / LAYER)
             )
-            texts.extend((place.folder / file).read_text() for file in (LAYER, SEEN, "where.toml"))
+            texts.extend((place.folder / file).read_text() for file in (LAYER, "where.toml"))
 
     found: list[Permitted] = []
     texts: list[str] = []
     _test(name, learning)(user)
-    layer, seen, where = texts
+    layer, where = texts
 
     @contextmanager
     def under(name: str, user: User | None, *, direct: bool = False) -> Iterator[Place]:
@@ -224,7 +224,7 @@ def learnt(name: str, user: User | None) -> Learnt:
         _test(name, witnessed)(user)
     seconds = [pair for place in places for pair in place.seconds]
     seen_outside = reduce(or_, (found for place in witnesses for found in place.found)) if witnesses else None
-    return Learnt(name, user, by_hand, base, permitted, layer, seen, seconds, seen_outside)
+    return Learnt(name, user, by_hand, base, permitted, seconds, seen_outside)
 
 
 def _test(name: str, place: Callable[..., AbstractContextManager[Place]]) -> Callable[[User | None], None]:
