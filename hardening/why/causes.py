@@ -73,6 +73,15 @@ class FailedCall:
         return not (self.call.error or self.call.signal)
 
     @property
+    def is_end(self) -> bool:
+        """Whether it is how a process has ended, by itself, with what it said last."""
+        return not (self.call.name or self.call.path or self.call.signal)
+
+    def says_the_same(self, other: FailedCall) -> bool:
+        """Whether a process has said the same as in another run, but for what is counted."""
+        return _named(self.call.said) == _named(other.call.said)
+
+    @property
     def key(self) -> Hashable:
         """What this is recognised by in another run, whatever became of it there."""
         return _key(self.call)
@@ -178,7 +187,12 @@ def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, C
 
 def _key(call: SystemCall) -> Hashable:
     texts = (call.name, call.text, call.path, call.target, call.address, call.caller.executable)
-    return tuple(_COUNTED.sub(lambda found: found[1] or "#", text) for text in texts)
+    return tuple(map(_named, texts))
+
+
+def _named(text: str) -> str:
+    """A text without what is counted."""
+    return _COUNTED.sub(lambda found: found[1] or "#", text)
 
 
 def _failures(ran: Ran) -> Sequence[SystemCall]:

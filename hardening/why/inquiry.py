@@ -199,18 +199,30 @@ def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:
 def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
     """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, by name before by its
     errno, as far as something forbids to permit it or to try that, or no loosening of it was enough."""
-    barred = result.conclusion is Conclusion.NOT_FOUND
-    attributions: list[Attribution] = []
-    # Who has read an empty file in the place of a hidden one need not know of anything that it could speak of.
-    evident = [item for item in seen.denials if item.is_evident] or [
-        item for item in seen.denials if item.failed and item.is_silent and "read" in item.call.access
+    if result.conclusion is not Conclusion.NOT_FOUND:
+        return [*_not_enough(seen, result, None)]
+    evident = [item for item in seen.denials if item.is_evident]
+    # Who has read an empty file in the place of a hidden one need not know of anything that it could speak of, and no call
+    # fails where a program looks at what it may before it asks for it.
+    silent = [
+        item
+        for item in seen.denials
+        if item.failed and item.causes and item.is_silent and (item.is_end or "read" in item.call.access)
     ]
-    last = max(
-        evident, key=lambda item: (bool(item.call.signal), item.told, item.is_named, item.call.order), default=None
-    )
+    for items in filter(None, (evident, silent)):
+        last = max(items, key=lambda item: (bool(item.call.signal), item.told, item.is_named, item.call.order))
+        found = [*_not_enough(seen, result, last)]
+        if found:
+            return found
+    return ()
+
+
+def _not_enough(seen: _Seen, result: smallest.Result, last: FailedCall | None) -> Iterator[Attribution]:
+    """Who denied the ``last`` that was spoken of, as far as something forbids to permit or to try it, or no loosening of it
+    was enough; without one whoever is suspected. Of a mere word at an end it has to be seen that a loosening changes it."""
     for suspect in seen.first.suspects:
         found = causes.blamed(seen.denials, suspect)
-        if found is None:
+        if found is None or (last is not None and found[0] is not last):
             continue
         way, loosening = _offered(seen, suspect)
         untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
@@ -219,26 +231,30 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
         by_others = elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context) or found[1].regardless
         if not suspect.ways and by_others:
             continue
-        tried = _tried(seen, suspect, result) if barred and (suspect.certain or suspect.evident) else ()
-        if ((barrier or untried or tried) and found[0] is last) or not barred:
+        is_told = last is not None and (suspect.certain or suspect.evident or last.is_end)
+        tried = _tried(seen, found[0], suspect, result) if is_told else ()
+        if last is None or tried or ((barrier or untried) and not last.is_end):
             denial = Attribution(*found, _entry(seen, found[1]), barrier=barrier, tried=tried, untried=untried)
-            attributions.append(denial if tried else attrs.evolve(denial, way=way, loosening=loosening))
-    return attributions
+            yield denial if tried else attrs.evolve(denial, way=way, loosening=loosening)
 
 
-def _tried(seen: _Seen, suspect: Suspect, result: smallest.Result) -> tuple[str, ...]:
+def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: smallest.Result) -> tuple[str, ...]:
     """What came of each loosening for a suspect: how its call was answered then, or, where that went well, what else the
     command failed for. Nothing where neither is seen: then it may have been of no interest."""
     known = {item.key for item in seen.denials if item.is_evident}
     said: list[str] = []
     for member, outcome in result.trials(suspect):
         answer = outcome.answers.get(suspect.call, "")
-        if answer == suspect.answer and not suspect.certain:
+        if answer == suspect.answer and not (suspect.certain or denial.is_end):
             continue
         run = next((run for run in seen.stack.runs if run[0] is outcome), None)
         if run is None:  # it was refused before its command ran
             continue
         _, ran, found = run
+        if denial.is_end:
+            if any(item.key == denial.key and not item.says_the_same(denial) for item in found):
+                said.append(f"with {member.way.leaf} it says something else, and fails all the same")
+            continue
         other = [item for item in found if item.call.name and item.is_evident and item.key not in known]
         same = [item for item in found if (item.key, item.call.outcome) == (suspect.call, answer)]
         failed = max(same if answer else other, key=lambda item: item.call.order, default=None)

@@ -217,6 +217,19 @@ def test_who_reads_a_hidden_file_as_an_empty_one_is_told_so(place: Place) -> Non
         assert (found["outcome"], leaves) == ("not by this stack", [])
 
 
+def test_what_a_program_has_looked_at_is_told_where_a_loosening_changes_its_words(place: Place) -> None:
+    code = (
+        "import os, sys\nsys.exit('no password' if 'HARDENING_STATE' in os.environ else 'HARDENING_STATE is not set')"
+    )
+    found = place.why("-p", "default", "--", "python3", "-c", code)
+    assert (found["outcome"], needed(found)) == ("denied", set())
+    (denial,) = found["denials"]
+    assert denial["leaf"] == "process.environment.HARDENING_STATE"
+    assert [came.partition(" it says ")[2] for came in denial["tried"]] == ["something else, and fails all the same"]
+    found = place.why("-p", "default", "--", "sh", "-c", "echo HARDENING_STATE, CAP_NET_RAW, $$ >&2; exit 3")
+    assert (found["outcome"], found["denials"]) == ("not by this stack", [])
+
+
 def test_what_a_limit_forbids_is_no_fact_where_a_program_speaks_of_something_else(place: Place) -> None:
     (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["socket"]\n')
     code = "import os, socket, sys\ntry: socket.socket()\nexcept PermissionError: pass\n"
