@@ -82,7 +82,11 @@ class CallRecorder(CallWatch):
         moves = (entry.architecture, entry.number) in self._kinds["moving"]
         if moves:
             self._keys.moved()
-        made.is_known = not (moves or error == errno.EINTR) and (not error or self._decoder.access(entry) <= _LOOKS)
+        if error:  # what only looks fails again, as long as nothing moves
+            access = made.call.access if made.call is not None else self._decoder.access(entry)
+            made.is_known = not moves and error != errno.EINTR and access <= _LOOKS
+        else:
+            made.is_known = not moves
 
     def executed(self, thread: LiveThread, entry: PendingCall) -> None:
         self._keys.moved()  # another thread may have its number now
