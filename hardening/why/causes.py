@@ -309,8 +309,8 @@ def _told(call: SystemCall) -> int:
         return 1 + named
     if call.error in (*DENIALS, errno.EROFS) and named and os.strerror(errno.EACCES).lower() in said:
         return 2
-    # In words of their own some name what they could not have.
-    return int(len(call.path) > 1 and call.path in call.said and call.error not in _MISSING)
+    # In words of their own some name what they could not have; a traceback names files that were read.
+    return int(bool(call.access) and len(call.path) > 1 and call.path in call.said and call.error not in _MISSING)
 
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:

@@ -114,8 +114,16 @@ def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> N
     ],
 )
 def test_a_file_is_spoken_of_in_words_of_its_own_by_its_whole_path(said: str, error: int, told: int) -> None:
-    (found,) = causes.denials(ran(call("openat", 1, path="/srv/a.db", error=error, said=said)))
+    opened: dict[str, Any] = {"path": "/srv/a.db", "error": error, "said": said}
+    (found,) = causes.denials(ran(call("openat", 1, access=frozenset({"write"}), **opened)))
     assert found.told == told
+
+
+def test_a_file_that_is_only_asked_about_is_none_that_a_program_could_not_have() -> None:
+    """Where an error comes from Python says with the file and the line, and asks the file first whether it is a terminal."""
+    said = 'File "/lib/socket.py", line 233\nPermissionError: Operation not permitted\n'
+    found = causes.denials(ran(call("ioctl", 1, path="/lib/socket.py", error=errno.ENOTTY, said=said)))
+    assert [item.told for item in found] == [0]
 
 
 def test_what_is_asked_for_in_hexadecimal_tells_calls_apart_and_what_is_counted_does_not() -> None:
