@@ -182,7 +182,7 @@ class Failures(CallWatch):
         errors = self._processes[thread.process].errors
         if number != _STDERR:
             (errors.add if is_copy and entry.arguments[0] in errors else errors.discard)(number)
-        tracee = Tracee(thread.pid)
+        tracee = thread.tracee
         if not is_copy and tracee.is_masked(number):
             made = self._decoder.call(entry, tracee, thread.caller)
             if made.path:

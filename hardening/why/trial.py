@@ -37,7 +37,7 @@ from hardening.why.until import PATIENCE, Until
 
 #: Most of standard input that is kept, to be given to each run.
 MOST_INPUT = 64 << 20
-_Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int]], Trace]
+_Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int], Until | None], Trace]
 
 
 @frozen(eq=False)
@@ -79,11 +79,10 @@ class Trials:
         that is a terminal, standard input. ``on_call`` is told every call. Raises what a launch raises before its command
         runs."""
 
-        def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
-            with self._asked() as until:
-                return trace(
-                    launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams, on_call=on_call
-                )
+        def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int], until: Until | None) -> Trace:
+            return trace(
+                launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams, on_call=on_call
+            )
 
         return self._run(composition, start, shown=shown)
 
@@ -94,10 +93,9 @@ class Trials:
     def recorded(self, composition: Composition) -> Ran:
         """Run it once, and count every call that its filter permits (`hardening.trace.recording`)."""
 
-        def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
+        def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int], until: Until | None) -> Trace:
             recording.prepare(bundle)
-            with self._asked() as until:
-                return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams, recording=True)
+            return trace(launch, bundle, seconds=self.seconds, until=until, streams=streams, recording=True)
 
         return self._run(composition, start, shown=False)
 
@@ -123,8 +121,10 @@ class Trials:
             write(spec, bundle, private=True)
             streams = self._streams(opened, shown=shown)
             begun = time.monotonic()
-            found = start(launch.changed(lock=lock, secrets=self.secrets, remove=True), bundle, streams)
-            seconds = time.monotonic() - begun
+            with self._asked() as until:
+                found = start(launch.changed(lock=lock, secrets=self.secrets, remove=True), bundle, streams, until)
+                seconds = time.monotonic() - begun
+                succeeded = self._succeeded(found, until)
         finally:
             for fd in opened:
                 os.close(fd)
@@ -132,9 +132,9 @@ class Trials:
                 copies.remove(launch.directory)
                 trees.remove(launch.directory)
             os.close(lock)
-        return Ran(found, composition, assembly.context, assembly.spec.document, self._succeeded(found), seconds)
+        return Ran(found, composition, assembly.context, assembly.spec.document, succeeded, seconds)
 
-    def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int]) -> Trace:
+    def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int], until: Until | None) -> Trace:
         """A run that nobody looks at: only how it ends is known."""
         passed = [fd for fd in (launch.lock, launch.secrets, launch.variables) if fd >= 0]
         process = subprocess.Popen(
@@ -144,15 +144,14 @@ class Trials:
         end = None if self.seconds is None else time.monotonic() + self.seconds
         ended = ""
         try:
-            with self._asked() as until:
-                while ended == "":
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(PAUSE)
-                        break
-                    if until is not None and until(_command(launch)):
-                        ended = CHECK
-                    elif end is not None and time.monotonic() > end:
-                        ended = TIME
+            while ended == "":
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(PAUSE)
+                    break
+                if until is not None and until(_command(launch)):
+                    ended = CHECK
+                elif end is not None and time.monotonic() > end:
+                    ended = TIME
         except KeyboardInterrupt:
             ended = INTERRUPT
         if process.poll() is None:
@@ -182,13 +181,10 @@ class Trials:
             del streams[0]
         return streams
 
-    def _succeeded(self, found: Trace) -> bool:
-        if not self.until:
+    def _succeeded(self, found: Trace, until: Until | None) -> bool:
+        if until is None:
             return found.status == 0 and not found.ended
-        if found.ended:
-            return found.ended == CHECK
-        with Until(self.until) as until:
-            return until.at_last(found.command, PATIENCE)
+        return found.ended == CHECK or (not found.ended and until.at_last(found.command, PATIENCE))
 
     def _asked(self) -> AbstractContextManager[Until | None]:
         """The caller's check, as long as a run takes; None where it has none."""

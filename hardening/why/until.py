@@ -13,6 +13,8 @@ from typing import Self
 #: Seconds that one check may take, and that it is waited for where its answer is not needed now.
 PATIENCE = 30.0
 _GLANCE = 0.05
+#: Seconds that a check may take for the rest, whose command has ended: what asks a server that is gone ends by itself, too.
+_REST = 2.0
 
 
 class Until:
@@ -39,7 +41,10 @@ class Until:
         return self._answers(_GLANCE)
 
     def at_last(self, pid: int, seconds: float) -> bool:
-        """Whether it says so once more, where it is given so many seconds: the command has ended."""
+        """Whether it says so once more, where it is given so many seconds: the command has ended, and may have been ended by
+        the check that is asked now, whose answer counts."""
+        if self._process is not None and self._answers(_REST):
+            return True
         self._close()
         self._start(pid)
         return self._answers(seconds)

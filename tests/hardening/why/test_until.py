@@ -34,6 +34,15 @@ def test_a_check_that_waits_holds_up_nothing_and_goes_with_what_it_has_started(t
     assert not left
 
 
+def test_a_check_that_ends_the_command_itself_is_waited_for(tmp_path: Path) -> None:
+    """Asked anew it would find nobody."""
+    place = tmp_path / "server"
+    place.touch()
+    with Until(f"rm {place} && sleep 0.5") as until:
+        assert not until(0)
+        assert until.at_last(0, 10)
+
+
 def test_a_check_is_asked_again_until_it_passes(tmp_path: Path) -> None:
     place = tmp_path / "there"
     with Until(f"test -e {place}") as until:
