@@ -229,3 +229,25 @@ def test_an_attribute_of_the_file_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     for access, is_kept in (("write", True), ("read", False)):
         found = elsewhere.outlasts_copies(attrs.evolve(asked, access=frozenset({access})), shown(tmp_path))
         assert found is is_kept
+
+
+def test_what_is_refused_whoever_asks_is_told_by_its_errno() -> None:
+    taken = call("bind", errno.EADDRINUSE, address="tcp 127.0.0.1:80")
+    assert elsewhere.of_itself(taken) == "tcp 127.0.0.1:80: somebody has the address already"
+    assert not elsewhere.of_itself(call("bind", errno.EACCES, address="tcp 127.0.0.1:80"))
+    assert not elsewhere.of_itself(call("mkdir", errno.EEXIST))
+
+
+def test_a_script_whose_interpreter_is_missing_is_told_with_that(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/no/such/interpreter\n")
+    asked = call("execve", errno.ENOENT, path="/data/script")
+    assert reason(asked, shown(tmp_path)).endswith(
+        "names /no/such/interpreter, and /no does not exist on the host either"
+    )
+
+
+def test_who_has_confined_itself_may_have_done_it() -> None:
+    asked = call("openat", errno.EACCES, caller=Caller(1, is_confined=True))
+    assert "landlock" in reason(asked, {})
+    assert not reason(attrs.evolve(asked, error=errno.ENOENT), {})
+    assert not reason(attrs.evolve(asked, caller=Caller(1)), {})

@@ -66,6 +66,7 @@ CONTROLS = MappingProxyType(
             "says that permission is denied": _sh("echo 'open: Permission denied' >&2; exit 126"),
             "says that the disk is read-only": _sh("echo 'Read-only file system' >&2; exit 1"),
             "says that a function is not implemented": _sh("echo 'clone3: Function not implemented' >&2; exit 1"),
+            "speaks of what it has not looked for": _sh("echo /root/x, CAP_NET_RAW, no new privileges, $$ >&2; exit 3"),
             "raises EPERM": _py("raise PermissionError(errno.EPERM, 'Operation not permitted')"),
             "ends with 159": _sh("exit 159"),
             "ends with 137": _sh("exit 137"),
@@ -98,6 +99,9 @@ CONTROLS = MappingProxyType(
                 + "if os.fork() == 0:\n    restrict(83, 0x80000000)\n    os.mkdir('d')\nsys.exit(os.wait()[1] and 1)"
             ),
             "has a Landlock domain": _py(_LANDLOCK + "open('f', 'w')"),
+            "has a Landlock domain in which it executes nothing": _py(
+                _LANDLOCK.replace("1 << 1 | 1 << 8", "1") + "os.execv('/bin/true', ['true'])"
+            ),
             "keeps itself from writing and executing": _py(
                 "import mmap\nlibc.prctl(65, 1, 0, 0, 0)\nmmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)"
             ),

@@ -648,6 +648,15 @@ ROWS = (
         fix='[process]\nrlimits.memlock = "2M"\n' + _exception("process.rlimits.memlock"),
     ),
     Row(
+        "pid file",
+        "a service that is not root",
+        ("sh", "-c", "echo 1 >/run/app.pid"),
+        ("rootfs.tmpfs./run",),
+        options=("-u", "1000"),
+        user=False,
+        fix='[rootfs]\ntmpfs."/run" = "size=16M,mode=1777"\n' + _exception("rootfs.tmpfs./run"),
+    ),
+    Row(
         "clock",
         "containers/podman#19771",
         ("date", "--set", "now"),
