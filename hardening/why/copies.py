@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import attrs
 from hardening.assemble.spec import to_json
 from hardening.base import files, links, programs, units, wholefile
 from hardening.base.files import Opened
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, kernel, mountinfo
 from hardening.base.pointer import lookup
 from hardening.base.values import frozen
 from hardening.errors import LaunchError
@@ -48,7 +49,10 @@ _IN_PLACE = "with --in-place every run writes to the volumes themselves"
 #: What cp(1) says of a file that the command could not read, or make, either.
 _NO_MATTER = ("Permission denied", "Operation not permitted")
 #: Seconds that one of them may take.
-_PATIENCE = 600.0
+_PATIENCE = 120.0
+#: File systems in which the kernel shows itself, as to a command in the host's pid namespace: nothing is kept in them, and
+#: some of their files are read for ever (/proc/kmsg).
+_SHOWN = ("proc", "sysfs")
 
 
 @frozen
@@ -65,8 +69,13 @@ class NotCopied(LaunchError):
 
 def writable(document: Mapping[str, Any]) -> tuple[Writable, ...]:
     """The volumes of a configuration, and its root, that its command may write to. The host's own root is none, which is
-    mounted part by part."""
-    return tuple(item for item in _bound(document) if _kind(item.source) in (stat.S_IFDIR, stat.S_IFREG))
+    mounted part by part, and neither is what is `_SHOWN`."""
+    shown = {mount.device for mount in mountinfo.read() if mount.kind in _SHOWN}
+    return tuple(
+        item
+        for item in _bound(document)
+        if _kind(item.source) in (stat.S_IFDIR, stat.S_IFREG) and _device(item.source) not in shown
+    )
 
 
 def _bound(document: Mapping[str, Any]) -> Iterator[Writable]:
@@ -84,6 +93,12 @@ def _kind(path: str) -> int:
         return stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
         return 0
+
+
+def _device(path: str) -> str:
+    """The number of the file system of what is there, as mountinfo has it."""
+    number = os.stat(path).st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def require_copies(document: Mapping[str, Any]) -> None:
@@ -267,7 +282,12 @@ def _copy_tree(tree: int, source: str, target: Path) -> None:
     place = f"/proc/self/fd/{tree}"
     what = [f"{place}/."] if stat.S_ISDIR(os.fstat(tree).st_mode) else ["-H", place]
     argv = ["cp", "-a", "--reflink=auto", *what, str(target)]
-    done = programs.run(argv, b"", _PATIENCE, env=programs.BARE, passed=[tree], bound=True)
+    try:
+        done = programs.run(argv, b"", _PATIENCE, env=programs.BARE, passed=[tree], bound=True)
+    except subprocess.TimeoutExpired:
+        raise LaunchError(
+            f"cannot be copied within {_PATIENCE:.0f} seconds", origin=source, hint="or add --in-place"
+        ) from None
     bad = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.endswith(_NO_MATTER)]
     if done.returncode and bad:
         text = bad[0].replace(f"{place}/.", source).replace(place, source)

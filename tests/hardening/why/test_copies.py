@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hardening.errors import HardeningError
 from hardening.images.ids import Ids
 from hardening.mechanism.fragment import Spec
 from hardening.why import copies
@@ -56,6 +57,16 @@ def test_what_can_be_written_is_told_from_what_is_only_shown(volume: Path) -> No
     shown = document(bind(volume), bind(volume / "inner", "rro"), bind(Path("/dev/null")))
     assert copies.writable(shown) == (copies.Writable("/mounts/0/source", str(volume)),)
     assert copies.writable(document(path=str(volume), readonly=False)) == (copies.Writable("/root/path", str(volume)),)
+
+
+def test_what_the_kernel_shows_of_itself_is_not_copied() -> None:
+    assert copies.writable(document(bind(Path("/proc")), bind(Path("/proc/sys")))) == ()
+
+
+def test_a_copy_that_takes_too_long_is_told(volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_PATIENCE", 0.0)
+    with pytest.raises(HardeningError, match=r"cannot be copied within 0 seconds"):
+        copies.made(_spec(document(bind(volume))), str(tmp_path), OWN)
 
 
 def test_a_copy_stands_in_with_all_that_lies_in_it(volume: Path, tmp_path: Path) -> None:
