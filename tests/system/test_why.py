@@ -358,6 +358,46 @@ def test_what_a_command_is_denied_that_tries_it_for_ever_is_found(place: Place) 
     assert (found["outcome"], needed(found)) == ("found", {"seccomp.keyctl"})
 
 
+#: Commands that do not end, or leave somebody behind who has their descriptors.
+ENDLESS = {
+    "it leaves others behind": "setsid sh -c 'sleep {0} & exec sleep {0}' & exec sleep {0}",
+    "it hears no signal": "trap '' TERM INT HUP; while :; do sleep {0}; done",
+    "it stops itself": "sleep {0} & kill -STOP $$",
+    "it forks for ever": "while :; do sleep {0} & sleep 0.01; done",
+}
+#: Whose processes are none of a namespace that ends with its first one, and that shows all of the host's.
+HOSTS_PROCESSES = (
+    "--set", 'namespaces.pid="host"', "--exception", "namespaces.pid=a test",
+    "--set", 'rootfs.proc.hidepid="off"', "--exception", "rootfs.proc.hidepid=a test",
+)  # fmt: skip
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("options", [(), HOSTS_PROCESSES], ids=["own", "host"])
+@pytest.mark.parametrize("how", ENDLESS)
+def test_no_command_outlasts_its_time(how: str, options: tuple[str, ...], place: Place) -> None:
+    seconds = f"1{os.getpid()}{place.folder.name[-4:].encode().hex()}"  # which tells its processes from others
+    found = place.why(
+        "--once", "--timeout", "2", "-p", "default", *options, "--", "sh", "-c", ENDLESS[how].format(seconds)
+    )
+    assert (found["outcome"], found["runs"]) == ("unknown", 1)
+    assert found["seconds"] < 60
+    left = [one for one in Path("/proc").glob("[0-9]*/cmdline") if seconds.encode() in _read(one)]
+    assert not left
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def test_a_check_that_never_answers_holds_up_no_run(place: Place) -> None:
+    found = place.why("--timeout", "2", "--until", "sleep 1000", "-p", "default", "--", "sleep", "1000")
+    assert found["seconds"] < 30 * found["runs"], "which is what one check may take"
+
+
 def test_a_command_that_is_slow_with_a_loosening_is_not_taken_for_one_that_succeeds(place: Place) -> None:
     """It fails in the end."""
     code = f"{_CALL}call(250, 0, -3, 0)\nimport time\ntime.sleep(60)\nsys.exit('failed')"
