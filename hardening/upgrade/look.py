@@ -227,7 +227,9 @@ class _Look:
     def _compared(self, program: str, linked: Linked, now: Reached, known: Set[int], before: Linked | None) -> None:
         used = _used(before)
         ever = frozenset[str]().union(*used.values())
-        likely = usual(linked, now.calls.keys() - known)
+        is_static = linked.binaries[0].elf.is_static  # where the C library's functions are the program's
+        always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else frozenset[int]()
+        likely = usual(linked, now.calls.keys() - known - always)
         self.called[program] = sorted(now.calls)
         for number, way in sorted(now.calls.items()):
             new = _new_use(way, used)

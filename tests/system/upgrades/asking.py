@@ -22,7 +22,8 @@ _HARDENING = str(Path(sys.executable).with_name("hardening"))
 @attrs.frozen
 class Told:
     """A pair: whether it ``worked`` before and ``works`` now, what was foretold, as likely and perhaps, and whether it works
-    once all of that is permitted: the ``cause`` was among what is likely, or among the rest."""
+    once all of that is permitted: the ``cause`` was among what is likely, or among the rest. It is not ``answered`` where
+    the check itself came to no end."""
 
     pair: Pair
     worked: bool
@@ -30,11 +31,14 @@ class Told:
     likely: Sequence[str] = ()
     perhaps: Sequence[str] = ()
     cause: str = ""
+    answered: bool = True
 
     @property
     def verdict(self) -> str:
         if not self.worked:
             return "no pair"
+        if not self.answered:
+            return "no answer"
         if self.works:
             return "false alarm" if self.likely else "right"
         return f"named as {self.cause}" if self.cause else "MISSED"
@@ -47,7 +51,10 @@ def ask(pair: Pair, old: Path, new: Path, folder: Path) -> Told:
         return Told(pair, worked=False, works=False)
     works = _succeeds(stack, new, pair.command, folder)
     words = ("check", str(stack), "--against", str(new), "--json", "--", pair.program)
-    found: list[dict[str, Any]] = json.loads(_hardening(*words, folder=folder).stdout)["breakages"]
+    printed = _hardening(*words, folder=folder).stdout
+    if not printed:
+        return Told(pair, True, works, answered=False)
+    found: list[dict[str, Any]] = json.loads(printed)["breakages"]
     likely = [item for item in found if item["likely"]]
     cause = ""
     if not works:
