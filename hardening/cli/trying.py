@@ -25,6 +25,7 @@ from hardening.why import loosen, trial
 from hardening.why.attempt import attempt
 from hardening.why.loosening import Loosening
 from hardening.why.trial import Trials
+from hardening.why.until import Until
 
 #: Seconds that a server may wait for others in a run of a search, before it is taken for one.
 IDLE = 3.0
@@ -88,6 +89,7 @@ def trials(
         secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
         seconds=seconds, idle=idle, until=until, in_place=in_place,
     )  # fmt: skip
+    require_unanswered(until)
     return found, assembly
 
 
@@ -103,6 +105,16 @@ def _seen(profile: str, folder: Path | None) -> str:
         return path
     relative = os.path.relpath(path, folder)
     return relative if relative.startswith("../") else f"./{relative}"
+
+
+def require_unanswered(check: str) -> None:
+    """Raise `UsageError` for a check that succeeds although no command runs: what else answers it would answer each time."""
+    with Until(check) as until:
+        if check and until.at_last(0, IDLE):
+            raise UsageError(
+                f"it succeeds before the command has started: {check}",
+                hint="end what else answers it, or check what holds while the command works and no sooner",
+            )
 
 
 def require_apart(target: Path | None, assembly: Assembly) -> None:
@@ -132,8 +144,8 @@ def write(target: Path, text: str, secrets: Redaction) -> None:
             wholefile.write(Path(os.path.realpath(target)), text.encode())
     profile = str(target) if "/" in str(target) else f"./{target}"
     output.note(
-        f"{target} is that layer: -p {quoted(profile)} in the place of the profiles it extends; other options (-v, --secret "
-        "…) are no part of it"
+        f"{target} is that layer: hardening run -p {quoted(profile)}, in the place of those it extends, with all else "
+        "that was typed (-v, -w, --secret …)"
     )
 
 

@@ -303,8 +303,8 @@ def _only(lessons: Lessons, leaf: str) -> Tables:
     return layer.tables({name: said for name, said in chosen.items() if said}, _TRIED)
 
 
-def with_needed(lessons: Lessons, wanted: Mapping[str, Tables]) -> dict[str, list[Lesson]]:
-    """The lessons, and what runs needed that no mechanism has learnt from what was seen."""
+def with_needed(lessons: Lessons, wanted: Mapping[str, Tables], comment: str = _WITHOUT) -> dict[str, list[Lesson]]:
+    """The lessons, and loosenings that no mechanism has learnt from what was seen: each leaf with its layer."""
     found = {name: [*said] for name, said in lessons.items()}
     for leaf, tables in wanted.items():
         for name, table in tables.items():
@@ -313,7 +313,7 @@ def with_needed(lessons: Lessons, wanted: Mapping[str, Tables]) -> dict[str, lis
             said = found.setdefault(name, [])
             for key, value in toml.flat(table):
                 items = value if isinstance(value, list) else [value]
-                new = [Lesson(key, item, _WITHOUT, isinstance(value, list), leaf) for item in items]
+                new = [Lesson(key, item, comment, isinstance(value, list), leaf) for item in items]
                 known = [(one.key, one.value) for one in said]
                 said += [one for one in new if (one.key, one.value) not in known]
     return found

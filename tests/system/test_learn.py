@@ -62,7 +62,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     user = ordinary() if request.param == "user" else None
     with workplace(user) as folder:
         yield Place(folder, user)
-        assert list((folder / "state" / "launches").iterdir()) == []
+        assert list((folder / "state").glob("launches/*")) == []
 
 
 def test_the_layer_is_enough_and_no_more(place: Place) -> None:
@@ -156,6 +156,25 @@ def test_what_programs_could_call_is_allowed_where_that_is_asked_for(place: Plac
     assert done.returncode == 0, done.stderr
     assert "# not seen, but true could make it\n" in (place.folder / "layer.toml").read_text()
     assert place.call("run", "-q", "-p", "./layer.toml", "--", "true").returncode == 0
+
+
+def test_what_was_typed_is_in_the_layer_with_the_exception_that_it_needs(place: Place) -> None:
+    volume = place.folder / "volume"
+    volume.mkdir()
+    (volume / "file").write_text("read\n")
+    typed = ("-v", f"{volume}:{volume}:ro", "-w", str(volume))
+    done = place.call("learn", "-p", "strict", *typed, "-o", "layer.toml", "--", "cat", "file")
+    assert done.returncode == 0, done.stderr
+    for words in (typed, ("-w", str(volume))):
+        again = place.call("run", "-q", "-p", "./layer.toml", *words, "--", "cat", "file")
+        assert (again.returncode, again.stdout) == (0, "read\n"), again.stderr
+
+
+def test_a_check_that_succeeds_by_itself_is_refused(place: Place) -> None:
+    done = place.call("learn", "-p", "strict", "--check", "true", "--", "true")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        2, "error: it succeeds before the command has started: true"
+    )  # fmt: skip
 
 
 def test_a_service_is_learnt_to_its_end(place: Place) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import attrs
@@ -16,9 +15,8 @@ from hardening.cli.session import Request, session
 from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.learn import layer, recording
-from hardening.learn.learning import Learnt, learn
+from hardening.learn.learning import Learnt, learn, with_needed
 from hardening.learn.trials import CommandTrials
-from hardening.why.loosening import merged
 
 #: Seconds for all runs.
 LIMIT = 1800.0
@@ -78,7 +76,7 @@ def command(
 
     The command runs several times: until it succeeds, to find what it can do without, and under the result. It succeeds with
     exit code 0, or when --check does, which is asked again and again while it runs. No run has more than the limits of the
-    stack permit. What is typed beside the profiles is no part of the layer.
+    stack permit. What is typed beside the profiles is a part of the layer where they take an exception for it.
     """
     if not command:
         raise UsageError("no command", hint="write it after `--`: hardening learn -- id")
@@ -103,11 +101,9 @@ def command(
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)
+    needing = {leaf: one.tables for one in typed for leaf in one.excepted}
+    found = attrs.evolve(found, lessons=with_needed(found.lessons, needing, "as it was typed"))
     _tell(found)
-    if typed:
-        output.note(
-            f"what was typed beside the profiles needs in a run, beside itself: {shlex.join(merged(typed).options)}"
-        )
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
     text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)
@@ -145,6 +141,9 @@ def _tell(found: Learnt) -> None:
         output.note(f"not tightened: {name}, since the command fails where it is")
     if found.proved:
         output.note("recorded in {:.2f} s, and in {:.2f} s unrecorded".format(*found.seconds))
+        others = len(found.recording.runs) - 1
+        if others:
+            output.note(f"proved by this command; each of the {others} before it was, with what was known then")
     elif found.unfinished:
         output.note(
             f"warning: {found.unfinished}: nothing is proved; --check says when what goes on works, --limit how long all "

@@ -33,7 +33,7 @@ Examples:
   hardening why -p ./app.toml -v ./site:/srv -- httpd -f
   hardening why --until 'curl -fs http://127.0.0.1:8080' -p web -- ./server
   hardening why --once -p batch -- /bin/job
-  hardening why -o app.toml -p strict -v "$PWD:$PWD" -w "$PWD" -- make
+  hardening why -o ~/app.toml -p strict -v "$PWD:$PWD" -w "$PWD" -- make
   hardening why --json -p strict -- make test
   hardening why -p web :443                                may it listen there?
 
