@@ -49,7 +49,7 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bash, test -w": ("bash", ("bash", "-c", "test -w /tmp && test -x /bin/sh")),
     "ruby, a thread": ("ruby", ("ruby", "-e", "Thread.new { puts 1 }.join; puts `ls /etc`.size")),
     "lua, a pipe": ("lua5.4", ("lua5.4", "-e", "print(io.popen('ls /etc'):read('a'))")),
-    "php, a child": ("php", ("php", "-r", "exit(shell_exec('ls /etc') ? 0 : 1);")),
+    "php, a child": ("php.default", ("php.default", "-r", "exit(shell_exec('ls /etc') ? 0 : 1);")),
     "make -j": ("make", _sh("cd /tmp; printf 'all: a b\\na b:\\n\\ttouch $@\\n' >Makefile; make -j2")),
     "xz -T2": ("xz", _sh("xz -T2 -c /bin/bash >/tmp/x; xz -t /tmp/x")),
     "sort": ("sort", ("sort", "--parallel=2", "/etc/passwd", "/etc/group")),
@@ -105,7 +105,7 @@ _PUBLISHED: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
      _sh(f"HOME=/tmp /{MODULES}/bin/uv venv -q --no-cache -p {_PYTHON} /tmp/v"), "0.1.0", "0.9.0"),
     ("pip:ninja==", f"/{MODULES}/ninja/data/bin/ninja",
      _sh(f"cd /tmp; printf 'rule t\n command = touch $out\nbuild a: t\nbuild b: t\n' >build.ninja; "
-         f"/{MODULES}/ninja/data/bin/ninja -j2"), "1.10.2", "1.13.0"),
+         f"/{MODULES}/ninja/data/bin/ninja -j2"), "1.10.2", "1.11.1"),
     ("pip:cmake==", f"/{MODULES}/cmake/data/bin/cmake",
      (f"/{MODULES}/cmake/data/bin/cmake", "-E", "copy_directory", "/etc/alternatives", "/tmp/x"), "3.22.0", "4.1.0"),
     ("pip:uvloop==", _PYTHON, ("python3", "-c", _LOOP), "0.17.0", "0.21.0"),

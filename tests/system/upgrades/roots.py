@@ -27,6 +27,7 @@ def root(folder: Path, name: str, packages: Sequence[str]) -> Path:
         subprocess.run(["rm", "-rf", place], check=True)
     if registry:
         subprocess.run(["cp", "-al", root(folder, BELOW, packages), place], check=True)
+        (place / "made").unlink()
         {"pip": _of_pypi, "npm": _of_npm}[registry](place, package)
     else:
         _debian(folder, place, name, packages)
