@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -106,19 +107,39 @@ def ask(tried: Attempt, asked: str, as_json: bool) -> bool:
     if not calls and "." in asked:  # a name with its table
         show_name(tried, explain.meant(tried.composition.mechanisms, tried.host, unquoted(asked)), as_json)
         return True
-    found = [*question.of_calls(tried, context, calls)] if calls else _of_word(tried, context, asked)
-    whole = _whole(found)
+    uses = {use: [*question.of_calls(tried, context, made)] for use, made in calls.items()}
+    uses = uses or {asked: _of_word(tried, context, asked)}
     if as_json:
-        loosening, error = data.loosening(whole), data.error(tried.error)
-        output.show_json({"question": asked, "answers": _data(found), "loosening": loosening, "error": error})
-    elif whole is None or whole.shown != _ALL:
-        _show_answers(found, asked, "for {}")
+        output.show_json(_of_uses(tried, asked, uses))
     else:
-        _show_answers(
-            [item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], asked, "for {}"
-        )
-        show_loosening(whole, None, f" for {asked}")
-    return all(map(_can_be_had, found))
+        for number, (use, found) in enumerate(uses.items()):
+            if number:
+                output.show("")
+            _show_use(use, found)
+    return all(map(_can_be_had, chain.from_iterable(uses.values())))
+
+
+def _of_uses(tried: Attempt, asked: str, uses: Mapping[str, list[Answered]]) -> dict[str, Any]:
+    """The answers for JSON; of several uses also what permits each."""
+    found = [*chain.from_iterable(uses.values())]
+    each = {use: data.loosening(_whole(answers)) for use, answers in uses.items()} if len(uses) > 1 else None
+    return {
+        "question": asked,
+        "answers": _data(found),
+        "loosening": data.loosening(_whole(found)),
+        **({"uses": each} if each is not None else {}),
+        "error": data.error(tried.error),
+    }
+
+
+def _show_use(use: str, found: list[Answered]) -> None:
+    """The answers for one use, and what permits all of it, or what can be had of it."""
+    whole = _whole(found)
+    if whole is None or whole.shown != _ALL:
+        _show_answers(found, use, "for {}")
+        return
+    _show_answers([item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], use, "for {}")
+    show_loosening(whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
 
 
 def _can_be_had(item: Answered) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -170,7 +171,8 @@ class _Judge:
                     )  # fmt: skip
 
     def _bound(self, port: int) -> Iterator[Answered]:
-        asked = [call for call in question.calls_of(f":{port}", self.context) if call.name == "bind"]
+        calls = question.calls_of(f":{port}", self.context).values()
+        asked = [call for call in chain.from_iterable(calls) if call.name == "bind"]
         return question.of_calls(self.attempt, self.context, asked)
 
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:

@@ -9,13 +9,15 @@ import errno
 import ipaddress
 import re
 import socket
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import attrs
 
+from hardening.assemble.pipeline import examine
 from hardening.base.values import frozen
+from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import UsageError
 from hardening.mechanism import outside
@@ -23,7 +25,7 @@ from hardening.mechanism.denial import Caller, Cause, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.roles import Privileges, id_maps
 from hardening.trace import calls
-from hardening.why import loosen
+from hardening.why import loosen, together
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening
 
@@ -70,19 +72,36 @@ def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
 
 def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], without: str = "") -> Iterator[Answered]:
     """What each mechanism, ``without`` one, would deny of calls, each leaf once, what is certain first; a line for a call
-    that none denies."""
-    composition = tried.composition
+    that none denies. What is denied with all that is offered at once stands in the place of what is of no use beside the
+    rest, as a capability in a user namespace is over the host's network."""
+    asked = tuple(asked)
+    found = [*_of_calls(tried, context, asked, without)]
+    offered = {leaf: way for _, leaf, item in found if (way := item.loosening) is not None and not way.barrier}
+    after = together.composed(tried, [*offered.values()]) if len(offered) > 1 else None
+    if isinstance(after, Composition):
+        again, within = attrs.evolve(tried, composition=after), examine(after, tried.host)
+        told = {leaf for _, leaf, _ in found} - offered.keys()
+        left = [one for one in _of_calls(again, within, asked, without) if one[2].denied and one[1] not in told]
+        useless = {(mechanism, item.asked) for mechanism, _, item in left}
+        found = [one for one in found if (one[0], one[2].asked) not in useless] + left
+    yield from (item for _, _, item in found)
+
+
+def _of_calls(
+    tried: Attempt, context: Context, asked: Iterable[SystemCall], without: str
+) -> Iterator[tuple[str, str, Answered]]:
+    """The same for calls each by itself, with the mechanism and the leaf that it names."""
     told: set[str] = set()
     for call in asked:
         found = [*_denied(tried, context, call, without)]
         for mechanism, question, cause in sorted(found, key=lambda item: not item[2].certain):
             if cause.leaf not in told:
                 told.add(cause.leaf)
-                entry = next(iter(composition.meant(cause.leaf)), None)
+                entry = next(iter(tried.composition.meant(cause.leaf)), None)
                 way = loosen.of_cause(tried, mechanism, cause, question)
-                yield Answered(call.text, "", cause.what, entry, way, cause.advice)
+                yield mechanism.name, cause.leaf, Answered(call.text, "", cause.what, entry, way, cause.advice)
         if not found:
-            yield Answered(call.text, PERMITTED)
+            yield "", "", Answered(call.text, PERMITTED)
 
 
 def of_capability(tried: Attempt, context: Context, mechanism: Mechanism[Any], entry: Resolved) -> Loosening | None:
@@ -116,14 +135,14 @@ def name_of(word: str) -> str:
     return calls.name(calls.own(), int(word)) if word.isascii() and word.isdecimal() else word
 
 
-def calls_of(text: str, context: Context) -> Sequence[SystemCall]:
-    """The calls that a question stands for: ``NAME(ARGUMENT, ...)``, or those of a program for ``HOST:PORT``; none for
-    another question. Raises `UsageError`."""
+def calls_of(text: str, context: Context) -> Mapping[str, Sequence[SystemCall]]:
+    """The calls that a question stands for: ``NAME(ARGUMENT, ...)``, or those of a program for ``HOST:PORT``, by what it is
+    that they are for, in words; none for another question. Raises `UsageError`."""
     match = _CALL.fullmatch(text)
     if match is not None:
-        return (made(match["name"], _numbers(text, match["arguments"]), context, text),)
+        return {text: (made(match["name"], _numbers(text, match["arguments"]), context, text),)}
     match = _ADDRESS.fullmatch(text)
-    return _of_address(match, context) if match is not None else ()
+    return _of_address(match, context) if match is not None else {}
 
 
 def made(name: str, arguments: Iterable[int], context: Context, text: str, address: str = "") -> SystemCall:
@@ -147,9 +166,9 @@ def _numbers(text: str, arguments: str) -> list[int]:
         raise UsageError(f"{text}: arguments are numbers", hint="write such as 21522, 0x5412 or -1") from None
 
 
-def _of_address(match: re.Match[str], context: Context) -> Sequence[SystemCall]:
-    """The calls of a service where the host is left out, or stands for all of them; those of a client; both for the loopback
-    device."""
+def _of_address(match: re.Match[str], context: Context) -> Mapping[str, Sequence[SystemCall]]:
+    """The calls of a service where the host is left out, or stands for all of them; those of a client; for the loopback
+    device those of either, which few programs are both of."""
     if not 0 < int(match["port"]) <= _LAST_PORT:
         raise UsageError(f"{match[0]}: there is no such port", hint=f"ports are numbers from 1 to {_LAST_PORT}")
     host, kind = match["host"].replace("*", "") or "0.0.0.0", match["kind"] or "tcp"  # noqa: S104
@@ -164,17 +183,16 @@ def _of_address(match: re.Match[str], context: Context) -> Sequence[SystemCall]:
     def asked(name: str, words: str) -> SystemCall:
         return made(name, (), context, words, f"{kind} {where}")
 
-    found = [made("socket", (family, _TYPES[kind]), context, f"open a {kind} socket", "inet")]
-    if serves or is_loopback:
-        found.append(asked("bind", f"bind {where}"))
-        found += (
-            [asked("listen", f"listen on {where}"), asked("accept4", f"be reached at {where}")] if kind == "tcp" else []
-        )
-    if not serves:
-        found.append(asked("connect", f"connect to {where}"))
-    if address is None and not is_loopback:
-        found += _of_lookup(host, context)
-    return found
+    opened = made("socket", (family, _TYPES[kind]), context, f"open a {kind} socket", "inet")
+    service = [opened, asked("bind", f"bind {where}")]
+    if kind == "tcp":
+        service += [asked("listen", f"listen on {where}"), asked("accept4", f"be reached at {where}")]
+    client = [opened, asked("connect", f"connect to {where}")]
+    if is_loopback:
+        return {f"a service at {where}": service, f"a client of {where}": client}
+    if address is None:
+        client += _of_lookup(host, context)
+    return {match[0]: service if serves else client}
 
 
 def _of_lookup(host: str, context: Context) -> Iterator[SystemCall]:

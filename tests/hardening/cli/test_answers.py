@@ -78,6 +78,17 @@ def test_what_permits_all_of_a_question_is_one_layer(capsys: pytest.CaptureFixtu
     assert after["loosening"] is None
 
 
+def test_of_a_loopback_address_a_service_and_a_client_are_answered_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "127.0.0.1:8080")["uses"]
+    service, client = (found[use]["toml"] for use in ("a service at 127.0.0.1:8080", "a client of 127.0.0.1:8080"))
+    assert ("bind" in service, "connect" in service) == (True, False)
+    assert ("bind" in client, "connect" in client) == (False, True)
+    answers.ask(composed(), "127.0.0.1:8080", as_json=False)
+    shown = capsys.readouterr().out
+    assert shown.count("smallest loosening for a service at 127.0.0.1:8080, ") == 1
+    assert shown.count("smallest loosening for a client of 127.0.0.1:8080, ") == 1
+
+
 SHADOW = {"limits": {"rootfs": {"hidden_paths": {"add": ["/etc/shadow"]}}, "seccomp": {"deny": ["mount"]}}}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def asked(text: str, *tables: Mapping[str, Any]) -> list[Answered]:
     """The answers to a question about calls."""
     tried = composed(*tables)
     context = examine(tried.composition, HOST)
-    return list(question.of_calls(tried, context, question.calls_of(text, context)))
+    uses = question.calls_of(text, context).values()
+    return [*chain.from_iterable(question.of_calls(tried, context, calls) for calls in uses)]
 
 
 def denying(answers: list[Answered]) -> list[str]:
@@ -85,22 +87,44 @@ def test_another_question_stands_for_no_call(text: str) -> None:
         ("*:53/udp", ["open a udp socket", "bind 0.0.0.0:53"]),
         ("[::]:80", ["open a tcp socket", "bind [::]:80", "listen on [::]:80", "be reached at [::]:80"]),
         ("192.0.2.1:443", ["open a tcp socket", "connect to 192.0.2.1:443"]),
-        ("localhost:80/udp", ["open a udp socket", "bind localhost:80", "connect to localhost:80"]),
     ],
 )
 def test_an_address_stands_for_the_calls_of_who_serves_or_asks(text: str, words: list[str]) -> None:
     tried = composed()
-    found = question.calls_of(text, examine(tried.composition, HOST))
+    (found,) = question.calls_of(text, examine(tried.composition, HOST)).values()
     assert [call.text for call in found] == words
     assert found[0].arguments[0] == (10 if text.startswith("[") else 2)
+
+
+def test_who_serves_at_the_loopback_device_and_who_asks_there_are_asked_for_apart() -> None:
+    found = question.calls_of("localhost:80/udp", examine(composed().composition, HOST))
+    assert {use: [call.text for call in calls] for use, calls in found.items()} == {
+        "a service at localhost:80": ["open a udp socket", "bind localhost:80"],
+        "a client of localhost:80": ["open a udp socket", "connect to localhost:80"],
+    }
+
+
+def test_what_is_of_no_use_beside_the_rest_that_is_offered_is_not_offered() -> None:
+    """Over the host's network a capability of a user namespace is none (ip(7))."""
+    own = {"namespaces": {"user": "private"}, "capabilities": {"drop": ["ALL"]}}
+    answers = asked(":80", SOCKETS, own)
+    offered = "".join(item.loosening.toml for item in answers if item.loosening is not None)
+    assert "net" in offered
+    assert "NET_BIND_SERVICE" not in offered
+    (denied,) = [item for item in answers if item.asked == "bind 0.0.0.0:80"]
+    assert "NET_BIND_SERVICE over the network, which is the host's" in denied.answer
+    assert "NET_BIND_SERVICE does nothing here" in denied.advice
+    assert denied.loosening is None
+    shared = {"namespaces": {"user": "host"}, "capabilities": {"drop": ["ALL"]}}
+    offered = "".join(item.loosening.toml for item in asked(":80", SOCKETS, shared) if item.loosening is not None)
+    assert "NET_BIND_SERVICE" in offered
 
 
 def test_who_asks_a_name_looks_it_up_first() -> None:
     leaves = denying(asked("example.com:443"))
     assert {"seccomp.sendto", "seccomp.recvfrom"} <= {*leaves} or "seccomp.*" in leaves
-    called = [
-        (call.name, call.text) for call in question.calls_of("example.com:443", examine(composed().composition, HOST))
-    ]
+    (calls,) = question.calls_of("example.com:443", examine(composed().composition, HOST)).values()
+    called = [(call.name, call.text) for call in calls]
     assert ("connect", "look up example.com") in called
     assert ("sendmmsg", "look up example.com (sendmmsg)") in called
 
@@ -133,7 +157,8 @@ def test_each_loosening_that_is_offered_composes_and_is_asked_for_no_more(text: 
         after = composed(tomllib.loads(way.toml))
         assert after.error is None, way
         context = examine(after.composition, HOST)
-        remaining = [item.asked for item in question.of_calls(after, context, question.calls_of(text, context))
+        (calls,) = question.calls_of(text, context).values()
+        remaining = [item.asked for item in question.of_calls(after, context, calls)
                      if item.entry is not None and item.entry.leaf == answer.entry.leaf]  # fmt: skip
         assert answer.asked not in remaining, way
 
