@@ -144,12 +144,14 @@ class Way:
     """One way past a denial: the full name of a leaf, and its new value, None for the leaf's smallest loosening. With
     ``reaches_host`` a run may change what is the host's and stays (another's process, an object of System V, a disk), so
     that it is offered, and tried where somebody has asked for that alone. ``also`` are the further ones without which it is
-    of no use: the kernel looks at all of them at once."""
+    of no use: the kernel looks at all of them at once. With ``spares_call`` it is for a command that does without the call
+    then: one that still makes it is answered, and does not get what it wanted."""
 
     leaf: str
     value: Any = None
     size: Size = Size.CALL
     reaches_host: bool = False
+    spares_call: bool = False
     also: tuple[Way, ...] = ()
 
 

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 
 from hardening.base.files import is_below
 from hardening.base.linux import acl
+from hardening.mechanism import idmaps
 from hardening.mechanism.denial import EXECUTE, READ, WRITE, Caller, Seen, SystemCall
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.roles import CommandProcess, Identity, RootDirectory, id_maps, natural_ids
+from hardening.mechanism.roles import (
+    CommandProcess,
+    Identity,
+    RootDirectory,
+    id_maps,
+    joins_user_namespace,
+    natural_ids,
+)
 
 #: What the kernel makes in each container: the root has other files at these places, or none.
 _KERNEL = ("/dev", "/proc", "/sys")
@@ -38,6 +46,15 @@ def found(context: Context, call: SystemCall, path: str) -> Seen | None:
     names = path.strip("/").count("/") + 1 if path.strip("/") else 0
     is_on_way = path == call.path or is_below(call.path, path)
     return call.way[names] if is_on_way and names < len(call.way) else look(context, path)
+
+
+def is_reached(context: Context, seen: Seen) -> bool:
+    """Whether a capability that the command can be given reaches a file: its user namespace has to know both of the file's
+    owners (capable_wrt_inode_uidgid in the kernel), and the host's gives an ordinary user none."""
+    maps = id_maps(context)
+    if maps is None:
+        return context.host.root or joins_user_namespace(context)
+    return None not in (idmaps.inside(maps.uids, seen.uid), idmaps.inside(maps.gids, seen.gid))
 
 
 def _place(context: Context, path: str) -> tuple[str, bool]:

@@ -119,6 +119,10 @@ class MadeCalls:
         if len(alike) < MOST_ALIKE:
             alike.setdefault(_key(call), call)
 
+    def has(self, key: Hashable) -> bool:
+        """Whether a call was made, by what it is recognised by (`FailedCall.key`)."""
+        return any(key in alike for alike in self._known.values())
+
     def all(self) -> Sequence[SystemCall]:
         """The calls, in their order."""
         return sorted((call for alike in self._known.values() for call in alike.values()), key=lambda call: call.order)

@@ -16,7 +16,8 @@ from hardening.launch.native.lookup import interpreter
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import DENIALS, Caller, SystemCall
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.outside import withheld
+from hardening.mechanism.outside import found as file_of
+from hardening.mechanism.outside import is_reached, withheld
 from hardening.why import copies
 
 _NAMESPACES = {
@@ -209,10 +210,14 @@ def _mode(call: SystemCall, context: Context) -> str:
 
 
 def _account(call: SystemCall, context: Context) -> str:
-    """The caller's own account, which chown(2) lets give no file away, with a stack or without."""
+    """The caller's own account, which chown(2) lets give no file away that no capability inside reaches, with a stack or
+    without."""
     caller = call.caller
     is_own = not context.host.root and caller.uid == context.host.uid and "CHOWN" not in caller.capabilities
     if call.error != errno.EPERM or call.name not in _OWNERSHIP or not is_own:
+        return ""
+    seen = file_of(context, call, call.path) if call.path else None
+    if seen is not None and is_reached(context, seen):
         return ""
     return f"the caller's own account: uid {caller.uid} may give no file to anybody else, without a stack either (chown(2))"
 

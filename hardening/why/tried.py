@@ -109,16 +109,20 @@ class TriedStack:
     def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
         """What comes of a run with these. One that is still at work when its time is over, and failed without them, has
         come further, and so does a server: the search takes it for a success until one has ended as such."""
+        spared = [member.suspect.call for member in members if member.way.spares_call]
+        made = MadeCalls()
 
         def start(trials: Trials, composition: Composition) -> Ran:
             ran = trials.run_unseen(composition) if self._traces else None
-            return ran if ran is not None and ran.succeeded else trials.run(composition)
+            if ran is not None and ran.succeeded:
+                return ran
+            return trials.run(composition, on_call=made if spared else None)
 
         ran = self._timed(self._to_run(members), start, members, patiently=patiently)
         if not isinstance(ran, Ran):
             return ran
         found = causes.denials(ran)
-        outcome = causes.outcome(ran, found, succeeded=self._succeeded(ran))
+        outcome = causes.outcome(ran, found, succeeded=not any(map(made.has, spared)) and self._succeeded(ran))
         self.runs.append((outcome, ran, found))
         return outcome
 
@@ -149,8 +153,9 @@ class TriedStack:
         return outcome
 
     def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
-        """Whether it succeeds with these. That one waits, for others or for its next try, only who looks at it sees."""
-        if self.running is not None or self._has_waited:
+        """Whether it succeeds with these. That one waits, for others or for its next try, or still makes a call that it is
+        to do without, only who looks at it sees."""
+        if self.running is not None or self._has_waited or any(member.way.spares_call for member in members):
             return self.run(members)
         ran = self._timed(self._to_run(members), Trials.run_unseen, members, unseen=True)
         if not isinstance(ran, Ran):

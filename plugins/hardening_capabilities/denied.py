@@ -73,11 +73,12 @@ def _asked(context: Context, call: SystemCall) -> Iterator[tuple[Check, tuple[Wa
             yield from _port(context, call)
         if _root_would_pass(context, call):
             yield any_call("DAC_OVERRIDE"), ()
-    elif call.outcome == "EPERM" and not call.is_question and not _own_account(context, call):
+    elif call.outcome == "EPERM" and not call.is_question:
         seen = outside.found(context, call, call.path) if call.path else None
-        if call.name in _OWNERSHIP and _is_mapped(context, seen):
+        reaches = not _own_account(context, call) if seen is None else outside.is_reached(context, seen)
+        if call.name in _OWNERSHIP and reaches:
             yield any_call("CHOWN"), ()
-        if call.name in _OWNERS and _is_mapped(context, seen) and (seen is None or seen.uid != call.caller.uid):
+        if call.name in _OWNERS and reaches and (seen is None or seen.uid != call.caller.uid):
             yield any_call("FOWNER"), ()
     for name in sorted(call.capabilities - call.caller.capabilities) if call.outcome == "EPERM" else ():
         yield any_call(name), ()
@@ -153,16 +154,9 @@ def _reaching(context: Context, call: SystemCall) -> str:
 
 
 def _own_account(context: Context, call: SystemCall) -> bool:
-    """Whether a process has the rights of the person who launched it, whom modes and owners deny the same without any
-    stack."""
+    """Whether a process has the rights of the person who launched it: of a file that nobody has seen, its owner is the most
+    likely to deny it the same without any stack."""
     return not context.host.root and call.caller.uid == context.host.uid and _reaching(context, call) != ROOT
-
-
-def _is_mapped(context: Context, seen: Seen | None) -> bool:
-    """Whether a capability reaches a file, as far as it is known: the user namespace has to know both of its owners
-    (capable_wrt_inode_uidgid in the kernel)."""
-    maps = id_maps(context)
-    return seen is None or maps is None or None not in (inside(maps.uids, seen.uid), inside(maps.gids, seen.gid))
 
 
 def _groups_are_fixed(context: Context) -> bool:
@@ -177,7 +171,7 @@ def _root_would_pass(context: Context, call: SystemCall) -> bool:
     if found is None or _reaching(context, call) != ROOT:
         return False
     seen, right = found
-    return _is_mapped(context, seen) and (right != EXECUTE or seen.is_directory or bool(seen.mode & 0o111))
+    return outside.is_reached(context, seen) and (right != EXECUTE or seen.is_directory or bool(seen.mode & 0o111))
 
 
 def _port(context: Context, call: SystemCall) -> Iterator[tuple[Check, tuple[Way, ...]]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
+from hardening.mechanism.denial import Caller, Size, SystemCall, Way
 from hardening.trace.tracer import IDLE, TIME, Trace
+from hardening.why.causes import FailedCall
+from hardening.why.smallest import Member, Suspect
 from hardening.why.trial import Ran
 from hardening.why.tried import TriedStack
+from hardening_process.kinds import User
 from tests.hardening.why.test_question import composed
 
 
@@ -24,9 +29,12 @@ class Runs:
     ran: Iterator[Ran]
     seconds: float | None = None
     idle: float | None = None
+    made: SystemCall | None = None
 
-    def run(self, composition: Composition) -> Ran:
+    def run(self, composition: Composition, on_call: Callable[[SystemCall], None] | None = None) -> Ran:
         """The next one."""
+        if self.made is not None and on_call is not None:
+            on_call(self.made)
         return next(self.ran)
 
 
@@ -57,3 +65,16 @@ def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
     assert [stack.run([]).succeeded for _ in ends] == successes
     assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
+
+
+def test_who_does_without_a_call_as_another_user_makes_it_no_more() -> None:
+    """A file that a user gives to itself is given to nobody."""
+    nothing: Any = None
+    given = SystemCall("chown", 92, 0, (0,) * 6, Caller(9), text="chown /data 999")
+    way = Way("process.user", User("999", "999"), Size.PLACE, spares_call=True)
+    member = Member(Suspect(FailedCall(given, 1, (), True, 2).key, "EPERM", way.leaf, (way,)), way)
+    ran = Ran(Trace((), MappingProxyType({}), 7, 0, "", 9), nothing, nothing, {}, True)
+    for made, succeeds in ((given, False), (attrs.evolve(given, text="chown /other 999"), True)):
+        trials: Any = Runs("", iter([ran, ran]), made=made)
+        stack = TriedStack(composed(), trials)
+        assert [stack.run([member]).succeeded, stack.run_unseen([member]).succeeded] == [succeeds] * 2

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
+from hardening.mechanism.denial import Caller, Cause, Seen, Size, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening_capabilities import Capabilities, CapabilitiesSettings
 from hardening_capabilities.checks import CHECKS, fitting
@@ -411,6 +411,27 @@ def test_who_was_never_root_is_denied_by_the_file(root: Path) -> None:
     assert leaves(asked, context(by=1000, root=root)) == []
     for name in ("chmod", "chown", "utimensat"):
         assert leaves(call(name, path="/theirs", uid=1000), context(by=1000, root=root)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "owner", "found"),
+    [
+        ("chown", 1000, ["CHOWN"]),
+        ("fchownat", 100_033, ["CHOWN"]),
+        ("chown", 0, []),  # the host's root is nobody there
+        ("chmod", 100_033, ["FOWNER"]),
+        ("chmod", 1000, []),
+        ("chmod", 0, []),
+    ],
+)
+def test_a_capability_reaches_the_files_of_all_that_a_user_namespace_maps(
+    asked: str, owner: int, found: list[str]
+) -> None:
+    """Of the caller's own account too, which without one may give no file away."""
+    way = (Seen("/", 0, 0, 0o40755), Seen("/file", owner, owner, 0o100644))
+    denied = call(asked, path="/file", way=way, uid=1000)
+    assert leaves(denied, context(by=1000, runs="1000", user="private")) == found
+    assert leaves(denied, context(by=1000, runs="1000", user="host")) == []
 
 
 @pytest.mark.usefixtures("as_root")

@@ -618,6 +618,13 @@ ROWS = (
         fix='[capabilities]\nroot = ["SETFCAP"]\n' + _exception("capabilities.SETFCAP") + _allowed("unshare"),
     ),
     Row(
+        "a file given away",
+        "chown(1) of a file that the command has made, which another user would not be denied and not do",
+        ("sh", "-c", "cd /tmp && touch f && chown 1:1 f && test $(stat -c %u f) = 1"),
+        ("capabilities.CHOWN",),
+        fix='[capabilities]\nadd = ["CHOWN"]\n' + _exception("capabilities.CHOWN"),
+    ),
+    Row(
         "another's file in memory",
         "cat of a file that an entrypoint has given away",
         ("sh", "-c", "cd /tmp && touch f && chmod 600 f && chown 33 f && cat f"),
