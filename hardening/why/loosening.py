@@ -54,14 +54,18 @@ def written(tables: Mapping[str, Any]) -> str:
 
 
 def merged(loosenings: Sequence[Loosening]) -> Loosening:
-    """Several as one: a layer to paste, and options."""
+    """Several as one: a layer to paste, and options, of which each says all of its setting."""
+    tables = _tables(loosenings)
+    whole = {toml.dotted(path): toml.inline(item) for path, item in toml.flat(tables)}
     options: list[str] = []
     for loosening in loosenings:
-        for pair in zip(loosening.options[::2], loosening.options[1::2], strict=True):
+        for flag, said in zip(loosening.options[::2], loosening.options[1::2], strict=True):
+            key = said.partition("=")[0]
+            pair = (flag, f"{key}={whole[key]}" if flag == "--set" and key in whole and key != "exceptions" else said)
             if pair not in zip(options[::2], options[1::2], strict=True):
                 options += pair
     replaces = dict.fromkeys(place for loosening in loosenings for place in loosening.replaces)
-    return Loosening(tables=_tables(loosenings), options=tuple(options), replaces=tuple(replaces))
+    return Loosening(tables=tables, options=tuple(options), replaces=tuple(replaces))
 
 
 def _tables(loosenings: Sequence[Loosening]) -> dict[str, Any]:
