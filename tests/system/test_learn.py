@@ -228,6 +228,7 @@ def test_what_was_seen_so_far_is_reported(place: Place) -> None:
     assert done.returncode == 1
     assert "asked for, and refused: seccomp.bind" in done.stderr
     assert "still at work after 15 seconds: nothing is proved" in done.stderr
+    assert "--timeout gives each run more" in done.stderr
     assert not (place.folder / "layer.toml").exists()
     (place.folder / "seen.json").unlink()
     with subprocess.Popen(

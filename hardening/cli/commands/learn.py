@@ -146,8 +146,8 @@ def _tell(found: Learnt) -> None:
             output.note(f"proved by this command; each of the {others} before it was, with what was known then")
     elif found.unfinished:
         output.note(
-            f"warning: {found.unfinished}: nothing is proved; --check says when what goes on works, --limit how long all "
-            "runs may take"
+            f"warning: {found.unfinished}: nothing is proved; --timeout gives each run more time, --limit all of them, and "
+            "--check says when a command works that goes on"
         )
     else:
         output.note("warning: the command does not succeed under what was learnt; `hardening why` looks for the reason")
