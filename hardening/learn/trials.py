@@ -157,7 +157,9 @@ class CommandTrials:
             return None  # it waits for others, whatever else it may do
         must_end = ran.trace.ended == TIME and not trials.until
         end = None if self._limit is None else self._begun + self._limit
-        stack = TriedStack(Attempt(composition, self.host, self.today), trials, must_end=must_end, end=end)
+        stack = TriedStack(
+            Attempt(composition, self.host, self.today), trials, must_end=must_end, ends=not ran.trace.ended, end=end
+        )
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
         found = smallest.search(first, stack)
         if found.conclusion is Conclusion.STOPPED:

@@ -17,6 +17,8 @@ from hardening.why.smallest import Conclusion
 #: How many of what was denied and did not matter are shown.
 MOST_PROBES = 20
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
+#: Of what was permitted in a run that succeeded, and of which no run has shown that it is needed.
+ENOUGH = "enough, perhaps not needed"
 
 
 class AnswerKind(StrEnum):
@@ -85,6 +87,8 @@ def sentence(found: Explanation) -> str:
             return f"not denied by this stack: {denial.operation} ({denial.call.outcome}): {why}"
         case AnswerKind.NOT_BY_THIS_STACK if found.ran.trace.command == 0:
             return f"the command never ran ({status})"
+        case AnswerKind.NOT_BY_THIS_STACK if found.ran.trace.ended:  # by the search: that code is none of the program's
+            return "not denied by this stack: no loosening makes it succeed"
         case AnswerKind.NOT_BY_THIS_STACK:
             return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
         case AnswerKind.ENOUGH:
@@ -97,8 +101,12 @@ def sentence(found: Explanation) -> str:
     }
     some = "; what it was denied so far is not confirmed" if found.attributions else ""
     why = ended.get(found.ran.trace.ended, "")
-    if found.runs > 1:  # and then it is no matter how the first one ended, unless they all did so
-        why = f"{why}, and so it was with what was tried: a longer --timeout shows more" if why == ended[TIME] else ""
+    is_late = found.ran.trace.ended == TIME
+    if found.runs > 1 and is_late:  # and so were all others, or there would be an answer
+        why = f"{why}, and so it was with what was tried"
+    elif found.runs > 1:  # and then it is no matter how the first one ended
+        why = "with what was tried the command was still at work when its time was over" if found.is_open else ""
+    why = f"{why}: a longer --timeout shows more" if why and (is_late or found.is_open) else why
     return f"no answer: {why or 'the search ended before there was one'}{some}"
 
 
@@ -155,11 +163,17 @@ def denials(found: Explanation) -> Table:
             item.cause.leaf,
             item.entry.origin if item.entry is not None else "",
             _permits(item),
-            CONFIRMED if item.confirmed else NOT_CONFIRMED,
+            _trial(found, item),
         )
         for item in found.attributions
     )
     return Table(("denied", "process", "answer", "setting", "decided by", "permitted by", "trial"), rows)
+
+
+def _trial(found: Explanation, item: Attribution) -> str:
+    if found.is_only_enough and not found.is_out_of_time:
+        return ENOUGH
+    return CONFIRMED if item.confirmed else NOT_CONFIRMED
 
 
 def elsewhere(found: Explanation) -> Table:
@@ -186,7 +200,7 @@ def tree(found: Explanation) -> TreeNode:
         TreeNode(
             f"{item.denial.operation}  {item.denial.call.outcome}",
             "fail" if item.confirmed else "warn",
-            tuple(map(TreeNode, _below(item))),
+            tuple(map(TreeNode, _below(found, item))),
         )
         for item in found.attributions
     ]
@@ -202,10 +216,10 @@ def tree(found: Explanation) -> TreeNode:
     return TreeNode(sentence(found), "ok" if found.is_good else "fail", tuple(below))
 
 
-def _below(item: Attribution) -> Sequence[str]:
+def _below(found: Explanation, item: Attribution) -> Sequence[str]:
     lines = [f"asked by {_process(item.denial)}{_times(item.denial.count)}", item.cause.what, f"by {_decides(item)}"]
     lines.append(f"permitted by {_permits(item)}" if _permits(item) else "")
-    lines.append(f"{CONFIRMED} by trial" if item.confirmed else NOT_CONFIRMED)
+    lines.append(f"{CONFIRMED} by trial" if item.confirmed else _trial(found, item))
     return [line for line in (*lines, item.barrier, item.untried, *item.tried) if line]
 
 

@@ -56,7 +56,8 @@ class Explanation:
     only suspected; ``loosening`` the smallest set of all that are confirmed, or, where the search ended before, one that was
     enough. ``elsewhere`` is what something else than the stack has refused, with what that is; ``probes`` what was denied
     and did not matter. ``running`` is the last run with the loosening where that did not end by itself: the command waits
-    for others, or was still at work. ``hint``: what the command line lacks."""
+    for others, or was still at work. ``is_open``: there is no answer since a run was ended for its time. ``hint``: what the
+    command line lacks."""
 
     ran: Ran
     conclusion: Conclusion
@@ -67,6 +68,7 @@ class Explanation:
     runs: int
     seconds: float
     running: Ran | None = None
+    is_open: bool = False
     hint: str = ""
 
     def beside(self, typed: Sequence[Loosening]) -> Explanation:
@@ -81,7 +83,13 @@ class Explanation:
     @property
     def is_good(self) -> bool:
         """Whether the command succeeded, or what it needs was found."""
-        return self.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FOUND) and not self.is_out_of_time
+        found = self.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FOUND) or self.is_only_enough
+        return found and not self.is_out_of_time
+
+    @property
+    def is_only_enough(self) -> bool:
+        """Whether the command has succeeded with the loosening, and nobody knows whether it needs all of it."""
+        return self.conclusion is Conclusion.STOPPED and self.loosening is not None
 
     @property
     def is_out_of_time(self) -> bool:
@@ -97,12 +105,16 @@ def inquire(
     once: bool = False,
     limit: float | None = None,
     tell: Callable[[int], None] | None = None,
+    on_first: Callable[[Ran], None] | None = None,
 ) -> Explanation:
     """Run a command, and find out why it fails and the least that it needs. With ``once`` it is run once, and nothing is
-    confirmed. After ``limit`` seconds, and by Ctrl-C, it ends with what was seen so far. ``tell`` is told which run of the
-    search begins. Raises what a launch raises before its command runs."""
+    confirmed. After ``limit`` seconds, and by Ctrl-C, it ends with what was seen so far. ``on_first`` is given the first run
+    before anything is made of it, and ``tell`` is told which run of the search begins. Raises what a launch raises before
+    its command runs."""
     begin = time.monotonic()
     ran = trials.run(attempt.composition, shown=True)
+    if on_first is not None:
+        on_first(ran)
     # What traces others itself fails while it is looked at, whatever the stack permits.
     traces = any(call.name == "ptrace" for call in ran.trace.failures)
     if traces and not ran.succeeded and not once:
@@ -113,7 +125,7 @@ def inquire(
     judged = trials.until or traces  # by more than how its run ends
     late = ended == TIME and not judged
     end = None if limit is None else begin + limit
-    stack = TriedStack(attempt, trials, traces=traces, must_end=late, end=end, tell=tell)
+    stack = TriedStack(attempt, trials, traces=traces, must_end=late, ends=not ended, end=end, tell=tell)
     if ran.succeeded:
         result = smallest.Result(Conclusion.NOT_NEEDED)
     elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (late and not first.suspects):
@@ -146,6 +158,9 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         attributions = ()
     else:
         attributions = tuple(_suspected(seen, result) or _suspected(_furthest(seen, result), result))
+        is_barred = any(item.barrier or item.untried for item in attributions)
+        if result.conclusion is Conclusion.NOT_FOUND and result.is_open and not is_barred:
+            return _answer(seen, attrs.evolve(result, conclusion=Conclusion.STOPPED), seconds)
     mattered = {item.denial.key for item in attributions}
     leaves = {item.cause.leaf for item in attributions}
     others = [item for item in seen.denials if item.key not in mattered]
@@ -171,6 +186,7 @@ def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation
         runs=result.runs + 1,
         seconds=seconds,
         running=running,
+        is_open=result.is_open and result.conclusion is Conclusion.STOPPED,
         hint=_hint(seen, result.conclusion),
     )
 

@@ -61,6 +61,11 @@ class TrialOutcome:
     late: bool = False
     answers: Mapping[Hashable, str] = MappingProxyType({})
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it was ended for its time, so that nobody knows how it would have ended by itself."""
+        return not self.succeeded and (self.late or self.waits)
+
 
 @frozen(eq=False)
 class Member:
@@ -110,13 +115,15 @@ Tried: TypeAlias = tuple[Sequence[Member], TrialOutcome | None]
 class Result:
     """The smallest set that was found, how many runs it took beside the first, all that was ``tried``, and the run that got
     ``furthest``, None where none got further than the first. Where the search was `Conclusion.STOPPED` the set is one that
-    was enough, and nobody knows whether less is; otherwise it is empty unless it is `Conclusion.FOUND`."""
+    was enough, and nobody knows whether less is; otherwise it is empty unless it is `Conclusion.FOUND`. ``is_open``: a run
+    that decided this was ended for its time, which is no failure of the command's own."""
 
     conclusion: Conclusion
     members: tuple[Member, ...] = ()
     runs: int = 0
     tried: Sequence[Tried] = ()
     furthest: TrialOutcome | None = None
+    is_open: bool = False
 
     def trials(self, suspect: Suspect) -> Sequence[tuple[Member, TrialOutcome]]:
         """The loosenings for one suspect that were tried, each after what was needed before it, with what came of that."""
@@ -144,7 +151,8 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
     if first.stopped:
         return Result(Conclusion.STOPPED)
     runs = _Runs(world, most)
-    return attrs.evolve(_found(first, runs), tried=runs.tried, furthest=runs.furthest)
+    found = _found(first, runs)
+    return attrs.evolve(found, tried=runs.tried, furthest=runs.furthest, is_open=runs.is_open)
 
 
 def _found(first: TrialOutcome, runs: _Runs) -> Result:
@@ -154,9 +162,12 @@ def _found(first: TrialOutcome, runs: _Runs) -> Result:
             again = runs.again(seen=True)
             if again.succeeded and first.waits:
                 return Result(Conclusion.NOT_NEEDED, runs=runs.count)
-            flaky = again.succeeded or (again.signature != first.signature and not first.waits)
+            known = not (first.is_cut_short or again.is_cut_short)
+            flaky = again.succeeded or (again.signature != first.signature and known)
             return Result(Conclusion.FLAKY if flaky else Conclusion.NOT_FOUND, runs=runs.count)
         if not _is_confirmed(found, runs):
+            if runs.last is not None and runs.last.is_cut_short:  # which may only have been slower than those before
+                return Result(Conclusion.STOPPED, tuple(found), runs.count)
             return Result(Conclusion.FLAKY, runs=runs.count)
         return Result(Conclusion.FOUND, tuple(found), runs.count)
     except (_Stopped, KeyboardInterrupt):  # Ctrl-C between two runs; in one it is that one's end
@@ -191,6 +202,7 @@ class _Runs:
         self._most = most
         self.tried: list[Tried] = []
         self.furthest: TrialOutcome | None = None
+        self.last: TrialOutcome | None = None
         self.enough: Sequence[Member] = ()  # of the last run that succeeded
         self.count = 0
         self._missed: set[Hashable] = set()  # the denials that a process has spoken of where one loosening was left out
@@ -222,6 +234,12 @@ class _Runs:
             self._missed |= {_denial(suspect) for suspect in outcome.suspects if suspect.evident}
         return outcome is not None and outcome.succeeded
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the last run, or one with a loosening, was ended while it was at work: it might have succeeded later."""
+        late = any(outcome is not None and outcome.is_cut_short and outcome.late for _, outcome in self.tried)
+        return late or (self.last is not None and self.last.is_cut_short)
+
     def is_evident(self, member: Member) -> bool:
         """Whether a process has spoken of the denial, in the first run that showed it or in one without its loosening."""
         return member.suspect.evident or _denial(member.suspect) in self._missed
@@ -244,7 +262,7 @@ class _Runs:
         return self._counted(members, partial(self.world.run, patiently=True) if seen else self.world.run_unseen)
 
     def _counted(self, members: Sequence[Member], run: Callable[[Sequence[Member]], TrialOutcome]) -> TrialOutcome:
-        outcome = run(members)
+        outcome = self.last = run(members)
         if outcome.stopped:
             raise _Stopped
         self.count += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
@@ -29,7 +30,8 @@ LEAST_IDLE = 1.0
 
 class TriedStack:
     """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
-    traces others itself; ``must_end``: it was at work in the first run until that was ended, so that this is no success.
+    traces others itself; ``must_end``: it was at work in the first run until that was ended, so that this is no success;
+    ``ends``: it came to its end in that one, and what ends it before in another is only the time that a run has left.
     ``end`` is the moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which
     run begins."""
 
@@ -40,6 +42,7 @@ class TriedStack:
         *,
         traces: bool = False,
         must_end: bool = False,
+        ends: bool = False,
         end: float | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> None:
@@ -58,6 +61,7 @@ class TriedStack:
         self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
         self.running: Ran | None = None  # the last one that counts as a success, where it did not end by itself
         self._must_end = must_end  # or has ended by itself, with success
+        self._ends = ends
         self._latest: tuple[Sequence[Way], Composition | HardeningError] = ((), attempt.composition)
 
     @property
@@ -188,6 +192,31 @@ class TriedStack:
     ) -> Ran | TrialOutcome:
         """A run with these ``members`` in the time that there is for it, which is less once one has succeeded; what comes of
         it where there is none."""
+        within = partial(self._within, composition=composition, start=start, members=members, idle=not patiently)
+        allowed = self._unseen if unseen else self._seconds
+        ran = within(allowed)
+        if self._ends and allowed != self._trials.seconds and isinstance(ran, Ran) and ran.trace.ended == TIME:
+            ran = within(self._trials.seconds)  # it has ended before: that it is slower now may be the machine's doing
+        if not isinstance(ran, Ran):
+            return ran
+        if ran.succeeded and self._seconds is not None and self._unseen is not None:
+            self._seconds = min(self._seconds, SLOWER * ran.seconds + LATER)
+            self._unseen = min(self._unseen, (SLOWER if unseen else 1) * ran.seconds + LATER)
+        if ran.succeeded and self._idle is not None:
+            self._idle = min(self._idle, max(LEAST_IDLE, ran.seconds))
+        return ran
+
+    def _within(
+        self,
+        allowed: float | None,
+        *,
+        composition: Composition,
+        start: Callable[[Trials, Composition], Ran],
+        members: Sequence[Member],
+        idle: bool,
+    ) -> Ran | TrialOutcome:
+        """A run in no more seconds than are allowed, and than are left; what comes of it where there are none, or where it
+        is refused. With ``idle`` it is ended where it waits."""
         begin = time.monotonic()
         left = None if self._end is None else self._end - begin
         if left is not None and left <= 0:
@@ -195,9 +224,8 @@ class TriedStack:
         self._count += 1
         if self._tell is not None:
             self._tell(self._count)
-        allowed = self._unseen if unseen else self._seconds
         seconds = min((one for one in (allowed, left) if one is not None), default=None)
-        trials = attrs.evolve(self._trials, seconds=seconds, idle=None if patiently else self._idle)
+        trials = attrs.evolve(self._trials, seconds=seconds, idle=self._idle if idle else None)
         try:
             ran = start(trials, composition)
         except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
@@ -205,13 +233,7 @@ class TriedStack:
                 raise
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
-        took = time.monotonic() - begin
         self._has_waited |= ran.trace.ended == IDLE
-        if ran.trace.ended == TIME and left is not None and took >= left:
+        if ran.trace.ended == TIME and left is not None and time.monotonic() - begin >= left:
             return TrialOutcome(False, stopped=True)
-        if ran.succeeded and self._seconds is not None and self._unseen is not None:
-            self._seconds = min(self._seconds, SLOWER * took + LATER)
-            self._unseen = min(self._unseen, (SLOWER if unseen else 1) * took + LATER)
-        if ran.succeeded and self._idle is not None:
-            self._idle = min(self._idle, max(LEAST_IDLE, ran.seconds))
         return ran

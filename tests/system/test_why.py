@@ -64,7 +64,7 @@ class Place:
         done = self.call("why", "--json", *words)
         assert done.returncode in (0, 1), done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
-        assert (done.returncode == 0) == (found["outcome"] in ("nothing needed", "found"))
+        assert (done.returncode == 0) == (found["outcome"] in ("nothing needed", "found", "enough"))
         return found
 
     def volume(self) -> Path:
@@ -348,8 +348,14 @@ def test_a_search_ends_in_time_with_what_was_enough(place: Place) -> None:
 
 
 def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> None:
-    found = place.why("--timeout", "1", "-p", "strict", "--", "sh", "-c", "cat /no/such/file; sleep 60")
+    done = place.call(
+        "why", "--json", "--timeout", "1", "-p", "strict", "--", "sh", "-c", "echo up; cat /no/such/file; sleep 60"
+    )
+    found = json.loads(done.stdout)
     assert (found["outcome"], found["runs"]) == ("unknown", 1)
+    assert done.stderr.startswith("up\n")
+    assert "the command was still at work after " in done.stderr
+    assert "--timeout" in done.stderr
 
 
 def test_what_a_command_is_denied_that_tries_it_for_ever_is_found(place: Place) -> None:
@@ -396,6 +402,32 @@ def _read(path: Path) -> bytes:
 def test_a_check_that_never_answers_holds_up_no_run(place: Place) -> None:
     found = place.why("--timeout", "2", "--until", "sleep 1000", "-p", "default", "--", "sleep", "1000")
     assert found["seconds"] < 30 * found["runs"], "which is what one check may take"
+
+
+def test_a_command_that_never_passes_its_check_is_blamed_on_nobody_and_not_on_itself(place: Place) -> None:
+    """Each of its runs is ended by the search: 137 is no exit code of its own, and what it spoke of may be why."""
+    code = (
+        "import os, socket, time\ntry: socket.socket()\nexcept OSError as error: os.write(2, error.strerror.encode())\n"
+    )
+    done = place.call(
+        "why",
+        "--json",
+        "--timeout",
+        "3",
+        "--until",
+        "false",
+        "-p",
+        "strict",
+        "--",
+        "python3",
+        "-c",
+        f"{code}time.sleep(60)",
+    )
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["outcome"], found["smallest"]) == (1, "unknown", [])
+    assert "--timeout" in found["answer"]
+    assert "seccomp.socket" in {item["leaf"] for item in found["denials"]}
+    assert "seccomp.socket" not in {item["leaf"] for item in found["probes"]}
 
 
 def test_a_command_that_is_slow_with_a_loosening_is_not_taken_for_one_that_succeeds(place: Place) -> None:

@@ -19,9 +19,11 @@ from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
 from hardening.report import why
+from hardening.trace.tracer import TIME
 from hardening.why import smallest
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
+from hardening.why.trial import Ran
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
@@ -38,7 +40,7 @@ Examples:
   hardening why -p web :443                                may it listen there?
 
 \b
-Exit codes: 0 where the command succeeds, or what it needs was found, or what was asked is
+Exit codes: 0 where the command succeeds, or did so with what was found, or what was asked is
 permitted or can be; 1 otherwise; 2 for a bad profile or usage; 125 where a launch failed.
 """
 #: Seconds that each run may take, and that the search may take.
@@ -115,6 +117,7 @@ def command(
             once=once,
             limit=limit or None,
             tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
+            on_first=_note_late,
         )
     found = found.beside(typed)
     if not found.ran.succeeded:
@@ -184,6 +187,15 @@ def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bo
     return can
 
 
+def _note_late(ran: Ran) -> None:
+    """Say of a first run that its time was too short, before as much is spent on others."""
+    if ran.trace.ended == TIME and not ran.succeeded:
+        output.note(
+            f"the command was still at work after {ran.seconds:.0f} seconds: what it comes to later is not seen; --timeout "
+            "gives each run more, and --limit all of them"
+        )
+
+
 def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
     if as_json:
         output.show_json(leave.of(why.data(found)))
@@ -197,7 +209,8 @@ def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
                 output.show("")
                 output.show_table(leave.of(table))
     if found.loosening is not None:
-        output.show(f"\nsmallest loosening, {leave.of(answers.pasted(found.loosening))}")
+        which = "a loosening that was enough" if found.is_only_enough else "smallest loosening"
+        output.show(f"\n{which}, {leave.of(answers.pasted(found.loosening))}")
     if found.hint:
         output.show(f"\nhint: {leave.of(found.hint)}")
     output.show(f"\n{found.runs} runs in {found.seconds:.1f} seconds")

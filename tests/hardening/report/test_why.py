@@ -102,7 +102,24 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
         (
             explanation(Conclusion.STOPPED, BARRED, ended="time", runs=1),
             "unknown",
-            "no answer: the command was still at work when its time was over; what it was denied so far is not confirmed",
+            "no answer: the command was still at work when its time was over: a longer --timeout shows more; what it was "
+            "denied so far is not confirmed",
+        ),
+        (
+            explanation(Conclusion.STOPPED, ended="idle", is_open=True),
+            "unknown",
+            "no answer: with what was tried the command was still at work when its time was over: a longer --timeout shows "
+            "more",
+        ),
+        (
+            explanation(Conclusion.NOT_FOUND, ended="idle"),
+            "not by this stack",
+            "not denied by this stack: no loosening makes it succeed",
+        ),
+        (
+            explanation(Conclusion.STOPPED, ENOUGH, loosening=LOOSENING),
+            "enough",
+            "with the loosening below the command succeeds; the search ended before it was seen whether less is enough",
         ),
         (
             explanation(Conclusion.STOPPED, BARRED, ended="idle", runs=9),
@@ -117,6 +134,14 @@ def test_the_answer_is_a_word_and_a_sentence(found: Explanation, outcome: str, s
     json.dumps(data)
     assert (data["outcome"], data["answer"]) == (outcome, sentence)
     assert data["smallest"] == [row["loosening"] for row in data["denials"] if row["confirmed"]]
+
+
+def test_what_was_enough_is_good_and_not_told_as_needed() -> None:
+    found = explanation(Conclusion.STOPPED, ENOUGH, loosening=LOOSENING)
+    assert found.is_good
+    assert "enough, perhaps not needed" in plain(why.denials(found))
+    assert not explanation(Conclusion.STOPPED, ENOUGH, loosening=LOOSENING, running=_ran("time")).is_good
+    assert not explanation(Conclusion.STOPPED, ENOUGH).is_good
 
 
 def test_a_denial_is_told_with_what_permits_it() -> None:

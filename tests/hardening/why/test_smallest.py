@@ -376,3 +376,41 @@ def test_a_program_that_is_denied_one_call_after_the_other_is_found_what_it_need
         set("abdefghjkmnop"),
     )
     assert result.runs <= MOST
+
+
+class Late(World):
+    """A command that is still at work when its time is over where ``late`` has the number of the run, counted from 0."""
+
+    def __init__(self, asks: str, needed: Callable[[frozenset[str]], bool], late: Callable[[int], bool]) -> None:
+        super().__init__(asks, needed, evident=False)
+        self.late = late
+
+    def one(self, members: Sequence[Member]) -> TrialOutcome:
+        outcome = super().one(members)
+        if not self.late(len(self.runs) - 1):
+            return outcome
+        return attrs.evolve(outcome, succeeded=False, signature=(137, "time"), late=True)
+
+    def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+        outcome = self.one(members)
+        return TrialOutcome(outcome.succeeded, late=outcome.late, signature=outcome.signature)
+
+
+@pytest.mark.parametrize("late", [lambda number: True, lambda number: number > 0, lambda number: number == 1])
+def test_what_was_ended_for_its_time_has_not_failed_by_itself(late: Callable[[int], bool]) -> None:
+    world = Late("ab", lambda permitted: False, late)
+    result = search(world.run(()), world)
+    assert (result.conclusion, result.is_open) == (Conclusion.NOT_FOUND, True)
+
+
+def test_what_ends_by_itself_each_time_leaves_nothing_open() -> None:
+    world = Late("ab", lambda permitted: False, lambda number: number == 0)
+    result = search(world.run(()), world)
+    assert (result.conclusion, result.is_open) == (Conclusion.NOT_FOUND, False)
+
+
+def test_a_set_that_was_enough_is_kept_where_a_run_that_confirms_it_is_too_slow() -> None:
+    """It is none that fails differently each time."""
+    world = Late("abc", lambda permitted: "b" in permitted, lambda number: number == 2)
+    result = search(world.run(()), world)
+    assert (result.conclusion, [member.way.leaf for member in result.members]) == (Conclusion.STOPPED, ["b"])

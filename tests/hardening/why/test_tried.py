@@ -78,3 +78,27 @@ def test_who_does_without_a_call_as_another_user_makes_it_no_more() -> None:
         trials: Any = Runs("", iter([ran, ran]), made=made)
         stack = TriedStack(composed(), trials)
         assert [stack.run([member]).succeeded, stack.run_unseen([member]).succeeded] == [succeeds] * 2
+
+
+@pytest.mark.parametrize(("ends", "given"), [(True, [60, 3, 60]), (False, [60, 3])])
+def test_who_has_ended_by_itself_is_given_all_of_its_time_before_it_is_taken_for_one_that_does_not(
+    ends: bool, given: list[float]
+) -> None:
+    """After a run that has succeeded others have less; a machine may be slower by then."""
+    nothing: Any = None
+    allowed: list[float | None] = []
+
+    @frozen(eq=False)
+    class Timed(Runs):
+        def run(self, composition: Composition, on_call: Callable[[SystemCall], None] | None = None) -> Ran:
+            allowed.append(self.seconds)
+            return Runs.run(self, composition, on_call)
+
+    ran = [
+        Ran(Trace((), MappingProxyType({}), 7, 1, ended, 9), nothing, nothing, {}, not ended)
+        for ended in ("", TIME, "")
+    ]
+    trials: Any = Timed("", iter(ran), 60.0)
+    stack = TriedStack(composed(), trials, ends=ends)
+    assert [stack.run([]).succeeded for _ in range(2)] == [True, ends]
+    assert allowed == given
