@@ -27,7 +27,7 @@ from hardening.mechanism.roles import RootDirectory
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace import calls
-from hardening.trace.recording import UNSEEN
+from hardening.trace.recording import SEEN_IF, UNSEEN
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
@@ -92,12 +92,14 @@ class CommandTrials:
         ran, self._shown = self.trials.run(self.composed(layers), shown=self._shown), False
         failures = [call for call in ran.trace.failures if call.name]
         failed = _counted(failures)
-        unseen, told_apart = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT)
+        unseen, told_apart, by = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT), ran.trace.made
         if ran.trace.ended == INTERRUPT:
-            seen = failed | _named((ran.trace.made - told_apart) | (ran.trace.made & unseen))
+            seen = failed | _named({call: by[call] for call in by if call in unseen or call not in told_apart})
             raise Unfinished(INTERRUPTED, self._seen(ran, seen))
         complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
-        made = _named(unseen & ran.trace.made if ran.succeeded else unseen)
+        made = _named(
+            {call: by[call] for call in unseen & by.keys()} if ran.succeeded else {call: {} for call in unseen}
+        )
         peaks = FrozenDict(_peaks(ran), memory=ran.trace.memory)
         return TracedRun(ran.succeeded, failed | made, complaints, peaks, ran.trace.ended != TIME)
 
@@ -203,10 +205,13 @@ def _counted(made: Iterable[SystemCall]) -> frozenset[Usage]:
     return counted((call, 1, (call.caller.command,)) for call in made)
 
 
-def _named(made: Collection[tuple[int, int]]) -> frozenset[Usage]:
-    """Calls of which no more is known than that they were made."""
+def _named(made: Mapping[tuple[int, int], Mapping[str, int]]) -> frozenset[Usage]:
+    """Calls of which no more is known than how often each program has made them: not that of those that a recording sees in
+    part, nor of those that nobody was seen to make."""
+    named = {calls.name(token, number): (number, by) for (token, number), by in made.items() if token == calls.own()}
     return frozenset(
-        Usage(_made(calls.name(token, number), number), 0) for token, number in made if token == calls.own()
+        Usage(_made(name, number), 0 if name in SEEN_IF else sum(by.values()), 1, tuple(sorted(by.keys() - {""})))
+        for name, (number, by) in named.items()
     )
 
 

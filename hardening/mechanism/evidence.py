@@ -81,7 +81,7 @@ def seen(uses: Iterable[Usage]) -> str:
     if not any(use.runs for use in found):
         return f"not seen, but {shown} could make it"
     if not all(use.often for use in found):  # also where some are of a kind that is counted, such as maps of programs
-        return "made, not counted"
+        return "not counted" + (f", by {shown}" if shown else "")
     often = sum(use.often for use in found)
     runs = max((use.runs for use in found), default=0)
     return f"{_counted(often, 'call')} in {_counted(runs, 'run')}" + (f", by {shown}" if shown else "")

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
@@ -69,7 +70,7 @@ class Tracing:
         self.processes: dict[int, LiveProcess] = {}
         self._killed: set[LiveProcess] = set()
         self.count = 0
-        self.made: set[tuple[int, int]] = set()
+        self.made: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
         self.tasks = 0
 
     # Seen from the other thread
@@ -260,7 +261,7 @@ class Tracing:
             self._stops.resume(pid, self._goes_on)
             return
         self.count += 1
-        self.made.add((architecture, number))
+        self.made[architecture, number][thread.process.command] += 1
         entry = PendingCall(architecture, number, arguments, self.count)
         if self._watch.begins(thread, entry):
             thread.entry = entry

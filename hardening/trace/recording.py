@@ -19,7 +19,7 @@ from hardening.trace import calls
 
 #: Calls that are not seen: what programs do often, to begin and to end, on what they have open already and to other
 #: processes of theirs. A profile says no more of them than that they are permitted, and `strict` permits each. Which of them
-#: were made, a run that is traced tells.
+#: were made, and how often, a run that is traced tells.
 UNSEEN = (
     *("read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek"),
     *("close", "fstat", "getdents64", "futex", "mmap", "munmap", "mremap", "brk", "madvise", "mprotect", "getrandom"),
@@ -37,7 +37,7 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 #: executed, a limit that is set, and what is done to a descriptor beyond a copy of it and its flags (F_SETFL is 4).
 _LOWER, _UPPER = (tuple(_ARGUMENTS + 8 * at + half for at in range(6)) for half in (0, 4))
 _ANY = 0xFFFFFFFF
-_SEEN_IF = {
+SEEN_IF = {
     "mmap": [(_LOWER[2], _JUMP_IF_SET, 4)],
     "mprotect": [(_LOWER[2], _JUMP_IF_SET, 4)],
     "prlimit64": [(_LOWER[2], _JUMP_IF_SET, _ANY), (_UPPER[2], _JUMP_IF_SET, _ANY)],
@@ -89,8 +89,8 @@ def _end() -> Iterator[bytes]:
     part, and ask about all others."""
     native = calls.native("read", 0).architecture
     unseen = sorted(number for token, number in calls.numbers(*UNSEEN) if token == native)
-    unseen = [number for number in unseen if calls.name(native, number) not in _SEEN_IF]
-    parts = [_asks_if(name, tests) for name, tests in _SEEN_IF.items()]
+    unseen = [number for number in unseen if calls.name(native, number) not in SEEN_IF]
+    parts = [_asks_if(name, tests) for name, tests in SEEN_IF.items()]
     size = sum(map(len, parts))
     yield _instruction(_LOAD, _ARCHITECTURE)
     yield _instruction(_JUMP_IF_EQUAL, native, 0, 1 + len(unseen) + size)

@@ -53,7 +53,8 @@ class Trace:
     - ``ended``: why the trace ended the command: `TIME`, `INTERRUPT`, `CHECK`, `IDLE`; empty where it ended by itself.
     - ``calls``: how many there were. ``bound`` are those that have given an address to a socket.
     - ``files``, ``tasks``: the most descriptors that one process can have had open, by the highest number of them, and the
-      most threads of all processes at a time. ``made`` are the calls that were looked at, each its architecture and number.
+      most threads of all processes at a time. ``made`` are the calls that were looked at, each its architecture and
+      number, with how often each program has made it.
     - ``memory``: the most bytes that all processes had at a time, what they share counted for each; 0 where that was not
       looked at. ``uses``: what was asked for, where it is recorded.
     """
@@ -66,7 +67,7 @@ class Trace:
     calls: int
     files: int = 0
     tasks: int = 0
-    made: frozenset[tuple[int, int]] = frozenset()
+    made: Mapping[tuple[int, int], Mapping[str, int]] = MappingProxyType({})
     bound: tuple[SystemCall, ...] = ()
     uses: frozenset[Usage] = frozenset()
     memory: int = 0
@@ -130,7 +131,7 @@ def trace(
     }
     return Trace(
         watch.found() if isinstance(watch, Failures) else (), MappingProxyType(processes), tracing.command, tracing.status,
-        tracing.ended, tracing.count, watch.files, tracing.tasks, frozenset(tracing.made), tuple(watch.bound),
+        tracing.ended, tracing.count, watch.files, tracing.tasks, MappingProxyType(tracing.made), tuple(watch.bound),
         watch.found() if isinstance(watch, CallRecorder) else frozenset(), _memory(tracing.processes.values()),
     )  # fmt: skip
 

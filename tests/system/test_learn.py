@@ -84,6 +84,16 @@ def test_the_layer_is_enough_and_no_more(place: Place) -> None:
     assert other.returncode != 0
 
 
+def test_each_line_says_how_often_a_call_was_made_and_by_whom(place: Place) -> None:
+    script = "import os; [os.getppid() for _ in range(7)]; os.system('exec true')"
+    done = place.call("learn", "-p", "strict", "-o", "layer.toml", "--", "python3", "-c", script)
+    assert done.returncode == 0, done.stderr
+    text = (place.folder / "layer.toml").read_text()
+    assert re.search(r'"getppid",  # \d+ calls in 1 run, by python3', text)
+    assert re.search(r'"close",  # \d+ calls in 1 run, by python3, (sh, )?true\n', text)
+    assert re.search(r'"mmap",  # not counted, by python3', text)
+
+
 def test_what_a_limit_forbids_is_told_and_nothing_is_written(place: Place) -> None:
     (place.folder / "team.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["bpf"]\n')
     done = place.call("learn", "-p", "./team.toml", "-o", "layer.toml", "--", *BPF)

@@ -44,7 +44,7 @@ if options.get("recording"):
     recording.prepare(Path(sys.argv[1]))
 found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
 uses = [(use.call.text, use.call.error, use.often, use.programs) for use in found.uses]
-found = attrs.evolve(found, uses=frozenset())
+found = attrs.evolve(found, uses=frozenset(), made={})
 print(json.dumps({"recorded": uses} | attrs.asdict(found, value_serializer=lambda _, __, value: (
     sorted(value) if isinstance(value, frozenset) else dict(value) if hasattr(value, "keys") else value))))
 """
