@@ -35,8 +35,9 @@ def to_write(settings: RootfsSettings, context: Context, place: Place, leaf: str
     ways: list[Way] = []
     if there(place.source):
         hides = place.path not in USUAL_TMPFS and (not os.path.isdir(place.source) or _names(place.source))
-        ways += [memory(place.path)] if leaf == "rootfs.read_only" and not hides else []
-        ways += _volumes(place.source, place.path, context, USUAL_RIGHTS) if place.path != "/" else []
+        own = [memory(place.path)] if leaf == "rootfs.read_only" and not hides else []
+        volumes = _volumes(place.source, place.path, context, USUAL_RIGHTS) if place.path != "/" else []
+        ways += [*volumes, *own] if _is_to_stay(settings, context, place.source) else [*own, *volumes]
     else:
         ways += _to_make(settings, context, place, leaf)
     volume = settings.volumes.named.get(leaf.removeprefix("rootfs.volumes."))
@@ -52,18 +53,31 @@ def to_write(settings: RootfsSettings, context: Context, place: Place, leaf: str
 def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str) -> Iterator[Way]:
     """What would have a file made that is not there: its directory, of the root in memory where that hides nothing of the
     host's, or as a volume. The system's own directories are neither, but for `_OF_ADDED`, and a volume as a whole is offered
-    last."""
+    last, but where what is written is to stay."""
     above, source = os.path.dirname(place.path), os.path.dirname(place.source)
     if (above == place.mounted and leaf != "rootfs.read_only") or (
         above in hidden.SYSTEM.split() and above not in (*USUAL_TMPFS, *_OF_ADDED)
     ):
         return
     hides = settings.path.is_host and above not in USUAL_TMPFS and there(source) and bool(_names(source))
+    volumes = _volumes(source, above, context, USUAL_RIGHTS) if there(source) else ()
+    stays = _is_to_stay(settings, context, source)
+    yield from volumes if stays else ()
     if leaf == "rootfs.read_only" and not hides:
         yield memory(above)
-    if there(source):
-        for way in _volumes(source, above, context, USUAL_RIGHTS):
-            yield attrs.evolve(way, size=Size.WIDER)
+    for way in () if stays else volumes:
+        yield attrs.evolve(way, size=Size.WIDER)
+
+
+def _is_to_stay(settings: RootfsSettings, context: Context, source: str) -> bool:
+    """Whether what is written to a place of the host's root is wanted there, so that a place in memory over it would lose
+    it: one of an ordinary user who launches the command. What root owns is the system's, but for `_OF_ADDED`."""
+    try:
+        owner = os.stat(source).st_uid
+    except OSError:
+        return False
+    is_callers = not context.host.root and owner == context.host.uid
+    return settings.path.is_host and (is_callers or any(is_below(source, top) for top in _OF_ADDED))
 
 
 def begun(settings: RootfsSettings, context: Context, path: str) -> Sequence[Way]:

@@ -7,15 +7,18 @@ import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
 
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
 from hardening.mechanism.roles import Volume
+from hardening_rootfs import remedies
 from hardening_rootfs.denied import denied
+from hardening_rootfs.shown import Place
 from hardening_rootfs.tmpfs import Tmpfs
-from tests.plugins.rootfs.stacks import composed, context_of
+from tests.plugins.rootfs.stacks import composed, context_of, host
 
 ARGUMENTS = (0, 0, 0, 0, 0, 0)
 
@@ -166,6 +169,29 @@ def test_no_parent_is_offered_that_is_the_systems_own(tmp_path: Path) -> None:
         assert not [way for way in cause.ways if isinstance(way.value, Volume)], path
         assert cause.advice == "write to /tmp or /var/tmp instead"
         assert cause.certain
+
+
+@pytest.mark.parametrize(
+    ("uid", "place", "first"),
+    [(1000, "", "volumes"), (1001, "", "tmpfs"), (0, "", "tmpfs"), (0, "/srv", "volumes")],
+)
+@pytest.mark.parametrize("name", ["", "/new"])
+def test_what_is_written_to_a_directory_of_the_callers_own_is_to_stay_there(
+    uid: int, place: str, first: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place in memory over one would lose it, however empty it is; the system's are kept as they are."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    if place:  # for what is none of the system's
+        monkeypatch.setattr(remedies, "_OF_ADDED", (str(tmp_path),))
+    found = os.stat(folder)
+    seen = os.stat_result((*found[:4], 1000 if uid else 0, *found[5:]))
+    monkeypatch.setattr(remedies, "os", SimpleNamespace(**{**vars(os), "stat": lambda path: seen}))
+    composition, path = composed(tmp_path, "[rootfs]\n", on=host(uid=uid)), f"{folder}{name}"
+    where = Place(path, None, "rootfs.path", source=path, top="/")
+    context = context_of(composition, host(uid=uid))
+    ways = remedies.to_write(composition.settings["rootfs"], context, where, "rootfs.read_only")
+    assert next(way.leaf for way in sorted(ways, key=lambda way: way.size)) == f"rootfs.{first}.{folder}"
 
 
 def test_a_tmp_that_was_taken_away_is_given_back(tmp_path: Path) -> None:
