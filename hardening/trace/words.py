@@ -97,6 +97,11 @@ IOCTL = {
     "NS_GET_NSTYPE": abi.NS_GET_NSTYPE,
 }  # fmt: skip
 SIGNALS = {member.name: int(member) for member in signal.Signals}
+#: All of them.
+NUMBERS = {
+    **NAMESPACES, **FAMILIES, **SOCKETS, **PROTOCOLS, **NETLINK, **ROUTE, **SOCKET_OPTIONS, **IP_OPTIONS, **LEVELS, **MOUNT,
+    **PROTECTION, **MAPPING, **PRCTL, **PTRACE, **BPF, **KEYCTL, **SECCOMP, **MLOCKALL, **FCNTL, **IOCTL, **SIGNALS,
+}  # fmt: skip
 
 
 def word(table: Mapping[str, int], number: int) -> str:

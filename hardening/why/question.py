@@ -6,7 +6,9 @@ A question is a system call that nobody has made: each mechanism says what it wo
 from __future__ import annotations
 
 import errno
+import functools
 import ipaddress
+import operator
 import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +26,7 @@ from hardening.mechanism import outside
 from hardening.mechanism.denial import Caller, Cause, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.roles import Privileges, id_maps
-from hardening.trace import calls
+from hardening.trace import calls, words
 from hardening.why import loosen, together
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening
@@ -156,14 +158,24 @@ def made(name: str, arguments: Iterable[int], context: Context, text: str, addre
 
 
 def _numbers(text: str, arguments: str) -> list[int]:
-    """Arguments as C and Python write them, as the kernel sees them: 64 bits wide."""
+    """Arguments as C and Python write them, also by the names that denials are told with (``CLONE_NEWUSER|CLONE_NEWNET``),
+    as the kernel sees them: 64 bits wide."""
     said = [part.strip() for part in arguments.split(",")] if arguments.strip() else []
     if len(said) > ARGUMENTS:
         raise UsageError(f"a system call has at most {ARGUMENTS} arguments", origin=text, hint="name fewer")
     try:
-        return [int(word, 0) & (1 << 64) - 1 for word in said]
+        return [_number(word) & (1 << 64) - 1 for word in said]
     except ValueError:
-        raise UsageError(f"{text}: arguments are numbers", hint="write such as 21522, 0x5412 or -1") from None
+        hint = "write such as 21522, 0x5412, -1 or CLONE_NEWUSER|CLONE_NEWNET"
+        raise UsageError(f"{text}: arguments are numbers, or names of some", hint=hint) from None
+
+
+def _number(word: str) -> int:
+    """Names and numbers that are joined by ``|``. Raises `ValueError`."""
+    parts = [part.strip() for part in word.split("|")]
+    return functools.reduce(
+        operator.or_, (words.NUMBERS[part] if part in words.NUMBERS else int(part, 0) for part in parts)
+    )
 
 
 def _of_address(match: re.Match[str], context: Context) -> Mapping[str, Sequence[SystemCall]]:

@@ -59,6 +59,17 @@ def test_a_call_is_answered_with_its_arguments() -> None:
     )
 
 
+def test_arguments_have_the_names_that_denials_are_told_with() -> None:
+    context = examine(composed().composition, HOST)
+    for named, numbers in (
+        ("socket(AF_INET, SOCK_STREAM)", (2, 1)),
+        ("unshare(CLONE_NEWUSER | CLONE_NEWNET)", (0x50000000,)),
+        ("ioctl(0, TIOCSTI, -1)", (0, 0x5412, (1 << 64) - 1)),
+    ):
+        ((asked,),) = question.calls_of(named, context).values()
+        assert asked.arguments[: len(numbers)] == numbers
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
