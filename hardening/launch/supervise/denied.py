@@ -8,6 +8,8 @@ told with the way to ask whether it mattered. Any more takes a trace (`hardening
 
 from __future__ import annotations
 
+import time
+
 from hardening.base import files, units
 from hardening.base.frozen import Frozen
 from hardening.base.guarded import complain, remark
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 
 #: What a process's ``Seccomp`` in /proc is, once a filter has ended it: SECCOMP_MODE_DEAD of the kernel, since Linux 5.17.
 ENDED_BY_FILTER = "3"
-#: How much of a limit of processor time the kernel shows at least of a process that it has ended for that: it shows what it
-#: has had, and counts for the limit whole ticks, in which others have had a part (account_process_tick in the kernel).
-SHOWN = 0.75
+#: The clock of what the kernel counts against a limit of processor time, of a process by its number (MAKE_PROCESS_CPUCLOCK
+#: and CPUCLOCK_PROF of the kernel): whole ticks, which is more or less than what /proc shows of it.
+CPUCLOCK_PROF = 0
 #: The exit codes of what SIGKILL and SIGSYS have ended, of a shell also that waited for it.
 KILLED, BAD_CALL = 128 + signal.SIGKILL, 128 + signal.SIGSYS
 #: Signals by which somebody, or the end of a pipe, ends a command that has done nothing wrong.
@@ -57,12 +59,14 @@ class Denial(Frozen):
 
 class Remains(Frozen):
     """What the kernel says of a process that has ended, until it is reaped: its ``Seccomp`` and ``Seccomp_filters`` (''
-    where that is not known), the ``seconds`` of processor time that it has had, and how many bytes it, and each child that
-    it waited for, have ``written`` (-1 where that is not known)."""
+    where that is not known), the ``seconds`` of processor time that count against its limit, and that ``limit`` as it was
+    at the end, soft and hard, in digits or ``unlimited`` (both '' where it is not known), and how many bytes it, and each
+    child that it waited for, have ``written`` (-1 where that is not known)."""
 
     seccomp: str = ""
     filters: str = ""
     seconds: float = 0.0
+    limit: tuple[str, str] = ("", "")
     written: int = -1
 
 
@@ -90,19 +94,28 @@ class FailedRun(Frozen):
 def remains(pid: int, io: int) -> Remains:
     """What there is to know of a zombie, ``io`` being a descriptor of its file of that name in /proc, or -1; nothing of one
     that the host hides there."""
-    seconds, written = 0.0, -1
+    seconds, limit, written = 0.0, ("", ""), -1
     try:
-        seconds = files.processor_time(pid)
+        seconds = time.clock_gettime(~pid << 3 | CPUCLOCK_PROF)
+        limit = _processor_limit(pid)
         written = int(dict(line.split(b": ") for line in os.pread(io, files.CHUNK, 0).splitlines())[b"wchar"])
-    except OSError:  # the second takes a capability in the process's user namespace
+    except (OSError, ValueError):  # the last takes a capability in the process's user namespace
         pass
     status = read_status(pid)
     return Remains(
         seccomp=status.get("Seccomp", ""),
         filters=status.get("Seccomp_filters", ""),
         seconds=seconds,
+        limit=limit,
         written=written,
     )
+
+
+def _processor_limit(pid: int) -> tuple[str, str]:
+    """The soft and the hard limit of processor time of a process, also of a zombie (proc_pid_limits(5))."""
+    lines = files.read(f"/proc/{pid}/limits").splitlines()
+    soft, hard = next((line for line in lines if line.startswith("Max cpu time")), "").split()[3:5]
+    return soft, hard
 
 
 def tell(run: FailedRun, context: LaunchContext) -> str:
@@ -138,14 +151,16 @@ def is_worth_a_hint(run: FailedRun) -> bool:
 
 
 def denials(run: FailedRun) -> Iterator[Denial]:
-    """What was denied, as far as the kernel says so. Of a command that others have ended, only what was fatal."""
+    """What was denied, as far as the kernel says so. Of a command that others have ended, only what was fatal; a process
+    that it waited for and that was killed has not ended it."""
+    is_of_others = run.is_of_others and (run.disturbed or run.signal != 0 or run.code != KILLED)
     looks: tuple[Look, ...] = (_by_filter, _by_memory, _by_processor_time, _more_processes, _memory, _network)
     for look in looks:
         try:
             found = look(run)
         except (OSError, ValueError):  # it cannot be told
             continue
-        if found is not None and (found.reason or not run.is_of_others):
+        if found is not None and (found.reason or not is_of_others):
             yield found
 
 
@@ -161,7 +176,9 @@ def _by_memory(run: FailedRun) -> Denial | None:
     limit = lookup(run.document, "/linux/resources/memory/limit")
     if not isinstance(limit, int) or not events.oom_kills(run.groups):
         return None
-    what, reason = ("OOM-killed", "out of memory") if run.code == KILLED else ("a process of it was OOM-killed", "")
+    # What a child was killed for is no reason of a command that goes on, and ends by itself with any exit code.
+    itself = run.signal == signal.SIGKILL and not run.disturbed
+    what, reason = ("OOM-killed", "out of memory") if itself else ("a process of it was OOM-killed", "")
     return Denial(
         text=f"{what} (limit {units.show_size(limit)}, process.resources.memory)",
         setting="process.resources.memory",
@@ -170,10 +187,13 @@ def _by_memory(run: FailedRun) -> Denial | None:
 
 
 def _by_processor_time(run: FailedRun) -> Denial | None:
+    """The limit of the configuration, where the command has not changed it, and has had all of that time. The kernel has
+    raised a soft one by a second when it sent the signal for it."""
     limits = (one for one in items(run.document, "/process/rlimits") if one.get("type") == "RLIMIT_CPU")
     which = {int(signal.SIGXCPU): "soft", int(signal.SIGKILL): "hard"}.get(run.signal, "")
     limit = next((one.get(which) for one in limits), None)
-    if limit is None or run.remains.seconds < SHOWN * limit:
+    at_end = run.remains.limit[0] if which == "soft" else run.remains.limit[1]
+    if limit is None or run.remains.seconds < limit or at_end != str(limit + (which == "soft")):
         return None
     return Denial(
         text=f"ended for its processor time (limit {limit} s, process.rlimits.cpu)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,29 +56,60 @@ def test_a_filter_around_the_launcher_may_be_the_one(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("number", "seconds", "settings"),
+    ("number", "seconds", "limit", "settings"),
     [
-        (signal.SIGKILL, 2.0, ["process.rlimits.cpu"]),
-        (signal.SIGKILL, 1.5, []),
-        (signal.SIGXCPU, 1.0, ["process.rlimits.cpu"]),
-        (signal.SIGXCPU, 0.5, []),  # by itself, or for a limit that it has lowered
-        (signal.SIGTERM, 2.0, []),
-        (0, 2.0, []),
+        (signal.SIGKILL, 2.0, ("2", "2"), ["process.rlimits.cpu"]),
+        (signal.SIGKILL, 1.99, ("2", "2"), []),  # by somebody
+        (signal.SIGKILL, 2.0, ("1", "1"), []),  # its own limit
+        (signal.SIGKILL, 2.0, ("", ""), []),  # it is not known
+        (signal.SIGXCPU, 1.0, ("2", "2"), ["process.rlimits.cpu"]),
+        (signal.SIGXCPU, 1.0, ("1", "2"), []),  # by itself: the kernel raises the limit
+        (signal.SIGXCPU, 0.5, ("2", "2"), []),
+        (signal.SIGTERM, 2.0, ("2", "2"), []),
+        (0, 2.0, ("2", "2"), []),
     ],
 )
-def test_processor_time_is_blamed_where_it_was_used_up(number: int, seconds: float, settings: list[str]) -> None:
-    assert (
-        said(FailedRun(code=128 + number, document=DOCUMENT, remains=Remains(seconds=seconds), signal=number))
-        == settings
-    )
+def test_processor_time_is_blamed_where_it_was_used_up(
+    number: int, seconds: float, limit: tuple[str, str], settings: list[str]
+) -> None:
+    remains = Remains(seconds=seconds, limit=limit)
+    assert said(FailedRun(code=128 + number, document=DOCUMENT, remains=remains, signal=number)) == settings
 
 
-@pytest.mark.parametrize(("code", "text"), [(137, "OOM-killed (limit 32M"), (1, "a process of it was OOM-killed")])
-def test_memory_is_blamed_for_whoever_was_killed(code: int, text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("own", "settings"), [((1, 1), []), ((2, 2), ["process.rlimits.cpu"])])
+def test_the_kernel_shows_the_limit_that_has_ended_a_process(own: tuple[int, int], settings: list[str]) -> None:
+    pid = os.fork()
+    if not pid:
+        resource.setrlimit(resource.RLIMIT_CPU, own)
+        while True:
+            pass
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    found = denied.remains(pid, -1)
+    os.waitpid(pid, 0)
+    assert found.limit == (str(own[0]), str(own[1]))
+    assert own[1] <= found.seconds < own[1] + 0.9
+    assert said(FailedRun(code=137, document=DOCUMENT, remains=found, signal=KILLED)) == settings
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "text"),
+    [
+        (137, KILLED, "OOM-killed (limit 32M"),
+        (137, 0, "a process of it was OOM-killed"),
+        (1, 0, "a process of it was OOM-killed"),
+    ],
+)
+def test_memory_is_blamed_for_whoever_was_killed(code: int, number: int, text: str, tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\n")
-    (found,) = denials(FailedRun(code=code, document=DOCUMENT, groups=[str(tmp_path)]))
+    (found,) = denials(FailedRun(code=code, document=DOCUMENT, groups=[str(tmp_path)], signal=number))
     assert found.text.startswith(text)
-    assert found.reason == ("out of memory" if code == 137 else "")
+    assert found.reason == ("out of memory" if number else "")
+
+
+def test_memory_is_not_blamed_for_a_signal_that_somebody_has_sent(tmp_path: Path) -> None:
+    (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\n")
+    run = FailedRun(code=137, document=DOCUMENT, groups=[str(tmp_path)], signal=KILLED, disturbed=True)
+    assert list(denials(run)) == []
 
 
 @pytest.fixture
