@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+from hardening.base.text import printable
 from hardening.report.data import loosening
 from hardening.report.table import Table
 from hardening.report.tree import TreeNode
@@ -231,7 +232,7 @@ def data(found: Explanation) -> dict[str, Any]:
     """The answer as JSON."""
     rows = [_attribution(item, needed=item.confirmed) for item in found.attributions]
     return {
-        "answer": sentence(found),
+        "answer": printable(sentence(found)),
         "outcome": outcome(found),
         "exit_code": found.ran.trace.status,
         "hint": found.hint or None,
@@ -240,7 +241,7 @@ def data(found: Explanation) -> dict[str, Any]:
         "denials": rows,
         "smallest": [row["loosening"] for row in rows if row["needed"]],
         "loosening": loosening(found.loosening),
-        "elsewhere": [{**_denial(item), "cause": why} for item, why in found.elsewhere],
+        "elsewhere": [{**_denial(item), "cause": printable(why)} for item, why in found.elsewhere],
         "probes": [
             {**_denial(item), "mechanism": _mechanism(item.causes[0].leaf), "leaf": item.causes[0].leaf}
             for item in found.probes
@@ -265,13 +266,13 @@ def _attribution(item: Attribution, *, needed: bool) -> dict[str, Any]:
         "mechanism": _mechanism(item.cause.leaf),
         "leaf": item.cause.leaf,
         "origin": item.entry.origin if item.entry is not None else None,
-        "what": item.cause.what,
+        "what": printable(item.cause.what),
         "confirmed": item.confirmed,
         "needed": needed,
         "loosening": {**(loosening(item.loosening) or {}), **way} if item.loosening is not None else None,
-        "barrier": item.barrier or None,
-        "untried": item.untried or None,
-        "tried": list(item.tried),
+        "barrier": printable(item.barrier) or None,
+        "untried": printable(item.untried) or None,
+        "tried": list(map(printable, item.tried)),
     }
 
 

@@ -195,6 +195,17 @@ def test_each_run_is_a_launch_with_a_record_and_what_it_prints_is_seen_once(plac
     assert len({json.loads(line)["id"] for line in records}) == json.loads(done.stdout)["runs"]
 
 
+@pytest.mark.parametrize("value", ["Zm9v1/QmFyMTIz", "Zm9v1//sec ret/./QmFyMTIz", "Zm9v1\x1b\té/QmFyMTIz"])
+def test_no_part_of_a_value_is_told_of_a_path_with_it(value: str, place: Place) -> None:
+    """Neither of the path as it was cleaned, nor of the folder in it that is missing."""
+    script = 'touch "/etc/$TOKEN"; cat "/etc/$TOKEN"'
+    found = place.why("--once", "-p", "strict", "-e", f"TOKEN={value}", "--", "sh", "-c", script)
+    told = json.dumps(found, ensure_ascii=False)
+    assert "/etc/…" in told
+    for part in ("Zm9v", "sec ret", "QmFyMTIz"):
+        assert part not in told
+
+
 def test_a_command_that_succeeds_needs_nothing(place: Place) -> None:
     found = place.why("-p", "strict", "--", "sh", "-c", "keyctl show 2>/dev/null; true")
     assert (found["outcome"], found["runs"], found["denials"]) == ("nothing needed", 1, [])

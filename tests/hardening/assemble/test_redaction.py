@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hardening.assemble import handover, redaction
 from hardening.assemble.redaction import Redaction
+from hardening.base.text import printable
 from hardening.errors import quoted
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.profile import toml_text
@@ -70,8 +71,37 @@ def test_in_whatever_way_a_value_is_quoted_it_is_left_out(value: str) -> None:
         (json.dumps(f"/var/{value}/f"), 1),
         (quoted(f"/var/{value}/f"), 1),
         (posixpath.normpath(f"/var/{value}/f"), 1),
+        (printable(f"/var/{value}/f"), 1),
     ):
         assert leave.of(told).count("…") == often
+
+
+@pytest.mark.parametrize(
+    "value", ["hunter//sec ret/./xyzzy", "none/of/../hunter/xyzzy", "./hunter/xyzzy/", "hunter/.."]
+)
+@pytest.mark.parametrize("around", ["{}", "{}/more", "{}more", "some{}", "so/me{}mo/re"])
+def test_a_value_is_left_out_of_a_path_that_was_cleaned(value: str, around: str) -> None:
+    told = posixpath.normpath("/etc/" + around.format(value))
+    found = redaction._lines([value]).of(f"openat {told} (write, create)")
+    for part in ("hunter", "xyzzy"):
+        assert part not in found
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "left"),
+    [
+        ("Zm9v/QmFyMTIz", "the file itself: /etc/Zm9v does not exist", "the file itself: /etc/… does not exist"),
+        ("hun\teré x/q", "/etc/hun\teré x does not exist", "/etc/… does not exist"),
+        ("hun\teré x/q", "/etc/hun\\teré x does not exist", "/etc/… does not exist"),
+        ("hunter/sec ret/xyzzy", '"/etc/hunter/sec ret" is no directory', '"/etc/…" is no directory'),
+        ("hunter/xyzzy", "/etc/hunter/2 and /etc/hunters", "/etc/hunter/2 and /etc/hunters"),
+        ("read/write/hunter", "open /x (read, create)", "open /x (read, create)"),
+        ("share/python3/hunter", "/usr/share/doc", "/usr/share/doc"),
+        ("usr/share/hunter", "/usr/share is there", "/usr/share is there"),  # as the host has it
+    ],
+)
+def test_a_folder_in_a_value_is_left_out_where_a_path_ends_with_it(value: str, told: str, left: str) -> None:
+    assert redaction._lines([value]).of(told) == left
 
 
 @pytest.mark.parametrize(

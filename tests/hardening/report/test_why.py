@@ -160,6 +160,15 @@ def test_what_permits_it_is_named_where_it_is_another_setting() -> None:
     assert "net.port_start" in shown
 
 
+def test_json_has_a_name_from_outside_in_one_form() -> None:
+    call = attrs.evolve(CALL, text="open /\\x1b[1m")
+    item = attrs.evolve(DENIAL, call=call)
+    found = explanation(Conclusion.NOT_FOUND, elsewhere=((item, "/\x1b[1m is missing"),))
+    (row,) = why.data(found)["elsewhere"]
+    assert (row["text"], row["cause"]) == ("open /\\x1b[1m", "/\\x1b[1m is missing")
+    assert "\x1b" not in why.data(found)["answer"]
+
+
 def test_on_a_terminal_it_is_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     drawn = io.StringIO()
