@@ -158,7 +158,7 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
             cause.leaf,
             tuple(sorted(cause.ways, key=lambda way: way.size)),
             cause.certain,
-            item.is_evident,
+            item.is_evident and not _is_ambiguous(item, found),
         )
         for item in found
         if item.failed or item.told or item.is_silent or ran.trace.ended
@@ -177,6 +177,14 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
         waits=ended == IDLE,
         late=ended == TIME,
         answers=answers,
+    )
+
+
+def _is_ambiguous(item: FailedCall, found: Sequence[FailedCall]) -> bool:
+    """Whether what its process said may be about another of its calls: it named nothing but an errno that both had."""
+    return item.told == 1 and any(
+        (other.call.caller.pid, other.call.error) == (item.call.caller.pid, item.call.error) and other is not item
+        for other in found
     )
 
 

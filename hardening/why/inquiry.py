@@ -247,7 +247,7 @@ def _not_enough(seen: _Seen, result: smallest.Result, last: FailedCall | None) -
         by_others = elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context) or found[1].regardless
         if not suspect.ways and by_others:
             continue
-        is_told = last is not None and (suspect.certain or suspect.evident or last.is_end)
+        is_told = last is not None and (suspect.certain or last.is_evident or last.is_end)
         tried = _tried(seen, found[0], suspect, result) if is_told else ()
         if last is None or tried or ((barrier or untried) and not last.is_end):
             denial = Attribution(*found, _entry(seen, found[1]), barrier=barrier, tried=tried, untried=untried)

@@ -251,9 +251,12 @@ def test_what_a_limit_forbids_is_no_fact_where_a_program_speaks_of_something_els
     assert not any(item["confirmed"] for item in found["denials"])
 
 
-def test_a_command_that_fails_every_other_time_is_blamed_on_nothing_that_it_ignores(place: Place) -> None:
+@pytest.mark.parametrize("then", ["pass", "print(error, file=sys.stderr)"])
+def test_a_command_that_fails_every_other_time_is_blamed_on_nothing_that_it_does_without(
+    place: Place, then: str
+) -> None:
     volume = place.volume()
-    code = "import os, socket, sys\ntry: socket.socket()\nexcept PermissionError: pass\n"
+    code = f"import os, socket, sys\ntry: socket.socket()\nexcept PermissionError as error: {then}\n"
     code += "try: os.unlink('/data/pid')\nexcept FileNotFoundError: open('/data/pid', 'w'); sys.exit(3)"
     option = "/data:rw,idmap" if place.user is None else "/data:rw"
     found = place.why(

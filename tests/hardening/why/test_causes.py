@@ -183,6 +183,22 @@ def test_smaller_ways_go_first_and_suspects_are_found_again() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "other", "evident"),
+    [
+        ("Operation not permitted", errno.EPERM, False),
+        ("Operation not permitted", errno.EACCES, True),
+        ("/srv/file: Operation not permitted", errno.EPERM, True),
+    ],
+)
+def test_an_errno_that_two_calls_had_is_evidence_of_one_where_that_is_named(
+    said: str, other: int, evident: bool
+) -> None:
+    found = ran(call("a", 1, path="/srv/file", said=said), call("b", 2, error=other, said=said), mechanism=Decides("a"))
+    (suspect,) = causes.outcome(found, causes.denials(found), succeeded=False).suspects
+    assert suspect.evident is evident
+
+
+@pytest.mark.parametrize(
     ("code", "of_init", "answer"), [(126, 125, "EACCES"), (127, 125, "ENOENT"), (126, errno.EPERM, "EPERM")]
 )
 def test_a_command_that_was_never_executed_failed_in_execve(code: int, of_init: int, answer: str) -> None:

@@ -30,12 +30,12 @@ def main(names: list[str]) -> None:
             answers.append(answer)
             named = ", ".join(answer.leaves or answer.blamed) or "none"
             cells = (row.name, caller, answer.said["outcome"], "yes" if answer.is_right else "NO", named,
-                     row.instead or f"{row.size} of {', '.join(row.leaves)}", answer.size, answer.said["runs"],
+                     row.instead or f"{row.size} of {', '.join(row.leaves)}", answer.size, answer.said["runs"] - 1,
                      f"{answer.seconds:.1f}")  # fmt: skip
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
     right = sum(answer.is_right for answer in answers)
     larger = sum(answer.size == "larger" for answer in answers)
-    runs = statistics.median(answer.said["runs"] for answer in answers) if answers else 0
+    runs = statistics.median(answer.said["runs"] - 1 for answer in answers) if answers else 0
     print(f"\n{right} of {len(answers)} right, {larger} larger, median of {runs} re-runs")
 
 
