@@ -164,6 +164,7 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
 def _found(first: TrialOutcome, runs: _Runs) -> Result:
     try:
         found = _shrink(minimal(_grow(first, runs) or _waited_for(runs), runs.succeeds), runs)
+        found = minimal(found, runs.succeeds)  # who takes another answer may go no further, and need nothing behind it
         if not found:
             again = runs.again(seen=True)
             if again.succeeded and first.waits:

@@ -189,6 +189,25 @@ def test_the_smallest_way_that_works_is_taken() -> None:
         assert [member.way.size for member in search(world.run(()), world).members] == [least]
 
 
+def test_what_only_a_larger_way_led_to_is_not_found_beside_the_smaller_one() -> None:
+    class Ring(Foreseen):
+        """A program that does without the ring, where it is told that there is none, and else needs all of it."""
+
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            answered = any(member.way.size is Size.ANSWER for member in members)
+            self.needed = lambda some: "a" in some and (answered or set("bcd") <= some)
+            return super().one(members)
+
+        def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
+            ways = {"a": (Way("a", "answer", Size.ANSWER), Way("a"))}
+            return TrialOutcome(False, tuple(Suspect(one, "EPERM", one, ways.get(one, (Way(one),))) for one in "abcd"))
+
+    world = Ring("abcd", lambda some: False)
+    result = search(attrs.evolve(world.run(()), late=True), world)
+    assert result.conclusion is Conclusion.FOUND
+    assert [(member.way.leaf, member.way.size) for member in result.members] == [("a", Size.ANSWER)]
+
+
 def _is_as_wide(least: Size, leaf: str, way: Way) -> bool:
     return way.size >= least
 
