@@ -52,7 +52,28 @@ _OF_RUNS = frozenset(
 )  # fmt: skip
 
 
-@click.command("why", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
+class _AskingCommand(stack.StackCommand):
+    """One that takes its options after what is asked, too. Those after an image are its entrypoint's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_interspersed_args = self._asks_before_options(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def _asks_before_options(self, ctx: click.Context, args: list[str]) -> bool:
+        if "--" in args:
+            return False
+        read = self.make_parser(ctx).parse_args(list(args))[0]
+        if not imaged.is_option(ctx, read["command"][1:]) or "entrypoint" in read:
+            return False
+        ctx.allow_interspersed_args = True
+        try:
+            read = self.make_parser(ctx).parse_args(list(args))[0]
+        except click.UsageError:
+            return False
+        return len(read["command"]) == 1
+
+
+@click.command("why", cls=_AskingCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @stack.stack_options
 @start.runtime_option
 @start.stdin_option

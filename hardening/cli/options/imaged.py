@@ -139,14 +139,19 @@ def fetched(context: click.Context, request: Request, composition: Composition, 
     return fetching.unpacked(here, composition, kept, record, name)
 
 
+def is_option(context: click.Context, words: Sequence[str]) -> bool:
+    """Whether the first of some words is an option of this program."""
+    ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
+    return bool(words) and words[0].partition("=")[0] in ours
+
+
 def _require_no_option(context: click.Context, before: Sequence[str], typed: Sequence[str], line: str) -> None:
     """Raise `UsageError` for an option of this program after the image, which its entrypoint would get; but not where that
     was just named."""
     image, *after = typed
-    option = after[0].partition("=")[0] if after else ""
-    ours = {flag for parameter in context.command.get_params(context) for flag in parameter.opts}
-    if option not in ours or "entrypoint" in context.meta.get(_ASKED, {}):
+    if not is_option(context, after) or "entrypoint" in context.meta.get(_ASKED, {}):
         return
+    option = after[0].partition("=")[0]
     call, remark = _call(context, before)
     with _told_apart(_asked(context, image, line, remark=remark), repeated=True):
         raise UsageError(
