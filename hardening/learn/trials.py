@@ -129,8 +129,14 @@ class CommandTrials:
 
     def _begin(self) -> None:
         """A run begins, if there is time for one. Raises `Unfinished`."""
+        self._require_time()
+        self._count_run()
+
+    def _require_time(self) -> None:
         if self._limit is not None and monotonic() >= self._begun + self._limit:
             raise Unfinished(f"{self._limit:g} seconds are over")
+
+    def _count_run(self) -> None:
         self._count += 1
         if not self._shown:  # else it would stand between the lines of the command
             self._tell(self._count)
@@ -160,12 +166,13 @@ class CommandTrials:
         must_end = ran.trace.ended == TIME and not trials.until
         end = None if self._limit is None else self._begun + self._limit
         stack = TriedStack(
-            Attempt(composition, self.host, self.today), trials, must_end=must_end, ends=not ran.trace.ended, end=end
-        )
+            Attempt(composition, self.host, self.today), trials, must_end=must_end, ends=not ran.trace.ended, end=end,
+            tell=lambda _: self._count_run(),
+        )  # fmt: skip
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
         found = smallest.search(first, stack)
         if found.conclusion is Conclusion.STOPPED:
-            self._begin()  # which the limit does not let it, where that was the reason
+            self._require_time()
             raise Unfinished(INTERRUPTED)
         if found.conclusion not in (Conclusion.FOUND, Conclusion.NOT_NEEDED):
             return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType, SimpleNamespace
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 import pytest
 
+from hardening.base.values import frozen
 from hardening.learn.learning import Unfinished
 from hardening.learn.trials import CommandTrials
 from hardening.profile.layers import parse_layer
@@ -19,16 +21,34 @@ from tests.hardening.why.test_question import HOST, composed
 LEARNT = {"seccomp": {"deny": ["getpid"]}}
 
 
-def trials(*tables: dict[str, Any], ended: str = "") -> CommandTrials:
+@frozen(eq=False)
+class Runs:
+    """Runs of a command that all come to the same."""
+
+    run_unseen: Callable[[object], Ran]
+    host: Any = HOST
+    until: str = ""
+    seconds: float | None = None
+    idle: float | None = None
+    in_place: bool = False
+
+    def run(self, composition: object, *, shown: bool = False, on_call: object = None) -> Ran:
+        """One that is looked at."""
+        return self.run_unseen(composition)
+
+
+def trials(
+    *tables: dict[str, Any], ended: str = "", status: int = 0, tell: Callable[[int], None] = lambda number: None
+) -> CommandTrials:
     """Runs under a base of these tables, each of which ends like this."""
     attempt, nothing = composed(*tables), None
 
     def ran(_: object) -> Ran:
-        trace = Trace((), MappingProxyType({}), 7, 0, ended, 9)
-        return Ran(trace, attempt.composition, nothing, {}, succeeded=not ended, seconds=2.0)  # type: ignore[arg-type]
+        trace = Trace((), MappingProxyType({}), 7, status, ended, 9)
+        return Ran(trace, attempt.composition, nothing, {}, succeeded=not ended and not status, seconds=2.0)  # type: ignore[arg-type]
 
-    runs: Any = SimpleNamespace(host=HOST, run_unseen=ran)
-    return CommandTrials(attempt.composition, attempt.composition, attempt.today, runs)
+    runs: Any = Runs(ran)
+    return CommandTrials(attempt.composition, attempt.composition, attempt.today, runs, tell=tell)
 
 
 def test_what_was_learnt_stands_between_the_profiles_and_what_was_typed() -> None:
@@ -61,3 +81,11 @@ def test_only_a_run_shows_that_a_capability_is_not_needed() -> None:
     under = trials({"capabilities": {"add": ["KILL", "CHOWN"]}})
     assert set(under.spare()) == {"capabilities.KILL", "capabilities.CHOWN"}
     assert under.least(["capabilities.KILL"]) == {"capabilities": {"drop": ["ALL"], "root": [], "add": ["KILL"]}}
+
+
+def test_a_search_tells_of_each_of_its_runs() -> None:
+    told: list[int] = []
+    under = trials(status=1, tell=told.append)
+    under.trace([LEARNT])  # which shows what the command prints
+    assert under.search([LEARNT]) is None
+    assert told == [2, 3]  # what it is denied, and that it fails again
