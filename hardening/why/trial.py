@@ -33,7 +33,7 @@ from hardening.runs import containers
 from hardening.trace import recording
 from hardening.trace.tracer import CHECK, GRACE, INTERRUPT, PAUSE, TIME, Trace, trace
 from hardening.why import copies
-from hardening.why.until import PATIENCE, Until
+from hardening.why.until import Until
 
 #: Most of standard input that is kept, to be given to each run.
 MOST_INPUT = 64 << 20
@@ -184,7 +184,7 @@ class Trials:
     def _succeeded(self, found: Trace, until: Until | None) -> bool:
         if until is None:
             return found.status == 0 and not found.ended
-        return found.ended == CHECK or (not found.ended and until.at_last(found.command, PATIENCE))
+        return found.ended == CHECK or (not found.ended and until.at_last(found.command))
 
     def _asked(self) -> AbstractContextManager[Until | None]:
         """The caller's check, as long as a run takes; None where it has none."""

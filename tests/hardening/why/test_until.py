@@ -6,12 +6,24 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from hardening.why.until import Until
 
 
 def test_a_check_is_told_of_the_command_and_its_exit_code_is_the_answer() -> None:
     with Until('test "$HARDENING_PID" = 17') as until:
-        assert (until.at_last(17, 10), until.at_last(18, 10)) == (True, False)
+        assert (until.at_last(17), until.at_last(18)) == (True, False)
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether processes end soon."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_a_check_that_waits_holds_up_nothing_and_goes_with_what_it_has_started(tmp_path: Path) -> None:
@@ -26,12 +38,18 @@ def test_a_check_that_waits_holds_up_nothing_and_goes_with_what_it_has_started(t
         pids += [int(word) for word in place.read_text().split()]
     assert time.monotonic() - begun < 20
     assert len(pids) == 4
-    for _ in range(100):
-        left = [pid for pid in pids if os.path.exists(f"/proc/{pid}/exe")]
-        if not left:
-            break
-        time.sleep(0.1)
-    assert not left
+    assert gone(pids)
+
+
+@pytest.mark.parametrize("end", ["true", "false"])
+def test_what_a_check_has_started_goes_with_it_when_it_has_ended(end: str, tmp_path: Path) -> None:
+    place = tmp_path / "pids"
+    with Until(f"sleep 1000 & echo $! >> {place}; {end}") as until:
+        answers = [until.at_last(0) for _ in range(3)]
+        pids = [int(word) for word in place.read_text().split()]
+        assert gone(pids)
+    assert answers == [end == "true"] * 3
+    assert len(pids) == 3
 
 
 def test_a_check_that_ends_the_command_itself_is_waited_for(tmp_path: Path) -> None:
@@ -40,7 +58,7 @@ def test_a_check_that_ends_the_command_itself_is_waited_for(tmp_path: Path) -> N
     place.touch()
     with Until(f"rm {place} && sleep 0.5") as until:
         assert not until(0)
-        assert until.at_last(0, 10)
+        assert until.at_last(0)
 
 
 def test_a_check_is_asked_again_until_it_passes(tmp_path: Path) -> None:
