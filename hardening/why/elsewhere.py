@@ -32,9 +32,9 @@ _EXECUTION = ("execve", "execveat")
 #: What the kernel answers whoever asks, by what it says of a file or an address.
 _OF_ITSELF = {
     errno.EEXIST: "it is there already", errno.ENOTEMPTY: "the directory is not empty", errno.EISDIR: "it is a directory",
-    errno.ELOOP: "its links lead on and on", errno.ENAMETOOLONG: "the name is too long",
-    errno.ETXTBSY: "somebody has it open to write to it", errno.EADDRINUSE: "somebody has the address already",
-    errno.ECONNREFUSED: "nobody listens there",
+    errno.ELOOP: "too many levels of symbolic links", errno.ENAMETOOLONG: "the name is too long",
+    errno.ETXTBSY: "text file busy: somebody has it open to write to it",
+    errno.EADDRINUSE: "address already in use", errno.ECONNREFUSED: "connection refused: nobody listens there",
 }  # fmt: skip
 #: Calls that yama looks at, and the value with which no capability helps.
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3

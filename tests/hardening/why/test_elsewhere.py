@@ -231,9 +231,26 @@ def test_an_attribute_of_the_file_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         assert found is is_kept
 
 
-def test_what_is_refused_whoever_asks_is_told_by_its_errno() -> None:
-    taken = call("bind", errno.EADDRINUSE, address="tcp 127.0.0.1:80")
-    assert elsewhere.of_itself(taken) == "tcp 127.0.0.1:80: somebody has the address already"
+@pytest.mark.parametrize(
+    ("name", "error", "about", "said"),
+    [
+        ("mkdir", errno.EEXIST, {"path": "/data/x"}, "/data/x: it is there already"),
+        ("rmdir", errno.ENOTEMPTY, {"path": "/data/x"}, "/data/x: the directory is not empty"),
+        ("openat", errno.EISDIR, {"path": "/data/x"}, "/data/x: it is a directory"),
+        ("openat", errno.ELOOP, {"path": "/data/x"}, "/data/x: too many levels of symbolic links"),
+        ("openat", errno.ENAMETOOLONG, {"path": "/data/x"}, "/data/x: the name is too long"),
+        ("execve", errno.ETXTBSY, {"path": "/data/x"}, "/data/x: text file busy: somebody has it open to write to it"),
+        ("bind", errno.EADDRINUSE, {"address": "tcp 127.0.0.1:80"}, "tcp 127.0.0.1:80: address already in use"),
+        ("connect", errno.ECONNREFUSED, {"address": "tcp [::1]:1"}, "tcp [::1]:1: connection refused: nobody listens there"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_whoever_asks_is_told_by_its_errno(
+    name: str, error: int, about: dict[str, Any], said: str
+) -> None:
+    assert elsewhere.of_itself(call(name, error, **about)) == said
+
+
+def test_what_may_be_refused_to_some_alone_is_not_told_by_its_errno() -> None:
     assert not elsewhere.of_itself(call("bind", errno.EACCES, address="tcp 127.0.0.1:80"))
     assert not elsewhere.of_itself(call("mkdir", errno.EEXIST))
 
