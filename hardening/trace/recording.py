@@ -33,10 +33,10 @@ UNSEEN = (
 #: Instructions of classic BPF (linux/filter.h), and where a filter finds the call (struct seccomp_data).
 _RETURN, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_SET, _JUMP_IF_NOT_LESS, _LOAD = 0x06, 0x05, 0x15, 0x45, 0x35, 0x20
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
-#: Of these those that are seen if an argument, by the place of its lower or upper half, is such: memory that is to be
-#: executed, a limit that is set, and what is done to a descriptor beyond a copy of it and its flags (F_SETFL is 4).
 _LOWER, _UPPER = (tuple(_ARGUMENTS + 8 * at + half for at in range(6)) for half in (0, 4))
 _ANY = 0xFFFFFFFF
+#: Of `UNSEEN` those that are seen if an argument, by the place of its lower or upper half, is such: memory that is to be
+#: executed, a limit that is set, and what is done to a descriptor beyond a copy of it and its flags (F_SETFL is 4).
 SEEN_IF = {
     "mmap": [(_LOWER[2], _JUMP_IF_SET, 4)],
     "mprotect": [(_LOWER[2], _JUMP_IF_SET, 4)],

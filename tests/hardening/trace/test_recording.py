@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from hardening.assemble.pipeline import examine
 from hardening.base.digest import ANNOTATION, of_filter
 from hardening.errors import LaunchError
 from hardening.launch.config import bundle
 from hardening.trace import calls, recording
 from hardening_seccomp import bpf
 from hardening_seccomp.actions import ActionKind
+from hardening_seccomp.spec import filter_of
 from tests.plugins.seccomp import kernel
+from tests.support import shipped
 
 ARCHITECTURE = calls.native("read", 0).architecture
 OTHER = calls.MACHINES[os.uname().machine][1]
@@ -104,3 +107,12 @@ def test_a_bundle_is_prepared_with_the_digest_of_its_new_filter(tmp_path: Path) 
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(LaunchError, match="no filter"):
         recording.prepare(tmp_path)
+
+
+def test_what_a_recording_does_not_see_strict_permits() -> None:
+    _, host = shipped.here()
+    composition = shipped.composed(["strict"])
+    model = filter_of(composition.settings["seccomp"], examine(composition, host))
+    answers = {name: model.rule(name).leaves for name in recording.UNSEEN if calls.number(name) is not None}
+    assert answers
+    assert not {name for name, leaves in answers.items() if any(leaf.kind is not ActionKind.ALLOW for leaf in leaves)}
