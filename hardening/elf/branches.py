@@ -60,7 +60,7 @@ class _ControlFlow:
 
     binary: Binary
     _tracer: Tracer
-    _known: dict[int, Mapping[int, _BasicBlock]] = attrs.Factory(dict)
+    _known: dict[tuple[int, int], Mapping[int, _BasicBlock]] = attrs.Factory(dict)
 
     @classmethod
     def of(cls, binary: Binary) -> _ControlFlow:
@@ -91,14 +91,13 @@ class _ControlFlow:
         return found.get(start, 0.0)
 
     def _blocks(self, start: int, deep: int) -> Mapping[int, _BasicBlock]:
-        """The blocks of a function by their addresses, in order."""
-        if start not in self._known:
-            self._known[start] = {}  # of one that calls itself
-            self._known[start] = self._divided(start, deep)
-        return self._known[start]
+        """The blocks of a function by their addresses, in order, where calls that do not return are followed so deep."""
+        if (start, deep) not in self._known:
+            self._known[start, deep] = self._divided(start, deep)
+        return self._known[start, deep]
 
     def _divided(self, start: int, deep: int) -> Mapping[int, _BasicBlock]:
-        listed = list(self._tracer.instructions(start))
+        listed = self._tracer.instructions(start)
         inside = {address for address, *_ in listed}
         ends: dict[int, tuple[Sequence[int], bool]] = {}  # what is after an instruction that is the last one of a block
         begins = {start}

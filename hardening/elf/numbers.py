@@ -168,11 +168,13 @@ class Tracer:
             self._begun[start] = {found[0] for found in self.instructions(start)}
         return start is not None and at in self._begun[start]
 
-    def instructions(self, start: int) -> Iterator[tuple[int, int, str, str]]:
-        """The instructions of a function: address, size, mnemonic and operands of each."""
+    def instructions(self, start: int) -> Sequence[tuple[int, int, str, str]]:
+        """The instructions of a function: address, size, mnemonic and operands of each. Raises `TooMuchCode`."""
         self._disassembler.detail = False
-        yield from self._decoded(start, lite=True)
-        self._disassembler.detail = True
+        try:
+            return list(self._decoded(start, lite=True))
+        finally:
+            self._disassembler.detail = True
 
     def _body(self, at: int) -> _Body | None:
         start = self._elf.function(at)

@@ -73,6 +73,16 @@ def test_what_every_program_uses_of_the_c_library_says_nothing_of_one(tmp_path: 
     assert names(elves.compiled(tmp_path, source)) == {"userfaultfd"}
 
 
+def test_what_ends_the_process_does_so_however_deep_it_was_met_before(tmp_path: Path) -> None:
+    chain = "static void x(void) { exit(1); } static void l(void) { x(); } static void k(void) { l(); }"
+    chain += "static void c(int n) { if (n > 70) k(); } static void b(int n) { c(n); }"
+    chain += "static int a(int n) { b(n); return n > 7 && n > 8 && n > 9 ? new() : 0; }"
+    chain += "static int f(int n) { if (n > 1) { k(); return 0; } if (n < 0) return new(); return 0; }"
+    for name, body in ("one", "a(n); return f(n);"), ("two", "f(n); return a(n);"):
+        source = f"{START}{chain}int main(int n, char **v) {{ {body} }}"
+        assert names(elves.compiled(tmp_path, source, "-O0", name=name)) == {"userfaultfd"}, name
+
+
 def test_nothing_shows_what_a_library_is_used_for(tmp_path: Path) -> None:
     path = elves.compiled(
         tmp_path, f"{START}long turn(void) {{ return new(); }}", "-shared", "-fPIC", name="libturn.so"

@@ -7,6 +7,8 @@ import pytest
 from hardening.elf import file
 from hardening.elf.binary import Binary
 from hardening.elf.closure import Linked
+from hardening.elf.malformed import TooMuchCode
+from hardening.elf.numbers import EFFORT, Effort, Tracer
 from hardening.elf.reach import reached
 from tests.support import elfwriter
 
@@ -66,3 +68,15 @@ def test_numbers_of_aarch64_are_found(code: bytes, expected: tuple[set[int], int
 )
 def test_numbers_of_x86_64_are_found(code: bytes, expected: tuple[set[int], int]) -> None:
     assert calls(code, "x86_64") == expected
+
+
+def test_instructions_that_are_too_many_leave_the_operands_of_others_readable() -> None:
+    elf = file.parse(memoryview(elfwriter.program(elfwriter.words(moved(8, 428), SVC, RET), "aarch64", 0)))
+    effort = Effort(EFFORT)
+    tracer, start = Tracer(elf, effort), elf.functions[0]
+    with pytest.raises(TooMuchCode):
+        tracer.instructions(start)
+    effort.places = 0
+    found = tracer.number(start + 4)
+    assert found is not None
+    assert found.constants == {428}
