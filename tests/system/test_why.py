@@ -163,9 +163,9 @@ def test_who_stands_beside_what_the_command_looks_for_is_told(place: Place) -> N
     assert found["hint"].startswith("word is looked for in /, where the command starts")
 
 
-def test_one_denial_takes_three_runs(place: Place) -> None:
+def test_one_denial_takes_four_runs(place: Place) -> None:
     found = place.why("-p", "strict", "--", *KEYCTL)
-    assert (needed(found), found["runs"]) == ({"seccomp.keyctl"}, 3)
+    assert (needed(found), found["runs"]) == ({"seccomp.keyctl"}, 4)
     assert [item["confirmed"] for item in found["denials"]] == [True]
 
 

@@ -63,7 +63,10 @@ class _AskingCommand(stack.StackCommand):
         if "--" in args:
             return False
         read = self.make_parser(ctx).parse_args(list(args))[0]
-        if not imaged.is_option(ctx, read["command"][1:]) or "entrypoint" in read:
+        words = read["command"]
+        if not isinstance(words, tuple):  # nothing is asked, as with --help
+            return False
+        if not imaged.is_option(ctx, words[1:]) or "entrypoint" in read:
             return False
         ctx.allow_interspersed_args = True
         try:
