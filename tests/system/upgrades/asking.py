@@ -51,7 +51,7 @@ def ask(pair: Pair, old: Path, new: Path, folder: Path) -> Told:
         return Told(pair, worked=False, works=False)
     works = _succeeds(stack, new, pair.command, folder)
     words = ("check", str(stack), "--against", str(new), "--json", "--", pair.program)
-    printed = _hardening(*words, folder=folder).stdout
+    printed = _hardening(*words, folder=folder, stdout=subprocess.PIPE).stdout
     if not printed:
         return Told(pair, True, works, answered=False)
     found: list[dict[str, Any]] = json.loads(printed)["breakages"]
@@ -107,12 +107,12 @@ def _succeeds(stack: Path, root: Path, command: Sequence[str], folder: Path, opt
     )
 
 
-def _hardening(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def _hardening(*words: str, folder: Path, stdout: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
     command = [_HARDENING, *words]  # a program of its own, since one that never ends is to be ended
-    try:
+    try:  # and since one may complain without an end, nobody keeps what it prints
         return subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=PATIENCE,
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL, text=True,
+            errors="replace", timeout=PATIENCE,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 128, "", "it took too long")
