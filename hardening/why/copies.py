@@ -74,7 +74,8 @@ def writable(document: Mapping[str, Any]) -> tuple[Writable, ...]:
     return tuple(
         item
         for item in _bound(document)
-        if _kind(item.source) in (stat.S_IFDIR, stat.S_IFREG) and _device(item.source) not in shown
+        if _kind(item.source) in (stat.S_IFDIR, stat.S_IFREG)
+        and mountinfo.device(os.stat(item.source).st_dev) not in shown
     )
 
 
@@ -93,12 +94,6 @@ def _kind(path: str) -> int:
         return stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
         return 0
-
-
-def _device(path: str) -> str:
-    """The number of the file system of what is there, as mountinfo has it."""
-    number = os.stat(path).st_dev
-    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def require_copies(document: Mapping[str, Any]) -> None:

@@ -77,22 +77,18 @@ def kernel(source: str) -> str | None:
     """The file or file system of the kernel's that a path leads to, or through; None where it does not."""
     devices = {mount.device: mount.kind for mount in mountinfo.read() if mount.kind in KERNEL}
     for link in aliases.links(source):
-        if devices.get(_device(os.lstat(link))) == "proc":
+        if devices.get(mountinfo.device(os.lstat(link).st_dev)) == "proc":
             # Only the kernel knows where it leads: into another root, or a mount namespace that shows other files.
             return f"{link} of proc"
     status = os.stat(source)
     if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
         return "a device"
-    if _device(status) in devices:
-        return f"a file system of the kernel ({devices[_device(status)]})"
+    kind = devices.get(mountinfo.device(status.st_dev))
+    if kind is not None:
+        return f"a file system of the kernel ({kind})"
     real = real_path(source)
     top = next((top for top in _TOPS if holds(top, real)), None)
     return top if top is not None and not holds(_SHARED, real) else None
-
-
-def _device(status: os.stat_result) -> str:
-    """The number of a file system as mountinfo has it."""
-    return f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
 
 
 def kept_in(

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 from hardening.base import files
 from hardening.base.frozen import Frozen
+from hardening.base.linux.system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _OCTAL = frozenset("01234567")
+
+
+def device(number: int) -> str:
+    """The number of a file system (``st_dev``), as `MountInfo` has it."""
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 class MountInfo(Frozen):

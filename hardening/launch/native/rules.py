@@ -71,7 +71,7 @@ def _permits_node(rules: tuple[Rule, ...], status: os.stat_result) -> bool:
 
 def _shows_processes(path: str, status: os.stat_result, *, recursive: bool) -> bool:
     """Whether a source lies in a proc file system, or has one below it that is bound as well."""
-    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    device = mountinfo.device(status.st_dev)
     place = links.find(path)
     try:
         top = str(os.readlink(f"/proc/self/fd/{place}")).rstrip("/")
