@@ -174,10 +174,6 @@ class _CallGraph:
     @classmethod
     def of(cls, linked: Linked, starts: Sequence[Node]) -> _CallGraph:
         graph = cls(linked.binaries, starts)
-        providers: dict[str, tuple[int, Sequence[int]]] = {}
-        for index, binary in enumerate(linked.binaries):
-            for name, symbols in binary.elf.exports.items():
-                providers.setdefault(name, (index, [symbol.address for symbol in symbols]))
         calling: dict[int, dict[int, list[int]]] = {}
         seen, pending = set(starts), list(starts)
         while pending:
@@ -190,7 +186,7 @@ class _CallGraph:
                 target = binary.targets[site]
                 if target in STARTING:
                     continue
-                where, found = (index, [target]) if isinstance(target, int) else providers.get(target, (0, []))
+                where, found = (index, [target]) if isinstance(target, int) else linked.providers.get(target, (0, []))
                 for called in [(where, each) for each in found]:
                     graph.sites[node].append((site, called))
                     graph.callers[called].add(node)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import attrs
 
@@ -37,6 +38,15 @@ class Linked:
     linker: Binary | None = None
     missing: Sequence[str] = ()
     modules: Sequence[Binary] = ()
+
+    @cached_property
+    def providers(self) -> Mapping[str, tuple[int, Sequence[int]]]:
+        """By symbol the place of the first binary that has it, and where it stands there in each of its versions."""
+        found: dict[str, tuple[int, Sequence[int]]] = {}
+        for index, binary in enumerate(self.binaries):
+            for name, symbols in binary.elf.exports.items():
+                found.setdefault(name, (index, [symbol.address for symbol in symbols]))
+        return found
 
 
 class LinkingRoot:

@@ -8,7 +8,7 @@ pointer was computed, or came from outside (dlopen(3), code that is made at run 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -16,7 +16,6 @@ import attrs
 from hardening.base.values import frozen
 from hardening.elf.binary import TABLE, WHOLE_TABLE, Binary
 from hardening.elf.closure import LOADERS, Linked
-from hardening.elf.file import Symbol
 from hardening.elf.numbers import Location
 
 #: What every program uses of the C library.
@@ -51,7 +50,7 @@ class Reached:
 @attrs.define
 class _Reach:
     binaries: Sequence[Binary]
-    providers: Mapping[str, Sequence[tuple[int, Symbol]]]
+    providers: Mapping[str, tuple[int, Sequence[int]]]
     #: Where each function was reached from, and by which symbol.
     parents: dict[tuple[int, int], tuple[tuple[int, int] | None, str]] = attrs.Factory(dict)
     pending: deque[tuple[int, int]] = attrs.Factory(deque)
@@ -87,12 +86,9 @@ class _Reach:
 
     def use(self, name: str, parent: tuple[int, int] | None, index: int) -> None:
         """Go to what a symbol stands for, in each version that the first library with it has."""
-        found = self.providers.get(name, ())
-        for provider, symbol in found:
-            if provider != found[0][0]:
-                break
-            origin = parent if parent is not None else (index, 0)
-            self.enter(provider, symbol.address, origin, name)
+        provider, addresses = self.providers.get(name, (0, ()))
+        for address in addresses:
+            self.enter(provider, address, parent if parent is not None else (index, 0), name)
 
 
 def started(linked: Linked) -> Reached:
@@ -104,10 +100,6 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
     """What the first of several files that are linked with one another may ask of the kernel; with ``only`` as if it used
     nothing but these symbols. Raises `TooMuchCode`."""
     binaries = linked.binaries
-    providers: dict[str, list[tuple[int, Symbol]]] = defaultdict(list)
-    for index, binary in enumerate(binaries):
-        for name, symbols in binary.elf.exports.items():
-            providers[name] += [(index, symbol) for symbol in symbols]
     wrappers: dict[str, set[Location]] = {}
     numbers = {}
     # Twice, since who uses a wrapper of another file may be looked at before that is.
@@ -115,7 +107,7 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
         numbers[index] = binaries[index].numbers(wrappers)
         for name, places in binaries[index].wrappers.items():
             wrappers.setdefault(name, set()).update(places)
-    walk = _Reach(binaries, providers)
+    walk = _Reach(binaries, linked.providers)
     _begin(walk, linked, only)
     calls: dict[int, Sequence[Via]] = {}
     computed: Counter[str] = Counter()
