@@ -163,10 +163,9 @@ class CommandTrials:
         ran = trials.run(composition)
         if ran.trace.ended == IDLE and not trials.until:
             return None  # it waits for others, whatever else it may do
-        must_end = ran.trace.ended == TIME and not trials.until
         end = None if self._limit is None else self._begun + self._limit
         stack = TriedStack(
-            Attempt(composition, self.host, self.today), trials, must_end=must_end, ends=not ran.trace.ended, end=end,
+            Attempt(composition, self.host, self.today), trials, first_ended=ran.trace.ended, end=end,
             tell=lambda _: self._count_run(),
         )  # fmt: skip
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)

@@ -31,6 +31,8 @@ class Caller:
 
 #: The errnos by which the kernel says that somebody may not (errno(3)).
 DENIALS = (errno.EPERM, errno.EACCES)
+#: Those by which it says that there is no such file.
+MISSING = (errno.ENOENT, errno.ENOTDIR)
 READ, WRITE, EXECUTE = 4, 2, 1
 
 

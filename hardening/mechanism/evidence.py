@@ -15,6 +15,10 @@ from hardening.mechanism.denial import Caller, SystemCall
 _WORD = (1 << 32) - 1
 #: Calls that may have a file lend rights, by the place of the mode that does: set-user-ID and set-group-ID (chmod(2)).
 LENDING: Mapping[str, int] = MappingProxyType({"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2})
+#: Calls that give a file to somebody else, by the place of the user (chown(2)).
+GIVING: Mapping[str, int] = MappingProxyType(
+    {**{f"{name}{wide}": 1 for name in ("chown", "fchown", "lchown") for wide in ("", "32")}, "fchownat": 2}
+)
 #: The arguments that tell one use of a call from another, by their place, with the bits that count. All others, such as
 #: addresses and sizes, say nothing of what a program needs.
 SIGNIFICANT: Mapping[str, Mapping[int, int]] = MappingProxyType(

@@ -171,8 +171,8 @@ class _Judge:
                     )  # fmt: skip
 
     def _bound(self, port: int) -> Iterator[Answered]:
-        calls = question.calls_of(f":{port}", self.context).values()
-        asked = [call for call in chain.from_iterable(calls) if call.name == "bind"]
+        uses = question.calls_of(f":{port}", self.context).values()
+        asked = [call for call in chain.from_iterable(uses) if call.name == "bind"]
         return question.of_calls(self.attempt, self.context, asked)
 
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:

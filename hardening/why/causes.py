@@ -16,7 +16,7 @@ from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
-from hardening.mechanism.denial import DENIALS, Caller, Cause, Size, SystemCall
+from hardening.mechanism.denial import DENIALS, MISSING, Caller, Cause, Size, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
@@ -29,8 +29,6 @@ _COUNTED = re.compile(r"(?<!\w)(0x[0-9a-f]+)\b|\d+")
 _EXECVE = "execve"
 #: How programs say in words of their own that they may not: not as strerror(3) does, who may mean another call.
 _OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|superuser|allowed|capabilit")
-#: How the kernel says that a file is not there.
-_MISSING = (errno.ENOENT, errno.ENOTDIR)
 #: How a call may be denied, by an errno or a signal, and of how many calls of one name it is asked whether it would be.
 _ANSWERS = (*((error, 0) for error in (*DENIALS, errno.ENOSYS)), (0, int(signal.SIGSYS)))
 MOST_ALIKE = 30
@@ -75,11 +73,11 @@ class FailedCall:
     @property
     def is_end(self) -> bool:
         """Whether it is how a process has ended, by itself, with what it said last."""
-        return not (self.call.name or self.call.path or self.call.signal)
+        return self.call.is_end and not self.call.signal
 
     def says_the_same(self, other: FailedCall) -> bool:
         """Whether a process has said the same as in another run, but for what is counted."""
-        return _named(self.call.said) == _named(other.call.said)
+        return _uncounted(self.call.said) == _uncounted(other.call.said)
 
     @property
     def key(self) -> Hashable:
@@ -102,7 +100,7 @@ def denials(ran: Ran) -> tuple[FailedCall, ...]:
         key=_suspicion,
     )
     # Programs look for a file in many places, and one word of theirs is about all of those.
-    found.sort(key=lambda item: item.call.error in _MISSING)
+    found.sort(key=lambda item: item.call.error in MISSING)
     asked = [attrs.evolve(item, causes=tuple(_causes(item.call, ran))) for item in found[:MOST_ASKED]]
     return (*sorted(asked, key=_suspicion), *found[MOST_ASKED:])
 
@@ -199,10 +197,10 @@ def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, C
 
 def _key(call: SystemCall) -> Hashable:
     texts = (call.name, call.text, call.path, call.target, call.address, call.caller.executable)
-    return tuple(map(_named, texts))
+    return tuple(map(_uncounted, texts))
 
 
-def _named(text: str) -> str:
+def _uncounted(text: str) -> str:
     """A text without what is counted."""
     return _COUNTED.sub(lambda found: found[1] or "#", text)
 
@@ -322,7 +320,7 @@ def _told(call: SystemCall) -> int:
     if call.error in (*DENIALS, errno.EROFS) and named and os.strerror(errno.EACCES).lower() in said:
         return 2
     # In words of their own some name what they could not have; a traceback names files that were read.
-    return int(bool(call.access) and len(call.path) > 1 and call.path in call.said and call.error not in _MISSING)
+    return int(bool(call.access) and len(call.path) > 1 and call.path in call.said and call.error not in MISSING)
 
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:

@@ -14,7 +14,8 @@ from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
 from hardening.launch.native.lookup import interpreter
 from hardening.launch.supervise.signal_forwarder import read_status
-from hardening.mechanism.denial import DENIALS, Caller, SystemCall
+from hardening.mechanism.denial import DENIALS, MISSING, Caller, SystemCall
+from hardening.mechanism.evidence import GIVING
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.outside import found as file_of
 from hardening.mechanism.outside import is_reached, withheld
@@ -26,8 +27,6 @@ _NAMESPACES = {
 }  # fmt: skip
 #: What forbids an ordinary user a user namespace, by the value that does.
 _USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel.unprivileged_userns_clone": "0"}
-#: Calls that give a file to somebody else.
-_OWNERSHIP = frozenset(f"{name}{wide}" for name in ("chown", "lchown", "fchown", "fchownat") for wide in ("", "32"))
 _EXECUTION = ("execve", "execveat")
 #: What the kernel answers whoever asks, by what it says of a file or an address.
 _OF_ITSELF = {
@@ -139,18 +138,13 @@ def _path(call: SystemCall, document: Mapping[str, Any]) -> str:
     place = outside(document, call.path) if call.path else None
     if place is None:
         return ""
-    if call.error in (errno.ENOENT, errno.ENOTDIR):
-        missing = _missing(place)
-        if missing or call.name not in _EXECUTION:
-            return f"the file itself: {missing} does not exist on the host either" if missing else ""
-        named = interpreter(place)  # the kernel says of a script that it is missing where its interpreter is
-        outside_of = outside(document, named)
-        missing = _missing(outside_of) if outside_of is not None else ""
-        return (
-            f"the file itself: {place} names {named}, and {missing} does not exist on the host either"
-            if missing
-            else ""
-        )
+    if call.error in MISSING:
+        missing, names = _missing(place), ""
+        if not missing and call.name in _EXECUTION:  # the kernel says so of a script where its interpreter is missing
+            named = interpreter(place)
+            its_place = outside(document, named)
+            missing, names = _missing(its_place) if its_place is not None else "", f"{place} names {named}, and "
+        return f"the file itself: {names}{missing} does not exist on the host either" if missing else ""
     if call.error == errno.EROFS:
         return _mounted(place, os.ST_RDONLY, "read-only")
     if call.error == errno.EACCES and call.name in _EXECUTION:
@@ -214,7 +208,7 @@ def _account(call: SystemCall, context: Context) -> str:
     without."""
     caller = call.caller
     is_own = not context.host.root and caller.uid == context.host.uid and "CHOWN" not in caller.capabilities
-    if call.error != errno.EPERM or call.name not in _OWNERSHIP or not is_own:
+    if call.error != errno.EPERM or call.name not in GIVING or not is_own:
         return ""
     seen = file_of(context, call, call.path) if call.path else None
     if seen is not None and is_reached(context, seen):

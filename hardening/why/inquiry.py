@@ -5,7 +5,6 @@ Nothing is blamed that a run has not confirmed: with a loosening the command suc
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,7 +12,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.compose.fold import Resolved
-from hardening.mechanism.denial import Cause, Way
+from hardening.mechanism.denial import MISSING, Cause, Way
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, copies, elsewhere, loosen, smallest
 from hardening.why.attempt import Attempt
@@ -123,16 +122,15 @@ def inquire(
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
     ended = ran.trace.ended
     judged = trials.until or traces  # by more than how its run ends
-    late = ended == TIME and not judged
     end = None if limit is None else begin + limit
-    stack = TriedStack(attempt, trials, traces=traces, must_end=late, ends=not ended, end=end, tell=tell)
+    stack = TriedStack(attempt, trials, traces=traces, first_ended=ended, end=end, tell=tell)
     if ran.succeeded:
         result = smallest.Result(Conclusion.NOT_NEEDED)
-    elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (late and not first.suspects):
+    elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (stack.is_late and not first.suspects):
         result = smallest.Result(Conclusion.STOPPED)
     else:
         result = smallest.search(first, stack)
-        if late and result.conclusion is not Conclusion.FOUND:  # it may need its time, and nothing else
+        if stack.is_late and result.conclusion is not Conclusion.FOUND:  # it may need its time, and nothing else
             result = attrs.evolve(result, conclusion=Conclusion.STOPPED)
     return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
 
@@ -331,7 +329,7 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
     not there: of these it is what they speak of."""
     left = MOST_ELSEWHERE
     for item in sorted(others, key=lambda item: (-item.told, not item.is_named, -item.call.order)):
-        silent = item.call.error in (errno.ENOENT, errno.ENOTDIR) and item.told < 2
+        silent = item.call.error in MISSING and item.told < 2
         if not (item.failed and left) or silent:
             continue
         why = elsewhere.reason(item.call, seen.ran.document, seen.ran.context)

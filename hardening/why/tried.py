@@ -30,10 +30,9 @@ LEAST_IDLE = 1.0
 
 class TriedStack:
     """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
-    traces others itself; ``must_end``: it was at work in the first run until that was ended, so that this is no success;
-    ``ends``: it came to its end in that one, and what ends it before in another is only the time that a run has left.
-    ``end`` is the moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which
-    run begins."""
+    traces others itself. ``first_ended`` is why its first run was ended, None where nobody knows: of one that came to its
+    end (an empty one) only the time that a run has left ends it before in another. ``end`` is the moment (`time.monotonic`)
+    when no further run is wanted, and ``tell`` is told which run begins."""
 
     def __init__(
         self,
@@ -41,8 +40,7 @@ class TriedStack:
         trials: Trials,
         *,
         traces: bool = False,
-        must_end: bool = False,
-        ends: bool = False,
+        first_ended: str | None = None,
         end: float | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> None:
@@ -60,8 +58,10 @@ class TriedStack:
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
         self.running: Ran | None = None  # the last one that counts as a success, where it did not end by itself
-        self._must_end = must_end  # or has ended by itself, with success
-        self._ends = ends
+        #: Whether it was at work in the first run until that was ended, so that this is no success.
+        self.is_late = first_ended == TIME and not (trials.until or traces)
+        self._must_end = self.is_late  # or it has ended by itself, with success
+        self._ends = first_ended == ""
         self._latest: tuple[Sequence[Way], Composition | HardeningError] = ((), attempt.composition)
 
     @property

@@ -12,7 +12,7 @@ from hardening.base.linux import executable
 from hardening.errors import quoted
 from hardening.mechanism import outside
 from hardening.mechanism.denial import EXECUTE, Cause, Seen, Size, SystemCall, Way
-from hardening.mechanism.evidence import LENDING
+from hardening.mechanism.evidence import GIVING, LENDING
 from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST as SHARED
@@ -27,7 +27,6 @@ from hardening_capabilities.table import BY_NAME, mask_names
 _PRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _USUAL_PORTS = 1024
 _EXEC = frozenset({"execve", "execveat"})
-_OWNERSHIP = frozenset({"chown", "chown32", "lchown", "lchown32", "fchown", "fchown32", "fchownat"})
 #: What only the owner of a file may do (inode(7), path_resolution(7)).
 _OWNERS = frozenset(
     {*LENDING, "utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "link", "linkat", "unlink", "unlinkat",
@@ -76,7 +75,7 @@ def _asked(context: Context, call: SystemCall) -> Iterator[tuple[Check, tuple[Wa
     elif call.outcome == "EPERM" and not call.is_question:
         seen = outside.found(context, call, call.path) if call.path else None
         reaches = not _own_account(context, call) if seen is None else outside.is_reached(context, seen)
-        if call.name in _OWNERSHIP and reaches:
+        if call.name in GIVING and reaches:
             yield any_call("CHOWN"), ()
         if call.name in _OWNERS and reaches and (seen is None or seen.uid != call.caller.uid):
             yield any_call("FOWNER"), ()

@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.evidence import GIVING
 from hardening.mechanism.idmaps import outside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, PRIVATE
@@ -25,11 +26,6 @@ _USERS = dict.fromkeys(("setuid", "setreuid", "setresuid", "setfsuid"), True)
 _GROUPS = dict.fromkeys(("setgid", "setregid", "setresgid", "setfsgid", "setgroups"), False)
 _IDS: Mapping[str, bool] = {
     f"{name}{wide}": user for name, user in {**_USERS, **_GROUPS}.items() for wide in ("", "32")
-}
-#: calls that want a user and a group of a file -> which argument the user is
-_CHOWNS: Mapping[str, int] = {
-    **{f"{name}{wide}": 1 for name in ("chown", "fchown", "lchown") for wide in ("", "32")},
-    "fchownat": 2,
 }
 _UNCHANGED = 0xFFFFFFFF
 #: calls that name a process -> which of their arguments does
@@ -164,7 +160,7 @@ def _of_name(settings: NamespacesSettings, context: Context, call: SystemCall) -
 
 def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     maps = settings.id_maps(context.host) if _is_private(settings, context, "user") else None
-    if maps is None or call.name not in (*_IDS, *_CHOWNS):
+    if maps is None or call.name not in (*_IDS, *GIVING):
         return
     leaf = "namespaces.uid_map" if settings.uid_map else "namespaces.id_map"
     limited = _limited(settings, context)
@@ -187,7 +183,7 @@ def _of_ids(settings: NamespacesSettings, context: Context, call: SystemCall) ->
 
 def _wanted(call: SystemCall) -> Iterator[tuple[int, bool]]:
     """The ids that a call wants, and whether each is a user's."""
-    at = _CHOWNS.get(call.name)
+    at = GIVING.get(call.name)
     if at is None:
         yield from ((number, _IDS[call.name]) for number in call.ids)
     else:

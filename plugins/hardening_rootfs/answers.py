@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from errno import EACCES, ENOENT, ENOTDIR, EOVERFLOW, EPERM, EROFS
+from errno import EACCES, EOVERFLOW, EPERM, EROFS
 
-from hardening.mechanism.denial import EXECUTE, READ, WRITE, PathAnswer, Size, Way
+from hardening.mechanism.denial import EXECUTE, MISSING, READ, WRITE, PathAnswer, Size, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS
 from hardening_rootfs import hidden
@@ -53,7 +53,7 @@ def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) ->
     is_there = source is None or there(source)
     size = Size.CALL if decides.endswith(f".{path}") else Size.WIDER
     ways = (*volume_here(settings, context, path), Way(decides, None, size))
-    errors = (ENOENT, ENOTDIR, EACCES, EROFS) if is_there else (EROFS,)
+    errors = (*MISSING, EACCES, EROFS) if is_there else (EROFS,)
     return PathAnswer("seen", decides, denied=f"{gone} is empty here", ways=ways, errors=errors)
 
 
@@ -75,7 +75,7 @@ def _seen(settings: RootfsSettings, context: Context, place: Place) -> PathAnswe
     if begins_empty and settings.path.is_host and place.path != own and there(place.path):
         ways = volume_here(settings, context, place.path)
         why = f"{own} begins empty here, without the host's {place.path}"
-        return PathAnswer("seen", place.leaf, denied=why, ways=ways, errors=(ENOENT, ENOTDIR))
+        return PathAnswer("seen", place.leaf, denied=why, ways=ways, errors=MISSING)
     what = f"in the {place.kind} at {own}" if place.kind else "an empty directory of its own"
     return PathAnswer("seen", place.leaf, what)
 
@@ -138,7 +138,7 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
         return _absent(path, "/proc shows processes alone", Way("rootfs.proc.subset", size=Size.WIDER))
     if not settings.shm_size and holds("/dev/shm", path) and mounted == "/dev":  # noqa: S108
         way = Way("rootfs.shm_size", None)
-        return PathAnswer("seen", way.leaf, denied="there is no /dev/shm", ways=(way,), errors=(ENOENT, ENOTDIR))
+        return PathAnswer("seen", way.leaf, denied="there is no /dev/shm", ways=(way,), errors=MISSING)
     try:
         mode = os.lstat(path).st_mode if mounted == "/dev" and path not in _DEVICES else 0
     except OSError:
@@ -151,4 +151,4 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
 
 def _absent(path: str, why: str, way: Way) -> PathAnswer:
     """The answer for what there is not; what the host has not either, nobody is denied."""
-    return PathAnswer("seen", way.leaf, denied=why, ways=(way,), errors=(ENOENT, ENOTDIR) if there(path) else ())
+    return PathAnswer("seen", way.leaf, denied=why, ways=(way,), errors=MISSING if there(path) else ())

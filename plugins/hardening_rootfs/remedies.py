@@ -61,12 +61,11 @@ def _to_make(settings: RootfsSettings, context: Context, place: Place, leaf: str
         return
     hides = settings.path.is_host and above not in USUAL_TMPFS and there(source) and bool(_names(source))
     volumes = _volumes(source, above, context, USUAL_RIGHTS) if there(source) else ()
-    stays = _is_to_stay(settings, context, source)
-    yield from volumes if stays else ()
-    if leaf == "rootfs.read_only" and not hides:
-        yield memory(above)
-    for way in () if stays else volumes:
-        yield attrs.evolve(way, size=Size.WIDER)
+    own = [memory(above)] if leaf == "rootfs.read_only" and not hides else []
+    if _is_to_stay(settings, context, source):
+        yield from (*volumes, *own)
+    else:
+        yield from (*own, *(attrs.evolve(way, size=Size.WIDER) for way in volumes))
 
 
 def _is_to_stay(settings: RootfsSettings, context: Context, source: str) -> bool:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hardening.assemble.pipeline import examine
 from hardening.mechanism import host, outside
 from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import GIVING
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.roles import id_maps
 from hardening.plugin import plugins
@@ -141,7 +142,7 @@ FITTING: dict[str, st.SearchStrategy[Any]] = {
         like({*ids._SENDING}, ids._NO_WAY, address=st.just("tcp 192.0.2.1:80")),
         like({"bind"}, ["EADDRNOTAVAIL"], address=st.just("tcp 192.0.2.1:80")),
         like(ids._IDS, ["EINVAL"], ids=st.just((_UNMAPPED,))),
-        like(ids._CHOWNS, ["EINVAL"], arguments=st.tuples(*[st.just(_UNMAPPED)] * 6)),
+        like(GIVING, ["EINVAL"], arguments=st.tuples(*[st.just(_UNMAPPED)] * 6)),
         like({"setgroups"}, ["EPERM"]),
         *(like({name}, ["ESRCH"], arguments=naming(index, _INIT)) for name, index in sorted(ids._PROCESSES.items())),
         like({"sethostname", "setdomainname"}, ["EPERM"]),

@@ -61,7 +61,7 @@ def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
     )
     trials: Any = Runs(until, ran)
     told: list[int] = []
-    stack = TriedStack(composed(), trials, must_end=must_end, tell=told.append)
+    stack = TriedStack(composed(), trials, first_ended=TIME if must_end else None, tell=told.append)
     assert [stack.run([]).succeeded for _ in ends] == successes
     assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
@@ -99,6 +99,6 @@ def test_who_has_ended_by_itself_is_given_all_of_its_time_before_it_is_taken_for
         for ended in ("", TIME, "")
     ]
     trials: Any = Timed("", iter(ran), 60.0)
-    stack = TriedStack(composed(), trials, ends=ends)
+    stack = TriedStack(composed(), trials, first_ended="" if ends else None)
     assert [stack.run([]).succeeded for _ in range(2)] == [True, ends]
     assert allowed == given
