@@ -33,15 +33,18 @@ from hardening.why.attempt import Attempt
 if TYPE_CHECKING:
     from hardening.compose.image_defaults import ImageDefaults
 
+#: From what on the exit code is that of findings.
+LIKELY, PERHAPS = "likely", "perhaps"
 EPILOG = """\b
 Examples:
   hardening check web --against ./new-root -- nginx
   hardening check -p ./app.toml --against ./libuv1t64_1.50.0-2_amd64.deb
   hardening check ./app.toml --against docker.io/library/redis:8 --since docker.io/library/redis:7 -- redis-server
   hardening check strict --against ./debs --json
+  hardening check strict --against ./debs --fail-on perhaps
 
 \b
-Exit codes: 0; 1 where something is likely to break; 2 for bad usage.
+Exit codes: 0; 1 where something is likely to break, or with --fail-on perhaps may; 2 for bad usage.
 """
 
 
@@ -54,6 +57,13 @@ Exit codes: 0; 1 where something is likely to break; 2 for bad usage.
     metavar="ROOT|IMAGE|PACKAGE",
     help="What was there before; otherwise the root that the stack names.",
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice((LIKELY, PERHAPS)),
+    default=LIKELY,
+    show_default=True,
+    help="End with exit code 1 for what is likely to break alone, or for what may, too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.argument("words", nargs=-1, metavar="[PROFILE] [-- COMMAND]")
 @click.pass_context
@@ -62,6 +72,7 @@ def command(
     profiles: tuple[str, ...],
     against: str,
     since: str | None,
+    fail_on: str,
     as_json: bool,
     words: tuple[str, ...],
 ) -> int:
@@ -91,7 +102,7 @@ def command(
         output.show_json(_data(found, against))
     else:
         _show(found)
-    return EXIT_FINDINGS if any(item.likely for item in found.breakages) else 0
+    return EXIT_FINDINGS if any(item.likely or fail_on == PERHAPS for item in found.breakages) else 0
 
 
 def _divided(line: Sequence[str], words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

@@ -283,6 +283,17 @@ def test_a_directory_is_likely_to_be_missed_where_one_that_is_written_to_has_gon
         assert (found["kind"], found["path"], found["likely"]) == ("directory", "/var/lib/after", likely)
 
 
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--fail-on", "likely"), 0), (("--fail-on", "perhaps"), 1)])
+def test_the_exit_code_is_of_what_one_wants_to_fail_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path / "old", QUIET)
+    (tree(tmp_path / "new", QUIET) / "var/lib/after").mkdir(parents=True)
+    assert cli.main(["check", "strict", "--against", "./new", "--since", "./old", *options]) == code
+    assert cli.main(["check", "strict", "--against", "./old", "--since", "./old", *options]) == 0
+
+
 def test_a_capability_that_a_package_s_script_gives_is_foretold(tmp_path: Path, check: Callable[..., Any]) -> None:
     old, new = tree(tmp_path / "old", QUIET), tree(tmp_path / "new", QUIET)
     (new / "DEBIAN").mkdir()
