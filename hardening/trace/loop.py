@@ -13,7 +13,7 @@ from contextlib import suppress
 from os import PathLike
 
 from hardening.base import files
-from hardening.base.linux import abi, kernel
+from hardening.base.linux import abi, ptrace
 from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.request import LaunchRequest
 from hardening.trace import calls, recording
@@ -65,7 +65,7 @@ class Tracing:
         self._is_there = False  # the command: before, calls are the launcher's
         self._is_over = False  # it ends, and the kernel kills what it leaves in its pid namespace
         self._goes_on = abi.PTRACE_CONT  # until there is a command
-        self._stops = kernel.SyscallStops()
+        self._stops = ptrace.SyscallStops()
         self._threads: dict[int, LiveThread] = {}
         self.processes: dict[int, LiveProcess] = {}
         self._killed: set[LiveProcess] = set()
@@ -135,7 +135,7 @@ class Tracing:
 
     def _attach(self, pid: int) -> None:
         try:
-            kernel.ptrace(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS | self._watch.options)
+            ptrace.request(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS | self._watch.options)
         except OSError as error:
             raise LaunchError(
                 f"cannot trace the command: {error.strerror}",
@@ -257,7 +257,7 @@ class Tracing:
             return
         if kind == abi.PTRACE_SYSCALL_INFO_SECCOMP and data != recording.MARK:
             with suppress(ProcessLookupError):  # it was killed this moment
-                kernel.skip_call(pid)
+                ptrace.skip_call(pid)
             self._stops.resume(pid, self._goes_on)
             return
         self.count += 1
@@ -281,12 +281,12 @@ class Tracing:
     def _executed(self, pid: int) -> LiveThread:
         """execve(2) has replaced what the process was; the thread that called it has taken the place of the first."""
         try:
-            former = kernel.event_message(pid)
+            former = ptrace.event_message(pid)
         except ProcessLookupError:
             return self._threads[pid]
         if not self._is_there:
             self._is_there = True
-            kernel.ptrace(abi.PTRACE_SETOPTIONS, pid, _OPTIONS | self._watch.options)
+            ptrace.request(abi.PTRACE_SETOPTIONS, pid, _OPTIONS | self._watch.options)
             self._goes_on = self._watch.goes_on
         process = self.processes[pid]
         gone = [one for one, thread in self._threads.items() if thread.process is process]
@@ -307,7 +307,7 @@ class Tracing:
         last call, which may have come back before the signal was looked at; the other threads of the process end by the same
         signal, and the last to call was it."""
         try:
-            status = kernel.event_message(thread.pid)
+            status = ptrace.event_message(thread.pid)
         except ProcessLookupError:
             return
         process, own = thread.process, thread.entry or thread.last
@@ -325,7 +325,7 @@ class Tracing:
         mapped and finds no room, with SIGBUS."""
         pid = thread.pid
         try:
-            _, code, address = kernel.signal_info(pid)
+            _, code, address = ptrace.signal_info(pid)
         except OSError:  # it was killed this moment
             return number
         if number == signal.SIGBUS:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 
 from hardening.base import files
-from hardening.base.linux import abi, acl, executable, kernel
+from hardening.base.linux import abi, acl, executable, kernel, ptrace
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, Seen
 
@@ -49,7 +49,7 @@ class Tracee:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._memory = kernel.Memory(pid, PAGE)
+        self._memory = ptrace.Memory(pid, PAGE)
 
     def link(self, name: str) -> str:
         """Where a link of /proc/PID leads: a path from the container's root on, or such as ``socket:[4711]``."""

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_syscall = ffi.dlopen(None).syscall
-_ORIG_RAX = 15 * 8  # where struct user has the number of the system call (sys/user.h)
+syscall = ffi.dlopen(None).syscall
 _CALLS = {**abi.CALLS.get(os.uname().machine, {}), **abi.UNIFIED_CALLS}
 
 CONTROL = 16  # sizeof(struct cmsghdr): what stands before the descriptors
@@ -54,7 +53,7 @@ def call_number(name: str) -> int:
     return number
 
 
-def _call(name: str, *arguments: Any) -> int:
+def call(name: str, *arguments: Any) -> int:
     """Call the kernel. Integers go as they are, bytes as a C string, cdata as its address."""
     raw = [0, 0, 0, 0, 0, 0]
     alive = []
@@ -65,7 +64,7 @@ def _call(name: str, *arguments: Any) -> int:
         pointer = ffi.new("char[]", argument) if type(argument) is bytes else argument
         alive.append(pointer)
         raw[index] = int(ffi.cast("intptr_t", pointer))
-    result: int = _syscall(call_number(name), *raw)
+    result: int = syscall(call_number(name), *raw)
     if result < 0:
         number = ffi.errno
         raise OSError(number, os.strerror(number))
@@ -74,44 +73,44 @@ def _call(name: str, *arguments: Any) -> int:
 
 def clone(flags: int) -> int:
     """fork(2) with ``CLONE_*`` flags: 0 in the child, its pid in the parent. Only for a process of one thread."""
-    return _call("clone", flags | abi.SIGCHLD, 0, 0, 0, 0)
+    return call("clone", flags | abi.SIGCHLD, 0, 0, 0, 0)
 
 
 def unshare(flags: int) -> None:
     """unshare(2)."""
-    _call("unshare", flags)
+    call("unshare", flags)
 
 
 def setns(fd: int, kind: int) -> None:
     """setns(2); ``kind`` is the ``CLONE_NEW*`` flag that the namespace must have."""
-    _call("setns", fd, kind)
+    call("setns", fd, kind)
 
 
 def syncfs(fd: int) -> None:
     """syncfs(2)."""
-    _call("syncfs", fd)
+    call("syncfs", fd)
 
 
 def pivot_root(new: bytes, old: bytes) -> None:
     """pivot_root(2)."""
-    _call("pivot_root", new, old)
+    call("pivot_root", new, old)
 
 
 def umount(path: bytes, flags: int) -> None:
     """umount2(2)."""
-    _call("umount2", path, flags)
+    call("umount2", path, flags)
 
 
 def open_tree(directory: int, path: bytes, flags: int) -> int:
     """open_tree(2): a descriptor, close-on-exec."""
     if not path:
         flags |= abi.AT_EMPTY_PATH
-    return _call("open_tree", directory, path, flags | abi.OPEN_TREE_CLOEXEC)
+    return call("open_tree", directory, path, flags | abi.OPEN_TREE_CLOEXEC)
 
 
 def move_mount(tree: int, target: int) -> None:
     """move_mount(2) of a detached tree onto the place that ``target`` (O_PATH) holds open."""
-    _call("move_mount", tree, b"", target, b"", abi.MOVE_MOUNT_F_EMPTY_PATH | abi.MOVE_MOUNT_T_EMPTY_PATH)
+    call("move_mount", tree, b"", target, b"", abi.MOVE_MOUNT_F_EMPTY_PATH | abi.MOVE_MOUNT_T_EMPTY_PATH)
 
 
 def mount_setattr(
@@ -122,20 +121,20 @@ def mount_setattr(
     attributes.attr_set, attributes.attr_clr = add, clear
     attributes.propagation, attributes.userns_fd = propagation, userns
     flags = abi.AT_EMPTY_PATH | (abi.AT_RECURSIVE if recursive else 0)
-    _call("mount_setattr", tree, b"", flags, attributes, ffi.sizeof("struct mount_attr"))
+    call("mount_setattr", tree, b"", flags, attributes, ffi.sizeof("struct mount_attr"))
 
 
 def new_filesystem(kind: str, options: Iterable[tuple[str, str | None]], attributes: int, source: str = "") -> int:
     """fsopen(2), fsconfig(2), fsmount(2): a detached mount. The kernel's own words go into the `OSError`."""
-    with Opened(_call("fsopen", files.encode(kind), abi.FSOPEN_CLOEXEC)) as context:
+    with Opened(call("fsopen", files.encode(kind), abi.FSOPEN_CLOEXEC)) as context:
         try:
             for key, value in (("source", source or kind), *options):
                 if value is None:
-                    _call("fsconfig", context, abi.FSCONFIG_SET_FLAG, key.encode(), 0, 0)
+                    call("fsconfig", context, abi.FSCONFIG_SET_FLAG, key.encode(), 0, 0)
                 else:
-                    _call("fsconfig", context, abi.FSCONFIG_SET_STRING, key.encode(), files.encode(value), 0)
-            _call("fsconfig", context, abi.FSCONFIG_CMD_CREATE, 0, 0, 0)
-            return _call("fsmount", context, abi.FSMOUNT_CLOEXEC, attributes)
+                    call("fsconfig", context, abi.FSCONFIG_SET_STRING, key.encode(), files.encode(value), 0)
+            call("fsconfig", context, abi.FSCONFIG_CMD_CREATE, 0, 0, 0)
+            return call("fsmount", context, abi.FSMOUNT_CLOEXEC, attributes)
         except OSError as error:
             raise OSError(error.errno, _context_message(context) or os.strerror(error.errno or 0)) from error
 
@@ -156,7 +155,7 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
     how.flags, how.resolve = flags | os.O_CLOEXEC, resolve
     while True:
         try:
-            return _call("openat2", directory, path, how, ffi.sizeof("struct open_how"))
+            return call("openat2", directory, path, how, ffi.sizeof("struct open_how"))
         except OSError as error:
             if error.errno != errno.EAGAIN:  # a rename raced with the look-up of '..'
                 raise
@@ -165,44 +164,44 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
 def mount_id(path: str) -> int:
     """The id of the mount that the file behind ``path`` is seen through (statx(2))."""
     buffer = ffi.new("char[256]")
-    _call("statx", abi.AT_FDCWD, files.encode(path), 0, abi.STATX_MNT_ID, buffer)
+    call("statx", abi.AT_FDCWD, files.encode(path), 0, abi.STATX_MNT_ID, buffer)
     return int.from_bytes(ffi.buffer(buffer)[144:152], "little")
 
 
 def file_attributes(path: str) -> int:
     """The ``STATX_ATTR_*`` of a file (statx(2)); a link is not followed."""
     buffer = ffi.new("char[256]")
-    _call("statx", abi.AT_FDCWD, files.encode(path), abi.AT_SYMLINK_NOFOLLOW, 0, buffer)
+    call("statx", abi.AT_FDCWD, files.encode(path), abi.AT_SYMLINK_NOFOLLOW, 0, buffer)
     return int.from_bytes(ffi.buffer(buffer)[8:16], "little")
 
 
 def prctl(option: int, *arguments: int) -> int:
     """prctl(2)."""
-    return _call("prctl", option, *arguments)
+    return call("prctl", option, *arguments)
 
 
 def prlimit(pid: int, number: int, soft: int, hard: int) -> None:
     """prlimit(2) on a process, 0 for this one; 2**64 - 1 is no limit."""
     limit = ffi.new("struct rlimit64 *")
     limit.soft, limit.hard = soft, hard
-    _call("prlimit64", pid, number, limit, 0)
+    call("prlimit64", pid, number, limit, 0)
 
 
 def socket(family: int, kind: int, protocol: int = 0) -> int:
     """socket(2), close-on-exec."""
-    return _call("socket", family, kind | abi.SOCK_CLOEXEC, protocol)
+    return call("socket", family, kind | abi.SOCK_CLOEXEC, protocol)
 
 
 def connect_unix(fd: int, path: bytes) -> None:
     """connect(2) in the UNIX domain to the socket at a path."""
     address = abi.AF_UNIX.to_bytes(2, sys.byteorder) + path + b"\0"
-    _call("connect", fd, address, len(address))
+    call("connect", fd, address, len(address))
 
 
 def socketpair(kind: int) -> tuple[int, int]:
     """socketpair(2) in the UNIX domain, close-on-exec."""
     pair = ffi.new("int[2]")
-    _call("socketpair", abi.AF_UNIX, kind | abi.SOCK_CLOEXEC, 0, pair)
+    call("socketpair", abi.AF_UNIX, kind | abi.SOCK_CLOEXEC, 0, pair)
     return pair[0], pair[1]
 
 
@@ -215,7 +214,7 @@ def sendmsg(fd: int, data: bytes, rights: tuple[int, ...] = ()) -> None:
         beside = length.to_bytes(8, sys.byteorder) + b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
     buffer, control = ffi.new("char[]", data), ffi.new("char[]", beside)
     message, _vector = _message(buffer, len(data), control, len(beside))
-    _call("sendmsg", fd, message, abi.MSG_NOSIGNAL)
+    call("sendmsg", fd, message, abi.MSG_NOSIGNAL)
 
 
 def recvmsg(fd: int, longest: int, most: int) -> tuple[bytes, tuple[int, ...]]:
@@ -225,7 +224,7 @@ def recvmsg(fd: int, longest: int, most: int) -> tuple[bytes, tuple[int, ...]]:
     """
     buffer, control = ffi.new("char[]", longest), ffi.new("char[]", CONTROL + 4 * most)
     message, _vector = _message(buffer, longest, control, CONTROL + 4 * most)
-    got = _call("recvmsg", fd, message, abi.MSG_CMSG_CLOEXEC)
+    got = call("recvmsg", fd, message, abi.MSG_CMSG_CLOEXEC)
     beside = bytes(ffi.buffer(control, message.controllen))[CONTROL:]
     rights = [beside[at : at + 4] for at in range(0, len(beside) - 3, 4)]
     return bytes(ffi.buffer(buffer, got)), tuple(int.from_bytes(right, sys.byteorder) for right in rights)
@@ -243,7 +242,7 @@ def _message(buffer: Any, size: int, control: Any, control_size: int) -> tuple[A
 def capget() -> tuple[int, int, int]:
     """This process's (effective, permitted, inheritable) sets as bit masks."""
     header, data = _capability_buffers()
-    _call("capget", header, data)
+    call("capget", header, data)
     return (
         data[0].effective | data[1].effective << 32,
         data[0].permitted | data[1].permitted << 32,
@@ -258,7 +257,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         data[half].effective = effective >> 32 * half & 0xFFFFFFFF
         data[half].permitted = permitted >> 32 * half & 0xFFFFFFFF
         data[half].inheritable = inheritable >> 32 * half & 0xFFFFFFFF
-    _call("capset", header, data)
+    call("capset", header, data)
 
 
 def _capability_buffers() -> tuple[Any, Any]:
@@ -272,17 +271,17 @@ def seccomp(program: bytes, flags: int) -> None:
     code = ffi.new("char[]", program)
     filter_ = ffi.new("struct sock_fprog *")
     filter_.len, filter_.filter = len(program) // 8, code
-    _call("seccomp", abi.SECCOMP_SET_MODE_FILTER, flags, filter_)
+    call("seccomp", abi.SECCOMP_SET_MODE_FILTER, flags, filter_)
 
 
 def sethostname(name: bytes) -> None:
     """sethostname(2)."""
-    _call("sethostname", name, len(name))
+    call("sethostname", name, len(name))
 
 
 def setdomainname(name: bytes) -> None:
     """setdomainname(2)."""
-    _call("setdomainname", name, len(name))
+    call("setdomainname", name, len(name))
 
 
 def new_session_keyring() -> None:
@@ -292,7 +291,7 @@ def new_session_keyring() -> None:
     it forbids to the command as well.
     """
     try:
-        _call("keyctl", abi.KEYCTL_JOIN_SESSION_KEYRING, 0)
+        call("keyctl", abi.KEYCTL_JOIN_SESSION_KEYRING, 0)
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
@@ -300,122 +299,30 @@ def new_session_keyring() -> None:
 
 def madvise(start: int, size: int, advice: int) -> None:
     """madvise(2) on ``size`` bytes from the address ``start`` on."""
-    _call("madvise", start, size, advice)
+    call("madvise", start, size, advice)
 
 
 def close_on_exec_from(first: int) -> None:
     """Mark every descriptor from ``first`` up as close-on-exec (close_range(2))."""
-    _call("close_range", first, 0xFFFFFFFF, abi.CLOSE_RANGE_CLOEXEC)
+    call("close_range", first, 0xFFFFFFFF, abi.CLOSE_RANGE_CLOEXEC)
 
 
 def signalfd(signals: Iterable[int]) -> int:
     """signalfd(2) for ``signals``, close-on-exec, non-blocking."""
     mask = sum(1 << number - 1 for number in signals)
-    return _call("signalfd4", -1, mask.to_bytes(8, "little"), 8, os.O_CLOEXEC | os.O_NONBLOCK)
-
-
-def ptrace(request: int, pid: int, data: int = 0) -> None:
-    """ptrace(2) without an address."""
-    _call("ptrace", request, pid, 0, data)
-
-
-def event_message(pid: int) -> int:
-    """What a stop of ptrace(2) for an event has to say: a new pid, or after execve(2) the former one."""
-    message = ffi.new("uint64_t *")
-    _call("ptrace", abi.PTRACE_GETEVENTMSG, pid, 0, message)
-    return int(message[0])
-
-
-def skip_call(pid: int) -> None:
-    """Have a tracee that has stopped before a system call not make it: it is answered ENOSYS. `OSError`."""
-    if os.uname().machine == "x86_64":  # where that is the answer until there is another
-        _call("ptrace", abi.PTRACE_POKEUSER, pid, _ORIG_RAX, -1)
-        return
-    registers, vector = ffi.new("uint64_t[34]"), ffi.new("struct iovec *")
-    vector.base, vector.len = ffi.cast("char *", registers), ffi.sizeof(registers)
-    _call("ptrace", abi.PTRACE_GETREGSET, pid, abi.NT_PRSTATUS, vector)
-    registers[0] = (1 << 64) - errno.ENOSYS
-    _call("ptrace", abi.PTRACE_SETREGSET, pid, abi.NT_PRSTATUS, vector)
-    number = ffi.new("int *", -1)
-    vector.base, vector.len = ffi.cast("char *", number), ffi.sizeof("int")
-    _call("ptrace", abi.PTRACE_SETREGSET, pid, abi.NT_ARM_SYSTEM_CALL, vector)
-
-
-def signal_info(pid: int) -> tuple[int, int, int]:
-    """The number and the code of the signal that a tracee has stopped for, and of a fault the address (sigaction(2),
-    siginfo_t)."""
-    found = ffi.new("int[32]")
-    _call("ptrace", abi.PTRACE_GETSIGINFO, pid, 0, found)
-    return found[0], found[2], int(ffi.cast("uint64_t *", found)[2])
-
-
-class SyscallStops:
-    """What tracees that have stopped at system calls say (ptrace(2), PTRACE_GET_SYSCALL_INFO), read to one place: there are
-    two stops a call, and what is done at each is done thousands of times."""
-
-    def __init__(self) -> None:
-        self._info = ffi.new("struct syscall_info *")
-        self._place = int(ffi.cast("intptr_t", self._info))
-        self._size = ffi.sizeof("struct syscall_info")
-        self._words = ffi.cast("uint64_t *", self._info)
-        self._ptrace = call_number("ptrace")
-
-    def read(self, pid: int) -> tuple[int, int, int, tuple[int, ...], int]:
-        """Of the stop of a tracee: its kind (``PTRACE_SYSCALL_INFO_*``), the ``AUDIT_ARCH_*`` token, the number of the call,
-        six unsigned arguments, and the filter's data; at the end of a call the result stands for the number, and whether it
-        is an error in the first byte of the first argument. `OSError`."""
-        if _syscall(self._ptrace, abi.PTRACE_GET_SYSCALL_INFO, pid, self._size, self._place, 0, 0) < 0:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        words = ffi.unpack(self._words, 11)  # one call in the place of one for each member
-        return words[0] & 0xFF, words[0] >> 32, words[3], tuple(words[4:10]), words[10] & 0xFFFFFFFF
-
-    def resume(self, pid: int, request: int, number: int = 0) -> None:
-        """Have a tracee go on by a request such as ``PTRACE_CONT``, with a signal; one that was killed this moment does not,
-        which its status will say. `OSError`."""
-        if _syscall(self._ptrace, request, pid, 0, number, 0, 0) < 0 and ffi.errno != errno.ESRCH:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-
-
-class Memory:
-    """The memory of another process (process_vm_readv(2)), read to one place of ``most`` bytes."""
-
-    def __init__(self, pid: int, most: int) -> None:
-        self._pid, self._most = pid, most
-        self._buffer, self._places = ffi.new("char[]", most), ffi.new("uint64_t[4]")  # two of struct iovec
-        self._places[0] = int(ffi.cast("intptr_t", self._buffer))
-        self._own = int(ffi.cast("intptr_t", self._places))
-        self._other = self._own + ffi.sizeof("struct iovec")
-        self._read = call_number("process_vm_readv")
-
-    def read(self, address: int, size: int) -> bytes:
-        """Up to ``size`` bytes, and no more than there is room for; fewer where what follows is not mapped. `OSError`."""
-        size = min(size, self._most)
-        self._places[1], self._places[2], self._places[3] = size, address, size
-        found = _syscall(self._read, self._pid, self._own, 1, self._other, 1, 0)
-        if found < 0:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        return ffi.unpack(self._buffer, found)  # type: ignore[no-any-return]
+    return call("signalfd4", -1, mask.to_bytes(8, "little"), 8, os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def pidfd_getfd(process: int, fd: int) -> int:
     """A copy of a descriptor of the process that ``process`` (pidfd_open(2)) refers to, close-on-exec."""
-    return _call("pidfd_getfd", process, fd, 0)
-
-
-def seccomp_filter(pid: int, index: int) -> bytes:
-    """The BPF program of a stopped tracee's filter, the one that was loaded last being 0 (ptrace(2),
-    PTRACE_SECCOMP_GET_FILTER). `OSError`: ENOENT beyond the last, EACCES without the right, EINVAL without any."""
-    length = _call("ptrace", abi.PTRACE_SECCOMP_GET_FILTER, pid, index, 0)
-    program = ffi.new("char[]", length * 8)  # struct sock_filter
-    _call("ptrace", abi.PTRACE_SECCOMP_GET_FILTER, pid, index, program)
-    return bytes(ffi.buffer(program))
+    return call("pidfd_getfd", process, fd, 0)
 
 
 def inotify(path: bytes, events: int) -> int:
     """An inotify(7) descriptor, close-on-exec, for ``events`` (``IN_*``) of one file or directory."""
-    fd = _call("inotify_init1", os.O_CLOEXEC)
+    fd = call("inotify_init1", os.O_CLOEXEC)
     try:
-        _call("inotify_add_watch", fd, path, events)
+        call("inotify_add_watch", fd, path, events)
     except OSError:
         os.close(fd)
         raise

@@ -8,7 +8,7 @@ import os
 
 from hardening.base import files
 from hardening.base.digest import canonical, of_filter, sha256
-from hardening.base.linux import kernel, mountinfo
+from hardening.base.linux import mountinfo, ptrace
 from hardening.base.pointer import lookup, table
 from hardening.errors import LaunchError
 from hardening.launch.cgroup.hierarchy import read_hierarchies
@@ -199,7 +199,7 @@ def _filters(pid: int, mode: str) -> list[str] | None:
     found: list[str] = []
     while mode == "2":
         try:
-            found.append(kernel.seccomp_filter(pid, len(found)).hex())
+            found.append(ptrace.seccomp_filter(pid, len(found)).hex())
         except OSError as error:
             return found if error.errno == errno.ENOENT else None
     return found

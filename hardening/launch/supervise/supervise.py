@@ -181,7 +181,9 @@ class Supervisor:
 
     def trace_until_exec(self, look: Callable[[int], None]) -> None:
         """Attach to the process; ``look`` is called with its pid when it has executed and not yet run one instruction."""
-        kernel.ptrace(abi.PTRACE_SEIZE, self.pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
+        from hardening.base.linux import ptrace
+
+        ptrace.request(abi.PTRACE_SEIZE, self.pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
         self.on_exec_stop = look
 
     def reap_helper(self, flags: int = 0) -> None:
@@ -303,17 +305,19 @@ class Supervisor:
         if not os.WIFSTOPPED(status):
             self._take(status)
             return
+        from hardening.base.linux import ptrace
+
         event, number = status >> 16, os.WSTOPSIG(status)
         if event == abi.PTRACE_EVENT_EXEC:
             look, self.on_exec_stop = self.on_exec_stop, None
             look(self.pid)
-            kernel.ptrace(abi.PTRACE_DETACH, self.pid)
+            ptrace.request(abi.PTRACE_DETACH, self.pid)
         elif not event and number in _FAULTS:
             # The kernel spares the first process of a pid namespace while it is traced, which faults again for ever.
             self.target.ended_by = number
             self.send_signal(signal.SIGKILL)
         else:
-            kernel.ptrace(abi.PTRACE_CONT, self.pid, 0 if event else number)
+            ptrace.request(abi.PTRACE_CONT, self.pid, 0 if event else number)
 
     def reap(self) -> None:
         """Take the status of the process, which has ended."""
