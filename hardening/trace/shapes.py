@@ -18,12 +18,8 @@ from hardening.trace.tracee import MOST_ADDRESS, Tracee
 SHAPES = Path(__file__).with_name("shapes.txt")
 #: Reads of a call what stands behind one of its arguments.
 Read: TypeAlias = Callable[[PendingCall, Tracee], object]
-#: How a step is read where the words of a call follow from what stands behind the number, and not from the number itself.
-_READ_AS = MappingProxyType(
-    {"string": "string", "address": "address", "message": "message",
-     **dict.fromkeys(("path", "target", "source", "source2"), "path"), **dict.fromkeys(("fd", "socket"), "descriptor"),
-     **dict.fromkeys(("how", "clone3", "limit", "groups", "capabilities"), "memory")}
-)  # fmt: skip
+#: Steps that are paths.
+_PATHS = frozenset({"path", "target", "source", "source2"})
 #: Steps whose words follow from the key of a call alone.
 _FROM_KEYS = frozenset({"at", "path", "target", "flags", "mode", "permissions", "node", "device", "-"})
 #: Links of /proc/PID that lead where they led until a call has moved something.
@@ -127,14 +123,12 @@ class Keys:
         for at, step in enumerate(steps):
             if step == "at":
                 base = at
-            elif _READ_AS.get(step) == "path":
+            elif step in _PATHS:
                 yield _Path(at, base, self._place)
                 base = None
             elif step != "-":
-                yield getattr(self, f"_{_READ_AS.get(step, 'number')}")(at)
-        yield from (
-            self._number(at) for at in SIGNIFICANT.get(name, ()) if "-" in steps[at : at + 1] or at >= len(steps)
-        )
+                yield _READERS.get(step, _number)(at)
+        yield from (_number(at) for at in SIGNIFICANT.get(name, ()) if "-" in steps[at : at + 1] or at >= len(steps))
 
     def _place(self, tracee: Tracee, name: str) -> str:
         if name not in _KEPT:
@@ -145,23 +139,36 @@ class Keys:
             found = self._places[key] = tracee.link(name)
         return found
 
-    def _number(self, at: int) -> Read:
-        return lambda entry, tracee: entry.arguments[at]
 
-    def _descriptor(self, at: int) -> Read:
-        return lambda entry, tracee: tracee.descriptor(signed(entry.arguments[at]))
+def _number(at: int) -> Read:
+    return lambda entry, tracee: entry.arguments[at]
 
-    def _string(self, at: int) -> Read:
-        return lambda entry, tracee: tracee.raw_string(entry.arguments[at])
 
-    def _address(self, at: int) -> Read:
-        return lambda entry, tracee: tracee.memory(entry.arguments[at], min(entry.arguments[at + 1], MOST_ADDRESS))
+def _descriptor(at: int) -> Read:
+    return lambda entry, tracee: tracee.descriptor(signed(entry.arguments[at]))
 
-    def _message(self, at: int) -> Read:
-        return lambda entry, tracee: tracee.message_name(entry.arguments[at], is_long=is_long(entry))
 
-    def _memory(self, at: int) -> Read:
-        return lambda entry, tracee: tracee.memory(entry.arguments[at], _READ)
+def _string(at: int) -> Read:
+    return lambda entry, tracee: tracee.raw_string(entry.arguments[at])
+
+
+def _address(at: int) -> Read:
+    return lambda entry, tracee: tracee.memory(entry.arguments[at], min(entry.arguments[at + 1], MOST_ADDRESS))
+
+
+def _message(at: int) -> Read:
+    return lambda entry, tracee: tracee.message_name(entry.arguments[at], is_long=is_long(entry))
+
+
+def _memory(at: int) -> Read:
+    return lambda entry, tracee: tracee.memory(entry.arguments[at], _READ)
+
+
+#: What reads a step where the words of a call follow from what stands behind the number, and not from the number itself.
+_READERS: Mapping[str, Callable[[int], Read]] = MappingProxyType(
+    {"string": _string, "address": _address, "message": _message, **dict.fromkeys(("fd", "socket"), _descriptor),
+     **dict.fromkeys(("how", "clone3", "limit", "groups", "capabilities"), _memory)}
+)  # fmt: skip
 
 
 def is_long(entry: PendingCall) -> bool:

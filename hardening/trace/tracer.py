@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from itertools import accumulate
 from os import PathLike
 from time import monotonic
@@ -96,28 +97,25 @@ def trace(
     """
     watch = CallRecorder() if recording else Failures(on_call)
     tracing = Tracing(request, bundle, streams or {}, watch)
-    end = None if seconds is None else monotonic() + seconds
+    due = None if seconds is None else monotonic() + seconds  # when it is ended, by what comes next
+    force: Callable[[], None] = partial(tracing.stop, TIME)
     quiet = _Quiet(tracing, watch, idle) if idle is not None else None
-    is_stopped = False  # and has `GRACE` seconds to be over
     with ThreadPoolExecutor(1, "tracer") as pool:
         running = pool.submit(tracing.run)
         try:
             while not running.done():
                 waits = [PAUSE] if until is not None or quiet is not None else []
-                waits += [max(0.0, end - monotonic())] if end is not None else []
+                waits += [max(0.0, due - monotonic())] if due is not None else []
                 wait([running], min(waits, default=None))
-                if end is not None and monotonic() >= end and is_stopped:
-                    tracing.kill()
-                    end = monotonic() + GRACE
-                elif end is not None and monotonic() >= end:
-                    tracing.stop(TIME)
-                    is_stopped, end = True, monotonic() + GRACE
+                if due is not None and monotonic() >= due:
+                    force()
+                    force, due = tracing.kill, monotonic() + GRACE
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK, gently=True)
-                    until, end = None, monotonic() + GRACE
+                    until, due = None, monotonic() + GRACE
                 elif quiet is not None and (until or watch.listens) and not running.done() and quiet.is_over():
                     tracing.stop(IDLE)
-                    is_stopped, quiet, end = True, None, monotonic() + GRACE
+                    quiet, force, due = None, tracing.kill, monotonic() + GRACE
         except KeyboardInterrupt:
             tracing.stop(INTERRUPT)
         finally:  # whatever `until` raises, nothing goes on behind its back

@@ -39,4 +39,4 @@ def test_an_argument_is_told_by_what_its_words_are_read_from() -> None:
         decoding.shown.append("")
         decoding.take(step, 0)
         looking |= {step} if tracee.asked else set()
-    assert looking - {"at"} == shapes._READ_AS.keys() - {"at"}
+    assert looking - {"at"} == shapes._PATHS | shapes._READERS.keys()
