@@ -96,7 +96,7 @@ class CommandTrials:
         if ran.trace.ended == INTERRUPT:
             seen = failed | _named({call: by[call] for call in by if call in unseen or call not in told_apart})
             raise Unfinished(INTERRUPTED, self._seen(ran, seen))
-        complaints = _counted(call for call in failures if call.message and call.message.lower() in call.said.lower())
+        complaints = _counted(call for call in failures if call.message and call.message.lower() in call.output.lower())
         made = _named(
             {call: by[call] for call in unseen & by.keys()} if ran.succeeded else {call: {} for call in unseen}
         )

@@ -77,8 +77,8 @@ class SystemCall:
       kernel has answered through that socket (netlink(7)), 0 without one.
     - ``ids``: the user or group ids that it wanted, as they are inside; ``capabilities`` those that it wanted to have
       (capset(2)), without ``CAP_``.
-    - ``text``: the operation in words. ``caller``: who asked. ``said``: what the process wrote next to standard error, or to
-      where it names the error; where it ended, what it wrote last.
+    - ``text``: the operation in words. ``caller``: who asked. ``output``: what the process wrote next to standard error, or
+      to where it names the error; where it ended, what it wrote last.
     - ``order``: its place among all that the trace saw.
     """
 
@@ -98,7 +98,7 @@ class SystemCall:
     ids: tuple[int, ...] = ()
     capabilities: frozenset[str] = frozenset()
     text: str = ""
-    said: str = ""
+    output: str = ""
     order: int = 0
     any_arguments: bool = False
 

@@ -46,7 +46,7 @@ def normal(call: SystemCall) -> SystemCall:
     """A call without what differs from one time to the next: who made it, when, and the arguments that do not matter."""
     kept = telling(call)
     arguments = tuple(number & kept.get(place, 0) for place, number in enumerate(call.arguments))
-    return attrs.evolve(call, arguments=arguments, caller=Caller(0), said="", order=0)
+    return attrs.evolve(call, arguments=arguments, caller=Caller(0), output="", order=0)
 
 
 @frozen

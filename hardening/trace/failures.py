@@ -18,11 +18,11 @@ from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import LENDING
 from hardening.trace import words
 from hardening.trace.calls import PendingCall
+from hardening.trace.observer import CallObserver, LiveProcess, LiveThread
 from hardening.trace.tracee import Tracee
-from hardening.trace.watch import CallWatch, LiveProcess, LiveThread
 
 #: How many failures are kept, the last ones, and how much of what a process says after one.
-MOST, MOST_SAID = 20_000, 2_000
+MOST, MOST_OUTPUT = 20_000, 2_000
 #: At how many writes to other places than standard error it is looked for.
 _LOOKS = 20
 #: No failures: a wait was interrupted, or there was nothing to wait for; and of calls that wait, nothing came.
@@ -34,7 +34,7 @@ _DUPLICATING = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 _SOCKET_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-class _Speech:
+class _Output:
     """What a process has written after its last failures: to standard error, and where it names one of them, to a log or a
     pipe, too."""
 
@@ -48,17 +48,17 @@ class _Speech:
     @property
     def is_over(self) -> bool:
         """Whether what follows is said of another failure."""
-        return self.text.endswith(b"\n") or len(self.text) >= MOST_SAID
+        return self.text.endswith(b"\n") or len(self.text) >= MOST_OUTPUT
 
 
 class _Process:
-    """What is heard of a process."""
+    """What is known of a process."""
 
-    __slots__ = ("connecting", "errors", "is_killed", "speech", "spoken")
+    __slots__ = ("connecting", "errors", "is_killed", "last_output", "output")
 
     def __init__(self) -> None:
-        self.speech = _Speech()
-        self.spoken = b""  # the end of what it has written to standard error
+        self.output = _Output()
+        self.last_output = b""  # the end of what it has written to standard error
         self.errors = {
             _STDERR
         }  # the descriptors that are that: a shell puts it in the place of another one for a while
@@ -66,7 +66,7 @@ class _Process:
         self.connecting: dict[int, SystemCall] = {}  # by descriptor: connections that are under way
 
 
-class Failures(CallWatch):
+class FailureRecorder(CallObserver):
     """Follows each call to its end, and keeps those that failed. ``on_call`` is told every one that has ended."""
 
     goes_on = abi.PTRACE_SYSCALL
@@ -76,24 +76,24 @@ class Failures(CallWatch):
         super().__init__()
         self._on_call = on_call
         self._made: dict[LiveThread, SystemCall] = {}  # that are not over, where each is wanted
-        self._kept: deque[tuple[SystemCall, _Speech]] = deque(maxlen=MOST)
+        self._kept: deque[tuple[SystemCall, _Output]] = deque(maxlen=MOST)
         self._processes: defaultdict[LiveProcess, _Process] = defaultdict(_Process)
 
     def found(self) -> tuple[SystemCall, ...]:
         """What has failed, each with what its process said next."""
         return tuple(
-            attrs.evolve(call, said=speech.text[:MOST_SAID].decode("utf-8", "replace")) if speech.text else call
-            for call, speech in self._kept
+            attrs.evolve(call, output=output.text[:MOST_OUTPUT].decode("utf-8", "replace")) if output.text else call
+            for call, output in self._kept
         )
 
-    def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
+    def on_entry(self, thread: LiveThread, entry: PendingCall) -> bool:
         if (entry.architecture, entry.number) in self._kinds["writing"]:
-            self._heard(thread.tracee, self._processes[thread.process], entry)
+            self._on_write(thread.tracee, self._processes[thread.process], entry)
         if self._on_call is not None:  # what it changes, such as where the process stands, is not changed yet
             self._made[thread] = self._decoder.call(entry, thread.tracee, thread.caller)
         return True
 
-    def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
+    def on_exit(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
         self._tell(thread, error)
         if error:
             self._failed(thread, entry, error)
@@ -119,18 +119,18 @@ class Failures(CallWatch):
         elif self._opened(thread, entry, result):
             self._was_opened(thread, entry, result)
 
-    def is_killed(self, thread: LiveThread, entry: PendingCall) -> None:
+    def on_kill(self, thread: LiveThread, entry: PendingCall) -> None:
         self._processes[thread.process].is_killed = True
         self._keep(thread.process, self._decoder.call(entry, thread.tracee, thread.caller, killed=signal.SIGSYS))
 
-    def found_no_room(self, thread: LiveThread, address: int, order: int) -> None:
+    def on_bus_error(self, thread: LiveThread, address: int, order: int) -> None:
         path = thread.tracee.mapped(address)
         if path:
             call = SystemCall("", 0, 0, (0,) * 6, thread.caller, signal=signal.SIGBUS, path=path,
                               access=frozenset({"write"}), text=f"use {path} in memory", order=order)  # fmt: skip
             self._keep(thread.process, call)
 
-    def is_gone(self, thread: LiveThread) -> None:
+    def on_thread_end(self, thread: LiveThread) -> None:
         self._tell(thread)  # exit(2)
 
     def _tell(self, thread: LiveThread, error: int = 0) -> None:
@@ -139,14 +139,14 @@ class Failures(CallWatch):
         if made is not None and self._on_call is not None:
             self._on_call(attrs.evolve(made, error=error))
 
-    def is_made(self, process: LiveProcess, maker: LiveProcess) -> None:
-        self._processes[process].errors = {*self._processes[maker].errors}
-        process.is_confined = maker.is_confined
+    def on_fork(self, process: LiveProcess, parent: LiveProcess) -> None:
+        self._processes[process].errors = {*self._processes[parent].errors}
+        process.is_confined = parent.is_confined
 
-    def ended_badly(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
+    def on_failed_end(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
         """A limit may have ended it, or it may have named what it lacks. No call fails where a variable is missing."""
-        heard = self._processes[process]
-        if heard.is_killed:
+        known = self._processes[process]
+        if known.is_killed:
             return
         number = os.WTERMSIG(status)
         text = f"ended by {words.word(words.SIGNALS, number)}" if number else f"exit code {os.WEXITSTATUS(status)}"
@@ -154,9 +154,9 @@ class Failures(CallWatch):
             "", 0, 0, (0,) * 6, caller or Caller(process.pid, executable=process.executable), signal=number, text=text,
             order=order,
         )  # fmt: skip
-        self._kept.append((end, _Speech(heard.spoken)))
+        self._kept.append((end, _Output(known.last_output)))
 
-    def executed(self, thread: LiveThread, entry: PendingCall) -> None:
+    def on_exec(self, thread: LiveThread, entry: PendingCall) -> None:
         """What gives less than its file promises is kept, too."""
         self.met.add(thread.process.executable)
         lost = thread.tracee.without_effect()
@@ -209,37 +209,38 @@ class Failures(CallWatch):
             self._keep(thread.process, call)
 
     def _keep(self, process: LiveProcess, call: SystemCall) -> None:
-        heard = self._processes[process]
-        if heard.speech.is_over:
-            heard.speech = _Speech()
-        heard.speech.messages.add(call.message.lower().encode())
+        known = self._processes[process]
+        if known.output.is_over:
+            known.output = _Output()
+        known.output.messages.add(call.message.lower().encode())
         if len(self.met) < MOST:
             self.met.add((call.name, call.error, call.path, call.address))
         self.failed += 1
-        self._kept.append((call, heard.speech))
+        self._kept.append((call, known.output))
 
-    def _heard(self, tracee: Tracee, process: _Process, entry: PendingCall) -> None:
+    def _on_write(self, tracee: Tracee, process: _Process, entry: PendingCall) -> None:
         """Something is written, and the program may well say what has failed; some write it word by word."""
-        speech, to_stderr = process.speech, entry.arguments[0] in process.errors
-        listens = bool(speech.messages) and len(speech.text) < MOST_SAID
+        output, to_stderr = process.output, entry.arguments[0] in process.errors
+        wanted = bool(output.messages) and len(output.text) < MOST_OUTPUT
         if not to_stderr:
-            speech.looks -= listens
-            if not listens or speech.looks < 0:
+            output.looks -= wanted
+            if not wanted or output.looks < 0:
                 return
         data = self._written(tracee, entry)
         if to_stderr:
-            process.spoken = (process.spoken + data)[-MOST_SAID:]
-        if listens and (to_stderr or any(message in data.lower() for message in speech.messages if message)):
-            speech.text += data
+            process.last_output = (process.last_output + data)[-MOST_OUTPUT:]
+        if wanted and (to_stderr or any(message in data.lower() for message in output.messages if message)):
+            output.text += data
 
     def _written(self, tracee: Tracee, entry: PendingCall) -> bytes:
         """The beginning of what a call is to write."""
         _, address, size, *_ = entry.arguments
         if (entry.architecture, entry.number) not in self._kinds["vectored"]:
-            return tracee.memory(address, min(size, MOST_SAID))
+            return tracee.memory(address, min(size, MOST_OUTPUT))
         places = tracee.numbers(address, 2 * min(size, 8))
         return b"".join(
-            tracee.memory(base, min(length, MOST_SAID)) for base, length in zip(places[::2], places[1::2], strict=False)
+            tracee.memory(base, min(length, MOST_OUTPUT))
+            for base, length in zip(places[::2], places[1::2], strict=False)
         )
 
     def _opened(self, thread: LiveThread, entry: PendingCall, result: int) -> bool:

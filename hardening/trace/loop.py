@@ -18,8 +18,8 @@ from hardening.errors import EXIT_LAUNCHER, LaunchError
 from hardening.launch.request import LaunchRequest
 from hardening.trace import calls, recording
 from hardening.trace.calls import PendingCall
+from hardening.trace.observer import CallObserver, LiveProcess, LiveThread
 from hardening.trace.tracee import Tracee
-from hardening.trace.watch import CallWatch, LiveProcess, LiveThread
 
 _WAIT = abi.__WALL | abi.__WNOTHREAD
 #: Before the command is there, and from then on.
@@ -53,9 +53,9 @@ class Tracing:
         request: LaunchRequest,
         bundle: str | PathLike[str],
         streams: Mapping[int, int],
-        watch: CallWatch,
+        observer: CallObserver,
     ) -> None:
-        self._request, self._bundle, self._streams, self._watch = request, bundle, streams, watch
+        self._request, self._bundle, self._streams, self._observer = request, bundle, streams, observer
         self.ended = ""
         self._lock = threading.Lock()  # over the pids, which another thread sends signals to
         self._launcher = self.command = 0
@@ -135,7 +135,7 @@ class Tracing:
 
     def _attach(self, pid: int) -> None:
         try:
-            ptrace.request(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS | self._watch.options)
+            ptrace.request(abi.PTRACE_SEIZE, pid, _FIRST_OPTIONS | self._observer.options)
         except OSError as error:
             raise LaunchError(
                 f"cannot trace the command: {error.strerror}",
@@ -208,17 +208,17 @@ class Tracing:
         self._stops.resume(pid, request, number)
 
     def _adopt(self, pid: int) -> LiveThread:
-        """A thread that is seen for the first time, before its first instruction: it is traced as its maker is. What
+        """A thread that is seen for the first time, before its first instruction: it is traced as its parent is. What
         that says of it comes before or after, and even when it is over, and is not needed."""
         status = Tracee(pid).status()
-        group, parent = int(status.get("Tgid") or pid), int(status.get("PPid") or 0)
+        group = int(status.get("Tgid") or pid)
         process = self.processes.get(group)
         if process is None or process.status is not None:
             process = self.processes[group] = LiveProcess(group, self.count)
-            maker = self.processes.get(parent)
-            if maker is not None:
-                process.argv, process.executable, process.command = maker.argv, maker.executable, maker.command
-                self._watch.is_made(process, maker)
+            parent = self.processes.get(int(status.get("PPid") or 0))
+            if parent is not None:
+                process.argv, process.executable, process.command = parent.argv, parent.executable, parent.command
+                self._observer.on_fork(process, parent)
         thread = self._threads[pid] = LiveThread(pid, process)
         if not self._launcher:  # made while all others were killed, by one that shares the host's pid namespace
             _send(pid, signal.SIGKILL)
@@ -228,14 +228,14 @@ class Tracing:
     def _gone(self, pid: int, status: int) -> None:
         thread = self._threads.pop(pid, None)
         if thread is not None:
-            self._watch.is_gone(thread)
+            self._observer.on_thread_end(thread)
         process = self.processes.get(pid)
         if process is not None:
             process.status = status
             # What is left where the command ends is killed, as is all where the trace does.
             if status and not self.ended and (pid == self.command or not self._is_over):
                 status = self._ended_by if pid == self.command and self._ended_by else status
-                self._watch.ended_badly(
+                self._observer.on_failed_end(
                     process, thread.known_caller if thread is not None else None, status, self.count
                 )
         if pid == self.command:
@@ -263,7 +263,7 @@ class Tracing:
         self.count += 1
         self.made[architecture, number][thread.process.command] += 1
         entry = PendingCall(architecture, number, arguments, self.count)
-        if self._watch.begins(thread, entry):
+        if self._observer.on_entry(thread, entry):
             thread.entry = entry
             self._stops.resume(pid, abi.PTRACE_SYSCALL)
         else:
@@ -273,7 +273,7 @@ class Tracing:
         """The call that a thread is in, if it is followed, has its answer."""
         entry = thread.entry
         if entry is not None:
-            self._watch.ends(thread, entry, errno.EINTR if error in _RESTARTS else error, result)
+            self._observer.on_exit(thread, entry, errno.EINTR if error in _RESTARTS else error, result)
             thread.last, thread.entry = entry, None
 
     # Ends and beginnings
@@ -286,8 +286,8 @@ class Tracing:
             return self._threads[pid]
         if not self._is_there:
             self._is_there = True
-            ptrace.request(abi.PTRACE_SETOPTIONS, pid, _OPTIONS | self._watch.options)
-            self._goes_on = self._watch.goes_on
+            ptrace.request(abi.PTRACE_SETOPTIONS, pid, _OPTIONS | self._observer.options)
+            self._goes_on = self._observer.goes_on
         process = self.processes[pid]
         gone = [one for one, thread in self._threads.items() if thread.process is process]
         kept = self._threads.get(former) or LiveThread(former, process)
@@ -297,7 +297,7 @@ class Tracing:
         kept.tracee = tracee = Tracee(pid)
         kept.changed()
         process.argv, process.executable, process.command = tracee.argv(), tracee.link("exe"), tracee.command()
-        self._watch.executed(
+        self._observer.on_exec(
             kept, kept.entry or calls.native("execve", self.count)
         )  # the launcher's own was not followed
         return kept
@@ -318,7 +318,7 @@ class Tracing:
         entries = [one.entry or one.last for one in self._threads.values() if one.process is process]
         if own.order == max(entry.order for entry in entries if entry is not None):
             self._killed.add(process)
-            self._watch.is_killed(thread, own)
+            self._observer.on_kill(thread, own)
 
     def _faulted(self, thread: LiveThread, number: int) -> int:
         """A fault: the signal to go on with. A filter may answer with SIGSYS, which a program may handle; a file that is
@@ -329,9 +329,9 @@ class Tracing:
         except OSError:  # it was killed this moment
             return number
         if number == signal.SIGBUS:
-            self._watch.found_no_room(thread, address, self.count)
+            self._observer.on_bus_error(thread, address, self.count)
         elif number == signal.SIGSYS and code == abi.SYS_SECCOMP and thread.last is not None:
-            self._watch.is_killed(thread, thread.last)
+            self._observer.on_kill(thread, thread.last)
         if pid != self.command:
             return number
         caught = int(thread.tracee.status().get("SigCgt", "0"), 16) >> number - 1 & 1

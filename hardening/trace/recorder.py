@@ -11,8 +11,8 @@ from hardening.base.linux import abi
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Usage, counted
 from hardening.trace.calls import PendingCall
+from hardening.trace.observer import CallObserver, LiveThread
 from hardening.trace.shapes import Keys
-from hardening.trace.watch import CallWatch, LiveThread
 
 #: What leaves everything as it is: one answer tells enough. What changes something is followed until it succeeds.
 _LOOKS = frozenset({"read", "search"})
@@ -33,7 +33,7 @@ class _Made:
         self.is_known = False
 
 
-class CallRecorder(CallWatch):
+class CallRecorder(CallObserver):
     """Counts calls, and waits for the end of one only where that can say something new."""
 
     goes_on = abi.PTRACE_CONT
@@ -61,7 +61,7 @@ class CallRecorder(CallWatch):
             return made.call
         return self._decoder.call(made.entry, self._keys.shown(made.entry, key), Caller(0))
 
-    def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
+    def on_entry(self, thread: LiveThread, entry: PendingCall) -> bool:
         tracee = thread.tracee
         key = self._keys.key(entry, tracee)
         made = self._made.get(key)
@@ -75,7 +75,7 @@ class CallRecorder(CallWatch):
         self._followed[thread] = made
         return True
 
-    def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
+    def on_exit(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
         made = self._followed.pop(thread)
         made.often[error] += 1
         made.error = error
@@ -88,8 +88,8 @@ class CallRecorder(CallWatch):
         else:
             made.is_known = not moves
 
-    def executed(self, thread: LiveThread, entry: PendingCall) -> None:
+    def on_exec(self, thread: LiveThread, entry: PendingCall) -> None:
         self._keys.moved()  # another thread may have its number now
 
-    def is_gone(self, thread: LiveThread) -> None:
+    def on_thread_end(self, thread: LiveThread) -> None:
         self._keys.moved()  # its number may be given to another one

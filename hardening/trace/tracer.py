@@ -15,10 +15,10 @@ from hardening.base.values import frozen
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.denial import SystemCall
 from hardening.mechanism.evidence import Usage
-from hardening.trace.failures import Failures
+from hardening.trace.failures import FailureRecorder
 from hardening.trace.loop import Tracing
+from hardening.trace.observer import CallObserver, LiveProcess
 from hardening.trace.recorder import CallRecorder
-from hardening.trace.watch import CallWatch, LiveProcess
 
 #: Why a trace ended before its command did.
 TIME, INTERRUPT, CHECK, IDLE = "time", "interrupt", "check", "idle"
@@ -95,11 +95,11 @@ def trace(
     (`hardening.trace.recording`), and neither failures nor idleness are looked at. ``streams`` are descriptors to be had in
     the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
     """
-    watch = CallRecorder() if recording else Failures(on_call)
-    tracing = Tracing(request, bundle, streams or {}, watch)
+    observer = CallRecorder() if recording else FailureRecorder(on_call)
+    tracing = Tracing(request, bundle, streams or {}, observer)
     due = None if seconds is None else monotonic() + seconds  # when it is ended, by what comes next
     force: Callable[[], None] = partial(tracing.stop, TIME)
-    quiet = _Quiet(tracing, watch, idle) if idle is not None else None
+    quiet = _Quiet(tracing, observer, idle) if idle is not None else None
     with ThreadPoolExecutor(1, "tracer") as pool:
         running = pool.submit(tracing.run)
         try:
@@ -113,7 +113,7 @@ def trace(
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK, gently=True)
                     until, due = None, monotonic() + GRACE
-                elif quiet is not None and (until or watch.listens) and not running.done() and quiet.is_over():
+                elif quiet is not None and (until or observer.listens) and not running.done() and quiet.is_over():
                     tracing.stop(IDLE)
                     quiet, force, due = None, tracing.kill, monotonic() + GRACE
         except KeyboardInterrupt:
@@ -128,25 +128,26 @@ def trace(
         pid: TracedProcess(pid, one.argv, one.executable, one.status) for pid, one in tracing.processes.items()
     }
     return Trace(
-        watch.found() if isinstance(watch, Failures) else (), MappingProxyType(processes), tracing.command, tracing.status,
-        tracing.ended, tracing.count, watch.files, tracing.tasks, MappingProxyType(tracing.made), tuple(watch.bound),
-        watch.found() if isinstance(watch, CallRecorder) else frozenset(), _memory(tracing.processes.values()),
+        observer.found() if isinstance(observer, FailureRecorder) else (), MappingProxyType(processes), tracing.command,
+        tracing.status, tracing.ended, tracing.count, observer.files, tracing.tasks, MappingProxyType(tracing.made),
+        tuple(observer.bound), observer.found() if isinstance(observer, CallRecorder) else frozenset(),
+        _memory(tracing.processes.values()),
     )  # fmt: skip
 
 
 class _Quiet:
     """How long a command has done nothing new."""
 
-    def __init__(self, tracing: Tracing, watch: CallWatch, seconds: float) -> None:
-        self._tracing, self._watch, self._seconds = tracing, watch, seconds
+    def __init__(self, tracing: Tracing, observer: CallObserver, seconds: float) -> None:
+        self._tracing, self._observer, self._seconds = tracing, observer, seconds
         self._known, self._failed, self._since, self._used = 0, 0, monotonic(), 0.0
 
     def is_over(self) -> bool:
         """Whether that is long enough: it waits, or fails over and over again. Who only computes is at work."""
-        known, now = len(self._tracing.made) + len(self._watch.met), monotonic()
+        known, now = len(self._tracing.made) + len(self._observer.met), monotonic()
         if known == self._known and (now - self._since < self._seconds or not known):
             return False
-        used, failed = self._tracing.processor_time(), self._watch.failed
+        used, failed = self._tracing.processor_time(), self._observer.failed
         waits = used - self._used < _BUSY * (now - self._since) or failed - self._failed >= _OFTEN
         if known == self._known and waits:
             return True

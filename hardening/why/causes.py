@@ -63,7 +63,7 @@ class FailedCall:
     @property
     def is_named(self) -> bool:
         """Whether the process spoke of its whole path: the last part alone may be a word that means something else."""
-        return bool(self.call.path) and self.call.path in self.call.said
+        return bool(self.call.path) and self.call.path in self.call.output
 
     @property
     def is_silent(self) -> bool:
@@ -77,7 +77,7 @@ class FailedCall:
 
     def says_the_same(self, other: FailedCall) -> bool:
         """Whether a process has said the same as in another run, but for what is counted."""
-        return _uncounted(self.call.said) == _uncounted(other.call.said)
+        return _uncounted(self.call.output) == _uncounted(other.call.output)
 
     @property
     def key(self) -> Hashable:
@@ -253,7 +253,7 @@ def _unexecuted(ran: Ran) -> Sequence[SystemCall]:
     entry = calls.native(_EXECVE, 0)
     call = SystemCall(
         _EXECVE, entry.number, entry.architecture, entry.arguments, caller, error=error, path=path,
-        access=frozenset({"execute"}), text=f"{_EXECVE} {path}", said=os.strerror(error) + path,
+        access=frozenset({"execute"}), text=f"{_EXECVE} {path}", output=os.strerror(error) + path,
     )  # fmt: skip
     return (call,)
 
@@ -275,9 +275,9 @@ def _with_speech(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
             found.append(call)
             continue
         before = spoken.get(call.caller.pid, "")
-        text = before if before.startswith(call.said) else (call.said + before)[:MOST_SPOKEN]
+        text = before if before.startswith(call.output) else (call.output + before)[:MOST_SPOKEN]
         spoken[call.caller.pid] = text
-        found.append(attrs.evolve(call, said=text))
+        found.append(attrs.evolve(call, output=text))
     return found[::-1]
 
 
@@ -311,8 +311,8 @@ def _told(call: SystemCall) -> int:
     """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, in whichever
     letters, and the name of what it is about. Of a denial many say in words of their own that they may not (umount(8)), and
     some of any that permission is denied (mount(8), sysctl(8)), which counts where they name it."""
-    about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.said.lower()
-    named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.said) is not None
+    about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.output.lower()
+    named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.output) is not None
     if call.message and call.message.lower() in said:
         return 2 if named else 1
     if call.error in DENIALS and _OF_RIGHTS.search(said):
@@ -320,7 +320,7 @@ def _told(call: SystemCall) -> int:
     if call.error in (*DENIALS, errno.EROFS) and named and os.strerror(errno.EACCES).lower() in said:
         return 2
     # In words of their own some name what they could not have; a traceback names files that were read.
-    return int(bool(call.access) and len(call.path) > 1 and call.path in call.said and call.error not in MISSING)
+    return int(bool(call.access) and len(call.path) > 1 and call.path in call.output and call.error not in MISSING)
 
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:

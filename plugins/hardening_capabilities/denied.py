@@ -200,11 +200,11 @@ def _parameter(context: Context, call: SystemCall) -> Iterator[Way]:
 def _of_end(settings: CapabilitiesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """What a program has asked for (capget(2), PR_GET_NO_NEW_PRIVS of prctl(2)), which fails no call, and says that it
     lacks."""
-    names = {match[1] or match[2] for match in _NAMED.finditer(call.said) if match[1] or "capabilit" in call.said}
+    names = {match[1] or match[2] for match in _NAMED.finditer(call.output) if match[1] or "capabilit" in call.output}
     for name in sorted({name.upper() for name in names} & BY_NAME.keys()):
         changing = (check for check in CHECKS if check.capability == name and check.stays)
         yield from _missing(settings, context, call, next(changing, any_call(name)), ())
-    if settings.no_new_privileges and _NO_NEW_PRIVILEGES.search(call.said):
+    if settings.no_new_privileges and _NO_NEW_PRIVILEGES.search(call.output):
         leaf = "capabilities.no_new_privileges"
         yield Cause(leaf, "the program does not run with no_new_privs", (Way(leaf, False, Size.WIDER),))
 

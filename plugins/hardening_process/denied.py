@@ -132,7 +132,7 @@ def _of_end(settings: ProcessSettings, context: Context, call: SystemCall) -> It
         return
     own = context.host.of(ProcessFacts).environment
     missing = own.keys() - {name for name, *_ in environment(settings, outside.identity(context), context)}
-    for name in dict.fromkeys(_VARIABLE.findall(call.said)):
+    for name in dict.fromkeys(_VARIABLE.findall(call.output)):
         if name in missing:
             leaf = f"process.environment.{name}"
             what = f"the variable {name} is not handed down to the command"

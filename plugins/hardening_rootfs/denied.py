@@ -100,8 +100,8 @@ def _named(settings: RootfsSettings, context: Context, call: SystemCall) -> Iter
     """Files that a process names at its end, and that are not what it expects, so that no call fails: what is hidden is an
     empty file, and what belongs to another owner some refuse to use (git, ssh, PostgreSQL). Of the root's own files that is
     what it says last: those of a program are named by every traceback."""
-    last = call.said.rstrip().rpartition("\n")[2]
-    for path in dict.fromkeys(match.rstrip(".:") for match in _PATH.findall(call.said)):
+    last = call.output.rstrip().rpartition("\n")[2]
+    for path in dict.fromkeys(match.rstrip(".:") for match in _PATH.findall(call.output)):
         seen = next(iter(answers.of_path(settings, context, path)))
         ways = remedies.owned(settings, context, path)
         if seen.denied and seen.errors and seen.leaf.startswith("rootfs."):

@@ -78,7 +78,7 @@ def test_each_call_is_counted_once(calls: list[SystemCall]) -> None:
 
 
 def test_what_differs_from_time_to_time_is_left_out() -> None:
-    one = SystemCall("ioctl", 16, X86_64, (3, 0x5401, 0x7FFF0000, 0, 0, 0), Caller(7, "sh"), order=3, said="no")
+    one = SystemCall("ioctl", 16, X86_64, (3, 0x5401, 0x7FFF0000, 0, 0, 0), Caller(7, "sh"), order=3, output="no")
     two = SystemCall("ioctl", 16, X86_64, (4, 0x5401, 0x7FFE0000, 0, 0, 0), Caller(8, "cat"), order=9)
     (use,) = _run([one, two], "a").uses
     assert (use.often, use.programs, use.call.arguments[1]) == (2, ("cat", "sh"), 0x5401)

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from hardening.base.digest import ANNOTATION, of_filter
-from hardening.trace.failures import MOST_SAID
+from hardening.trace.failures import MOST_OUTPUT
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
@@ -32,11 +32,11 @@ from pathlib import Path
 import attrs
 from hardening.launch.request import LaunchRequest
 from hardening.trace import recording
-from hardening.trace.failures import Failures
+from hardening.trace.failures import FailureRecorder
 from hardening.trace.tracer import trace
 options = json.loads(sys.argv[2])
 if options.pop("faulty", False):
-    Failures.begins = lambda *_: [][0]
+    FailureRecorder.on_entry = lambda *_: [][0]
 if "until" in options:
     place = Path(options["until"])
     options["until"] = lambda command: command > 0 and place.exists()
@@ -219,7 +219,7 @@ os.write(2, b"led\\n")
     assert found.failed("execve /etc")["access"] == ["execute"]
     mounted = found.failed("mount /proc")
     assert (mounted["path"], mounted["access"], mounted["error"]) == ("/proc", ["mount"], errno.EPERM)
-    assert mounted["said"] == "it failed\n"
+    assert mounted["output"] == "it failed\n"
     assert mounted["caller"]["executable"].startswith("/usr/bin/python3")
     assert mounted["caller"]["uid"] == (0 if stance.user is None else stance.user.uid)
 
@@ -244,7 +244,7 @@ def test_the_end_of_a_process_is_told_with_what_it_wrote_last(folder: Path, stan
     """Of none that went well, and of none that the end of the command has ended."""
     code = "sleep 99 & true; sh -c 'echo lost >&2; kill -KILL $$'; echo given up >&2; exit 4"
     found = traced(folder, stance, "sh", "-c", code)
-    ends = [(call["text"], call["signal"], call["said"]) for call in found.failures if not call["name"]]
+    ends = [(call["text"], call["signal"], call["output"]) for call in found.failures if not call["name"]]
     assert ends == [("ended by SIGKILL", signal.SIGKILL, "lost\n"), ("exit code 4", 0, "Killed\ngiven up\n")]
 
 
@@ -502,10 +502,10 @@ os.writev(2, [b"No such ", b"thing\\n"])
 """
     found = traced(folder, stance, PYTHON, "-ISc", code, root=True)
     logged, silent, told = (
-        found.failed(f"openat /none/{name} (read)")["said"] for name in ("logged", "silent", "told")
+        found.failed(f"openat /none/{name} (read)")["output"] for name in ("logged", "silent", "told")
     )
     assert logged.startswith("cannot start: No such file or directory...")
-    assert len(logged) == MOST_SAID
+    assert len(logged) == MOST_OUTPUT
     assert silent == told == "No such thing\n"
 
 

@@ -74,15 +74,15 @@ def test_what_is_nearest_to_the_end_is_suspected_first() -> None:
 
 
 def test_what_a_process_speaks_of_goes_before() -> None:
-    spoken = call("a", 1, path="/srv/file", said="x: /srv/file: Operation not permitted\n")
-    said = call("b", 2, said="Operation not permitted\n")
+    spoken = call("a", 1, path="/srv/file", output="x: /srv/file: Operation not permitted\n")
+    said = call("b", 2, output="Operation not permitted\n")
     assert names(ran(spoken, said, call("c", 3))) == ["a", "b", "c"]
 
 
 def test_a_name_that_is_a_part_of_a_word_is_not_spoken_of() -> None:
     words = "ENOENT: no such file or directory, mkdir '/home/x' at stage 2\n"
-    made = call("mkdir", 1, path="/home/x", error=errno.ENOENT, said=words)
-    looked = call("statx", 2, path="/srv/tag", error=errno.ENOENT, said=words)
+    made = call("mkdir", 1, path="/home/x", error=errno.ENOENT, output=words)
+    looked = call("statx", 2, path="/srv/tag", error=errno.ENOENT, output=words)
     found = {item.call.name: (item.told, item.is_named) for item in causes.denials(ran(made, looked))}
     assert found == {"mkdir": (2, True), "statx": (1, False)}
 
@@ -99,7 +99,7 @@ def test_a_name_that_is_a_part_of_a_word_is_not_spoken_of() -> None:
     ],
 )
 def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> None:
-    (found,) = causes.denials(ran(call("mount", 1, path="/mnt", said=said)))
+    (found,) = causes.denials(ran(call("mount", 1, path="/mnt", output=said)))
     assert found.told == told
 
 
@@ -114,7 +114,7 @@ def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> N
     ],
 )
 def test_a_file_is_spoken_of_in_words_of_its_own_by_its_whole_path(said: str, error: int, told: int) -> None:
-    opened: dict[str, Any] = {"path": "/srv/a.db", "error": error, "said": said}
+    opened: dict[str, Any] = {"path": "/srv/a.db", "error": error, "output": said}
     (found,) = causes.denials(ran(call("openat", 1, access=frozenset({"write"}), **opened)))
     assert found.told == told
 
@@ -122,7 +122,7 @@ def test_a_file_is_spoken_of_in_words_of_its_own_by_its_whole_path(said: str, er
 def test_a_file_that_is_only_asked_about_is_none_that_a_program_could_not_have() -> None:
     """Where an error comes from Python says with the file and the line, and asks the file first whether it is a terminal."""
     said = 'File "/lib/socket.py", line 233\nPermissionError: Operation not permitted\n'
-    found = causes.denials(ran(call("ioctl", 1, path="/lib/socket.py", error=errno.ENOTTY, said=said)))
+    found = causes.denials(ran(call("ioctl", 1, path="/lib/socket.py", error=errno.ENOTTY, output=said)))
     assert [item.told for item in found] == [0]
 
 
@@ -135,21 +135,21 @@ def test_what_is_asked_for_in_hexadecimal_tells_calls_apart_and_what_is_counted_
 
 def test_what_a_process_says_later_is_of_what_failed_before() -> None:
     found = ran(
-        call("a", 1, said="Traceback:\n"), call("b", 2, error=errno.ENOENT, said="x: Operation not permitted\n")
+        call("a", 1, output="Traceback:\n"), call("b", 2, error=errno.ENOENT, output="x: Operation not permitted\n")
     )
     assert [(item.call.name, item.told) for item in causes.denials(found)] == [("a", 1), ("b", 0)]
 
 
 def test_what_a_process_wrote_before_it_ended_is_not_of_what_failed_silently_on_the_way() -> None:
-    spoken = call("a", 1, said="Operation not permitted\n")
-    end = call("", 3, error=0, text="exit code 1", said="Operation not permitted\nSITE is not set\n")
+    spoken = call("a", 1, output="Operation not permitted\n")
+    end = call("", 3, error=0, text="exit code 1", output="Operation not permitted\nSITE is not set\n")
     found = {item.call.name: item.told for item in causes.denials(ran(spoken, call("b", 2), end))}
     assert found == {"a": 1, "b": 0, "": 0}
 
 
 def test_what_ended_a_process_goes_before_all() -> None:
     killed = call("a", 1, error=0, signal=signal.SIGSYS)
-    assert names(ran(killed, call("b", 2, said="Operation not permitted"))) == ["a", "b"]
+    assert names(ran(killed, call("b", 2, output="Operation not permitted"))) == ["a", "b"]
 
 
 def test_a_process_that_went_well_has_missed_nothing() -> None:
@@ -169,9 +169,9 @@ def test_runs_fail_alike_that_end_alike_and_speak_of_the_same() -> None:
         found = ran(*failures)
         return causes.outcome(found, causes.denials(found), succeeded=False).signature
 
-    spoken = call("a", 1, said="Operation not permitted")
+    spoken = call("a", 1, output="Operation not permitted")
     assert signature(spoken) == signature(spoken, call("b", 2))
-    assert signature(spoken) != signature(call("b", 2, said="Operation not permitted"))
+    assert signature(spoken) != signature(call("b", 2, output="Operation not permitted"))
 
 
 def test_smaller_ways_go_first_and_suspects_are_found_again() -> None:
@@ -193,7 +193,9 @@ def test_smaller_ways_go_first_and_suspects_are_found_again() -> None:
 def test_an_errno_that_two_calls_had_is_evidence_of_one_where_that_is_named(
     said: str, other: int, evident: bool
 ) -> None:
-    found = ran(call("a", 1, path="/srv/file", said=said), call("b", 2, error=other, said=said), mechanism=Decides("a"))
+    found = ran(
+        call("a", 1, path="/srv/file", output=said), call("b", 2, error=other, output=said), mechanism=Decides("a")
+    )
     (suspect,) = causes.outcome(found, causes.denials(found), succeeded=False).suspects
     assert suspect.evident is evident
 
@@ -212,7 +214,7 @@ def test_a_command_that_was_never_executed_failed_in_execve(code: int, of_init: 
 def test_a_denial_among_many_files_that_are_looked_for_is_asked_about() -> None:
     paths = [f"/lib/{one}{other}" for one in "abcdefghijklmnop" for other in "abcdefghijklmnop"]
     looked = [
-        call("openat", order, error=errno.ENOENT, path=path, said="No such file or directory")
+        call("openat", order, error=errno.ENOENT, path=path, output="No such file or directory")
         for order, path in enumerate(paths, 1)
     ]
     found = causes.denials(ran(call("mkdir", 0, error=errno.EROFS), *looked, mechanism=Decides("mkdir")))

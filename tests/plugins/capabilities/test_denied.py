@@ -286,7 +286,7 @@ def test_a_set_group_id_bit_that_is_lost_in_silence_takes_one() -> None:
     ],
 )
 def test_what_a_program_says_at_its_end_that_it_lacks_is_tried(said: str, named: list[str]) -> None:
-    end = call("", error=0, said=said)
+    end = call("", error=0, output=said)
     assert leaves(end) == named
     has = [name for name in named if name.isupper()]
     assert leaves(end, chosen=settings(*has, no_new_privileges=False)) == []

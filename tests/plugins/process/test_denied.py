@@ -131,7 +131,7 @@ def test_a_limit_that_the_kernel_ends_a_process_for(number: int, own: dict[str, 
 def test_a_variable_that_a_process_names_at_its_end_and_the_caller_has() -> None:
     has = attrs.evolve(ROOT.of(ProcessFacts), environment={"SITE": "x", "LANG": "C"})
     on = attrs.evolve(ROOT, facts={**ROOT.facts, ProcessFacts: has})
-    end = call("", error=0, said="error: SITE and OTHER are not set, LANG is (WEBSITE)\n")
+    end = call("", error=0, output="error: SITE and OTHER are not set, LANG is (WEBSITE)\n")
     assert leaves(end, on=on) == ["environment.SITE"]
     assert not leaves(attrs.evolve(end, signal=signal.SIGSEGV), on=on)
 

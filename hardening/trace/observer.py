@@ -58,7 +58,7 @@ class LiveThread:
         self.known_caller = None
 
 
-class CallWatch:
+class CallObserver:
     """What becomes of the calls of a trace: nothing, but for what a subclass does. ``goes_on`` is the request of ptrace(2)
     by which a thread goes on that is in no call, ``options`` are those that it needs. ``files`` is the highest number that
     a descriptor was seen to have, and one; ``met`` are ways in which calls have failed, and programs, ``failed`` is how many
@@ -76,27 +76,27 @@ class CallWatch:
         self.listens = False
         self._decoder, self._kinds = Decoder(), calls.kinds()
 
-    def begins(self, thread: LiveThread, entry: PendingCall) -> bool:
+    def on_entry(self, thread: LiveThread, entry: PendingCall) -> bool:
         """A call begins: whether its end is waited for."""
         return False
 
-    def ends(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
+    def on_exit(self, thread: LiveThread, entry: PendingCall, error: int, result: int) -> None:
         """A call that was waited for has ended, with an errno or with 0."""
 
-    def is_killed(self, thread: LiveThread, entry: PendingCall) -> None:
+    def on_kill(self, thread: LiveThread, entry: PendingCall) -> None:
         """A filter has answered a call with SIGSYS."""
 
-    def found_no_room(self, thread: LiveThread, address: int, order: int) -> None:
+    def on_bus_error(self, thread: LiveThread, address: int, order: int) -> None:
         """A process is killed for memory at an address (SIGBUS)."""
 
-    def executed(self, thread: LiveThread, entry: PendingCall) -> None:
+    def on_exec(self, thread: LiveThread, entry: PendingCall) -> None:
         """execve(2) has replaced what the process was."""
 
-    def is_made(self, process: LiveProcess, maker: LiveProcess) -> None:
+    def on_fork(self, process: LiveProcess, parent: LiveProcess) -> None:
         """A process has made another one."""
 
-    def is_gone(self, thread: LiveThread) -> None:
+    def on_thread_end(self, thread: LiveThread) -> None:
         """A thread is over."""
 
-    def ended_badly(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
+    def on_failed_end(self, process: LiveProcess, caller: Caller | None, status: int, order: int) -> None:
         """A process has ended with a wait status that is not 0; its ``caller`` where that was known."""
