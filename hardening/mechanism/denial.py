@@ -77,6 +77,8 @@ class SystemCall:
       kernel has answered through that socket (netlink(7)), 0 without one.
     - ``ids``: the user or group ids that it wanted, as they are inside; ``capabilities`` those that it wanted to have
       (capset(2)), without ``CAP_``.
+    - ``attribute``: the name of the extended attribute that it was about (xattr(7)); ``namespaces``: the ``CLONE_NEW*``
+      flags that it gave in memory (clone3(2)).
     - ``text``: the operation in words. ``caller``: who asked. ``output``: what the process wrote next to standard error, or
       to where it names the error; where it ended, what it wrote last.
     - ``order``: its place among all that the trace saw.
@@ -97,6 +99,8 @@ class SystemCall:
     request: int = 0
     ids: tuple[int, ...] = ()
     capabilities: frozenset[str] = frozenset()
+    attribute: str = ""
+    namespaces: int = 0
     text: str = ""
     output: str = ""
     order: int = 0

@@ -68,6 +68,8 @@ class Decoder:
             address=decoding.address,
             ids=tuple(decoding.ids),
             capabilities=frozenset(name.removeprefix("CAP_") for name in decoding.capabilities),
+            attribute=decoding.attribute,
+            namespaces=decoding.namespaces,
             text=decoding.text(name),
             order=entry.order,
         )
@@ -111,7 +113,8 @@ class _Decoding:
         self._base: str | None = None  # where the next path begins, as a link of /proc/PID
         self._file = ""  # of what a descriptor refers to
         self._joined = ""  # before the target
-        self.path = self.target = self.address = ""
+        self.path = self.target = self.address = self.attribute = ""
+        self.namespaces = 0
         self.access: set[str] = set()
         self.ids: list[int] = []
         self.capabilities: list[str] = []
@@ -208,6 +211,10 @@ class _Decoding:
         if text and text != os.path.basename(self.path):
             self.shown.append(text)
 
+    def _attribute(self, value: int, at: int) -> None:
+        self.attribute = self._tracee.string(value)
+        self._string(value, at)
+
     # Memory
 
     def _size(self, value: int, at: int) -> None:
@@ -245,6 +252,7 @@ class _Decoding:
 
     def _clone3(self, value: int, at: int) -> None:
         for flags in self._tracee.numbers(value, 1):
+            self.namespaces = flags & abi.UNSHARE_NAMESPACES
             self._with(words.NAMESPACES, flags)
 
     def _namespaces(self, value: int, at: int) -> None:

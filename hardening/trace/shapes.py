@@ -166,8 +166,9 @@ def _memory(at: int) -> Read:
 
 #: What reads a step where the words of a call follow from what stands behind the number, and not from the number itself.
 _READERS: Mapping[str, Callable[[int], Read]] = MappingProxyType(
-    {"string": _string, "address": _address, "message": _message, **dict.fromkeys(("fd", "socket"), _descriptor),
-     **dict.fromkeys(("how", "clone3", "limit", "groups", "capabilities"), _memory)}
+    {**dict.fromkeys(("string", "attribute"), _string), **dict.fromkeys(("fd", "socket"), _descriptor),
+     **dict.fromkeys(("how", "clone3", "limit", "groups", "capabilities"), _memory),
+     "address": _address, "message": _message}
 )  # fmt: skip
 
 

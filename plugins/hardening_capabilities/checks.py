@@ -21,8 +21,8 @@ OWN, NET, UTS, MOUNT, PID, ABOVE, HOST = "user", "net", "uts", "mount", "pid", "
 @frozen(eq=False)
 class Check:
     """Where the kernel asks for a ``capability``, and answers with one of ``errors`` without it. ``arguments`` maps an
-    index to the values that it may have, in the bits of ``mask``; ``path``, ``address`` and ``text`` are patterns that what
-    the call is about has to match, ``requests`` the types of messages of netlink(7) that it may be the answer to.
+    index to the values that it may have, in the bits of ``mask``; ``path``, ``address`` and ``attribute`` are patterns that
+    what the call is about has to match, ``requests`` the types of messages of netlink(7) that it may be the answer to.
     ``always``: it is asked of every such call, whoever and whatever that is about. ``lifts``: it lifts a limit, which
     decides without it. ``stays``: what such a call changes outlasts the command, where that is not its own."""
 
@@ -35,7 +35,7 @@ class Check:
     path: str = ""
     address: str = ""
     requests: Container[int] = ()
-    text: str = ""
+    attribute: str = ""
     always: bool = False
     lifts: bool = False
     stays: bool = False
@@ -49,7 +49,7 @@ class Check:
             and (not self.path or re.fullmatch(self.path, call.path) is not None)
             and (not self.address or re.fullmatch(self.address, call.address) is not None)
             and (not self.requests or call.request in self.requests)
-            and (not self.text or re.search(self.text, call.text) is not None)
+            and (not self.attribute or re.fullmatch(self.attribute, call.attribute) is not None)
         )
 
 
@@ -86,12 +86,11 @@ CHECKS: tuple[Check, ...] = (
     _of("SETFCAP", "", ABOVE, path=_PROCESS + "/uid_map"),
     _of("KILL", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal", PID, stays=True),
     _of("SETPCAP", "prctl", arguments={0: (24, 28)}),  # PR_CAPBSET_DROP, PR_SET_SECUREBITS
-    _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", text="security.capability"),
-    _of("SYS_ADMIN", "setxattr lsetxattr fsetxattr setxattrat", HOST, text=r"trusted\."),
+    _of("SETFCAP", "setxattr lsetxattr fsetxattr setxattrat", attribute=r"security\.capability"),
+    _of("SYS_ADMIN", "setxattr lsetxattr fsetxattr setxattrat", HOST, attribute=r"trusted\..*"),
     _each("SYS_ADMIN", "mount umount umount2 pivot_root move_mount open_tree open_tree_attr fsopen fsmount fspick fsconfig "
         "mount_setattr", MOUNT, stays=True),
     _each("SYS_ADMIN", "setns", HOST),  # of namespaces that others have made
-    _of("SYS_ADMIN", "clone3", text=r"^(?!.*CLONE_NEWUSER).*CLONE_NEW"),
     _each("SYS_ADMIN", "sethostname setdomainname", UTS, stays=True),
     _each("SYS_ADMIN", "swapon swapoff lookup_dcookie bdflush", HOST, stays=True),
     _of("SYS_ADMIN", "quotactl quotactl_fd", HOST, stays=True),
@@ -118,8 +117,9 @@ CHECKS: tuple[Check, ...] = (
     _of("AUDIT_CONTROL", "recvmsg recvfrom", HOST, address="netlink audit", requests=_AUDIT_COMMANDS, stays=True),
     _of("AUDIT_WRITE", "recvmsg recvfrom", HOST, address="netlink audit", requests=_AUDIT_RECORDS),
     _of("NET_RAW", "setsockopt", NET, arguments={1: (1,), 2: (25,)}),  # SO_BINDTODEVICE
-    _of("IPC_LOCK", "mlock mlock2 mlockall mmap mmap2 mremap", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"),
-        text="^mlock|MAP_LOCKED", lifts=True),
+    _of("IPC_LOCK", "mlock mlock2 mlockall", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"), lifts=True),
+    _of("IPC_LOCK", "mmap mmap2", HOST, errors=("EPERM", "ENOMEM", "EAGAIN"), arguments={3: (abi.MAP_LOCKED,)},
+        mask=abi.MAP_LOCKED, lifts=True),
     _of("IPC_LOCK", "shmctl", HOST, arguments={1: (11,)}, lifts=True),  # SHM_LOCK
     _of("IPC_OWNER", "msgget msgsnd msgrcv semget semop semtimedop shmget shmat", errors=("EACCES",)),
     _each("SYS_MODULE", "init_module finit_module delete_module", HOST, stays=True),
@@ -174,6 +174,7 @@ def fitting(call: SystemCall) -> list[Check]:
 
 def _of_namespaces(call: SystemCall) -> Iterator[Check]:
     """What new namespaces take, unless a user namespace comes with them, which gives the capability in it."""
-    bits = {"unshare": abi.UNSHARE_NAMESPACES, "clone": abi.CLONE_NAMESPACES}.get(call.name, 0) & call.arguments[0]
+    mask = {"unshare": abi.UNSHARE_NAMESPACES, "clone": abi.CLONE_NAMESPACES}.get(call.name, 0)
+    bits = call.arguments[0] & mask | call.namespaces
     if bits and not bits & abi.CLONE_NEWUSER:
         yield _each("SYS_ADMIN", call.name)

@@ -52,27 +52,30 @@ _LEAST = {"memlock": 8 << 20, "msgqueue": 819_200, "rtprio": 99, "nice": 40}
 @frozen(eq=False)
 class Limited:
     """The calls that a resource limit (setrlimit(2)) has fail, and with what; a process with ``capability`` has none.
-    Without ``calls``: any call but those of ``others``."""
+    Without ``calls``: any call but those of ``others``; ``flags`` are an argument and the bits that it must have."""
 
     name: str
     errors: frozenset[str]
     calls: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     capability: str = ""
-    text: str = ""
+    flags: tuple[int, int] = (0, 0)
 
     def fits(self, call: SystemCall) -> bool:
         """Whether a call, with its outcome, is one of these."""
+        at, bits = self.flags
         return (
             call.outcome in self.errors
             and (call.name in self.calls if self.calls else call.name not in self.others)
-            and self.text in call.text
+            and call.arguments[at] & bits == bits
         )
 
 
-def _of(name: str, errors: str, calls: str = "", others: str = "", capability: str = "", text: str = "") -> Limited:
+def _of(
+    name: str, errors: str, calls: str = "", others: str = "", capability: str = "", flags: tuple[int, int] = (0, 0)
+) -> Limited:
     outcomes, limited, unlimited = (frozenset(words.split()) for words in (errors, calls, others))
-    return Limited(name, outcomes, limited, unlimited, capability, text)
+    return Limited(name, outcomes, limited, unlimited, capability, flags)
 
 
 #: The likeliest first, of those that answer alike.
@@ -83,7 +86,7 @@ LIMITED = (
     _of("nproc", "EAGAIN", "clone clone3 fork vfork execve setuid setresuid setreuid", capability="SYS_RESOURCE"),
     _of("memlock", "ENOMEM EPERM EAGAIN", "mlock mlock2 mlockall memfd_secret io_uring_setup io_uring_register",
         capability="IPC_LOCK"),
-    _of("memlock", "EAGAIN EPERM", "mmap mmap2 mremap", capability="IPC_LOCK", text="MAP_LOCKED"),
+    _of("memlock", "EAGAIN EPERM", "mmap mmap2", capability="IPC_LOCK", flags=(3, abi.MAP_LOCKED)),
     _of("fsize", "EFBIG"),
     _of("sigpending", "EAGAIN", "timer_create rt_sigqueueinfo rt_tgsigqueueinfo"),
     _of("as", "ENOMEM", "mmap mmap2 brk mremap mprotect clone clone3 fork vfork execve shmat"),

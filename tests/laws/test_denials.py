@@ -119,7 +119,7 @@ def asking(check: Check) -> st.SearchStrategy[Any]:
     fixed = {index: st.sampled_from(sorted(values)) for index, values in check.arguments.items()}
     more: dict[str, st.SearchStrategy[Any]] = {
         "arguments": st.tuples(*(fixed.get(index, NUMBERS) for index in range(6))),
-        "text": st.from_regex(check.text) if check.text else st.just(""),
+        "attribute": st.from_regex(check.attribute, fullmatch=True),
         "capabilities": st.just(frozenset[str]()),
     }
     if check.path:
@@ -149,7 +149,10 @@ FITTING: dict[str, st.SearchStrategy[Any]] = {
         like({"openat"}, ["EROFS", "EACCES"], path=st.just("/proc/sys/kernel/msgmax"), access=st.just({"write"})),
     ),
     "process": st.one_of(
-        [like(one.calls, one.errors, text=st.just(one.text), capabilities=st.just(frozenset())) for one in LIMITED]
+        [
+            like(one.calls, one.errors, arguments=naming(*one.flags), capabilities=st.just(frozenset()))
+            for one in LIMITED
+        ]
         + [like({"openat"}, ["ENXIO"], path=st.just("/dev/tty"))]
         + [like(_TURNING, ["EPERM"], arguments=st.tuples(*[st.just(33)] * 6))]
     ),

@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from hardening.base.digest import ANNOTATION, of_filter
+from hardening.base.linux import abi
 from hardening.trace.failures import MOST_OUTPUT
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
@@ -189,6 +190,8 @@ attempt(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto, b"x", ("192.0.2
 attempt(socket.socket(socket.AF_UNIX).connect, "s")
 attempt(socket.socket(socket.AF_UNIX).connect, "\\0name")
 attempt(os.unshare, os.CLONE_NEWNS | os.CLONE_NEWNET)
+ctypes.CDLL(None).syscall(435, os.CLONE_NEWNET.to_bytes(88, "little"), 88)  # clone3(2)
+attempt(os.setxattr, "/usr", "trusted.x", b"")
 attempt(os.kill, 4711, 15)
 attempt(os.execv, "/etc", ["etc"])
 ctypes.CDLL(None).mount(b"proc", b"/proc", b"proc", 0, None)
@@ -215,6 +218,8 @@ os.write(2, b"led\\n")
     assert found.failed("connect unix /tmp/s")["path"] == "/tmp/s"
     assert found.failed("connect unix @name")["address"] == "unix @name"
     assert found.failed("unshare with CLONE_NEWNS|CLONE_NEWNET")["error"] == errno.EPERM
+    assert found.failed("clone3 with CLONE_NEWNET")["namespaces"] == abi.CLONE_NEWNET
+    assert found.failed("setxattr /usr trusted.x")["attribute"] == "trusted.x"
     assert found.failed("kill 4711 SIGTERM")["error"] == errno.ESRCH
     assert found.failed("execve /etc")["access"] == ["execute"]
     mounted = found.failed("mount /proc")
