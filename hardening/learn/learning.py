@@ -94,9 +94,9 @@ class CommandRuns(Protocol):
         is made ``patiently``, in all that there is and no less."""
         ...
 
-    def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
+    def search(self, layers: Sequence[Tables], *, is_late: bool) -> Mapping[str, Tables] | None:
         """The smallest loosenings with which the command succeeds, each the full name of a leaf with the layer that loosens
-        it; None where none do."""
+        it; None where none do. ``is_late``: it was still at work when the time of its first run was over."""
         ...
 
     def spare(self) -> Sequence[str]:
@@ -162,7 +162,7 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     failed = traced.failed
     # A failure that a second run does not show was a race of the command's own, or is the tracer's.
     does = traced.succeeded or (traced.in_time and trials.run([least]).succeeded)
-    kept, needed = ((), {}) if does else _needed(trials, seen, is_least=not least)
+    kept, needed = ((), {}) if does else _needed(trials, seen, is_least=not least, is_late=not traced.in_time)
     if not traced.succeeded:
         traced = trials.trace([trials.least(kept), *needed.values()])
         failed = frozenset(use for use in failed if use.often) | traced.failed
@@ -221,10 +221,12 @@ def _recorded(trials: CommandRuns, layers: Sequence[Tables], seen: list[Run]) ->
     return recorded
 
 
-def _needed(trials: CommandRuns, seen: list[Run], *, is_least: bool) -> tuple[Sequence[str], dict[str, Tables]]:
+def _needed(
+    trials: CommandRuns, seen: list[Run], *, is_least: bool, is_late: bool
+) -> tuple[Sequence[str], dict[str, Tables]]:
     """What the command needs: of what is spare, and the loosenings without which it fails, each leaf with its layer. It has
     failed under the least, which may be the base itself."""
-    needed = {} if not is_least and trials.run([]).succeeded else _loosenings(trials, seen)
+    needed = {} if not is_least and trials.run([]).succeeded else _loosenings(trials, seen, is_late=is_late)
     spare = trials.spare()
     if needed is None:
         return spare, {}
@@ -269,18 +271,17 @@ def _gone(before: TracedRun, after: TracedRun) -> frozenset[Usage]:
     return frozenset(use for use in before.complaints if use.call not in stayed)
 
 
-def _loosenings(trials: CommandRuns, seen: list[Run]) -> dict[str, Tables] | None:
+def _loosenings(trials: CommandRuns, seen: list[Run], *, is_late: bool) -> dict[str, Tables] | None:
     """The loosenings without which the command fails, each leaf with the layer that loosens it; None where nothing helps."""
     opened = trials.opened()
-    every = _recorded(trials, [opened], seen)
-    found = {} if every.succeeded else trials.search([opened])
-    if found is None and every.unfinished:
-        raise Unfinished(every.unfinished, every.run)
+    # A search sees that a command waits, and ends it; what is recorded takes all of its time.
+    found = trials.search([opened], is_late=is_late)
+    every = _recorded(trials, [opened, *(found or {}).values()], seen)
     if found is None:
+        if every.unfinished:
+            raise Unfinished(every.unfinished, every.run)
         return None
     needed = dict(found)
-    if needed:
-        every = _recorded(trials, [opened, *needed.values()], seen)
     lessons = trials.lessons(Recording(frozenset({every.run})).evidence())
     asked = [(leaf, _only(lessons, leaf)) for leaf in layer.loosened(lessons)]
     candidates = [(leaf, tables) for leaf, tables in asked if trials.refusal([tables]) is None]

@@ -36,7 +36,7 @@ from hardening.why.trial import Ran, Trials
 from hardening.why.tried import TriedStack
 
 #: How long a run may take when one is known that worked: so many times as long as that, and at least so many seconds.
-_SLOWER, _PATIENCE = 4.0, 10.0
+_SLOWER, _PATIENCE = 3.0, 5.0
 
 
 class CommandTrials:
@@ -155,14 +155,16 @@ class CommandTrials:
             software=software.of_paths(executed, ran.composition, ran.context, scanners, self.host),
         )
 
-    def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
+    def search(self, layers: Sequence[Tables], *, is_late: bool) -> Mapping[str, Tables] | None:
         """As `hardening why` finds them."""
         self._begin()
         composition = self.composed(layers)
-        trials = attrs.evolve(self.trials, idle=self.idle)
+        trials = attrs.evolve(self.trials, idle=self.idle, serves=not is_late)
         ran = trials.run(composition)
         if ran.trace.ended == IDLE and not trials.until:
-            return None  # it waits for others, whatever else it may do
+            if not is_late:
+                return None  # it waits for others, whatever else it may do
+            ran = attrs.evolve(ran, trace=attrs.evolve(ran.trace, ended=TIME))  # as it would be later on
         end = None if self._limit is None else self._begun + self._limit
         stack = TriedStack(
             Attempt(composition, self.host, self.today), trials, first_ended=ran.trace.ended, end=end,
@@ -170,10 +172,11 @@ class CommandTrials:
         )  # fmt: skip
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
         found = smallest.search(first, stack)
-        if found.conclusion is Conclusion.STOPPED:
+        if found.is_ended:
             self._require_time()
             raise Unfinished(INTERRUPTED)
-        if found.conclusion not in (Conclusion.FOUND, Conclusion.NOT_NEEDED):
+        # What was enough and not confirmed will do: a run proves all that is learnt.
+        if not found.members and found.conclusion is not Conclusion.NOT_NEEDED:
             return None
         loosenings = {member.suspect.leaf: stack.loosening(member) for member in found.members}
         return {leaf: dict(one.tables) for leaf, one in loosenings.items() if one is not None}

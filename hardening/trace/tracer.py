@@ -80,6 +80,7 @@ def trace(
     *,
     seconds: float | None = None,
     idle: float | None = None,
+    serves: bool = True,
     until: Callable[[int], bool] | None = None,
     on_call: Callable[[SystemCall], None] | None = None,
     recording: bool = False,
@@ -89,11 +90,11 @@ def trace(
 
     It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked
     every `PAUSE` seconds, when it has done nothing new for ``idle`` seconds and hardly used a processor, and by Ctrl-C: all
-    give what was seen so far. Without an ``until`` only one that listens for others is idle. After ``until`` it has `GRACE`
-    seconds to end by itself: what a service does then belongs to what it does. ``on_call`` gets every call when it has
-    ended, in the thread that traces. With ``recording`` the calls are counted that the filter asks about
-    (`hardening.trace.recording`), and neither failures nor idleness are looked at. ``streams`` are descriptors to be had in
-    the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
+    give what was seen so far. Without an ``until`` only one that listens for others is idle, or, where it ``serves`` nobody,
+    one that waits for anything. After ``until`` it has `GRACE` seconds to end by itself: what a service does then belongs to
+    what it does. ``on_call`` gets every call when it has ended, in the thread that traces. With ``recording`` the calls are
+    counted that the filter asks about (`hardening.trace.recording`), and neither failures nor idleness are looked at.
+    ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
     """
     observer = CallRecorder() if recording else FailureRecorder(on_call)
     tracing = Tracing(request, bundle, streams or {}, observer)
@@ -113,7 +114,12 @@ def trace(
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK, gently=True)
                     until, due = None, monotonic() + GRACE
-                elif quiet is not None and (until or observer.listens) and not running.done() and quiet.is_over():
+                elif (
+                    quiet is not None
+                    and (until or observer.listens or not serves)
+                    and not running.done()
+                    and quiet.is_over()
+                ):
                     tracing.stop(IDLE)
                     quiet, force, due = None, tracing.kill, monotonic() + GRACE
         except KeyboardInterrupt:

@@ -122,7 +122,8 @@ class Result:
     """The smallest set that was found, how many runs it took beside the first, all that was ``tried``, and the run that got
     ``furthest``, None where none got further than the first. Where the search was `Conclusion.STOPPED` the set is one that
     was enough, and nobody knows whether less is; otherwise it is empty unless it is `Conclusion.FOUND`. ``is_open``: a run
-    that decided this was ended for its time, which is no failure of the command's own."""
+    that decided this was ended for its time, which is no failure of the command's own. ``is_ended``: by Ctrl-C, or since no
+    time was left."""
 
     conclusion: Conclusion
     members: tuple[Member, ...] = ()
@@ -130,6 +131,7 @@ class Result:
     tried: Sequence[Tried] = ()
     furthest: TrialOutcome | None = None
     is_open: bool = False
+    is_ended: bool = False
 
     def trials(self, suspect: Suspect) -> Sequence[tuple[Member, TrialOutcome]]:
         """The loosenings for one suspect that were tried, each after what was needed before it, with what came of that."""
@@ -178,7 +180,7 @@ def _found(first: TrialOutcome, runs: _Runs) -> Result:
             return Result(Conclusion.FLAKY, runs=runs.count)
         return Result(Conclusion.FOUND, tuple(found), runs.count)
     except (_Stopped, KeyboardInterrupt):  # Ctrl-C between two runs; in one it is that one's end
-        return Result(Conclusion.STOPPED, tuple(runs.enough), runs.count)
+        return Result(Conclusion.STOPPED, tuple(runs.enough), runs.count, is_ended=True)
     except _Exhausted:
         return Result(Conclusion.STOPPED if runs.enough else Conclusion.NOT_FOUND, tuple(runs.enough), runs.count)
 

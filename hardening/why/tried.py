@@ -26,6 +26,9 @@ from hardening.why.trial import Ran, Trials
 SLOWER, LATER = 3, 3
 #: The least time, in seconds, for which a command has done nothing new before it is taken for one that waits.
 LEAST_IDLE = 1.0
+#: The same of one that was at work in its first run until that was ended: to wait for its next try it goes on as long in
+#: each run that it fails in.
+LATE_IDLE = 5.0
 
 
 class TriedStack:
@@ -61,6 +64,8 @@ class TriedStack:
         #: Whether it was at work in the first run until that was ended, so that this is no success.
         self.is_late = first_ended == TIME and not (trials.until or traces)
         self._must_end = self.is_late  # or it has ended by itself, with success
+        if self.is_late and self._idle is not None:
+            self._idle, self._trials = LATE_IDLE, attrs.evolve(trials, serves=False)
         self._ends = first_ended == ""
         self._latest: tuple[Sequence[Way], Composition | HardeningError] = ((), attempt.composition)
 
@@ -202,7 +207,7 @@ class TriedStack:
         if ran.succeeded and self._seconds is not None and self._unseen is not None:
             self._seconds = min(self._seconds, SLOWER * ran.seconds + LATER)
             self._unseen = min(self._unseen, (SLOWER if unseen else 1) * ran.seconds + LATER)
-        if ran.succeeded and self._idle is not None:
+        if ran.succeeded and self._idle is not None and self._trials.serves:
             self._idle = min(self._idle, max(LEAST_IDLE, ran.seconds))
         return ran
 
@@ -233,7 +238,7 @@ class TriedStack:
                 raise
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
-        self._has_waited |= ran.trace.ended == IDLE
+        self._has_waited |= ran.trace.ended == IDLE and self._trials.serves
         if ran.trace.ended == TIME and left is not None and time.monotonic() - begin >= left:
             return TrialOutcome(False, stopped=True)
         return ran

@@ -42,7 +42,7 @@ class MadeUp:
 
     def __init__(self, command: Command, forbidden: Iterable[str] = (), capability: str = "") -> None:
         self.command, self.forbidden, self.capability = command, frozenset(forbidden), capability
-        self.tries, self.could, self.late = 0, frozenset[str](), False
+        self.tries, self.could, self.late, self.searched_late = 0, frozenset[str](), False, False
 
     def _permitted(self, layers: Sequence[Tables]) -> tuple[frozenset[str], bool, bool]:
         allowed, held, writable = BASE, True, False
@@ -84,12 +84,13 @@ class MadeUp:
         recorded = self.record(layers)
         failed = frozenset(use for use in recorded.run.uses if use.call.error)
         complaints = frozenset(use for use in failed if use.call.name in self.command.complains)
-        return TracedRun(recorded.succeeded, failed, complaints, SEEN)
+        return TracedRun(recorded.succeeded, failed, complaints, SEEN, in_time=not recorded.unfinished)
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> PlainRun:
         return PlainRun(self._succeeds(layers))
 
-    def search(self, layers: Sequence[Tables]) -> Mapping[str, Tables] | None:
+    def search(self, layers: Sequence[Tables], *, is_late: bool) -> Mapping[str, Tables] | None:
+        self.searched_late = is_late
         ways: dict[str, Tables] = {}
         if self.command.place:
             exception = {"setting": f"places.{self.command.place}", "reason": "r"}
@@ -271,6 +272,7 @@ def test_what_is_at_work_for_too_long_is_searched_as_what_fails() -> None:
     found = learn(runs, Recording())
     assert found.proved
     assert set(layer.loosened(found.lessons)) == {"calls.bind", "places./data"}
+    assert runs.searched_late
 
 
 def test_what_is_at_work_for_too_long_whatever_is_permitted_is_told_as_that() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -15,7 +16,11 @@ from hardening.learn.trials import CommandTrials
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace.tracer import INTERRUPT, Trace
+from hardening.why import smallest
+from hardening.why.loosening import Loosening
+from hardening.why.smallest import Conclusion, Result
 from hardening.why.trial import Ran
+from hardening.why.tried import TriedStack
 from tests.hardening.why.test_question import HOST, composed
 
 LEARNT = {"seccomp": {"deny": ["getpid"]}}
@@ -30,6 +35,7 @@ class Runs:
     until: str = ""
     seconds: float | None = None
     idle: float | None = None
+    serves: bool = True
     in_place: bool = False
 
     def run(self, composition: object, *, shown: bool = False, on_call: object = None) -> Ran:
@@ -87,5 +93,22 @@ def test_a_search_tells_of_each_of_its_runs() -> None:
     told: list[int] = []
     under = trials(status=1, tell=told.append)
     under.trace([LEARNT])  # which shows what the command prints
-    assert under.search([LEARNT]) is None
+    assert under.search([LEARNT], is_late=False) is None
     assert told == [2, 3]  # what it is denied, and that it fails again
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_what_was_enough_is_tried_although_the_search_has_not_confirmed_it(
+    is_ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that took longer than those before confirms nothing; who presses Ctrl-C wants no further run."""
+    under = trials(status=1)
+    member: Any = Mock(suspect=Mock(leaf="rootfs.sys"), way=Mock(leaf="rootfs.sys"))
+    result = Result(Conclusion.STOPPED, (member,), 9, is_ended=is_ended)
+    monkeypatch.setattr(smallest, "search", lambda first, stack: result)
+    monkeypatch.setattr(TriedStack, "loosening", lambda stack, member: Loosening(tables=LEARNT))
+    if is_ended:
+        with pytest.raises(Unfinished):
+            under.search([LEARNT], is_late=False)
+    else:
+        assert under.search([LEARNT], is_late=False) == {"rootfs.sys": LEARNT}

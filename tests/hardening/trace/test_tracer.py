@@ -347,6 +347,15 @@ def test_time_ends_a_command_and_gives_what_was_seen(folder: Path, stance: Stanc
     assert any(call["path"] == "/none" for call in found.failures)
 
 
+@pytest.mark.parametrize(("serves", "ended"), [(False, "idle"), (True, "")])
+def test_who_waits_for_anything_is_ended_where_it_serves_nobody(
+    folder: Path, stance: Stance, serves: bool, ended: str
+) -> None:
+    """It listens for nobody: one that may be a server only sleeps."""
+    found = traced(folder, stance, "sh", "-c", "cat /none; exec sleep 4", idle=1.0, serves=serves)
+    assert (found.ended, bool(found.failures)) == (ended, True)
+
+
 def test_a_launch_that_fails_is_no_trace(folder: Path, stance: Stance) -> None:
     found = traced(folder, stance, "no-such-command")
     assert found.code == 127

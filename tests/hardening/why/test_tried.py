@@ -16,7 +16,7 @@ from hardening.trace.tracer import IDLE, TIME, Trace
 from hardening.why.causes import FailedCall
 from hardening.why.smallest import Member, Suspect
 from hardening.why.trial import Ran
-from hardening.why.tried import TriedStack
+from hardening.why.tried import LATE_IDLE, TriedStack
 from hardening_process.kinds import User
 from tests.hardening.why.test_question import composed
 
@@ -29,6 +29,7 @@ class Runs:
     ran: Iterator[Ran]
     seconds: float | None = None
     idle: float | None = None
+    serves: bool = True
     made: SystemCall | None = None
 
     def run(self, composition: Composition, on_call: Callable[[SystemCall], None] | None = None) -> Ran:
@@ -102,3 +103,24 @@ def test_who_has_ended_by_itself_is_given_all_of_its_time_before_it_is_taken_for
     stack = TriedStack(composed(), trials, first_ended="" if ends else None)
     assert [stack.run([]).succeeded for _ in range(2)] == [True, ends]
     assert allowed == given
+
+
+@pytest.mark.parametrize(("ended", "idle", "serves"), [(TIME, LATE_IDLE, False), ("", 3.0, True)])
+def test_what_was_at_work_until_its_first_run_was_ended_is_not_waited_for(
+    ended: str, idle: float, serves: bool
+) -> None:
+    """It may wait for its next try; what serves others waits for them."""
+    nothing: Any = None
+    given: list[tuple[float | None, bool]] = []
+
+    @frozen(eq=False)
+    class Waiting(Runs):
+        def run(self, composition: Composition, on_call: Callable[[SystemCall], None] | None = None) -> Ran:
+            given.append((self.idle, self.serves))
+            return Runs.run(self, composition, on_call)
+
+    ran = [Ran(Trace((), MappingProxyType({}), 7, 0, "", 9), nothing, nothing, {}, True, seconds=4.0)] * 2
+    trials: Any = Waiting("", iter(ran), 60.0, 3.0)
+    stack = TriedStack(composed(), trials, first_ended=ended)
+    assert [stack.run([]).succeeded for _ in ran] == [True, True]
+    assert given == [(idle, serves)] * 2
