@@ -33,10 +33,10 @@ from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.smallest import Conclusion
 from hardening.why.trial import Ran, Trials
-from hardening.why.tried import TriedStack
+from hardening.why.tried import LATER, SLOWER, TriedStack
 
-#: How long a run may take when one is known that worked: so many times as long as that, and at least so many seconds.
-_SLOWER, _PATIENCE = 3.0, 5.0
+#: The least time, in seconds, that a run may take when one is known that worked.
+_PATIENCE = 5.0
 
 
 class CommandTrials:
@@ -114,8 +114,8 @@ class CommandTrials:
         late = ran.trace.ended == TIME and not self.trials.until
         unfinished = f"the command was still at work after {self.trials.seconds:g} seconds" if late else ""
         if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
-            self._longest = max(self.trials.seconds, _SLOWER * ran.seconds)
-            self._patience = min(self.trials.seconds, max(_PATIENCE, _SLOWER * ran.seconds))
+            self._longest = max(self.trials.seconds, SLOWER * ran.seconds)
+            self._patience = min(self.trials.seconds, max(_PATIENCE, ran.seconds + LATER))
         return RecordedRun(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> PlainRun:
@@ -125,6 +125,8 @@ class CommandTrials:
         ran = trials.run_unseen(self.composed(layers))
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED)
+        if ran.succeeded and self._patience is not None:
+            self._patience = min(self._patience, max(_PATIENCE, SLOWER * ran.seconds + LATER))
         return PlainRun(ran.succeeded, ran.seconds)
 
     def _begin(self) -> None:

@@ -114,12 +114,7 @@ def trace(
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK, gently=True)
                     until, due = None, monotonic() + GRACE
-                elif (
-                    quiet is not None
-                    and (until or observer.listens or not serves)
-                    and not running.done()
-                    and quiet.is_over()
-                ):
+                elif quiet is not None and not running.done() and quiet.is_over(anything=bool(until) or not serves):
                     tracing.stop(IDLE)
                     quiet, force, due = None, tracing.kill, monotonic() + GRACE
         except KeyboardInterrupt:
@@ -148,8 +143,11 @@ class _Quiet:
         self._tracing, self._observer, self._seconds = tracing, observer, seconds
         self._known, self._failed, self._since, self._used = 0, 0, monotonic(), 0.0
 
-    def is_over(self) -> bool:
-        """Whether that is long enough: it waits, or fails over and over again. Who only computes is at work."""
+    def is_over(self, *, anything: bool) -> bool:
+        """Whether that is long enough: it waits, for others or for ``anything``, or fails over and over again. Who only
+        computes is at work."""
+        if not (anything or self._observer.listens):
+            return False
         known, now = len(self._tracing.made) + len(self._observer.met), monotonic()
         if known == self._known and (now - self._since < self._seconds or not known):
             return False
