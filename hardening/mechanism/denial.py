@@ -175,11 +175,6 @@ class PathAnswer:
     ways: Sequence[Way] = ()
     errors: Sequence[int] = ()
 
-    @property
-    def answer(self) -> str:
-        """In words."""
-        return f"no: {self.denied}" if self.denied else self.how
-
 
 @frozen(eq=False)
 class Cause:

@@ -40,7 +40,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[P
         return  # each device has rights of its own
     missing = bool(place.source) and not there(place.source)
     if not missing:
-        yield _readable(settings, context, place)
+        yield _by_rights(settings, context, place, "readable", READ)
     yield _writable(settings, context, place)
     if not missing or place.lacks("exec"):
         yield _executable(settings, context, place)
@@ -80,14 +80,12 @@ def _seen(settings: RootfsSettings, context: Context, place: Place) -> PathAnswe
     return PathAnswer("seen", place.leaf, what)
 
 
-def _readable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
-    found = withheld(place.source, place.top, READ, context, idmap=place.idmap) if place.source else None
+def _by_rights(settings: RootfsSettings, context: Context, place: Place, asked: str, right: int) -> PathAnswer:
+    found = withheld(place.source, place.top, right, context, idmap=place.idmap) if place.source else None
     if found is None:
-        return PathAnswer("readable", place.leaf, _BY_RIGHTS)
+        return PathAnswer(asked, place.leaf, _BY_RIGHTS)
     ways = mapped(settings, context, place, found.path, READ_ONLY_RIGHTS) if found.unmapped else ()
-    return PathAnswer(
-        "readable", place.leaf, denied=found.reason, ways=ways, errors=(EACCES,) if found.unmapped else ()
-    )
+    return PathAnswer(asked, place.leaf, denied=found.reason, ways=ways, errors=(EACCES,) if found.unmapped else ())
 
 
 def _writable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
@@ -118,13 +116,7 @@ def _executable(settings: RootfsSettings, context: Context, place: Place) -> Pat
         return PathAnswer("executable", place.leaf, denied="mounted noexec", ways=ways, errors=(EACCES, EPERM))
     if mounted_with(place) & os.ST_NOEXEC:
         return PathAnswer("executable", place.leaf, denied="noexec on the host")
-    found = withheld(place.source, place.top, EXECUTE, context, idmap=place.idmap) if place.source else None
-    if found is None:
-        return PathAnswer("executable", place.leaf, _BY_RIGHTS)
-    ways = mapped(settings, context, place, found.path, READ_ONLY_RIGHTS) if found.unmapped else ()
-    return PathAnswer(
-        "executable", place.leaf, denied=found.reason, ways=ways, errors=(EACCES,) if found.unmapped else ()
-    )
+    return _by_rights(settings, context, place, "executable", EXECUTE)
 
 
 def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:

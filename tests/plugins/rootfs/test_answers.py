@@ -44,11 +44,11 @@ def test_what_is_hidden_in_a_volume_is_told_by_what_hides_it(tmp_path: Path, mon
 
     def told() -> tuple[str, str]:
         (found,) = of_path(settings, context_of(composition), "/x/hid/in")
-        return found.answer, found.leaf
+        return found.denied, found.leaf
 
-    assert told() == ("no: /x/hid is empty here", f"rootfs.hidden_paths.{tmp_path}/hid")
+    assert told() == ("/x/hid is empty here", f"rootfs.hidden_paths.{tmp_path}/hid")
     monkeypatch.setattr(spec, "kept_in_volumes", lambda *_: {"/x/hid": "/a place under a mount"})
-    assert told() == ("no: /x/hid is empty here", "rootfs.volumes./x")
+    assert told() == ("/x/hid is empty here", "rootfs.volumes./x")
 
 
 def test_who_may_do_nothing_with_a_file_is_told_by_its_mode_and_not_by_its_owner(tmp_path: Path) -> None:
@@ -59,16 +59,16 @@ def test_who_may_do_nothing_with_a_file_is_told_by_its_mode_and_not_by_its_owner
 
     def said(path: str) -> dict[str, str]:
         found = of_path(composition.settings["rootfs"], context_of(composition), path)
-        return {item.asked: item.answer for item in found}
+        return {item.asked: item.denied or item.how for item in found}
 
     tmp_path.chmod(0o755)
     plain, own = said("/data/plain"), said("/data/own")
     assert plain["readable"] == "yes, by the rights of its files"
-    assert plain["executable"] == "no: the mode is 0644, the owner an unmapped user, and the command is user 0"
-    assert own["readable"] == "no: its owner is unmapped"
-    assert own["executable"].startswith("no: the mode is 0600")
+    assert plain["executable"] == "the mode is 0644, the owner an unmapped user, and the command is user 0"
+    assert own["readable"] == "its owner is unmapped"
+    assert own["executable"].startswith("the mode is 0600")
     tmp_path.chmod(0o700)
-    assert said("/data/plain")["readable"] == f"no: the owner of {tmp_path} is unmapped"
+    assert said("/data/plain")["readable"] == f"the owner of {tmp_path} is unmapped"
 
 
 def test_a_directory_that_is_not_there_can_be_one_in_memory(tmp_path: Path) -> None:
