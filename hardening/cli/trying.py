@@ -21,10 +21,11 @@ from hardening.errors import HardeningError, UsageError, quoted
 from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Runtime
 from hardening.profile.layers import is_path
+from hardening.trace.tracer import TIME
 from hardening.why import loosen, trial
 from hardening.why.attempt import attempt
 from hardening.why.loosening import Loosening
-from hardening.why.trial import Trials
+from hardening.why.trial import Ran, Trials
 from hardening.why.until import Until
 
 #: Seconds that a server may wait for others in a run of a search, before it is taken for one.
@@ -93,6 +94,15 @@ def trials(
     return found, assembly
 
 
+def note_late(ran: Ran) -> None:
+    """Say of a first run that its time was too short, before as much is spent on others."""
+    if ran.trace.ended == TIME and not ran.succeeded:
+        output.note(
+            f"the command was still at work after {ran.seconds:.0f} seconds: what it comes to later is not seen; --timeout "
+            "gives each run more, and --limit all of them"
+        )
+
+
 def named(profiles: Sequence[str], target: Path | None) -> list[str]:
     """The profiles as a layer extends them that is written to ``target``: a path is seen from its folder."""
     folder = target.absolute().parent if target is not None else None
@@ -144,8 +154,8 @@ def write(target: Path, text: str, secrets: Redaction) -> None:
             wholefile.write(Path(os.path.realpath(target)), text.encode())
     profile = str(target) if "/" in str(target) else f"./{target}"
     output.note(
-        f"{target} is that layer: hardening run -p {quoted(profile)}, in the place of those it extends, with all else "
-        "that was typed (-v, -w, --secret …)"
+        f"{target} is that layer: hardening run -p {quoted(profile)}, in the place of those that it extends and of what it "
+        "has an exception for, with all else that was typed (-w, -e …)"
     )
 
 

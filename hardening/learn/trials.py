@@ -43,7 +43,7 @@ class CommandTrials:
     """The runs of one command. ``base`` is the stack with what was typed, ``named`` the same without: a learnt layer stands
     between them. ``today`` is the day of all runs. ``idle`` is how many seconds a server may wait for others in a search.
     ``reads_programs``: what they could call is learnt, too. After ``limit`` seconds no further run is begun, and ``tell`` is
-    told which one begins."""
+    told which one begins. ``on_first`` is given the first that shows what the command prints."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class CommandTrials:
         reads_programs: bool = False,
         limit: float | None = None,
         tell: Callable[[int], None] = lambda number: None,
+        on_first: Callable[[Ran], None] = lambda ran: None,
     ) -> None:
         self.base, self.named, self.today, self.trials = base, named, today, trials
         self.idle, self.reads_programs = idle, reads_programs
@@ -63,6 +64,7 @@ class CommandTrials:
         self._patience: float | None = None  # of a run that a search makes
         self._longest = 0.0  # seconds that one may take which proves a layer, whatever else the machine does by then
         self._limit, self._begun, self._tell, self._count = limit, monotonic(), tell, 0
+        self._on_first = on_first
         self._shown = True  # what the command prints: once
 
     @cached_property
@@ -89,7 +91,10 @@ class CommandTrials:
 
     def trace(self, layers: Sequence[Tables]) -> TracedRun:
         self._begin()
-        ran, self._shown = self.trials.run(self.composed(layers), shown=self._shown), False
+        ran = self.trials.run(self.composed(layers), shown=self._shown)
+        if self._shown:
+            self._on_first(ran)
+        self._shown = False
         failures = [call for call in ran.trace.failures if call.name]
         failed = _counted(failures)
         unseen, told_apart, by = calls.numbers(*UNSEEN), calls.numbers(*SIGNIFICANT), ran.trace.made

@@ -95,7 +95,7 @@ def command(
     with output.status() as tell:
         runs = CommandTrials(
             base, named, here.today, trials, idle=trying.IDLE, reads_programs=reads_programs, limit=limit or None,
-            tell=lambda number: tell(f"run {number} …"),
+            tell=lambda number: tell(f"run {number} …"), on_first=trying.note_late,
         )  # fmt: skip
         found = learn(runs, before)
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))

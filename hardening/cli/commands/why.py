@@ -19,11 +19,9 @@ from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
 from hardening.report import why
-from hardening.trace.tracer import TIME
 from hardening.why import smallest
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
-from hardening.why.trial import Ran
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
@@ -141,7 +139,7 @@ def command(
             once=once,
             limit=limit or None,
             tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
-            on_first=_note_late,
+            on_first=trying.note_late,
         )
     found = found.beside(typed)
     if not found.ran.succeeded:
@@ -209,15 +207,6 @@ def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bo
     if tried.error is not None:
         raise tried.error
     return can
-
-
-def _note_late(ran: Ran) -> None:
-    """Say of a first run that its time was too short, before as much is spent on others."""
-    if ran.trace.ended == TIME and not ran.succeeded:
-        output.note(
-            f"the command was still at work after {ran.seconds:.0f} seconds: what it comes to later is not seen; --timeout "
-            "gives each run more, and --limit all of them"
-        )
 
 
 def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
