@@ -81,6 +81,7 @@ class SystemCall:
       flags that it gave in memory (clone3(2)).
     - ``text``: the operation in words. ``caller``: who asked. ``output``: what the process wrote next to standard error, or
       to where it names the error; where it ended, what it wrote last.
+    - ``words``: of an end, what the process was executed with (argv).
     - ``order``: its place among all that the trace saw.
     """
 
@@ -103,6 +104,7 @@ class SystemCall:
     namespaces: int = 0
     text: str = ""
     output: str = ""
+    words: tuple[str, ...] = ()
     order: int = 0
     any_arguments: bool = False
 

@@ -152,7 +152,7 @@ class FailureRecorder(CallObserver):
         text = f"ended by {words.word(words.SIGNALS, number)}" if number else f"exit code {os.WEXITSTATUS(status)}"
         end = SystemCall(
             "", 0, 0, (0,) * 6, caller or Caller(process.pid, executable=process.executable), signal=number, text=text,
-            order=order,
+            words=process.argv, order=order,
         )  # fmt: skip
         self._kept.append((end, _Output(known.last_output)))
 

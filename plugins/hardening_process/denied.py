@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+import string
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 import attrs
@@ -40,6 +44,10 @@ _ENDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 #: A variable of the environment in what a program says.
 _VARIABLE = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
+#: How much of a program is looked through for one, what names are made of, and those that shells set anew.
+_MOST_READ = 128 << 20
+_OF_WORDS = frozenset(f"{string.ascii_letters}{string.digits}_".encode())
+_OF_SHELLS = frozenset({"_", "OLDPWD", "PWD", "SHLVL"})
 _NOBODY = 0xFFFFFFFF  # -1 leaves an id as it is
 #: Limits by number.
 _NUMBERED = {number: name.removeprefix("RLIMIT_").lower() for name, number in abi.RLIMITS.items()}
@@ -131,15 +139,42 @@ def _of_end(settings: ProcessSettings, context: Context, call: SystemCall) -> It
         yield from _limit(settings, context, call, name)
     if call.outcome == "SIGKILL":
         yield from _ceiling(settings, context, "memory", "a process is ended where no memory is left")
-    if call.outcome:
-        return
+    if not call.outcome:
+        yield from _variables(settings, context, call)
+
+
+def _variables(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """Variables of the caller's that the command does not have: those that a process names at its end; and those that its
+    program, or what it was executed with, has in itself, for which it may have looked without a word."""
     own = context.host.of(ProcessFacts).environment
     missing = own.keys() - {name for name, *_ in environment(settings, outside.identity(context), context)}
-    for name in dict.fromkeys(_VARIABLE.findall(call.output)):
-        if name in missing:
-            leaf = f"process.environment.{name}"
-            what = f"the variable {name} is not handed down to the command"
-            yield Cause(leaf, what, (Way(leaf, True),), certain=True)
+    named = missing.intersection(_VARIABLE.findall(call.output))
+    silent = (missing - named - _OF_SHELLS).intersection(_looked_for(context, call, missing))
+    for name in (*sorted(named), *sorted(silent)):
+        leaf = f"process.environment.{name}"
+        what = f"the variable {name} is not handed down to the command"
+        yield Cause(leaf, what, (Way(leaf, True),), certain=name in named)
+
+
+def _looked_for(context: Context, call: SystemCall, names: Collection[str]) -> Iterator[str]:
+    """Which variables are named by the words of a process, by its program, or by a script that it executes."""
+    yield from _VARIABLE.findall(" ".join(call.words))
+    for path in dict.fromkeys((call.caller.executable, *call.words[1:2])):
+        seen = outside.look(context, path) if path.startswith("/") else None
+        if seen is None or not stat.S_ISREG(seen.mode):
+            continue
+        with suppress(OSError, ValueError), open(seen.place, "rb") as file:
+            text = mmap.mmap(file.fileno(), min(os.fstat(file.fileno()).st_size, _MOST_READ), prot=mmap.PROT_READ)
+            with text:
+                yield from (name for name in names if _has_word(text, name.encode()))
+
+
+def _has_word(text: mmap.mmap, word: bytes) -> bool:
+    at = -1
+    while (at := text.find(word, at + 1)) >= 0:
+        if _OF_WORDS.isdisjoint(text[max(at - 1, 0) : at] + text[at + len(word) : at + len(word) + 1]):
+            return True
+    return False
 
 
 def _is_exempt(context: Context, call: SystemCall, capability: str) -> bool:

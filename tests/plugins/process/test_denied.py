@@ -136,6 +136,18 @@ def test_a_variable_that_a_process_names_at_its_end_and_the_caller_has() -> None
     assert not leaves(attrs.evolve(end, signal=signal.SIGSEGV), on=on)
 
 
+def test_a_variable_that_its_words_name_or_its_program(tmp_path: Path) -> None:
+    has = attrs.evolve(ROOT.of(ProcessFacts), environment=dict.fromkeys(("SITE", "PORT", "PATHS", "SHLVL", "ELSE"), "x"))
+    on = attrs.evolve(ROOT, facts={**ROOT.facts, ProcessFacts: has})
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF\0SITES\0PATH\0SHLVL\0PORT\0")
+    end = call("", error=0, output="no connection\n", words=("program", "$SITE", str(tmp_path)))
+    caller = attrs.evolve(end.caller, executable=str(program))
+    found = causes(attrs.evolve(end, caller=caller), on=on)
+    assert [*found] == ["process.environment.PORT", "process.environment.SITE"]
+    assert not any(cause.certain for cause in found.values())
+
+
 def test_a_limit_that_the_caller_s_own_cuts_is_not_the_stack_s() -> None:
     low = host(1000, rlimits={"nofile": limit(256)})
     assert leaves(call("openat", error=errno.EMFILE), on=low) == []
