@@ -16,6 +16,7 @@ from hardening_rootfs import hidden
 from hardening_rootfs.paths import holds
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.shown import KERNEL, Place, covering, place_of, shown, source_of_hidden, there
+from hardening_rootfs.sockets import is_socket
 from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may, volume_maps
 from hardening_rootfs.tmpfs import Tmpfs, usual_mode
 
@@ -136,10 +137,12 @@ def volume_here(
 
 
 def _volumes(source: str, path: str, context: Context, rights: frozenset[str]) -> Sequence[Way]:
-    """A volume, with the owners of its files mapped where the rights are of no use without."""
+    """A volume, with the owners of its files mapped where the rights are of no use without. Whoever listens at a socket
+    gets what each run sends."""
+    reaches = is_socket(source)
     unmapped = only_unmapped_may(source, context, WRITE if "rw" in rights else READ)
     volumes = (Volume(source, path, rights, idmap=idmap) for idmap in ((True, False) if unmapped else (False,)))
-    return [Way(f"rootfs.volumes.{path}", volume) for volume in volumes]
+    return [Way(f"rootfs.volumes.{path}", volume, reaches_host=reaches) for volume in volumes]
 
 
 def uncovering(settings: RootfsSettings, context: Context, top: str) -> Iterator[Way]:

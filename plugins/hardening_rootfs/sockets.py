@@ -33,14 +33,14 @@ def seen_in(source: str, kept: Iterable[str] = ()) -> tuple[str, ...]:
     what is ``kept`` hidden in it, paths in the source. Each by its path on the host."""
     real = real_path(source)
     if not os.path.isdir(real):
-        return (real,) if _is_socket(real) else ()
+        return (real,) if is_socket(real) else ()
     hidden = [os.path.normpath(f"{real}/{path}") for path in kept]
     mounts = aliases.mounted()
     found = {name for path in _bound() for name in aliases.names(real_path(path), mounts) if is_below(name, real)}
     # What the caller cannot list it can name all the same: those that listen are known.
     with suppress(OSError):
         found |= {os.path.join(real, name) for name in os.listdir(real)}
-    return tuple(sorted(path for path in found if _is_socket(path) and not _lies_in(path, hidden)))
+    return tuple(sorted(path for path in found if is_socket(path) and not _lies_in(path, hidden)))
 
 
 def search(source: str, kept: Iterable[str] = (), most: int = MOST) -> str | None:
@@ -61,7 +61,7 @@ def search(source: str, kept: Iterable[str] = (), most: int = MOST) -> str | Non
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
-                elif _is_socket(entry.path):
+                elif is_socket(entry.path):
                     return f"it shows the socket {entry.path}"
     return None
 
@@ -78,7 +78,8 @@ def _lies_in(path: str, places: Iterable[str]) -> bool:
     return any(holds(place, path) for place in places)
 
 
-def _is_socket(path: str) -> bool:
+def is_socket(path: str) -> bool:
+    """Whether a socket lies at a path, or somebody keeps the caller from looking."""
     try:
         return stat.S_ISSOCK(os.lstat(path).st_mode)
     except PermissionError:
