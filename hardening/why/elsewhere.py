@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -39,13 +40,15 @@ _OF_ITSELF = {
 _TRACING, _NO_TRACING = ("ptrace", "process_vm_readv", "process_vm_writev"), 3
 #: The process of perf_event_open(2) that stands for all of them: -1.
 _EVERYBODY = 0xFFFFFFFF
+#: What is answered of a kind of sockets that there is not (socket(2)), and the bits of a number there.
+_NO_SOCKET, _INT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT), 0x7FFFFFFF
 #: Where the host's kernel shows its settings.
 SYSCTLS = Path("/proc/sys")
 
 
 def reason(call: SystemCall, document: Mapping[str, Any], context: Context) -> str:
     """What but the stack explains that a call failed under a configuration; empty where nothing is seen that does."""
-    for look in (_sysctl, _full, _login, _path):
+    for look in (_sysctl, _full, _login, _family, _path):
         found = look(call, document)
         if found:
             return found
@@ -240,7 +243,7 @@ def _of_sysctl(call: SystemCall, document: Mapping[str, Any]) -> tuple[str, str]
         return "fs.inotify.max_user_watches", " (inotify(7))"
     if call.error not in DENIALS:
         return "", ""
-    if call.name == "socket" and "IPPROTO_ICMP" in words and not own_network:
+    if call.name == "socket" and {"SOCK_DGRAM", "IPPROTO_ICMP"} <= words and not own_network:
         first, last = map(int, (_value("net.ipv4.ping_group_range") or "1 0").split())
         if not first <= call.caller.gid <= last:
             return "net.ipv4.ping_group_range", ", the groups that may ping without a capability"
@@ -278,6 +281,17 @@ def _login(call: SystemCall, document: Mapping[str, Any]) -> str:
     return (
         "the audit system: a login uid that is set is set once (pam_loginuid(8)), or by CAP_AUDIT_CONTROL of the host"
     )
+
+
+def _family(call: SystemCall, document: Mapping[str, Any]) -> str:
+    """A kind of sockets that the host's kernel has not, which says so to anybody."""
+    if call.name != "socket" or call.error not in _NO_SOCKET:
+        return ""
+    try:
+        socket.socket(*(number & _INT for number in call.arguments[:3])).close()
+    except OSError as error:
+        return "the host's kernel has no such sockets" if error.errno == call.error else ""
+    return ""
 
 
 def _holds(entry: object, number: int) -> bool:

@@ -97,8 +97,9 @@ def _missing(
     if elsewhere and check.whose == UTS:
         return  # a host name of its own is the answer, and no capability
     asked = call.text if call.request else call.name or "the program"
-    if elsewhere and not call.is_question and not context.host.root:
-        what = f"{asked} takes {name} {elsewhere}, which uid {context.host.uid} has not, with a stack or without"
+    if elsewhere and not call.is_question and not (context.host.root and _reaching(context, call) == ROOT):
+        who = "another user than root" if context.host.root else f"uid {context.host.uid}"
+        what = f"{asked} takes {name} {elsewhere}, which {who} has not, with a stack or without"
         yield Cause("namespaces.user", what, regardless=True)
         return
     if elsewhere:

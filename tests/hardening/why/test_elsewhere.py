@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ DOCUMENT: dict[str, Any] = {
         "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}],
     },
 }
+NO_FAMILY = 4242
 #: What a stack knows that shows nothing.
 NOWHERE = Context(HOST, {})
 #: An access control list (acl(5), linux/posix_acl_xattr.h) that lets uid 4242 read, as an extended attribute holds it.
@@ -47,7 +49,7 @@ def shown(folder: Path) -> dict[str, Any]:
 
 def call(name: str, error: int, **more: Any) -> SystemCall:
     """A call that failed."""
-    return SystemCall(name, 0, 0, (0,) * 6, **{"caller": Caller(1, uid=4242, gid=4242), "error": error, **more})
+    return SystemCall(name, 0, 0, **{"arguments": (0,) * 6, "caller": Caller(1, uid=4242, gid=4242), "error": error, **more})
 
 
 def volume(folder: Path) -> Context:
@@ -142,6 +144,12 @@ def test_a_quota_that_is_used_up_is_told(tmp_path: Path) -> None:
 def perf(pid: int, error: int = errno.EACCES, **more: Any) -> SystemCall:
     """A process's work is to be measured; -1 for all that a processor does."""
     return attrs.evolve(call("perf_event_open", error, **more), arguments=(0, pid % (1 << 64), 0, 0, 0, 0))
+
+
+def test_a_kind_of_sockets_that_no_kernel_has() -> None:
+    asked = call("socket", errno.EAFNOSUPPORT, arguments=(NO_FAMILY, 1, 0, 0, 0, 0))
+    assert "the host's kernel" in reason(asked, DOCUMENT)
+    assert not reason(attrs.evolve(asked, arguments=(socket.AF_UNIX, 1, 0, 0, 0, 0)), DOCUMENT)
 
 
 ICMP = call("socket", errno.EACCES, text="socket AF_INET SOCK_DGRAM IPPROTO_ICMP")

@@ -337,6 +337,7 @@ def test_what_an_ordinary_user_may_not_do_anyhow_is_not_the_stacks_doing() -> No
     (cause,) = causes(call("settimeofday", uid=100_000), rootless).values()
     assert (cause.regardless, list(cause.ways)) == (True, [])
     assert not causes(call("settimeofday", uid=100_000), private())["namespaces.user"].regardless
+    assert causes(call("settimeofday", uid=100_005), private())["namespaces.user"].regardless
 
 
 def test_a_private_user_namespace_maps_who_asks() -> None:
