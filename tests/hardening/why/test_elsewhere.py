@@ -49,7 +49,9 @@ def shown(folder: Path) -> dict[str, Any]:
 
 def call(name: str, error: int, **more: Any) -> SystemCall:
     """A call that failed."""
-    return SystemCall(name, 0, 0, **{"arguments": (0,) * 6, "caller": Caller(1, uid=4242, gid=4242), "error": error, **more})
+    return SystemCall(
+        name, 0, 0, **{"arguments": (0,) * 6, "caller": Caller(1, uid=4242, gid=4242), "error": error, **more}
+    )
 
 
 def volume(folder: Path) -> Context:

@@ -137,7 +137,9 @@ def test_a_variable_that_a_process_names_at_its_end_and_the_caller_has() -> None
 
 
 def test_a_variable_that_its_words_name_or_its_program(tmp_path: Path) -> None:
-    has = attrs.evolve(ROOT.of(ProcessFacts), environment=dict.fromkeys(("SITE", "PORT", "PATHS", "SHLVL", "ELSE"), "x"))
+    has = attrs.evolve(
+        ROOT.of(ProcessFacts), environment=dict.fromkeys(("SITE", "PORT", "PATHS", "SHLVL", "ELSE"), "x")
+    )
     on = attrs.evolve(ROOT, facts={**ROOT.facts, ProcessFacts: has})
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF\0SITES\0PATH\0SHLVL\0PORT\0")

@@ -107,6 +107,9 @@ CONTROLS = MappingProxyType(
             ),
         },
         "host": {
+            "asks for a larger pipe than the host lets anybody have": _py(
+                "import fcntl\nfcntl.fcntl(os.pipe()[1], fcntl.F_SETPIPE_SZ, 1 << 26)"
+            ),
             "writes to a full device": _sh("echo x >/dev/full"),
             "connects to a socket that is missing": _py("socket.socket(socket.AF_UNIX).connect('/tmp/missing')"),
             "connects to a port where nobody listens": _py("socket.create_connection(('127.0.0.1', 9))"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -493,6 +494,25 @@ ROWS = (
         ("process.environment.SITE_OF_MINE",),
         before=("env", "SITE_OF_MINE=here"),
         fix='[process]\nenvironment.add = ["SITE_OF_MINE"]\n' + _exception("process.environment.SITE_OF_MINE"),
+    ),
+    Row(
+        "variable that is looked for without a word",
+        "ssh-add: SSH_AUTH_SOCK; DISPLAY, PYTHONPATH, JAVA_HOME",
+        ("sh", "{folder}/entrypoint"),
+        ("process.environment.SITE_OF_MINE",),
+        before=("env", "SITE_OF_MINE=here"),
+        prepare=lambda path: (path / "entrypoint").write_text('test -n "$SITE_OF_MINE" || exit 3\n'),
+        fix='[process]\nenvironment.add = ["SITE_OF_MINE"]\n' + _exception("process.environment.SITE_OF_MINE"),
+    ),
+    Row(
+        "a socket of the host's",
+        "docker.sock, the bus, an agent: whoever listens there gets what each run sends",
+        ("ls", "{folder}/socket"),
+        ("rootfs.",),
+        prepare=lambda path: socket.socket(socket.AF_UNIX).bind(str(path / "socket")),
+        shown=False,
+        fix='[rootfs]\nvolumes.add = ["{folder}/socket:{folder}/socket:ro"]\n'
+        + _exception("rootfs.volumes.{folder}/socket"),
     ),
     Row(
         "hidden home",
