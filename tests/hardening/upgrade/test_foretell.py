@@ -55,11 +55,27 @@ def tree(place: Path, source: str, *flags: str, name: str = "usr/bin/demo") -> P
     return place
 
 
-def linked(place: Path) -> None:
-    """Give a root the C library and the dynamic linker of this host."""
-    for needed in ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"):
-        (place / needed[1:]).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(needed, place / needed[1:])
+#: How a library asks the kernel by itself.
+RAW = """
+static long raw(long number) {
+    long answer;
+    __asm__ volatile("syscall" : "=a"(answer) : "a"(number) : "rcx", "r11", "memory");
+    return answer;
+}
+"""
+VERSIONS = ("old", "SYS_getppid"), ("new", "SYS_userfaultfd")
+
+
+def library(place: Path, source: str, name: str = "libloop.so", path: str = "usr/lib/") -> None:
+    """Add a library to a root that needs no other one."""
+    flags = ("-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{name}")
+    elves.compiled(place, START + RAW + source, *flags, name=f"{path}{name}")
+
+
+def linked(place: Path, source: str, *flags: str) -> None:
+    """Add a program to a root that needs its libraries alone."""
+    own = ("-nostdlib", "-fno-builtin", "-Wl,--no-dynamic-linker", f"-L{place}/usr/lib")
+    elves.compiled(place, START + ALONE + source, *own, *flags, name="usr/bin/demo")
 
 
 def leaves(found: Any) -> list[str]:
@@ -128,13 +144,9 @@ def test_a_layer_that_was_learnt_from_something_else_is_told(tmp_path: Path, che
 
 
 def test_the_library_that_brings_a_call_is_named(tmp_path: Path, check: Callable[..., Any]) -> None:
-    for version, call in (("old", "getppid()"), ("new", "syscall(SYS_userfaultfd, 0)")):
-        place = tmp_path / version
-        elves.compiled(place, f"{START}long turn(void) {{ return {call}; }}", "-shared", "-fPIC", "-nostdlib",
-                       "-Wl,-soname,libloop.so", name="usr/lib/libloop.so")  # fmt: skip
-        elves.compiled(place, "long turn(void);\nint main(void) { return turn(); }", f"-L{place}/usr/lib", "-lloop",
-                       name="usr/bin/demo")  # fmt: skip
-        linked(place)
+    for version, number in VERSIONS:
+        library(tmp_path / version, f"long turn(void) {{ return raw({number}); }}")
+        linked(tmp_path / version, "long turn(void);\nint main(void) { return turn(); }", "-lloop")
     (found,) = check("--against", "./new", "--since", "./old", "--", "/usr/bin/demo")["breakages"]
     assert (found["leaf"], found["path"], found["program"]) == (
         "seccomp.userfaultfd", "/usr/lib/libloop.so", "/usr/bin/demo"
@@ -150,29 +162,26 @@ def test_what_a_call_would_need_is_offered(tmp_path: Path, check: Callable[..., 
 
 
 def test_what_only_pointers_of_a_library_lead_to_is_perhaps(tmp_path: Path, check: Callable[..., Any]) -> None:
-    for version, call in (("old", "getppid()"), ("new", "syscall(SYS_userfaultfd, 0)")):
-        place = tmp_path / version
-        library = (
-            f"static long turn(void) {{ return {call}; }}\nstatic long other(void) {{ return 1; }}\n"
-            "static long (*const turns[])(void) = {turn, other};\nlong made(int n) { return turns[n](); }"
+    for version, number in VERSIONS:
+        library(
+            tmp_path / version,
+            f"static long turn(void) {{ return raw({number}); }}\nstatic long other(void) {{ return 1; }}\n"
+            "static long (*const turns[])(void) = {turn, other};\nlong made(int n) { return turns[n](); }",
         )
-        elves.compiled(place, START + library, "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,libloop.so",
-                       name="usr/lib/libloop.so")  # fmt: skip
-        elves.compiled(place, "long made(int);\nint main(int n, char **v) { return made(n); }", f"-L{place}/usr/lib",
-                       "-lloop", name="usr/bin/demo")  # fmt: skip
-        linked(place)
+        linked(tmp_path / version, "long made(int);\nint main(int n, char **v) { return made(n); }", "-lloop")
     (found,) = check("--against", "./new", "--since", "./old", "--", "demo")["breakages"]
     assert (found["leaf"], found["likely"]) == ("seccomp.userfaultfd", False)
 
 
 def test_a_module_that_a_program_loads_is_looked_at_with_it(tmp_path: Path, check: Callable[..., Any]) -> None:
-    for version, call in (("old", "getppid()"), ("new", "syscall(SYS_userfaultfd, 0)")):
-        place = tmp_path / version
-        elves.compiled(place, f"{START}void joined(long);\nvoid start(void) {{ joined({call}); }}", "-shared", "-fPIC",
-                       name="usr/lib/demo/part.so")  # fmt: skip
-        program = "#include <dlfcn.h>\nvoid joined(long n) { }\nint main(int n, char **v) { return !dlopen(v[1], 2); }"
-        elves.compiled(place, program, "-rdynamic", name="usr/bin/demo")
-        linked(place)
+    program = (
+        "void *dlopen(char *, int);\nvoid joined(long n) { }\nint main(int n, char **v) { return !dlopen(v[1], 2); }"
+    )
+    for version, number in VERSIONS:
+        library(tmp_path / version, f"void joined(long);\nvoid start(void) {{ joined(raw({number})); }}", "part.so",
+                "usr/lib/demo/")  # fmt: skip
+        library(tmp_path / version, "void *dlopen(char *name, int flags) { return (void *)raw(SYS_getppid); }")
+        linked(tmp_path / version, program, "-rdynamic", "-lloop")
     (found,) = check("--against", "./new", "--since", "./old", "--", "demo")["breakages"]
     assert (found["path"], found["program"]) == ("/usr/lib/demo/part.so", "/usr/bin/demo")
 
