@@ -100,7 +100,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """What was collected stays to the end: a collector that walks through it again and again finds nothing to free."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -282,12 +282,14 @@ def test_a_limit_that_no_layer_touches_binds_a_foreign_configuration(
     samples = samples_of(mechanism, folder, 5 if whole else 3)
     untried = {str(mechanism.leaf(name)) for name, _ in samples}
     for key, values in samples.items():
+        leaf = str(mechanism.leaf(key[0]))
+        if leaf not in untried and not whole:
+            continue  # another member of the family was tried
         found = set[str]()
         for outcome in outcomes(Tried(mechanism, key, on, folder), values, all_pairs=whole):
             found.add(outcome)
             if outcome == "tightened" and not whole:
                 break
-        leaf = str(mechanism.leaf(key[0]))
         assert found != {"refused"} or leaf in REFUSED, f"{leaf}: no configuration with a looser value is tightened"
         if found:
             untried.discard(leaf)
