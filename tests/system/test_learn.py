@@ -127,6 +127,7 @@ def test_what_was_typed_is_no_part_of_the_layer(place: Place) -> None:
     assert place.call("run", "-q", "-p", "./layer.toml", "--", *command).returncode == 1
 
 
+@pytest.mark.complete  # tests/hardening/learn/test_learning.py merges runs, and the how-to does with --into
 def test_runs_of_several_commands_are_learnt_together(place: Place) -> None:
     assert place.call("learn", "-p", "strict", "--into", "seen.json", "--", "cat", "/etc/hostname").returncode == 0
     done = place.call("learn", "-p", "strict", "--into", "seen.json", "-o", "layer.toml", "--", *LISTEN)
@@ -161,6 +162,7 @@ def test_a_service_is_learnt_until_its_check_succeeds(place: Place) -> None:
     assert list((place.folder / "data").iterdir()) == []  # what was written has gone with its copy
 
 
+@pytest.mark.complete  # tests/hardening/learn/test_static.py finds them, test_learning.py adds them
 def test_what_programs_could_call_is_allowed_where_that_is_asked_for(place: Place) -> None:
     done = place.call("learn", "-p", "strict", "--static", "-o", "layer.toml", "--", "true")
     assert done.returncode == 0, done.stderr
@@ -281,6 +283,7 @@ def running(name: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.complete  # tests/hardening/learn/test_learning.py has it of made-up commands
 def test_what_a_command_complains_of_is_needed_whatever_its_exit_code(place: Place) -> None:
     """`ip address` that may send no request lists nothing, says so, and succeeds."""
     done = place.call("learn", "-p", "strict", "-o", "layer.toml", "--", "ip", "address")

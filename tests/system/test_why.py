@@ -211,6 +211,7 @@ def test_a_command_that_succeeds_needs_nothing(place: Place) -> None:
     assert (found["outcome"], found["runs"], found["denials"]) == ("nothing needed", 1, [])
 
 
+@pytest.mark.complete  # tests/hardening/why/test_smallest.py, and the controls, have what a limit forbids
 def test_what_a_limit_forbids_is_never_tried(place: Place) -> None:
     (place.folder / "org.toml").write_text('extends = ["strict"]\n[limits.seccomp]\ndeny = ["keyctl"]\n')
     found = place.why("-p", "./org.toml", "--", *KEYCTL)
@@ -341,6 +342,7 @@ def test_a_server_that_nobody_reaches_is_given_the_network_and_not_waited_for(pl
     assert found["denials"][0]["text"] == f"reach tcp 127.0.0.1:{port} from outside"
 
 
+@pytest.mark.complete  # tests/hardening/why/test_smallest.py has it of made-up programs
 def test_a_server_that_is_denied_what_it_asks_for_has_it_all_in_one_answer(place: Place) -> None:
     port = _free_port()
     found = place.why("--until", _asks(port), "-p", "strict", "--", *_serving(port))
@@ -355,6 +357,7 @@ def test_a_server_without_a_check_is_at_work_where_it_waits(place: Place) -> Non
     assert found["seconds"] < 45
 
 
+@pytest.mark.complete  # tests/hardening/why/test_smallest.py ends searches at each of their steps
 def test_a_search_ends_in_time_with_what_was_enough(place: Place) -> None:
     found = place.why("--limit", "0.1", "-p", "strict", "--", *KEYCTL)
     assert (found["outcome"], found["runs"]) == ("unknown", 1)
