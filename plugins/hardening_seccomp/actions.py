@@ -121,7 +121,7 @@ def from_returned(value: int) -> Action:
     return Action(kind, min(data, MAX_ERRNO) if kind is ActionKind.ERRNO else data)
 
 
-def errno_number(text: str, *, origin: object | None = None) -> int:
+def errno_number(text: str) -> int:
     """A number for ``ENOSYS`` or ``38``; `ProfileError` for anything else, and for 0, with which the call would seem to
     succeed although it never ran."""
     number = getattr(errno, text, None) if text.startswith("E") else None
@@ -130,9 +130,9 @@ def errno_number(text: str, *, origin: object | None = None) -> int:
     if not isinstance(number, int) or not 0 <= number <= MOST_ERRNO:
         near = nearest(text.upper(), errno.errorcode.values())
         hint = near or f"use a name such as EPERM, or a number up to {MOST_ERRNO}"
-        raise ProfileError(f"unknown errno {text[:40]!r}", origin=origin, hint=hint)
+        raise ProfileError(f"unknown errno {text[:40]!r}", hint=hint)
     if number == 0:
-        raise ProfileError(SUCCESS, origin=origin, hint="use a name such as EPERM or ENOSYS")
+        raise ProfileError(SUCCESS, hint="use a name such as EPERM or ENOSYS")
     return number
 
 
@@ -144,10 +144,10 @@ def read_action(node: Node) -> Action:
         raise node.error(error.message, hint=error.hint) from None
 
 
-def parse_action(text: object, *, origin: object | None = None) -> Action:
+def parse_action(text: object) -> Action:
     """Read ``kill-process | kill-thread | trap | deny | errno[:NAME|N] | trace[:N] | log | allow``; else `ProfileError`."""
     if not isinstance(text, str):
-        raise ProfileError(f"an action is text, not {type(text).__name__}", origin=origin, hint='write "errno:EPERM"')
+        raise ProfileError(f"an action is text, not {type(text).__name__}", hint='write "errno:EPERM"')
     if text == _DENY:
         return DENY
     word, colon, data = text.partition(":")
@@ -159,11 +159,11 @@ def parse_action(text: object, *, origin: object | None = None) -> Action:
             hint = f'write "errno:{text.upper()}"'
         if word == "notify":
             hint = "a notify action needs a supervising process, which a profile cannot name"
-        raise ProfileError(f"unknown action {text!r}", origin=origin, hint=hint)
+        raise ProfileError(f"unknown action {text!r}", hint=hint)
     if kind is ActionKind.ERRNO:
-        return Action(kind, errno_number(data, origin=origin)) if colon else EPERM
+        return Action(kind, errno_number(data)) if colon else EPERM
     if kind is ActionKind.TRACE and colon:
         if not (data.isascii() and data.isdigit() and len(data) <= _DIGITS and int(data) <= RET_DATA):
-            raise ProfileError(f"trace takes a number up to {RET_DATA}, not {data[:40]!r}", origin=origin)
+            raise ProfileError(f"trace takes a number up to {RET_DATA}, not {data[:40]!r}")
         return Action(kind, int(data))
     return Action(kind)

@@ -88,16 +88,15 @@ def command(
     target = start.receipt_file(receipt)
     engine = here.plugins.runtime(runtime)
     request = stack.request(context, profiles)
-    own = imaged.Own()
     if image is None:
-        composition = here.compose(request)
+        composition, own = here.compose(request), imaged.Own()
     else:
         composition, own = imaged.compose(here, request, image, command, quiet=quiet)
-        command = own.command(command)
-        if not command:
-            raise UsageError(
-                f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
-            )
+    command = own.command(command)
+    if not command and image is not None:
+        raise UsageError(
+            f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
+        )
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)
     place = state.location() if dry_run else start.prepare(engine)
@@ -115,12 +114,10 @@ def command(
     with stored.entry(found) as kept:
         bundle = kept[0].bundle if kept is not None else Path(launch.directory, BUNDLE)
         assembly, rests = _assembled(here, composition, command, engine, bundle, checked, stays=kept is not None)
-        lines = [*(losses(assembly) if quiet else of_run(assembly, place, interactive=interactive))]
-        loses = not quiet and not interactive and LOST not in lines
         missing = advice(assembly.spec, command[0]) if image is None else None
-        if missing:
-            lines.append(f"hint: {missing}")
-        shown = [output.note(line) for line in lines]
+        notes = [*(losses(assembly) if quiet else of_run(assembly, place, interactive=interactive))]
+        loses = not quiet and not interactive and LOST not in notes
+        shown = [output.note(line) for line in (*notes, *([f"hint: {missing}"] if missing else []))]
         if loses and has_input():
             output.note(LOST)
         looked = [*looked_at(assembly.spec), *rests]

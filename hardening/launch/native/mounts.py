@@ -142,10 +142,8 @@ class Root:
         self._channel.send("made", name, fd=place)
         os.close(place)
 
-    def mount_at(self, tree: int, place: int, *, attributes: int = 0, late: int = 0) -> None:
+    def mount_at(self, tree: int, place: int, *, late: int = 0) -> None:
         """Move a detached mount onto an open mount point; ``late`` attributes are added by `finish`."""
-        if attributes:
-            kernel.mount_setattr(tree, add=attributes)
         kernel.move_mount(tree, place)
         if late:
             self._late.append((tree, late))

@@ -126,12 +126,12 @@ class LaunchState:
     channel: Channel  # the end of the others
     root: Root
 
-    def __init__(self, operations: Operations, bundle: Bundle, command: Invocation, debug: int = -1) -> None:
+    def __init__(self, operations: Operations, bundle: Bundle, command: Invocation) -> None:
         self.operations = operations
         self.bundle = bundle
         self.command = command
         self.process = MAIN
-        self.debug = debug  # where descriptions are written, -1 for nowhere
+        self.debug = -1  # where descriptions are written, -1 for nowhere
         self.keep_stdin = False
         self.waits = False  # init is to be traced, or named by the intermediate process, before it says a word
         self.signal_mask: frozenset[int] = frozenset()
