@@ -174,7 +174,10 @@ def _found(first: TrialOutcome, runs: _Runs) -> Result:
             known = not (first.is_cut_short or again.is_cut_short)
             flaky = again.succeeded or (again.signature != first.signature and known)
             return Result(Conclusion.FLAKY if flaky else Conclusion.NOT_FOUND, runs=runs.count)
-        if not _is_confirmed(found, runs):
+        while not _is_confirmed(found, runs):
+            if runs.was_only_slow(runs.enough):  # of which more was missed than is needed
+                found = minimal(runs.enough, runs.succeeds)
+                continue
             if runs.last is not None and runs.last.is_cut_short:  # which may only have been slower than those before
                 return Result(Conclusion.STOPPED, tuple(found), runs.count)
             return Result(Conclusion.FLAKY, runs=runs.count)
@@ -252,6 +255,18 @@ class _Runs:
         if outcome is not None and not outcome.succeeded:
             self._missed |= {_denial(suspect) for suspect in outcome.suspects if suspect.evident}
         return outcome is not None and outcome.succeeded
+
+    def was_only_slow(self, members: Sequence[Member]) -> bool:
+        """Whether these, with which it has just succeeded, were taken for too few since a run with them, or with more, was
+        ended for its time. That is forgotten."""
+        ways = _ways(members)
+        slow = [
+            (known, outcome)
+            for known, outcome in self.tried
+            if outcome is not None and outcome.is_cut_short and all(way in _ways(known) for way in ways)
+        ]
+        self.tried = [one for one in self.tried if one not in slow]
+        return bool(slow) and self.has_just_succeeded(members)
 
     @property
     def is_open(self) -> bool:

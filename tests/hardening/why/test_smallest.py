@@ -477,3 +477,22 @@ def test_a_set_that_was_enough_is_kept_where_a_run_that_confirms_it_is_too_slow(
     world = Late("abc", lambda permitted: "b" in permitted, lambda number: number == 2)
     result = search(world.run(()), world)
     assert (result.conclusion, [member.way.leaf for member in result.members]) == (Conclusion.STOPPED, ["b"])
+
+
+def test_what_was_missed_by_a_run_that_was_only_slow_is_left_out_after_all() -> None:
+    class Loaded(World):
+        """A machine that has so much else to do that the first run without ``b`` is ended for its time."""
+
+        slow = True
+
+        def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+            outcome = super().run_unseen(members)
+            if self.slow and {member.way.leaf for member in members} == {"a"}:
+                self.slow = False
+                return TrialOutcome(False, late=True)
+            return outcome
+
+    world = Loaded("ab", lambda some: "a" in some, stops=False)
+    result = search(attrs.evolve(world.run(()), late=True), world)
+    assert not world.slow
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, {"a"})
