@@ -10,12 +10,12 @@ from hardening.base.text import printable
 from hardening.base.values import frozen
 from hardening.errors import UsageError
 from hardening.learn.recording import Recording
-from hardening.mechanism.evidence import Lesson
+from hardening.mechanism.evidence import LearntStatement
 from hardening.profile import toml_text as toml
 from hardening.profile.source import parse_toml
 
 #: What mechanisms have learnt, by their names.
-Lessons = Mapping[str, Sequence[Lesson]]
+LearntStatements = Mapping[str, Sequence[LearntStatement]]
 
 
 @frozen
@@ -27,45 +27,47 @@ class Barred:
     reason: str
 
 
-def loosened(lessons: Lessons) -> dict[str, str]:
-    """The full names of the leaves that lessons loosen, with what was seen of each."""
+def loosened(statements: LearntStatements) -> dict[str, str]:
+    """The full names of the leaves that statements loosen, with what was seen of each."""
     found: dict[str, list[str]] = {}
-    for lesson in (lesson for said in lessons.values() for lesson in said if lesson.loosens):
-        found.setdefault(lesson.loosens, []).append(lesson.comment)
+    for statement in (statement for said in statements.values() for statement in said if statement.loosens):
+        found.setdefault(statement.loosens, []).append(statement.comment)
     return {leaf: "; ".join(dict.fromkeys(comments)) for leaf, comments in found.items()}
 
 
-def without(lessons: Lessons, leaves: Iterable[str]) -> Lessons:
-    """The lessons but for those that loosen one of some leaves."""
+def without(statements: LearntStatements, leaves: Iterable[str]) -> LearntStatements:
+    """The statements but for those that loosen one of some leaves."""
     gone = frozenset(leaves)
-    return {name: [lesson for lesson in said if lesson.loosens not in gone] for name, said in lessons.items()}
+    return {
+        name: [statement for statement in said if statement.loosens not in gone] for name, said in statements.items()
+    }
 
 
-def tables(lessons: Lessons, reason: str) -> dict[str, Any]:
+def tables(statements: LearntStatements, reason: str) -> dict[str, Any]:
     """The data of a layer: the tables of mechanisms, and an exception for each leaf that is loosened."""
     found: dict[str, Any] = {}
-    for name, said in lessons.items():
-        for lesson in said:
-            *parents, last = lesson.key
+    for name, said in statements.items():
+        for statement in said:
+            *parents, last = statement.key
             table = found.setdefault(name, {})
             for parent in parents:
-                table = _in(table, parent, {}, lesson)
-            if lesson.element:
-                _in(table, last, [], lesson).append(lesson.value)
+                table = _in(table, parent, {}, statement)
+            if statement.element:
+                _in(table, last, [], statement).append(statement.value)
             else:
-                table[last] = lesson.value
+                table[last] = statement.value
     exceptions = [
-        {"setting": leaf, "reason": f"{printable(seen)} ({reason})"} for leaf, seen in loosened(lessons).items()
+        {"setting": leaf, "reason": f"{printable(seen)} ({reason})"} for leaf, seen in loosened(statements).items()
     ]
     return {**found, "exceptions": exceptions} if exceptions else found
 
 
-def _in(table: dict[str, Any], key: str, kind: Any, lesson: Lesson) -> Any:
+def _in(table: dict[str, Any], key: str, kind: Any, statement: LearntStatement) -> Any:
     """The table or array at a key, which is made where there is none. Raises `UsageError` where something else is."""
     found = table.setdefault(key, kind)
     if not isinstance(found, type(kind)):
         raise UsageError(
-            f"{toml.dotted(lesson.key)} is learnt as two different things",
+            f"{toml.dotted(statement.key)} is learnt as two different things",
             hint="what is kept of earlier runs (--into) does not go with this one; begin with a new file",
         )
     return found
@@ -78,11 +80,11 @@ def reason(recording: Recording) -> str:
     return f"learnt on {when}, to be reviewed"
 
 
-def text(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> str:
+def text(base: Sequence[str], recording: Recording, statements: LearntStatements, refused: Sequence[Barred]) -> str:
     """The layer as a profile over ``base``, the names of profiles, with a comment at each line, and at its end what no
-    layer may have, and what was written and executed. Raises `UsageError` where it would not say what the lessons do."""
-    found = "\n".join(_lines(base, recording, lessons, refused)) + "\n"
-    _require_same(found, {"extends": [*base], **tables(lessons, reason(recording)), **_learnt(recording)})
+    layer may have, and what was written and executed. Raises `UsageError` where it would not say what the statements do."""
+    found = "\n".join(_lines(base, recording, statements, refused)) + "\n"
+    _require_same(found, {"extends": [*base], **tables(statements, reason(recording)), **_learnt(recording)})
     return found
 
 
@@ -98,7 +100,9 @@ def _require_same(text: str, wanted: Mapping[str, Any]) -> None:
         raise UsageError("what was learnt cannot be written as a layer", hint="rename what has an unusual name")
 
 
-def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused: Sequence[Barred]) -> Iterator[str]:
+def _lines(
+    base: Sequence[str], recording: Recording, statements: LearntStatements, refused: Sequence[Barred]
+) -> Iterator[str]:
     programs = printable(", ".join(sorted({run.program for run in recording.runs})))
     count = len(recording.runs)
     runs = "1 run" if count == 1 else f"{count} runs"
@@ -107,12 +111,12 @@ def _lines(base: Sequence[str], recording: Recording, lessons: Lessons, refused:
     files, tasks, memory = (recording.evidence().peaks.get(name, 0) for name in ("files", "tasks", "memory"))
     if memory:
         yield f"# Most at a time: {-(-memory >> 20)}M of memory, tasks: {tasks}, files that a process had open: {files}."
-    for name, said in lessons.items():
+    for name, said in statements.items():
         if said:
             yield ""
             yield f"[{toml.key(name)}]"
             yield from _table(said)
-    for exception in tables(lessons, reason(recording)).get("exceptions", ()):
+    for exception in tables(statements, reason(recording)).get("exceptions", ()):
         yield ""
         yield "[[exceptions]]"
         yield from (f"{key} = {toml.inline(value)}" for key, value in exception.items())
@@ -151,14 +155,14 @@ def _comment(text: str) -> str:
     return f"# {printable(text)}"
 
 
-def _table(said: Sequence[Lesson]) -> Iterator[str]:
+def _table(said: Sequence[LearntStatement]) -> Iterator[str]:
     """The lines of one table: each key once, and each element of an array on a line of its own."""
-    keys = dict.fromkeys(lesson.key for lesson in said)
+    keys = dict.fromkeys(statement.key for statement in said)
     for key in keys:
-        of_key = [lesson for lesson in said if lesson.key == key]
+        of_key = [statement for statement in said if statement.key == key]
         if of_key[0].element:
             yield f"{toml.dotted(key)} = ["
-            yield from (f"  {toml.inline(lesson.value)},  {_comment(lesson.comment)}" for lesson in of_key)
+            yield from (f"  {toml.inline(statement.value)},  {_comment(statement.comment)}" for statement in of_key)
             yield "]"
         else:
             yield f"{toml.dotted(key)} = {toml.inline(of_key[-1].value)}  {_comment(of_key[-1].comment)}"

@@ -15,9 +15,9 @@ from hardening.base import jsontext
 from hardening.base.values import FrozenDict, frozen
 from hardening.errors import HardeningError
 from hardening.learn import layer
-from hardening.learn.layer import Barred, Lessons
+from hardening.learn.layer import Barred, LearntStatements
 from hardening.learn.recording import Recording, Run
-from hardening.mechanism.evidence import Evidence, Lesson, Usage
+from hardening.mechanism.evidence import Evidence, LearntStatement, Usage
 from hardening.profile import toml_text as toml
 from hardening.why.smallest import minimal
 
@@ -115,20 +115,20 @@ class CommandRuns(Protocol):
         """What programs could call by their files, where that was asked for."""
         ...
 
-    def lessons(self, evidence: Evidence) -> Lessons:
+    def statements(self, evidence: Evidence) -> LearntStatements:
         """What mechanisms learn over the base."""
         ...
 
 
 @frozen(eq=False)
 class Learnt:
-    """What was learnt. ``proved``: the command succeeded under the lessons. ``barred`` no limit permits; ``spared`` was
+    """What was learnt. ``proved``: the command succeeded under the statements. ``barred`` no limit permits; ``spared`` was
     asked for and denied, and the command did without: leaves, with what was seen. ``left`` are mechanisms that are not
     tightened, since the command failed where they were. ``seconds``: how long it took recorded, and when it was proved.
     ``unfinished``: why there was no answer."""
 
     recording: Recording
-    lessons: Lessons
+    statements: LearntStatements
     proved: bool
     barred: tuple[Barred, ...] = ()
     spared: Mapping[str, str] = FrozenDict()
@@ -138,9 +138,9 @@ class Learnt:
 
 
 def learn(trials: CommandRuns, before: Recording) -> Learnt:
-    """Learn from one command, and from the runs ``before``. What no run shows to be needed is not in the lessons; where the
-    command does not succeed under them, they are less tight, and where it never does they are not ``proved``. What is left
-    unfinished is not either: then the lessons are from what was seen so far."""
+    """Learn from one command, and from the runs ``before``. What no run shows to be needed is not in the statements; where
+    the command does not succeed under them, they are less tight, and where it never does they are not ``proved``. What is
+    left unfinished is not either: then the statements are from what was seen so far."""
     seen: list[Run] = []
     try:
         return _learn(trials, before, seen)
@@ -150,9 +150,9 @@ def learn(trials: CommandRuns, before: Recording) -> Learnt:
         end = Unfinished(INTERRUPTED)
     runs = frozenset([end.run] if end.run is not None else seen[-1:])
     recording = before.merged(Recording(runs))
-    lessons = trials.lessons(recording.evidence())
-    asked = layer.loosened(lessons)
-    return Learnt(recording, layer.without(lessons, asked), False, spared=asked, unfinished=str(end))
+    statements = trials.statements(recording.evidence())
+    asked = layer.loosened(statements)
+    return Learnt(recording, layer.without(statements, asked), False, spared=asked, unfinished=str(end))
 
 
 def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
@@ -185,30 +185,30 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     needs = texts if recorded.succeeded else None
     run = attrs.evolve(recorded.run, uses=uses, needed=needs, peaks=tuple(sorted(peaks.items())))
     recording = before.merged(Recording(frozenset({run})))
-    every = trials.lessons(recording.evidence())
+    every = trials.statements(recording.evidence())
     asked = layer.loosened(every)
     wanted = recording.needed()
-    lessons = with_needed(layer.without(every, asked.keys() - wanted.keys()), wanted)
+    statements = with_needed(layer.without(every, asked.keys() - wanted.keys()), wanted)
     spared = {leaf: seen for leaf, seen in asked.items() if leaf not in wanted}
     refusals = {leaf: trials.refusal([_only(every, leaf)]) for leaf in spared}
     barred = tuple(
         Barred(leaf, spared[leaf], refusal.message) for leaf, refusal in refusals.items() if refusal is not None
     )
     spared = {leaf: seen for leaf, seen in spared.items() if refusals[leaf] is None}
-    for left in _looser(lessons):
-        tried = {name: [one for one in said if one.loosens or name not in left] for name, said in lessons.items()}
+    for left in _looser(statements):
+        tried = {name: [one for one in said if one.loosens or name not in left] for name, said in statements.items()}
         tables = [layer.tables(tried, layer.reason(recording))]
         if not recorded.succeeded or trials.refusal(tables) is not None:
             continue
         proof = trials.run(tables, patiently=True)
         if proof.succeeded:
             return Learnt(recording, tried, True, barred, spared, left, (recorded.seconds, proof.seconds))
-    return Learnt(recording, lessons, False, barred, spared)
+    return Learnt(recording, statements, False, barred, spared)
 
 
-def _looser(lessons: Lessons) -> Iterator[tuple[str, ...]]:
+def _looser(statements: LearntStatements) -> Iterator[tuple[str, ...]]:
     """Mechanisms to leave as the base has them: none, each, all."""
-    names = tuple(name for name, said in lessons.items() if any(not one.loosens for one in said))
+    names = tuple(name for name, said in statements.items() if any(not one.loosens for one in said))
     yield ()
     yield from ((name,) for name in reversed(names))
     if len(names) > 1:
@@ -245,8 +245,8 @@ def _without_complaints(
     found, failed, tried = dict(needed), frozenset[Usage](), set(needed)
 
     def of(complaints: frozenset[Usage]) -> dict[str, Tables]:
-        lessons = trials.lessons(Evidence(tuple(complaints), 1, {}))
-        asked = {leaf: _only(lessons, leaf) for leaf in layer.loosened(lessons) if leaf not in tried}
+        statements = trials.statements(Evidence(tuple(complaints), 1, {}))
+        asked = {leaf: _only(statements, leaf) for leaf in layer.loosened(statements) if leaf not in tried}
         return {leaf: tables for leaf, tables in asked.items() if trials.refusal([tables]) is None}
 
     for _ in range(MOST_COMPLAINTS):
@@ -282,8 +282,8 @@ def _loosenings(trials: CommandRuns, seen: list[Run], *, is_late: bool) -> dict[
             raise Unfinished(every.unfinished, every.run)
         return None
     needed = dict(found)
-    lessons = trials.lessons(Recording(frozenset({every.run})).evidence())
-    asked = [(leaf, _only(lessons, leaf)) for leaf in layer.loosened(lessons)]
+    statements = trials.statements(Recording(frozenset({every.run})).evidence())
+    asked = [(leaf, _only(statements, leaf)) for leaf in layer.loosened(statements)]
     candidates = [(leaf, tables) for leaf, tables in asked if trials.refusal([tables]) is None]
     known: dict[frozenset[str], bool] = {}
 
@@ -298,15 +298,17 @@ def _loosenings(trials: CommandRuns, seen: list[Run], *, is_late: bool) -> dict[
     return needed
 
 
-def _only(lessons: Lessons, leaf: str) -> Tables:
+def _only(statements: LearntStatements, leaf: str) -> Tables:
     """The layer of what loosens one leaf."""
-    chosen = {name: [one for one in said if one.loosens == leaf] for name, said in lessons.items()}
+    chosen = {name: [one for one in said if one.loosens == leaf] for name, said in statements.items()}
     return layer.tables({name: said for name, said in chosen.items() if said}, _TRIED)
 
 
-def with_needed(lessons: Lessons, wanted: Mapping[str, Tables], comment: str = _WITHOUT) -> dict[str, list[Lesson]]:
-    """The lessons, and loosenings that no mechanism has learnt from what was seen: each leaf with its layer."""
-    found = {name: [*said] for name, said in lessons.items()}
+def with_needed(
+    statements: LearntStatements, wanted: Mapping[str, Tables], comment: str = _WITHOUT
+) -> dict[str, list[LearntStatement]]:
+    """The statements, and loosenings that no mechanism has learnt from what was seen: each leaf with its layer."""
+    found = {name: [*said] for name, said in statements.items()}
     for leaf, tables in wanted.items():
         for name, table in tables.items():
             if name == "exceptions":
@@ -314,7 +316,7 @@ def with_needed(lessons: Lessons, wanted: Mapping[str, Tables], comment: str = _
             said = found.setdefault(name, [])
             for key, value in toml.flat(table):
                 items = value if isinstance(value, list) else [value]
-                new = [Lesson(key, item, comment, isinstance(value, list), leaf) for item in items]
+                new = [LearntStatement(key, item, comment, isinstance(value, list), leaf) for item in items]
                 known = [(one.key, one.value) for one in said]
                 said += [one for one in new if (one.key, one.value) not in known]
     return found

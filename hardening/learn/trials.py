@@ -17,7 +17,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
 from hardening.learn import software, static
-from hardening.learn.layer import Lessons
+from hardening.learn.layer import LearntStatements
 from hardening.learn.learning import INTERRUPTED, PlainRun, RecordedRun, Tables, TracedRun, Unfinished
 from hardening.learn.recording import EXECUTE, Run
 from hardening.mechanism.denial import Caller, SystemCall
@@ -208,7 +208,7 @@ class CommandTrials:
             for name, paths in found.items()
         )
 
-    def lessons(self, evidence: Evidence) -> Lessons:
+    def statements(self, evidence: Evidence) -> LearntStatements:
         settings, context = self.named.settings, self.context
         return {one.name: [*one.learnt(settings[one.name], context, evidence)] for one in self.named.mechanisms}
 

@@ -112,7 +112,7 @@ class Evidence:
 
 
 @frozen(eq=False)
-class Lesson:
+class LearntStatement:
     """One line of a layer that a mechanism has learnt: the ``value`` of a ``key`` below its table, or with ``element`` one
     element of the array there, and a ``comment`` that says what was seen.
 

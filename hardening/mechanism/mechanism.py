@@ -38,7 +38,7 @@ from hardening.mechanism.schema import (
 from hardening.profile.source import Node, Origin
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Evidence, Lesson
+    from hardening.mechanism.evidence import Evidence, LearntStatement
     from hardening.mechanism.used import Used
 
 S = TypeVar("S")
@@ -371,7 +371,7 @@ class Mechanism(ABC, Generic[S]):
         """What takes all of `spare` away but for those that are ``kept``: TOML data of the table, which loosens nothing."""
         return {}
 
-    def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[Lesson]:
+    def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[LearntStatement]:
         """Lines for a layer over these settings with which the command has what it asked for, and nothing else: what
         tightens them, and what loosens them (``hardening learn``). Who asks confirms them by running again."""
         return ()

@@ -37,7 +37,7 @@ from hardening.plugin.plugincalls import Take, Wrong, items, nothing
 from hardening.profile.layers import HEADER
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Lesson
+    from hardening.mechanism.evidence import LearntStatement
 
 _NAME = r"[a-z][a-z0-9_-]*"
 _FLAG = r"-[A-Za-z]|--[a-z][a-z0-9-]+"
@@ -224,15 +224,19 @@ def spare(answer: object, of: Mechanism[Any], *_: object) -> tuple[str, ...]:
     return leaves
 
 
-def lessons(answer: object, of: Mechanism[Any], *_: object) -> tuple[Lesson, ...]:
-    from hardening.mechanism.evidence import Lesson  # no launch asks
+def learnt_statements(answer: object, of: Mechanism[Any], *_: object) -> tuple[LearntStatement, ...]:
+    from hardening.mechanism.evidence import LearntStatement  # no launch asks
 
-    found: tuple[Lesson, ...] = items(Lesson, texts=("comment", "loosens"))(answer)
-    for lesson in found:
-        if not isinstance(lesson.key, tuple) or not lesson.key or not all(isinstance(part, str) for part in lesson.key):
-            raise Wrong(lesson.key, "a tuple of texts as key of Lesson")
-        if lesson.loosens:
-            _require_own(of, "learns something", (lesson.loosens,))
+    found: tuple[LearntStatement, ...] = items(LearntStatement, texts=("comment", "loosens"))(answer)
+    for statement in found:
+        if (
+            not isinstance(statement.key, tuple)
+            or not statement.key
+            or not all(isinstance(part, str) for part in statement.key)
+        ):
+            raise Wrong(statement.key, "a tuple of texts as key of LearntStatement")
+        if statement.loosens:
+            _require_own(of, "learns something", (statement.loosens,))
     return found
 
 

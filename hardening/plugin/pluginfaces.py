@@ -49,7 +49,7 @@ def mechanism(
         "recording": pluginanswers.recording,
         "spare": pluginanswers.spare,
         "least": one(Mapping),
-        "learnt": pluginanswers.lessons,
+        "learnt": pluginanswers.learnt_statements,
         "rules": one(Mapping),
         "dump": one(Mapping),
         "meaning": one(str),

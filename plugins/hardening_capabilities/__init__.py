@@ -20,7 +20,7 @@ from hardening_capabilities.settings import CapabilitiesSettings
 from hardening_capabilities.table import BY_NAME
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Evidence, Lesson
+    from hardening.mechanism.evidence import Evidence, LearntStatement
 
 __all__ = ["Capabilities", "CapabilitiesSettings"]
 
@@ -69,21 +69,21 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
         given = {"root": grammar.ROOT, "add": grammar.ADDED}
         return {"drop": ["ALL"], **{key: [name for name in held if held[name] == who] for key, who in given.items()}}
 
-    def learnt(self, settings: CapabilitiesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+    def learnt(self, settings: CapabilitiesSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
         """None but those without which no run succeeded; nothing where that was not tried."""
-        from hardening.mechanism.evidence import Lesson  # no launch asks
+        from hardening.mechanism.evidence import LearntStatement  # no launch asks
 
         if evidence.needed is None:
             return
         if settings.added:
-            yield Lesson(("drop",), "ALL", "what no run needed", element=True)
+            yield LearntStatement(("drop",), "ALL", "what no run needed", element=True)
         process = context.of(CommandProcess)
         is_root = process is not None and process.resolve(context).is_root
         held = settings.added if is_root else settings.kept
         for name in sorted(BY_NAME.keys() & {leaf.removeprefix("capabilities.") for leaf in evidence.needed}):
             loosens = "" if name in held else f"capabilities.{name}"
             key = "root" if is_root and settings.members[name] != grammar.ADDED else "add"
-            yield Lesson((key,), name, "without it no run succeeded", element=True, loosens=loosens)
+            yield LearntStatement((key,), name, "without it no run succeeded", element=True, loosens=loosens)
 
     def denied_rights(self, settings: CapabilitiesSettings, context: Context, rights: FileRights) -> Iterable[Cause]:
         from hardening_capabilities import lent

@@ -26,7 +26,7 @@ from hardening.profile.source import Node
 from hardening_namespaces.settings import NamespacesSettings, read, spreads, sysctl_name
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Evidence, Lesson
+    from hardening.mechanism.evidence import Evidence, LearntStatement
 
 
 class Namespaces(PackagedMechanism[NamespacesSettings]):
@@ -70,13 +70,13 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
         uids, gids = ([(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids))
         return uids, gids
 
-    def learnt(self, settings: NamespacesSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+    def learnt(self, settings: NamespacesSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
         """A network of its own for who uses none. Names of sockets that stand in no file belong to a network, too."""
-        from hardening.mechanism.evidence import Lesson  # no launch asks
+        from hardening.mechanism.evidence import LearntStatement  # no launch asks
 
         used = ("tcp ", "udp ", "inet", "packet", "netlink", "unix @")
         if settings.net == "host" and not any(use.call.address.startswith(used) for use in evidence.uses):
-            yield Lesson(("net",), "private", "no run has used a network")
+            yield LearntStatement(("net",), "private", "no run has used a network")
 
     def options(self) -> Sequence[Option]:
         return (

@@ -18,7 +18,7 @@ from hardening_process import settings
 from hardening_process.settings import ProcessSettings
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Evidence, Lesson
+    from hardening.mechanism.evidence import Evidence, LearntStatement
 
 
 class Process(PackagedMechanism[ProcessSettings]):
@@ -46,7 +46,7 @@ class Process(PackagedMechanism[ProcessSettings]):
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         return [statement for statement in super().samples() if statement[:2] != ("set_environment", WILDCARD)]
 
-    def learnt(self, settings: ProcessSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+    def learnt(self, settings: ProcessSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
         from hardening_process import learnt
 
         return learnt.learnt(settings, context, evidence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hardening.base.units import show_size
-from hardening.mechanism.evidence import Evidence, Lesson
+from hardening.mechanism.evidence import Evidence, LearntStatement
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import PRIVATE, Isolation
 from hardening_process.kinds import NO_CEILING, ResourceLimit, RlimitKind
@@ -15,7 +15,7 @@ from hardening_process.settings import ProcessSettings
 _LEAST, _LEAST_MEMORY = 64, 64 << 20
 
 
-def learnt(settings: ProcessSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+def learnt(settings: ProcessSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
     """Limits of open files and processes, and lower ceilings where there are some: a host may have no cgroups for others.
     Processes are counted for a user namespace: that of the host has others', too."""
     files, tasks, memory = (evidence.peaks.get(name, 0) for name in ("files", "tasks", "memory"))
@@ -25,16 +25,16 @@ def learnt(settings: ProcessSettings, context: Context, evidence: Evidence) -> I
     if isolation is not None and isolation.where("user") == PRIVATE:
         yield from _limit(settings, "nproc", tasks, said)
     if tasks and _room(tasks, _LEAST) < settings.pids < NO_CEILING:
-        yield Lesson(("resources", "pids"), _room(tasks, _LEAST), said)
+        yield LearntStatement(("resources", "pids"), _room(tasks, _LEAST), said)
     most = _room(memory, _LEAST_MEMORY)
     if memory and most < settings.memory < NO_CEILING:
-        yield Lesson(("resources", "memory"), show_size(most), f"most memory at a time: {-(-memory >> 20)}M")
+        yield LearntStatement(("resources", "memory"), show_size(most), f"most memory at a time: {-(-memory >> 20)}M")
 
 
-def _limit(settings: ProcessSettings, name: str, peak: int, comment: str) -> Iterator[Lesson]:
+def _limit(settings: ProcessSettings, name: str, peak: int, comment: str) -> Iterator[LearntStatement]:
     limit, held = ResourceLimit(_room(peak, _LEAST), _room(peak, _LEAST)), settings.rlimits[name]
     if peak and limit != held and RlimitKind().is_no_looser_than(limit, held):
-        yield Lesson(("rlimits", name), limit.hard, comment)
+        yield LearntStatement(("rlimits", name), limit.hard, comment)
 
 
 def _room(peak: int, least: int) -> int:

@@ -35,7 +35,7 @@ from hardening_rootfs.settings import RootfsSettings
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
-    from hardening.mechanism.evidence import Evidence, Lesson
+    from hardening.mechanism.evidence import Evidence, LearntStatement
 
 
 @frozen
@@ -92,7 +92,7 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         offered = (*read_only, *(attrs.evolve(volume, rights=USUAL_RIGHTS) for volume in read_only))
         return [(volume, self.dump({(leaf.setting, leaf.member): volume})) for volume in offered]
 
-    def learnt(self, settings: RootfsSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+    def learnt(self, settings: RootfsSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
         from hardening_rootfs import learnt
 
         return learnt.learnt(settings, evidence)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from hardening.base.files import is_below
-from hardening.mechanism.evidence import Evidence, Lesson, Usage, seen
+from hardening.mechanism.evidence import Evidence, LearntStatement, Usage, seen
 from hardening_rootfs.hidden import VOLATILE
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.volumes import VolumeKind
@@ -19,7 +19,7 @@ _NOTHING = "nothing in it was asked for"
 _EMPTY = "size=4K,mode=1555"
 
 
-def learnt(settings: RootfsSettings, evidence: Evidence) -> Iterator[Lesson]:
+def learnt(settings: RootfsSettings, evidence: Evidence) -> Iterator[LearntStatement]:
     """A place in memory goes where nothing was made or found in it, and so does a volume that nobody has asked for; one that
     was only read is read-only. Who asked for what is above a place, such as its listing, does not need it. What the host's
     root has under a place in memory stays out of sight."""
@@ -28,18 +28,18 @@ def learnt(settings: RootfsSettings, evidence: Evidence) -> Iterator[Lesson]:
         if any(_needs(use, is_inside=path != place) for path, use in used if path == place or is_below(path, place)):
             continue
         if settings.path.is_host and not any(place == top or is_below(place, top) for top in VOLATILE):
-            yield Lesson(
+            yield LearntStatement(
                 ("tmpfs", "add"), f"{place}:{_EMPTY}", f"{_NOTHING}, and the host's stays covered", element=True
             )
         else:
-            yield Lesson(("tmpfs", "drop"), place, _NOTHING, element=True)
+            yield LearntStatement(("tmpfs", "drop"), place, _NOTHING, element=True)
     for volume in settings.mounted_volumes():
         uses = _below(used, volume.target)
         if not uses:
-            yield Lesson(("volumes", "drop"), volume.target, _NOTHING, element=True)
+            yield LearntStatement(("volumes", "drop"), volume.target, _NOTHING, element=True)
         elif volume.writable and not any(use.call.access & _WRITES for use in uses):
             shown = VolumeKind().dump(attrs.evolve(volume, rights=volume.rights - {"rw"}))
-            yield Lesson(("volumes", "add"), shown, f"only read: {seen(uses)}", element=True)
+            yield LearntStatement(("volumes", "add"), shown, f"only read: {seen(uses)}", element=True)
 
 
 def _needs(use: Usage, *, is_inside: bool) -> bool:

@@ -26,7 +26,7 @@ from hardening_seccomp.settings import SeccompSettings, calls
 from hardening_seccomp.table import TableReader, dump
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Evidence, Lesson
+    from hardening.mechanism.evidence import Evidence, LearntStatement
 
 __all__ = ["Seccomp", "SeccompSettings"]
 
@@ -91,7 +91,7 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
 
         return learnt.recording(settings, context)
 
-    def learnt(self, settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterable[Lesson]:
+    def learnt(self, settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterable[LearntStatement]:
         from hardening_seccomp import learnt
 
         return learnt.learnt(settings, context, evidence)

@@ -13,7 +13,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.mechanism.denial import SystemCall
-from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, Lesson, Usage, seen, telling
+from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, LearntStatement, Usage, seen, telling
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_seccomp import groups, suid
@@ -64,7 +64,7 @@ def recording(settings: SeccompSettings, context: Context) -> tuple[Mapping[str,
     return ({"allow": names}, names) if names else ({}, ())
 
 
-def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterator[Lesson]:
+def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
     """A complete filter: what was called, what does the same, what each program needs, and what programs could call. What
     the settings deny of what was called loosens them."""
     facts = context.host.of(SeccompFacts)
@@ -72,13 +72,13 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
         return
     allowed = _by_name(use for use in evidence.uses if use.runs and _allows(settings, use.call))
     denied = _by_name(use for use in evidence.uses if use.often and not _allows(settings, use.call))
-    yield Lesson(("default",), str(settings.syscalls.rest.leaves[0]), "what no run has called")
+    yield LearntStatement(("default",), str(settings.syscalls.rest.leaves[0]), "what no run has called")
     apart = {name for name in allowed if _is_told_apart(name, facts)}
     for name in sorted(allowed.keys() - apart):
-        yield Lesson(("allow",), name, seen(allowed[name]), element=True)
+        yield LearntStatement(("allow",), name, seen(allowed[name]), element=True)
     beside = [*_besides(settings, facts, allowed)]
     yield from beside
-    known = {*allowed, *(str(lesson.value) for lesson in beside)}
+    known = {*allowed, *(str(statement.value) for statement in beside)}
     could = _by_name(use for use in evidence.uses if not use.runs and use.call.name not in known)
     yield from _possible(settings, facts, could)
     for name in sorted(apart):
@@ -87,12 +87,12 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
     for name, uses in sorted(denied.items()):
         leaf = f"seccomp.{name}"
         if _is_told_apart(name, facts):
-            yield from (attrs.evolve(lesson, loosens=leaf) for lesson in _rules(name, uses))
+            yield from (attrs.evolve(statement, loosens=leaf) for statement in _rules(name, uses))
         else:
-            yield Lesson(("allow",), name, seen(uses), element=True, loosens=leaf)
+            yield LearntStatement(("allow",), name, seen(uses), element=True, loosens=leaf)
     lending = [use for use in evidence.of(*LENDING) if any(use.call.arguments)]
     if lending and settings.restrict_suid_sgid:
-        yield Lesson((suid.SETTING,), False, seen(lending), loosens=f"seccomp.{suid.SETTING}")
+        yield LearntStatement((suid.SETTING,), False, seen(lending), loosens=f"seccomp.{suid.SETTING}")
     yield from _architectures(settings, facts, evidence.uses)
 
 
@@ -103,7 +103,7 @@ def _by_name(uses: Iterable[Usage]) -> dict[str, list[Usage]]:
     return found
 
 
-def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str, object]) -> Iterator[Lesson]:
+def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str, object]) -> Iterator[LearntStatement]:
     """What the settings allow of what does the same as a call that was seen, and of what each program needs."""
     knowledge, native = load(), facts.native_names
     reasons = dict.fromkeys(knowledge.always, "each program")
@@ -114,23 +114,25 @@ def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str
         if _is_told_apart(name, facts):  # of which it was not seen what somebody asks for: nothing beyond the least
             yield _rule(name, {place: (0, mask) for place, mask in SIGNIFICANT[name].items()}, f"as {why}")
         else:
-            yield Lesson(("allow",), name, why if why == "each program" else f"as {why}", element=True)
+            yield LearntStatement(("allow",), name, why if why == "each program" else f"as {why}", element=True)
 
 
-def _possible(settings: SeccompSettings, facts: SeccompFacts, could: Mapping[str, Sequence[Usage]]) -> Iterator[Lesson]:
+def _possible(
+    settings: SeccompSettings, facts: SeccompFacts, could: Mapping[str, Sequence[Usage]]
+) -> Iterator[LearntStatement]:
     """What the settings allow of what programs could call and have not. Of a call whose arguments tell uses apart that is
     what its own group allows, where the settings allow no less."""
     for name, uses in sorted(could.items()):
         rule, group = settings.syscalls[name], f"{groups.PREFIX}{name}"
         if rule.is_constant and not is_denial(rule.leaves[0]):
-            yield Lesson(("allow",), name, seen(uses), element=True)
+            yield LearntStatement(("allow",), name, seen(uses), element=True)
         elif group in groups.load().members:
             guarded = fill(groups.load().allowed(name, facts.native), DENY)
             if RuleKind().is_no_looser_than(guarded, rule):
-                yield Lesson(("allow",), group, seen(uses), element=True)
+                yield LearntStatement(("allow",), group, seen(uses), element=True)
 
 
-def _rules(name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
+def _rules(name: str, uses: Iterable[Usage]) -> Iterator[LearntStatement]:
     """A rule for each telling value of the arguments of a call."""
     alike: dict[tuple[tuple[int, tuple[int, int]], ...], list[Usage]] = {}
     for use in uses:
@@ -147,7 +149,7 @@ def _in_words(uses: Iterable[Usage]) -> str:
     return " ".join(word for word in texts[0] if all(word in text for text in texts))
 
 
-def _usual(settings: SeccompSettings, name: str, uses: Iterable[Usage]) -> Iterator[Lesson]:
+def _usual(settings: SeccompSettings, name: str, uses: Iterable[Usage]) -> Iterator[LearntStatement]:
     """Rules for what is usual of a call that was made in another way, as far as the settings allow it, neighbours as one."""
     usual = load().usual.get(name, {})
     place = next(iter(SIGNIFICANT[name]))
@@ -164,7 +166,7 @@ def _usual(settings: SeccompSettings, name: str, uses: Iterable[Usage]) -> Itera
         yield _allowed(name, arguments, f"{words}: each program")
 
 
-def _rule(name: str, compared: Mapping[int, tuple[int, int]], comment: str) -> Lesson:
+def _rule(name: str, compared: Mapping[int, tuple[int, int]], comment: str) -> LearntStatement:
     arguments = [
         {"index": place, "op": "masked_eq", "value": value, "mask": mask}
         if mask & (mask + 1)
@@ -174,11 +176,11 @@ def _rule(name: str, compared: Mapping[int, tuple[int, int]], comment: str) -> L
     return _allowed(name, arguments, comment)
 
 
-def _allowed(name: str, arguments: Sequence[Mapping[str, object]], comment: str) -> Lesson:
-    return Lesson(("rules",), {"names": [name], "action": "allow", "args": arguments}, comment, element=True)
+def _allowed(name: str, arguments: Sequence[Mapping[str, object]], comment: str) -> LearntStatement:
+    return LearntStatement(("rules",), {"names": [name], "action": "allow", "args": arguments}, comment, element=True)
 
 
-def _architectures(settings: SeccompSettings, facts: SeccompFacts, uses: Sequence[Usage]) -> Iterator[Lesson]:
+def _architectures(settings: SeccompSettings, facts: SeccompFacts, uses: Sequence[Usage]) -> Iterator[LearntStatement]:
     """A complete filter has this machine's architecture alone, unless it names those that were used."""
     library = facts.required_library()
     tokens = {use.call.architecture: use for use in uses}
@@ -186,7 +188,7 @@ def _architectures(settings: SeccompSettings, facts: SeccompFacts, uses: Sequenc
         token = kernel_token(library, name)
         if token in tokens:
             asked = [use for use in uses if use.call.architecture == token]
-            yield Lesson(("architectures", "add"), name, seen(asked), element=True)
+            yield LearntStatement(("architectures", "add"), name, seen(asked), element=True)
 
 
 def _is_told_apart(name: str, facts: SeccompFacts) -> bool:

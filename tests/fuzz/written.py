@@ -26,7 +26,7 @@ from hardening.launch.record import record
 from hardening.launch.secret import secrets
 from hardening.learn import layer, recording
 from hardening.learn.learning import with_needed
-from hardening.mechanism.evidence import Lesson
+from hardening.mechanism.evidence import LearntStatement
 from hardening.profile import fingerprint
 from hardening.profile.source import command_line
 from hardening.report import containers as report
@@ -141,9 +141,9 @@ def learnt(data: bytes, place: Path) -> None:
         return
     comment = "; ".join(f"{use.call.name} {use.call.path}: {use.seen}" for use in found.evidence().uses)
     barred = [layer.Barred(leaf, comment, comment) for leaf in found.needed()]
-    lessons = with_needed({"seccomp": [Lesson(("default",), "deny", comment)]}, found.needed())
-    wanted = layer.tables(lessons, layer.reason(found))
-    written = tomllib.loads(layer.text(("strict",), found, lessons, barred))
+    statements = with_needed({"seccomp": [LearntStatement(("default",), "deny", comment)]}, found.needed())
+    wanted = layer.tables(statements, layer.reason(found))
+    written = tomllib.loads(layer.text(("strict",), found, statements, barred))
     assert written.pop("description")
     said = command_line(written, {}).root.child("learnt", written["learnt"])
     assert fingerprint.read(said).table() == written.pop("learnt")

@@ -26,7 +26,7 @@ from hardening.images.reference import parse
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism import host
-from hardening.mechanism.evidence import Lesson
+from hardening.mechanism.evidence import LearntStatement
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input
@@ -437,7 +437,10 @@ def test_what_is_contributed_has_a_setting_of_its_own(name: str) -> None:
 LEARNT = {
     "spare": (["chaos.gone"], "chaos spares something because of chaos.gone, which is not a setting of"),
     "recording": (({"level": 3}, ["gone"]), "chaos records because of chaos.gone, which is not a setting of"),
-    "learnt": ([Lesson(("level",), 3, "seen", loosens="gate.level")], "chaos learns something because of gate.level"),
+    "learnt": (
+        [LearntStatement(("level",), 3, "seen", loosens="gate.level")],
+        "chaos learns something because of gate.level",
+    ),
 }
 
 
@@ -451,10 +454,10 @@ def test_what_is_learnt_is_of_a_setting_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["level", (), (3,)], ids=repr)
-def test_a_lesson_has_a_key(key: Any) -> None:
-    learnt = misbehaving(Chaos, "learnt", lambda self, *_: [Lesson(key, 3, "seen")]).learnt
+def test_a_statement_has_a_key(key: Any) -> None:
+    learnt = misbehaving(Chaos, "learnt", lambda self, *_: [LearntStatement(key, 3, "seen")]).learnt
     with pytest.raises(
-        PluginError, match=r"Chaos\.learnt answers with .* a tuple of texts as key of Lesson is expected"
+        PluginError, match=r"Chaos\.learnt answers with .* a tuple of texts as key of LearntStatement is expected"
     ):
         learnt(*arguments(Chaos, "learnt"))
 

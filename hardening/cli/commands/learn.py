@@ -102,11 +102,11 @@ def command(
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)
     needing = {leaf: one.tables for one in typed for leaf in one.excepted}
-    found = attrs.evolve(found, lessons=with_needed(found.lessons, needing, "as it was typed"))
+    found = attrs.evolve(found, statements=with_needed(found.statements, needing, "as it was typed"))
     _tell(found)
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
-    text = layer.text(trying.named(base.stack.named, target), found.recording, found.lessons, found.barred)
+    text = layer.text(trying.named(base.stack.named, target), found.recording, found.statements, found.barred)
     secrets = redaction.of_secrets(trials.secrets)
     if target is None:
         trying.require_no_secrets(text, secrets)
@@ -118,18 +118,18 @@ def command(
 
 def _without(found: Learnt, leave: Redaction) -> Learnt:
     """What was learnt, as it is told and kept: what a layer says was proved, and stays."""
-    lessons = {
-        name: [attrs.evolve(lesson, comment=leave.of(lesson.comment)) for lesson in said]
-        for name, said in found.lessons.items()
+    statements = {
+        name: [attrs.evolve(statement, comment=leave.of(statement.comment)) for statement in said]
+        for name, said in found.statements.items()
     }
     spared = {leave.of(leaf): leave.of(seen) for leaf, seen in found.spared.items()}
     recording = found.recording.told(leave.of)
-    return attrs.evolve(found, recording=recording, lessons=lessons, barred=leave.of(found.barred), spared=spared)
+    return attrs.evolve(found, recording=recording, statements=statements, barred=leave.of(found.barred), spared=spared)
 
 
 def _tell(found: Learnt) -> None:
     """Say on standard error what a person must know of what was learnt."""
-    loosened = layer.loosened(found.lessons)
+    loosened = layer.loosened(found.statements)
     for leaf, seen in loosened.items():
         output.note(f"loosened: {leaf} ({seen})")
     came = "not needed" if found.proved else "refused"  # of a command that fails nobody knows what it needs

@@ -13,7 +13,7 @@ from hardening.errors import UsageError
 from hardening.learn import layer
 from hardening.learn.recording import Recording, Run
 from hardening.learn.software import Software
-from hardening.mechanism.evidence import Lesson
+from hardening.mechanism.evidence import LearntStatement
 
 SOFTWARE = Software(("libc6 2.41-12", "redis-server 5:8.0.2"), (("/opt/a b", f"sha256:{'0' * 64}"),))
 RECORDING = Recording(frozenset({Run("a", "2026-11-29", "re\ndis", "6.1.0 x86_64", frozenset(), software=SOFTWARE)}))
@@ -21,7 +21,7 @@ WORDS = st.text(max_size=8)
 LESSONS = st.lists(
     st.one_of(
         st.builds(
-            Lesson,
+            LearntStatement,
             st.sampled_from([("allow",), ("tmpfs", "drop")]),
             WORDS,
             WORDS,
@@ -29,7 +29,10 @@ LESSONS = st.lists(
             st.sampled_from(["", "a.b"]),
         ),
         st.builds(
-            Lesson, st.sampled_from([("default",), ("rlimits", "nofile")]), st.one_of(WORDS, st.integers(0, 9)), WORDS
+            LearntStatement,
+            st.sampled_from([("default",), ("rlimits", "nofile")]),
+            st.one_of(WORDS, st.integers(0, 9)),
+            WORDS,
         ),
     ),
     max_size=6,
@@ -37,12 +40,12 @@ LESSONS = st.lists(
 
 
 @given(st.dictionaries(st.sampled_from(["seccomp", "rootfs"]), LESSONS))
-def test_the_text_says_what_the_data_says(lessons: dict[str, list[Lesson]]) -> None:
-    written = tomllib.loads(layer.text(("strict",), RECORDING, lessons, ()))
+def test_the_text_says_what_the_data_says(statements: dict[str, list[LearntStatement]]) -> None:
+    written = tomllib.loads(layer.text(("strict",), RECORDING, statements, ()))
     assert written.pop("extends") == ["strict"]
     assert written.pop("description") == "re\\ndis: what 1 run asked for"
     assert written.pop("learnt") == RECORDING.fingerprint().table()
-    assert written == layer.tables(lessons, layer.reason(RECORDING))
+    assert written == layer.tables(statements, layer.reason(RECORDING))
 
 
 def test_the_head_says_how_much_there_was_at_a_time() -> None:
@@ -53,16 +56,18 @@ def test_the_head_says_how_much_there_was_at_a_time() -> None:
 
 
 def test_each_line_says_what_was_seen() -> None:
-    lessons = {
+    statements = {
         "seccomp": [
-            Lesson(("allow",), "read", "3 calls in 1 run, by sh", element=True),
-            Lesson(("allow",), "ptrace", "1 call in 1 run, by gdb\x1b[1m", element=True, loosens="seccomp.ptrace"),
+            LearntStatement(("allow",), "read", "3 calls in 1 run, by sh", element=True),
+            LearntStatement(
+                ("allow",), "ptrace", "1 call in 1 run, by gdb\x1b[1m", element=True, loosens="seccomp.ptrace"
+            ),
         ],
-        "process": [Lesson(("rlimits", "nofile"), 64, "at most 9 files at a time")],
+        "process": [LearntStatement(("rlimits", "nofile"), 64, "at most 9 files at a time")],
     }
     refused = [layer.Barred("seccomp.bpf", "1 call in 1 run", "the limit deny at team.toml:3")]
     assert (
-        layer.text(("strict",), RECORDING, lessons, refused)
+        layer.text(("strict",), RECORDING, statements, refused)
         == """\
 description = "re\\\\ndis: what 1 run asked for"
 extends = ["strict"]
@@ -94,7 +99,7 @@ files."/opt/a b" = "sha256:00000000000000000000000000000000000000000000000000000
 # - seccomp.bpf, 1 call in 1 run: the limit deny at team.toml:3
 """
     )
-    assert layer.loosened(layer.without(lessons, ["seccomp.ptrace"])) == {}
+    assert layer.loosened(layer.without(statements, ["seccomp.ptrace"])) == {}
 
 
 INJECTED = "seccomp.x\n[limits.seccomp]\ndeny = []\n#"
@@ -103,23 +108,23 @@ INJECTED = "seccomp.x\n[limits.seccomp]\ndeny = []\n#"
 def test_nothing_that_was_seen_becomes_a_line_of_the_layer() -> None:
     files = (("/" + INJECTED, INJECTED),)
     run = Run("a", "2026-11-29", INJECTED, INJECTED, frozenset(), software=Software((INJECTED,), files))
-    lessons = {"seccomp": [Lesson(("allow",), INJECTED, INJECTED, element=True, loosens=INJECTED)]}
+    statements = {"seccomp": [LearntStatement(("allow",), INJECTED, INJECTED, element=True, loosens=INJECTED)]}
     barred = [layer.Barred(INJECTED, INJECTED, INJECTED)]
-    written = tomllib.loads(layer.text(("strict",), Recording(frozenset({run})), lessons, barred))
+    written = tomllib.loads(layer.text(("strict",), Recording(frozenset({run})), statements, barred))
     assert written.keys() == {"description", "extends", "seccomp", "exceptions", "learnt"}
     assert written["seccomp"] == {"allow": [INJECTED]}
 
 
 @pytest.mark.parametrize(
-    "lessons",
+    "statements",
     [
-        {"extends": [Lesson(("a",), 1, "")]},
-        {"rootfs": [Lesson(("tmpfs", "/a\udcff"), True, "")]},
-        {"rootfs": [Lesson(("tmpfs",), 1, ""), Lesson(("tmpfs", "add"), "a", "", element=True)]},
-        {"rootfs": [Lesson(("tmpfs",), "a", "", element=True), Lesson(("tmpfs",), 1, "")]},
-        {"rootfs": [Lesson(("shm_size",), 1 << 64, "")]},
+        {"extends": [LearntStatement(("a",), 1, "")]},
+        {"rootfs": [LearntStatement(("tmpfs", "/a\udcff"), True, "")]},
+        {"rootfs": [LearntStatement(("tmpfs",), 1, ""), LearntStatement(("tmpfs", "add"), "a", "", element=True)]},
+        {"rootfs": [LearntStatement(("tmpfs",), "a", "", element=True), LearntStatement(("tmpfs",), 1, "")]},
+        {"rootfs": [LearntStatement(("shm_size",), 1 << 64, "")]},
     ],
 )
-def test_what_would_be_read_as_something_else_is_not_written(lessons: dict[str, list[Lesson]]) -> None:
+def test_what_would_be_read_as_something_else_is_not_written(statements: dict[str, list[LearntStatement]]) -> None:
     with pytest.raises(UsageError):
-        layer.text(("strict",), RECORDING, lessons, ())
+        layer.text(("strict",), RECORDING, statements, ())

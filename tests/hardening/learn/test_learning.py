@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from hardening.errors import HardeningError, ProfileError
 from hardening.learn import layer
-from hardening.learn.layer import Lessons
+from hardening.learn.layer import LearntStatements
 from hardening.learn.learning import Learnt, PlainRun, RecordedRun, Tables, TracedRun, learn
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.mechanism.evidence import Evidence, Lesson, Usage
+from hardening.mechanism.evidence import Evidence, LearntStatement, Usage
 
 BASE = frozenset({"read", "write", "fork"})
 #: Of a run that is recorded, and of one that is looked at.
@@ -111,14 +111,14 @@ class MadeUp:
     def possible(self, programs: Collection[str]) -> frozenset[Usage]:
         return frozenset(Usage(SystemCall(name, 0, 0, (), Caller(0)), 0, 0, ("made-up",)) for name in self.could)
 
-    def lessons(self, evidence: Evidence) -> Lessons:
-        calls = [Lesson(("default",), "deny", "")]
+    def statements(self, evidence: Evidence) -> LearntStatements:
+        calls = [LearntStatement(("default",), "deny", "")]
         for use in evidence.uses:
             loosens = "" if use.call.name in BASE else f"calls.{use.call.name}"
-            calls.append(Lesson(("allow",), use.call.name, use.seen, element=True, loosens=loosens))
-        powers = [] if evidence.needed is None else [Lesson(("drop",), "ALL", "", element=True)]
+            calls.append(LearntStatement(("allow",), use.call.name, use.seen, element=True, loosens=loosens))
+        powers = [] if evidence.needed is None else [LearntStatement(("drop",), "ALL", "", element=True)]
         if evidence.needed and "powers.KILL" in evidence.needed:
-            powers.append(Lesson(("add",), "KILL", "", element=True))
+            powers.append(LearntStatement(("add",), "KILL", "", element=True))
         return {"calls": calls, "powers": powers}
 
 
@@ -130,11 +130,11 @@ def test_what_a_command_complains_of_although_it_succeeds_is_needed() -> None:
     asked = Command(asks=frozenset({"read"}), probes=frozenset({"mount", "bpf"}), complains=frozenset({"mount"}))
     found = learnt(MadeUp(asked))
     assert found.proved
-    assert layer.loosened(found.lessons).keys() == {"calls.mount"}
+    assert layer.loosened(found.statements).keys() == {"calls.mount"}
     assert found.spared.keys() == {"calls.bpf"}
     found = learnt(MadeUp(asked, forbidden=["mount"]))
     assert found.proved
-    assert not layer.loosened(found.lessons)
+    assert not layer.loosened(found.statements)
     assert [item.leaf for item in found.barred] == ["calls.mount"]
 
 
@@ -142,7 +142,7 @@ def test_of_several_complaints_those_count_that_go_away() -> None:
     both = frozenset({"mount", "bpf"})
     found = learnt(MadeUp(Command(frozenset({"read"}), both, complains=both, broken=frozenset({"bpf"}))))
     assert found.proved
-    assert layer.loosened(found.lessons).keys() == {"calls.mount"}
+    assert layer.loosened(found.statements).keys() == {"calls.mount"}
     assert found.spared.keys() == {"calls.bpf"}
 
 
@@ -150,7 +150,7 @@ def test_what_programs_could_call_is_learnt_beside_what_they_have_called() -> No
     trials = MadeUp(Command(asks=frozenset({"read"})))
     trials.could = frozenset({"read", "write"})
     found = learnt(trials)
-    comments = {lesson.value: lesson.comment for lesson in found.lessons["calls"] if lesson.element}
+    comments = {statement.value: statement.comment for statement in found.statements["calls"] if statement.element}
     assert comments == {"read": "1 call in 1 run", "write": "not seen, but made-up could make it"}
     (again,) = found.recording.evidence().of("write")
     assert again.runs == 0
@@ -162,7 +162,7 @@ def test_the_most_of_each_run_is_kept() -> None:
 
 
 def loosened(found: Learnt) -> set[str]:
-    return set(layer.loosened(found.lessons))
+    return set(layer.loosened(found.statements))
 
 
 def test_what_the_base_permits_needs_no_loosening() -> None:
@@ -170,7 +170,7 @@ def test_what_the_base_permits_needs_no_loosening() -> None:
     assert found.proved
     assert loosened(found) == set()
     assert set(found.spared) == {"calls.clone3", "calls.uring"}
-    assert [one.value for one in found.lessons["calls"] if one.element] == ["read"]
+    assert [one.value for one in found.statements["calls"] if one.element] == ["read"]
 
 
 def test_only_what_a_command_cannot_do_without_is_loosened() -> None:
@@ -194,8 +194,8 @@ def test_what_no_call_shows_is_found_by_trying() -> None:
     found = learnt(MadeUp(Command(frozenset({"accept"}), place="/var/lib"), capability="KILL"))
     assert found.proved
     assert loosened(found) == {"calls.accept", "places./var/lib"}
-    assert {"add"} == {one.key[0] for one in found.lessons["places"]}
-    assert [one.value for one in found.lessons["powers"]] == ["ALL", "KILL"]
+    assert {"add"} == {one.key[0] for one in found.statements["places"]}
+    assert [one.value for one in found.statements["powers"]] == ["ALL", "KILL"]
 
 
 class Racing(MadeUp):
@@ -227,8 +227,8 @@ def test_what_the_next_run_does_not_show_is_no_need(kind: type[MadeUp]) -> None:
 class Leaky(MadeUp):
     """A command that needs more than its runs show: a filter of what was seen is too tight."""
 
-    def lessons(self, evidence: Evidence) -> Lessons:
-        found = super().lessons(evidence)
+    def statements(self, evidence: Evidence) -> LearntStatements:
+        found = super().statements(evidence)
         return {**found, "calls": [one for one in found["calls"] if one.value != "write"]}
 
 
@@ -236,8 +236,8 @@ def test_what_proves_too_tight_is_left_as_the_base_has_it() -> None:
     found = learnt(Leaky(Command(frozenset({"write"}))))
     assert found.proved
     assert found.left == ("calls",)
-    assert found.lessons["calls"] == []
-    assert found.lessons["powers"]
+    assert found.statements["calls"] == []
+    assert found.statements["powers"]
 
 
 def test_several_commands_are_learnt_together() -> None:
@@ -271,7 +271,7 @@ def test_what_is_at_work_for_too_long_is_searched_as_what_fails() -> None:
     runs.late = True
     found = learn(runs, Recording())
     assert found.proved
-    assert set(layer.loosened(found.lessons)) == {"calls.bind", "places./data"}
+    assert set(layer.loosened(found.statements)) == {"calls.bind", "places./data"}
     assert runs.searched_late
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardening.mechanism.evidence import Evidence, Lesson
+from hardening.mechanism.evidence import Evidence, LearntStatement
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import CommandProcess, Identity
 from hardening.mechanism.schema import Members
@@ -73,7 +73,7 @@ HELD = CapabilitiesSettings(
 )
 
 
-def said(uid: int, needed: frozenset[str] | None) -> list[Lesson]:
+def said(uid: int, needed: frozenset[str] | None) -> list[LearntStatement]:
     context = Context(this_host(), {Someone: Someone(uid)})
     leaves = None if needed is None else frozenset(f"capabilities.{name}" for name in needed) | {"rootfs.path"}
     return list(Capabilities().learnt(HELD, context, Evidence((), 1, {}, leaves)))

@@ -51,11 +51,11 @@ def test_a_place_that_no_run_has_used_goes_and_one_that_was_only_read_is_read_on
     above = (use("/", "read"), use("/running", "read"))
     uses = (*above, use("/tmp/a", "write"), use("/read/a", "read"), use("/written/a", "create"))
     composition = composed(tmp_path, base)
-    lessons = {
+    statements = {
         "rootfs": tuple(Rootfs().learnt(settings_of(tmp_path, base), context_of(composition), Evidence(uses, 1, {})))
     }
-    text = "\n".join(layer._table(lessons["rootfs"]))
+    text = "\n".join(layer._table(statements["rootfs"]))
     after = settings_of(tmp_path, base, f"[rootfs]\n{text}\n")
     assert list(after.mounted_tmpfs()) == ["/tmp"]
     assert {volume.target: volume.writable for volume in after.mounted_volumes()} == {"/read": False, "/written": True}
-    assert not layer.loosened(lessons)
+    assert not layer.loosened(statements)

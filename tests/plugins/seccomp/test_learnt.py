@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hardening.learn import layer
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.mechanism.evidence import SIGNIFICANT, Evidence, Lesson, Usage, normal
+from hardening.mechanism.evidence import SIGNIFICANT, Evidence, LearntStatement, Usage, normal
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import Seccomp, groups, learnt
 from hardening_seccomp.actions import is_denial
@@ -33,13 +33,13 @@ def use(name: str, *arguments: int, often: int = 1, text: str = "") -> Usage:
     return Usage(normal(SystemCall(name, 0, X86_64, padded, Caller(1), text=text)), often, 1, ("sh",))
 
 
-def lessons(folder: Path, *uses: Usage, base: str = BASE) -> list[Lesson]:
+def statements(folder: Path, *uses: Usage, base: str = BASE) -> list[LearntStatement]:
     found = Seccomp().learnt(settings(folder, base), context(), Evidence(uses, 1, {}))
     return list(found)
 
 
-def after(folder: Path, said: list[Lesson], base: str = BASE) -> SeccompSettings:
-    """The settings with the layer of some lessons over the base."""
+def after(folder: Path, said: list[LearntStatement], base: str = BASE) -> SeccompSettings:
+    """The settings with the layer of some statements over the base."""
     text = layer.text((), RECORDING, {"seccomp": said}, ()).replace("extends = []\n", "")
     found = composed(folder, base, text).settings["seccomp"]
     assert isinstance(found, SeccompSettings)
@@ -51,7 +51,7 @@ def permits(found: SeccompSettings, name: str, *arguments: int) -> bool:
 
 
 def test_what_was_called_is_allowed_and_nothing_else(tmp_path: Path) -> None:
-    said = lessons(tmp_path, use("openat"), use("socket", 1), use("ioctl", 0, 0x8927), use("accept4"))
+    said = statements(tmp_path, use("openat"), use("socket", 1), use("ioctl", 0, 0x8927), use("accept4"))
     found = after(tmp_path, said)
     assert all(permits(found, name) for name in ("openat", "accept4", "exit_group", "rt_sigreturn"))
     assert permits(found, "socket", 1)
@@ -63,14 +63,14 @@ def test_what_was_called_is_allowed_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_does_the_same_is_allowed_as_far_as_the_base_allows_it(tmp_path: Path) -> None:
-    found = after(tmp_path, lessons(tmp_path, use("openat"), use("fork"), use("poll")))
+    found = after(tmp_path, statements(tmp_path, use("openat"), use("fork"), use("poll")))
     assert all(permits(found, name) for name in ("open", "openat2", "ppoll", "clone", "vfork") if name in NATIVE)
     assert not permits(found, "clone", 0x10000000)  # CLONE_NEWUSER
     assert not permits(found, "clone3")  # which the base answers, so that a C library falls back
 
 
 def test_what_the_base_denies_is_a_loosening_that_can_be_left_out(tmp_path: Path) -> None:
-    said = lessons(tmp_path, use("read"), use("ptrace", 16), use("clone", 0x10000000), use("chmod", 0, 0o4755))
+    said = statements(tmp_path, use("read"), use("ptrace", 16), use("clone", 0x10000000), use("chmod", 0, 0o4755))
     leaves = layer.loosened({"seccomp": said})
     assert set(leaves) == {"seccomp.ptrace", "seccomp.clone", "seccomp.restrict_suid_sgid"}
     found = after(tmp_path, said)
@@ -85,7 +85,7 @@ def test_what_the_base_denies_is_a_loosening_that_can_be_left_out(tmp_path: Path
 
 
 def test_of_one_call_some_arguments_may_be_a_loosening_and_others_not(tmp_path: Path) -> None:
-    said = lessons(tmp_path, use("socket", 1), use("socket", 38))
+    said = statements(tmp_path, use("socket", 1), use("socket", 38))
     assert set(layer.loosened({"seccomp": said})) == {"seccomp.socket"}
     assert all(permits(after(tmp_path, said), "socket", family) for family in (1, 38))
     found = after(tmp_path, list(layer.without({"seccomp": said}, ["seccomp.socket"])["seccomp"]))
@@ -93,18 +93,20 @@ def test_of_one_call_some_arguments_may_be_a_loosening_and_others_not(tmp_path: 
 
 
 def test_each_line_says_how_often_and_by_whom(tmp_path: Path) -> None:
-    comments = {str(one.value): one.comment for one in lessons(tmp_path, use("read", often=3)) if one.key == ("allow",)}
+    comments = {
+        str(one.value): one.comment for one in statements(tmp_path, use("read", often=3)) if one.key == ("allow",)
+    }
     assert comments["read"] == "3 calls in 1 run, by sh"
     assert comments["readv"] == "as read"
     assert comments["exit_group"] == "each program"
 
 
 def test_of_netlink_each_protocol_is_told_apart(tmp_path: Path) -> None:
-    said = lessons(tmp_path, use("socket", 16, 3, 0), use("socket", 2, 1, 6))
+    said = statements(tmp_path, use("socket", 16, 3, 0), use("socket", 2, 1, 6))
     found = after(tmp_path, said)
     assert [permits(found, "socket", 16, 3, protocol) for protocol in (0, 4)] == [True, False]
     assert [permits(found, "socket", 2, 1, protocol) for protocol in (0, 6)] == [True, True]
-    audit = lessons(tmp_path, use("socket", 16, 3, 9))
+    audit = statements(tmp_path, use("socket", 16, 3, 9))
     assert layer.loosened({"seccomp": audit}).keys() == {"seccomp.socket"}
     assert [permits(after(tmp_path, audit), "socket", 16, 3, protocol) for protocol in (0, 9)] == [False, True]
 
@@ -115,7 +117,7 @@ def test_a_rule_says_in_words_what_it_allows(tmp_path: Path) -> None:
         use("ioctl", 0, 0x5413, text="ioctl /dev/null TIOCGWINSZ"),
         use("prctl", 23, text="prctl PR_CAPBSET_READ 32"),
     ]
-    rules = [(one.value, one.comment) for one in lessons(tmp_path, *uses) if one.key == ("rules",)]
+    rules = [(one.value, one.comment) for one in statements(tmp_path, *uses) if one.key == ("rules",)]
     found = {comment: value["args"] for value, comment in rules if isinstance(value, dict)}
     assert found["ioctl TIOCGWINSZ: 2 calls in 1 run, by sh"] == [{"index": 1, "op": "eq", "value": 0x5413}]
     assert "prctl PR_CAPBSET_READ 32: 1 call in 1 run, by sh" in found
@@ -126,12 +128,12 @@ def test_a_rule_says_in_words_what_it_allows(tmp_path: Path) -> None:
 
 
 def test_an_old_call_stands_for_new_ones_and_not_the_other_way(tmp_path: Path) -> None:
-    found = after(tmp_path, lessons(tmp_path, use("creat"), use("fstat"), use("pread64")))
+    found = after(tmp_path, statements(tmp_path, use("creat"), use("fstat"), use("pread64")))
     assert all(
         permits(found, name) for name in ("creat", "open", "openat", "openat2", "newfstatat", "statx") if name in NATIVE
     )
     assert not any(permits(found, name) for name in ("stat", "lstat", "preadv"))
-    found = after(tmp_path, lessons(tmp_path, use("openat"), use("newfstatat")))
+    found = after(tmp_path, statements(tmp_path, use("openat"), use("newfstatat")))
     assert not permits(found, "creat")
     assert all(permits(found, name) for name in ("fstat", "stat", "lstat", "statx") if name in NATIVE)
 
@@ -140,7 +142,7 @@ def test_what_programs_could_call_is_allowed_as_far_as_the_base_allows_it(tmp_pa
     could = [
         attrs.evolve(use(name), often=0, runs=0) for name in ("mkdir", "prctl", "ioctl", "socket", "openat2", "bpf")
     ]
-    said = lessons(tmp_path, use("openat"), *could)
+    said = statements(tmp_path, use("openat"), *could)
     comments = {str(one.value): one.comment for one in said if one.key == ("allow",)}
     assert comments["mkdir"] == comments["prctl"] == comments["@ioctl"] == "not seen, but sh could make it"
     assert comments["openat2"] == "as openat"
@@ -157,13 +159,13 @@ def test_what_is_usual_is_allowed_as_far_as_the_base_allows_it(tmp_path: Path) -
         BASE
         + '[[seccomp.rules]]\nnames = ["ioctl"]\naction = "errno:EPERM"\nargs = [{index = 1, op = "eq", value = 0x5403}]\n'
     )
-    said = lessons(tmp_path, use("ioctl", 0, 0x5401), base=base)
+    said = statements(tmp_path, use("ioctl", 0, 0x5401), base=base)
     found = after(tmp_path, said, base=base)
     assert [permits(found, "ioctl", 0, value) for value in (0x5402, 0x5403, 0x5404)] == [True, False, True]
 
 
 def test_without_evidence_nothing_is_learnt(tmp_path: Path) -> None:
-    assert lessons(tmp_path) == []
+    assert statements(tmp_path) == []
 
 
 @given(
@@ -182,7 +184,7 @@ def test_every_call_that_was_seen_is_permitted_by_what_is_learnt(
 ) -> None:
     folder = tmp_path_factory.mktemp("layers")
     merged = {one.call: one for one in uses}
-    found = after(folder, lessons(folder, *merged.values()))
+    found = after(folder, statements(folder, *merged.values()))
     for one in uses:
         assert permits(found, one.call.name, *one.call.arguments), one.call
 
