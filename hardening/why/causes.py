@@ -156,7 +156,8 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
             cause.leaf,
             tuple(sorted(cause.ways, key=lambda way: way.size)),
             cause.certain,
-            item.is_evident and not _is_ambiguous(item, found),
+            item.is_evident,
+            _rivals(item, found),
         )
         for item in found
         if item.failed or item.told or item.is_silent or ran.trace.ended
@@ -178,12 +179,12 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
     )
 
 
-def _is_ambiguous(item: FailedCall, found: Sequence[FailedCall]) -> bool:
-    """Whether what its process said may be about another of its calls: it named nothing but an errno that both had."""
-    return item.told == 1 and any(
-        (other.call.caller.pid, other.call.error) == (item.call.caller.pid, item.call.error) and other is not item
-        for other in found
-    )
+def _rivals(item: FailedCall, found: Sequence[FailedCall]) -> frozenset[Hashable]:
+    """The other calls that what its process said may be about: it named nothing but an errno that these had, too."""
+    if item.told != 1:
+        return frozenset()
+    known = item.call.caller.pid, item.call.error
+    return frozenset(other.key for other in found if (other.call.caller.pid, other.call.error) == known) - {item.key}
 
 
 def blamed(found: Iterable[FailedCall], suspect: Suspect) -> tuple[FailedCall, Cause] | None:

@@ -29,7 +29,7 @@ MOST = 40
 #: what fails every other time is found out; two of them find out what fails every third or fourth time, too. What fails half
 #: of the time passes one time in 4 each.
 ROUNDS = 2
-#: Runs with one more loosening each, before all that is left is tried at once.
+#: Runs with one more loosening each that have shown nothing new, before all that is left is tried at once.
 SINGLY = 6
 
 
@@ -37,7 +37,8 @@ SINGLY = 6
 class Suspect:
     """One reason why one call may have failed. ``call`` and ``answer`` tell that failure from others in every run, ``leaf``
     what decides it; ``ways`` permit it, the smallest first. ``certain``: what was answered follows from the setting.
-    ``evident``: the process that it failed for ended badly, and spoke of it."""
+    ``evident``: the process that it failed for ended badly, and spoke of it, or of one of its ``rivals``: calls that failed
+    alike."""
 
     call: Hashable
     answer: str
@@ -45,6 +46,7 @@ class Suspect:
     ways: tuple[Way, ...]
     certain: bool = False
     evident: bool = False
+    rivals: frozenset[Hashable] = frozenset()
 
 
 @frozen(eq=False)
@@ -52,7 +54,7 @@ class TrialOutcome:
     """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
     have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted. ``waits``: it was
     ended since it seemed to wait, before its time was over; ``late``: it was at work when that was over. ``answers`` is what
-    each call was answered that failed."""
+    each call was answered that failed, and ``is_seen``: somebody has looked at the run, so that all of these are there."""
 
     succeeded: bool
     suspects: tuple[Suspect, ...] = ()
@@ -61,6 +63,19 @@ class TrialOutcome:
     waits: bool = False
     late: bool = False
     answers: Mapping[Hashable, str] = MappingProxyType({})
+    is_seen: bool = True
+
+    def asks(self, members: Sequence[Member]) -> bool:
+        """Whether the run has asked for what these permit, so that it may come to something else with them: who permits what
+        was never asked for changes nothing, nor does who permits what another leaf denies for certain."""
+        permitted = {member.suspect.leaf for member in members}
+        denying = {item.call for item in self.suspects if item.certain and item.leaf not in permitted}
+        calls = {*self.answers, *(item.call for item in self.suspects)} - denying
+        leaves = {item.leaf for item in self.suspects if item.call in calls}
+        return any(
+            member.suspect.call in calls or (member.way.size > Size.CALL and member.suspect.leaf in leaves)
+            for member in members
+        )
 
     @property
     def is_cut_short(self) -> bool:
@@ -158,7 +173,7 @@ def search(first: TrialOutcome, world: World, most: int = MOST) -> Result:
         return Result(Conclusion.NOT_NEEDED)
     if first.stopped:
         return Result(Conclusion.STOPPED)
-    runs = _Runs(world, most)
+    runs = _Runs(first, world, most)
     found = _found(first, runs)
     return attrs.evolve(found, tried=runs.tried, furthest=runs.furthest, is_open=runs.is_open)
 
@@ -200,9 +215,9 @@ def _is_confirmed(found: Sequence[Member], runs: _Runs) -> bool:
     """Whether it succeeds with what was found and fails without whenever it is tried, and with none of it left out that no
     process has spoken of. Raises `_Stopped`."""
     doubted = [member for member in found if not runs.is_evident(member)]
-    # The first that was tried, after what a process has spoken of, and nothing of the run before is left: that is seldom
-    # luck, and most denials are of this kind.
-    rounds = 1 if runs.count == 1 and not doubted and not runs.world.in_place else ROUNDS
+    # Each that was tried was needed, after what a process has spoken of, and nothing of the run before is left: that is
+    # seldom luck, and most denials are of this kind.
+    rounds = 1 if runs.is_straight(found) and not doubted and not runs.world.in_place else ROUNDS
     if not runs.has_just_succeeded(found) and not runs.again(found).succeeded:
         return False
     left_out = doubted or found
@@ -219,7 +234,8 @@ def _is_confirmed(found: Sequence[Member], runs: _Runs) -> bool:
 class _Runs:
     """The runs of one search: each set is tried once."""
 
-    def __init__(self, world: World, most: int) -> None:
+    def __init__(self, first: TrialOutcome, world: World, most: int) -> None:
+        self._first = first
         self.world = world
         self._most = most
         self.tried: list[Tried] = []
@@ -227,7 +243,9 @@ class _Runs:
         self.last: TrialOutcome | None = None
         self.enough: Sequence[Member] = ()  # of the last run that succeeded
         self.count = 0
-        self._missed: set[Hashable] = set()  # the denials that a process has spoken of where one loosening was left out
+        self.futile: list[Member] = []  # what has shown nothing new when it was permitted
+        self._failed = [*first.suspects]  # of all runs that failed
+        self._harmless: set[Hashable] = set()  # calls that failed in a run that succeeded
 
     def of(
         self, members: Sequence[Member], run: Callable[[Sequence[Member]], TrialOutcome] | None = None
@@ -246,24 +264,20 @@ class _Runs:
         return found
 
     def succeeds(self, members: Sequence[Member]) -> bool:
-        """Whether the command succeeds with these. With a part of what was not enough it does not. Raises `_Stopped`."""
-        ways = _ways(members)
-        for known, failed in self.tried:
-            if failed is not None and not failed.succeeded and all(way in _ways(known) for way in ways):
-                return False
+        """Whether the command succeeds with these. With a part of what was not enough it does not, nor with more that it
+        did not ask for when it failed. Raises `_Stopped`."""
+        if any(_fails_too(members, known, outcome) for known, outcome in (((), self._first), *self.tried)):
+            return False
         outcome = self.of(members, self.world.run_unseen)
-        if outcome is not None and not outcome.succeeded:
-            self._missed |= {_denial(suspect) for suspect in outcome.suspects if suspect.evident}
         return outcome is not None and outcome.succeeded
 
     def was_only_slow(self, members: Sequence[Member]) -> bool:
         """Whether these, with which it has just succeeded, were taken for too few since a run with them, or with more, was
         ended for its time. That is forgotten."""
-        ways = _ways(members)
         slow = [
             (known, outcome)
             for known, outcome in self.tried
-            if outcome is not None and outcome.is_cut_short and all(way in _ways(known) for way in ways)
+            if outcome is not None and outcome.is_cut_short and _fails_too(members, known, outcome)
         ]
         self.tried = [one for one in self.tried if one not in slow]
         return bool(slow) and self.has_just_succeeded(members)
@@ -275,8 +289,14 @@ class _Runs:
         return late or (self.last is not None and self.last.is_cut_short)
 
     def is_evident(self, member: Member) -> bool:
-        """Whether a process has spoken of the denial, in the first run that showed it or in one without its loosening."""
-        return member.suspect.evident or _denial(member.suspect) in self._missed
+        """Whether a process has spoken of the denial in a run that failed."""
+        denial = _denial(member.suspect)
+        return any(one.evident and one.rivals <= self._harmless for one in self._failed if _denial(one) == denial)
+
+    def is_straight(self, found: Sequence[Member]) -> bool:
+        """Whether all that was permitted on the way is in what was found, as far as it permits a call."""
+        leaves = {member.way.leaf for member in found}
+        return all(member.way.leaf in leaves or not _permits(member.way) for tried, _ in self.tried for member in tried)
 
     def has_just_succeeded(self, members: Sequence[Member]) -> bool:
         """Whether the last run was one with these, and has succeeded."""
@@ -306,7 +326,20 @@ class _Runs:
         self.count += 1
         if outcome.succeeded:
             self.enough = members
+            self._harmless.update(outcome.answers)
+        else:
+            self._failed += outcome.suspects
         return outcome
+
+
+def _fails_too(members: Sequence[Member], known: Sequence[Member], outcome: TrialOutcome | None) -> bool:
+    """Whether a run with these fails since one with what is ``known`` has: they are a part of that, or what they permit more
+    was not asked for. Of one that was at work until its time was over nobody knows what it asks for next."""
+    if outcome is None or outcome.succeeded:
+        return False
+    ways = _ways(known)
+    more = [member for member in members if (member.way.leaf, member.way.value) not in ways]
+    return not more or (outcome.is_seen and not outcome.late and not outcome.asks(more))
 
 
 def _ways(members: Sequence[Member]) -> list[tuple[str, object]]:
@@ -322,30 +355,33 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     if first.late:  # as each run with one loosening more would be
         return _leap((), runs.foreseen(()) or first, runs)
     kept: list[Member] = []
-    before = first
+    before, left = first, False  # something that was denied no more, and has shown nothing new, may matter with others
     while True:
         further: tuple[Member, TrialOutcome] | None = None
         for member in _members(before):
-            if runs.count >= SINGLY:
+            if len(runs.futile) >= SINGLY:
                 return _leap(kept, before, runs)
+            if any(map(partial(_is_same, member), runs.futile)):
+                continue
             after = runs.of([*kept, member])
             if after is None:
                 continue
             if after.succeeded:
                 return [*kept, member]
-            if _got_further(member.suspect, before, after):
+            is_further = _got_further(member.suspect, before, after)
+            if not _shows_more(member.suspect, before, after):
+                runs.futile.append(member)
+                left |= is_further
+            elif is_further:
                 # Another errno, or another user, may only lead elsewhere: what permits the call itself goes before.
                 if _permits(member.way):
                     further = member, after
                     break
                 further = further or (member, after)
         if further is None:
-            return []
+            return _leap(kept, before, runs) if left else []
         kept.append(further[0])
         before = runs.furthest = further[1]
-        # A program that is denied one call after the other is seldom denied a single one more.
-        if len(kept) == 1 and (foreseen := runs.foreseen(kept)) is not None:
-            return _leap(kept, foreseen, runs)
 
 
 def _members(outcome: TrialOutcome) -> Iterator[Member]:
@@ -365,6 +401,18 @@ def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) ->
         return True
     known = {item.call for item in before.suspects}
     return bool(after.suspects) and after.suspects[0].call not in known
+
+
+def _is_same(member: Member, other: Member) -> bool:
+    return _denial(member.suspect) == _denial(other.suspect) and _ways([member]) == _ways([other])
+
+
+def _shows_more(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) -> bool:
+    """Whether a run with one more loosening was denied what the one before it was not, or the same by another leaf."""
+    known = {
+        (item.call, item.leaf) for item in before.suspects if item.call != suspect.call or item.leaf == suspect.leaf
+    }
+    return any((item.call, item.leaf) not in known for item in after.suspects)
 
 
 def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:

@@ -169,7 +169,7 @@ class TriedStack:
         ran = self._timed(self._to_run(members), Trials.run_unseen, members, unseen=True)
         if not isinstance(ran, Ran):
             return ran
-        return causes.outcome(ran, (), succeeded=self._succeeded(ran))
+        return attrs.evolve(causes.outcome(ran, (), succeeded=self._succeeded(ran)), is_seen=False)
 
     def _succeeded(self, ran: Ran) -> bool:
         if ran.succeeded:
