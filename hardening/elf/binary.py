@@ -92,6 +92,12 @@ class Binary:
         found: dict[int, int | str] = {at: target for target, sites in self._callers.items() for at in sites}
         return found | {at: symbol for symbol, sites in self._sites.items() for at in sites}
 
+    def callers(self, target: int | str) -> set[int]:
+        """The functions that call another one, or jump to it: by its address, or by a symbol that another file has."""
+        _ = self.functions  # with them, who calls
+        sites = self._callers.get(target, ()) if isinstance(target, int) else self._sites.get(target, ())
+        return {where for at in sites if (where := self.elf.function(at)) is not None}
+
     def _pointed(self, place: int) -> Iterator[int]:
         """Where the one pointer at a place leads."""
         index = bisect_left(self._places, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import attrs
@@ -46,6 +46,24 @@ class Linked:
         for index, binary in enumerate(self.binaries):
             for name, symbols in binary.elf.exports.items():
                 found.setdefault(name, (index, [symbol.address for symbol in symbols]))
+        return found
+
+    @cached_property
+    def names(self) -> Mapping[tuple[int, int], Collection[str]]:
+        """The symbols that stand for a function, by the place of its binary and where it stands there."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for name, (index, addresses) in self.providers.items():
+            for address in addresses:
+                found.setdefault((index, address), []).append(name)
+        return found
+
+    @cached_property
+    def users(self) -> Mapping[str, Collection[int]]:
+        """By symbol the places of the binaries that want it of others."""
+        found: dict[str, list[int]] = {}
+        for index, binary in enumerate(self.binaries):
+            for name in binary.elf.imports:
+                found.setdefault(name, []).append(index)
         return found
 
 

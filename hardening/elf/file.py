@@ -21,6 +21,9 @@ from hardening.elf.malformed import InvalidElf, Stream, TooMuchCode, each, readi
 #: Bytes of a file, and of its code; segments, symbols, relocations and functions in one; libraries that one names.
 LARGEST, CODE = 1 << 30, 1 << 28
 SEGMENTS, SYMBOLS, RELOCATIONS, FUNCTIONS, NEEDED = 256, 2_000_000, 8_000_000, 4_000_000, 1000
+#: Bytes of code for each function that is described, from which on only what was linked in is, as C is in Go's programs:
+#: most files have some hundred.
+SPARSE = 1 << 14
 #: Bytes of a string: of a path, of a name of C++.
 _STRING = 1 << 16
 _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
@@ -55,6 +58,7 @@ class ElfFile:
     addresses of pointers to symbols, ``pointers`` those of pointers to its own addresses, sorted. ``functions`` are the
     addresses where functions begin, sorted; ``initial`` are those that run without being called. ``code`` are its
     executable segments by their address, ``absolute`` says that its addresses are fixed. ``data`` are all segments.
+    ``has_frames``: the functions are described, but for single ones.
     """
 
     machine: str
@@ -156,7 +160,7 @@ class _Reader:
         symbols = list(self._dynamic_symbols())
         exports: dict[str, list[Symbol]] = {}
         functions = set(self._framed())
-        has_frames = bool(functions)
+        has_frames = len(functions) * SPARSE > sum(len(content) for _, content in self._code)
         for name, info, section, address, size in symbols:
             if section != _UNDEFINED and address:
                 exports.setdefault(name, []).append(Symbol(address, size))

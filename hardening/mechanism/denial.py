@@ -186,8 +186,9 @@ class Cause:
     permit it, the smallest first; without any, ``advice`` says what can be done instead, or that nothing can. ``certain``
     says that the kernel's answer follows from the setting alone, as with a filter that was evaluated for these arguments;
     else only a trial shows it. ``fallback`` are the system calls that programs make after this answer, none where they do
-    without any; None where it leaves them nothing to do. ``regardless`` says that the kernel answers whoever launches the
-    command the same without a stack.
+    without any; None where it leaves them nothing to do. ``equivalent`` are those that do the same: another version of a
+    library makes one of them in the place of the one that failed. ``regardless`` says that the kernel answers whoever
+    launches the command the same without a stack.
     """
 
     leaf: str
@@ -196,6 +197,7 @@ class Cause:
     advice: str = ""
     certain: bool = False
     fallback: frozenset[str] | None = None
+    equivalent: frozenset[str] = frozenset()
     regardless: bool = False
 
 

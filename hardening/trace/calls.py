@@ -81,6 +81,11 @@ def number(name: str) -> int | None:
     return next((number for token, number in numbers(name) if token == own()), None)
 
 
+def by_number(architecture: int) -> Mapping[int, str]:
+    """The names of the calls that an architecture has, by their numbers."""
+    return _names(architecture)
+
+
 def names(architecture: int) -> Collection[str]:
     """The names of the calls that an architecture has."""
     return _names(architecture).values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any
 
@@ -69,6 +69,43 @@ def foretell(attempt: Attempt, context: Context, found: Difference, packages: Ma
     return Foretold(breakages, (*_notes(found, attempt), *_elsewhere(found, packages)), found.programs)
 
 
+def refused(attempt: Attempt, context: Context) -> Mapping[int, Set[int]]:
+    """The system calls of this machine, by number, that a stack refuses whatever their arguments, each with those that do
+    the same."""
+    machine = attempt.host.machine
+    if machine not in calls.MACHINES:
+        return {}
+    names = calls.by_number(calls.MACHINES[machine][0])
+    numbers = {name: number for number, name in names.items()}
+    known = ((number, _refusal(attempt, context, number, machine)) for number in names)
+    return {
+        number: {numbers[name] for name in found[1].equivalent if name in numbers}
+        for number, found in known
+        if found is not None
+    }
+
+
+def _settings(attempt: Attempt) -> Iterable[tuple[Mechanism[Any], Any]]:
+    composition = attempt.composition
+    return ((mechanism, composition.settings[mechanism.name]) for mechanism in composition.mechanisms)
+
+
+def _refusal(
+    attempt: Attempt, context: Context, number: int, machine: str
+) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
+    """What of a stack refuses a system call whatever its arguments, and the call."""
+    architecture = calls.MACHINES[machine][0]
+    name = calls.name(architecture, number)
+    call = SystemCall(name, number, architecture, (0,) * 6, Caller(0), any_arguments=True)
+    causes = (
+        (mechanism, cause, call)
+        for mechanism, settings in _settings(attempt)
+        for cause in mechanism.denied(settings, context, call)
+        if cause.certain
+    )
+    return next(causes, None)
+
+
 def of_stack(error: HardeningError) -> Breakage:
     """That a stack does not compose, or nothing would run, with another root."""
     return Breakage(STACK, error.message, "", origin=str(error.origin or ""), advice=error.hint or "")
@@ -99,11 +136,6 @@ class _Judge:
     owners: Mapping[str, str]
     _loosenings: dict[tuple[str, int], Loosening | None] = attrs.Factory(dict)
 
-    @property
-    def _settings(self) -> Iterable[tuple[Mechanism[Any], Any]]:
-        composition = self.attempt.composition
-        return ((mechanism, composition.settings[mechanism.name]) for mechanism in composition.mechanisms)
-
     def calls(self) -> Iterator[Breakage]:
         """The system calls that are refused whatever their arguments, and that their program does not do without."""
         machine = self.found.machine
@@ -112,7 +144,7 @@ class _Judge:
         refused: dict[int, tuple[Mechanism[Any], Cause, SystemCall] | None] = {}
         for new in self.found.calls:
             if new.number not in refused:
-                refused[new.number] = self._refused(new.number, machine)
+                refused[new.number] = _refusal(self.attempt, self.context, new.number, machine)
             known = refused[new.number]
             if known is None:
                 continue
@@ -124,23 +156,11 @@ class _Judge:
             breakage = self._breakage(CALL, mechanism, cause, new.path, new.program, call)
             yield attrs.evolve(breakage, way=new.way, likely=new.likely)
 
-    def _refused(self, number: int, machine: str) -> tuple[Mechanism[Any], Cause, SystemCall] | None:
-        architecture = calls.MACHINES[machine][0]
-        name = calls.name(architecture, number)
-        call = SystemCall(name, number, architecture, (0,) * 6, Caller(0), any_arguments=True)
-        causes = (
-            (mechanism, cause, call)
-            for mechanism, settings in self._settings
-            for cause in mechanism.denied(settings, self.context, call)
-            if cause.certain
-        )
-        return next(causes, None)
-
     def rights(self) -> Iterator[Breakage]:
         """What files lend and no command gets."""
         for new in self.found.rights:
             rights = FileRights(new.path, frozenset(new.capabilities), new.effective, new.set_id)
-            for mechanism, settings in self._settings:
+            for mechanism, settings in _settings(self.attempt):
                 for cause in mechanism.denied_rights(settings, self.context, rights):
                     yield self._breakage(RIGHTS, mechanism, cause, new.path, new.path)
 
@@ -176,7 +196,7 @@ class _Judge:
         return question.of_calls(self.attempt, self.context, asked)
 
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
-        for mechanism, settings in self._settings:
+        for mechanism, settings in _settings(self.attempt):
             for answer in mechanism.of_path(settings, self.context, path):
                 if answer.asked == "writable" and answer.denied:
                     yield mechanism, answer

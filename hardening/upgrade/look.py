@@ -8,12 +8,14 @@ import resource
 import stat
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property
+from types import MappingProxyType
 
 import attrs
 
 from hardening.base.values import frozen
 from hardening.elf.branches import usual
 from hardening.elf.closure import Linked, LinkingRoot
+from hardening.elf.exchange import exchanged
 from hardening.elf.malformed import InvalidElf, TooMuchCode
 from hardening.elf.reach import Reached, Via, reached, started
 from hardening.mechanism.scanner import ScannedRoot, Scanner
@@ -22,6 +24,8 @@ from hardening.upgrade.difference import Difference, Missing, NewCall, NewPort, 
 
 #: Seconds of a processor for everything, and programs that are looked at.
 PROCESSOR, PROGRAMS = 3600, 5000
+#: Bytes of a name of a process (TASK_COMM_LEN, without the end).
+_NAME = 15
 #: Files on the way to a system call that a program asks the C library for.
 _WRAPPED = 2
 
@@ -30,7 +34,9 @@ _WRAPPED = 2
 class Compared:
     """What to compare: the ``new`` tree and the ``old`` one, each a list of directories; ``brought`` is the directory that
     has what the upgrade brings, where that is not all of it. ``command`` is the program that matters, else all of them do.
-    ``set_ids`` are paths that had a set-user-ID bit in their package, ``given`` what its scripts give to files."""
+    ``set_ids`` are paths that had a set-user-ID bit in their package, ``given`` what its scripts give to files. ``instead``
+    are system calls that are refused, by number, each with those that do the same; ``seen`` are the numbers of those that
+    programs, by their names (comm), have really made."""
 
     new: Sequence[str]
     old: Sequence[str]
@@ -38,6 +44,8 @@ class Compared:
     command: str = ""
     set_ids: Sequence[str] = ()
     given: Sequence[NewRights] = ()
+    instead: Mapping[int, Set[int]] = MappingProxyType({})
+    seen: Mapping[str, Set[int]] = MappingProxyType({})
 
 
 def compare(asked: Compared, scanners: Sequence[Scanner]) -> Difference:
@@ -172,7 +180,7 @@ class _Look:
                 self._before_all |= known
             else:  # what each program may do is nothing new, nor is what others of the same packages did
                 known = {*started(linked).calls, *(self._before_all if self.asked.brought else ())}
-            self._compared(real, linked, now, known, before)
+            self._compared(real, linked, now, known, before, self._seen(path, real))
         except TooMuchCode as error:  # of itself, or of a library
             self.unread[real] = str(error)
             return
@@ -185,6 +193,11 @@ class _Look:
         ]
         self.loads.update(now.loads)
         self.computed |= now.computed
+
+    def _seen(self, *paths: str) -> Set[int]:
+        """The system calls that a program was seen to make, by the names that it may have had: a script's is its own."""
+        names = {os.path.basename(path)[:_NAME] for path in (*paths, self.asked.command)}
+        return frozenset[int]().union(*(self.asked.seen.get(name, ()) for name in names))
 
     @cached_property
     def _is_one_tree(self) -> bool:
@@ -224,12 +237,18 @@ class _Look:
                     return False
         return True
 
-    def _compared(self, program: str, linked: Linked, now: Reached, known: Set[int], before: Linked | None) -> None:
+    def _compared(
+        self, program: str, linked: Linked, now: Reached, known: Set[int], before: Linked | None, seen: Set[int]
+    ) -> None:
         used = _used(before)
         ever = frozenset[str]().union(*used.values())
         is_static = linked.binaries[0].elf.is_static  # where the C library's functions are the program's
         always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else frozenset[int]()
         likely = usual(linked, now.calls.keys() - known - always)
+        if before is not None and seen:
+            own = seen - started(before).calls.keys()  # what no other program makes, too
+            instead = {number: own & self.asked.instead.get(number, set()) for number in now.calls.keys() - known}
+            likely |= exchanged(linked, before, instead)
         self.called[program] = sorted(now.calls)
         for number, way in sorted(now.calls.items()):
             new = _new_use(way, used)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,7 +21,7 @@ from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, UsageError
 from hardening.images.ids import Ids
 from hardening.images.unpacking import child
-from hardening.learn import software
+from hardening.learn import recording, software
 from hardening.report import data
 from hardening.report.table import Table
 from hardening.upgrade import foretell, look, source
@@ -58,6 +59,12 @@ Exit codes: 0; 1 where something is likely to break, or with --fail-on perhaps m
     help="What was there before; otherwise the root that the stack names.",
 )
 @click.option(
+    "--seen",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What `learn --into` recorded of the version before: what it really called.",
+)
+@click.option(
     "--fail-on",
     type=click.Choice((LIKELY, PERHAPS)),
     default=LIKELY,
@@ -72,6 +79,7 @@ def command(
     profiles: tuple[str, ...],
     against: str,
     since: str | None,
+    seen: Path | None,
     fail_on: str,
     as_json: bool,
     words: tuple[str, ...],
@@ -97,7 +105,7 @@ def command(
     context.with_resource(start.ended_by_signals())
     with ExitStack() as held:
         checked = _Checked(context, here, request, tried, held, run[0] if run else "")
-        found = checked.foretold(against, since)
+        found = checked.foretold(against, since, _calls(seen))
     if as_json:
         output.show_json(_data(found, against))
     else:
@@ -110,6 +118,21 @@ def _divided(line: Sequence[str], words: Sequence[str]) -> tuple[Sequence[str], 
     after = len(line) - line.index("--") - 1 if "--" in line else 0
     at = len(words) - min(after, len(words))
     return words[:at], words[at:]
+
+
+def _calls(seen: Path | None) -> Mapping[str, Set[int]]:
+    """The numbers of the system calls of a recording, by the names of the programs that made them. Raises `UsageError`."""
+    if seen is None:
+        return {}
+    if not seen.exists():
+        raise UsageError(
+            "there is no recording", origin=seen, hint="`hardening learn --into FILE -- COMMAND` makes one"
+        )
+    found: dict[str, set[int]] = {}
+    for use in (use for run in recording.read(seen).runs for use in run.uses if use.runs):
+        for name in use.programs:
+            found.setdefault(name, set()).add(use.call.number)
+    return found
 
 
 def _attempt(here: Session, request: Request, offer: ImageDefaults | None = None) -> Attempt:
@@ -131,12 +154,16 @@ class _Checked:
     held: ExitStack
     command: str
 
-    def foretold(self, against: str, since: str | None) -> Foretold:
+    def foretold(self, against: str, since: str | None, seen: Mapping[str, Set[int]]) -> Foretold:
         own = foretell.root_of(self.tried.composition)
         previous = self._source(since, (own,)) if since is not None else source.FileTree((own,))
         new = self._source(against, previous.directories)
         tried, stack_breaks = self._on(new, against)
-        asked = Compared(new.directories, previous.directories, new.brought, self.command, new.set_ids, new.given)
+        context = examine(tried.composition, self.here.host)
+        asked = Compared(
+            new.directories, previous.directories, new.brought, self.command, new.set_ids, new.given,
+            foretell.refused(tried, context) if seen else {}, seen,
+        )  # fmt: skip
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         layers, further = tried.composition.stack.layers, [*new.packages.values()]
 
@@ -145,7 +172,7 @@ class _Checked:
             return {"difference": attrs.asdict(look.compare(asked, scanners)), "aged": aged}
 
         try:
-            seen = child.run(compared, self._ids(new))
+            looked = child.run(compared, self._ids(new))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise UsageError(
@@ -156,9 +183,8 @@ class _Checked:
             raise HostError(
                 f"cannot be looked at: {error.strerror}", origin=error.filename or against, hint="check who may read it"
             ) from None
-        context = examine(tried.composition, self.here.host)
-        found = foretell.foretell(tried, context, Difference.of(seen["difference"]), new.packages)
-        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *seen["aged"]))
+        found = foretell.foretell(tried, context, Difference.of(looked["difference"]), new.packages)
+        return attrs.evolve(found, breakages=(*stack_breaks, *found.breakages), notes=(*found.notes, *looked["aged"]))
 
     def _ids(self, new: source.FileTree) -> Ids:
         return Ids() if os.geteuid() == 0 or new.brought else self.tried.composition.image_ids(self.here.host)

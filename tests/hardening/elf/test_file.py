@@ -41,6 +41,15 @@ def test_a_static_program_is_known_for_one() -> None:
     assert found.machine == "x86_64"
 
 
+@pytest.mark.parametrize(("size", "known"), [(64, True), (file.SPARSE * 10, False)])
+def test_functions_of_c_in_a_program_of_something_else_do_not_describe_it(
+    tmp_path: Path, size: int, known: bool
+) -> None:
+    """Go links its C library in, and describes its own code otherwise."""
+    source = f'__asm__(".text; .globl code; code: .skip {size}, 0x90; ret");\nint main(void) {{ return 0; }}'
+    assert parsed(elves.compiled(tmp_path, source).read_bytes()).has_frames == known
+
+
 def test_pointers_of_a_program_with_fixed_addresses_are_found_whatever_its_sizes(tmp_path: Path) -> None:
     for size in range(1, 9):
         source = f"const char text[{size}] = {{1}}; int main(void) {{ return text[0]; }} int (*call)(void) = main;"

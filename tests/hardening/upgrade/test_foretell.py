@@ -12,10 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening import cli
 from hardening.elf import file, numbers
+from hardening.learn import recording
+from hardening.learn.recording import Run
+from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.evidence import Usage
+from hardening.trace import calls
 from tests.support import elfwriter, elves, images
 
 START = (
@@ -141,6 +147,30 @@ def test_a_layer_that_was_learnt_from_something_else_is_told(tmp_path: Path, che
     assert kernel.startswith(f"{layer}: it was learnt on Linux 2.6.32 mips, and this is ")
     assert package.startswith(f"{layer}: it was learnt with libdemo 1.0, which is gone now")
     assert found["breakages"] == []
+
+
+def test_who_made_a_call_comes_to_the_one_that_a_library_makes_in_its_place(
+    tmp_path: Path, check: Callable[..., Any]
+) -> None:
+    """That of what does the same, and that it is seen, which the branches of the program do not show."""
+    for version, name in (("old", "link"), ("new", "linkat")):
+        library(tmp_path / version, f"long turn(int n) {{ return raw({elves.numbers()[name]}); }}")
+        program = (
+            "long turn(int);\nlong (*const ways[])(int) = {turn, 0};\nint main(int n, char **v) { return ways[n](n); }"
+        )
+        linked(tmp_path / version, program, "-lloop")
+    uses = {
+        name: Usage(SystemCall(name, elves.numbers()[name], calls.own(), (0,) * 6, Caller(0)), programs=programs)
+        for name, programs in (("link", ("demo",)), ("symlink", ("demo",)))
+    }
+    other = attrs.evolve(uses["link"], programs=("another",))
+    for name, use in (*uses.items(), ("other", other)):
+        run = Run("1", "2026-11-29", "demo", "6.1 x86_64", frozenset({use}))
+        recording.write(tmp_path / name, recording.Recording(frozenset({run})))
+    words = ("--against", "./new", "--since", "./old", "--set", 'seccomp.deny=["linkat"]', "--", "demo")
+    for seen, likely in (("link", True), ("symlink", False), ("other", False)):
+        (found,) = check("--seen", f"./{seen}", *words)["breakages"]
+        assert (found["leaf"], found["likely"]) == ("seccomp.linkat", likely)
 
 
 def test_the_library_that_brings_a_call_is_named(tmp_path: Path, check: Callable[..., Any]) -> None:
@@ -379,6 +409,8 @@ def test_an_image_is_compared_with_another_one(
         (["strict", "web", "--against", "."], "one profile"),
         (["nosuchprofile", "--against", "."], "nosuchprofile"),
         (["strict", "--against", "./bad.deb"], "no Debian package"),
+        (["strict", "--against", ".", "--seen", "./nothing"], "no recording"),
+        (["strict", "--against", ".", "--seen", "./bad.deb"], "learn --into"),
     ],
 )
 def test_bad_usage_is_2(
