@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+from hardening.base import files
 from hardening.base.text import printable
 from hardening.report.data import loosening
 from hardening.report.table import Table
@@ -162,13 +163,19 @@ def denials(found: Explanation) -> Table:
             _process(item.denial),
             item.denial.call.outcome,
             item.cause.leaf,
-            item.entry.origin if item.entry is not None else "",
+            _in_short(item.entry.origin) if item.entry is not None else "",
             _permits(item),
             _trial(found, item),
         )
         for item in found.attributions
     )
     return Table(("denied", "process", "answer", "setting", "decided by", "permitted by", "trial"), rows)
+
+
+def _in_short(origin: str) -> str:
+    """A line of a profile with its file's name alone, for which a row has room; `explain` and JSON have the whole path."""
+    path, _, line = origin.rpartition(":")
+    return f"{files.base(path)}:{line}" if path.startswith("/") and line.isdecimal() else origin
 
 
 def _trial(found: Explanation, item: Attribution) -> str:

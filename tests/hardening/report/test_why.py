@@ -7,6 +7,7 @@ import io
 import json
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -177,3 +178,19 @@ def test_on_a_terminal_it_is_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "├── bind 0.0.0.0:80  EACCES" in lines
     assert "│   ├── asked by /bin/x, 2 times" in lines
     assert "    └── bind 0.0.0.0:80  EACCES: the host" in lines
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        ("/usr/lib/hardening/profiles/strict.toml:23", "strict.toml:23"),
+        ("team.toml:4", "team.toml:4"),
+        ("-v /srv/a:/b:ro", "-v /srv/a:/b:ro"),
+        ("default (hardening_box)", "default (hardening_box)"),
+    ],
+)
+def test_a_row_names_the_file_and_the_line_that_decide(origin: str, shown: str) -> None:
+    entry: Any = Mock(origin=origin)
+    found = explanation(Conclusion.FOUND, attrs.evolve(CONFIRMED, entry=entry), loosening=LOOSENING)
+    assert why.denials(found).rows[0][4] == shown
+    assert origin in why.sentence(found)
