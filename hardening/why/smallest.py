@@ -243,7 +243,6 @@ class _Runs:
         self.last: TrialOutcome | None = None
         self.enough: Sequence[Member] = ()  # of the last run that succeeded
         self.count = 0
-        self.futile: list[Member] = []  # what has shown nothing new when it was permitted
         self._failed = [*first.suspects]  # of all runs that failed
         self._harmless: set[Hashable] = set()  # calls that failed in a run that succeeded
 
@@ -353,15 +352,23 @@ def _denial(suspect: Suspect) -> Hashable:
 def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     """Loosenings with which it succeeds, in the order in which they were needed; none where nothing helps."""
     if first.late:  # as each run with one loosening more would be
-        return _leap((), runs.foreseen(()) or first, runs)
+        enough = _leap((), runs.foreseen(()) or first, runs)
+        return _step(first, runs, enough) or enough if len(enough) >= SINGLY else enough
+    return _step(first, runs)
+
+
+def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> list[Member]:
+    """Loosenings with which it succeeds, one after the other; only of those that are ``enough``, where it is known that some
+    are, and none where that leads nowhere soon."""
     kept: list[Member] = []
     before, left = first, False  # something that was denied no more, and has shown nothing new, may matter with others
+    futile: list[Member] = []
     while True:
         further: tuple[Member, TrialOutcome] | None = None
-        for member in _members(before):
-            if len(runs.futile) >= SINGLY:
-                return _leap(kept, before, runs)
-            if any(map(partial(_is_same, member), runs.futile)):
+        for member in _members(before, enough):
+            if len(futile) >= SINGLY:
+                return _leap(kept, before, runs) if not enough else []
+            if any(map(partial(_is_same, member), futile)):
                 continue
             after = runs.of([*kept, member])
             if after is None:
@@ -370,7 +377,7 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
                 return [*kept, member]
             is_further = _got_further(member.suspect, before, after)
             if not _shows_more(member.suspect, before, after):
-                runs.futile.append(member)
+                futile.append(member)
                 left |= is_further
             elif is_further:
                 # Another errno, or another user, may only lead elsewhere: what permits the call itself goes before.
@@ -379,13 +386,18 @@ def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
                     break
                 further = further or (member, after)
         if further is None:
-            return _leap(kept, before, runs) if left else []
+            return _leap(kept, before, runs) if left and not enough else []
         kept.append(further[0])
-        before = runs.furthest = further[1]
+        before = further[1]
+        runs.furthest = runs.furthest if enough else before
 
 
-def _members(outcome: TrialOutcome) -> Iterator[Member]:
-    return (Member(suspect, way) for suspect in outcome.suspects for way in suspect.ways)
+def _members(outcome: TrialOutcome, enough: Sequence[Member]) -> Iterator[Member]:
+    """What may be permitted after a run, the most suspected first: of what is known to be ``enough``, where something is."""
+    if not enough:
+        return (Member(suspect, way) for suspect in outcome.suspects for way in suspect.ways)
+    known = {_denial(member.suspect): member for member in enough}
+    return (known[_denial(suspect)] for suspect in outcome.suspects if _denial(suspect) in known)
 
 
 def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) -> bool:
