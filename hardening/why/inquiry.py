@@ -278,6 +278,8 @@ def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: smallest.R
         shown = f" = {loosening.shown}" if loosening is not None and 0 < len(loosening.shown) <= MOST_SHOWN else ""
         becomes = f"it is {answer}" if answer else f"it goes well, and then {failed.operation} is {failed.call.outcome}"
         said.append(f"with {member.way.leaf}{shown} {becomes}{_because(seen, ran, failed)}")
+    if denial.is_end and not (said or suspect.certain):
+        return ()
     return tuple(dict.fromkeys((*said, *_at_last(seen, result))))
 
 

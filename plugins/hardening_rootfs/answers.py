@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from errno import EACCES, EOVERFLOW, EPERM, EROFS
 
+from hardening.mechanism import outside
 from hardening.mechanism.denial import EXECUTE, MISSING, READ, WRITE, PathAnswer, Size, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS
@@ -89,17 +90,20 @@ def _by_rights(settings: RootfsSettings, context: Context, place: Place, asked: 
 
 
 def _writable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
+    found = withheld(place.existing, place.top, WRITE, context, idmap=place.idmap) if place.source else None
+    # The kernel looks at the mode before it looks at the mount; root would be let in, if it were the host's.
+    by_map = found is not None and found.unmapped and context.host.root and outside.identity(context).is_root
+    errors = (EROFS, EACCES) if by_map else (EROFS,)
     read_only = deepest(shown(context).read_only, place.path)
     if read_only is not None and (place.mounted is None or holds(place.mounted, read_only)):
         member = covering(settings, context.host, "read_only_paths", read_only) or read_only
         leaf = f"rootfs.read_only_paths.{member}"
         way = Way(leaf, None, Size.CALL if member == place.path else Size.WIDER)
-        return PathAnswer("writable", leaf, denied=f"{read_only} is read-only", ways=(way,), errors=(EROFS,))
+        return PathAnswer("writable", leaf, denied=f"{read_only} is read-only", ways=(way,), errors=errors)
     if place.lacks("rw"):
         leaf = "rootfs.read_only" if place.leaf == "rootfs.path" else place.leaf
         ways = to_write(settings, context, place, leaf)
-        return PathAnswer("writable", leaf, denied="mounted read-only", ways=ways, errors=(EROFS,))
-    found = withheld(place.existing, place.top, WRITE, context, idmap=place.idmap) if place.source else None
+        return PathAnswer("writable", leaf, denied="mounted read-only", ways=ways, errors=errors)
     if found is not None and found.unmapped:
         ways = mapped(settings, context, place, found.path, USUAL_RIGHTS)
         return PathAnswer("writable", place.leaf, denied=found.reason, ways=ways, errors=(EACCES, EPERM, EOVERFLOW))

@@ -18,7 +18,7 @@ from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.shown import KERNEL, Place, covering, place_of, shown, source_of_hidden, there
 from hardening_rootfs.sockets import is_socket
 from hardening_rootfs.surroundings import RootfsFacts, only_unmapped_may, volume_maps
-from hardening_rootfs.tmpfs import Tmpfs, usual_mode
+from hardening_rootfs.tmpfs import SHARED, Tmpfs, usual_mode
 
 #: Directories of the system for what is none of it: packages that were added, and data that is served (hier(7)).
 _OF_ADDED = ("/opt", "/srv")
@@ -103,6 +103,8 @@ def with_right(settings: RootfsSettings, place: Place, right: str) -> Sequence[W
     held = settings.tmpfs.named.get(place.leaf.removeprefix("rootfs.tmpfs."))
     if held is not None:
         return (Way(place.leaf, attrs.evolve(held, rights=held.rights | {right})),)
+    if place.leaf == "rootfs.shm_size":  # which has no rights: another place in memory lies over it
+        return (Way(f"rootfs.tmpfs.{place.mounted}", Tmpfs(settings.shm_size, SHARED, frozenset({right}))),)
     if place.leaf == "rootfs.path" and place.source:  # with its owner, whose rights are what it is for
         own = Volume(place.source, place.path, READ_ONLY_RIGHTS | {right}, idmap=True)
         return (Way(f"rootfs.volumes.{place.path}", own),)

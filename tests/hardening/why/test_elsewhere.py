@@ -17,6 +17,7 @@ from hardening.assemble.pipeline import examine
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.roles import id_maps
 from hardening.why import copies, elsewhere
 from tests.hardening.why.test_question import HOST, composed
 
@@ -96,6 +97,9 @@ def test_the_mode_of_a_file_is_told_where_it_keeps_the_caller_out(
     assert elsewhere.reason(attrs.evolve(asked, error=errno.EPERM), {}, within) == ""
     root = Caller(1, capabilities=frozenset({"DAC_OVERRIDE"}))
     assert elsewhere.reason(attrs.evolve(asked, caller=root), {}, within) == ""
+    maps = id_maps(within)  # whoever is root inside, and is not the host's, which would be let in
+    of_root = attrs.evolve(asked, caller=Caller(1, uid=maps.outside(0) or 0)) if maps is not None else asked
+    assert not HOST.root or elsewhere.reason(of_root, {}, within) == ""
 
 
 def test_a_folder_of_the_host_that_the_command_does_not_go_through_keeps_nobody_out(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ CASES = [
     ("", asked("write", errno.ENOSPC, "/usr/x", WRITE), ""),
     ("", asked("execve", errno.EACCES, "/tmp/tool", EXECUTE), "tmpfs./tmp"),
     ("", asked("mmap", errno.EPERM, "/tmp/lib.so", arguments=(0, 1, 5, 2, 3, 0)), "tmpfs./tmp"),
+    ("", asked("mmap", errno.EPERM, "/dev/shm/code", arguments=(0, 1, 5, 1, 3, 0)), "shm_size"),
     ("", asked("mmap", errno.EPERM, "/tmp/lib.so", arguments=(0, 1, 1, 2, 3, 0)), ""),
     ('tmpfs.add = ["/tmp:exec"]', asked("execve", errno.EACCES, "/tmp/tool", EXECUTE), ""),
     ('volumes.add = ["{}:/data:ro"]', asked("openat", errno.EROFS, "/data/file", WRITE), "volumes./data"),

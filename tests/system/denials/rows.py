@@ -155,6 +155,12 @@ memory = shared_memory.SharedMemory(create=True, size=40 << 20)
 memory.buf[:] = bytes(40 << 20)
 memory.unlink()
 """
+_CODE = """
+import mmap
+code = os.open("/dev/shm/code", os.O_RDWR | os.O_CREAT)
+os.ftruncate(code, 4096)
+mmap.mmap(code, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+"""
 _LIBRARY = "import shutil\nshutil.copy('/bin/true', '{place}')\nos.execv('{place}', ['true'])\n"
 _NOSUID = """
 call("unshare", 272, 0x10000000 | 0x20000)
@@ -478,6 +484,23 @@ ROWS = (
         _python(_SHARED),
         ("rootfs.shm_size",),
         fix='[rootfs]\nshm_size = "64M"\n' + _exception("rootfs.shm_size"),
+    ),
+    Row(
+        "code in shared memory",
+        "wine, libffi, a JIT: mmap of /dev/shm to execute",
+        _python(_CODE),
+        ("rootfs.shm_size",),
+        fix='[rootfs]\ntmpfs.add = ["/dev/shm:size=16M,exec"]\n' + _exception("rootfs.tmpfs./dev/shm"),
+    ),
+    Row(
+        "root's own file",
+        "useradd, dpkg: root inside is not root of the host, whose the lock is",
+        ("sh", "-c", ": >>{folder}/lock"),
+        ("rootfs.volumes.",),
+        user=False,
+        prepare=lambda path: (path / "lock").touch(0o600),
+        fix='[rootfs]\nvolumes.add = ["{folder}/lock:{folder}/lock:rw,idmap"]\n'
+        + _exception("rootfs.volumes.{folder}/lock"),
     ),
     Row(
         "32 bits",
