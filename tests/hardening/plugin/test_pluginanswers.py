@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import PluginError
 from hardening.mechanism.denial import Cause, Way
-from hardening.mechanism.evidence import Lesson
+from hardening.mechanism.evidence import LearntStatement
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.mechanism import MountPoint, State, Unsupported, Verification
 from hardening.plugin import pluginanswers
@@ -37,7 +37,7 @@ MOUNT = MountPoint("/acme", True, {"destination": "/acme"}, ("acme.on",))
         ("causes", [Cause("acme.on", "acme is off", (Way("acme.on", True),))]),
         ("recording", ({"on": True}, ["on"])),
         ("spare", ["acme.on"]),
-        ("lessons", [Lesson(("on",), True, "seen", loosens="acme.on")]),
+        ("learnt_statements", [LearntStatement(("on",), True, "seen", loosens="acme.on")]),
         ("mount_points", [MOUNT]),
         ("argv", ["/usr/bin/acme", "--quiet"]),
         ("verdict", None),
@@ -61,7 +61,7 @@ def test_what_fits_is_taken(form: str, answer: object) -> None:
         ("causes", [Cause("acme.on", "acme is off", (TEXT,))]),
         ("causes", [Cause("acme.on", NUMBER)]),
         ("recording", {"on": True}),
-        ("lessons", [Lesson(TEXT, True, "seen")]),
+        ("learnt_statements", [LearntStatement(TEXT, True, "seen")]),
         ("mount_points", [attrs.evolve(MOUNT, path="/acme/")]),
         ("mount_points", [attrs.evolve(MOUNT, path="acme", mount={"destination": "acme"})]),
         ("argv", []),
@@ -82,7 +82,7 @@ def test_any_other_form_is_refused(form: str, answer: object) -> None:
         ("own_unsupported", [Unsupported("other.on", "no kernel", "another one")]),
         ("recording", ({}, ["off"])),
         ("spare", ["other.on"]),
-        ("lessons", [Lesson(("on",), True, "seen", loosens="other.on")]),
+        ("learnt_statements", [LearntStatement(("on",), True, "seen", loosens="other.on")]),
         ("mount_points", [attrs.evolve(MOUNT, leaves=())]),
         ("mount_points", [attrs.evolve(MOUNT, leaves=("acme.off",))]),
     ],
