@@ -307,16 +307,26 @@ def _only(statements: LearntStatements, leaf: str) -> Tables:
 def with_needed(
     statements: LearntStatements, wanted: Mapping[str, Tables], comment: str = _WITHOUT
 ) -> dict[str, list[LearntStatement]]:
-    """The statements, and loosenings that no mechanism has learnt from what was seen: each leaf with its layer."""
+    """The statements, and loosenings that no mechanism has learnt from what was seen: each leaf with its layer. What that
+    excepts need not be the leaf: a place in memory below a hidden path loosens no hidden path."""
     found = {name: [*said] for name, said in statements.items()}
-    for leaf, tables in wanted.items():
+    for tables in wanted.values():
+        excepted = [exception["setting"] for exception in tables.get("exceptions", ())]
         for name, table in tables.items():
             if name == "exceptions":
                 continue
             said = found.setdefault(name, [])
-            for key, value in toml.flat(table):
-                items = value if isinstance(value, list) else [value]
-                new = [LearntStatement(key, item, comment, isinstance(value, list), leaf) for item in items]
-                known = [(one.key, one.value) for one in said]
-                said += [one for one in new if (one.key, one.value) not in known]
+            leaves = [leaf for leaf in excepted if leaf.startswith(f"{name}.")]
+            new = [
+                LearntStatement(key, item, comment, isinstance(value, list))
+                for key, value in toml.flat(table)
+                for item in (value if isinstance(value, list) else [value])
+            ]
+            loosens = [*leaves, *leaves[-1:] * len(new)] or [""] * len(new)
+            known = [(one.key, one.value) for one in said]
+            said += [
+                attrs.evolve(one, loosens=leaf)
+                for one, leaf in zip(new, loosens, strict=False)
+                if (one.key, one.value) not in known
+            ]
     return found

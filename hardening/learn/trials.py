@@ -31,6 +31,7 @@ from hardening.trace.recording import SEEN_IF, UNSEEN
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
+from hardening.why.loosening import Loosening, merged
 from hardening.why.smallest import Conclusion
 from hardening.why.trial import Ran, Trials
 from hardening.why.tried import LATER, SLOWER, TriedStack
@@ -185,8 +186,11 @@ class CommandTrials:
         # What was enough and not confirmed will do: a run proves all that is learnt.
         if not found.members and found.conclusion is not Conclusion.NOT_NEEDED:
             return None
-        loosenings = {member.suspect.leaf: stack.loosening(member) for member in found.members}
-        return {leaf: dict(one.tables) for leaf, one in loosenings.items() if one is not None}
+        loosenings: dict[str, list[Loosening]] = {}
+        for member in found.members:
+            one = stack.loosening(member)
+            loosenings.setdefault(member.way.leaf, []).extend([one] if one is not None else [])
+        return {leaf: dict(merged(those).tables) for leaf, those in loosenings.items() if those}
 
     def spare(self) -> Sequence[str]:
         return [leaf for one in self.base.mechanisms for leaf in one.spare(self.base.settings[one.name])]

@@ -299,3 +299,14 @@ def test_no_run_begins_after_the_limit(place: Place) -> None:
     assert done.returncode == 1, done.stderr
     assert "1 seconds are over: nothing is proved" in done.stderr
     assert not (place.folder / "layer.toml").exists()
+
+
+def test_a_home_that_is_hidden_is_replaced_by_one_in_memory(place: Place) -> None:
+    """As npm needs one for its cache: what the exception is for is not what denies."""
+    command = ("sh", "-c", "mkdir /home/me && touch /home/me/cache && ls /home/me")
+    done = place.call("learn", "-p", "strict", "-o", "layer.toml", "--", *command)
+    assert done.returncode == 0, done.stderr
+    (exception,) = place.layer()["exceptions"]
+    assert exception["setting"] in ("rootfs.tmpfs./home", "rootfs.tmpfs./home/me")
+    again = place.call("run", "-q", "-p", "./layer.toml", "--", *command)
+    assert (again.returncode, again.stdout) == (0, "cache\n"), again.stderr

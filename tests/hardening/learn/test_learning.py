@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hardening.errors import HardeningError, ProfileError
 from hardening.learn import layer
 from hardening.learn.layer import LearntStatements
-from hardening.learn.learning import Learnt, PlainRun, RecordedRun, Tables, TracedRun, learn
+from hardening.learn.learning import Learnt, PlainRun, RecordedRun, Tables, TracedRun, learn, with_needed
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.evidence import Evidence, LearntStatement, Usage
@@ -281,3 +281,18 @@ def test_what_is_at_work_for_too_long_whatever_is_permitted_is_told_as_that() ->
     found = learn(runs, Recording())
     assert (found.proved, found.unfinished) == (False, "late")
     assert found.recording.runs
+
+
+def test_an_exception_is_for_what_is_loosened_and_not_for_what_denies() -> None:
+    """A place in memory below a hidden path is no path that is shown."""
+    place = {
+        "exceptions": [{"setting": "rootfs.tmpfs./home/me", "reason": "r"}],
+        "rootfs": {"tmpfs": {"add": ["/home/me"]}},
+    }
+    free = {"rootfs": {"tmpfs": {"add": ["/run/me"]}}}
+    found = with_needed({}, {"rootfs.hidden_paths./home": place, "rootfs.hidden_paths./run": free})
+    assert [(one.value, one.loosens) for one in found["rootfs"]] == [
+        ("/home/me", "rootfs.tmpfs./home/me"),
+        ("/run/me", ""),
+    ]
+    assert [item["setting"] for item in layer.tables(found, "r")["exceptions"]] == ["rootfs.tmpfs./home/me"]
