@@ -16,7 +16,7 @@ from hardening.cache import entries
 from hardening.cache.entries import Entry, Open
 from hardening.cache.validity import Validity, of_composition, of_verdict
 from hardening.cli import start
-from hardening.cli.options.imaged import Own
+from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.session import Session
 from hardening.compose.composition import Composition
 from hardening.launch import cache
@@ -37,7 +37,7 @@ class Storable:
     them."""
 
     line: Line
-    own: Own
+    own: ImageCommand
     validity: Validity
     kept: LaunchRequest
     engine: Runtime
@@ -96,7 +96,7 @@ class Storable:
         bundles.write(written, entry.bundle, private=True)
         stays = False
         if lasting and values is not None:
-            opened = Open(self.own.before, self.own.otherwise, self.places(values) or {})
+            opened = Open(self.own.entrypoint, self.own.default, self.places(values) or {})
             stays = entries.store(
                 entry, self.validity, self.kept, written, notes, looked, opened, shown=self.shown, loses=loses
             )
@@ -109,7 +109,7 @@ class Storable:
 def storable(
     here: Session,
     line: Line,
-    own: Own,
+    own: ImageCommand,
     composition: Composition,
     context: Context,
     engine: Runtime,

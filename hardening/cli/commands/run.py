@@ -13,6 +13,7 @@ from hardening.cache import entries
 from hardening.cli import output, refusals, start, stored
 from hardening.cli.notes import QUIET, losses, of_run, show_notes
 from hardening.cli.options import imaged, keeping, stack
+from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.options.missing import advice, looked_at
 from hardening.cli.session import Session, session
 from hardening.cli.stored import Storable
@@ -89,7 +90,7 @@ def command(
     engine = here.plugins.runtime(runtime)
     request = stack.request(context, profiles)
     if image is None:
-        composition, own = here.compose(request), imaged.Own()
+        composition, own = here.compose(request), ImageCommand()
     else:
         composition, own = imaged.compose(here, request, image, command, quiet=quiet)
     command = own.command(command)

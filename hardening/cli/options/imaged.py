@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from hardening.base import jsontext
 from hardening.base.values import frozen
 from hardening.cli import output
 from hardening.cli.options import F, add, kept, stack
+from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.session import Request, Session, session
-from hardening.errors import HardeningError, ImageError, LaunchError, Problems, UsageError, quoted
+from hardening.errors import HardeningError, ImageError, Problems, UsageError, quoted
 from hardening.mechanism import inputs
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Spec
@@ -52,18 +52,6 @@ class ImageOptions:
     pull: str
     verify: bool
     entrypoint: str | None
-
-
-@frozen
-class Own:
-    """What an image has of a command: the words ``before`` it, and what runs ``otherwise`` where there is none."""
-
-    before: tuple[str, ...] = ()
-    otherwise: tuple[str, ...] = ()
-
-    def command(self, typed: tuple[str, ...]) -> tuple[str, ...]:
-        """The command with what was typed, which may be nothing."""
-        return (*self.before, *(typed or self.otherwise))
 
 
 def fetch_options(function: F) -> F:
@@ -163,7 +151,7 @@ def _require_no_option(context: click.Context, before: Sequence[str], typed: Seq
 
 def compose(
     here: Session, request: Request, asked: ImageOptions, typed: Sequence[str], *, quiet: bool
-) -> tuple[Composition, Own]:
+) -> tuple[Composition, ImageCommand]:
     """The composition of a request with an image as its root, and the image's own words; the image is pulled where that is
     asked for. What it runs where nothing was ``typed`` may be malformed where something was. Raises `ImageError`, and
     whatever composing raises."""
@@ -183,7 +171,7 @@ def compose(
     looked = (*composition.looked, *_inputs(kept, name, record, asked))
     findings = (*composition.findings, *_findings(root, record))
     found = attrs.evolve(composition, looked=looked, findings=findings)
-    return found, _own(config["config"], asked, typed)
+    return found, ImageCommand.of(config["config"], asked.text, asked.entrypoint, typed)
 
 
 def look(here: Session, request: Request, image: str | None) -> tuple[Request, ImageDefaults | None]:
@@ -376,36 +364,3 @@ def _findings(root: Unpacked, record: ImageRecord) -> Iterator[Any]:
             origin=f"image {record.name}",
             hint="no container needs it: its root has neither devices nor rights of its own",
         )
-
-
-def _own(config: dict[str, Any], asked: ImageOptions, typed: Sequence[str]) -> Own:
-    if asked.entrypoint is not None:
-        return Own(_entrypoint(asked.entrypoint))
-    before = _words(config, "Entrypoint", asked)
-    try:
-        return Own(before, _words(config, "Cmd", asked))
-    except ImageError:
-        if not typed:
-            raise
-        return Own(before)
-
-
-def _words(config: dict[str, Any], key: str, asked: ImageOptions) -> tuple[str, ...]:
-    found = config.get(key) or []
-    if not isinstance(found, list) or not all(isinstance(word, str) and "\0" not in word for word in found):
-        raise ImageError(
-            f"has a malformed {key}", origin=asked.text, hint="give --entrypoint and a command, or rebuild it"
-        )
-    return tuple(found)
-
-
-def _entrypoint(text: str) -> tuple[str, ...]:
-    if not text.startswith("["):
-        return (text,) if text else ()
-    try:
-        found = jsontext.parse(text.encode("utf-8", "surrogateescape"), "--entrypoint")
-    except LaunchError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-        raise UsageError("is not a JSON array of strings", origin=f"--entrypoint {text}", hint='write \'["sh", "-c"]\'')
-    return tuple(found)
