@@ -69,20 +69,21 @@ def foretell(attempt: Attempt, context: Context, found: Difference, packages: Ma
     return Foretold(breakages, (*_notes(found, attempt), *_elsewhere(found, packages)), found.programs)
 
 
-def refused(attempt: Attempt, context: Context) -> Mapping[int, Set[int]]:
-    """The system calls of this machine, by number, that a stack refuses whatever their arguments, each with those that do
-    the same."""
+def judged(attempt: Attempt, context: Context) -> tuple[Set[int], Mapping[int, Set[int]]]:
+    """The system calls of this machine, by number, that a stack permits, be it with some arguments alone; and those that it
+    refuses whatever they are, each with those that do the same."""
     machine = attempt.host.machine
     if machine not in calls.MACHINES:
-        return {}
+        return frozenset(), {}
     names = calls.by_number(calls.MACHINES[machine][0])
     numbers = {name: number for number, name in names.items()}
-    known = ((number, _refusal(attempt, context, number, machine)) for number in names)
-    return {
-        number: {numbers[name] for name in found[1].equivalent if name in numbers}
-        for number, found in known
-        if found is not None
+    found = {number: _refusal(attempt, context, number, machine) for number in names}
+    refused = {
+        number: {numbers[name] for name in known[1].equivalent if name in numbers}
+        for number, known in found.items()
+        if known is not None
     }
+    return names.keys() - refused.keys(), refused
 
 
 def _settings(attempt: Attempt) -> Iterable[tuple[Mechanism[Any], Any]]:

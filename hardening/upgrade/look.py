@@ -34,9 +34,9 @@ _WRAPPED = 2
 class Compared:
     """What to compare: the ``new`` tree and the ``old`` one, each a list of directories; ``brought`` is the directory that
     has what the upgrade brings, where that is not all of it. ``command`` is the program that matters, else all of them do.
-    ``set_ids`` are paths that had a set-user-ID bit in their package, ``given`` what its scripts give to files. ``instead``
-    are system calls that are refused, by number, each with those that do the same; ``seen`` are the numbers of those that
-    programs, by their names (comm), have really made."""
+    ``set_ids`` are paths that had a set-user-ID bit in their package, ``given`` what its scripts give to files.
+    ``permitted`` are system calls that do not matter, by number; ``instead`` are those that do the same as one that is
+    refused, and ``seen`` those that programs, by their names (comm), have really made."""
 
     new: Sequence[str]
     old: Sequence[str]
@@ -44,6 +44,7 @@ class Compared:
     command: str = ""
     set_ids: Sequence[str] = ()
     given: Sequence[NewRights] = ()
+    permitted: Set[int] = frozenset()
     instead: Mapping[int, Set[int]] = MappingProxyType({})
     seen: Mapping[str, Set[int]] = MappingProxyType({})
 
@@ -242,22 +243,24 @@ class _Look:
     ) -> None:
         used = _used(before)
         ever = frozenset[str]().union(*used.values())
+        self.called[program] = sorted(now.calls)
+        calls = {number: way for number, way in now.calls.items() if number not in self.asked.permitted}
+        new = calls.keys() - known
         is_static = linked.binaries[0].elf.is_static  # where the C library's functions are the program's
-        always = started(linked).calls.keys() if now.calls.keys() - known and not is_static else frozenset[int]()
-        likely = usual(linked, now.calls.keys() - known - always)
+        always = started(linked).calls.keys() if new and not is_static else frozenset[int]()
+        likely = usual(linked, new - always)
         if before is not None and seen:
             own = seen - started(before).calls.keys()  # what no other program makes, too
-            instead = {number: own & self.asked.instead.get(number, set()) for number in now.calls.keys() - known}
-            likely |= exchanged(linked, before, instead)
-        self.called[program] = sorted(now.calls)
-        for number, way in sorted(now.calls.items()):
-            new = _new_use(way, used)
+            likely |= exchanged(linked, before, {number: own & self.asked.instead.get(number, set()) for number in new})
+        # Last what every program may come to that is linked with these libraries.
+        for number, way in sorted(calls.items(), key=lambda call: (call[0] in always, call[0])):
+            first = _new_use(way, used)
             # What a library did for somebody before is news where the program itself asks for it.
-            asks = before is not None and new is way[0] and len(way) == _WRAPPED and new.symbol not in ever
+            asks = before is not None and first is way[0] and len(way) == _WRAPPED and first.symbol not in ever
             if number in known and not asks:
                 continue
             symbols = [step.symbol for step in way if step.symbol]
-            self.calls.append(NewCall(number, program, (new or way[-1]).path, symbols, number in likely))
+            self.calls.append(NewCall(number, program, (first or way[-1]).path, symbols, number in likely))
 
     def _rights(self, path: str) -> None:
         now, before = files.rights(self.new, path), files.rights(self.old, path)

@@ -162,7 +162,7 @@ class _Checked:
         context = examine(tried.composition, self.here.host)
         asked = Compared(
             new.directories, previous.directories, new.brought, self.command, new.set_ids, new.given,
-            foretell.refused(tried, context) if seen else {}, seen,
+            *foretell.judged(tried, context), seen,
         )  # fmt: skip
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         layers, further = tried.composition.stack.layers, [*new.packages.values()]

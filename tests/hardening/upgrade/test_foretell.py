@@ -173,6 +173,17 @@ def test_who_made_a_call_comes_to_the_one_that_a_library_makes_in_its_place(
         assert (found["leaf"], found["likely"]) == ("seccomp.linkat", likely)
 
 
+def test_what_every_program_may_come_to_stands_last(tmp_path: Path, check: Callable[..., Any]) -> None:
+    names = ("getppid", "getppid"), ("add_key", "userfaultfd")
+    for version, (usual, own) in zip(("old", "new"), names, strict=True):
+        source = f"long setlocale(int n) {{ return raw(SYS_{usual}); }}\nlong turn(int n) {{ return raw(SYS_{own}); }}"
+        library(tmp_path / version, source)
+        program = "long setlocale(int), turn(int);\nlong (*const ways[])(int) = {setlocale, turn};\n"
+        linked(tmp_path / version, f"{program}int main(int n, char **v) {{ return ways[n](n); }}", "-lloop")
+    found = check("--against", "./new", "--since", "./old", "--", "demo")
+    assert leaves(found) == ["seccomp.userfaultfd", "seccomp.add_key"]
+
+
 def test_the_library_that_brings_a_call_is_named(tmp_path: Path, check: Callable[..., Any]) -> None:
     for version, number in VERSIONS:
         library(tmp_path / version, f"long turn(void) {{ return raw({number}); }}")

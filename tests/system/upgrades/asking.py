@@ -12,10 +12,13 @@ from typing import Any
 import attrs
 
 from tests.support import elves
-from tests.system.upgrades.pairs import AGED, LEARNT, Pair
+from tests.system.upgrades.pairs import AGED, LEARNT, STRICT, Pair
 
-#: The last system call of Linux 5.2 on x86-64, and seconds for one run.
-LAST, PATIENCE = 434, 300
+#: The last system call of Linux 5.2 on x86-64; seconds for one run of a command, and of the tool where it has several, or a
+#: program to look through.
+LAST, RUN, PATIENCE = 434, 30, 300
+#: What the old one was seen to call.
+SEEN = "seen.json"
 _HARDENING = str(Path(sys.executable).with_name("hardening"))
 
 
@@ -45,13 +48,15 @@ class Told:
 
 
 def ask(pair: Pair, old: Path, new: Path, folder: Path) -> Told:
-    """Run both and check the new one."""
+    """Run both and check the new one; what is made for that stays in the folder."""
     stack = _stack(pair, old, folder)
     if stack is None or not _succeeds(stack, old, pair.command, folder):
         return Told(pair, worked=False, works=False)
     works = _succeeds(stack, new, pair.command, folder)
-    words = ("check", str(stack), "--against", str(new), "--json", "--", pair.program)
-    printed = _hardening(*words, folder=folder, stdout=subprocess.PIPE).stdout
+    words = ["check", str(stack), "--against", str(new), "--json"]
+    if (folder / SEEN).exists():
+        words += ["--seen", SEEN]
+    printed = _hardening(*words, "--", pair.program, folder=folder, stdout=subprocess.PIPE).stdout
     if not printed:
         return Told(pair, True, works, answered=False)
     found: list[dict[str, Any]] = json.loads(printed)["breakages"]
@@ -84,7 +89,7 @@ def _options(found: Iterable[dict[str, Any]]) -> Iterable[str]:
 
 def _stack(pair: Pair, old: Path, folder: Path) -> Path | None:
     """The profile of a pair, with the old root; None where it cannot be learnt."""
-    base = folder / f"{pair.stack}-{old.name}.toml"
+    base = folder / "base.toml"
     above = "base" if pair.stack == AGED else "strict"
     seccomp = '[seccomp]\nprofile = "aged.json"\n' if pair.stack == AGED else ""
     base.write_text(f'extends = ["{above}"]\n{seccomp}[rootfs]\npath = "{old}"\n')
@@ -92,27 +97,29 @@ def _stack(pair: Pair, old: Path, folder: Path) -> Path | None:
         names = sorted(name for name, number in elves.numbers().items() if number <= LAST)
         rule = {"names": names, "action": "SCMP_ACT_ALLOW"}
         (folder / "aged.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}))
+    layer = folder / "learnt.toml"
+    if pair.stack != STRICT and not layer.exists():
+        words = ("learn", "-p", str(base), "-o", str(layer), "--into", SEEN, "--", *pair.command)
+        _hardening(*words, folder=folder)
     if pair.stack != LEARNT:
         return base
-    layer = folder / f"{pair.label.replace(' ', '-').replace(',', '').replace('/', '+')}.toml"
-    if not layer.exists():
-        _hardening("learn", "-p", str(base), "-o", str(layer), "--", *pair.command, folder=folder)
     return layer if layer.exists() else None
 
 
 def _succeeds(stack: Path, root: Path, command: Sequence[str], folder: Path, options: Sequence[str] = ()) -> bool:
     root_said = ("--set", f"rootfs.path={root}", "--exception", "rootfs.path=the other release")
-    return (
-        _hardening("run", "-q", "-p", str(stack), *root_said, *options, "--", *command, folder=folder).returncode == 0
-    )
+    words = ("run", "-q", "-p", str(stack), *root_said, *options, "--", *command)
+    return _hardening(*words, folder=folder, seconds=RUN).returncode == 0
 
 
-def _hardening(*words: str, folder: Path, stdout: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
+def _hardening(
+    *words: str, folder: Path, stdout: int = subprocess.DEVNULL, seconds: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
     command = [_HARDENING, *words]  # a program of its own, since one that never ends is to be ended
     try:  # and since one may complain without an end, nobody keeps what it prints
         return subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL, text=True,
-            errors="replace", timeout=PATIENCE,
+            errors="replace", timeout=seconds,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 128, "", "it took too long")

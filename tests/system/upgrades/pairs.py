@@ -2,10 +2,12 @@
 
 A pair is one command in two roots: releases of Debian, and packages of PyPI and npm. Under the stack ``aged`` what Linux 5.2
 did not have yet is answered EPERM, as by the profiles of container engines of its time; ``learnt`` is what `hardening learn`
-writes for the old one.
+writes for the old one. Of each there is a recording of what the old one was seen to call.
 """
 
 from __future__ import annotations
+
+import re
 
 import attrs
 
@@ -33,7 +35,8 @@ class Pair:
 
     @property
     def label(self) -> str:
-        return f"{self.name} {self.stack} {self.old}"
+        """A name for a file."""
+        return re.sub(r"[^\w@:=.-]+", "-", f"{self.name}-{self.stack}-{self.old}")
 
 
 def _sh(script: str) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rsync": ("rsync", ("rsync", "-r", "/etc/alternatives", "/tmp/x")),
     "sqlite": ("sqlite3", ("sqlite3", "/tmp/x.db", "pragma journal_mode=wal; create table a(b); select * from a;")),
     "ls": ("ls", ("ls", "-la", "/etc")),
-    "find": ("find", ("find", "/etc", "-type", "f", "-newer", "/etc/passwd")),
+    "find": ("find", ("find", "/etc/alternatives", "-type", "l")),
     "file": ("file", ("file", "/bin/bash")),
     "busybox": ("busybox", ("busybox", "ls", "/etc")),
     "tar": ("tar", _sh("cd /tmp; tar cf x.tar -C /etc passwd && tar tf x.tar")),
@@ -83,10 +86,8 @@ _OF = {
 }  # fmt: skip
 _PYTHON = "/usr/bin/python3"
 _NPM = "/usr/lib/node_modules"
-_RPC = (
-    "import grpc; from concurrent import futures; server = grpc.server(futures.ThreadPoolExecutor(2)); "
-    "server.add_insecure_port('unix:/tmp/s'); server.start(); server.stop(None).wait()"
-)
+_TREE = "from lxml import etree; assert etree.fromstring('<a><b/></a>').find('b') is not None"
+_MACHINE = "import psutil; assert psutil.Process().memory_info().rss and psutil.cpu_count()"
 _QUEUE = (
     "import zmq; all = zmq.Context(); one = all.socket(zmq.PAIR); one.bind('inproc://x'); two = all.socket(zmq.PAIR); "
     "two.connect('inproc://x'); one.send(b'x'); assert two.recv() == b'x'"
@@ -101,8 +102,7 @@ _PUBLISHED: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("pip:ruff==", f"/{MODULES}/bin/ruff",
      (f"/{MODULES}/bin/ruff", "check", "--no-cache", "--isolated", "--exit-zero", "/usr/lib/python3.11/json"),
      "0.1.0", "0.14.0"),
-    ("pip:uv==", f"/{MODULES}/bin/uv",
-     _sh(f"HOME=/tmp /{MODULES}/bin/uv venv -q --no-cache -p {_PYTHON} /tmp/v"), "0.1.0", "0.9.0"),
+    ("pip:lxml==", _PYTHON, ("python3", "-c", _TREE), "4.9.3", "6.0.0"),
     ("pip:ninja==", f"/{MODULES}/ninja/data/bin/ninja",
      _sh(f"cd /tmp; printf 'rule t\n command = touch $out\nbuild a: t\nbuild b: t\n' >build.ninja; "
          f"/{MODULES}/ninja/data/bin/ninja -j2"), "1.10.2", "1.11.1"),
@@ -110,7 +110,7 @@ _PUBLISHED: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
      (f"/{MODULES}/cmake/data/bin/cmake", "-E", "copy_directory", "/etc/alternatives", "/tmp/x"), "3.22.0", "4.1.0"),
     ("pip:uvloop==", _PYTHON, ("python3", "-c", _LOOP), "0.17.0", "0.21.0"),
     ("pip:pyzmq==", _PYTHON, ("python3", "-c", _QUEUE), "24.0.1", "27.0.0"),
-    ("pip:grpcio==", _PYTHON, ("python3", "-c", _RPC), "1.50.0", "1.70.0"),
+    ("pip:psutil==", _PYTHON, ("python3", "-c", _MACHINE), "5.9.4", "7.0.0"),
     ("pip:numpy==", _PYTHON, ("python3", "-c", _PRODUCT), "1.24.0", "2.3.0"),
     ("pip:duckdb==", _PYTHON, ("python3", "-c", _QUERY), "0.8.0", "1.4.0"),
     ("npm:@esbuild/linux-x64@", f"{_NPM}/@esbuild/linux-x64/bin/esbuild",

@@ -4,14 +4,16 @@ with a slash or a dot, and left there; without one they are removed. They need D
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.system.upgrades.asking import Told, ask
-from tests.system.upgrades.pairs import PACKAGES, PAIRS
+from tests.system.upgrades.pairs import PACKAGES, PAIRS, Pair
 from tests.system.upgrades.roots import root
 
 
@@ -20,19 +22,26 @@ def main(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     began, verdicts = time.monotonic(), Counter[str]()
+    pairs = [pair for pair in PAIRS if not names or {pair.name, pair.stack, pair.old, pair.new} & set(names)]
+    for name in dict.fromkeys(name for pair in pairs for name in (pair.old, pair.new)):
+        root(folder, name, PACKAGES)
     print("| pair | stack | from | to | works | likely | perhaps | verdict | s |\n| --- " + "| --- " * 8 + "|")
-    for pair in PAIRS:
-        if names and not {pair.name, pair.stack, pair.old, pair.new} & set(names):
-            continue
-        start = time.monotonic()
-        old, new = (root(folder, name, PACKAGES) for name in (pair.old, pair.new))
-        told = ask(pair, old, new, folder)
-        verdicts[told.verdict] += 1
-        print(_row(told, time.monotonic() - start), flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for told, seconds in pool.map(lambda pair: _asked(pair, folder), pairs):
+            verdicts[told.verdict] += 1
+            print(_row(told, seconds), flush=True)
     print(f"\n{', '.join(f'{count} {verdict}' for verdict, count in verdicts.most_common())}")
     broken = sum(count for verdict, count in verdicts.items() if verdict.startswith(("named", "MISSED")))
     working = verdicts["right"] + verdicts["false alarm"]
     print(f"{broken} broke, {working} worked, in {time.monotonic() - began:.0f} s")
+
+
+def _asked(pair: Pair, folder: Path) -> tuple[Told, float]:
+    start = time.monotonic()
+    old, new = (root(folder, name, PACKAGES) for name in (pair.old, pair.new))
+    place = folder / f"{pair.label}.asked"
+    place.mkdir(exist_ok=True)
+    return ask(pair, old, new, place), time.monotonic() - start
 
 
 def _row(told: Told, seconds: float) -> str:
