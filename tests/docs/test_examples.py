@@ -41,6 +41,14 @@ _SHELLS = frozenset("$`|&;<>(){}[]*?~#!\\\n")
 #: Where the program keeps what runs, in the folder of a page.
 STATE = ".home/state"
 
+#: How a fork of root's comes to a network of its own.
+_APART = """
+import subprocess
+from hardening.base.linux import abi, kernel
+kernel.unshare(abi.CLONE_NEWNET)
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+"""
+
 #: These pages are read by root and by ordinary users: a caller who is root runs them as both.
 FOR_BOTH = frozenset({*(ROOT / "docs/software").glob("*.md"), ROOT / "docs/howto/four-examples.md"})
 
@@ -143,7 +151,7 @@ def _run(block: Block, where: Path, reader: Reader) -> Path:
     """Run the commands of a block, beginning in the directory ``where``; the one in which a reader's shell is then."""
     left = Path(reader.environment["HOME"], "left")
     for command in commands(block):
-        if _needs_shell(command.text) or reader.apart:
+        if _needs_shell(command.text) or (reader.apart and reader.user is not None):
             done = subprocess.run(
                 reader.argv(f"trap {shlex.quote(f'pwd -P >{left}')} EXIT\n{command.text}"),
                 cwd=where, env=reader.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -151,7 +159,8 @@ def _run(block: Block, where: Path, reader: Reader) -> Path:
             )  # fmt: skip
         else:
             _, *words = shlex.split(command.text)
-            done = typed(reader.user, *words, cwd=where, env=reader.environment, merged=True)
+            before = _APART if reader.apart else ""
+            done = typed(reader.user, *words, cwd=where, env=reader.environment, merged=True, before=before)
         if left.exists():
             where = Path(left.read_text().removesuffix("\n"))
         context = f"{block.place}: $ {command.text}\n{done.stdout}"

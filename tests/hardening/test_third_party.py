@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from hardening_trust.signing import signer
 from tests.docs.examples import ROOT, blocks
 from tests.support import gpg
 from tests.support.features import require
+from tests.support.forking import ForkServer
 from tests.support.images import archive, entry, layout, shell
 from tests.support.runs import workplace
 from tests.support.texts import TODAY, stack
@@ -38,12 +41,12 @@ class Installed:
     """A directory that a third-party distribution has been installed into."""
 
     path: Path
+    server: ForkServer
 
-    @property
-    def program(self) -> tuple[str, ...]:
-        """The argv of the whole program with the distribution installed."""
-        start = f"import sys; sys.path.append({str(self.path)!r}); from hardening.whole import main; sys.exit(main())"
-        return sys.executable, "-I", "-c", start
+    def call(self, *words: str, cwd: Path, env: Mapping[str, str], text: str = "") -> subprocess.CompletedProcess[str]:
+        """The whole program with the distribution installed."""
+        own = {**os.environ, "NO_COLOR": "1", **env}
+        return self.server.run(words, code="from hardening.whole import main", cwd=cwd, env=own, text=text)
 
     def python(self, code: str) -> Any:
         """What a fresh interpreter prints as JSON, with the distribution installed."""
@@ -57,7 +60,7 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def acme(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """The sample distribution, built to a wheel and installed by pip."""
     target = tmp_path_factory.mktemp("acme")
     command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -66,7 +69,9 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return Installed(target)
+    start = f"import sys; sys.path.append({str(target)!r}); del sys.argv[1]; exec(sys.argv.pop(1))"
+    with closing(ForkServer([sys.executable, "-I", "-B", "-c", start], os.environ)) as server:
+        yield Installed(target, server)
 
 
 def test_a_third_party_s_mechanism_is_equal(acme: Installed) -> None:
@@ -109,15 +114,8 @@ def test_a_third_party_s_secrets_are_given_beside_ours(acme: Installed, tmp_path
     require("userns")
 
     def call(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        own = {
-            "HARDENING_STATE": str(tmp_path / "state"),
-            "HARDENING_SECRETS": str(tmp_path / "secrets"),
-            "NO_COLOR": "1",
-        }
-        return subprocess.run(
-            [*acme.program, *words], env={**os.environ, **own},
-            input=text, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        own = {f"HARDENING_{name}": str(tmp_path / name.lower()) for name in ("STATE", "SECRETS")}
+        return acme.call(*words, cwd=tmp_path, env=own, text=text)
 
     assert "shelf: where in the vault" in call("secret", "drivers").stdout
     refused = call("secret", "create", "db", "-", "-d", "acme", "--driver-opt", "shelv=top", text="planted")
@@ -152,11 +150,8 @@ def test_a_third_party_s_scanner_signatures_and_verdict_decide_about_an_image(ac
     with workplace() as place, gpg.home() as home:
 
         def call(*words: str) -> subprocess.CompletedProcess[str]:
-            own = {"HARDENING_STATE": f"{place}/state", "HARDENING_IMAGES": f"{place}/images", "NO_COLOR": "1"}
-            return subprocess.run(
-                [*acme.program, *words], cwd=place, capture_output=True, text=True, check=False,
-                env={**os.environ, "ACME_IMAGES": f"{place}/acme", **own},
-            )  # fmt: skip
+            own = {"HARDENING_STATE": f"{place}/state", "HARDENING_IMAGES": f"{place}/images"}
+            return acme.call(*words, cwd=place, env={"ACME_IMAGES": f"{place}/acme", **own})
 
         key = home.generate("acme")
         (place / "key.gpg").write_bytes(home.export(key))

@@ -30,6 +30,7 @@ from hardening.report import verification
 from hardening.runs import receipt
 from tests.docs.examples import ROOT, blocks, commands
 from tests.support import runs, shipped
+from tests.support.forking import typed
 from tests.support.patience import is_over, until
 from tests.support.users import User, program
 
@@ -92,13 +93,14 @@ class Place:
 
     def argv(self, command: Sequence[str], profiles: Sequence[str] = (), options: Sequence[str] = ()) -> list[str]:
         """The command line that a reader of the page types, with a receipt."""
-        (self.folder / "receipt.json").unlink(missing_ok=True)
         if self.direct:
             return self._stage(command, profiles)
+        return self._as_user([self._program(), *self._words(command, profiles, options)])
+
+    def _words(self, command: Sequence[str], profiles: Sequence[str], options: Sequence[str]) -> list[str]:
+        (self.folder / "receipt.json").unlink(missing_ok=True)
         stack = [part for name in profiles or (f"./{self.name}.toml",) for part in ("-p", name)]
-        return self._as_user(
-            [self._program(), "run", "-q", *stack, "--receipt", "receipt.json", *options, "--", *command]
-        )
+        return ["run", "-q", *stack, "--receipt", "receipt.json", *options, "--", *command]
 
     def run(
         self,
@@ -108,8 +110,11 @@ class Place:
         stdin: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command under the page's profile, or under others, to its end. Given ``stdin``, it reads that."""
-        given = [*(["-i"] if stdin is not None else []), *options]
-        done = self._call(self.argv(command, profiles, given), stdin)
+        if self.direct:
+            done = self._call(self._stage(command, profiles), stdin)
+        else:
+            words = self._words(command, profiles, [*(["-i"] if stdin is not None else []), *options])
+            done = typed(self.user, *words, cwd=self.folder, env=self._environment(), text=stdin or "")
         if done.returncode == 0 or (self.folder / "receipt.json").exists():
             self._confined(profiles)
         return done
@@ -154,6 +159,7 @@ class Place:
                 service.stop(signal.SIGKILL)
 
     def _stage(self, command: Sequence[str], profiles: Sequence[str]) -> list[str]:
+        (self.folder / "receipt.json").unlink(missing_ok=True)
         assembly = shipped.assembled(self._named(profiles), command, self.folder, self.user)
         target = self.folder / "bundle"
         shutil.rmtree(target, ignore_errors=True)

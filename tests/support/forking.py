@@ -190,8 +190,9 @@ def typed(
     text: str = "",
     merged: bool = False,
     umask: int = -1,
+    before: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """What came of a line of ``hardening`` that somebody types, None for whoever runs the tests: an entry of the cache is
-    run, or else the whole program."""
-    code = _TYPED.format(program=str(_scripts(user) / "hardening-cli"))
+    run, or else the whole program. The process does ``before``, in Python, while it is still the tests'."""
+    code = before + _TYPED.format(program=str(_scripts(user) / "hardening-cli"))
     return server(user).run(words, code=code, cwd=cwd, env=env, text=text, merged=merged, umask=umask)

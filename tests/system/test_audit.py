@@ -22,6 +22,7 @@ import pytest
 from tests.support import audit, runs, users
 from tests.support.audit import AuditSystem
 from tests.support.features import UNSET_LOGINUID, available, require
+from tests.support.forking import typed
 from tests.support.patience import until
 from tests.support.users import User, ordinary
 
@@ -47,16 +48,16 @@ class Place:
     def log_in_and_run(self, caller: str, *arguments: str, login: bool = True) -> subprocess.CompletedProcess[str]:
         """Call `hardening` as the person who has logged in, ``user``, or as who that person has become, ``root``; without
         ``login`` as cron(8) and build pipelines do, where nobody has."""
-        program = users.program(self.person) if caller == "user" else HARDENING
-        argv = [program, *arguments]
-        words = self.person.argv(argv) if caller == "user" else argv
-        environment = self.person.environment if caller == "user" else dict(os.environ)
-        session = words
+        if caller == "root":
+            before = f"open('/proc/self/loginuid', 'w').write('{self.person.uid}')\n" if login else ""
+            return typed(None, *arguments, cwd="/", env=os.environ, before=before)
+        session = words = self.person.argv([users.program(self.person), *arguments])
         if login:
             session = ["sh", "-c", f'echo {self.person.uid} >/proc/self/loginuid && exec "$@"', "sh", *words]
         return subprocess.run(
-            session, cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+            session, cwd="/", env=self.person.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,13 @@ from tests.system.withheld import NO_KERNEL, TRIES, Try
 pytestmark = pytest.mark.system
 
 ORG = 'extends = ["default"]\n'
+#: What a fork of root's does before it is the program.
+_APART = """
+import subprocess
+from hardening.base.linux import abi, kernel
+kernel.unshare(abi.CLONE_NEWNS)
+subprocess.run(["sh", "-e", "-c", {!r}], check=True)
+"""
 #: Of each runtime one attempt meets its limit in the program as it is installed.
 FIRST = {attempt.runtime: attempt.name for attempt in reversed(TRIES)}.values()
 
@@ -104,10 +111,11 @@ class Arena:
         if whole:
             script = [program(self.user or ordinary())]
             argv = script if self.user is None else self.user.argv(script)
-        elif setup:
+        elif setup and self.user is not None:  # who may not mount
             argv = [*python(self.user), "-c", f"{start}\nimport sys\nsys.exit(main())"]
         else:
-            return self.server.run(words, code=start, cwd="/", env=self.environment)
+            mounts = _APART.format(setup) if setup else ""
+            return self.server.run(words, code=mounts + start, cwd="/", env=self.environment)
         if setup:
             argv = ["unshare", "--mount", "sh", "-e", "-c", f'{setup}exec "$@"', "sh", *argv]
         return subprocess.run(

@@ -16,8 +16,9 @@ from hardening.images.ids import Ids
 from hardening_scan import Scan, examine, walk
 from hardening_scan.scanners import SCANNERS
 from hardening_scan.settings import ScanSettings
-from tests.support import sarif, users
+from tests.support import sarif
 from tests.support.features import require
+from tests.support.forking import typed
 from tests.support.runs import hand_over, workplace
 from tests.support.texts import composed
 from tests.support.users import User, ordinary
@@ -44,10 +45,7 @@ def place(who: User | None) -> Iterator[Path]:
 
 
 def scan(who: User | None, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [users.program(who) if who is not None else PROGRAM, "scan", *words]
-    if who is not None:
-        return who.run(command, cwd=place)
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    return typed(who, "scan", *words, cwd=place, env=os.environ if who is None else who.environment)
 
 
 def put(root: Path, path: str, text: str = "text\n", mode: int = 0o644) -> None:
