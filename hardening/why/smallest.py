@@ -345,7 +345,7 @@ def _ways(members: Sequence[Member]) -> list[tuple[str, object]]:
     return [(member.way.leaf, member.way.value) for member in members]
 
 
-def _denial(suspect: Suspect) -> Hashable:
+def _denial(suspect: Suspect) -> tuple[Hashable, str]:
     return suspect.call, suspect.leaf
 
 
@@ -361,14 +361,14 @@ def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> li
     """Loosenings with which it succeeds, one after the other; only of those that are ``enough``, where it is known that some
     are, and none where that leads nowhere soon."""
     kept: list[Member] = []
-    before, left = first, False  # something that was denied no more, and has shown nothing new, may matter with others
-    futile: list[Member] = []
+    before, misses = first, 0
+    futile: list[Member] = []  # what was denied no more, and made no difference: it may matter with others
     while True:
         further: tuple[Member, TrialOutcome] | None = None
         for member in _members(before, enough):
-            if len(futile) >= SINGLY:
+            if misses >= SINGLY:
                 return _leap(kept, before, runs) if not enough else []
-            if any(map(partial(_is_same, member), futile)):
+            if any(map(partial(_is_past, member), futile)):
                 continue
             after = runs.of([*kept, member])
             if after is None:
@@ -376,17 +376,18 @@ def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> li
             if after.succeeded:
                 return [*kept, member]
             is_further = _got_further(member.suspect, before, after)
-            if not _shows_more(member.suspect, before, after):
-                futile.append(member)
-                left |= is_further
-            elif is_further:
-                # Another errno, or another user, may only lead elsewhere: what permits the call itself goes before.
-                if _permits(member.way):
-                    further = member, after
-                    break
-                further = further or (member, after)
+            if not (is_further and _shows_more(member.suspect, before, after)):
+                futile += [member] if is_further else []
+                misses += 1
+                continue
+            # Another errno, or another user, may only lead elsewhere: what permits the call itself goes before.
+            if _permits(member.way):
+                further = member, after
+                break
+            further = further or (member, after)
         if further is None:
-            return _leap(kept, before, runs) if left and not enough else []
+            after = runs.of(at_once := [*kept, *{_denial(member.suspect): member for member in futile}.values()])
+            return at_once if after is not None and after.succeeded else []
         kept.append(further[0])
         before = further[1]
         runs.furthest = runs.furthest if enough else before
@@ -412,19 +413,23 @@ def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) ->
     if not same and not failed_otherwise:
         return True
     known = {item.call for item in before.suspects}
-    return bool(after.suspects) and after.suspects[0].call not in known
+    return any(item.call not in known and (item.evident or not at) for at, item in enumerate(after.suspects))
 
 
-def _is_same(member: Member, other: Member) -> bool:
-    return _denial(member.suspect) == _denial(other.suspect) and _ways([member]) == _ways([other])
+def _is_past(member: Member, futile: Member) -> bool:
+    """Whether a denial was got past, to no effect, which another way past the same call would not change, either."""
+    if _permits(futile.way):
+        return member.suspect.call == futile.suspect.call
+    return _denial(member.suspect) == _denial(futile.suspect) and _ways([member]) == _ways([futile])
 
 
 def _shows_more(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) -> bool:
-    """Whether a run with one more loosening was denied what the one before it was not, or the same by another leaf."""
-    known = {
-        (item.call, item.leaf) for item in before.suspects if item.call != suspect.call or item.leaf == suspect.leaf
-    }
-    return any((item.call, item.leaf) not in known for item in after.suspects)
+    """Whether a run that is denied something no more came to something else: it was denied more or less beside that, or the
+    same call by another leaf, or it waits where the one before it has ended."""
+    if after.waits and not before.waits:
+        return True
+    left = {_denial(item) for item in before.suspects} - {_denial(suspect)}
+    return left != {_denial(item) for item in after.suspects} or any(call == suspect.call for call, _ in left)
 
 
 def _leap(kept: Sequence[Member], before: TrialOutcome, runs: _Runs) -> list[Member]:

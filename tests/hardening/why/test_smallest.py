@@ -559,6 +559,28 @@ def test_a_run_has_asked_for_what_nothing_else_denies_for_certain(
     assert outcome.asks([Member(one, one.ways[0]) for one in permitted]) is asks
 
 
+def test_what_denies_the_same_call_next_is_permitted_beside_what_denied_it() -> None:
+    class Filtered(World):
+        """A command that is denied one call by the filter, and then for a capability."""
+
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            outcome = super().one(members)
+            permitted = {member.way.leaf for member in members}
+            suspects = tuple(one for one in (_FILTERED, _CAPABILITY) if one.leaf not in permitted)
+            return attrs.evolve(outcome, suspects=tuple(attrs.evolve(one, evident=True) for one in suspects))
+
+    world = Filtered(["filter", "capability"], lambda some: {"filter", "capability"} <= some)
+    result = search(world.run(()), world)
+    assert (result.conclusion, result.runs, len(result.members)) == (Conclusion.FOUND, 4, 2)
+
+
+def test_no_larger_way_past_a_call_is_tried_where_a_smaller_one_has_shown_nothing_new() -> None:
+    world = World("ba", lambda some: "b" in some, stops=False, sizes={"a": (Size.CALL, Size.WIDER)})
+    assert found(world) == (Conclusion.FOUND, {"b"})
+    assert ("a:2",) in world.runs
+    assert not any("a:4" in run for run in world.runs)
+
+
 def test_a_call_that_failed_and_that_nobody_claims_was_asked_for() -> None:
     outcome = TrialOutcome(False, (), answers={"chroot": "EPERM"})
     assert outcome.asks([Member(_CAPABILITY, _CAPABILITY.ways[0])])
