@@ -86,7 +86,8 @@ def begun(settings: RootfsSettings, context: Context, path: str) -> Sequence[Way
     the host has a directory at."""
     gone = shown(context).hiding(path)
     if gone is None:
-        return (memory(path),) if settings.path.is_host and os.path.isdir(path) else ()
+        real = place_of(settings, context, path).path  # nothing is mounted on a link, as /var/lock is one
+        return (memory(real),) if settings.path.is_host and os.path.isdir(real) else ()
     homes = [home for home in context.host.of(RootfsFacts).private if holds(home, path)]
     top = max(homes, key=len, default=gone)
     source = None if gone is None or top is None else source_of_hidden(settings, context, top, gone)

@@ -707,6 +707,13 @@ ROWS = (
         fix='[rootfs]\ntmpfs."/run" = "size=16M,mode=1777"\n' + _exception("rootfs.tmpfs./run"),
     ),
     Row(
+        "lock",
+        "flock, dpkg, minicom: /var/lock is a link to what /run begins without",
+        ("sh", "-c", ": >/var/lock/hardening-row"),
+        ("rootfs.tmpfs./run",),
+        fix='[rootfs]\ntmpfs.add = ["/run/lock:size=1M"]\n' + _exception("rootfs.tmpfs./run/lock"),
+    ),
+    Row(
         "clock",
         "containers/podman#19771",
         ("date", "--set", "now"),
