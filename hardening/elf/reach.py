@@ -9,7 +9,7 @@ pointer was computed, or came from outside (dlopen(3), code that is made at run 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import attrs
 
@@ -94,6 +94,12 @@ class _Reach:
 def started(linked: Linked) -> Reached:
     """What any program may ask for that is linked with the same libraries, before it does something of its own."""
     return reached(linked, STARTING)
+
+
+def loaded(linked: Linked) -> Set[int]:
+    """What the dynamic linker asks for, whatever program it is that it loads."""
+    linker = linked.linker
+    return reached(Linked((linker,), linker), frozenset()).calls.keys() if linker is not None else frozenset()
 
 
 def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:

@@ -17,7 +17,7 @@ from hardening.elf.branches import usual
 from hardening.elf.closure import Linked, LinkingRoot
 from hardening.elf.exchange import exchanged
 from hardening.elf.malformed import InvalidElf, TooMuchCode
-from hardening.elf.reach import Reached, Via, reached, started
+from hardening.elf.reach import Reached, Via, loaded, reached, started
 from hardening.mechanism.scanner import ScannedRoot, Scanner
 from hardening.upgrade import files, written
 from hardening.upgrade.difference import Difference, Missing, NewCall, NewPort, NewRights
@@ -250,7 +250,7 @@ class _Look:
         always = started(linked).calls.keys() if new and not is_static else frozenset[int]()
         likely = usual(linked, new - always)
         if before is not None and seen:
-            own = seen - started(before).calls.keys()  # what no other program makes, too
+            own = seen - loaded(before)  # not what each program is seen to make
             likely |= exchanged(linked, before, {number: own & self.asked.instead.get(number, set()) for number in new})
         # Last what every program may come to that is linked with these libraries.
         for number, way in sorted(calls.items(), key=lambda call: (call[0] in always, call[0])):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardening.elf.closure import LinkingRoot
-from hardening.elf.reach import Reached, reached
+from hardening.elf.reach import Reached, loaded, reached
 from tests.support import elves
 
 MAIN = "#define _GNU_SOURCE\n#include <unistd.h>\n#include <sys/syscall.h>\n#include <stdlib.h>\n"
@@ -130,3 +130,11 @@ def test_what_a_program_does_is_within_what_it_may_do(tmp_path: Path, name: str)
     found = elves.names(of(path).calls)
     assert seen - found == set()
     assert len(found) < 200
+
+
+def test_what_the_dynamic_linker_asks_for_is_no_thread() -> None:
+    linked = HERE.linked("/bin/true")
+    names = elves.names(dict.fromkeys(loaded(linked)))
+    assert {"openat", "mmap"} <= names
+    assert not names & {"clone", "clone3"}
+    assert loaded(LinkingRoot(("/",)).linked(str(linked.linker.path if linked.linker else ""))) == frozenset()

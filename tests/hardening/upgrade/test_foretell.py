@@ -154,7 +154,9 @@ def test_who_made_a_call_comes_to_the_one_that_a_library_makes_in_its_place(
 ) -> None:
     """That of what does the same, and that it is seen, which the branches of the program do not show."""
     for version, name in (("old", "link"), ("new", "linkat")):
-        library(tmp_path / version, f"long turn(int n) {{ return raw({elves.numbers()[name]}); }}")
+        # It is the former call that a function makes, too, which every program uses, as a malloc(3) of its own may.
+        source = f"long turn(int n) {{ return raw(SYS_{name}); }}\nlong setlocale(int n) {{ return raw(SYS_link); }}"
+        library(tmp_path / version, source)
         program = (
             "long turn(int);\nlong (*const ways[])(int) = {turn, 0};\nint main(int n, char **v) { return ways[n](n); }"
         )
