@@ -130,7 +130,7 @@ def open_secrets_apart(plugins: Plugins, engine: Runtime, config: bytes) -> int:
             lambda writer: _tell(writer, lambda: _fill(fd, secrets.pack(plugins.secrets(document))))
         )
         if code or answer:
-            raise _told(answer)
+            raise _error(answer)
     except BaseException:
         os.close(fd)
         raise
@@ -162,6 +162,6 @@ def _tell(writer: int, work: Callable[[], None]) -> None:
         files.write_all(writer, json.dumps(told).encode())
 
 
-def _told(answer: bytes) -> LaunchError:
+def _error(answer: bytes) -> LaunchError:
     """The error that `_tell` has written."""
     return LaunchError(**json.loads(answer)) if answer else LaunchError("the values of the secrets cannot be opened")

@@ -115,8 +115,8 @@ def add(folder: Path, data: bytes, names: Iterable[str], mode: int) -> Path | No
 
 
 @contextmanager
-def told(kind: type[HardeningError], what: str, *, origin: object, hint: str, room: str = ROOM) -> Iterator[None]:
-    """Tell an `OSError` as an error of some kind; ``room`` is the hint where a disk is full, ``hint`` else."""
+def errors_as(kind: type[HardeningError], what: str, *, origin: object, hint: str, room: str = ROOM) -> Iterator[None]:
+    """Raise an `OSError` as an error of some kind; ``room`` is the hint where a disk is full, ``hint`` else."""
     try:
         yield
     except OSError as error:

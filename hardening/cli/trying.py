@@ -147,7 +147,7 @@ def write(target: Path, text: str, secrets: Redaction) -> None:
     """Write a layer, and say how it is used. A device or a pipe, such as /dev/null, is written to, and not replaced. Raises
     `UsageError`, also for a layer that holds the value of a secret."""
     require_no_secrets(text, secrets)
-    with wholefile.told(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
+    with wholefile.errors_as(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
         if target.exists() and not (target.is_file() or target.is_dir()):
             target.write_text(text)
         else:  # what /dev/stdout leads to, and not that link

@@ -221,7 +221,7 @@ def write(path: Path, recording: Recording) -> None:
     text = jsontext.dump({"version": VERSION, "runs": runs}) + "\n"
     if len(text) > jsontext.MAX_BYTES:
         raise UsageError("it would be too large to be read again", origin=path, hint="begin with a new file")
-    with wholefile.told(UsageError, "cannot write it", origin=path, hint="name a file that you can write to"):
+    with wholefile.errors_as(UsageError, "cannot write it", origin=path, hint="name a file that you can write to"):
         wholefile.write(path, text.encode())
 
 

@@ -45,15 +45,15 @@ def facts(host: Host) -> Iterator[DiagnosisLine]:
         if not attrs.has(kind):
             yield DiagnosisLine(area, kind.__name__, FACT, str(value))
             continue
-        told = _told(kind)
+        fields = _shown_fields(kind)
         # What is not active has no state: the other fields are what nothing was asked about.
         if getattr(value, "inactive", ""):
-            told = [field for field in told if field.name == "inactive"]
-        for field in told:
+            fields = [field for field in fields if field.name == "inactive"]
+        for field in fields:
             yield DiagnosisLine(area, field.name.replace("_", " "), FACT, show(getattr(value, field.name), field.name))
 
 
-def _told(kind: type) -> list[attrs.Attribute[Any]]:
+def _shown_fields(kind: type) -> list[attrs.Attribute[Any]]:
     """The fields of a fact that are meant for people."""
     return [field for field in attrs.fields(kind) if field.repr is not False and not field.name.startswith("_")]
 
@@ -67,7 +67,7 @@ def show(value: Any, name: str = "") -> str:
     if isinstance(value, tuple) and "version" in name:
         return ".".join(map(str, value))
     if attrs.has(type(value)) and "__str__" not in vars(type(value)):
-        fields = [(field.name, getattr(value, field.name)) for field in _told(type(value))]
+        fields = [(field.name, getattr(value, field.name)) for field in _shown_fields(type(value))]
         return _cut(", ".join(f"{name} {show(item, name)}" for name, item in fields if item not in ("", None)))
     if isinstance(value, Mapping):
         return _some([f"{key} {show(item, str(key))}" for key, item in value.items()])

@@ -66,8 +66,10 @@ class CallRecorder(CallObserver):
         key = self._keys.key(entry, tracee)
         made = self._made.get(key)
         if made is None:  # what it changes, such as where the process stands, is not changed yet
-            is_told = self._keys.are_all(entry)
-            made = self._made[key] = _Made(entry, None if is_told else self._decoder.call(entry, tracee, thread.caller))
+            from_key = self._keys.are_all(entry)
+            made = self._made[key] = _Made(
+                entry, None if from_key else self._decoder.call(entry, tracee, thread.caller)
+            )
         made.programs.add(thread.process.command)
         if made.is_known:
             made.often[made.error] += 1

@@ -84,7 +84,7 @@ class Keys:
     def __init__(self) -> None:
         self._shapes = shapes()
         self._reads: dict[tuple[int, int], tuple[Read, ...]] = {}
-        self._told: set[tuple[int, int]] = set()  # of which a key has all that their words follow from
+        self._from_keys: set[tuple[int, int]] = set()  # of which a key has all that their words follow from
         self._places: dict[tuple[int, str], str] = {}  # where the root and the working directory of a thread are
 
     def key(self, entry: PendingCall, tracee: Tracee) -> tuple[object, ...]:
@@ -97,7 +97,7 @@ class Keys:
 
     def are_all(self, entry: PendingCall) -> bool:
         """Whether the words of a call whose key was had follow from that alone."""
-        return (entry.architecture, entry.number) in self._told
+        return (entry.architecture, entry.number) in self._from_keys
 
     def shown(self, entry: PendingCall, key: tuple[object, ...]) -> Tracee:
         """What of a process its key has, which made this call."""
@@ -118,7 +118,7 @@ class Keys:
         shape = self._shapes.get(name)
         steps = shape.steps if shape is not None else ()
         if shape is not None and _FROM_KEYS.issuperset(steps):
-            self._told.update(calls.numbers(name))
+            self._from_keys.update(calls.numbers(name))
         base = None
         for at, step in enumerate(steps):
             if step == "at":

@@ -29,7 +29,7 @@ class Layers:
         self._mounts = mounts
         self._by_place = {mount.place: mount for mount in mounts}
         self._own = {mount.device for mount in mounts if mount.place == "/"}
-        self._told = cache(_told)
+        self._resolved = cache(_resolved)
         self._real = cache(real_path)
         self._listed = cache(_listed)
         self._by_default = _read(_REDIRECTS) if any(mount.kind == "overlay" for mount in mounts) else ""
@@ -57,7 +57,7 @@ class Layers:
         it may be that of a container, whose layers lie outside."""
         if mount.device in self._own:
             return False
-        real = self._told(path)
+        real = self._resolved(path)
         through = over(real, self._by_place) if real is not None else None
         return real is None or (through is not None and through.device == mount.device)
 
@@ -103,7 +103,7 @@ def looked_at(places: Iterable[str]) -> Iterator[str]:
             yield from (path for path in said(mount) if path.startswith("/"))
 
 
-def _told(path: str) -> str | None:
+def _resolved(path: str) -> str | None:
     """Where a name of a layer leads; None where it may have led elsewhere before: what root and the caller alone can change
     counts as it leads now."""
     if "\\" in path:

@@ -331,7 +331,7 @@ class SecretStore:
             wholefile.write(file, data, 0o600)
 
     def _trouble(self, verb: str) -> AbstractContextManager[None]:
-        return wholefile.told(SecretError, f"cannot {verb} the secret store", origin=self.path, hint=_HINT)
+        return wholefile.errors_as(SecretError, f"cannot {verb} the secret store", origin=self.path, hint=_HINT)
 
 
 def _new_key() -> str:

@@ -79,7 +79,7 @@ def require_writable(base: str) -> None:
 def write_into(folder: Path, data: bytes, prefix: str = PREFIX) -> Path:
     """Add a signature to those of a directory. Raises `ImageError`."""
     hint = "name a directory that you can write to"
-    with wholefile.told(ImageError, "cannot write the signature", origin=folder, hint=hint):
+    with wholefile.errors_as(ImageError, "cannot write the signature", origin=folder, hint=hint):
         folder.mkdir(parents=True, exist_ok=True)
         path = wholefile.add(folder, data, names(prefix), 0o644)
     if path is None:

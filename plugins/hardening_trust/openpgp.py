@@ -111,7 +111,7 @@ def keyrings() -> Iterator[Keyrings]:
     """A place for keyrings, in the state directory, and gone afterwards; what a process left there that was killed goes
     with the next one. Raises `LaunchError` without a state directory, and `HostError` where it has no room."""
     folder = state.directory() / FOLDER
-    with _told(folder):
+    with _errors_of(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
         _prune(folder)
         place = locks.lock(str(folder), shared=True)
@@ -150,7 +150,7 @@ def _remove(folder: Path) -> None:
 def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
     from hardening.base import gnupg
 
-    with _told(home.parent.parent):
+    with _errors_of(home.parent.parent):
         home.mkdir(mode=0o700)
     gpg = gnupg.start(home, _OPTIONS)
     checking = gnupg.start(home, _OPTIONS, cpu=_SECONDS)
@@ -164,10 +164,10 @@ def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
     return Keyring(checking, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
 
 
-def _told(folder: Path) -> AbstractContextManager[None]:
+def _errors_of(folder: Path) -> AbstractContextManager[None]:
     """Tell an `OSError` in the place of keyrings."""
     hint = "set HARDENING_STATE to a directory of your own"
-    return wholefile.told(HostError, "cannot write the keys", origin=folder, hint=hint, room=_ROOM)
+    return wholefile.errors_as(HostError, "cannot write the keys", origin=folder, hint=hint, room=_ROOM)
 
 
 def _expiries(gpg: Any) -> Mapping[str, int]:

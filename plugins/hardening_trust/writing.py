@@ -33,7 +33,7 @@ def replace(path: Path, text: str) -> None:
     keeps its mode. Raises `LaunchError`; then the file is as it was."""
     hint = "nothing was changed; check its directory"
     room = "nothing was changed; free space on that disk"
-    with wholefile.told(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
+    with wholefile.errors_as(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
         behalf.write(lambda: wholefile.write(Path(os.path.realpath(path)), text.encode()))
 
 

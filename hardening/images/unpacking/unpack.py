@@ -108,14 +108,14 @@ def unpack(
     try:
         for layer in layers:
             with layer.path.open("rb") as file:
-                _apply(tree, layer, _told(file.read, tell))
+                _apply(tree, layer, _with_progress(file.read, tell))
         tree.finish()
     finally:
         tree.close()
     return {"skipped": notes.skipped, "count": notes.count, "entries": tree.entries, "bytes": tree.bytes}
 
 
-def _told(read: Read, tell: Callable[[int], None]) -> Read:
+def _with_progress(read: Read, tell: Callable[[int], None]) -> Read:
     def reader(size: int) -> bytes:
         piece = read(size)
         tell(len(piece))

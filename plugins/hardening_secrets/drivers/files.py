@@ -21,7 +21,7 @@ class Files(SecretDriver):
 
     def store(self, folder: Path, key: str, value: bytes, options: Mapping[str, Any]) -> None:
         hint = "check the directory and its disk"
-        with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
+        with wholefile.errors_as(SecretError, "cannot keep the secret", origin=folder, hint=hint):
             require_private(folder, os.lstat(folder))
             wholefile.write(folder / key, value, 0o600)
 

@@ -54,7 +54,7 @@ class GnuPGDriver(SecretDriver):
                 reason, hint = _not_encrypted(done)
                 raise SecretError(f"GnuPG does not encrypt to {options['key']}: {reason}", hint=hint)
         hint = "check the directory and its disk"
-        with wholefile.told(SecretError, "cannot keep the secret", origin=folder, hint=hint):
+        with wholefile.errors_as(SecretError, "cannot keep the secret", origin=folder, hint=hint):
             wholefile.write(folder / key, done.data, 0o600)
 
     def read(self, folder: Path, key: str, options: Mapping[str, Any]) -> bytes:

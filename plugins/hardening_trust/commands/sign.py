@@ -122,5 +122,5 @@ def _write(path: Path, data: bytes) -> None:
         else:
             wholefile.write(Path(os.path.realpath(path)), data)
 
-    with wholefile.told(LaunchError, "cannot write the signature", origin=path, hint="name another file"):
+    with wholefile.errors_as(LaunchError, "cannot write the signature", origin=path, hint="name another file"):
         behalf.write(make)

@@ -156,7 +156,7 @@ def test_of_those_who_add_at_once_each_gets_a_name(tmp_path: Path) -> None:
 def test_a_disk_without_room_and_a_quota_have_a_remedy_of_their_own(number: int) -> None:
     with (
         pytest.raises(ImageError) as caught,
-        wholefile.told(ImageError, "cannot be kept", origin="/place", hint="look"),
+        wholefile.errors_as(ImageError, "cannot be kept", origin="/place", hint="look"),
     ):
         raise OSError(number, os.strerror(number))
     assert str(caught.value) == f"/place: cannot be kept: {os.strerror(number)}\nhint: free space on that disk"
@@ -165,7 +165,7 @@ def test_a_disk_without_room_and_a_quota_have_a_remedy_of_their_own(number: int)
 def test_every_other_failure_has_the_hint_of_who_writes() -> None:
     with (
         pytest.raises(LaunchError) as caught,
-        wholefile.told(LaunchError, "cannot be kept", origin="/place", hint="look"),
+        wholefile.errors_as(LaunchError, "cannot be kept", origin="/place", hint="look"),
     ):
         Path("/proc/nothing").write_bytes(b"")
     assert str(caught.value) == "/place: cannot be kept: No such file or directory\nhint: look"
