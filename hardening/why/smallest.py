@@ -72,8 +72,12 @@ class TrialOutcome:
         denying = {item.call for item in self.suspects if item.certain and item.leaf not in permitted}
         calls = {*self.answers, *(item.call for item in self.suspects)} - denying
         leaves = {item.leaf for item in self.suspects if item.call in calls}
+        # Of these another value may do it at once, without the one that came before it.
+        offered = {way.leaf for item in self.suspects if item.certain or item.call in calls for way in item.ways}
         return any(
-            member.suspect.call in calls or (member.way.size > Size.CALL and member.suspect.leaf in leaves)
+            member.suspect.call in calls
+            or member.way.leaf in offered
+            or (member.way.size > Size.CALL and member.suspect.leaf in leaves)
             for member in members
         )
 

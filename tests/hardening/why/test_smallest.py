@@ -538,6 +538,8 @@ def test_several_that_show_nothing_new_by_themselves_are_tried_at_once() -> None
 
 _FILTERED = Suspect("chroot", "EPERM", "filter", (Way("filter"),), certain=True)
 _CAPABILITY = Suspect("chroot", "EPERM", "capability", (Way("capability", size=Size.CAPABILITY),))
+_HIDDEN = Suspect("open", "ENOENT", "hidden", (Way("place", 0o755),), certain=True)
+_CLOSED = Suspect("open", "EACCES", "place", (Way("place", 0o777),))
 _OTHER = Suspect("mount", "EPERM", "capability", (Way("capability", size=Size.CAPABILITY),))
 
 
@@ -550,6 +552,7 @@ _OTHER = Suspect("mount", "EPERM", "capability", (Way("capability", size=Size.CA
         ((_CAPABILITY,), (_CAPABILITY,), True),
         ((_FILTERED, _OTHER), (_CAPABILITY,), True),  # it is for another call, too
         ((_OTHER,), (_FILTERED,), False),
+        ((_HIDDEN,), (_CLOSED,), True),  # another place at once, without the first one
     ],
 )
 def test_a_run_has_asked_for_what_nothing_else_denies_for_certain(
