@@ -366,10 +366,11 @@ def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> li
     are, and none where that leads nowhere soon."""
     kept: list[Member] = []
     before, misses = first, 0
-    futile: list[Member] = []  # what was denied no more, and made no difference: it may matter with others
+    stale: list[Member] = []  # what has made no difference before, and may do so now: it goes last
     while True:
         further: tuple[Member, TrialOutcome] | None = None
-        for member in _members(before, enough):
+        futile: list[Member] = []  # what was denied no more, and made no difference: it may matter with others
+        for member in sorted(_members(before, enough), key=lambda one: any(_is_past(one, other) for other in stale)):
             if misses >= SINGLY:
                 return _leap(kept, before, runs) if not enough else []
             if any(map(partial(_is_past, member), futile)):
@@ -390,10 +391,20 @@ def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> li
                 break
             further = further or (member, after)
         if further is None:
-            after = runs.of(at_once := [*kept, *{_denial(member.suspect): member for member in futile}.values()])
-            return at_once if after is not None and after.succeeded else []
+            at_once = [*kept, *{_denial(member.suspect): member for member in futile}.values()]
+            after = runs.of(at_once) if futile else None
+            if after is None:
+                return []
+            if after.succeeded:
+                return at_once
+            known = {_denial(suspect) for suspect in before.suspects}
+            if all(_denial(suspect) in known for suspect in after.suspects):
+                return []
+            kept, before = at_once, after
+            continue
         kept.append(further[0])
         before = further[1]
+        stale += futile
         runs.furthest = runs.furthest if enough else before
 
 

@@ -577,6 +577,32 @@ def test_what_denies_the_same_call_next_is_permitted_beside_what_denied_it() -> 
     assert (result.conclusion, result.runs, len(result.members)) == (Conclusion.FOUND, 4, 2)
 
 
+def test_what_made_no_difference_at_first_is_tried_again_further_on() -> None:
+    class Later(World):
+        """A command that asks for ``a`` in passing, and later for good."""
+
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            outcome = super().one(members)
+            asked = "ac" if any(member.way.leaf == "b" for member in members) else "ab"
+            suspects = tuple(Suspect(one, "EPERM", one, (Way(one),), certain=True) for one in asked)
+            permitted = {member.way.leaf for member in members}
+            return attrs.evolve(outcome, suspects=tuple(one for one in suspects if one.leaf not in permitted))
+
+    assert found(Later("abc", lambda some: {"a", "b"} <= some)) == (Conclusion.FOUND, {"a", "b"})
+
+
+def test_what_comes_behind_two_that_only_matter_together_is_permitted_next() -> None:
+    class Both(World):
+        """A command that asks for ``c`` once it has both others."""
+
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            permitted = {member.way.leaf for member in members}
+            self.asks = "abc" if {"a", "b"} <= permitted else "ab"
+            return super().one(members)
+
+    assert found(Both("ab", lambda some: set("abc") <= some, stops=False)) == (Conclusion.FOUND, set("abc"))
+
+
 def test_no_larger_way_past_a_call_is_tried_where_a_smaller_one_has_shown_nothing_new() -> None:
     world = World("ba", lambda some: "b" in some, stops=False, sizes={"a": (Size.CALL, Size.WIDER)})
     assert found(world) == (Conclusion.FOUND, {"b"})
