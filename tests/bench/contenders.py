@@ -19,6 +19,7 @@ import attrs
 from tests.bench.targets import (
     BESIDE,
     DIRECTORY,
+    FAILING,
     FIRST,
     FORESEEN,
     IMAGE,
@@ -177,15 +178,18 @@ class Place:
         ]
 
     def asking(self) -> dict[str, list[Contender]]:
-        """Each command that asks what a command needs, and what does the least of it: strace(1), objdump(1)."""
+        """Each command that asks what a command needs, and what does the least of it: strace(1), objdump(1), and for the
+        line after a run that fails one that succeeds."""
         root = self.folder / "root"
         checked = ("sh", "-c", '"$@"; test $? -le 1', "sh", str(self.program), "check", PROFILE, "--against", str(root))
+        run = (str(self.program), "run", "-p", PROFILE, "--rootfs", str(root), "--")
         pairs = {
             WHY: (
                 (str(self.program), "why", "-p", PROFILE, "--", *DENIED),
                 ("strace", "-f", "-o", "/dev/null", *DENIED),
             ),
             FORESEEN: (checked, ("objdump", "-d", str(root / "bin/busybox"))),
+            FAILING: (("sh", "-c", '! "$@"', "sh", *run, "false"), ("sh", "-c", '"$@"', "sh", *run, "true")),
         }
         return {
             what: [Contender(OWN, own, self.environment), Contender(BESIDE, beside, self.environment)]

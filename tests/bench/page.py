@@ -12,6 +12,7 @@ from tests.bench.targets import (
     COMMAND,
     DIRECTORY,
     EXPLAIN,
+    FAILING,
     FIRST,
     FORESEEN,
     IMAGE,
@@ -191,6 +192,7 @@ def asking_table(asking: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         WHY: ("`hardening why` of a command that is denied one system call", "strace(1) of it"),
         **{what: (f"{words}, recorded by `hardening learn`", "unrecorded") for what, words in RECORDED.items()},
         FORESEEN: ("`hardening check --against` a root with one static program", "objdump(1) of that program"),
+        FAILING: ("`hardening run` of a command that fails, with the line after it", "of one that succeeds"),
     }
     rows = []
     for what, samples in asking.items():

@@ -44,6 +44,7 @@ def result() -> dict[str, Any]:
             "why": {"hardening": [0.6], "beside": [0.2]},
             "learn processes": {"hardening": [1.5], "beside": [1.0]},
             "check": {"hardening": [2.0], "beside": [0.5]},
+            "failing run": {"hardening": [0.06], "beside": [0.04]},
         },
         "memory": {"root": {"hardening run": [8.0, 9.5, 10.0], "crun": [1.5]}, "an ordinary user": {"crun": [1.5]}},
         "curves": {"profiles": {"10": [0.01], "100": [0.1], "1000": [1.0]}},

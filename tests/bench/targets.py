@@ -19,7 +19,7 @@ OURS, THEIRS = "hardening, one command", "skopeo, one command each"
 #: What is measured of policies with few and many scopes.
 EXPLAIN, READ, COMMAND = "explain", "read", "command"
 #: What is measured of the commands that ask what a command needs, and beside what: `contenders.Place.asking`.
-WHY, FORESEEN = "why", "check"
+WHY, FORESEEN, FAILING = "why", "check", "failing run"
 #: What is recorded, by `learn`, in words.
 RECORDED = {
     "learn processes": "a hundred short processes",

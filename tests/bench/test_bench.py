@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench import memory
 from tests.bench.contenders import BenchError, Contender
-from tests.bench.targets import FIRST, LAUNCH, NEW, RECORDED, RUN
+from tests.bench.targets import FAILING, FIRST, FORESEEN, LAUNCH, NEW, RECORDED, RUN, WHY
 from tests.support.features import require
 from tests.support.users import REPOSITORY
 
@@ -42,7 +42,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     assert set(result["verifying"]["seconds"]) == {"docker", "dir"}
     assert set(result["explaining"]["command"]) == {"2", "4"}
     assert {what: set(found) for what, found in result["asking"].items()} == {
-        what: {"hardening", "beside"} for what in ("why", "check", *RECORDED)
+        what: {"hardening", "beside"} for what in (WHY, FORESEEN, FAILING, *RECORDED)
     }
     assert set(result["curves"]) == {"layers", "profiles", "search", "scopes"}
     assert result["imports"]["launcher"]

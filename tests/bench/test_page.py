@@ -46,6 +46,10 @@ def test_what_asking_costs() -> None:
         "| `hardening why` of a command that is denied one system call | 600 | strace(1) of it | 200 | 3.00 |" in text
     )
     assert "| a hundred short processes, recorded by `hardening learn` | 1500 | unrecorded | 1000 | 1.50 |" in text
+    assert (
+        "| `hardening run` of a command that fails, with the line after it | 60 | of one that succeeds | 40 | 1.50 |"
+        in text
+    )
     assert "| `hardening learn`, a hundred short processes recorded / unrecorded | 1.5 | at most 2 | reached |" in text
 
 
