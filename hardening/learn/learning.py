@@ -19,7 +19,7 @@ from hardening.learn.layer import Barred, LearntStatements
 from hardening.learn.recording import Recording, Run
 from hardening.mechanism.evidence import Evidence, LearntStatement, Usage
 from hardening.profile import toml_text as toml
-from hardening.why.smallest import minimal
+from hardening.why.minimal import minimal
 
 #: The data of a layer: tables of mechanisms, and exceptions.
 Tables = Mapping[str, Any]

@@ -32,9 +32,9 @@ from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening, merged
-from hardening.why.smallest import Conclusion
 from hardening.why.trial import Ran, Trials
 from hardening.why.tried import LATER, SLOWER, TriedStack
+from hardening.why.world import Conclusion
 
 #: The least time, in seconds, that a run may take when one is known that worked.
 _PATIENCE = 5.0

@@ -14,7 +14,7 @@ from hardening.report.tree import TreeNode
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
-from hardening.why.smallest import Conclusion
+from hardening.why.world import Conclusion
 
 #: How many of what was denied and did not matter are shown.
 MOST_PROBES = 20

@@ -21,8 +21,8 @@ from hardening.mechanism.mechanism import Context
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
 from hardening.why import elsewhere
-from hardening.why.smallest import Suspect, TrialOutcome
 from hardening.why.trial import Ran
+from hardening.why.world import Suspect, TrialOutcome
 
 #: What programs number or make up: such parts of a path are another one in each run. A hexadecimal word is an argument.
 _COUNTED = re.compile(r"(?<!\w)(0x[0-9a-f]+)\b|\d+")

@@ -18,9 +18,9 @@ from hardening.why import causes, copies, elsewhere, loosen, smallest
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall
 from hardening.why.loosening import Loosening, merged
-from hardening.why.smallest import Conclusion, Member, Suspect, TrialOutcome
 from hardening.why.trial import Ran, Trials
 from hardening.why.tried import TriedStack
+from hardening.why.world import Conclusion, Member, Result, Suspect, TrialOutcome
 
 #: Most of what something else than the stack has refused that is told.
 MOST_ELSEWHERE = 3
@@ -125,9 +125,9 @@ def inquire(
     end = None if limit is None else begin + limit
     stack = TriedStack(attempt, trials, traces=traces, first_ended=ended, end=end, tell=tell)
     if ran.succeeded:
-        result = smallest.Result(Conclusion.NOT_NEEDED)
+        result = Result(Conclusion.NOT_NEEDED)
     elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (stack.is_late and not first.suspects):
-        result = smallest.Result(Conclusion.STOPPED)
+        result = Result(Conclusion.STOPPED)
     else:
         result = smallest.search(first, stack)
         if stack.is_late and result.conclusion is not Conclusion.FOUND:  # it may need its time, and nothing else
@@ -144,7 +144,7 @@ class _Seen:
     stack: TriedStack
 
 
-def _answer(seen: _Seen, result: smallest.Result, seconds: float) -> Explanation:
+def _answer(seen: _Seen, result: Result, seconds: float) -> Explanation:
     loosening = None
     running = seen.stack.running if result.members else None
     if result.members:
@@ -202,7 +202,7 @@ def _blamed(seen: _Seen, members: Sequence[Member], *, confirmed: bool) -> Itera
             yield Attribution(*found, _entry(seen, found[1]), confirmed=proved, way=member.way, loosening=loosening)
 
 
-def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:
+def _furthest(seen: _Seen, result: Result) -> _Seen:
     """As it is seen in the run that got furthest."""
     for outcome, ran, found in seen.stack.runs:
         if outcome is result.furthest:
@@ -210,7 +210,7 @@ def _furthest(seen: _Seen, result: smallest.Result) -> _Seen:
     return seen
 
 
-def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
+def _suspected(seen: _Seen, result: Result) -> Sequence[Attribution]:
     """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, by name before by its
     errno, as far as something forbids to permit it or to try that, or no loosening of it was enough."""
     if result.conclusion is not Conclusion.NOT_FOUND:
@@ -231,7 +231,7 @@ def _suspected(seen: _Seen, result: smallest.Result) -> Sequence[Attribution]:
     return ()
 
 
-def _not_enough(seen: _Seen, result: smallest.Result, last: FailedCall | None) -> Iterator[Attribution]:
+def _not_enough(seen: _Seen, result: Result, last: FailedCall | None) -> Iterator[Attribution]:
     """Who denied the ``last`` that was spoken of, as far as something forbids to permit or to try it, or no loosening of it
     was enough; without one whoever is suspected. Of a mere word at an end it has to be seen that a loosening changes it."""
     for suspect in seen.first.suspects:
@@ -252,7 +252,7 @@ def _not_enough(seen: _Seen, result: smallest.Result, last: FailedCall | None) -
             yield denial if tried else attrs.evolve(denial, way=way, loosening=loosening)
 
 
-def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: smallest.Result) -> tuple[str, ...]:
+def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: Result) -> tuple[str, ...]:
     """What came of each loosening for a suspect: how its call was answered then, or, where that went well, what else the
     command failed for. Nothing where neither is seen: then it may have been of no interest."""
     known = {item.key for item in seen.denials if item.is_evident}
@@ -283,7 +283,7 @@ def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: smallest.R
     return tuple(dict.fromkeys((*said, *_at_last(seen, result))))
 
 
-def _at_last(seen: _Seen, result: smallest.Result) -> Iterator[str]:
+def _at_last(seen: _Seen, result: Result) -> Iterator[str]:
     """What ended the run that got furthest, with several loosenings."""
     furthest = _furthest(seen, result)
     members = next((members for members, outcome in result.tried if outcome is result.furthest), ())

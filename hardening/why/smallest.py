@@ -11,18 +11,15 @@ denied all the same. What is found is therefore tried again, with it and without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
-from types import MappingProxyType
-from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from hardening.base.values import frozen
 from hardening.mechanism.denial import Size, Way
+from hardening.why.minimal import minimal
+from hardening.why.world import Conclusion, Member, Result, Suspect, TrialOutcome, Tried, World
 
-T = TypeVar("T")
 #: Most runs of a search, beside the first one and those that confirm: one that needs more tells nobody anything.
 MOST = 40
 #: How many times a set is confirmed, by a run with it and one without. They follow a run with it that has succeeded, so that
@@ -31,136 +28,6 @@ MOST = 40
 ROUNDS = 2
 #: Runs with one more loosening each that have shown nothing new, before all that is left is tried at once.
 SINGLY = 6
-
-
-@frozen(eq=False)
-class Suspect:
-    """One reason why one call may have failed. ``call`` and ``answer`` tell that failure from others in every run, ``leaf``
-    what decides it; ``ways`` permit it, the smallest first. ``certain``: what was answered follows from the setting.
-    ``evident``: the process that it failed for ended badly, and spoke of it, or of one of its ``rivals``: calls that failed
-    alike."""
-
-    call: Hashable
-    answer: str
-    leaf: str
-    ways: tuple[Way, ...]
-    certain: bool = False
-    evident: bool = False
-    rivals: frozenset[Hashable] = frozenset()
-
-
-@frozen(eq=False)
-class TrialOutcome:
-    """What came of one run. ``suspects`` are the reasons for what failed, the most suspected first; two runs that fail alike
-    have the same ``signature``. ``stopped``: it was ended from outside, and no further run is wanted. ``waits``: it was
-    ended since it seemed to wait, before its time was over; ``late``: it was at work when that was over. ``answers`` is what
-    each call was answered that failed, and ``is_seen``: somebody has looked at the run, so that all of these are there."""
-
-    succeeded: bool
-    suspects: tuple[Suspect, ...] = ()
-    signature: Hashable = None
-    stopped: bool = False
-    waits: bool = False
-    late: bool = False
-    answers: Mapping[Hashable, str] = MappingProxyType({})
-    is_seen: bool = True
-
-    def asks(self, members: Sequence[Member]) -> bool:
-        """Whether the run has asked for what these permit, so that it may come to something else with them: who permits what
-        was never asked for changes nothing, nor does who permits what another leaf denies for certain."""
-        permitted = {member.suspect.leaf for member in members}
-        denying = {item.call for item in self.suspects if item.certain and item.leaf not in permitted}
-        calls = {*self.answers, *(item.call for item in self.suspects)} - denying
-        leaves = {item.leaf for item in self.suspects if item.call in calls}
-        # Of these another value may do it at once, without the one that came before it.
-        offered = {way.leaf for item in self.suspects if item.certain or item.call in calls for way in item.ways}
-        return any(
-            member.suspect.call in calls
-            or member.way.leaf in offered
-            or (member.way.size > Size.CALL and member.suspect.leaf in leaves)
-            for member in members
-        )
-
-    @property
-    def is_cut_short(self) -> bool:
-        """Whether it was ended for its time, so that nobody knows how it would have ended by itself."""
-        return not self.succeeded and (self.late or self.waits)
-
-
-@frozen(eq=False)
-class Member:
-    """One loosening, and the denial that it is for."""
-
-    suspect: Suspect
-    way: Way
-
-
-class World(Protocol):
-    """Where loosenings are tried."""
-
-    @property
-    def in_place(self) -> bool:
-        """Whether what one run leaves is there in the next one."""
-        ...
-
-    def composes(self, members: Sequence[Member]) -> bool:
-        """Whether these are permitted at once: no limit forbids one."""
-        ...
-
-    def run(self, members: Sequence[Member], *, patiently: bool = False) -> TrialOutcome:
-        """What comes of a run with these, which compose; ``patiently`` where it is given all of its time."""
-        ...
-
-    def foresee(self, members: Sequence[Member]) -> TrialOutcome | None:
-        """What comes of a run with these and with all else permitted that can be watched, as far as the limits go: its
-        suspects are the reasons for what would have failed, too. None where nothing can be permitted so, and where it would
-        be the run that it was the last time."""
-        ...
-
-    def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
-        """Whether it succeeds with these, which compose: a run that nobody looks at is faster, and needs no suspects."""
-        ...
-
-
-class Conclusion(StrEnum):
-    """What a search has come to."""
-
-    NOT_NEEDED = "nothing needs to be loosened"
-    FOUND = "found"
-    NOT_FOUND = "no loosening does it"
-    FLAKY = "it fails differently each time"
-    STOPPED = "stopped"
-
-
-#: The loosenings of a run, and what came of it; None where they do not compose.
-Tried: TypeAlias = tuple[Sequence[Member], TrialOutcome | None]
-
-
-@frozen(eq=False)
-class Result:
-    """The smallest set that was found, how many runs it took beside the first, all that was ``tried``, and the run that got
-    ``furthest``, None where none got further than the first. Where the search was `Conclusion.STOPPED` the set is one that
-    was enough, and nobody knows whether less is; otherwise it is empty unless it is `Conclusion.FOUND`. ``is_open``: a run
-    that decided this was ended for its time, which is no failure of the command's own. ``is_ended``: by Ctrl-C, or since no
-    time was left."""
-
-    conclusion: Conclusion
-    members: tuple[Member, ...] = ()
-    runs: int = 0
-    tried: Sequence[Tried] = ()
-    furthest: TrialOutcome | None = None
-    is_open: bool = False
-    is_ended: bool = False
-
-    def trials(self, suspect: Suspect) -> Sequence[tuple[Member, TrialOutcome]]:
-        """The loosenings for one suspect that were tried, each after what was needed before it, with what came of that."""
-        return [
-            (members[-1], outcome)
-            for members, outcome in self.tried
-            if outcome is not None
-            and members
-            and (members[-1].suspect.call, members[-1].suspect.leaf) == (suspect.call, suspect.leaf)
-        ]
 
 
 class _Stopped(Exception):
@@ -355,24 +222,35 @@ def _denial(suspect: Suspect) -> tuple[Hashable, str]:
 
 def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     """Loosenings with which it succeeds, in the order in which they were needed; none where nothing helps."""
-    if first.late:  # as each run with one loosening more would be
-        enough = _leap((), runs.foreseen(()) or first, runs)
-        return _step(first, runs, enough) or enough if len(enough) >= SINGLY else enough
-    return _step(first, runs)
+    if not first.late:
+        return _step(first, runs, _ways_past, lambda kept, before: _leap(kept, before, runs))
+    # Each run with one loosening more would be as late.
+    enough = _leap((), runs.foreseen(()) or first, runs)
+    if len(enough) < SINGLY:
+        return enough
+    known, furthest = {_denial(member.suspect): member for member in enough}, runs.furthest
+    found = _step(first, runs, lambda before: [known[one] for one in map(_denial, before.suspects) if one in known])
+    runs.furthest = furthest
+    return found or enough
 
 
-def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> list[Member]:
-    """Loosenings with which it succeeds, one after the other; only of those that are ``enough``, where it is known that some
-    are, and none where that leads nowhere soon."""
+def _step(
+    first: TrialOutcome,
+    runs: _Runs,
+    ways: Callable[[TrialOutcome], Iterable[Member]],
+    otherwise: Callable[[list[Member], TrialOutcome], list[Member]] = lambda kept, before: [],
+) -> list[Member]:
+    """Loosenings with which it succeeds, one after the other of those that are ``ways`` on from a run; where that leads
+    nowhere soon, what is found ``otherwise``."""
     kept: list[Member] = []
     before, misses = first, 0
     stale: list[Member] = []  # what has made no difference before, and may do so now: it goes last
     while True:
         further: tuple[Member, TrialOutcome] | None = None
         futile: list[Member] = []  # what was denied no more, and made no difference: it may matter with others
-        for member in sorted(_members(before, enough), key=lambda one: any(_is_past(one, other) for other in stale)):
+        for member in sorted(ways(before), key=lambda one: any(_is_past(one, other) for other in stale)):
             if misses >= SINGLY:
-                return _leap(kept, before, runs) if not enough else []
+                return otherwise(kept, before)
             if any(map(partial(_is_past, member), futile)):
                 continue
             after = runs.of([*kept, member])
@@ -390,30 +268,23 @@ def _step(first: TrialOutcome, runs: _Runs, enough: Sequence[Member] = ()) -> li
                 further = member, after
                 break
             further = further or (member, after)
-        if further is None:
-            at_once = [*kept, *{_denial(member.suspect): member for member in futile}.values()]
-            after = runs.of(at_once) if futile else None
-            if after is None:
-                return []
-            if after.succeeded:
-                return at_once
-            known = {_denial(suspect) for suspect in before.suspects}
-            if all(_denial(suspect) in known for suspect in after.suspects):
-                return []
-            kept, before = at_once, after
+        if further is not None:
+            kept.append(further[0])
+            before = runs.furthest = further[1]
+            stale += futile
             continue
-        kept.append(further[0])
-        before = further[1]
-        stale += futile
-        runs.furthest = runs.furthest if enough else before
+        at_once = [*kept, *{_denial(member.suspect): member for member in futile}.values()]
+        after = runs.of(at_once) if futile else None
+        if after is None or after.succeeded:
+            return at_once if after is not None else []
+        if {*map(_denial, after.suspects)} <= {*map(_denial, before.suspects)}:
+            return []
+        kept, before = at_once, after
 
 
-def _members(outcome: TrialOutcome, enough: Sequence[Member]) -> Iterator[Member]:
-    """What may be permitted after a run, the most suspected first: of what is known to be ``enough``, where something is."""
-    if not enough:
-        return (Member(suspect, way) for suspect in outcome.suspects for way in suspect.ways)
-    known = {_denial(member.suspect): member for member in enough}
-    return (known[_denial(suspect)] for suspect in outcome.suspects if _denial(suspect) in known)
+def _ways_past(outcome: TrialOutcome) -> Iterable[Member]:
+    """What may be permitted after a run, the most suspected first."""
+    return (Member(suspect, way) for suspect in outcome.suspects for way in suspect.ways)
 
 
 def _got_further(suspect: Suspect, before: TrialOutcome, after: TrialOutcome) -> bool:
@@ -490,24 +361,6 @@ def _further(chosen: Sequence[Member], before: TrialOutcome, world: World) -> li
 def _permits(way: Way) -> bool:
     """Whether a way permits the call itself: another errno or another user may only lead elsewhere."""
     return way.size >= Size.CALL
-
-
-def minimal(found: Sequence[T], succeeds: Callable[[Sequence[T]], bool]) -> list[T]:
-    """A subset with which it succeeds, and with none of it left out; the whole set succeeds, and the empty one does not.
-    What came last is the likeliest to be of no use, and goes first: one, and twice as many each time that nobody missed
-    them, half as many where somebody did."""
-    members = list(found)
-    end, size = len(members), 1
-    while end:
-        begin = max(end - size, 0)
-        rest = [*members[:begin], *members[end:]]
-        if rest and succeeds(rest):
-            members, end, size = rest, begin, 2 * size
-        elif end - begin > 1:
-            size = (end - begin) // 2
-        else:
-            end, size = begin, 1
-    return members
 
 
 def _shrink(found: Sequence[Member], runs: _Runs) -> list[Member]:

@@ -18,8 +18,8 @@ from hardening.why import causes, loosen, together
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall, MadeCalls
 from hardening.why.loosening import Loosening
-from hardening.why.smallest import Member, TrialOutcome
 from hardening.why.trial import Ran, Trials
+from hardening.why.world import Member, TrialOutcome
 
 #: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds. One that
 #: nobody looks at takes less than one that somebody does.

@@ -18,9 +18,9 @@ from hardening.profile.source import command_line
 from hardening.trace.tracer import INTERRUPT, Trace
 from hardening.why import smallest
 from hardening.why.loosening import Loosening
-from hardening.why.smallest import Conclusion, Result
 from hardening.why.trial import Ran
 from hardening.why.tried import TriedStack
+from hardening.why.world import Conclusion, Result
 from tests.hardening.why.test_question import HOST, composed
 
 LEARNT = {"seccomp": {"deny": ["getpid"]}}

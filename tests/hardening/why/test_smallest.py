@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.mechanism.denial import Size, Way
-from hardening.why.smallest import MOST, ROUNDS, Conclusion, Member, Suspect, TrialOutcome, search
+from hardening.why.smallest import MOST, ROUNDS, search
+from hardening.why.world import Conclusion, Member, Suspect, TrialOutcome
 
 #: Of how many searches a rate is taken.
 SEARCHES = 300

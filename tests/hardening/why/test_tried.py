@@ -14,9 +14,9 @@ from hardening.compose.composition import Composition
 from hardening.mechanism.denial import Caller, Size, SystemCall, Way
 from hardening.trace.tracer import IDLE, TIME, Trace
 from hardening.why.causes import FailedCall
-from hardening.why.smallest import Member, Suspect
 from hardening.why.trial import Ran
 from hardening.why.tried import LATE_IDLE, TriedStack
+from hardening.why.world import Member, Suspect
 from hardening_process.kinds import User
 from tests.hardening.why.test_question import composed
 
