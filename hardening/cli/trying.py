@@ -21,7 +21,7 @@ from hardening.errors import HardeningError, UsageError, quoted
 from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Runtime
 from hardening.profile.layers import is_path
-from hardening.trace.tracer import TIME
+from hardening.trace.tracer import TIME, Idle
 from hardening.why import loosen, trial
 from hardening.why.attempt import attempt
 from hardening.why.loosening import Loosening
@@ -70,7 +70,7 @@ def trials(
     seconds: float | None,
     until: str,
     in_place: bool,
-    idle: float | None = None,
+    idle: Idle | None = None,
     interactive: bool = False,
     target: Path | None = None,
 ) -> tuple[Trials, Assembly]:

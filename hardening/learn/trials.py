@@ -28,12 +28,13 @@ from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace import calls
 from hardening.trace.recording import SEEN_IF, UNSEEN
-from hardening.trace.tracer import IDLE, INTERRUPT, TIME
+from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Idle
 from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening, merged
+from hardening.why.patience import SLOWER, Patience
 from hardening.why.trial import Ran, Trials
-from hardening.why.tried import LATER, SLOWER, TriedStack
+from hardening.why.tried import TriedStack
 from hardening.why.world import Conclusion
 
 #: The least time, in seconds, that a run may take when one is known that worked.
@@ -62,8 +63,8 @@ class CommandTrials:
         self.base, self.named, self.today, self.trials = base, named, today, trials
         self.idle, self.reads_programs = idle, reads_programs
         self.host = trials.host
-        self._patience: float | None = None  # of a run that a search makes
-        self._longest = 0.0  # seconds that one may take which proves a layer, whatever else the machine does by then
+        self._patience = Patience(trials.seconds, least=_PATIENCE)
+        self._recorded = 0.0  # seconds that a run took that was recorded, and has succeeded
         self._limit, self._begun, self._tell, self._count = limit, monotonic(), tell, 0
         self._on_first = on_first
         self._shown = True  # what the command prints: once
@@ -119,20 +120,20 @@ class CommandTrials:
             raise Unfinished(INTERRUPTED, run)
         late = ran.trace.ended == TIME and not self.trials.until
         unfinished = f"the command was still at work after {self.trials.seconds:g} seconds" if late else ""
-        if ran.succeeded and self.trials.seconds is not None:  # nobody waits as long for what no longer works
-            self._longest = max(self.trials.seconds, SLOWER * ran.seconds)
-            self._patience = min(self.trials.seconds, max(_PATIENCE, ran.seconds + LATER))
+        if ran.succeeded:  # nobody waits as long for what no longer works
+            self._recorded, self._patience = ran.seconds, self._patience.after(ran.seconds)
         return RecordedRun(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
 
     def run(self, layers: Sequence[Tables], *, patiently: bool = False) -> PlainRun:
         self._begin()
-        seconds = self._longest if patiently else self._patience
-        trials = attrs.evolve(self.trials, seconds=seconds) if seconds else self.trials
-        ran = trials.run_unseen(self.composed(layers))
+        seconds = self._patience.seconds(unseen=True)
+        if patiently and seconds is not None:  # a run that proves a layer, whatever else the machine does by then
+            seconds = max(self._patience.most or 0.0, SLOWER * self._recorded)
+        ran = attrs.evolve(self.trials, seconds=seconds).run_unseen(self.composed(layers))
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED)
-        if ran.succeeded and self._patience is not None:
-            self._patience = min(self._patience, max(_PATIENCE, SLOWER * ran.seconds + LATER))
+        if ran.succeeded:
+            self._patience = self._patience.after(ran.seconds, unseen=True)
         return PlainRun(ran.succeeded, ran.seconds)
 
     def _begin(self) -> None:
@@ -167,18 +168,23 @@ class CommandTrials:
         """As `hardening why` finds them."""
         self._begin()
         composition = self.composed(layers)
-        trials = attrs.evolve(self.trials, idle=self.idle, serves=not is_late)
+        until = bool(self.trials.until)
+        idle = None if self.idle is None else Idle(self.idle, for_anything=is_late or until)
+        trials = attrs.evolve(self.trials, idle=idle)
         ran = trials.run(composition)
-        if ran.trace.ended == IDLE and not trials.until:
-            if not is_late:
-                return None  # it waits for others, whatever else it may do
-            ran = attrs.evolve(ran, trace=attrs.evolve(ran.trace, ended=TIME))  # as it would be later on
+        ended = ran.trace.ended
+        if ended == IDLE and not (is_late or until):
+            return None  # it waits for others, whatever else it may do
+        is_late = ended in (TIME, IDLE) and not until
         end = None if self._limit is None else self._begun + self._limit
         stack = TriedStack(
-            Attempt(composition, self.host, self.today), trials, first_ended=ran.trace.ended, end=end,
+            Attempt(composition, self.host, self.today), trials, is_late=is_late, ends=not ended, end=end,
             tell=lambda _: self._count_run(),
         )  # fmt: skip
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
+        first = (
+            attrs.evolve(first, late=True, waits=False) if is_late else first
+        )  # one that waits would be late in the end
         found = smallest.search(first, stack)
         if found.is_ended:
             self._require_time()

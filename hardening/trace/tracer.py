@@ -32,6 +32,15 @@ _OFTEN = 3
 
 
 @frozen
+class Idle:
+    """When a command is taken for idle: it has done nothing new for so many seconds and hardly used a processor, while it
+    listens for others, or waits ``for_anything``."""
+
+    seconds: float
+    for_anything: bool = False
+
+
+@frozen
 class TracedProcess:
     """A process that the trace saw: ``argv`` and ``executable`` (a path inside) since its last execve(2), or its parent's;
     ``status`` its wait status, None while it lives."""
@@ -79,8 +88,7 @@ def trace(
     bundle: str | PathLike[str],
     *,
     seconds: float | None = None,
-    idle: float | None = None,
-    serves: bool = True,
+    idle: Idle | None = None,
     until: Callable[[int], bool] | None = None,
     on_call: Callable[[SystemCall], None] | None = None,
     recording: bool = False,
@@ -89,12 +97,11 @@ def trace(
     """Run the launch of a bundle by the native launcher, and see what its command asks of the kernel.
 
     It is ended after so many ``seconds``, when ``until`` says so of the command's pid (0 before there is one), asked
-    every `PAUSE` seconds, when it has done nothing new for ``idle`` seconds and hardly used a processor, and by Ctrl-C: all
-    give what was seen so far. Without an ``until`` only one that listens for others is idle, or, where it ``serves`` nobody,
-    one that waits for anything. After ``until`` it has `GRACE` seconds to end by itself: what a service does then belongs to
-    what it does. ``on_call`` gets every call when it has ended, in the thread that traces. With ``recording`` the calls are
-    counted that the filter asks about (`hardening.trace.recording`), and neither failures nor idleness are looked at.
-    ``streams`` are descriptors to be had in the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
+    every `PAUSE` seconds, when it is ``idle``, and by Ctrl-C: all give what was seen so far. After ``until`` it has `GRACE`
+    seconds to end by itself: what a service does then belongs to what it does. ``on_call`` gets every call when it has
+    ended, in the thread that traces. With ``recording`` the calls are counted that the filter asks about
+    (`hardening.trace.recording`), and neither failures nor idleness are looked at. ``streams`` are descriptors to be had in
+    the place of 0, 1 and 2. Raises `LaunchError` where the launch cannot be traced.
     """
     observer = CallRecorder() if recording else FailureRecorder(on_call)
     tracing = Tracing(request, bundle, streams or {}, observer)
@@ -113,8 +120,8 @@ def trace(
                     force, due = tracing.kill, monotonic() + GRACE
                 elif until is not None and not running.done() and until(tracing.command):
                     tracing.stop(CHECK, gently=True)
-                    until, due = None, monotonic() + GRACE
-                elif quiet is not None and not running.done() and quiet.is_over(anything=bool(until) or not serves):
+                    until, quiet, due = None, None, monotonic() + GRACE
+                elif quiet is not None and not running.done() and quiet.is_over():
                     tracing.stop(IDLE)
                     quiet, force, due = None, tracing.kill, monotonic() + GRACE
         except KeyboardInterrupt:
@@ -139,17 +146,16 @@ def trace(
 class _Quiet:
     """How long a command has done nothing new."""
 
-    def __init__(self, tracing: Tracing, observer: CallObserver, seconds: float) -> None:
-        self._tracing, self._observer, self._seconds = tracing, observer, seconds
+    def __init__(self, tracing: Tracing, observer: CallObserver, idle: Idle) -> None:
+        self._tracing, self._observer, self._idle = tracing, observer, idle
         self._known, self._failed, self._since, self._used = 0, 0, monotonic(), 0.0
 
-    def is_over(self, *, anything: bool) -> bool:
-        """Whether that is long enough: it waits, for others or for ``anything``, or fails over and over again. Who only
-        computes is at work."""
-        if not (anything or self._observer.listens):
+    def is_over(self) -> bool:
+        """Whether that is long enough: it waits, or fails over and over again. Who only computes is at work."""
+        if not (self._idle.for_anything or self._observer.listens):
             return False
         known, now = len(self._tracing.made) + len(self._observer.met), monotonic()
-        if known == self._known and (now - self._since < self._seconds or not known):
+        if known == self._known and (now - self._since < self._idle.seconds or not known):
             return False
         used, failed = self._tracing.processor_time(), self._observer.failed
         waits = used - self._used < _BUSY * (now - self._since) or failed - self._failed >= _OFTEN

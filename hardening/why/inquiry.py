@@ -122,15 +122,16 @@ def inquire(
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
     ended = ran.trace.ended
     judged = trials.until or traces  # by more than how its run ends
+    is_late = ended == TIME and not judged
     end = None if limit is None else begin + limit
-    stack = TriedStack(attempt, trials, traces=traces, first_ended=ended, end=end, tell=tell)
+    stack = TriedStack(attempt, trials, traces=traces, is_late=is_late, ends=not ended, end=end, tell=tell)
     if ran.succeeded:
         result = Result(Conclusion.NOT_NEEDED)
-    elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (stack.is_late and not first.suspects):
+    elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (is_late and not first.suspects):
         result = Result(Conclusion.STOPPED)
     else:
         result = smallest.search(first, stack)
-        if stack.is_late and result.conclusion is not Conclusion.FOUND:  # it may need its time, and nothing else
+        if is_late and result.conclusion is not Conclusion.FOUND:  # it may need its time, and nothing else
             result = attrs.evolve(result, conclusion=Conclusion.STOPPED)
     return _answer(_Seen(attempt, ran, denials, first, stack), result, time.monotonic() - begin)
 

@@ -31,7 +31,7 @@ from hardening.mechanism.runtime import Runtime
 from hardening.plugin.plugins import Plugins
 from hardening.runs import containers
 from hardening.trace import recording
-from hardening.trace.tracer import CHECK, GRACE, INTERRUPT, PAUSE, TIME, Trace, trace
+from hardening.trace.tracer import CHECK, GRACE, INTERRUPT, PAUSE, TIME, Idle, Trace, trace
 from hardening.why import copies
 from hardening.why.until import Until
 
@@ -56,9 +56,9 @@ class Ran:
 class Trials:
     """All runs of one command. ``launch`` is how each is launched; ``input`` is a descriptor of what was at standard input,
     -1 where that is a terminal or nothing; ``secrets`` that of the values of secrets. ``seconds`` is how long each may run,
-    None for ever, and ``idle`` how long one that is looked at may wait for others, or for anything where it ``serves``
-    nobody; ``until`` a command of the host's shell that says whether it has succeeded, empty for exit code 0. ``in_place``:
-    they write to what they may write to, and not to copies."""
+    None for ever, and ``idle`` when one that is looked at is ended before; ``until`` a command of the host's shell that says
+    whether it has succeeded, empty for exit code 0. ``in_place``: they write to what they may write to, and not to
+    copies."""
 
     plugins: Plugins
     engine: Runtime
@@ -68,8 +68,7 @@ class Trials:
     input: int = -1
     secrets: int = -1
     seconds: float | None = None
-    idle: float | None = None
-    serves: bool = True
+    idle: Idle | None = None
     until: str = ""
     in_place: bool = False
 
@@ -82,8 +81,7 @@ class Trials:
 
         def start(launch: LaunchRequest, bundle: Path, streams: Mapping[int, int], until: Until | None) -> Trace:
             return trace(
-                launch, bundle, seconds=self.seconds, idle=self.idle, serves=self.serves, until=until, streams=streams,
-                on_call=on_call,
+                launch, bundle, seconds=self.seconds, idle=self.idle, until=until, streams=streams, on_call=on_call
             )  # fmt: skip
 
         return self._run(composition, start, shown=shown)

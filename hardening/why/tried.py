@@ -13,17 +13,15 @@ from hardening.assemble.pipeline import examine
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
 from hardening.mechanism.denial import Way
-from hardening.trace.tracer import IDLE, TIME
+from hardening.trace.tracer import IDLE, TIME, Idle
 from hardening.why import causes, loosen, together
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall, MadeCalls
 from hardening.why.loosening import Loosening
+from hardening.why.patience import Patience
 from hardening.why.trial import Ran, Trials
 from hardening.why.world import Member, TrialOutcome
 
-#: How much longer than a run that has succeeded one may take that has more or less: so many times, and seconds. One that
-#: nobody looks at takes less than one that somebody does.
-SLOWER, LATER = 3, 3
 #: The least time, in seconds, for which a command has done nothing new before it is taken for one that waits.
 LEAST_IDLE = 1.0
 #: The same of one that was at work in its first run until that was ended: to wait for its next try it goes on as long in
@@ -33,9 +31,9 @@ LATE_IDLE = 5.0
 
 class TriedStack:
     """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
-    traces others itself. ``first_ended`` is why its first run was ended, None where nobody knows: of one that came to its
-    end (an empty one) only the time that a run has left ends it before in another. ``end`` is the moment (`time.monotonic`)
-    when no further run is wanted, and ``tell`` is told which run begins."""
+    traces others itself. ``is_late``: it was at work in its first run until that was ended, so that this is no success.
+    ``ends``: that came to its end by itself, and only the time that a run has left ends it before in another. ``end`` is the
+    moment (`time.monotonic`) when no further run is wanted, and ``tell`` is told which run begins."""
 
     def __init__(
         self,
@@ -43,14 +41,15 @@ class TriedStack:
         trials: Trials,
         *,
         traces: bool = False,
-        first_ended: str | None = None,
+        is_late: bool = False,
+        ends: bool = False,
         end: float | None = None,
         tell: Callable[[int], None] | None = None,
     ) -> None:
         self._tell = tell
         self._end = end
-        self._seconds = self._unseen = trials.seconds  # of runs that are looked at, and of others
-        self._idle = trials.idle
+        self._patience = Patience(trials.seconds)
+        self._idle = trials.idle and Idle(LATE_IDLE, for_anything=True) if is_late else trials.idle
         self._has_waited = False  # a run was ended for that
         self._beyond: list[Way] | None = None  # what the last run that permitted all else was given beside that
         self._count = 0
@@ -61,12 +60,8 @@ class TriedStack:
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
         self.running: Ran | None = None  # the last one that counts as a success, where it did not end by itself
-        #: Whether it was at work in the first run until that was ended, so that this is no success.
-        self.is_late = first_ended == TIME and not (trials.until or traces)
-        self._must_end = self.is_late  # or it has ended by itself, with success
-        if self.is_late and self._idle is not None:
-            self._idle, self._trials = LATE_IDLE, attrs.evolve(trials, serves=False)
-        self._ends = first_ended == ""
+        self._is_late, self._ends = is_late, ends
+        self._must_end = is_late  # or it has ended by itself, with success
         self._latest: tuple[Sequence[Way], Composition | HardeningError] = ((), attempt.composition)
 
     @property
@@ -198,17 +193,17 @@ class TriedStack:
         """A run with these ``members`` in the time that there is for it, which is less once one has succeeded; what comes of
         it where there is none."""
         within = partial(self._within, composition=composition, start=start, members=members, idle=not patiently)
-        allowed = self._unseen if unseen else self._seconds
+        allowed, most = self._patience.seconds(unseen=unseen), self._patience.most
         ran = within(allowed)
-        if self._ends and allowed != self._trials.seconds and isinstance(ran, Ran) and ran.trace.ended == TIME:
-            ran = within(self._trials.seconds)  # it has ended before: that it is slower now may be the machine's doing
+        if self._ends and allowed != most and isinstance(ran, Ran) and ran.trace.ended == TIME:
+            ran = within(most)  # it has ended before: that it is slower now may be the machine's doing
         if not isinstance(ran, Ran):
             return ran
-        if ran.succeeded and self._seconds is not None and self._unseen is not None:
-            self._seconds = min(self._seconds, SLOWER * ran.seconds + LATER)
-            self._unseen = min(self._unseen, (SLOWER if unseen else 1) * ran.seconds + LATER)
-        if ran.succeeded and self._idle is not None and self._trials.serves:
-            self._idle = min(self._idle, max(LEAST_IDLE, ran.seconds))
+        if ran.succeeded:
+            self._patience = self._patience.after(ran.seconds, unseen=unseen)
+        if ran.succeeded and self._idle is not None and not self._is_late:
+            seconds = min(self._idle.seconds, max(LEAST_IDLE, ran.seconds))
+            self._idle = attrs.evolve(self._idle, seconds=seconds)
         return ran
 
     def _within(
@@ -238,7 +233,7 @@ class TriedStack:
                 raise
             self.barriers.setdefault(members[-1].suspect.leaf, error.message)
             return TrialOutcome(False)
-        self._has_waited |= ran.trace.ended == IDLE and self._trials.serves
+        self._has_waited |= ran.trace.ended == IDLE and not self._is_late
         if ran.trace.ended == TIME and left is not None and time.monotonic() - begin >= left:
             return TrialOutcome(False, stopped=True)
         return ran

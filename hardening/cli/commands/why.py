@@ -19,6 +19,7 @@ from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
 from hardening.report import why
+from hardening.trace.tracer import Idle
 from hardening.why import smallest
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
@@ -129,8 +130,8 @@ def command(
     composition, offer, words = _composed(context, here, request, command)
     trials, assembly = trying.trials(
         context, here, request, composition, engine, words,
-        profiles=profiles, seconds=timeout or None, idle=trying.IDLE, until=until, in_place=in_place,
-        interactive=interactive, target=target,
+        profiles=profiles, seconds=timeout or None, idle=Idle(trying.IDLE, for_anything=bool(until)), until=until,
+        in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
     with output.status() as tell:
         found = inquire(

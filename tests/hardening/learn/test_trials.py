@@ -15,7 +15,7 @@ from hardening.learn.learning import Unfinished
 from hardening.learn.trials import CommandTrials
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
-from hardening.trace.tracer import INTERRUPT, Trace
+from hardening.trace.tracer import INTERRUPT, Idle, Trace
 from hardening.why import smallest
 from hardening.why.loosening import Loosening
 from hardening.why.trial import Ran
@@ -34,8 +34,7 @@ class Runs:
     host: Any = HOST
     until: str = ""
     seconds: float | None = None
-    idle: float | None = None
-    serves: bool = True
+    idle: Idle | None = None
     in_place: bool = False
 
     def run(self, composition: object, *, shown: bool = False, on_call: object = None) -> Ran:

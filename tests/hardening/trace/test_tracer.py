@@ -34,13 +34,15 @@ import attrs
 from hardening.launch.request import LaunchRequest
 from hardening.trace import recording
 from hardening.trace.failures import FailureRecorder
-from hardening.trace.tracer import trace
+from hardening.trace.tracer import Idle, trace
 options = json.loads(sys.argv[2])
 if options.pop("faulty", False):
     FailureRecorder.on_entry = lambda *_: [][0]
 if "until" in options:
     place = Path(options["until"])
     options["until"] = lambda command: command > 0 and place.exists()
+if "idle" in options:
+    options["idle"] = Idle(*options["idle"])
 if options.get("recording"):
     recording.prepare(Path(sys.argv[1]))
 found = trace(LaunchRequest(), sys.argv[1], streams={1: 2}, **options)
@@ -347,12 +349,11 @@ def test_time_ends_a_command_and_gives_what_was_seen(folder: Path, stance: Stanc
     assert any(call["path"] == "/none" for call in found.failures)
 
 
-@pytest.mark.parametrize(("serves", "ended"), [(False, "idle"), (True, "")])
-def test_who_waits_for_anything_is_ended_where_it_serves_nobody(
-    folder: Path, stance: Stance, serves: bool, ended: str
+@pytest.mark.parametrize(("for_anything", "ended"), [(True, "idle"), (False, "")])
+def test_who_waits_and_listens_for_nobody_is_ended_where_it_may_wait_for_anything(
+    folder: Path, stance: Stance, for_anything: bool, ended: str
 ) -> None:
-    """It listens for nobody: one that may be a server only sleeps."""
-    found = traced(folder, stance, "sh", "-c", "cat /none; exec sleep 4", idle=1.0, serves=serves)
+    found = traced(folder, stance, "sh", "-c", "cat /none; exec sleep 4", idle=(1.0, for_anything))
     assert (found.ended, bool(found.failures)) == (ended, True)
 
 

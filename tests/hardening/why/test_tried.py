@@ -12,10 +12,10 @@ import pytest
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.mechanism.denial import Caller, Size, SystemCall, Way
-from hardening.trace.tracer import IDLE, TIME, Trace
+from hardening.trace.tracer import IDLE, TIME, Idle, Trace
 from hardening.why.causes import FailedCall
-from hardening.why.trial import Ran
-from hardening.why.tried import LATE_IDLE, TriedStack
+from hardening.why.trial import Ran, Trials
+from hardening.why.tried import TriedStack
 from hardening.why.world import Member, Suspect
 from hardening_process.kinds import User
 from tests.hardening.why.test_question import composed
@@ -28,8 +28,7 @@ class Runs:
     until: str
     ran: Iterator[Ran]
     seconds: float | None = None
-    idle: float | None = None
-    serves: bool = True
+    idle: Idle | None = None
     made: SystemCall | None = None
 
     def run(self, composition: Composition, on_call: Callable[[SystemCall], None] | None = None) -> Ran:
@@ -62,7 +61,7 @@ def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
     )
     trials: Any = Runs(until, ran)
     told: list[int] = []
-    stack = TriedStack(composed(), trials, first_ended=TIME if must_end else None, tell=told.append)
+    stack = TriedStack(composed(), trials, is_late=must_end, tell=told.append)
     assert [stack.run([]).succeeded for _ in ends] == successes
     assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
@@ -100,27 +99,34 @@ def test_who_has_ended_by_itself_is_given_all_of_its_time_before_it_is_taken_for
         for ended in ("", TIME, "")
     ]
     trials: Any = Timed("", iter(ran), 60.0)
-    stack = TriedStack(composed(), trials, first_ended="" if ends else None)
+    stack = TriedStack(composed(), trials, ends=ends)
     assert [stack.run([]).succeeded for _ in range(2)] == [True, ends]
     assert allowed == given
 
 
-@pytest.mark.parametrize(("ended", "idle", "serves"), [(TIME, LATE_IDLE, False), ("", 3.0, True)])
-def test_what_was_at_work_until_its_first_run_was_ended_is_not_waited_for(
-    ended: str, idle: float, serves: bool
-) -> None:
-    """It may wait for its next try; what serves others waits for them."""
+@pytest.mark.parametrize(
+    ("is_late", "idles"), [(True, [Idle(5.0, for_anything=True)] * 3), (False, [Idle(3.0), Idle(3.0), Idle(2.0)])]
+)
+def test_how_long_a_run_may_wait(is_late: bool, idles: list[Idle], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its next try, what was at work until its first run was ended; for others, what serves them, no longer than a run
+    takes that has succeeded. Of that one somebody looks whether it waits once one has waited."""
     nothing: Any = None
-    given: list[tuple[float | None, bool]] = []
+    given: list[Idle | None] = []
 
     @frozen(eq=False)
     class Waiting(Runs):
         def run(self, composition: Composition, on_call: Callable[[SystemCall], None] | None = None) -> Ran:
-            given.append((self.idle, self.serves))
+            given.append(self.idle)
             return Runs.run(self, composition, on_call)
 
-    ran = [Ran(Trace((), MappingProxyType({}), 7, 0, "", 9), nothing, nothing, {}, True, seconds=4.0)] * 2
-    trials: Any = Waiting("", iter(ran), 60.0, 3.0)
-    stack = TriedStack(composed(), trials, first_ended=ended)
-    assert [stack.run([]).succeeded for _ in ran] == [True, True]
-    assert given == [(idle, serves)] * 2
+    ran = [
+        Ran(Trace((), MappingProxyType({}), 7, 0, ended, 9), nothing, nothing, {}, not ended, seconds=2.0)
+        for ended in (IDLE, "", "", "")
+    ]
+    trials: Any = Waiting("", iter(ran), 60.0, Idle(3.0))
+    stack = TriedStack(composed(), trials, is_late=is_late)
+    assert [stack.run([]).succeeded for _ in idles] == [not is_late, True, True]
+    assert given == idles
+    monkeypatch.setattr(Trials, "run_unseen", lambda trials, composition: next(trials.ran))
+    assert stack.run_unseen([]).succeeded
+    assert len(given) == (3 if is_late else 4)
