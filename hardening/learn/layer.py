@@ -30,8 +30,9 @@ class Barred:
 def loosened(statements: LearntStatements) -> dict[str, str]:
     """The full names of the leaves that statements loosen, with what was seen of each."""
     found: dict[str, list[str]] = {}
-    for statement in (statement for said in statements.values() for statement in said if statement.loosens):
-        found.setdefault(statement.loosens, []).append(statement.comment)
+    for statement in (statement for said in statements.values() for statement in said):
+        for leaf in sorted(statement.loosens):
+            found.setdefault(leaf, []).append(statement.comment)
     return {leaf: "; ".join(dict.fromkeys(comments)) for leaf, comments in found.items()}
 
 
@@ -39,7 +40,8 @@ def without(statements: LearntStatements, leaves: Iterable[str]) -> LearntStatem
     """The statements but for those that loosen one of some leaves."""
     gone = frozenset(leaves)
     return {
-        name: [statement for statement in said if statement.loosens not in gone] for name, said in statements.items()
+        name: [statement for statement in said if gone.isdisjoint(statement.loosens)]
+        for name, said in statements.items()
     }
 
 

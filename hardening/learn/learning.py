@@ -6,7 +6,7 @@ base and layers of the tool's own, which the limits of the base bind as they bin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -188,7 +188,7 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     every = trials.statements(recording.evidence())
     asked = layer.loosened(every)
     wanted = recording.needed()
-    statements = with_needed(layer.without(every, asked.keys() - wanted.keys()), wanted)
+    statements = with_needed(layer.without(every, asked.keys() - wanted.keys()), wanted.values())
     spared = {leaf: seen for leaf, seen in asked.items() if leaf not in wanted}
     refusals = {leaf: trials.refusal([_only(every, leaf)]) for leaf in spared}
     barred = tuple(
@@ -300,33 +300,34 @@ def _loosenings(trials: CommandRuns, seen: list[Run], *, is_late: bool) -> dict[
 
 def _only(statements: LearntStatements, leaf: str) -> Tables:
     """The layer of what loosens one leaf."""
-    chosen = {name: [one for one in said if one.loosens == leaf] for name, said in statements.items()}
+    chosen = {name: [one for one in said if leaf in one.loosens] for name, said in statements.items()}
     return layer.tables({name: said for name, said in chosen.items() if said}, _TRIED)
 
 
 def with_needed(
-    statements: LearntStatements, wanted: Mapping[str, Tables], comment: str = _WITHOUT
+    statements: LearntStatements, layers: Iterable[Tables], comment: str = _WITHOUT
 ) -> dict[str, list[LearntStatement]]:
-    """The statements, and loosenings that no mechanism has learnt from what was seen: each leaf with its layer. What that
-    excepts need not be the leaf: a place in memory below a hidden path loosens no hidden path."""
+    """The statements, and layers that loosen what no mechanism has learnt from what was seen. Each line of these is there
+    for all that its layer excepts, which need not be what it adds to: a place in memory below a hidden path loosens no
+    hidden path, and a volume there both. So is a line that was learnt without."""
     found = {name: [*said] for name, said in statements.items()}
-    for tables in wanted.values():
-        excepted = [exception["setting"] for exception in tables.get("exceptions", ())]
+    for tables in layers:
+        loosens = frozenset(exception["setting"] for exception in tables.get("exceptions", ()))
         for name, table in tables.items():
-            if name == "exceptions":
-                continue
-            said = found.setdefault(name, [])
-            leaves = [leaf for leaf in excepted if leaf.startswith(f"{name}.")]
-            new = [
-                LearntStatement(key, item, comment, isinstance(value, list))
-                for key, value in toml.flat(table)
-                for item in (value if isinstance(value, list) else [value])
-            ]
-            loosens = [*leaves, *leaves[-1:] * len(new)] or [""] * len(new)
-            known = [(one.key, one.value) for one in said]
-            said += [
-                attrs.evolve(one, loosens=leaf)
-                for one, leaf in zip(new, loosens, strict=False)
-                if (one.key, one.value) not in known
-            ]
+            if name != "exceptions":
+                said = found.setdefault(name, [])
+                for line in _lines(table, comment):
+                    at = next(
+                        (at for at, one in enumerate(said) if (one.key, one.value) == (line.key, line.value)), None
+                    )
+                    if at is None:
+                        said.append(attrs.evolve(line, loosens=loosens))
+                    else:
+                        said[at] = attrs.evolve(said[at], loosens=said[at].loosens | loosens)
     return found
+
+
+def _lines(table: Mapping[str, Any], comment: str) -> Iterator[LearntStatement]:
+    for key, value in toml.flat(table):
+        for item in value if isinstance(value, list) else [value]:
+            yield LearntStatement(key, item, comment, isinstance(value, list))

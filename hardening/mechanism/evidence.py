@@ -116,12 +116,12 @@ class LearntStatement:
     """One line of a layer that a mechanism has learnt: the ``value`` of a ``key`` below its table, or with ``element`` one
     element of the array there, and a ``comment`` that says what was seen.
 
-    One that ``loosens`` a leaf, whose full name that is, needs an exception; a layer leaves it out where the command does
-    without.
+    One that ``loosens`` leaves, whose full names these are, needs an exception for each; a layer leaves it out where the
+    command does without.
     """
 
     key: tuple[str, ...]
     value: object
     comment: str
     element: bool = False
-    loosens: str = ""
+    loosens: frozenset[str] = frozenset()

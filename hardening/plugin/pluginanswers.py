@@ -227,7 +227,7 @@ def spare(answer: object, of: Mechanism[Any], *_: object) -> tuple[str, ...]:
 def learnt_statements(answer: object, of: Mechanism[Any], *_: object) -> tuple[LearntStatement, ...]:
     from hardening.mechanism.evidence import LearntStatement  # no launch asks
 
-    found: tuple[LearntStatement, ...] = items(LearntStatement, texts=("comment", "loosens"))(answer)
+    found: tuple[LearntStatement, ...] = items(LearntStatement, texts=("comment",))(answer)
     for statement in found:
         if (
             not isinstance(statement.key, tuple)
@@ -235,8 +235,7 @@ def learnt_statements(answer: object, of: Mechanism[Any], *_: object) -> tuple[L
             or not all(isinstance(part, str) for part in statement.key)
         ):
             raise Wrong(statement.key, "a tuple of texts as key of LearntStatement")
-        if statement.loosens:
-            _require_own(of, "learns something", (statement.loosens,))
+        _require_own(of, "learns something", items(str)(statement.loosens))
     return found
 
 

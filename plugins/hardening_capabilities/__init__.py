@@ -81,7 +81,7 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
         is_root = process is not None and process.resolve(context).is_root
         held = settings.added if is_root else settings.kept
         for name in sorted(BY_NAME.keys() & {leaf.removeprefix("capabilities.") for leaf in evidence.needed}):
-            loosens = "" if name in held else f"capabilities.{name}"
+            loosens = frozenset(() if name in held else [f"capabilities.{name}"])
             key = "root" if is_root and settings.members[name] != grammar.ADDED else "add"
             yield LearntStatement((key,), name, "without it no run succeeded", element=True, loosens=loosens)
 

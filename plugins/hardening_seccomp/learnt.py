@@ -87,12 +87,12 @@ def learnt(settings: SeccompSettings, context: Context, evidence: Evidence) -> I
     for name, uses in sorted(denied.items()):
         leaf = f"seccomp.{name}"
         if _is_told_apart(name, facts):
-            yield from (attrs.evolve(statement, loosens=leaf) for statement in _rules(name, uses))
+            yield from (attrs.evolve(statement, loosens=frozenset({leaf})) for statement in _rules(name, uses))
         else:
-            yield LearntStatement(("allow",), name, seen(uses), element=True, loosens=leaf)
+            yield LearntStatement(("allow",), name, seen(uses), element=True, loosens=frozenset({leaf}))
     lending = [use for use in evidence.of(*LENDING) if any(use.call.arguments)]
     if lending and settings.restrict_suid_sgid:
-        yield LearntStatement((suid.SETTING,), False, seen(lending), loosens=f"seccomp.{suid.SETTING}")
+        yield LearntStatement((suid.SETTING,), False, seen(lending), loosens=frozenset({f"seccomp.{suid.SETTING}"}))
     yield from _architectures(settings, facts, evidence.uses)
 
 

@@ -141,7 +141,7 @@ def learnt(data: bytes, place: Path) -> None:
         return
     comment = "; ".join(f"{use.call.name} {use.call.path}: {use.seen}" for use in found.evidence().uses)
     barred = [layer.Barred(leaf, comment, comment) for leaf in found.needed()]
-    statements = with_needed({"seccomp": [LearntStatement(("default",), "deny", comment)]}, found.needed())
+    statements = with_needed({"seccomp": [LearntStatement(("default",), "deny", comment)]}, found.needed().values())
     wanted = layer.tables(statements, layer.reason(found))
     written = tomllib.loads(layer.text(("strict",), found, statements, barred))
     assert written.pop("description")

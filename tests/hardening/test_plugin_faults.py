@@ -438,7 +438,7 @@ LEARNT = {
     "spare": (["chaos.gone"], "chaos spares something because of chaos.gone, which is not a setting of"),
     "recording": (({"level": 3}, ["gone"]), "chaos records because of chaos.gone, which is not a setting of"),
     "learnt": (
-        [LearntStatement(("level",), 3, "seen", loosens="gate.level")],
+        [LearntStatement(("level",), 3, "seen", loosens=frozenset({"gate.level"}))],
         "chaos learns something because of gate.level",
     ),
 }

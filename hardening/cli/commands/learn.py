@@ -101,7 +101,7 @@ def command(
     found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)
-    needing = {leaf: one.tables for one in typed for leaf in one.excepted}
+    needing = [one.tables for one in typed if one.excepted]
     found = attrs.evolve(found, statements=with_needed(found.statements, needing, "as it was typed"))
     _tell(found)
     if not (found.proved or (force and found.recording.runs)):

@@ -114,7 +114,7 @@ class MadeUp:
     def statements(self, evidence: Evidence) -> LearntStatements:
         calls = [LearntStatement(("default",), "deny", "")]
         for use in evidence.uses:
-            loosens = "" if use.call.name in BASE else f"calls.{use.call.name}"
+            loosens = frozenset(() if use.call.name in BASE else [f"calls.{use.call.name}"])
             calls.append(LearntStatement(("allow",), use.call.name, use.seen, element=True, loosens=loosens))
         powers = [] if evidence.needed is None else [LearntStatement(("drop",), "ALL", "", element=True)]
         if evidence.needed and "powers.KILL" in evidence.needed:
@@ -290,9 +290,26 @@ def test_an_exception_is_for_what_is_loosened_and_not_for_what_denies() -> None:
         "rootfs": {"tmpfs": {"add": ["/home/me"]}},
     }
     free = {"rootfs": {"tmpfs": {"add": ["/run/me"]}}}
-    found = with_needed({}, {"rootfs.hidden_paths./home": place, "rootfs.hidden_paths./run": free})
-    assert [(one.value, one.loosens) for one in found["rootfs"]] == [
+    found = with_needed({}, [place, free])
+    assert [(one.value, *one.loosens) for one in found["rootfs"]] == [
         ("/home/me", "rootfs.tmpfs./home/me"),
-        ("/run/me", ""),
+        ("/run/me",),
     ]
     assert [item["setting"] for item in layer.tables(found, "r")["exceptions"]] == ["rootfs.tmpfs./home/me"]
+
+
+def test_what_was_excepted_in_a_trial_is_excepted_in_the_layer() -> None:
+    """Several exceptions for one line, lines in another order than their exceptions, and a line that was learnt without."""
+
+    def excepting(leaves: Sequence[str], **tables: Any) -> dict[str, Any]:
+        return {**tables, "exceptions": [{"setting": leaf, "reason": "r"} for leaf in leaves]}
+
+    shown = excepting(["rootfs.hidden_paths./root", "rootfs.volumes./root"], rootfs={"volumes": {"add": ["/root"]}})
+    calls = excepting(["seccomp.b", "seccomp.a"], seccomp={"allow": ["a", "b", "c"]})
+    known = {"seccomp": [LearntStatement(("allow",), "c", "seen", element=True)]}
+    found = layer.tables(with_needed(known, [shown, calls]), "r")
+    leaves = {item["setting"] for item in found.pop("exceptions")}
+    assert leaves == {"rootfs.hidden_paths./root", "rootfs.volumes./root", "seccomp.a", "seccomp.b"}
+    assert found == {"rootfs": {"volumes": {"add": ["/root"]}}, "seccomp": {"allow": ["c", "a", "b"]}}
+    (late,) = with_needed(known, [excepting(["seccomp.c"], seccomp={"allow": ["c"]})])["seccomp"]
+    assert (late.comment, late.loosens) == ("seen", {"seccomp.c"})
