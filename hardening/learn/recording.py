@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from hardening.errors import LaunchError, UsageError
 from hardening.learn.rules import collapsed
 from hardening.learn.software import Software
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening.mechanism.evidence import Evidence, Usage
+from hardening.mechanism.evidence import KEPT, Evidence, Usage
 from hardening.profile import fingerprint
 from hardening.profile.fingerprint import Fingerprint
+from hardening.trace import calls
 
 VERSION = 1
 #: The calls that execute a program; what else is mapped to be executed is a library.
@@ -66,8 +67,8 @@ def _is_day(value: object) -> bool:
         return False
 
 
-#: What is kept of a call, and how it is read back; what has its default is left out.
-_KEPT: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], Any]]] = {
+#: How what is kept of a call is read back; what has its default is left out.
+_FORMS: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], Any]]] = {
     "name": (lambda value: _is_name(value, _CALL), str),
     "number": (_is_number, int),
     "architecture": (_is_number, int),
@@ -78,7 +79,11 @@ _KEPT: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], Any]]] = {
     "target": (_is_text, str),
     "access": (_is_access, frozenset),
     "address": (_is_text, str),
+    "request": (_is_number, int),
     "ids": (lambda value: _is_list(value, _is_number), tuple),
+    "capabilities": (lambda value: _is_list(value, _is_text), frozenset),
+    "attribute": (_is_text, str),
+    "namespaces": (_is_number, int),
     "text": (_is_text, str),
 }
 _NEEDED = ("name", "number", "architecture", "arguments")
@@ -165,6 +170,15 @@ class Recording:
         kept = {leaf: text for run in sorted(self.runs, key=lambda run: run.id) for leaf, text in run.needed or ()}
         return {leaf: jsontext.parse(text.encode(), leaf) for leaf, text in sorted(kept.items())}
 
+    def called(self) -> Mapping[str, Set[int]]:
+        """The numbers of the system calls that programs were seen to make, by the names of these; of this machine's own
+        architecture, since another has the same numbers for other calls."""
+        found: dict[str, set[int]] = {}
+        for use in (use for run in self.runs for use in run.uses if use.runs):
+            for name in use.programs if use.call.architecture == calls.own() else ():
+                found.setdefault(name, set()).add(use.call.number)
+        return found
+
     def paths(self) -> Mapping[str, frozenset[str]]:
         """What was read, written and executed without an error, names that each run made anew as their directory."""
         created = [
@@ -188,9 +202,10 @@ def _told(uses: Iterable[Usage], change: Callable[[str], str]) -> Iterable[Usage
     for use in uses:
         call = use.call
         path = _changed(call.path, change) if call.path else ""
-        call = attrs.evolve(
-            call, path=path, target=change(call.target), address=change(call.address), text=change(call.text)
-        )
+        texts: dict[str, Any] = {
+            name: change(getattr(call, name)) for name in ("target", "address", "attribute", "text")
+        }
+        call = attrs.evolve(call, path=path, **texts)
         yield attrs.evolve(use, call=call, programs=tuple(map(change, use.programs)))
 
 
@@ -249,7 +264,7 @@ def _dumped(run: Run) -> dict[str, object]:
 
 def _dumped_call(call: SystemCall) -> dict[str, object]:
     found: dict[str, object] = {}
-    for name in _KEPT:
+    for name in ("arguments", *KEPT):
         value = getattr(call, name)
         if value or name in _NEEDED:
             found[name] = (
@@ -294,11 +309,13 @@ def _runs(data: object) -> Iterable[Run]:
 
 
 def _use(data: object) -> Usage:
-    fields = _table(data, "a call", {"often", "programs", *_NEEDED}, frozenset({*_KEPT, *_UNMADE}))
+    fields = _table(data, "a call", {"often", "programs", *_NEEDED}, frozenset({*_FORMS, *_UNMADE}))
     runs = 0 if _require(fields.pop("static", False), lambda value: isinstance(value, bool), "static") else 1
     often = _require(fields.pop("often"), _is_number, "often")
     programs = _require(fields.pop("programs"), lambda value: _is_list(value, _is_text), "programs")
-    read = {name: _KEPT[name][1](_require(value, _KEPT[name][0], name)) for name, value in fields.items()}
+    read = {
+        name: form(_require(value, holds, name)) for name, value in fields.items() for holds, form in [_FORMS[name]]
+    }
     return Usage(SystemCall(caller=Caller(0), **read), often, runs, tuple(programs))
 
 

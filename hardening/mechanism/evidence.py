@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-import attrs
-
 from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, SystemCall
@@ -34,6 +32,13 @@ SIGNIFICANT: Mapping[str, Mapping[int, int]] = MappingProxyType(
 )  # fmt: skip
 
 
+#: What is kept of a call beside these arguments: what it was about, and what became of it.
+KEPT = (
+    "name", "number", "architecture", "error", "signal", "path", "target", "access", "address", "request", "ids",
+    "capabilities", "attribute", "namespaces", "text",
+)  # fmt: skip
+
+
 def telling(call: SystemCall) -> Mapping[int, int]:
     """The arguments of a call that tell its use from another, as in `SIGNIFICANT`: of a socket of netlink the protocol, too,
     each of which is another part of the kernel."""
@@ -43,10 +48,11 @@ def telling(call: SystemCall) -> Mapping[int, int]:
 
 
 def normal(call: SystemCall) -> SystemCall:
-    """A call without what differs from one time to the next: who made it, when, and the arguments that do not matter."""
+    """A call without what differs from one time to the next: who made it, when, what lay on its way, and the arguments that
+    do not matter."""
     kept = telling(call)
     arguments = tuple(number & kept.get(place, 0) for place, number in enumerate(call.arguments))
-    return attrs.evolve(call, arguments=arguments, caller=Caller(0), output="", order=0)
+    return SystemCall(arguments=arguments, caller=Caller(0), **{field: getattr(call, field) for field in KEPT})
 
 
 @frozen

@@ -121,18 +121,14 @@ def _divided(line: Sequence[str], words: Sequence[str]) -> tuple[Sequence[str], 
 
 
 def _calls(seen: Path | None) -> Mapping[str, Set[int]]:
-    """The numbers of the system calls of a recording, by the names of the programs that made them. Raises `UsageError`."""
+    """What programs were seen to call, as `Recording.called` has it. Raises `UsageError`."""
     if seen is None:
         return {}
     if not seen.exists():
         raise UsageError(
             "there is no recording", origin=seen, hint="`hardening learn --into FILE -- COMMAND` makes one"
         )
-    found: dict[str, set[int]] = {}
-    for use in (use for run in recording.read(seen).runs for use in run.uses if use.runs):
-        for name in use.programs:
-            found.setdefault(name, set()).add(use.call.number)
-    return found
+    return recording.read(seen).called()
 
 
 def _attempt(here: Session, request: Request, offer: ImageDefaults | None = None) -> Attempt:

@@ -4,37 +4,57 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardening.base.linux import abi
 from hardening.errors import UsageError
 from hardening.learn.recording import Recording, Run, read, write
 from hardening.learn.software import Software
-from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.denial import Caller, Seen, SystemCall
 from hardening.mechanism.evidence import Usage, counted, normal
+from hardening.trace import calls
 
 X86_64 = 0xC000003E
 SOFTWARE = Software(("dash 0.5",), (("/opt/a", f"sha256:{'0' * 64}"),))
 CHOWN = "capabilities.CHOWN"
 KILL = ("capabilities.KILL", '{"capabilities":{"add":["KILL"]}}')
-CALLS = st.builds(
-    SystemCall,
-    name=st.sampled_from(["openat", "socket", "ioctl", "clone"]),
-    number=st.integers(0, 400),
-    architecture=st.just(X86_64),
-    arguments=st.lists(st.integers(0, (1 << 64) - 1), min_size=6, max_size=6).map(tuple),
-    caller=st.builds(Caller, pid=st.integers(1, 99), command=st.sampled_from(["sh", "make", "a\nb"])),
-    error=st.sampled_from([0, errno.EPERM]),
-    path=st.sampled_from(["", "/tmp/a", "/etc/passwd", "/x\udc80"]),
-    access=st.frozensets(st.sampled_from(["read", "write", "create"])),
-    address=st.sampled_from(["", "tcp 0.0.0.0:80"]),
-    order=st.integers(0, 9),
-)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from(["openat", "socket", "ioctl", "clone"]),
+    "number": st.integers(0, 400),
+    "architecture": st.just(X86_64),
+    "arguments": st.lists(st.integers(0, (1 << 64) - 1), min_size=6, max_size=6).map(tuple),
+    "caller": st.builds(Caller, pid=st.integers(1, 99), command=st.sampled_from(["sh", "make", "a\nb"])),
+    "error": st.sampled_from([0, errno.EPERM]),
+    "signal": st.sampled_from([0, signal.SIGSYS]),
+    "path": st.sampled_from(["", "/tmp/a", "/etc/passwd", "/x\udc80"]),
+    "target": st.sampled_from(["", "/tmp/b"]),
+    "way": st.sampled_from([(), (Seen("/", 0, 0, 0o40755),)]),
+    "access": st.frozensets(st.sampled_from(["read", "write", "create"])),
+    "address": st.sampled_from(["", "tcp 0.0.0.0:80"]),
+    "request": st.sampled_from([0, 16]),
+    "ids": st.sampled_from([(), (0, 7)]),
+    "capabilities": st.frozensets(st.sampled_from(["KILL", "CHOWN"])),
+    "attribute": st.sampled_from(["", "user.a"]),
+    "namespaces": st.sampled_from([0, abi.CLONE_NEWUSER]),
+    "text": st.sampled_from(["", "openat /tmp/a"]),
+    "output": st.sampled_from(["", "no"]),
+    "words": st.sampled_from([(), ("sh", "-c")]),
+    "order": st.integers(0, 9),
+    "any_arguments": st.booleans(),
+}
+CALLS = st.builds(SystemCall, **FIELDS)
+
+
+def test_these_calls_have_all_that_a_call_may_have() -> None:
+    assert FIELDS.keys() == {field.name for field in attrs.fields(SystemCall)}
 
 
 def _run(calls: list[SystemCall], name: str, needed: tuple[tuple[str, str], ...] | None = None) -> Run:
@@ -90,6 +110,15 @@ def test_what_is_needed_is_known_where_each_run_was_tried() -> None:
     assert Recording(frozenset({tried})).evidence().needed == frozenset({CHOWN})
     assert Recording(frozenset({tried, untried})).evidence().needed is None
     assert Recording(frozenset({tried, untried})).needed() == {CHOWN: {"capabilities": {}}}
+
+
+def test_what_was_called_is_told_by_the_numbers_of_this_machine_and_of_no_other() -> None:
+    getresgid, clone = SystemCall("getresgid", 120, calls.own(), (0,) * 6, Caller(1)), 120
+    of_others = SystemCall("clone", clone, abi.AUDIT_ARCH_I386, (0,) * 6, Caller(1))
+    unseen = Usage(SystemCall("getpid", 39, calls.own(), (0,) * 6, Caller(0)), 0, 0, ("b",))
+    run = _run([], "a")
+    uses = {Usage(getresgid, programs=("a", "b")), Usage(of_others, programs=("old",)), unseen}
+    assert Recording(frozenset({attrs.evolve(run, uses=frozenset(uses))})).called() == {"a": {120}, "b": {120}}
 
 
 def test_names_that_each_run_makes_anew_are_their_directory() -> None:
