@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 
 
@@ -116,6 +117,12 @@ class SystemCall:
 
             return next((one.name for one in signal.Signals if one == self.signal), str(self.signal))
         return errno.errorcode.get(self.error, str(self.error)) if self.error else ""
+
+    @property
+    def new_namespaces(self) -> int:
+        """The ``CLONE_NEW*`` flags of the namespaces that it was to make (clone(2), unshare(2))."""
+        known = {"unshare": abi.UNSHARE_NAMESPACES, "clone": abi.CLONE_NAMESPACES}.get(self.name)
+        return self.arguments[0] & known if known else self.namespaces
 
     @property
     def is_end(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hardening.base import files
+from hardening.base.linux import abi
 from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
 from hardening.launch.native.lookup import interpreter
@@ -24,9 +25,11 @@ from hardening.mechanism.roles import id_maps
 from hardening.why import copies
 
 _NAMESPACES = {
-    "CLONE_NEWUSER": "user", "CLONE_NEWNET": "net", "CLONE_NEWNS": "mnt", "CLONE_NEWPID": "pid", "CLONE_NEWUTS": "uts",
-    "CLONE_NEWIPC": "ipc", "CLONE_NEWCGROUP": "cgroup", "CLONE_NEWTIME": "time",
+    abi.CLONE_NEWUSER: "user", abi.CLONE_NEWNET: "net", abi.CLONE_NEWNS: "mnt", abi.CLONE_NEWPID: "pid",
+    abi.CLONE_NEWUTS: "uts", abi.CLONE_NEWIPC: "ipc", abi.CLONE_NEWCGROUP: "cgroup", abi.CLONE_NEWTIME: "time",
 }  # fmt: skip
+#: Sockets that some groups may ping by without a capability (icmp(7)): family, type and protocol.
+_PING = ((socket.AF_INET, socket.SOCK_DGRAM, 1), (socket.AF_INET6, socket.SOCK_DGRAM, 58))
 #: What forbids an ordinary user a user namespace, by the value that does.
 _USER_NAMESPACES = {"kernel.apparmor_restrict_unprivileged_userns": "1", "kernel.unprivileged_userns_clone": "0"}
 _EXECUTION = ("execve", "execveat")
@@ -239,15 +242,14 @@ def _of_sysctl(call: SystemCall, document: Mapping[str, Any]) -> tuple[str, str]
     """The setting of the host's kernel that answers a call, and what it means."""
     kinds = {str(lookup(item, "/type")) for item in items(document, "/linux/namespaces")}
     own_network = "network" in kinds
-    words = set(call.text.replace("|", " ").replace(",", " ").split())
     if call.error in (errno.ENOSPC, errno.EUSERS) and call.name in ("unshare", "clone", "clone3"):
-        kind = next((name for flag, name in _NAMESPACES.items() if flag in words), "user")
+        kind = next((name for flag, name in _NAMESPACES.items() if flag & call.new_namespaces), "user")
         return f"user.max_{kind}_namespaces", ""
     if call.error == errno.ENOSPC and call.name == "inotify_add_watch":
         return "fs.inotify.max_user_watches", " (inotify(7))"
     if call.error not in DENIALS:
         return "", ""
-    if call.name == "socket" and {"SOCK_DGRAM", "IPPROTO_ICMP"} <= words and not own_network:
+    if call.name == "socket" and _is_ping(call) and not own_network:
         first, last = map(int, (_value("net.ipv4.ping_group_range") or "1 0").split())
         if not first <= call.caller.gid <= last:
             return "net.ipv4.ping_group_range", ", the groups that may ping without a capability"
@@ -264,11 +266,16 @@ def _of_sysctl(call: SystemCall, document: Mapping[str, Any]) -> tuple[str, str]
         return "kernel.dmesg_restrict", ""
     if call.name == "bpf" and _number("kernel.unprivileged_bpf_disabled") > 0:
         return "kernel.unprivileged_bpf_disabled", ""
-    if "CLONE_NEWUSER" in words:
+    if call.new_namespaces & abi.CLONE_NEWUSER:
         for name, forbids in _USER_NAMESPACES.items():
             if _value(name) == forbids:
                 return name, ""
     return "", ""
+
+
+def _is_ping(call: SystemCall) -> bool:
+    family, kind, protocol = (number & _INT for number in call.arguments[:3])
+    return (family, kind & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC), protocol) in _PING
 
 
 def _is_paranoid(call: SystemCall) -> bool:

@@ -174,7 +174,5 @@ def fitting(call: SystemCall) -> list[Check]:
 
 def _of_namespaces(call: SystemCall) -> Iterator[Check]:
     """What new namespaces take, unless a user namespace comes with them, which gives the capability in it."""
-    mask = {"unshare": abi.UNSHARE_NAMESPACES, "clone": abi.CLONE_NAMESPACES}.get(call.name, 0)
-    bits = call.arguments[0] & mask | call.namespaces
-    if bits and not bits & abi.CLONE_NEWUSER:
+    if call.new_namespaces and not call.new_namespaces & abi.CLONE_NEWUSER:
         yield _each("SYS_ADMIN", call.name)

@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from hardening.assemble.pipeline import examine
+from hardening.base.linux import abi
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, SystemCall
 from hardening.mechanism.mechanism import Context
@@ -158,7 +159,9 @@ def test_a_kind_of_sockets_that_no_kernel_has() -> None:
     assert not reason(attrs.evolve(asked, arguments=(socket.AF_UNIX, 1, 0, 0, 0, 0)), DOCUMENT)
 
 
-ICMP = call("socket", errno.EACCES, text="socket AF_INET SOCK_DGRAM IPPROTO_ICMP")
+ICMP = call("socket", errno.EACCES, arguments=(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 1, 0, 0, 0))
+#: What forbids an ordinary user a user namespace on Debian.
+FORBIDDEN = ("kernel.unprivileged_userns_clone", "0")
 ROOT = Caller(1, capabilities=frozenset({"PERFMON"}))
 
 
@@ -169,7 +172,27 @@ ROOT = Caller(1, capabilities=frozenset({"PERFMON"}))
         (call("bind", errno.EACCES, address="tcp 0.0.0.0:80"), "net.ipv4.ip_unprivileged_port_start", "80", False),
         (ICMP, "net.ipv4.ping_group_range", "1 0", True),
         (ICMP, "net.ipv4.ping_group_range", "0 2147483647", False),
-        (call("unshare", errno.ENOSPC, text="unshare CLONE_NEWNET"), "user.max_net_namespaces", "0", True),
+        (
+            attrs.evolve(ICMP, arguments=(socket.AF_INET6, socket.SOCK_DGRAM, 58, 0, 0, 0)),
+            "net.ipv4.ping_group_range",
+            "1 0",
+            True,
+        ),
+        (
+            attrs.evolve(ICMP, arguments=(socket.AF_INET, socket.SOCK_RAW, 1, 0, 0, 0)),
+            "net.ipv4.ping_group_range",
+            "1 0",
+            False,
+        ),
+        (call("unshare", errno.ENOSPC, arguments=(abi.CLONE_NEWNET, *(0,) * 5)), "user.max_net_namespaces", "0", True),
+        (call("clone", errno.EPERM, arguments=(abi.CLONE_NEWUSER, *(0,) * 5)), *FORBIDDEN, True),
+        (call("clone3", errno.EPERM, namespaces=abi.CLONE_NEWUSER), *FORBIDDEN, True),
+        (call("clone3", errno.EPERM, arguments=(abi.CLONE_NEWUSER, *(0,) * 5)), *FORBIDDEN, False),
+        (
+            call("openat", errno.EPERM, path="/tmp/a CLONE_NEWUSER", text="openat /tmp/a CLONE_NEWUSER"),
+            *FORBIDDEN,
+            False,
+        ),
         (call("inotify_add_watch", errno.ENOSPC, path="/data"), "fs.inotify.max_user_watches", "8", True),
         (call("inotify_add_watch", errno.EACCES), "fs.inotify.max_user_watches", "8", False),
         (perf(0), "kernel.perf_event_paranoid", "2", True),
