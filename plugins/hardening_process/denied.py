@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
-import stat
 import string
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
 import attrs
 
+from hardening.base import files
 from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.mechanism import outside
@@ -146,35 +145,42 @@ def _of_end(settings: ProcessSettings, context: Context, call: SystemCall) -> It
 def _variables(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """Variables of the caller's that the command does not have: those that a process names at its end; and those that its
     program, or what it was executed with, has in itself, for which it may have looked without a word."""
-    own = context.host.of(ProcessFacts).environment
-    missing = own.keys() - {name for name, *_ in environment(settings, outside.identity(context), context)}
-    named = missing.intersection(_VARIABLE.findall(call.output))
-    silent = (missing - named - _OF_SHELLS).intersection(_looked_for(context, call, missing))
+    looked = context.once(_Variables, settings)
+    named = looked.missing.intersection(_VARIABLE.findall(call.output))
+    silent = (looked.missing - named - _OF_SHELLS).intersection(looked.by(context, call))
     for name in (*sorted(named), *sorted(silent)):
         leaf = f"process.environment.{name}"
         what = f"the variable {name} is not handed down to the command"
         yield Cause(leaf, what, (Way(leaf, True),), certain=name in named)
 
 
-def _looked_for(context: Context, call: SystemCall, names: Collection[str]) -> Iterator[str]:
-    """Which variables are named by the words of a process, by its program, or by a script that it executes."""
-    yield from _VARIABLE.findall(" ".join(call.words))
-    for path in dict.fromkeys((call.caller.executable, *call.words[1:2])):
-        seen = outside.look(context, path) if path.startswith("/") else None
-        if seen is None or not stat.S_ISREG(seen.mode):
-            continue
-        with suppress(OSError, ValueError), open(seen.place, "rb") as file:
-            text = mmap.mmap(file.fileno(), min(os.fstat(file.fileno()).st_size, _MOST_READ), prot=mmap.PROT_READ)
-            with text:
-                yield from (name for name in names if _has_word(text, name.encode()))
+class _Variables:
+    """The variables of the caller's that are ``missing`` in the command's environment, and which of them programs name: each
+    program is looked through once, however many processes of it end."""
 
+    def __init__(self, settings: ProcessSettings, context: Context) -> None:
+        own = context.host.of(ProcessFacts).environment
+        self.missing = own.keys() - {name for name, *_ in environment(settings, outside.identity(context), context)}
+        self._names = re.compile(b"|".join(map(re.escape, sorted(map(os.fsencode, self.missing), reverse=True))))
+        self._found: dict[str, frozenset[str]] = {}
 
-def _has_word(text: mmap.mmap, word: bytes) -> bool:
-    at = -1
-    while (at := text.find(word, at + 1)) >= 0:
-        if _OF_WORDS.isdisjoint(text[max(at - 1, 0) : at] + text[at + len(word) : at + len(word) + 1]):
-            return True
-    return False
+    def by(self, context: Context, call: SystemCall) -> Iterator[str]:
+        """Those that are named by the words of a process, by its program, or by a script that it executes."""
+        yield from _VARIABLE.findall(" ".join(call.words))
+        for path in dict.fromkeys((call.caller.executable, *call.words[1:2])) if self.missing else ():
+            if path not in self._found:
+                seen = outside.look(context, path) if path.startswith("/") else None
+                self._found[path] = frozenset() if seen is None else frozenset(self._in(seen.place))
+            yield from self._found[path]
+
+    def _in(self, place: str) -> Iterator[str]:
+        """Of a file of the command's, which may put anything in its place meanwhile, or cut it."""
+        with suppress(OSError), os.fdopen(files.open_file(place, follow=False), "rb") as file:
+            text = file.read(_MOST_READ)
+            for match in self._names.finditer(text):
+                first, end = match.span()
+                if _OF_WORDS.isdisjoint(text[max(first - 1, 0) : first] + text[end : end + 1]):
+                    yield os.fsdecode(match[0])
 
 
 def _is_exempt(context: Context, call: SystemCall, capability: str) -> bool:

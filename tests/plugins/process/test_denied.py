@@ -150,6 +150,23 @@ def test_a_variable_that_its_words_name_or_its_program(tmp_path: Path) -> None:
     assert not any(cause.certain for cause in found.values())
 
 
+def test_a_program_is_looked_through_once_and_whatever_it_puts_in_its_place_waits_for_nobody(tmp_path: Path) -> None:
+    own, has = settings(), attrs.evolve(ROOT.of(ProcessFacts), environment={"PORT": "x"})
+    where = context(attrs.evolve(ROOT, facts={**ROOT.facts, ProcessFacts: has}), own, user="host")
+
+    def told(name: str) -> bool:
+        end = call("", error=0)
+        ended = attrs.evolve(end, caller=attrs.evolve(end.caller, executable=str(tmp_path / name)))
+        return any(PROCESS.denied(own, where, ended))
+
+    (tmp_path / "program").write_bytes(b"\0PORT\0")
+    assert told("program")
+    (tmp_path / "program").unlink()
+    assert told("program")
+    os.mkfifo(tmp_path / "pipe")
+    assert not told("pipe")
+
+
 def test_a_limit_that_the_caller_s_own_cuts_is_not_the_stack_s() -> None:
     low = host(1000, rlimits={"nofile": limit(256)})
     assert leaves(call("openat", error=errno.EMFILE), on=low) == []
