@@ -50,10 +50,12 @@ _NO_SOCKET, _INT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUP
 SYSCTLS = Path("/proc/sys")
 
 
-def reason(call: SystemCall, document: Mapping[str, Any], context: Context) -> str:
-    """What but the stack explains that a call failed under a configuration; empty where nothing is seen that does."""
+def reason(call: SystemCall, document: Mapping[str, Any], context: Context, *, is_certain: bool = False) -> str:
+    """What but the stack explains that a call failed under a configuration; empty where nothing is seen that does. Where it
+    ``is_certain`` that the stack has answered it, the host's kernel is not asked what it was never asked: for a kind of
+    sockets that nobody has made it would load a module."""
     for look in (_sysctl, _full, _login, _family, _path):
-        found = look(call, document)
+        found = "" if is_certain and look is _family else look(call, document)
         if found:
             return found
     return _mode(call, context) or _account(call, context) or _sandbox(call, document)

@@ -243,8 +243,7 @@ def _not_enough(seen: _Seen, result: Result, last: FailedCall | None) -> Iterato
         untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
         barrier = "; ".join(filter(None, (seen.stack.barriers.get(suspect.leaf, ""), found[1].advice)))
         barrier = "" if loosening is not None else barrier or NO_WAY
-        by_others = elsewhere.reason(found[0].call, seen.ran.document, seen.ran.context) or found[1].regardless
-        if not suspect.ways and by_others:
+        if not suspect.ways and (found[1].regardless or _by_others(found[0], seen.ran)):
             continue
         is_told = last is not None and (suspect.certain or last.is_evident or last.is_end)
         tried = _tried(seen, found[0], suspect, result) if is_told else ()
@@ -298,10 +297,16 @@ def _at_last(seen: _Seen, result: Result) -> Iterator[str]:
 
 def _because(seen: _Seen, ran: Ran, failed: FailedCall) -> str:
     """Why a call failed in a later run, in parentheses, and what forbids to permit it; empty where neither is known."""
-    why = failed.causes[0].what if failed.causes else elsewhere.reason(failed.call, ran.document, ran.context)
+    why = failed.causes[0].what if failed.causes else _by_others(failed, ran)
     barriers = filter(None, (seen.stack.barriers.get(cause.leaf, "") for cause in failed.causes))
     found = "; ".join(filter(None, (why, next(barriers, ""))))
     return f" ({found})" if found else ""
+
+
+def _by_others(item: FailedCall, ran: Ran) -> str:
+    """What but the stack explains a failure; empty where nothing is seen that does."""
+    is_certain = any(cause.certain for cause in item.causes)
+    return elsewhere.reason(item.call, ran.document, ran.context, is_certain=is_certain)
 
 
 def _offered(seen: _Seen, suspect: Suspect) -> tuple[Way | None, Loosening | None]:
@@ -335,7 +340,7 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
         silent = item.call.error in MISSING and item.told < 2
         if not (item.failed and left) or silent:
             continue
-        why = elsewhere.reason(item.call, seen.ran.document, seen.ran.context)
+        why = _by_others(item, seen.ran)
         why = why or next((cause.what for cause in item.causes if cause.regardless), "")
         why = why or (elsewhere.of_itself(item.call) if item.told and not item.causes else "")
         if why:

@@ -159,6 +159,14 @@ def test_a_kind_of_sockets_that_no_kernel_has() -> None:
     assert not reason(attrs.evolve(asked, arguments=(socket.AF_UNIX, 1, 0, 0, 0, 0)), DOCUMENT)
 
 
+def test_the_kernel_is_not_asked_for_sockets_that_a_filter_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "socket", lambda *of: asked.append(of))
+    found = call("socket", errno.EAFNOSUPPORT, arguments=(NO_FAMILY, 1, 0, 0, 0, 0))
+    assert not elsewhere.reason(found, DOCUMENT, NOWHERE, is_certain=True)
+    assert not asked
+
+
 ICMP = call("socket", errno.EACCES, arguments=(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 1, 0, 0, 0))
 #: What forbids an ordinary user a user namespace on Debian.
 FORBIDDEN = ("kernel.unprivileged_userns_clone", "0")
