@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property
 
 import attrs
 
+from hardening.base.values import frozen
 from hardening.elf.edges import CALL, JUMP, LOAD, SHORT, edges, system_calls
 from hardening.elf.file import ElfFile
 from hardening.elf.numbers import Effort, Location, Traced, Tracer
@@ -29,6 +30,24 @@ class Function:
     tables: set[int] = attrs.Factory(set)
 
 
+@frozen(eq=False)
+class _References:
+    """The ``functions`` of a file, by their addresses; and the places that call one, or jump to it, by its address, or by a
+    symbol that another file has."""
+
+    functions: Mapping[int, Function]
+    callers: Mapping[int | str, Sequence[int]]
+
+
+@frozen(eq=False)
+class CallsMade:
+    """The numbers that a file makes system calls with, or hands to what makes one of an argument: ``functions`` by the
+    function that does, ``sites`` by the place where that is."""
+
+    functions: Mapping[int, Traced]
+    sites: Mapping[int, Set[int]]
+
+
 class Binary:
     """A file at its ``path`` in the root. What looks through its code, here and below, raises `TooMuchCode` where that is
     without end."""
@@ -38,17 +57,18 @@ class Binary:
         self.path, self.elf = path, elf if elf.has_frames else _with_called(elf, self.effort)
         elf = self.elf
         self._known = frozenset(elf.functions)
-        self._callers: dict[int, list[int]] = defaultdict(list)
-        self._sites: dict[str, list[int]] = defaultdict(list)
-        self._numbers: dict[str, Mapping[int, Traced]] = {}
-        #: What functions of it make of an argument: a system call with that number; and the numbers that are made, or handed
-        #: to such a function, by the places where that is. Known as far as `numbers` was asked.
+        self._system_calls: dict[str, CallsMade] = {}
+        #: What functions of it make of an argument: a system call with that number. Known as far as those were asked for.
         self.wrappers: dict[str, set[Location]] = {}
-        self.made: dict[int, set[int]] = defaultdict(set)
 
-    @cached_property
+    @property
     def functions(self) -> Mapping[int, Function]:
         """What each function refers to."""
+        return self._references.functions
+
+    @cached_property
+    def _references(self) -> _References:
+        callers: dict[int | str, list[int]] = defaultdict(list)
         found: dict[int, Function] = defaultdict(Function)
         tracer = Tracer(self.elf, self.effort)
         stubs: dict[int, int] = {}
@@ -61,7 +81,7 @@ class Binary:
             here = found[at if where is None else where]
             if target in self._known and kind in (CALL, JUMP, SHORT):
                 here.calls.add(target)
-                self._callers[target].append(at)
+                callers[target].append(at)
             elif target in self._known:
                 here.taken.add(target)
             elif kind in (CALL, JUMP, SHORT):
@@ -80,22 +100,19 @@ class Binary:
             if target in through:
                 symbol = symbols[through[target]]
                 found[where].symbols.add(symbol)
-                self._sites[symbol].append(at)
+                callers[symbol].append(at)
         for at in symbols.keys() - set(through.values()):
-            self._sites[symbols[at]].append(at)
-        return found
+            callers[symbols[at]].append(at)
+        return _References(found, callers)
 
     @cached_property
     def targets(self) -> Mapping[int, int | str]:
         """Where the code calls functions, or jumps to them, and which: an address, or a symbol of another file."""
-        _ = self.functions  # with them, who calls
-        found: dict[int, int | str] = {at: target for target, sites in self._callers.items() for at in sites}
-        return found | {at: symbol for symbol, sites in self._sites.items() for at in sites}
+        return {at: target for target, sites in self._references.callers.items() for at in sites}
 
     def callers(self, target: int | str) -> set[int]:
         """The functions that call another one, or jump to it: by its address, or by a symbol that another file has."""
-        _ = self.functions  # with them, who calls
-        sites = self._callers.get(target, ()) if isinstance(target, int) else self._sites.get(target, ())
+        sites = self._references.callers.get(target, ())
         return {where for at in sites if (where := self.elf.function(at)) is not None}
 
     def _pointed(self, place: int) -> Iterator[int]:
@@ -134,24 +151,24 @@ class Binary:
         """Whether a function begins at an address."""
         return address in self._known
 
-    def numbers(self, foreign: Mapping[str, set[Location]]) -> Mapping[int, Traced]:
-        """The numbers of the system calls that each function makes, where ``foreign`` functions of other files make one of
-        an argument; its own ones that do are in `wrappers` from then on."""
+    def system_calls(self, foreign: Mapping[str, set[Location]]) -> CallsMade:
+        """The system calls that it makes, where ``foreign`` functions of other files make one of an argument; its own ones
+        that do are in `wrappers` from then on."""
         wanted = {name: foreign[name] for name in sorted(foreign.keys() & self.elf.imports)}
         key = repr(wanted)
-        if key not in self._numbers:
-            self._numbers[key] = self._found(wanted)
-        return self._numbers[key]
+        if key not in self._system_calls:
+            self._system_calls[key] = self._found(wanted)
+        return self._system_calls[key]
 
-    def _found(self, foreign: Mapping[str, set[Location]]) -> Mapping[int, Traced]:
+    def _found(self, foreign: Mapping[str, set[Location]]) -> CallsMade:
         tracer = Tracer(self.elf, self.effort)
         found: dict[int, Traced] = defaultdict(Traced)
+        made: dict[int, set[int]] = defaultdict(set)
         wrapping: dict[int, set[Location]] = defaultdict(set)
         pending = [(at, tracer.number(at)) for at in self.effort.each(system_calls(self.elf))]
-        if pending or foreign:
-            _ = self.functions  # with them, who calls
-        for symbol in foreign:
-            pending += [(at, tracer.argument(at, place)) for at in self._sites[symbol] for place in foreign[symbol]]
+        for symbol, places in foreign.items():
+            sites = self._references.callers.get(symbol, ())
+            pending += [(at, tracer.argument(at, place)) for at in sites for place in places]
         while pending:
             at, value = pending.pop()
             where = self.elf.function(at)
@@ -159,18 +176,19 @@ class Binary:
                 continue
             here = found[at if where is None else where]
             here.constants |= value.constants
-            self.made[at] |= value.constants
+            made[at] |= value.constants
             here.computed |= value.computed
             for place in value.parameters if where is not None else ():
                 if where is None or place in wrapping[where]:
                     continue
                 wrapping[where].add(place)
-                pending += [(caller, tracer.argument(caller, place)) for caller in self._callers[where]]
+                sites = self._references.callers.get(where, ())
+                pending += [(caller, tracer.argument(caller, place)) for caller in sites]
         for name, symbols in self.elf.exports.items():
-            places = set[Location]().union(*(wrapping.get(symbol.address, ()) for symbol in symbols))
-            if places:
-                self.wrappers[name] = places
-        return found
+            parameters = set[Location]().union(*(wrapping.get(symbol.address, ()) for symbol in symbols))
+            if parameters:
+                self.wrappers[name] = parameters
+        return CallsMade(found, made)
 
 
 def _with_called(elf: ElfFile, effort: Effort) -> ElfFile:

@@ -164,7 +164,7 @@ def _returning(blocks: Mapping[int, _BasicBlock]) -> Collection[int]:
 class _CallGraph:
     """The functions that are come to by calls alone, from where a program starts."""
 
-    binaries: Sequence[Binary]
+    linked: Linked
     starts: Sequence[Node]
     #: Where each function calls others, and who calls each.
     sites: dict[Node, list[tuple[int, Node]]] = attrs.Factory(lambda: defaultdict(list))
@@ -173,7 +173,7 @@ class _CallGraph:
 
     @classmethod
     def of(cls, linked: Linked, starts: Sequence[Node]) -> _CallGraph:
-        graph = cls(linked.binaries, starts)
+        graph = cls(linked, starts)
         calling: dict[int, dict[int, list[int]]] = {}
         seen, pending = set(starts), list(starts)
         while pending:
@@ -198,8 +198,8 @@ class _CallGraph:
     def chance(self, number: int) -> float:
         """How likely the program comes to a system call."""
         making = [
-            _by_function(binary, [site for site, made in binary.made.items() if number in made])
-            for binary in self.binaries
+            _by_function(binary, [site for site, made in calls.sites.items() if number in made])
+            for binary, calls in zip(self.linked.binaries, self.linked.system_calls, strict=True)
         ]
         makers = [(index, address) for index, found in enumerate(making) for address in found]
         done = self._leading([node for node in makers if node[0]], same_file=True)
@@ -209,7 +209,7 @@ class _CallGraph:
             for site, called in self.sites[index, address]:
                 chances[site] = max(chances.get(site, 0), values.get(called, 0))
             if index not in self._flows:
-                self._flows[index] = _ControlFlow.of(self.binaries[index])
+                self._flows[index] = _ControlFlow.of(self.linked.binaries[index])
             values[index, address] = self._flows[index].chance(address, chances) if any(chances.values()) else 0
         return max((values.get(start, 0) for start in self.starts), default=0)
 

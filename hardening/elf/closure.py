@@ -14,8 +14,9 @@ from hardening.base.linux import abi, kernel
 from hardening.base.linux.resolution import resolve
 from hardening.base.values import frozen
 from hardening.elf import file
-from hardening.elf.binary import Binary
+from hardening.elf.binary import Binary, CallsMade
 from hardening.elf.malformed import InvalidElf
+from hardening.elf.numbers import Location
 
 #: Libraries of one program; bytes and lines of a configuration of the dynamic linker, and files that it includes.
 LIBRARIES, TEXT, LINES = 2000, 1 << 20, 1000
@@ -47,6 +48,18 @@ class Linked:
             for name, symbols in binary.elf.exports.items():
                 found.setdefault(name, (index, [symbol.address for symbol in symbols]))
         return found
+
+    @cached_property
+    def system_calls(self) -> Sequence[CallsMade]:
+        """The system calls that each of the files makes. Raises `TooMuchCode`."""
+        wrappers: dict[str, set[Location]] = {}
+        found: dict[int, CallsMade] = {}
+        # Twice, since who uses a wrapper of another file may be looked at before that is.
+        for index in (*reversed(range(len(self.binaries))), *range(len(self.binaries))):
+            found[index] = self.binaries[index].system_calls(wrappers)
+            for name, places in self.binaries[index].wrappers.items():
+                wrappers.setdefault(name, set()).update(places)
+        return [found[index] for index in range(len(self.binaries))]
 
     @cached_property
     def names(self) -> Mapping[tuple[int, int], Collection[str]]:

@@ -11,7 +11,7 @@ from hardening.elf.reach import STARTING
 
 def exchanged(now: Linked, before: Linked, instead: Mapping[int, Collection[int]]) -> frozenset[int]:
     """Those system calls that a library makes now for a symbol that somebody uses, by calls alone, where it made them not
-    for it before, but one of those that each is ``instead`` of. Both must have been looked through by `reached`."""
+    for it before, but one of those that each is ``instead`` of. Raises `TooMuchCode`."""
     found = set[int]()
     of_old: dict[int, frozenset[str]] = {}
     for number, others in instead.items():
@@ -30,9 +30,9 @@ def _leading(linked: Linked, number: int) -> frozenset[str]:
     found = set[str]()
     seen = {
         (index, where)
-        for index, binary in enumerate(linked.binaries)
-        for site, made in binary.made.items()
-        if number in made and (where := binary.elf.function(site)) is not None
+        for index, calls in enumerate(linked.system_calls)
+        for site, made in calls.sites.items()
+        if number in made and (where := linked.binaries[index].elf.function(site)) is not None
     }
     pending = list(seen)
     while pending:
@@ -40,7 +40,8 @@ def _leading(linked: Linked, number: int) -> frozenset[str]:
         callers = {(index, caller) for caller in linked.binaries[index].callers(address)}
         for name in linked.names.get((index, address), ()):
             users = [user for user in linked.users.get(name, ()) if user != index and name not in STARTING]
-            found.update([name] * bool(users))
+            if users:
+                found.add(name)
             callers |= {(user, caller) for user in users for caller in linked.binaries[user].callers(name)}
         pending += callers - seen
         seen |= callers

@@ -16,7 +16,6 @@ import attrs
 from hardening.base.values import frozen
 from hardening.elf.binary import TABLE, WHOLE_TABLE, Binary
 from hardening.elf.closure import LOADERS, Linked
-from hardening.elf.numbers import Location
 
 #: What every program uses of the C library.
 STARTING = frozenset(
@@ -106,13 +105,7 @@ def reached(linked: Linked, only: frozenset[str] | None = None) -> Reached:
     """What the first of several files that are linked with one another may ask of the kernel; with ``only`` as if it used
     nothing but these symbols. Raises `TooMuchCode`."""
     binaries = linked.binaries
-    wrappers: dict[str, set[Location]] = {}
-    numbers = {}
-    # Twice, since who uses a wrapper of another file may be looked at before that is.
-    for index in (*reversed(range(len(binaries))), *range(len(binaries))):
-        numbers[index] = binaries[index].numbers(wrappers)
-        for name, places in binaries[index].wrappers.items():
-            wrappers.setdefault(name, set()).update(places)
+    numbers = [made.functions for made in linked.system_calls]
     walk = _Reach(binaries, linked.providers)
     _begin(walk, linked, only)
     calls: dict[int, Sequence[Via]] = {}

@@ -65,19 +65,19 @@ def compare(asked: Compared, scanners: Sequence[Scanner]) -> Difference:
         directories = [path for path in directories if owners.get(path) in own]
         ports = [item for item in ports if owners.get(item.path) in own]
     return Difference(
-        look.calls,
-        look.called,
-        look.rights,
-        look.missing,
-        ports,
-        directories,
-        look.gone,
-        look.computed,
-        sorted(look.loads),
-        look.unread,
-        look.count,
-        look.machine,
-        owners,
+        calls=look.calls,
+        called=look.called,
+        rights=look.rights,
+        missing=look.missing,
+        ports=ports,
+        directories=directories,
+        gone=look.gone,
+        computed=look.computed,
+        loads=sorted(look.loads),
+        unread=look.unread,
+        programs=look.count,
+        machine=look.machine,
+        owners=owners,
     )
 
 

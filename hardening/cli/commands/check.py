@@ -156,10 +156,18 @@ class _Checked:
         new = self._source(against, previous.directories)
         tried, stack_breaks = self._on(new, against)
         context = examine(tried.composition, self.here.host)
+        permitted, instead = foretell.judged(tried, context)
         asked = Compared(
-            new.directories, previous.directories, new.brought, self.command, new.set_ids, new.given,
-            *foretell.judged(tried, context), seen,
-        )  # fmt: skip
+            new=new.directories,
+            old=previous.directories,
+            brought=new.brought,
+            command=self.command,
+            set_ids=new.set_ids,
+            given=new.given,
+            permitted=permitted,
+            instead=instead,
+            seen=seen,
+        )
         scanners = tuple(scanner for _, scanner in sorted(self.here.plugins.scanners.items()))
         layers, further = tried.composition.stack.layers, [*new.packages.values()]
 

@@ -8,7 +8,6 @@ import pytest
 
 from hardening.elf.closure import Linked, LinkingRoot
 from hardening.elf.exchange import exchanged
-from hardening.elf.reach import reached
 from tests.support import elves
 
 NUMBERS = elves.numbers()
@@ -24,9 +23,7 @@ def linked(place: Path, library: str) -> Linked:
     elves.compiled(place, RAW + library, *flags, name="usr/lib/libturn.so")
     own = (f"-L{place}/usr/lib", "-lturn", "-nostdlib", "-Wl,--no-dynamic-linker")
     elves.compiled(place, source, *own, name="usr/bin/demo")
-    found = LinkingRoot((str(place),)).linked("/usr/bin/demo")
-    reached(found)
-    return found
+    return LinkingRoot((str(place),)).linked("/usr/bin/demo")
 
 
 @pytest.mark.parametrize(
