@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from hardening.base import jsontext, wholefile
+from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, UsageError
 from hardening.learn.rules import collapsed
@@ -172,10 +173,12 @@ class Recording:
 
     def called(self) -> Mapping[str, Set[int]]:
         """The numbers of the system calls that programs were seen to make, by the names of these; of this machine's own
-        architecture, since another has the same numbers for other calls."""
+        architecture, since another has the same numbers for other calls. A clone(2) that shares no memory is left out: it is
+        a fork(2), which C libraries make of it whatever they start threads by."""
         found: dict[str, set[int]] = {}
         for use in (use for run in self.runs for use in run.uses if use.runs):
-            for name in use.programs if use.call.architecture == calls.own() else ():
+            is_fork = use.call.name == "clone" and not use.call.arguments[0] & abi.CLONE_VM
+            for name in use.programs if use.call.architecture == calls.own() and not is_fork else ():
                 found.setdefault(name, set()).add(use.call.number)
         return found
 

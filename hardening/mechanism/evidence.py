@@ -31,7 +31,9 @@ SIGNIFICANT: Mapping[str, Mapping[int, int]] = MappingProxyType(
     | {name: {place: 0o6000} for name, place in LENDING.items()}
 )  # fmt: skip
 
-
+#: Flags of clone(2) that are kept beside those, of which no rule is made: whether it started a thread, or a process that
+#: borrows memory, or has its own.
+_STARTED = abi.CLONE_VM | abi.CLONE_VFORK | abi.CLONE_THREAD
 #: What is kept of a call beside these arguments: what it was about, and what became of it.
 KEPT = (
     "name", "number", "architecture", "error", "signal", "path", "target", "access", "address", "request", "ids",
@@ -51,6 +53,8 @@ def normal(call: SystemCall) -> SystemCall:
     """A call without what differs from one time to the next: who made it, when, what lay on its way, and the arguments that
     do not matter."""
     kept = telling(call)
+    if call.name == "clone":
+        kept = {0: kept[0] | _STARTED}
     arguments = tuple(number & kept.get(place, 0) for place, number in enumerate(call.arguments))
     return SystemCall(arguments=arguments, caller=Caller(0), **{field: getattr(call, field) for field in KEPT})
 

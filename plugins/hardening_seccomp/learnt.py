@@ -136,7 +136,8 @@ def _rules(name: str, uses: Iterable[Usage]) -> Iterator[LearntStatement]:
     """A rule for each telling value of the arguments of a call."""
     alike: dict[tuple[tuple[int, tuple[int, int]], ...], list[Usage]] = {}
     for use in uses:
-        values = tuple((place, (use.call.arguments[place], mask)) for place, mask in telling(use.call).items())
+        asked = use.call.arguments
+        values = tuple((place, (asked[place] & mask, mask)) for place, mask in telling(use.call).items())
         alike.setdefault(values, []).append(use)
     for values, made in sorted(alike.items()):
         words = _in_words(made)

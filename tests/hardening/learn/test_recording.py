@@ -121,6 +121,22 @@ def test_what_was_called_is_told_by_the_numbers_of_this_machine_and_of_no_other(
     assert Recording(frozenset({attrs.evolve(run, uses=frozenset(uses))})).called() == {"a": {120}, "b": {120}}
 
 
+@pytest.mark.parametrize(
+    ("flags", "counts"),
+    [
+        (abi.CLONE_VM | abi.CLONE_THREAD, True),
+        (abi.CLONE_VM | abi.CLONE_VFORK | abi.SIGCHLD, True),
+        (abi.SIGCHLD, False),
+    ],
+    ids=["pthread_create", "posix_spawn", "fork"],
+)
+def test_a_child_with_memory_of_its_own_is_no_clone(tmp_path: Path, flags: int, counts: bool) -> None:
+    number = calls.native("clone", 1).number
+    call = SystemCall("clone", number, calls.own(), (flags, 0, 0, 0, 0, 0), Caller(7, "sh"))
+    write(tmp_path / "seen.json", Recording(frozenset({_run([call], "a")})))
+    assert read(tmp_path / "seen.json").called() == ({"sh": {number}} if counts else {})
+
+
 def test_names_that_each_run_makes_anew_are_their_directory() -> None:
     def made(name: str, path: str) -> Run:
         calls = [
