@@ -235,7 +235,8 @@ def learnt_statements(answer: object, of: Mechanism[Any], *_: object) -> tuple[L
             or not all(isinstance(part, str) for part in statement.key)
         ):
             raise Wrong(statement.key, "a tuple of texts as key of LearntStatement")
-        _require_own(of, "learns something", items(str)(statement.loosens))
+        if loosened := items(str)(statement.loosens):
+            _require_own(of, "learns something", loosened)
     return found
 
 

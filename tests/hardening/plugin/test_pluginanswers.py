@@ -38,6 +38,7 @@ MOUNT = MountPoint("/acme", True, {"destination": "/acme"}, ("acme.on",))
         ("recording", ({"on": True}, ["on"])),
         ("spare", ["acme.on"]),
         ("learnt_statements", [LearntStatement(("on",), True, "seen", loosens=frozenset({"acme.on"}))]),
+        ("learnt_statements", [LearntStatement(("on",), True, "seen")]),
         ("mount_points", [MOUNT]),
         ("argv", ["/usr/bin/acme", "--quiet"]),
         ("verdict", None),
