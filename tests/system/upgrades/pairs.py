@@ -87,7 +87,7 @@ _OF = {
 _PYTHON = "/usr/bin/python3"
 _NPM = "/usr/lib/node_modules"
 _TREE = "from lxml import etree; assert etree.fromstring('<a><b/></a>').find('b') is not None"
-_MACHINE = "import psutil; assert psutil.Process().memory_info().rss and psutil.cpu_count()"
+_PACKED = "import zstandard; assert len(zstandard.ZstdCompressor(threads=2).compress(bytes(1 << 22))) < 1 << 20"
 _QUEUE = (
     "import zmq; all = zmq.Context(); one = all.socket(zmq.PAIR); one.bind('inproc://x'); two = all.socket(zmq.PAIR); "
     "two.connect('inproc://x'); one.send(b'x'); assert two.recv() == b'x'"
@@ -110,7 +110,7 @@ _PUBLISHED: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
      (f"/{MODULES}/cmake/data/bin/cmake", "-E", "copy_directory", "/etc/alternatives", "/tmp/x"), "3.22.0", "4.1.0"),
     ("pip:uvloop==", _PYTHON, ("python3", "-c", _LOOP), "0.17.0", "0.21.0"),
     ("pip:pyzmq==", _PYTHON, ("python3", "-c", _QUEUE), "24.0.1", "27.0.0"),
-    ("pip:psutil==", _PYTHON, ("python3", "-c", _MACHINE), "5.9.4", "7.0.0"),
+    ("pip:zstandard==", _PYTHON, ("python3", "-c", _PACKED), "0.19.0", "0.25.0"),
     ("pip:numpy==", _PYTHON, ("python3", "-c", _PRODUCT), "1.24.0", "2.3.0"),
     ("pip:duckdb==", _PYTHON, ("python3", "-c", _QUERY), "0.8.0", "1.4.0"),
     ("npm:@esbuild/linux-x64@", f"{_NPM}/@esbuild/linux-x64/bin/esbuild",
