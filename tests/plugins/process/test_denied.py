@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, User
 from hardening_process.settings import ProcessSettings
 from tests.plugins.process.stacks import PROCESS, context, host, root_with, strict
 from tests.support.features import require
+from tests.support.runs import workplace
 
 ROOT = host(0)
 
@@ -28,6 +29,13 @@ ROOT = host(0)
 def as_root() -> None:
     """An ordinary user gives no file away."""
     require("root")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that every user may enter: those above pytest's own are not for a test to open."""
+    with workplace() as folder:
+        yield folder
 
 
 def call(name: str, *arguments: int, error: int, uid: int = 0, has: Sequence[str] = (), **more: Any) -> SystemCall:
@@ -269,10 +277,9 @@ def test_who_turns_to_nobody_needs_no_other_user(asked: SystemCall, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("as_root")
-def test_a_file_of_another_user_than_the_stack_has_chosen(tmp_path: Path) -> None:
-    root = root_with(tmp_path / "root", PASSWD)
-    for folder in (tmp_path, *tmp_path.parents[:3], root):
-        folder.chmod(0o755)
+def test_a_file_of_another_user_than_the_stack_has_chosen(place: Path) -> None:
+    root = root_with(place / "root", PASSWD)
+    root.chmod(0o755)
     for name, owner in (("theirs", 70), ("roots", 0)):
         (root / name).write_text("x")
         (root / name).chmod(0o600)
