@@ -13,6 +13,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import (
     CommandProcess,
     Identity,
+    Privileges,
     RootDirectory,
     id_maps,
     joins_user_namespace,
@@ -81,6 +82,21 @@ def identity(context: Context) -> Identity:
     """Who the command is, as it sees itself. Raises `ProfileError` as `CommandProcess.resolve` does."""
     account = context.of(CommandProcess)
     return account.resolve(context) if account is not None else Identity(*natural_ids(context), ())
+
+
+def command(context: Context) -> Caller:
+    """The command as it is when it starts."""
+    who, privileges, maps = identity(context), context.of(Privileges), id_maps(context)
+    held = privileges.added if privileges is not None and who.is_root else frozenset[str]()
+    uid, gid = (who.uid, who.gid) if maps is None else (maps.outside(who.uid), maps.outside_gid(who.gid))
+    return Caller(0, uid=uid or 0, gid=gid or 0, capabilities=held, filters=1)
+
+
+def is_own_root(context: Context, caller: Caller) -> bool:
+    """Whether a process that root launched is root inside alone: where a mode keeps it out of a file that `is_reached` by no
+    capability of it, root itself would be let in, so that the stack does it."""
+    maps = id_maps(context)
+    return context.host.root and maps is not None and maps.outside(0) == caller.uid
 
 
 def _groups(context: Context, caller: Caller) -> frozenset[int]:

@@ -20,8 +20,7 @@ from hardening.mechanism.denial import DENIALS, MISSING, Caller, SystemCall
 from hardening.mechanism.evidence import GIVING
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.outside import found as file_of
-from hardening.mechanism.outside import is_reached, withheld
-from hardening.mechanism.roles import id_maps
+from hardening.mechanism.outside import is_own_root, is_reached, withheld
 from hardening.why import copies
 
 _NAMESPACES = {
@@ -206,9 +205,8 @@ def _mode(call: SystemCall, context: Context) -> str:
     if found is None or _has_on_host(call.caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or found[0].has_list:
         return ""
     seen, caller = found[0], call.caller
-    maps = id_maps(context)
-    if context.host.root and maps is not None and maps.outside(0) == caller.uid and not is_reached(context, seen):
-        return ""  # root would be let in: that no root of the command's own is it is the stack's doing
+    if is_own_root(context, caller) and not is_reached(context, seen):
+        return ""
     return (
         f"the file's own mode: {seen.place} is {stat.filemode(seen.mode)} of uid {seen.uid} and gid {seen.gid}, and uid "
         f"{caller.uid} with gid {caller.gid} asked (as the host counts)"

@@ -23,9 +23,8 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import UsageError
 from hardening.mechanism import outside
-from hardening.mechanism.denial import Caller, Cause, SystemCall
+from hardening.mechanism.denial import Cause, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
-from hardening.mechanism.roles import Privileges, id_maps
 from hardening.trace import calls, words
 from hardening.why import loosen, together
 from hardening.why.attempt import Attempt
@@ -154,7 +153,7 @@ def made(name: str, arguments: Iterable[int], context: Context, text: str, addre
     if number is None:
         raise UsageError(f"this machine has no system call {name}", hint="ask about the one that it has instead")
     given = (*arguments, *(0,) * ARGUMENTS)[:ARGUMENTS]
-    return SystemCall(name, number, calls.own(), given, _caller(context), text=text, address=address)
+    return SystemCall(name, number, calls.own(), given, outside.command(context), text=text, address=address)
 
 
 def _numbers(text: str, arguments: str) -> list[int]:
@@ -214,11 +213,3 @@ def _of_lookup(host: str, context: Context) -> Iterator[SystemCall]:
     yield made("connect", (), context, text, "udp port 53")
     for name in _LOOKUP:
         yield made(name, (), context, f"{text} ({name})")
-
-
-def _caller(context: Context) -> Caller:
-    """The command as it is when it starts."""
-    who, privileges, maps = outside.identity(context), context.of(Privileges), id_maps(context)
-    held = privileges.added if privileges is not None and who.is_root else frozenset[str]()
-    uid, gid = (who.uid, who.gid) if maps is None else (maps.outside(who.uid), maps.outside_gid(who.gid))
-    return Caller(0, uid=uid or 0, gid=gid or 0, capabilities=held, filters=1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from errno import EACCES, EOVERFLOW, EPERM, EROFS
 
 from hardening.mechanism import outside
-from hardening.mechanism.denial import EXECUTE, MISSING, READ, WRITE, PathAnswer, Size, Way
+from hardening.mechanism.denial import EXECUTE, MISSING, READ, WRITE, Caller, PathAnswer, Size, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS
 from hardening_rootfs import hidden
@@ -25,8 +25,11 @@ _BY_RIGHTS = "yes, by the rights of its files"
 _DEVICES = (*USUAL, "/dev/console", "/dev/ptmx")
 
 
-def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[PathAnswer]:
-    """What is asked of an absolute path, with what decides it and what would permit it."""
+def of_path(
+    settings: RootfsSettings, context: Context, path: str, caller: Caller | None = None
+) -> Iterator[PathAnswer]:
+    """What a process, the command as it starts where none is given, asks of an absolute path, with what decides it and what
+    would permit it."""
     place = place_of(settings, context, path)
     gone = shown(context).hiding(place.path)
     if gone is not None:
@@ -42,7 +45,7 @@ def of_path(settings: RootfsSettings, context: Context, path: str) -> Iterator[P
     missing = bool(place.source) and not there(place.source)
     if not missing:
         yield _by_rights(settings, context, place, "readable", READ)
-    yield _writable(settings, context, place)
+    yield _writable(settings, context, place, caller or outside.command(context))
     if not missing or place.lacks("exec"):
         yield _executable(settings, context, place)
 
@@ -89,10 +92,10 @@ def _by_rights(settings: RootfsSettings, context: Context, place: Place, asked: 
     return PathAnswer(asked, place.leaf, denied=found.reason, ways=ways, errors=(EACCES,) if found.unmapped else ())
 
 
-def _writable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
+def _writable(settings: RootfsSettings, context: Context, place: Place, caller: Caller) -> PathAnswer:
     found = withheld(place.existing, place.top, WRITE, context, idmap=place.idmap) if place.source else None
-    # The kernel looks at the mode before it looks at the mount; root would be let in, if it were the host's.
-    by_map = found is not None and found.unmapped and context.host.root and outside.identity(context).is_root
+    # The kernel looks at the mode before it looks at the mount.
+    by_map = found is not None and found.unmapped and outside.is_own_root(context, caller)
     errors = (EROFS, EACCES) if by_map else (EROFS,)
     read_only = deepest(shown(context).read_only, place.path)
     if read_only is not None and (place.mounted is None or holds(place.mounted, read_only)):

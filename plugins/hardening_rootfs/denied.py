@@ -75,7 +75,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         wanted.add("executable")
     if call.name == "connect" and call.error == errno.EACCES:
         wanted.add("writable")  # unix(7)
-    found = [*answers.of_path(settings, context, path)]
+    found = [*answers.of_path(settings, context, path, call.caller)]
     if call.name in _EXECUTING and call.error == errno.ENOENT and place.source and not found[0].denied:
         named = interpreter(place.source)
         if named.startswith("/") and named != path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from errno import EACCES, EROFS
 from pathlib import Path
 
 import pytest
 
+from hardening.mechanism.denial import Caller
+from hardening.mechanism.roles import id_maps
 from hardening.report.explain import find
 from hardening_rootfs import spec
 from hardening_rootfs.answers import of_path
@@ -76,3 +79,19 @@ def test_a_directory_that_is_not_there_can_be_one_in_memory(tmp_path: Path) -> N
     found = of_path(composition.settings["rootfs"], context_of(composition), "/opt/no-such-directory/new")
     (answer,) = [item for item in found if item.asked == "writable"]
     assert answer.ways[0].leaf == "rootfs.tmpfs./opt/no-such-directory"
+
+
+def test_a_mode_that_keeps_root_of_its_own_out_is_the_stacks_doing_and_to_others_it_is_none(tmp_path: Path) -> None:
+    (tmp_path / "own").touch(mode=0o600)
+    composition = composed(tmp_path, f'[rootfs]\nvolumes.add = ["{tmp_path}:/data:ro"]\n')
+    context = context_of(composition)
+    maps = id_maps(context)
+    root = maps.outside(0) if maps is not None else None
+    assert root is not None
+
+    def errors(caller: Caller | None) -> list[int]:
+        found = of_path(composition.settings["rootfs"], context, "/data/own", caller)
+        return [error for item in found if item.asked == "writable" for error in item.errors]
+
+    assert errors(None) == errors(Caller(1, uid=root)) == [EROFS, EACCES]
+    assert errors(Caller(1, uid=root + 5)) == [EROFS]
