@@ -138,7 +138,10 @@ class _Runs:
         did not ask for when it failed. Raises `_Stopped`."""
         if any(_fails_too(members, known, outcome) for known, outcome in (((), self._first), *self.tried)):
             return False
-        outcome = self.of(members, self.world.run_unseen)
+        # Where nobody has spoken of what is left out, this run is looked at: what is said in it need not be confirmed.
+        left_out = [member for member in self.enough if member not in members]
+        is_told = len(left_out) != 1 or self.is_evident(left_out[0])
+        outcome = self.of(members, self.world.run_unseen if is_told else self.world.run)
         return outcome is not None and outcome.succeeded
 
     def was_only_slow(self, members: Sequence[Member]) -> bool:
@@ -204,12 +207,16 @@ class _Runs:
 
 def _fails_too(members: Sequence[Member], known: Sequence[Member], outcome: TrialOutcome | None) -> bool:
     """Whether a run with these fails since one with what is ``known`` has: they are a part of that, or what they permit more
-    was not asked for. Of one that was at work until its time was over nobody knows what it asks for next."""
+    was not asked for. Of one that was at work until its time was over nobody knows what it asks for next, nor of one that
+    had another way past the same denial."""
     if outcome is None or outcome.succeeded:
         return False
     ways = _ways(known)
     more = [member for member in members if (member.way.leaf, member.way.value) not in ways]
-    return not more or (outcome.is_seen and not outcome.late and not outcome.asks(more))
+    if not more:
+        return True
+    is_beside = {_denial(member.suspect) for member in known}.isdisjoint(_denial(member.suspect) for member in more)
+    return is_beside and outcome.is_seen and not outcome.late and not outcome.asks(more)
 
 
 def _ways(members: Sequence[Member]) -> list[tuple[str, object]]:

@@ -352,13 +352,9 @@ def test_a_part_of_what_was_not_enough_is_not_tried() -> None:
 
 
 def test_what_a_process_speaks_of_without_a_loosening_is_not_left_out_once_more() -> None:
-    class Told(Foreseen):
-        def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
-            return self.one(members)
-
-    silent, told = (kind("abcde", lambda some: set("abcde") <= some) for kind in (Foreseen, Told))
+    silent, told = (Foreseen("abcde", lambda some: set("abcde") <= some, evident=one) for one in (False, True))
     runs = [search(attrs.evolve(world.run(()), late=True), world).runs for world in (silent, told)]
-    assert runs[0] - runs[1] == len("bcde") + ROUNDS - 2, "of the first it has spoken in its first run"
+    assert runs[0] - runs[1] == len("abcde") + ROUNDS - 2
 
 
 def test_one_that_is_at_work_until_its_time_is_over_is_not_tried_with_one_loosening_after_the_other() -> None:
@@ -375,6 +371,23 @@ def test_of_what_was_enough_for_one_that_was_late_each_is_permitted_once_the_one
     assert [len(run) for run in world.runs[:12]] == [0, 12, *range(1, 9), 7, 8], (
         "of those that it was stopped by only what the late one has asked for is left out"
     )
+
+
+@pytest.mark.parametrize(("evident", "runs"), [(True, 24), (False, 30)])
+def test_of_much_that_was_permitted_at_once_each_is_left_out_where_it_is_seen_what_is_said_then(
+    evident: bool, runs: int
+) -> None:
+    class Probing(Foreseen):
+        """A command that is first suspected of needing what it does without."""
+
+        def one(self, members: Sequence[Member]) -> TrialOutcome:
+            outcome = super().one(members)
+            return attrs.evolve(outcome, suspects=outcome.suspects[::-1])
+
+    world = Probing("ABCDEFGabcdefgh", lambda some: set("abcdefgh") <= some, evident=evident)
+    result = search(world.run(()), world)
+    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abcdefgh"))
+    assert result.runs == runs
 
 
 def test_one_denial_among_many_that_do_not_matter_is_found_within_the_runs() -> None:
