@@ -18,6 +18,7 @@ from hardening.compose.composition import Composition
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 from hardening.mechanism.denial import DENIALS, MISSING, Caller, Cause, Size, SystemCall
 from hardening.mechanism.mechanism import Context
+from hardening.mechanism.outside import command
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
 from hardening.why import elsewhere
@@ -246,11 +247,8 @@ def _unexecuted(ran: Ran) -> Sequence[SystemCall]:
     if not 0 < error < EXIT_LAUNCHER:
         # What a file lends that the bounding set has not is the only reason of another errno (capabilities(7)).
         error = errno.EPERM if outside is not None and told == errno.EACCES and _lends(outside) else told
-    user = {key: int(lookup(ran.document, f"/process/user/{key}") or 0) for key in ("uid", "gid")}
-    caller = Caller(
-        trace.command, executable=path, uid=elsewhere.mapped(ran.document, "uid", user["uid"]),
-        gid=elsewhere.mapped(ran.document, "gid", user["gid"]),
-    )  # fmt: skip
+    who = command(ran.context)
+    caller = Caller(trace.command, executable=path, uid=who.uid, gid=who.gid)
     entry = calls.native(_EXECVE, 0)
     call = SystemCall(
         _EXECVE, entry.number, entry.architecture, entry.arguments, caller, error=error, path=path,

@@ -112,14 +112,6 @@ def outside(document: Mapping[str, Any], path: str) -> str | None:
     return files.join(source, rest) if rest else source
 
 
-def mapped(document: Mapping[str, Any], kind: str, number: int) -> int:
-    """A ``uid`` or ``gid`` inside as the host counts it; as it is where no user namespace has it."""
-    for entry in items(document, f"/linux/{kind}Mappings"):
-        if _holds(entry, number):
-            return number - int(lookup(entry, "/containerID")) + int(lookup(entry, "/hostID"))
-    return number
-
-
 def _full(call: SystemCall, document: Mapping[str, Any]) -> str:
     if call.error not in (errno.ENOSPC, errno.EDQUOT) or not call.path:
         return ""
@@ -303,11 +295,6 @@ def _family(call: SystemCall, document: Mapping[str, Any]) -> str:
     except OSError as error:
         return "the host's kernel has no such sockets" if error.errno == call.error else ""
     return ""
-
-
-def _holds(entry: object, number: int) -> bool:
-    first, size = lookup(entry, "/containerID"), lookup(entry, "/size")
-    return isinstance(first, int) and isinstance(size, int) and first <= number < first + size
 
 
 def _number(name: str) -> int:

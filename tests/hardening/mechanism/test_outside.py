@@ -101,3 +101,11 @@ def test_what_a_call_has_met_goes_before_what_is_there_now(folder: Path) -> None
     assert outside.withheld(within(folder), call) == (way[-1], READ)
     assert outside.found(within(folder), call, "/tmp") == way[1]
     assert outside.found(within(folder), call, "/etc/secret") == outside.look(within(folder), "/etc/secret")
+
+
+def test_who_the_command_is_is_counted_as_the_host_does(folder: Path) -> None:
+    shared, own = within(folder), within(folder, idmap=True)
+    assert [outside.command(one).uid for one in (shared, own)] == [0, 100_000]
+    assert outside.is_own_root(own, outside.command(own))
+    assert not outside.is_own_root(own, Caller(1, uid=100_033)), "it has become another user"
+    assert not outside.is_own_root(shared, outside.command(shared))

@@ -12,9 +12,11 @@ import attrs
 import pytest
 
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
+from hardening.mechanism.mechanism import Context
 from hardening.trace.tracer import IDLE, Trace, TracedProcess
 from hardening.why import causes
 from hardening.why.trial import Ran
+from tests.hardening.why.test_question import HOST
 
 
 class Decides:
@@ -59,9 +61,8 @@ def ran(
     processes = {pid: process(pid, status, **more) for pid, status in enumerate(statuses, 1)}
     trace = Trace(failures, MappingProxyType(processes), 1, statuses[0] >> 8, "", 9)
     composed: Any = Composed(mechanism or Decides())
-    context: Any = None
-    document = {"process": {"args": ["x"], "cwd": "/srv", "user": {"uid": 0}, "env": ["PATH=/bin"]}}
-    return Ran(trace, composed, context, document, False)
+    document = {"process": {"args": ["x"], "cwd": "/srv", "env": ["PATH=/bin"]}}
+    return Ran(trace, composed, Context(HOST, {}), document, False)
 
 
 def names(found: Ran) -> list[str]:

@@ -28,11 +28,7 @@ DOCUMENT: dict[str, Any] = {
         {"destination": "/usr", "type": "bind", "source": "/usr"},
         {"destination": "/usr/own", "type": "tmpfs", "source": "tmpfs"},
     ],
-    "linux": {
-        "namespaces": [{"type": "user"}],
-        "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}],
-        "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 10}],
-    },
+    "linux": {"namespaces": [{"type": "user"}]},
 }
 NO_FAMILY = 4242
 #: What a stack knows that shows nothing.
@@ -123,11 +119,6 @@ def test_the_mode_of_a_file_with_a_list_of_access_control_says_nothing(tmp_path:
     assert elsewhere.reason(asked, {}, within).startswith("the file's own mode: ")
     os.setxattr(file, "system.posix_acl_access", ACL)
     assert elsewhere.reason(asked, {}, within) == ""
-
-
-def test_ids_are_counted_as_the_host_does() -> None:
-    assert elsewhere.mapped(DOCUMENT, "uid", 3) == 100003
-    assert elsewhere.mapped(DOCUMENT, "uid", 33) == 33
 
 
 @pytest.mark.parametrize(
