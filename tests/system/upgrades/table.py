@@ -8,13 +8,17 @@ import os
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.system.upgrades.asking import Told, ask
 from tests.system.upgrades.pairs import PACKAGES, PAIRS, Pair
-from tests.system.upgrades.roots import root
+from tests.system.upgrades.roots import BELOW, root
+
+#: Roots that are fetched at a time.
+_FETCHED = 3
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -23,11 +27,10 @@ def main(folder: Path, names: list[str]) -> None:
     folder.chmod(0o755)
     began, verdicts = time.monotonic(), Counter[str]()
     pairs = [pair for pair in PAIRS if not names or {pair.name, pair.stack, pair.old, pair.new} & set(names)]
-    for name in dict.fromkeys(name for pair in pairs for name in (pair.old, pair.new)):
-        root(folder, name, PACKAGES)
     print("| pair | stack | from | to | works | likely | perhaps | verdict | s |\n| --- " + "| --- " * 8 + "|")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for told, seconds in pool.map(lambda pair: _asked(pair, folder), pairs):
+    with ThreadPoolExecutor(_FETCHED) as fetching, ThreadPoolExecutor(os.cpu_count()) as pool:
+        roots = _roots(fetching, folder, [name for pair in pairs for name in (pair.old, pair.new)])
+        for told, seconds in pool.map(lambda pair: _asked(pair, folder, roots), pairs):
             verdicts[told.verdict] += 1
             print(_row(told, seconds), flush=True)
     print(f"\n{', '.join(f'{count} {verdict}' for verdict, count in verdicts.most_common())}")
@@ -36,9 +39,21 @@ def main(folder: Path, names: list[str]) -> None:
     print(f"{broken} broke, {working} worked, in {time.monotonic() - began:.0f} s")
 
 
-def _asked(pair: Pair, folder: Path) -> tuple[Told, float]:
+def _roots(fetching: ThreadPoolExecutor, folder: Path, names: Sequence[str]) -> Mapping[str, Future[Path]]:
+    """Roots by their names, which are made while those that are there are looked at."""
+    below = fetching.submit(root, folder, BELOW, PACKAGES)
+
+    def made(name: str) -> Path:
+        if ":" in name:  # it lies above that one
+            below.result()
+        return root(folder, name, PACKAGES)
+
+    return {BELOW: below} | {name: fetching.submit(made, name) for name in dict.fromkeys(names) if name != BELOW}
+
+
+def _asked(pair: Pair, folder: Path, roots: Mapping[str, Future[Path]]) -> tuple[Told, float]:
+    old, new = (roots[name].result() for name in (pair.old, pair.new))
     start = time.monotonic()
-    old, new = (root(folder, name, PACKAGES) for name in (pair.old, pair.new))
     place = folder / f"{pair.label}.asked"
     place.mkdir(exist_ok=True)
     return ask(pair, old, new, place), time.monotonic() - start
