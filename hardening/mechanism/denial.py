@@ -53,6 +53,11 @@ class Seen:
         """Whether it is a directory."""
         return stat.S_ISDIR(self.mode)
 
+    def lets_root(self, right: int) -> bool:
+        """Whether root, with its capabilities, has a right whatever the mode says: not to execute a file that nobody may
+        (capabilities(7), CAP_DAC_OVERRIDE)."""
+        return right != EXECUTE or self.is_directory or bool(self.mode & 0o111)
+
     def denies(self, right: int, caller: Caller, groups: frozenset[int]) -> bool:
         """Whether its mode denies a caller one of these rights."""
         whose = 6 if self.uid == caller.uid else 3 if self.gid in groups | {caller.gid} else 0

@@ -194,10 +194,11 @@ def _mode(call: SystemCall, context: Context) -> str:
     """The file on the way to a path whose mode keeps the caller out. One with a list of access control has no say here: its
     mode is not all that decides (acl(5))."""
     found = withheld(context, call) if call.error == errno.EACCES else None
-    if found is None or _has_on_host(call.caller, "DAC_OVERRIDE", "DAC_READ_SEARCH") or found[0].has_list:
+    if found is None or found[0].has_list:
         return ""
-    seen, caller = found[0], call.caller
-    if is_own_root(context, caller) and not is_reached(context, seen):
+    (seen, right), caller = found, call.caller
+    has_right = _has_on_host(caller, "DAC_OVERRIDE", "DAC_READ_SEARCH")
+    if seen.lets_root(right) and (has_right or (is_own_root(context, caller) and not is_reached(context, seen))):
         return ""
     return (
         f"the file's own mode: {seen.place} is {stat.filemode(seen.mode)} of uid {seen.uid} and gid {seen.gid}, and uid "

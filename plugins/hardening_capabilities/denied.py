@@ -11,7 +11,7 @@ from pathlib import Path
 from hardening.base.linux import executable
 from hardening.errors import quoted
 from hardening.mechanism import outside
-from hardening.mechanism.denial import EXECUTE, Cause, Seen, Size, SystemCall, Way
+from hardening.mechanism.denial import Cause, Seen, Size, SystemCall, Way
 from hardening.mechanism.evidence import GIVING, LENDING
 from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
@@ -171,7 +171,7 @@ def _root_would_pass(context: Context, call: SystemCall) -> bool:
     if found is None or _reaching(context, call) != ROOT:
         return False
     seen, right = found
-    return outside.is_reached(context, seen) and (right != EXECUTE or seen.is_directory or bool(seen.mode & 0o111))
+    return outside.is_reached(context, seen) and seen.lets_root(right)
 
 
 def _port(context: Context, call: SystemCall) -> Iterator[tuple[Check, tuple[Way, ...]]]:
