@@ -137,39 +137,39 @@ class Learnt:
     unfinished: str = ""
 
 
-def learn(trials: CommandRuns, before: Recording) -> Learnt:
+def learn(command: CommandRuns, before: Recording) -> Learnt:
     """Learn from one command, and from the runs ``before``. What no run shows to be needed is not in the statements; where
     the command does not succeed under them, they are less tight, and where it never does they are not ``proved``. What is
     left unfinished is not either: then the statements are from what was seen so far."""
     seen: list[Run] = []
     try:
-        return _learn(trials, before, seen)
+        return _learn(command, before, seen)
     except Unfinished as found:
         end = found
     except KeyboardInterrupt:  # between two runs
         end = Unfinished(INTERRUPTED)
     runs = frozenset([end.run] if end.run is not None else seen[-1:])
     recording = before.merged(Recording(runs))
-    statements = trials.statements(recording.evidence())
+    statements = command.statements(recording.evidence())
     asked = layer.loosened(statements)
     return Learnt(recording, layer.without(statements, asked), False, spared=asked, unfinished=str(end))
 
 
-def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
+def _learn(command: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     """What is learnt where all runs come to an end; ``seen`` gets what was recorded."""
-    least = trials.least(())
-    traced = trials.trace([least])
+    least = command.least(())
+    traced = command.trace([least])
     failed = traced.failed
     # A failure that a second run does not show was a race of the command's own, or is the tracer's.
-    does = traced.succeeded or (traced.in_time and trials.run([least]).succeeded)
-    kept, needed = ((), {}) if does else _needed(trials, seen, is_least=not least, is_late=not traced.in_time)
+    does = traced.succeeded or (traced.in_time and command.run([least]).succeeded)
+    kept, needed = ((), {}) if does else _needed(command, seen, is_least=not least, is_late=not traced.in_time)
     if not traced.succeeded:
-        traced = trials.trace([trials.least(kept), *needed.values()])
+        traced = command.trace([command.least(kept), *needed.values()])
         failed = frozenset(use for use in failed if use.often) | traced.failed
-    needed, traced, further = _without_complaints(trials, traced, kept, needed)
+    needed, traced, further = _without_complaints(command, traced, kept, needed)
     failed |= further
-    layers = [trials.least(kept), *needed.values()]
-    recorded = _recorded(trials, layers, seen)
+    layers = [command.least(kept), *needed.values()]
+    recorded = _recorded(command, layers, seen)
     if recorded.unfinished:
         raise Unfinished(recorded.unfinished, recorded.run)
     given: dict[str, Tables] = {**{leaf: {} for leaf in kept}, **needed}
@@ -177,7 +177,7 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     known = {use.call for use in recorded.run.uses}
     uses = recorded.run.uses | {use for use in failed if use.call not in known}
     named = {use.call.name for use in uses}
-    uses |= {use for use in trials.possible(recorded.programs) if use.call.name not in named}
+    uses |= {use for use in command.possible(recorded.programs) if use.call.name not in named}
     peaks = {
         name: max(most, traced.peaks.get(name, 0))
         for name, most in {**traced.peaks, **dict(recorded.run.peaks)}.items()
@@ -185,12 +185,12 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     needs = texts if recorded.succeeded else None
     run = attrs.evolve(recorded.run, uses=uses, needed=needs, peaks=tuple(sorted(peaks.items())))
     recording = before.merged(Recording(frozenset({run})))
-    every = trials.statements(recording.evidence())
+    every = command.statements(recording.evidence())
     asked = layer.loosened(every)
     wanted = recording.needed()
     statements = with_needed(layer.without(every, asked.keys() - wanted.keys()), wanted.values())
     spared = {leaf: seen for leaf, seen in asked.items() if leaf not in wanted}
-    refusals = {leaf: trials.refusal([_only(every, leaf)]) for leaf in spared}
+    refusals = {leaf: command.refusal([_only(every, leaf)]) for leaf in spared}
     barred = tuple(
         Barred(leaf, spared[leaf], refusal.message) for leaf, refusal in refusals.items() if refusal is not None
     )
@@ -198,9 +198,9 @@ def _learn(trials: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     for left in _looser(statements):
         tried = {name: [one for one in said if one.loosens or name not in left] for name, said in statements.items()}
         tables = [layer.tables(tried, layer.reason(recording))]
-        if not recorded.succeeded or trials.refusal(tables) is not None:
+        if not recorded.succeeded or command.refusal(tables) is not None:
             continue
-        proof = trials.run(tables, patiently=True)
+        proof = command.run(tables, patiently=True)
         if proof.succeeded:
             return Learnt(recording, tried, True, barred, spared, left, (recorded.seconds, proof.seconds))
     return Learnt(recording, statements, False, barred, spared)
@@ -215,49 +215,49 @@ def _looser(statements: LearntStatements) -> Iterator[tuple[str, ...]]:
         yield names
 
 
-def _recorded(trials: CommandRuns, layers: Sequence[Tables], seen: list[Run]) -> RecordedRun:
-    recorded = trials.record(layers)
+def _recorded(command: CommandRuns, layers: Sequence[Tables], seen: list[Run]) -> RecordedRun:
+    recorded = command.record(layers)
     seen.append(recorded.run)
     return recorded
 
 
 def _needed(
-    trials: CommandRuns, seen: list[Run], *, is_least: bool, is_late: bool
+    command: CommandRuns, seen: list[Run], *, is_least: bool, is_late: bool
 ) -> tuple[Sequence[str], dict[str, Tables]]:
     """What the command needs: of what is spare, and the loosenings without which it fails, each leaf with its layer. It has
     failed under the least, which may be the base itself."""
-    needed = {} if not is_least and trials.run([]).succeeded else _loosenings(trials, seen, is_late=is_late)
-    spare = trials.spare()
+    needed = {} if not is_least and command.run([]).succeeded else _loosenings(command, seen, is_late=is_late)
+    spare = command.spare()
     if needed is None:
         return spare, {}
 
     def suffices(some: Sequence[str]) -> bool:
-        return trials.run([trials.least(some), *needed.values()]).succeeded
+        return command.run([command.least(some), *needed.values()]).succeeded
 
     return () if not spare or suffices(()) else minimal(spare, suffices), needed
 
 
 def _without_complaints(
-    trials: CommandRuns, traced: TracedRun, kept: Sequence[str], needed: Mapping[str, Tables]
+    command: CommandRuns, traced: TracedRun, kept: Sequence[str], needed: Mapping[str, Tables]
 ) -> tuple[dict[str, Tables], TracedRun, frozenset[Usage]]:
     """What the command needs, with what it complains of although it succeeds, such as `ip address` that may send no request
     and lists nothing; the run with it, and all calls that failed. A complaint that stays is of something else."""
     found, failed, tried = dict(needed), frozenset[Usage](), set(needed)
 
     def of(complaints: frozenset[Usage]) -> dict[str, Tables]:
-        statements = trials.statements(Evidence(tuple(complaints), 1, {}))
+        statements = command.statements(Evidence(tuple(complaints), 1, {}))
         asked = {leaf: _only(statements, leaf) for leaf in layer.loosened(statements) if leaf not in tried}
-        return {leaf: tables for leaf, tables in asked.items() if trials.refusal([tables]) is None}
+        return {leaf: tables for leaf, tables in asked.items() if command.refusal([tables]) is None}
 
     for _ in range(MOST_COMPLAINTS):
         more = of(traced.complaints) if traced.succeeded else {}
         if not more:
             break
-        again = trials.trace([trials.least(kept), *found.values(), *more.values()])
+        again = command.trace([command.least(kept), *found.values(), *more.values()])
         gone = _gone(traced, again)
         if not again.succeeded or not of(gone):
             break
-        back = {use.call for use in trials.trace([trials.least(kept), *found.values()]).complaints}
+        back = {use.call for use in command.trace([command.least(kept), *found.values()]).complaints}
         helped = of(frozenset(use for use in gone if use.call in back))  # and others came and went by themselves
         if not helped:
             break
@@ -271,26 +271,26 @@ def _gone(before: TracedRun, after: TracedRun) -> frozenset[Usage]:
     return frozenset(use for use in before.complaints if use.call not in stayed)
 
 
-def _loosenings(trials: CommandRuns, seen: list[Run], *, is_late: bool) -> dict[str, Tables] | None:
+def _loosenings(command: CommandRuns, seen: list[Run], *, is_late: bool) -> dict[str, Tables] | None:
     """The loosenings without which the command fails, each leaf with the layer that loosens it; None where nothing helps."""
-    opened = trials.opened()
+    opened = command.opened()
     # A search sees that a command waits, and ends it; what is recorded takes all of its time.
-    found = trials.search([opened], is_late=is_late)
-    every = _recorded(trials, [opened, *(found or {}).values()], seen)
+    found = command.search([opened], is_late=is_late)
+    every = _recorded(command, [opened, *(found or {}).values()], seen)
     if found is None:
         if every.unfinished:
             raise Unfinished(every.unfinished, every.run)
         return None
     needed = dict(found)
-    statements = trials.statements(Recording(frozenset({every.run})).evidence())
+    statements = command.statements(Recording(frozenset({every.run})).evidence())
     asked = [(leaf, _only(statements, leaf)) for leaf in layer.loosened(statements)]
-    candidates = [(leaf, tables) for leaf, tables in asked if trials.refusal([tables]) is None]
+    candidates = [(leaf, tables) for leaf, tables in asked if command.refusal([tables]) is None]
     known: dict[frozenset[str], bool] = {}
 
     def suffices(some: Sequence[tuple[str, Tables]]) -> bool:
         leaves = frozenset(leaf for leaf, _ in some)
         if leaves not in known and len(known) < MOST:
-            known[leaves] = trials.run([*found.values(), *(tables for _, tables in some)]).succeeded
+            known[leaves] = command.run([*found.values(), *(tables for _, tables in some)]).succeeded
         return known.get(leaves, False)
 
     if candidates and not (found and suffices(())):

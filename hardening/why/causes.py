@@ -22,7 +22,7 @@ from hardening.mechanism.outside import command
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace
 from hardening.why import elsewhere
-from hardening.why.trial import Ran
+from hardening.why.runner import Ran
 from hardening.why.world import Suspect, TrialOutcome
 
 #: What programs number or make up: such parts of a path are another one in each run. A hexadecimal word is an argument.

@@ -18,8 +18,8 @@ from hardening.why import causes, copies, elsewhere, loosen, smallest
 from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall
 from hardening.why.loosening import Loosening, merged
-from hardening.why.trial import Ran, Trials
-from hardening.why.tried import TriedStack
+from hardening.why.runner import CommandRunner, Ran
+from hardening.why.stack_world import StackWorld
 from hardening.why.world import Conclusion, Member, Result, Suspect, TrialOutcome
 
 #: Most of what something else than the stack has refused that is told.
@@ -99,7 +99,7 @@ class Explanation:
 
 def inquire(
     attempt: Attempt,
-    trials: Trials,
+    runner: CommandRunner,
     *,
     once: bool = False,
     limit: float | None = None,
@@ -111,20 +111,20 @@ def inquire(
     before anything is made of it, and ``tell`` is told which run of the search begins. Raises what a launch raises before
     its command runs."""
     begin = time.monotonic()
-    ran = trials.run(attempt.composition, shown=True)
+    ran = runner.run(attempt.composition, shown=True)
     if on_first is not None:
         on_first(ran)
     # What traces others itself fails while it is looked at, whatever the stack permits.
     traces = any(call.name == "ptrace" for call in ran.trace.failures)
     if traces and not ran.succeeded and not once:
-        ran = attrs.evolve(ran, succeeded=trials.run_unseen(attempt.composition).succeeded)
+        ran = attrs.evolve(ran, succeeded=runner.run_unseen(attempt.composition).succeeded)
     denials = causes.denials(ran)
     first = causes.outcome(ran, denials, succeeded=ran.succeeded)
     ended = ran.trace.ended
-    judged = trials.until or traces  # by more than how its run ends
+    judged = runner.until or traces  # by more than how its run ends
     is_late = ended == TIME and not judged
     end = None if limit is None else begin + limit
-    stack = TriedStack(attempt, trials, traces=traces, is_late=is_late, ends=not ended, end=end, tell=tell)
+    stack = StackWorld(attempt, runner, traces=traces, is_late=is_late, ends=not ended, end=end, tell=tell)
     if ran.succeeded:
         result = Result(Conclusion.NOT_NEEDED)
     elif once or ended == INTERRUPT or (ended == IDLE and not judged) or (is_late and not first.suspects):
@@ -142,7 +142,7 @@ class _Seen:
     ran: Ran
     denials: Sequence[FailedCall]
     first: TrialOutcome
-    stack: TriedStack
+    stack: StackWorld
 
 
 def _answer(seen: _Seen, result: Result, seconds: float) -> Explanation:

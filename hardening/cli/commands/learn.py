@@ -9,14 +9,14 @@ import click
 
 from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
-from hardening.cli import output, start, trying
+from hardening.cli import command_runs, output, start
 from hardening.cli.options import stack
 from hardening.cli.session import Request, session
 from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.learn import layer, recording
 from hardening.learn.learning import Learnt, learn, with_needed
-from hardening.learn.trials import CommandTrials
+from hardening.learn.stack_runs import StackRuns
 
 #: Seconds for all runs.
 LIMIT = 1800.0
@@ -36,7 +36,7 @@ profile or usage.
 @click.command("learn", cls=stack.StackCommand, epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 @stack.stack_options
 @start.stdin_option
-@trying.output_option("Write the layer to FILE; to standard output without.")
+@command_runs.output_option("Write the layer to FILE; to standard output without.")
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
@@ -55,7 +55,7 @@ profile or usage.
 @click.option(
     "--static", "reads_programs", is_flag=True, help="Allow what the programs could call by their files, too."
 )
-@trying.in_place_option
+@command_runs.in_place_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_context
 def command(
@@ -83,22 +83,22 @@ def command(
     if reads_programs:
         extra.require()
     here = session(context)
-    request, typed = trying.permitted(context, here, profiles)
+    request, typed = command_runs.permitted(context, here, profiles)
     base = here.compose(request)
     before = recording.read(into) if into is not None else recording.Recording()
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
-    trials, assembly = trying.trials(
+    runner, assembly = command_runs.prepared(
         context, here, request, base, engine, command,
         profiles=profiles, seconds=timeout, until=check, in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
     named = here.compose(Request(profiles))
     with output.status() as tell:
-        runs = CommandTrials(
-            base, named, here.today, trials, idle=trying.IDLE, reads_programs=reads_programs, limit=limit or None,
-            tell=lambda number: tell(f"run {number} …"), on_first=trying.note_late,
+        runs = StackRuns(
+            base, named, here.today, runner, idle=command_runs.IDLE, reads_programs=reads_programs, limit=limit or None,
+            tell=lambda number: tell(f"run {number} …"), on_first=command_runs.note_late,
         )  # fmt: skip
         found = learn(runs, before)
-    found = _without(found, redaction.of_run(trials.secrets, assembly.spec, base))
+    found = _without(found, redaction.of_run(runner.secrets, assembly.spec, base))
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)
     needing = [one.tables for one in typed if one.excepted]
@@ -106,13 +106,13 @@ def command(
     _tell(found)
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
-    text = layer.text(trying.named(base.stack.named, target), found.recording, found.statements, found.barred)
-    secrets = redaction.of_secrets(trials.secrets)
+    text = layer.text(command_runs.named(base.stack.named, target), found.recording, found.statements, found.barred)
+    secrets = redaction.of_secrets(runner.secrets)
     if target is None:
-        trying.require_no_secrets(text, secrets)
+        command_runs.require_no_secrets(text, secrets)
         output.show_raw(text.encode())
     else:
-        trying.write(target, text, secrets)
+        command_runs.write(target, text, secrets)
     return 0 if found.proved else EXIT_FINDINGS
 
 

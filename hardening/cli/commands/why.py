@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
-from hardening.cli import answers, output, start, trying
+from hardening.cli import answers, command_runs, output, start
 from hardening.cli.options import imaged, keeping, missing, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
@@ -81,7 +81,7 @@ class _AskingCommand(stack.StackCommand):
 @start.stdin_option
 @click.option("--until", metavar="CHECK", default="", help="It has succeeded when this command of your shell does.")
 @click.option("--once", is_flag=True, help="Run it once: what is found is then not confirmed.")
-@trying.in_place_option
+@command_runs.in_place_option
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=PATIENCE, show_default=True, metavar="SECONDS",
     help="How long each run may take; 0: for ever.",
@@ -90,7 +90,7 @@ class _AskingCommand(stack.StackCommand):
     "--limit", type=click.FloatRange(min=0), default=LIMIT, show_default=True, metavar="SECONDS",
     help="How long the search may take; 0: for ever.",
 )  # fmt: skip
-@trying.output_option("Write the layer with the loosening to FILE, over the profiles that are named.")
+@command_runs.output_option("Write the layer with the loosening to FILE, over the profiles that are named.")
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @keeping.options
 @imaged.options
@@ -126,30 +126,30 @@ def command(
         _require_no_run(context, command[0])
         request = stack.request(context, profiles)
         return 0 if _ask(here, request, command[0], as_json=as_json) else EXIT_FINDINGS
-    request, typed = trying.permitted(context, here, profiles)
+    request, typed = command_runs.permitted(context, here, profiles)
     composition, offer, words = _composed(context, here, request, command)
-    trials, assembly = trying.trials(
+    runner, assembly = command_runs.prepared(
         context, here, request, composition, engine, words,
-        profiles=profiles, seconds=timeout or None, idle=Idle(trying.IDLE, for_anything=bool(until)), until=until,
+        profiles=profiles, seconds=timeout or None, idle=Idle(command_runs.IDLE, for_anything=bool(until)), until=until,
         in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
     with output.status() as tell:
         found = inquire(
             Attempt(composition, here.host, here.today, offer=offer),
-            trials,
+            runner,
             once=once,
             limit=limit or None,
             tell=lambda number: tell(f"trying {number} of at most {smallest.MOST} …"),
-            on_first=trying.note_late,
+            on_first=command_runs.note_late,
         )
     found = found.beside(typed)
     if not found.ran.succeeded:
         found = attrs.evolve(found, hint=missing.advice(assembly.spec, words[0]) or found.hint)
-    leave = redaction.of_run(trials.secrets, assembly.spec, composition)
+    leave = redaction.of_run(runner.secrets, assembly.spec, composition)
     _show(found, leave, as_json=as_json)
     if target is not None and found.loosening is not None:
-        text = f"extends = {toml.inline(trying.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
-        trying.write(target, text, redaction.of_secrets(trials.secrets))
+        text = f"extends = {toml.inline(command_runs.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
+        command_runs.write(target, text, redaction.of_secrets(runner.secrets))
     return 0 if found.is_good else EXIT_FINDINGS
 
 

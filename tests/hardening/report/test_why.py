@@ -19,7 +19,7 @@ from hardening.trace.tracer import Trace
 from hardening.why.causes import FailedCall
 from hardening.why.inquiry import Attribution, Explanation
 from hardening.why.loosening import Loosening
-from hardening.why.trial import Ran
+from hardening.why.runner import Ran
 from hardening.why.world import Conclusion
 
 CALL = SystemCall("bind", 49, 0, (0,) * 6, Caller(7, executable="/bin/x"), error=errno.EACCES, text="bind 0.0.0.0:80")

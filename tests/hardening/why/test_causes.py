@@ -15,7 +15,7 @@ from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening.trace.tracer import IDLE, Trace, TracedProcess
 from hardening.why import causes
-from hardening.why.trial import Ran
+from hardening.why.runner import Ran
 from tests.hardening.why.test_question import HOST
 
 

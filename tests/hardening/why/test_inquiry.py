@@ -16,7 +16,7 @@ from hardening.mechanism.denial import Caller, SystemCall
 from hardening.trace import calls
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Trace, TracedProcess
 from hardening.why.inquiry import Explanation, inquire
-from hardening.why.trial import Ran, Trials
+from hardening.why.runner import CommandRunner, Ran
 from hardening.why.world import Conclusion
 from tests.hardening.why.test_question import HOST, composed
 from tests.support import bundles
@@ -26,7 +26,7 @@ NOTHING: Any = None
 
 
 @frozen(eq=False)
-class Program(Trials):
+class Program(CommandRunner):
     """A command that asks for system calls in their order, and complains of the first that it ``needs`` and is refused.
     ``ends`` says why a run of this number was ended, and its exit code where all is well. ``traces``: it traces a process,
     and fails where it is traced itself. ``under`` are its runs."""

@@ -36,7 +36,7 @@ def test_no_other_place_of_the_program_starts_a_process_or_looks_one_up() -> Non
     files = [file for folder in ("hardening", "plugins") for file in (REPOSITORY / folder).rglob("*.py")]
     found = {file.name for file in files for word in ("shutil.which(", "subprocess.run(", "subprocess.Popen(")
              if word in file.read_text()}  # fmt: skip
-    assert found == {"programs.py", "external.py", "trial.py", "until.py"}
+    assert found == {"programs.py", "external.py", "runner.py", "until.py"}
 
 
 def test_what_is_no_runtime() -> None:

@@ -14,8 +14,8 @@ from hardening.compose.composition import Composition
 from hardening.mechanism.denial import Caller, Size, SystemCall, Way
 from hardening.trace.tracer import IDLE, TIME, Idle, Trace
 from hardening.why.causes import FailedCall
-from hardening.why.trial import Ran, Trials
-from hardening.why.tried import TriedStack
+from hardening.why.runner import CommandRunner, Ran
+from hardening.why.stack_world import StackWorld
 from hardening.why.world import Member, Suspect
 from hardening_process.kinds import User
 from tests.hardening.why.test_question import composed
@@ -59,9 +59,9 @@ def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
             for ended, succeeded in ends
         ]
     )
-    trials: Any = Runs(until, ran)
+    runner: Any = Runs(until, ran)
     told: list[int] = []
-    stack = TriedStack(composed(), trials, is_late=must_end, tell=told.append)
+    stack = StackWorld(composed(), runner, is_late=must_end, tell=told.append)
     assert [stack.run([]).succeeded for _ in ends] == successes
     assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
@@ -75,8 +75,8 @@ def test_who_does_without_a_call_as_another_user_makes_it_no_more() -> None:
     member = Member(Suspect(FailedCall(given, 1, (), True, 2).key, "EPERM", way.leaf, (way,)), way)
     ran = Ran(Trace((), MappingProxyType({}), 7, 0, "", 9), nothing, nothing, {}, True)
     for made, succeeds in ((given, False), (attrs.evolve(given, text="chown /other 999"), True)):
-        trials: Any = Runs("", iter([ran, ran]), made=made)
-        stack = TriedStack(composed(), trials)
+        runner: Any = Runs("", iter([ran, ran]), made=made)
+        stack = StackWorld(composed(), runner)
         assert [stack.run([member]).succeeded, stack.run_unseen([member]).succeeded] == [succeeds] * 2
 
 
@@ -98,8 +98,8 @@ def test_who_has_ended_by_itself_is_given_all_of_its_time_before_it_is_taken_for
         Ran(Trace((), MappingProxyType({}), 7, 1, ended, 9), nothing, nothing, {}, not ended)
         for ended in ("", TIME, "")
     ]
-    trials: Any = Timed("", iter(ran), 60.0)
-    stack = TriedStack(composed(), trials, ends=ends)
+    runner: Any = Timed("", iter(ran), 60.0)
+    stack = StackWorld(composed(), runner, ends=ends)
     assert [stack.run([]).succeeded for _ in range(2)] == [True, ends]
     assert allowed == given
 
@@ -123,10 +123,10 @@ def test_how_long_a_run_may_wait(is_late: bool, idles: list[Idle], monkeypatch: 
         Ran(Trace((), MappingProxyType({}), 7, 0, ended, 9), nothing, nothing, {}, not ended, seconds=2.0)
         for ended in (IDLE, "", "", "")
     ]
-    trials: Any = Waiting("", iter(ran), 60.0, Idle(3.0))
-    stack = TriedStack(composed(), trials, is_late=is_late)
+    runner: Any = Waiting("", iter(ran), 60.0, Idle(3.0))
+    stack = StackWorld(composed(), runner, is_late=is_late)
     assert [stack.run([]).succeeded for _ in idles] == [not is_late, True, True]
     assert given == idles
-    monkeypatch.setattr(Trials, "run_unseen", lambda trials, composition: next(trials.ran))
+    monkeypatch.setattr(CommandRunner, "run_unseen", lambda runner, composition: next(runner.ran))
     assert stack.run_unseen([]).succeeded
     assert len(given) == (3 if is_late else 4)

@@ -19,7 +19,7 @@ from hardening.why.attempt import Attempt
 from hardening.why.causes import FailedCall, MadeCalls
 from hardening.why.loosening import Loosening
 from hardening.why.patience import Patience
-from hardening.why.trial import Ran, Trials
+from hardening.why.runner import CommandRunner, Ran
 from hardening.why.world import Member, TrialOutcome
 
 #: The least time, in seconds, for which a command has done nothing new before it is taken for one that waits.
@@ -29,7 +29,7 @@ LEAST_IDLE = 1.0
 LATE_IDLE = 5.0
 
 
-class TriedStack:
+class StackWorld:
     """The stack that a command is tried under, with more layers: what a search tries things in. ``traces``: the command
     traces others itself. ``is_late``: it was at work in its first run until that was ended, so that this is no success.
     ``ends``: that came to its end by itself, and only the time that a run has left ends it before in another. ``end`` is the
@@ -38,7 +38,7 @@ class TriedStack:
     def __init__(
         self,
         attempt: Attempt,
-        trials: Trials,
+        runner: CommandRunner,
         *,
         traces: bool = False,
         is_late: bool = False,
@@ -48,14 +48,14 @@ class TriedStack:
     ) -> None:
         self._tell = tell
         self._end = end
-        self._patience = Patience(trials.seconds)
-        self._idle = trials.idle and Idle(LATE_IDLE, for_anything=True) if is_late else trials.idle
+        self._patience = Patience(runner.seconds)
+        self._idle = runner.idle and Idle(LATE_IDLE, for_anything=True) if is_late else runner.idle
         self._has_waited = False  # a run was ended for that
         self._beyond: list[Way] | None = None  # what the last run that permitted all else was given beside that
         self._count = 0
         self._attempt = attempt
         self._traces = traces
-        self._trials = trials
+        self._runner = runner
         self._loosenings: list[tuple[Member, Loosening | None]] = []
         self.barriers: dict[str, str] = {}  # by leaf: why it cannot be loosened
         self.runs: list[tuple[TrialOutcome, Ran, Sequence[FailedCall]]] = []
@@ -67,7 +67,7 @@ class TriedStack:
     @property
     def in_place(self) -> bool:
         """Whether its runs write to the volumes themselves."""
-        return self._trials.in_place
+        return self._runner.in_place
 
     @property
     def failed(self) -> Sequence[FailedCall]:
@@ -116,11 +116,11 @@ class TriedStack:
         spared = [member.suspect.call for member in members if member.way.spares_call]
         made = MadeCalls()
 
-        def start(trials: Trials, composition: Composition) -> Ran:
-            ran = trials.run_unseen(composition) if self._traces else None
+        def start(runner: CommandRunner, composition: Composition) -> Ran:
+            ran = runner.run_unseen(composition) if self._traces else None
             if ran is not None and ran.succeeded:
                 return ran
-            return trials.run(composition, on_call=made if spared else None)
+            return runner.run(composition, on_call=made if spared else None)
 
         ran = self._timed(self._to_run(members), start, members, patiently=patiently)
         if not isinstance(ran, Ran):
@@ -147,11 +147,11 @@ class TriedStack:
         if not isinstance(opened, Composition):
             return None
         self._beyond, made = beyond, MadeCalls()
-        ran = self._timed(opened, lambda trials, after: trials.run(after, on_call=made), members)
+        ran = self._timed(opened, lambda runner, after: runner.run(after, on_call=made), members)
         if not isinstance(ran, Ran):
             return ran
         found = (*causes.foreseen(made.all(), composition, context, tables), *causes.denials(ran))
-        waits = ran.trace.ended in (TIME, IDLE) and not self._trials.until
+        waits = ran.trace.ended in (TIME, IDLE) and not self._runner.until
         outcome = causes.outcome(ran, found, succeeded=ran.succeeded or waits)
         self.runs.append((outcome, ran, found))
         return outcome
@@ -161,7 +161,7 @@ class TriedStack:
         to do without, only who looks at it sees."""
         if self.running is not None or self._has_waited or any(member.way.spares_call for member in members):
             return self.run(members)
-        ran = self._timed(self._to_run(members), Trials.run_unseen, members, unseen=True)
+        ran = self._timed(self._to_run(members), CommandRunner.run_unseen, members, unseen=True)
         if not isinstance(ran, Ran):
             return ran
         return attrs.evolve(causes.outcome(ran, (), succeeded=self._succeeded(ran)), is_seen=False)
@@ -170,7 +170,7 @@ class TriedStack:
         if ran.succeeded:
             self.running, self._must_end = None, True
             return True
-        if ran.trace.ended not in (TIME, IDLE) or self._trials.until or self._must_end:
+        if ran.trace.ended not in (TIME, IDLE) or self._runner.until or self._must_end:
             return False
         self.running = ran
         return True
@@ -184,7 +184,7 @@ class TriedStack:
     def _timed(
         self,
         composition: Composition,
-        start: Callable[[Trials, Composition], Ran],
+        start: Callable[[CommandRunner, Composition], Ran],
         members: Sequence[Member],
         *,
         patiently: bool = False,
@@ -211,7 +211,7 @@ class TriedStack:
         allowed: float | None,
         *,
         composition: Composition,
-        start: Callable[[Trials, Composition], Ran],
+        start: Callable[[CommandRunner, Composition], Ran],
         members: Sequence[Member],
         idle: bool,
     ) -> Ran | TrialOutcome:
@@ -225,9 +225,9 @@ class TriedStack:
         if self._tell is not None:
             self._tell(self._count)
         seconds = min((one for one in (allowed, left) if one is not None), default=None)
-        trials = attrs.evolve(self._trials, seconds=seconds, idle=self._idle if idle else None)
+        runner = attrs.evolve(self._runner, seconds=seconds, idle=self._idle if idle else None)
         try:
-            ran = start(trials, composition)
+            ran = start(runner, composition)
         except HardeningError as error:  # a plugin's verdict, or what it may write to is too much to be copied
             if not members:
                 raise

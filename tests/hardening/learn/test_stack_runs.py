@@ -12,14 +12,14 @@ import pytest
 
 from hardening.base.values import frozen
 from hardening.learn.learning import Unfinished
-from hardening.learn.trials import CommandTrials
+from hardening.learn.stack_runs import StackRuns
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
 from hardening.trace.tracer import INTERRUPT, Idle, Trace
 from hardening.why import smallest
 from hardening.why.loosening import Loosening
-from hardening.why.trial import Ran
-from hardening.why.tried import TriedStack
+from hardening.why.runner import Ran
+from hardening.why.stack_world import StackWorld
 from hardening.why.world import Conclusion, Result
 from tests.hardening.why.test_question import HOST, composed
 
@@ -42,9 +42,9 @@ class Runs:
         return self.run_unseen(composition)
 
 
-def trials(
+def stack_runs(
     *tables: dict[str, Any], ended: str = "", status: int = 0, tell: Callable[[int], None] = lambda number: None
-) -> CommandTrials:
+) -> StackRuns:
     """Runs under a base of these tables, each of which ends like this."""
     attempt, nothing = composed(*tables), None
 
@@ -53,11 +53,11 @@ def trials(
         return Ran(trace, attempt.composition, nothing, {}, succeeded=not ended and not status, seconds=2.0)  # type: ignore[arg-type]
 
     runs: Any = Runs(ran)
-    return CommandTrials(attempt.composition, attempt.composition, attempt.today, runs, tell=tell)
+    return StackRuns(attempt.composition, attempt.composition, attempt.today, runs, tell=tell)
 
 
 def test_what_was_learnt_stands_between_the_profiles_and_what_was_typed() -> None:
-    under = trials({"seccomp": {"allow": ["getppid"]}})
+    under = stack_runs({"seccomp": {"allow": ["getppid"]}})
     typed = parse_layer(command_line({"rootfs": {"sys": "none"}}, {}))
     stack = attrs.evolve(under.base.stack, layers=(*under.base.stack.layers, typed))
     under.base = attrs.evolve(under.base, stack=stack)
@@ -67,7 +67,7 @@ def test_what_was_learnt_stands_between_the_profiles_and_what_was_typed() -> Non
 
 
 def test_what_a_limit_forbids_is_refused_before_it_is_run() -> None:
-    under = trials({"limits": {"seccomp": {"deny": ["bpf"]}}})
+    under = stack_runs({"limits": {"seccomp": {"deny": ["bpf"]}}})
     assert under.refusal([LEARNT]) is None
     refused = under.refusal(
         [{"seccomp": {"allow": ["bpf"]}, "exceptions": [{"setting": "seccomp.bpf", "reason": "r"}]}]
@@ -77,20 +77,20 @@ def test_what_a_limit_forbids_is_refused_before_it_is_run() -> None:
 
 
 def test_a_run_that_somebody_interrupts_says_nothing() -> None:
-    assert trials().run([LEARNT]).succeeded
+    assert stack_runs().run([LEARNT]).succeeded
     with pytest.raises(Unfinished):
-        trials(ended=INTERRUPT).run([LEARNT])
+        stack_runs(ended=INTERRUPT).run([LEARNT])
 
 
 def test_only_a_run_shows_that_a_capability_is_not_needed() -> None:
-    under = trials({"capabilities": {"add": ["KILL", "CHOWN"]}})
+    under = stack_runs({"capabilities": {"add": ["KILL", "CHOWN"]}})
     assert set(under.spare()) == {"capabilities.KILL", "capabilities.CHOWN"}
     assert under.least(["capabilities.KILL"]) == {"capabilities": {"drop": ["ALL"], "root": [], "add": ["KILL"]}}
 
 
 def test_a_search_tells_of_each_of_its_runs() -> None:
     told: list[int] = []
-    under = trials(status=1, tell=told.append)
+    under = stack_runs(status=1, tell=told.append)
     under.trace([LEARNT])  # which shows what the command prints
     assert under.search([LEARNT], is_late=False) is None
     assert told == [2, 3]  # what it is denied, and that it fails again
@@ -101,11 +101,11 @@ def test_what_was_enough_is_tried_although_the_search_has_not_confirmed_it(
     is_ended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that took longer than those before confirms nothing; who presses Ctrl-C wants no further run."""
-    under = trials(status=1)
+    under = stack_runs(status=1)
     member: Any = Mock(suspect=Mock(leaf="rootfs.sys"), way=Mock(leaf="rootfs.sys"))
     result = Result(Conclusion.STOPPED, (member,), 9, is_ended=is_ended)
     monkeypatch.setattr(smallest, "search", lambda first, stack: result)
-    monkeypatch.setattr(TriedStack, "loosening", lambda stack, member: Loosening(tables=LEARNT))
+    monkeypatch.setattr(StackWorld, "loosening", lambda stack, member: Loosening(tables=LEARNT))
     if is_ended:
         with pytest.raises(Unfinished):
             under.search([LEARNT], is_late=False)

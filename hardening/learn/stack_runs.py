@@ -33,15 +33,15 @@ from hardening.why import causes, smallest, together
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening, merged
 from hardening.why.patience import SLOWER, Patience
-from hardening.why.trial import Ran, Trials
-from hardening.why.tried import TriedStack
+from hardening.why.runner import CommandRunner, Ran
+from hardening.why.stack_world import StackWorld
 from hardening.why.world import Conclusion
 
 #: The least time, in seconds, that a run may take when one is known that worked.
 _PATIENCE = 5.0
 
 
-class CommandTrials:
+class StackRuns:
     """The runs of one command. ``base`` is the stack with what was typed, ``named`` the same without: a learnt layer stands
     between them. ``today`` is the day of all runs. ``idle`` is how many seconds a server may wait for others in a search.
     ``reads_programs``: what they could call is learnt, too. After ``limit`` seconds no further run is begun, and ``tell`` is
@@ -52,7 +52,7 @@ class CommandTrials:
         base: Composition,
         named: Composition,
         today: date,
-        trials: Trials,
+        runner: CommandRunner,
         *,
         idle: float | None = None,
         reads_programs: bool = False,
@@ -60,10 +60,10 @@ class CommandTrials:
         tell: Callable[[int], None] = lambda number: None,
         on_first: Callable[[Ran], None] = lambda ran: None,
     ) -> None:
-        self.base, self.named, self.today, self.trials = base, named, today, trials
+        self.base, self.named, self.today, self.runner = base, named, today, runner
         self.idle, self.reads_programs = idle, reads_programs
-        self.host = trials.host
-        self._patience = Patience(trials.seconds, least=_PATIENCE)
+        self.host = runner.host
+        self._patience = Patience(runner.seconds, least=_PATIENCE)
         self._recorded = 0.0  # seconds that a run took that was recorded, and has succeeded
         self._limit, self._begun, self._tell, self._count = limit, monotonic(), tell, 0
         self._on_first = on_first
@@ -93,7 +93,7 @@ class CommandTrials:
 
     def trace(self, layers: Sequence[Tables]) -> TracedRun:
         self._begin()
-        ran = self.trials.run(self.composed(layers), shown=self._shown)
+        ran = self.runner.run(self.composed(layers), shown=self._shown)
         if self._shown:
             self._on_first(ran)
         self._shown = False
@@ -112,14 +112,14 @@ class CommandTrials:
 
     def record(self, layers: Sequence[Tables]) -> RecordedRun:
         self._begin()
-        ran = self.trials.recorded(self.composed(layers))
+        ran = self.runner.recorded(self.composed(layers))
         mapped = [use.call for use in ran.trace.uses if "execute" in use.call.access and not use.call.error]
         programs = {call.path for call in mapped if call.name in EXECUTE} | _executables(ran)
         run = self._seen(ran, ran.trace.uses)
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED, run)
-        late = ran.trace.ended == TIME and not self.trials.until
-        unfinished = f"the command was still at work after {self.trials.seconds:g} seconds" if late else ""
+        late = ran.trace.ended == TIME and not self.runner.until
+        unfinished = f"the command was still at work after {self.runner.seconds:g} seconds" if late else ""
         if ran.succeeded:  # nobody waits as long for what no longer works
             self._recorded, self._patience = ran.seconds, self._patience.after(ran.seconds)
         return RecordedRun(run, ran.succeeded, frozenset(programs), ran.seconds, unfinished)
@@ -129,7 +129,7 @@ class CommandTrials:
         seconds = self._patience.seconds(unseen=True)
         if patiently and seconds is not None:  # a run that proves a layer, whatever else the machine does by then
             seconds = max(self._patience.most or 0.0, SLOWER * self._recorded)
-        ran = attrs.evolve(self.trials, seconds=seconds).run_unseen(self.composed(layers))
+        ran = attrs.evolve(self.runner, seconds=seconds).run_unseen(self.composed(layers))
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED)
         if ran.succeeded:
@@ -153,11 +153,11 @@ class CommandTrials:
     def _seen(self, ran: Ran, uses: frozenset[Usage]) -> Run:
         executed = {use.call.path for use in uses if "execute" in use.call.access and not use.call.error}
         executed |= _executables(ran)
-        scanners = [scanner for _, scanner in sorted(self.trials.plugins.scanners.items())]
+        scanners = [scanner for _, scanner in sorted(self.runner.plugins.scanners.items())]
         return Run(
             id=places.new_id(),
             day=self.today.isoformat(),
-            program=PurePath(self.trials.command[0]).name,
+            program=PurePath(self.runner.command[0]).name,
             kernel=f"{self.host.release} {self.host.machine}",
             uses=uses,
             peaks=tuple(_peaks(ran).items()),
@@ -168,17 +168,17 @@ class CommandTrials:
         """As `hardening why` finds them."""
         self._begin()
         composition = self.composed(layers)
-        until = bool(self.trials.until)
+        until = bool(self.runner.until)
         idle = None if self.idle is None else Idle(self.idle, for_anything=is_late or until)
-        trials = attrs.evolve(self.trials, idle=idle)
-        ran = trials.run(composition)
+        runner = attrs.evolve(self.runner, idle=idle)
+        ran = runner.run(composition)
         ended = ran.trace.ended
         if ended == IDLE and not (is_late or until):
             return None  # it waits for others, whatever else it may do
         is_late = ended in (TIME, IDLE) and not until
         end = None if self._limit is None else self._begun + self._limit
-        stack = TriedStack(
-            Attempt(composition, self.host, self.today), trials, is_late=is_late, ends=not ended, end=end,
+        stack = StackWorld(
+            Attempt(composition, self.host, self.today), runner, is_late=is_late, ends=not ended, end=end,
             tell=lambda _: self._count_run(),
         )  # fmt: skip
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)

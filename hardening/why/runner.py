@@ -53,8 +53,8 @@ class Ran:
 
 
 @frozen(eq=False)
-class Trials:
-    """All runs of one command. ``launch`` is how each is launched; ``input`` is a descriptor of what was at standard input,
+class CommandRunner:
+    """Runs one command. ``launch`` is how each run is launched; ``input`` is a descriptor of what was at standard input,
     -1 where that is a terminal or nothing; ``secrets`` that of the values of secrets. ``seconds`` is how long each may run,
     None for ever, and ``idle`` when one that is looked at is ended before; ``until`` a command of the host's shell that says
     whether it has succeeded, empty for exit code 0. ``in_place``: they write to what they may write to, and not to

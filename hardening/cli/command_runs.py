@@ -22,10 +22,10 @@ from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Runtime
 from hardening.profile.layers import is_path
 from hardening.trace.tracer import TIME, Idle
-from hardening.why import loosen, trial
+from hardening.why import loosen, runner
 from hardening.why.attempt import attempt
 from hardening.why.loosening import Loosening
-from hardening.why.trial import Ran, Trials
+from hardening.why.runner import CommandRunner, Ran
 from hardening.why.until import Until
 
 #: Seconds that a server may wait for others in a run of a search, before it is taken for one.
@@ -58,7 +58,7 @@ def permitted(context: click.Context, here: Session, profiles: tuple[str, ...]) 
     return request, ()
 
 
-def trials(
+def prepared(
     context: click.Context,
     here: Session,
     request: Request,
@@ -73,7 +73,7 @@ def trials(
     idle: Idle | None = None,
     interactive: bool = False,
     target: Path | None = None,
-) -> tuple[Trials, Assembly]:
+) -> tuple[CommandRunner, Assembly]:
     """The runs of a command under a composition of ``request``, and what the first of them is made of. SIGTERM and SIGHUP
     end them as Ctrl-C does. Raises what a launch raises before its command runs."""
     context.with_resource(start.ended_by_signals())
@@ -84,9 +84,9 @@ def trials(
     assembly = pipeline.assembled(here.plugins, composition, here.host, command, context=checked, runtime=engine)
     require_apart(target, assembly)
     in_place = in_place or start.writes_in_place(assembly.spec.document)
-    found = Trials(
+    found = CommandRunner(
         plugins=here.plugins, engine=engine, host=here.host, command=command, launch=launch.changed(name=""),
-        input=trial.kept_input() if interactive else -1,
+        input=runner.kept_input() if interactive else -1,
         secrets=handover.open_secrets_apart(here.plugins, engine, assembly.spec.config),
         seconds=seconds, idle=idle, until=until, in_place=in_place,
     )  # fmt: skip
