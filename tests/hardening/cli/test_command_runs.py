@@ -60,4 +60,4 @@ def test_a_layer_does_not_lie_where_the_command_may_write(tmp_path: Path, source
 
 def test_who_writes_a_layer_is_told_how_it_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command_runs.write(tmp_path / "app.toml", "a layer\n", Redaction(()))
-    assert f"-p {tmp_path}/app.toml, in the place of those it extends" in capsys.readouterr().err
+    assert f"-p {tmp_path}/app.toml, in the place of those that it extends" in capsys.readouterr().err
