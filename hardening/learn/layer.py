@@ -30,7 +30,7 @@ class Barred:
 def loosened(statements: LearntStatements) -> dict[str, str]:
     """The full names of the leaves that statements loosen, with what was seen of each."""
     found: dict[str, list[str]] = {}
-    for statement in (statement for said in statements.values() for statement in said):
+    for statement in (one for lines in statements.values() for one in lines):
         for leaf in sorted(statement.loosens):
             found.setdefault(leaf, []).append(statement.comment)
     return {leaf: "; ".join(dict.fromkeys(comments)) for leaf, comments in found.items()}
@@ -40,16 +40,16 @@ def without(statements: LearntStatements, leaves: Iterable[str]) -> LearntStatem
     """The statements but for those that loosen one of some leaves."""
     gone = frozenset(leaves)
     return {
-        name: [statement for statement in said if gone.isdisjoint(statement.loosens)]
-        for name, said in statements.items()
+        name: [statement for statement in lines if gone.isdisjoint(statement.loosens)]
+        for name, lines in statements.items()
     }
 
 
 def tables(statements: LearntStatements, reason: str) -> dict[str, Any]:
     """The data of a layer: the tables of mechanisms, and an exception for each leaf that is loosened."""
     found: dict[str, Any] = {}
-    for name, said in statements.items():
-        for statement in said:
+    for name, lines in statements.items():
+        for statement in lines:
             *parents, last = statement.key
             table = found.setdefault(name, {})
             for parent in parents:
@@ -113,11 +113,11 @@ def _lines(
     files, tasks, memory = (recording.evidence().peaks.get(name, 0) for name in ("files", "tasks", "memory"))
     if memory:
         yield f"# Most at a time: {-(-memory >> 20)}M of memory, tasks: {tasks}, files that a process had open: {files}."
-    for name, said in statements.items():
-        if said:
+    for name, lines in statements.items():
+        if lines:
             yield ""
             yield f"[{toml.key(name)}]"
-            yield from _table(said)
+            yield from _table(lines)
     for exception in tables(statements, reason(recording)).get("exceptions", ()):
         yield ""
         yield "[[exceptions]]"
@@ -157,11 +157,11 @@ def _comment(text: str) -> str:
     return f"# {printable(text)}"
 
 
-def _table(said: Sequence[LearntStatement]) -> Iterator[str]:
+def _table(lines: Sequence[LearntStatement]) -> Iterator[str]:
     """The lines of one table: each key once, and each element of an array on a line of its own."""
-    keys = dict.fromkeys(statement.key for statement in said)
+    keys = dict.fromkeys(statement.key for statement in lines)
     for key in keys:
-        of_key = [statement for statement in said if statement.key == key]
+        of_key = [statement for statement in lines if statement.key == key]
         if of_key[0].element:
             yield f"{toml.dotted(key)} = ["
             yield from (f"  {toml.inline(statement.value)},  {_comment(statement.comment)}" for statement in of_key)

@@ -196,7 +196,7 @@ def _learn(command: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
     )
     spared = {leaf: seen for leaf, seen in spared.items() if refusals[leaf] is None}
     for left in _looser(statements):
-        tried = {name: [one for one in said if one.loosens or name not in left] for name, said in statements.items()}
+        tried = {name: [one for one in lines if one.loosens or name not in left] for name, lines in statements.items()}
         tables = [layer.tables(tried, layer.reason(recording))]
         if not recorded.succeeded or command.refusal(tables) is not None:
             continue
@@ -208,7 +208,7 @@ def _learn(command: CommandRuns, before: Recording, seen: list[Run]) -> Learnt:
 
 def _looser(statements: LearntStatements) -> Iterator[tuple[str, ...]]:
     """Mechanisms to leave as the base has them: none, each, all."""
-    names = tuple(name for name, said in statements.items() if any(not one.loosens for one in said))
+    names = tuple(name for name, lines in statements.items() if any(not one.loosens for one in lines))
     yield ()
     yield from ((name,) for name in reversed(names))
     if len(names) > 1:
@@ -300,8 +300,8 @@ def _loosenings(command: CommandRuns, seen: list[Run], *, is_late: bool) -> dict
 
 def _only(statements: LearntStatements, leaf: str) -> Tables:
     """The layer of what loosens one leaf."""
-    chosen = {name: [one for one in said if leaf in one.loosens] for name, said in statements.items()}
-    return layer.tables({name: said for name, said in chosen.items() if said}, _TRIED)
+    chosen = {name: [one for one in lines if leaf in one.loosens] for name, lines in statements.items()}
+    return layer.tables({name: lines for name, lines in chosen.items() if lines}, _TRIED)
 
 
 def with_needed(
@@ -310,20 +310,20 @@ def with_needed(
     """The statements, and layers that loosen what no mechanism has learnt from what was seen. Each line of these is there
     for all that its layer excepts, which need not be what it adds to: a place in memory below a hidden path loosens no
     hidden path, and a volume there both. So is a line that was learnt without."""
-    found = {name: [*said] for name, said in statements.items()}
+    found = {name: [*lines] for name, lines in statements.items()}
     for tables in layers:
         loosens = frozenset(exception["setting"] for exception in tables.get("exceptions", ()))
         for name, table in tables.items():
             if name != "exceptions":
-                said = found.setdefault(name, [])
+                lines = found.setdefault(name, [])
                 for line in _lines(table, comment):
                     at = next(
-                        (at for at, one in enumerate(said) if (one.key, one.value) == (line.key, line.value)), None
+                        (at for at, one in enumerate(lines) if (one.key, one.value) == (line.key, line.value)), None
                     )
                     if at is None:
-                        said.append(attrs.evolve(line, loosens=loosens))
+                        lines.append(attrs.evolve(line, loosens=loosens))
                     else:
-                        said[at] = attrs.evolve(said[at], loosens=said[at].loosens | loosens)
+                        lines[at] = attrs.evolve(lines[at], loosens=lines[at].loosens | loosens)
     return found
 
 

@@ -123,15 +123,15 @@ class Recording:
         days = sorted(run.day for run in self.runs)
         return days[0], days[-1]
 
-    def told(self, change: Callable[[str], str]) -> Recording:
+    def changed(self, change: Callable[[str], str]) -> Recording:
         """These runs with a change of all texts that a command itself has made: names of files, addresses, and the like."""
 
-        def told(run: Run) -> Run:
+        def of_run(run: Run) -> Run:
             files = tuple((_changed(path, change), digest) for path, digest in run.software.files)
             software = attrs.evolve(run.software, files=files)
-            return attrs.evolve(run, uses=frozenset(_told(run.uses, change)), software=software)
+            return attrs.evolve(run, uses=frozenset(_changed_uses(run.uses, change)), software=software)
 
-        return Recording(frozenset(map(told, self.runs)))
+        return Recording(frozenset(map(of_run, self.runs)))
 
     def fingerprint(self) -> Fingerprint:
         """What these runs were seen on. Of a file that has changed between them it has the last digest."""
@@ -201,7 +201,7 @@ class Recording:
         return {name: frozenset(places) for name, places in found.items()}
 
 
-def _told(uses: Iterable[Usage], change: Callable[[str], str]) -> Iterable[Usage]:
+def _changed_uses(uses: Iterable[Usage], change: Callable[[str], str]) -> Iterable[Usage]:
     for use in uses:
         call = use.call
         path = _changed(call.path, change) if call.path else ""

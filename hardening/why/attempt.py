@@ -113,10 +113,10 @@ def pending(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Ite
     kind = mechanism.schema.settings[entry.leaf.setting].kind
     for index, layer in enumerate(attempt.pending):
         reading = Reading(attempt.host, attempt.composition.composed)
-        limit = _say(mechanism, layer, entry.leaf, reading, limits=True)
+        limit = _statement(mechanism, layer, entry.leaf, reading, limits=True)
         if limit is not None:
             yield Pending(layer.name, str(limit.origin), kind.show(limit.value), LIMIT, limit)
-        statement = _say(mechanism, layer, entry.leaf, reading, limits=False)
+        statement = _statement(mechanism, layer, entry.leaf, reading, limits=False)
         if statement is None:
             continue
         looser = (
@@ -129,7 +129,9 @@ def pending(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Ite
         yield Pending(layer.name, str(statement.origin), kind.show(statement.value), outcome, statement)
 
 
-def _say(mechanism: Mechanism[Any], layer: Layer, leaf: Leaf, reading: Reading, *, limits: bool) -> Statement | None:
+def _statement(
+    mechanism: Mechanism[Any], layer: Layer, leaf: Leaf, reading: Reading, *, limits: bool
+) -> Statement | None:
     table = (layer.limits if limits else layer.tables).get(mechanism.name)
     if table is None:
         return None

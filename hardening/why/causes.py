@@ -34,7 +34,7 @@ _OF_RIGHTS = re.compile(r"permitted|permission(?! denied)|privilege|\broot\b|sup
 _ANSWERS = (*((error, 0) for error in (*DENIALS, errno.ENOSYS)), (0, int(signal.SIGSYS)))
 MOST_ALIKE = 30
 #: How much of what a process wrote is looked through.
-MOST_SPOKEN = 1 << 16
+MOST_OUTPUT = 1 << 16
 #: Of so many failures, the most suspected, each mechanism is asked: to look each up on the host takes milliseconds.
 MOST_ASKED = 100
 
@@ -43,13 +43,13 @@ MOST_ASKED = 100
 class FailedCall:
     """Equal failures of a run. ``call`` is the last one, ``count`` how many there were; ``causes`` are what mechanisms say
     of it, the likeliest first, none where this stack has not done it. ``failed``: its process ended badly, or is the command
-    itself. ``told``: how much of it the process wrote to standard error next: the error, or that and what it is about."""
+    itself. ``complaint``: how much of it the process wrote to standard error next: the error, or what it is about, too."""
 
     call: SystemCall
     count: int
     causes: tuple[Cause, ...]
     failed: bool
-    told: int
+    complaint: int
 
     @property
     def operation(self) -> str:
@@ -59,11 +59,11 @@ class FailedCall:
     @property
     def is_evident(self) -> bool:
         """Whether it is seen, without a trial, that the process could not go on."""
-        return self.failed and bool(self.told or self.call.signal)
+        return self.failed and bool(self.complaint or self.call.signal)
 
     @property
     def is_named(self) -> bool:
-        """Whether the process spoke of its whole path: the last part alone may be a word that means something else."""
+        """Whether the process complained of its whole path: the last part alone may be a word that means something else."""
         return bool(self.call.path) and self.call.path in self.call.output
 
     @property
@@ -87,15 +87,17 @@ class FailedCall:
 
 
 def denials(ran: Ran) -> tuple[FailedCall, ...]:
-    """What failed in a run, the most suspected first: what ended its process, what the process spoke of, and what is nearest
-    to its end."""
+    """What failed in a run, the most suspected first: what ended its process, what the process complained of, and what is
+    nearest to its end."""
     alike: dict[Hashable, list[SystemCall]] = {}
-    for call in _with_speech(_failures(ran)):
+    for call in _with_output(_failures(ran)):
         alike.setdefault((_key(call), call.outcome), []).append(call)
     bad = {pid for pid, process in ran.trace.processes.items() if process.status} | {ran.trace.command}
     found = sorted(
         (
-            FailedCall(same[-1], len(same), (), any(call.caller.pid in bad for call in same), max(map(_told, same)))
+            FailedCall(
+                same[-1], len(same), (), any(call.caller.pid in bad for call in same), max(map(_complaint, same))
+            )
             for same in alike.values()
         ),
         key=_suspicion,
@@ -143,13 +145,13 @@ def foreseen(
                 if cause.certain and cause.fallback is None
             )
             if found:
-                yield FailedCall(denied, 1, found, failed=True, told=0)
+                yield FailedCall(denied, 1, found, failed=True, complaint=0)
                 break
 
 
 def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialOutcome:
     """A run as the search for the smallest set sees it. Of a process that went well nothing mattered that it was denied, but
-    for what it spoke of, and for what it has lost without an error."""
+    for what it complained of, and for what it has lost without an error."""
     suspects = [
         Suspect(
             item.key,
@@ -161,12 +163,12 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
             _rivals(item, found),
         )
         for item in found
-        if item.failed or item.told or item.is_silent or ran.trace.ended
+        if item.failed or item.complaint or item.is_silent or ran.trace.ended
         for cause in item.causes
     ]
-    # Threads meet in another order each time: that two runs failed alike is told by how they ended, and what they spoke of.
-    spoken = frozenset((item.call.name, item.call.outcome) for item in found if item.call.name and item.is_evident)
-    signature = (ran.trace.status, ran.trace.ended, spoken)
+    # Threads meet in another order each time: two runs failed alike that ended alike, and complained of the same.
+    complaints = frozenset((item.call.name, item.call.outcome) for item in found if item.call.name and item.is_evident)
+    signature = (ran.trace.status, ran.trace.ended, complaints)
     answers = {item.key: item.call.outcome for item in found}
     ended = ran.trace.ended
     return TrialOutcome(
@@ -182,7 +184,7 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
 
 def _rivals(item: FailedCall, found: Sequence[FailedCall]) -> frozenset[Hashable]:
     """The other calls that what its process said may be about: it named nothing but an errno that these had, too."""
-    if item.told != 1:
+    if item.complaint != 1:
         return frozenset()
     known = item.call.caller.pid, item.call.error
     return frozenset(other.key for other in found if (other.call.caller.pid, other.call.error) == known) - {item.key}
@@ -238,15 +240,15 @@ def _unexecuted(ran: Ran) -> Sequence[SystemCall]:
     errno, or says that it has told the launcher."""
     trace = ran.trace
     process = trace.processes.get(trace.command)
-    told = {EXIT_NOT_FOUND: errno.ENOENT, EXIT_NOT_EXECUTABLE: errno.EACCES}.get(trace.status)
-    if process is None or process.executable or not process.status or told is None:
+    reported = {EXIT_NOT_FOUND: errno.ENOENT, EXIT_NOT_EXECUTABLE: errno.EACCES}.get(trace.status)
+    if process is None or process.executable or not process.status or reported is None:
         return ()
     path = _executed(ran)
     outside = elsewhere.outside(ran.document, path)
     error = os.waitstatus_to_exitcode(process.status)
     if not 0 < error < EXIT_LAUNCHER:
         # What a file lends that the bounding set has not is the only reason of another errno (capabilities(7)).
-        error = errno.EPERM if outside is not None and told == errno.EACCES and _lends(outside) else told
+        error = errno.EPERM if outside is not None and reported == errno.EACCES and _lends(outside) else reported
     who = command(ran.context)
     caller = Caller(trace.command, executable=path, uid=who.uid, gid=who.gid)
     entry = calls.native(_EXECVE, 0)
@@ -264,18 +266,18 @@ def _lends(path: str) -> bool:
         return False
 
 
-def _with_speech(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
+def _with_output(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
     """Each call with all that its process wrote to standard error from then on: who prints where an error comes from may
     fail at other things meanwhile, as to find its own source."""
-    spoken: dict[int, str] = {}
+    outputs: dict[int, str] = {}
     found = []
     for call in reversed(failures):
         if call.is_end:  # which has all that its process has written last
             found.append(call)
             continue
-        before = spoken.get(call.caller.pid, "")
-        text = before if before.startswith(call.output) else (call.output + before)[:MOST_SPOKEN]
-        spoken[call.caller.pid] = text
+        before = outputs.get(call.caller.pid, "")
+        text = before if before.startswith(call.output) else (call.output + before)[:MOST_OUTPUT]
+        outputs[call.caller.pid] = text
         found.append(attrs.evolve(call, output=text))
     return found[::-1]
 
@@ -306,17 +308,17 @@ def _causes(call: SystemCall, ran: Ran) -> Iterator[Cause]:
     )
 
 
-def _told(call: SystemCall) -> int:
+def _complaint(call: SystemCall) -> int:
     """How much of a failure a process wrote: what strerror(3) says of it, as a container's language is C, in whichever
     letters, and the name of what it is about. Of a denial many say in words of their own that they may not (umount(8)), and
     some of any that permission is denied (mount(8), sysctl(8)), which counts where they name it."""
-    about, said = files.base(call.path) or call.address.rpartition(" ")[2], call.output.lower()
+    about, output = files.base(call.path) or call.address.rpartition(" ")[2], call.output.lower()
     named = bool(about) and re.search(rf"(?<!\w){re.escape(about)}(?!\w)", call.output) is not None
-    if call.message and call.message.lower() in said:
+    if call.message and call.message.lower() in output:
         return 2 if named else 1
-    if call.error in DENIALS and _OF_RIGHTS.search(said):
+    if call.error in DENIALS and _OF_RIGHTS.search(output):
         return 1 + named
-    if call.error in (*DENIALS, errno.EROFS) and named and os.strerror(errno.EACCES).lower() in said:
+    if call.error in (*DENIALS, errno.EROFS) and named and os.strerror(errno.EACCES).lower() in output:
         return 2
     # In words of their own some name what they could not have; a traceback names files that were read.
     return int(bool(call.access) and len(call.path) > 1 and call.path in call.output and call.error not in MISSING)
@@ -324,4 +326,4 @@ def _told(call: SystemCall) -> int:
 
 def _suspicion(item: FailedCall) -> tuple[object, ...]:
     certain = any(cause.certain for cause in item.causes)
-    return not item.call.signal, not item.failed, -item.told, not certain, -item.call.order
+    return not item.call.signal, not item.failed, -item.complaint, not certain, -item.call.order

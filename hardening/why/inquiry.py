@@ -167,7 +167,7 @@ def _answer(seen: _Seen, result: Result, seconds: float) -> Explanation:
     if not rest and not attributions:
         furthest = _furthest(seen, result)
         rest = tuple(_elsewhere(furthest, furthest.denials))
-    told = {item.key for item, _ in rest}
+    shown = {item.key for item, _ in rest}
     return Explanation(
         ran=seen.ran,
         conclusion=result.conclusion,
@@ -179,7 +179,7 @@ def _answer(seen: _Seen, result: Result, seconds: float) -> Explanation:
             for item in others
             if item.causes
             and item.call.name
-            and item.key not in told
+            and item.key not in shown
             and leaves.isdisjoint(cause.leaf for cause in item.causes)
         ),
         runs=result.runs + 1,
@@ -212,8 +212,8 @@ def _furthest(seen: _Seen, result: Result) -> _Seen:
 
 
 def _suspected(seen: _Seen, result: Result) -> Sequence[Attribution]:
-    """What may have mattered and was not confirmed: where all could be tried, what was spoken of last, by name before by its
-    errno, as far as something forbids to permit it or to try that, or no loosening of it was enough."""
+    """What may have mattered and was not confirmed: where all could be tried, what was complained of last, by name before by
+    its errno, as far as something forbids to permit it or to try that, or no loosening of it was enough."""
     if result.conclusion is not Conclusion.NOT_FOUND:
         return [*_not_enough(seen, result, None)]
     evident = [item for item in seen.denials if item.is_evident]
@@ -225,7 +225,7 @@ def _suspected(seen: _Seen, result: Result) -> Sequence[Attribution]:
         if item.failed and item.causes and item.is_silent and (item.is_end or "read" in item.call.access)
     ]
     for items in filter(None, (evident, silent)):
-        last = max(items, key=lambda item: (bool(item.call.signal), item.told, item.is_named, item.call.order))
+        last = max(items, key=lambda item: (bool(item.call.signal), item.complaint, item.is_named, item.call.order))
         found = [*_not_enough(seen, result, last)]
         if found:
             return found
@@ -233,8 +233,8 @@ def _suspected(seen: _Seen, result: Result) -> Sequence[Attribution]:
 
 
 def _not_enough(seen: _Seen, result: Result, last: FailedCall | None) -> Iterator[Attribution]:
-    """Who denied the ``last`` that was spoken of, as far as something forbids to permit or to try it, or no loosening of it
-    was enough; without one whoever is suspected. Of a mere word at an end it has to be seen that a loosening changes it."""
+    """Who denied the ``last`` that was complained of, as far as something forbids to permit or to try it, or no loosening of
+    it was enough; without one whoever is suspected. Of a mere word at an end it must be seen that a loosening changes it."""
     for suspect in seen.first.suspects:
         found = causes.blamed(seen.denials, suspect)
         if found is None or (last is not None and found[0] is not last):
@@ -245,8 +245,8 @@ def _not_enough(seen: _Seen, result: Result, last: FailedCall | None) -> Iterato
         barrier = "" if loosening is not None else barrier or NO_WAY
         if not suspect.ways and (found[1].regardless or _by_others(found[0], seen.ran)):
             continue
-        is_told = last is not None and (suspect.certain or last.is_evident or last.is_end)
-        tried = _tried(seen, found[0], suspect, result) if is_told else ()
+        is_shown = last is not None and (suspect.certain or last.is_evident or last.is_end)
+        tried = _tried(seen, found[0], suspect, result) if is_shown else ()
         if last is None or tried or ((barrier or untried) and not last.is_end):
             denial = Attribution(*found, _entry(seen, found[1]), barrier=barrier, tried=tried, untried=untried)
             yield denial if tried else attrs.evolve(denial, way=way, loosening=loosening)
@@ -256,7 +256,7 @@ def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: Result) ->
     """What came of each loosening for a suspect: how its call was answered then, or, where that went well, what else the
     command failed for. Nothing where neither is seen: then it may have been of no interest."""
     known = {item.key for item in seen.denials if item.is_evident}
-    said: list[str] = []
+    lines: list[str] = []
     for member, outcome in result.trials(suspect):
         answer = outcome.answers.get(suspect.call, "")
         if answer == suspect.answer and not (suspect.certain or denial.is_end):
@@ -267,7 +267,7 @@ def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: Result) ->
         _, ran, found = run
         if denial.is_end:
             if any(item.key == denial.key and not item.says_the_same(denial) for item in found):
-                said.append(f"with {member.way.leaf} it says something else, and fails all the same")
+                lines.append(f"with {member.way.leaf} it says something else, and fails all the same")
             continue
         other = [item for item in found if item.call.name and item.is_evident and item.key not in known]
         same = [item for item in found if (item.key, item.call.outcome) == (suspect.call, answer)]
@@ -277,10 +277,10 @@ def _tried(seen: _Seen, denial: FailedCall, suspect: Suspect, result: Result) ->
         loosening = seen.stack.loosening(member)
         shown = f" = {loosening.shown}" if loosening is not None and 0 < len(loosening.shown) <= MOST_SHOWN else ""
         becomes = f"it is {answer}" if answer else f"it goes well, and then {failed.operation} is {failed.call.outcome}"
-        said.append(f"with {member.way.leaf}{shown} {becomes}{_because(seen, ran, failed)}")
-    if denial.is_end and not (said or suspect.certain):
+        lines.append(f"with {member.way.leaf}{shown} {becomes}{_because(seen, ran, failed)}")
+    if denial.is_end and not (lines or suspect.certain):
         return ()
-    return tuple(dict.fromkeys((*said, *_at_last(seen, result))))
+    return tuple(dict.fromkeys((*lines, *_at_last(seen, result))))
 
 
 def _at_last(seen: _Seen, result: Result) -> Iterator[str]:
@@ -336,13 +336,13 @@ def _elsewhere(seen: _Seen, others: Sequence[FailedCall]) -> Iterator[tuple[Fail
     """What something else than the stack has refused, of what a process failed for. Programs look for many a file that is
     not there: of these it is what they speak of."""
     left = MOST_ELSEWHERE
-    for item in sorted(others, key=lambda item: (-item.told, not item.is_named, -item.call.order)):
-        silent = item.call.error in MISSING and item.told < 2
+    for item in sorted(others, key=lambda item: (-item.complaint, not item.is_named, -item.call.order)):
+        silent = item.call.error in MISSING and item.complaint < 2
         if not (item.failed and left) or silent:
             continue
         why = _by_others(item, seen.ran)
         why = why or next((cause.what for cause in item.causes if cause.regardless), "")
-        why = why or (elsewhere.of_itself(item.call) if item.told and not item.causes else "")
+        why = why or (elsewhere.of_itself(item.call) if item.complaint and not item.causes else "")
         if why:
             left -= 1
             yield item, why

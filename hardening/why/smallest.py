@@ -84,9 +84,9 @@ def _waited_for(runs: _Runs) -> list[Member]:
 
 def _is_confirmed(found: Sequence[Member], runs: _Runs) -> bool:
     """Whether it succeeds with what was found and fails without whenever it is tried, and with none of it left out that no
-    process has spoken of. Raises `_Stopped`."""
+    process has complained of. Raises `_Stopped`."""
     doubted = [member for member in found if not runs.is_evident(member)]
-    # Each that was tried was needed, after what a process has spoken of, and nothing of the run before is left: that is
+    # Each that was tried was needed, after what a process has complained of, and nothing of the run before is left: that is
     # seldom luck, and most denials are of this kind.
     rounds = 1 if runs.is_straight(found) and not doubted and not runs.world.in_place else ROUNDS
     if not runs.has_just_succeeded(found) and not runs.again(found).succeeded:
@@ -162,7 +162,7 @@ class _Runs:
         return late or (self.last is not None and self.last.is_cut_short)
 
     def is_evident(self, member: Member) -> bool:
-        """Whether a process has spoken of the denial in a run that failed."""
+        """Whether a process has complained of the denial in a run that failed."""
         denial = _denial(member.suspect)
         return any(one.evident and one.rivals <= self._harmless for one in self._failed if _denial(one) == denial)
 

@@ -15,8 +15,8 @@ from hardening.mechanism.denial import Size, Way
 class Suspect:
     """One reason why one call may have failed. ``call`` and ``answer`` tell that failure from others in every run, ``leaf``
     what decides it; ``ways`` permit it, the smallest first. ``certain``: what was answered follows from the setting.
-    ``evident``: the process that it failed for ended badly, and spoke of it, or of one of its ``rivals``: calls that failed
-    alike."""
+    ``evident``: the process that it failed for ended badly, and complained of it, or of one of its ``rivals``: calls that
+    failed alike."""
 
     call: Hashable
     answer: str

@@ -123,7 +123,7 @@ def _without(found: Learnt, leave: Redaction) -> Learnt:
         for name, said in found.statements.items()
     }
     spared = {leave.of(leaf): leave.of(seen) for leaf, seen in found.spared.items()}
-    recording = found.recording.told(leave.of)
+    recording = found.recording.changed(leave.of)
     return attrs.evolve(found, recording=recording, statements=statements, barred=leave.of(found.barred), spared=spared)
 
 

@@ -84,7 +84,7 @@ def test_a_name_that_is_a_part_of_a_word_is_not_spoken_of() -> None:
     words = "ENOENT: no such file or directory, mkdir '/home/x' at stage 2\n"
     made = call("mkdir", 1, path="/home/x", error=errno.ENOENT, output=words)
     looked = call("statx", 2, path="/srv/tag", error=errno.ENOENT, output=words)
-    found = {item.call.name: (item.told, item.is_named) for item in causes.denials(ran(made, looked))}
+    found = {item.call.name: (item.complaint, item.is_named) for item in causes.denials(ran(made, looked))}
     assert found == {"mkdir": (2, True), "statx": (1, False)}
 
 
@@ -101,7 +101,7 @@ def test_a_name_that_is_a_part_of_a_word_is_not_spoken_of() -> None:
 )
 def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> None:
     (found,) = causes.denials(ran(call("mount", 1, path="/mnt", output=said)))
-    assert found.told == told
+    assert found.complaint == told
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_the_errno_is_recognised_as_programs_write_it(said: str, told: int) -> N
 def test_a_file_is_spoken_of_in_words_of_its_own_by_its_whole_path(said: str, error: int, told: int) -> None:
     opened: dict[str, Any] = {"path": "/srv/a.db", "error": error, "output": said}
     (found,) = causes.denials(ran(call("openat", 1, access=frozenset({"write"}), **opened)))
-    assert found.told == told
+    assert found.complaint == told
 
 
 def test_a_file_that_is_only_asked_about_is_none_that_a_program_could_not_have() -> None:
     """Where an error comes from Python says with the file and the line, and asks the file first whether it is a terminal."""
     said = 'File "/lib/socket.py", line 233\nPermissionError: Operation not permitted\n'
     found = causes.denials(ran(call("ioctl", 1, path="/lib/socket.py", error=errno.ENOTTY, output=said)))
-    assert [item.told for item in found] == [0]
+    assert [item.complaint for item in found] == [0]
 
 
 def test_what_is_asked_for_in_hexadecimal_tells_calls_apart_and_what_is_counted_does_not() -> None:
@@ -138,13 +138,13 @@ def test_what_a_process_says_later_is_of_what_failed_before() -> None:
     found = ran(
         call("a", 1, output="Traceback:\n"), call("b", 2, error=errno.ENOENT, output="x: Operation not permitted\n")
     )
-    assert [(item.call.name, item.told) for item in causes.denials(found)] == [("a", 1), ("b", 0)]
+    assert [(item.call.name, item.complaint) for item in causes.denials(found)] == [("a", 1), ("b", 0)]
 
 
 def test_what_a_process_wrote_before_it_ended_is_not_of_what_failed_silently_on_the_way() -> None:
     spoken = call("a", 1, output="Operation not permitted\n")
     end = call("", 3, error=0, text="exit code 1", output="Operation not permitted\nSITE is not set\n")
-    found = {item.call.name: item.told for item in causes.denials(ran(spoken, call("b", 2), end))}
+    found = {item.call.name: item.complaint for item in causes.denials(ran(spoken, call("b", 2), end))}
     assert found == {"a": 1, "b": 0, "": 0}
 
 
