@@ -138,7 +138,7 @@ class _Runs:
         did not ask for when it failed. Raises `_Stopped`."""
         if any(_fails_too(members, known, outcome) for known, outcome in (((), self._first), *self.tried)):
             return False
-        # Where nobody has spoken of what is left out, this run is looked at: what is said in it need not be confirmed.
+        # Where nobody has complained of what is left out, this run is looked at: what is said in it need not be confirmed.
         left_out = [member for member in self.enough if member not in members]
         is_told = len(left_out) != 1 or self.is_evident(left_out[0])
         outcome = self.of(members, self.world.run_unseen if is_told else self.world.run)

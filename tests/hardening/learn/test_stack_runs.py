@@ -15,12 +15,12 @@ from hardening.learn.learning import Unfinished
 from hardening.learn.stack_runs import StackRuns
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import command_line
-from hardening.trace.tracer import INTERRUPT, Idle, Trace
+from hardening.trace.tracer import IDLE, INTERRUPT, TIME, Idle, Trace
 from hardening.why import smallest
 from hardening.why.loosening import Loosening
 from hardening.why.runner import Ran
 from hardening.why.stack_world import StackWorld
-from hardening.why.world import Conclusion, Result
+from hardening.why.world import Conclusion, Result, TrialOutcome
 from tests.hardening.why.test_question import HOST, composed
 
 LEARNT = {"seccomp": {"deny": ["getpid"]}}
@@ -111,3 +111,30 @@ def test_what_was_enough_is_tried_although_the_search_has_not_confirmed_it(
             under.search([LEARNT], is_late=False)
     else:
         assert under.search([LEARNT], is_late=False) == {"rootfs.sys": LEARNT}
+
+
+@pytest.mark.parametrize(
+    ("ended", "is_late", "until", "late"),
+    [
+        (IDLE, True, "", True),
+        (TIME, False, "", True),
+        (IDLE, True, "curl", False),  # its check says what is a success
+        ("", True, "", False),
+        (IDLE, False, "", None),  # it waits for others: a search would take that for a success
+    ],
+)
+def test_what_only_waits_is_as_late_as_it_was_before(
+    ended: str, is_late: bool, until: str, late: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under = stack_runs(ended=ended, status=1)
+    under.runner = attrs.evolve(under.runner, until=until)
+    firsts: list[TrialOutcome] = []
+
+    def search(first: TrialOutcome, stack: object) -> Result:
+        firsts.append(first)
+        return Result(Conclusion.NOT_FOUND)
+
+    monkeypatch.setattr(smallest, "search", search)
+    assert under.search([LEARNT], is_late=is_late) is None
+    assert [first.late for first in firsts] == ([] if late is None else [late])
+    assert [first.waits for first in firsts] == ([] if late is None else [ended == IDLE and not late])
