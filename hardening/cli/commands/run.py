@@ -15,7 +15,7 @@ from hardening.cli.notes import QUIET, losses, of_run, show_notes
 from hardening.cli.options import imaged, keeping, stack
 from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.options.missing import advice, looked_at
-from hardening.cli.session import Session, session
+from hardening.cli.session import Request, Session, session
 from hardening.cli.stored import Storable
 from hardening.compose.composition import Composition
 from hardening.errors import UsageError, quoted
@@ -84,20 +84,11 @@ def command(
     typed = command
     image, command = imaged.split(context, here.words, command)
     line = _line(here.words, typed, image, command, dry_run=dry_run)
-    if not command and image is None:
-        raise UsageError("no command", hint="write it after `--`: hardening run -- id")
     target = start.receipt_file(receipt)
     engine = here.plugins.runtime(runtime)
     request = stack.request(context, profiles)
-    if image is None:
-        composition, own = here.compose(request), ImageCommand()
-    else:
-        composition, own = imaged.compose(here, request, image, command, quiet=quiet)
+    composition, own = _composed(here, request, image, command, quiet=quiet)
     command = own.command(command)
-    if not command and image is not None:
-        raise UsageError(
-            f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
-        )
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)
     place = state.location() if dry_run else start.prepare(engine)
@@ -128,6 +119,22 @@ def command(
             storable.start(entry, assembly.spec, values, shown, looked, loses=loses, lasting=not missing)
         spec, launch = handover.split(engine, assembly.spec, values, launch)
         start.start_new(here, spec, bundle, engine, launch)
+
+
+def _composed(
+    here: Session, request: Request, image: imaged.ImageOptions | None, command: tuple[str, ...], *, quiet: bool
+) -> tuple[Composition, ImageCommand]:
+    """What the command runs under, and what the image runs without one. Raises `UsageError` where neither names any."""
+    if image is not None:
+        composition, own = imaged.compose(here, request, image, command, quiet=quiet)
+        if own.command(command):
+            return composition, own
+        raise UsageError(
+            f"the image {image.text} names no command", hint=f"hardening run {quoted(image.text)} -- COMMAND"
+        )
+    if not command:
+        raise UsageError("no command", hint="write it after `--`: hardening run -- id")
+    return here.compose(request), ImageCommand()
 
 
 def _line(
