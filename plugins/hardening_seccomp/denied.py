@@ -13,7 +13,7 @@ from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.denial import Cause, Size, SystemCall, Way
 from hardening.mechanism.evidence import LENDING, telling
 from hardening.mechanism.mechanism import Context
-from hardening_seccomp import bpf, groups, learnt, multiplex, suid
+from hardening_seccomp import bpf, equivalents, groups, multiplex, suid
 from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, Action, ActionKind, is_denial
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, Op, Rule, where
@@ -125,7 +125,7 @@ def _of_call(
         return
     leaf = f"seccomp.{call.name}"
     ways = tuple(_ways(leaf, settings.syscalls[call.name], call, action))
-    alike = learnt.load().families.get(call.name, frozenset())
+    alike = equivalents.families().get(call.name, frozenset())
     yield Cause(leaf, what, ways, certain=True, fallback=_fallback(call.name, action), equivalent=alike - {call.name})
 
 

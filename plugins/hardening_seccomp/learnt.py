@@ -16,7 +16,7 @@ from hardening.mechanism.denial import SystemCall
 from hardening.mechanism.evidence import LENDING, SIGNIFICANT, Evidence, LearntStatement, Usage, seen, telling
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
-from hardening_seccomp import groups, suid
+from hardening_seccomp import equivalents, groups, suid
 from hardening_seccomp.actions import DENY, is_denial
 from hardening_seccomp.conditions import fill
 from hardening_seccomp.diagrams import ARGUMENTS
@@ -34,11 +34,10 @@ _SWAPPED = ("s390", "s390x")  # clone has its flags elsewhere there (clone(2), C
 
 @frozen(eq=False)
 class Knowledge:
-    """The data file. ``families`` maps a call to those that do the same; ``usual`` are the values of the telling argument of
-    a call, by their names."""
+    """The data file. ``always`` are the calls that each program needs; ``usual`` are the values of the telling argument of a
+    call, by their names."""
 
     always: frozenset[str]
-    families: Mapping[str, frozenset[str]]
     usual: Mapping[str, Mapping[str, int]]
 
 
@@ -46,12 +45,7 @@ class Knowledge:
 def load() -> Knowledge:
     """Read the data file; it belongs to the package, so any fault in it is a bug."""
     data = tomllib.loads(Path(__file__).with_name("learnt.toml").read_text(encoding="utf-8"))
-    families: dict[str, frozenset[str]] = {}
-    for line in data["equivalent"]:
-        family = frozenset(line.split())
-        families |= {name: families.get(name, frozenset()) | family for name in family}
-    families |= {name: families.get(name, frozenset()) | {*line.split()} for name, line in data["instead"].items()}
-    return Knowledge(frozenset(data["always"].split()), families, data["usual"])
+    return Knowledge(frozenset(data["always"].split()), data["usual"])
 
 
 def recording(settings: SeccompSettings, context: Context) -> tuple[Mapping[str, object], Sequence[str]]:
@@ -105,9 +99,9 @@ def _by_name(uses: Iterable[Usage]) -> dict[str, list[Usage]]:
 
 def _besides(settings: SeccompSettings, facts: SeccompFacts, called: Mapping[str, object]) -> Iterator[LearntStatement]:
     """What the settings allow of what does the same as a call that was seen, and of what each program needs."""
-    knowledge, native = load(), facts.native_names
-    reasons = dict.fromkeys(knowledge.always, "each program")
-    reasons |= {other: name for name in sorted(called) for other in knowledge.families.get(name, ())}
+    native, alike = facts.native_names, equivalents.families()
+    reasons = dict.fromkeys(load().always, "each program")
+    reasons |= {other: name for name in sorted(called) for other in alike.get(name, ())}
     for name, why in sorted(reasons.items()):
         if name in called or name not in native or not _is_permitted(settings, name, [0] * ARGUMENTS):
             continue
