@@ -202,6 +202,11 @@ def _findings(plugins: Plugins, composition: Composition, context: Context) -> I
             leaf=lacking.leaf,
             hint=lacking.remedy,
         )
+    yield from plugin_findings(plugins, composition, context)
+
+
+def plugin_findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:
+    """What mechanisms and other plugins say of a composition, and not the core."""
     for mechanism in composition.mechanisms:
         yield from mechanism.findings(composition.settings[mechanism.name], context)
     yield from plugins.inspect(composition, context.host)

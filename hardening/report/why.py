@@ -21,6 +21,15 @@ MOST_PROBES = 20
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 #: Of what was permitted in a run that succeeded, and of which no run has shown that it is needed.
 ENOUGH = "enough, perhaps not needed"
+#: The head of a layer of which no run has shown that all of it is needed, or that it is enough.
+_ENOUGH = (
+    "Enough, and perhaps not all of it needed: the search ended before it was seen whether less is enough.",
+    "Review it, and let `hardening why` with a longer --limit, or `hardening learn`, leave out the rest.",
+)
+_LATE = (
+    "With it the command was still at work when its time was over, and may fail later: review it, and let",
+    "`hardening why` with a longer --timeout, or with --until CHECK, see what comes of it.",
+)
 
 
 class AnswerKind(StrEnum):
@@ -110,6 +119,25 @@ def sentence(found: Explanation) -> str:
         why = "with what was tried the command was still at work when its time was over" if found.is_open else ""
     why = f"{why}: a longer --timeout shows more" if why and (is_late or found.is_open) else why
     return f"no answer: {why or 'the search ended before there was one'}{some}"
+
+
+def warned(found: Explanation) -> list[str]:
+    """What plugins say of the loosening, a line each."""
+    return [f"{item.severity.word}: {item.leaf}: {printable(item.message)}" for item in found.warnings]
+
+
+def layer(found: Explanation, base: str) -> str:
+    """The loosening as a profile over ``base``, an array of names; at its head what no run has shown, and what plugins say
+    of it. Without a loosening there is none."""
+    if found.loosening is None:
+        raise ValueError("nothing is loosened")
+    said: Sequence[str] = ()
+    if found.is_out_of_time:
+        said = _LATE
+    elif found.is_only_enough:
+        said = _ENOUGH
+    head = [f"# {line}\n" for line in (*said, *warned(found))]
+    return f"{''.join(head)}extends = {base}\n\n{found.loosening.toml}"
 
 
 def _permitted(found: Explanation) -> str:
@@ -248,6 +276,7 @@ def data(found: Explanation) -> dict[str, Any]:
         "denials": rows,
         "smallest": [row["loosening"] for row in rows if row["needed"]],
         "loosening": loosening(found.loosening),
+        "warnings": warned(found),
         "elsewhere": [{**_denial(item), "cause": printable(why)} for item, why in found.elsewhere],
         "probes": [
             {**_denial(item), "mechanism": _mechanism(item.causes[0].leaf), "leaf": item.causes[0].leaf}

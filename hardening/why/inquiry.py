@@ -13,6 +13,7 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compose.fold import Resolved
 from hardening.mechanism.denial import MISSING, Cause, Way
+from hardening.mechanism.findings import Finding
 from hardening.trace.tracer import IDLE, INTERRUPT, TIME
 from hardening.why import causes, copies, elsewhere, loosen, smallest
 from hardening.why.attempt import Attempt
@@ -56,7 +57,7 @@ class Explanation:
     enough. ``elsewhere`` is what something else than the stack has refused, with what that is; ``probes`` what was denied
     and did not matter. ``running`` is the last run with the loosening where that did not end by itself: the command waits
     for others, or was still at work. ``is_open``: there is no answer since a run was ended for its time. ``hint``: what the
-    command line lacks."""
+    command line lacks; ``warnings``: what plugins say of the ``loosening``."""
 
     ran: Ran
     conclusion: Conclusion
@@ -69,6 +70,7 @@ class Explanation:
     running: Ran | None = None
     is_open: bool = False
     hint: str = ""
+    warnings: tuple[Finding, ...] = ()
 
     def beside(self, typed: Sequence[Loosening]) -> Explanation:
         """This, where the command line had loosened something itself: a run needs that, too, as far as nothing takes its

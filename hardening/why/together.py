@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hardening.assemble.pipeline import examine, plugin_findings
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
+from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context
+from hardening.plugin.plugins import Plugins
 from hardening.profile.layers import WHY
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
@@ -17,6 +20,23 @@ from hardening.why.loosening import Loosening, merged
 def composed(attempt: Attempt, loosenings: Sequence[Loosening]) -> Composition | HardeningError:
     """The composition with these as one more layer, or why that is refused."""
     return loosen.composed(attempt, merged(loosenings).tables, merged(loosenings).replaces)
+
+
+def warnings(attempt: Attempt, loosening: Loosening, plugins: Plugins) -> tuple[Finding, ...]:
+    """What plugins warn of with a loosening, and without it do not."""
+    after = composed(attempt, [loosening])
+    if not isinstance(after, Composition):
+        return ()
+    known = {(item.rule, item.leaf, item.message) for item in _warnings(attempt, attempt.composition, plugins)}
+    return tuple(
+        item for item in _warnings(attempt, after, plugins) if (item.rule, item.leaf, item.message) not in known
+    )
+
+
+def _warnings(attempt: Attempt, composition: Composition, plugins: Plugins) -> Iterator[Finding]:
+    for item in plugin_findings(plugins, composition, examine(composition, attempt.host)):
+        if item.severity is not Severity.NOTE:
+            yield item
 
 
 def opened(composition: Composition, context: Context) -> dict[str, Any]:

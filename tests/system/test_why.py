@@ -109,6 +109,14 @@ def test_what_is_offered_is_enough_and_all_of_it_is_needed(place: Place) -> None
         assert place.call("run", "-q", "-p", "strict", *one["options"], "--", *TWO).returncode != 0
 
 
+def test_what_a_run_warns_of_is_warned_of_where_it_is_offered(place: Place) -> None:
+    done = place.call("why", "-o", "app.toml", "-p", "strict", "--", *KEYCTL)
+    said = "warning: seccomp.keyctl: keyctl is allowed ("
+    assert f"\n{said}" in done.stdout
+    assert (place.folder / "app.toml").read_text().startswith(f"# {said}")
+    assert "keyctl is allowed (" in place.call("run", "-p", "./app.toml", "--", *KEYCTL).stderr
+
+
 def test_what_was_typed_is_replaced_by_what_is_offered(place: Place) -> None:
     shown = place.folder / "shown"
     shown.mkdir()

@@ -20,7 +20,7 @@ from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
 from hardening.report import why
 from hardening.trace.tracer import Idle
-from hardening.why import smallest
+from hardening.why import smallest, together
 from hardening.why.attempt import Attempt, attempt
 from hardening.why.inquiry import Explanation, inquire
 
@@ -133,9 +133,10 @@ def command(
         profiles=profiles, seconds=timeout or None, idle=Idle(command_runs.IDLE, for_anything=bool(until)), until=until,
         in_place=in_place, interactive=interactive, target=target,
     )  # fmt: skip
+    tried = Attempt(composition, here.host, here.today, offer=offer)
     with output.status() as tell:
         found = inquire(
-            Attempt(composition, here.host, here.today, offer=offer),
+            tried,
             runner,
             once=once,
             limit=limit or None,
@@ -143,12 +144,14 @@ def command(
             on_first=command_runs.note_late,
         )
     found = found.beside(typed)
+    if found.loosening is not None:
+        found = attrs.evolve(found, warnings=together.warnings(tried, found.loosening, here.plugins))
     if not found.ran.succeeded:
         found = attrs.evolve(found, hint=missing.advice(assembly.spec, words[0]) or found.hint)
     leave = redaction.of_run(runner.secrets, assembly.spec, composition)
     _show(found, leave, as_json=as_json)
     if target is not None and found.loosening is not None:
-        text = f"extends = {toml.inline(command_runs.named(composition.stack.named, target))}\n\n{found.loosening.toml}"
+        text = why.layer(found, toml.inline(command_runs.named(composition.stack.named, target)))
         command_runs.write(target, text, redaction.of_secrets(runner.secrets))
     return 0 if found.is_good else EXIT_FINDINGS
 
@@ -225,6 +228,8 @@ def _show(found: Explanation, leave: Redaction, *, as_json: bool) -> None:
     if found.loosening is not None:
         which = "a loosening that was enough" if found.is_only_enough else "smallest loosening"
         output.show(f"\n{which}, {leave.of(answers.pasted(found.loosening))}")
+        for line in why.warned(found):
+            output.show(f"\n{leave.of(line)}")
     if found.hint:
         output.show(f"\nhint: {leave.of(found.hint)}")
     output.show(f"\n{found.runs} runs in {found.seconds:.1f} seconds")

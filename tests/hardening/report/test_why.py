@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from hardening.mechanism.denial import Caller, Cause, Size, SystemCall, Way
+from hardening.mechanism.findings import Finding, Severity
 from hardening.report import data, terminal, why
 from hardening.report.table import plain
 from hardening.trace.tracer import Trace
@@ -143,6 +144,23 @@ def test_what_was_enough_is_good_and_not_told_as_needed() -> None:
     assert "enough, perhaps not needed" in plain(why.denials(found))
     assert not explanation(Conclusion.STOPPED, ENOUGH, loosening=LOOSENING, running=_ran("time")).is_good
     assert not explanation(Conclusion.STOPPED, ENOUGH).is_good
+
+
+WARNING = Finding("box/allows-port", Severity.WARNING, "80 is allowed: it is\x1b served", "box.port", "command line")
+
+
+def test_a_layer_says_at_its_head_what_no_run_has_shown_and_what_is_warned_of() -> None:
+    body = 'extends = ["strict"]\n\n[box]\nport = 80\n'
+    known = explanation(Conclusion.FOUND, CONFIRMED, loosening=LOOSENING)
+    assert why.layer(known, '["strict"]') == body
+    enough = explanation(Conclusion.STOPPED, ENOUGH, loosening=LOOSENING, warnings=(WARNING,))
+    head = why.layer(enough, '["strict"]').removesuffix(body)
+    assert head.startswith("# Enough, and perhaps not all of it needed: ")
+    assert "longer --limit, or `hardening learn`" in head
+    assert head.endswith("# warning: box.port: 80 is allowed: it is\\x1b served\n")
+    assert all(line.startswith("# ") for line in head.splitlines())
+    late = explanation(Conclusion.FOUND, ENOUGH, loosening=LOOSENING, running=_ran("time"))
+    assert "longer --timeout" in why.layer(late, '["strict"]').removesuffix(body)
 
 
 def test_a_denial_is_told_with_what_permits_it() -> None:

@@ -276,6 +276,21 @@ def test_a_set_that_was_enough_is_kept_where_it_is_stopped_before_it_is_the_smal
     assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.STOPPED, set("ab"))
 
 
+def test_what_a_run_did_without_is_left_out_where_it_is_stopped_before_it_is_the_smallest() -> None:
+    class Ending(World):
+        unseen = 0
+
+        def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
+            self.unseen += 1
+            return TrialOutcome(False, stopped=True) if self.unseen > 1 else super().run_unseen(members)
+
+    world = Ending("abcd", lambda some: "a" in some and len(some) > 1)
+    first = TrialOutcome(False, suspects=world.run(()).suspects, late=True)
+    result = search(first, world)
+    left = {member.way.leaf for member in result.members}
+    assert (result.conclusion, left) == (Conclusion.STOPPED, set("acd"))
+
+
 def test_a_set_that_was_enough_is_kept_where_somebody_interrupts_between_two_runs() -> None:
     class Interrupted(World):
         def run_unseen(self, members: Sequence[Member]) -> TrialOutcome:
