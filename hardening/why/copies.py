@@ -8,6 +8,7 @@ clones what it mounts before it takes other ids.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -46,8 +47,9 @@ _ATTRIBUTES = {abi.STATX_ATTR_IMMUTABLE: "immutable", abi.STATX_ATTR_APPEND: "on
 #: Less room than this on a file system is told, since a copy has more; and the most that is told of what a copy has not.
 _ROOM, _MOST_TOLD = 1 << 20, 3
 _IN_PLACE = "with --in-place every run writes to the volumes themselves"
-#: What cp(1) says of a file that the command could not read, or make, either.
-_NO_MATTER = ("Permission denied", "Operation not permitted")
+#: What cp(1) says where there is no room for a copy. All else that it says is of single files: it may not read or make
+#: them, or somebody moves, changes or removes them meanwhile.
+_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 #: Seconds that one of them may take.
 _PATIENCE = 120.0
 #: File systems in which the kernel shows itself, as to a command in the host's pid namespace: nothing is kept in them, and
@@ -204,9 +206,9 @@ def made(spec: Spec, launch: str, ids: Ids) -> Spec:
         wholefile.write(holder / removal.ABOUT, json.dumps({"ids": ids.dump()}).encode(), durable=False)
         outermost = _outermost(found)
         restrictions = {item.pointer: _restrictions(item.source) for item in found}
-        # An ordinary user without ids beyond the own reads nothing that it may not read anyway, and clones no mounts.
-        clones = os.geteuid() == 0 or ids.needs_namespace(os.geteuid())
-        child.run(lambda _: _copy(root, [item.source for item in outermost], clones=clones), ids)
+        # Who has no id beyond the own needs a namespace, too, which has that alone: only there may it clone mounts.
+        inside = ids if ids.owner is None else Ids()
+        child.run(lambda _: _copy(root, [item.source for item in outermost]), inside)
     except OSError as error:
         hint = "free space there, set HARDENING_STATE to a directory with more, or add --in-place"
         raise LaunchError(
@@ -246,23 +248,20 @@ def _restrict(document: dict[str, Any], pointer: str, options: list[str]) -> Non
         mount["options"] = [*mount.get("options", ()), *options]
 
 
-def _copy(root: Path, sources: list[str], *, clones: bool) -> None:
+def _copy(root: Path, sources: list[str]) -> None:
     """In the child, which may hold ids that the caller has in its user namespace alone: copy each. Raises `LaunchError`, and
     `OSError`."""
     root.mkdir(0o711)
     for number, source in enumerate(sources):
-        with Opened(opened(source, clones=clones)) as tree:
+        with Opened(opened(source)) as tree:
             _copy_tree(tree, source, root / str(number))
 
 
-def opened(source: str, *, clones: bool) -> int:
+def opened(source: str) -> int:
     """Open what is to be copied (O_PATH), once. As a clone of its mounts it has links that nobody follows
     (MOUNT_ATTR_NOSYMFOLLOW of mount_setattr(2)): whoever writes to a volume could put one in the place of a directory, and
-    cp(1), which looks at a path twice, would copy what no run shows. Raises `OSError`."""
-    place = links.find_judged(abi.AT_FDCWD, files.encode(source))
-    if not clones:
-        return place
-    with Opened(place):
+    cp(1), which looks at a path twice, would copy what the caller may read and the command may not. Raises `OSError`."""
+    with Opened(links.find_judged(abi.AT_FDCWD, files.encode(source))) as place:
         tree = kernel.open_tree(place, b"", abi.OPEN_TREE_CLONE | abi.AT_RECURSIVE)
     try:
         kernel.mount_setattr(tree, add=abi.MOUNT_ATTR_NOSYMFOLLOW, recursive=True)
@@ -283,7 +282,8 @@ def _copy_tree(tree: int, source: str, target: Path) -> None:
         raise LaunchError(
             f"cannot be copied within {_PATIENCE:.0f} seconds", origin=source, hint="or add --in-place"
         ) from None
-    bad = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.endswith(_NO_MATTER)]
+    said = done.stderr.decode("utf-8", "replace").splitlines()
+    bad = [line for line in said if line.endswith(_FULL)] or (said if not target.exists() else [])
     if done.returncode and bad:
         text = bad[0].replace(f"{place}/.", source).replace(place, source)
         raise LaunchError(f"cannot be copied: {text}", origin=source, hint="or add --in-place")

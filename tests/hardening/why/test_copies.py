@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hardening.base import programs
 from hardening.errors import HardeningError
 from hardening.images.ids import Ids
 from hardening.mechanism.fragment import Spec
@@ -109,7 +110,7 @@ def test_nobody_else_enters_the_directory_of_the_copies() -> None:
 def test_a_link_in_the_place_of_a_directory_is_not_followed(volume: Path, tmp_path: Path) -> None:
     require("root")
     (tmp_path / "secret").mkdir()
-    tree = copies.opened(str(volume), clones=True)
+    tree = copies.opened(str(volume))
     try:
         (volume / "inner").rename(volume / "moved")
         (volume / "inner").symlink_to(tmp_path / "secret")  # as cp(1) finds it that has seen a directory there
@@ -120,7 +121,30 @@ def test_a_link_in_the_place_of_a_directory_is_not_followed(volume: Path, tmp_pa
         os.close(tree)
     (volume / "link").symlink_to(volume / "moved")
     with pytest.raises(OSError, match="a link created since this was composed"):
-        copies.opened(str(volume / "link/file"), clones=True)
+        copies.opened(str(volume / "link/file"))
+
+
+def test_no_caller_copies_what_a_link_shows_that_takes_the_place_of_a_directory(
+    volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("secret")
+    (volume / "inner").rename(volume / "moved")
+    (volume / "inner").symlink_to(tmp_path / "secret")
+    run = programs.run
+
+    def late(argv: list[str], *rest: Any, **options: Any) -> Any:
+        """As cp(1) copies names that it has seen before."""
+        *_, source, target = argv
+        os.mkdir(target)
+        return run(
+            ["cp", "-a", *(f"{source}/{name}" for name in ("inner/key", "gone", "other")), target], *rest, **options
+        )
+
+    monkeypatch.setattr(programs, "run", late)
+    (tmp_path / "launch").mkdir()
+    made = copies.made(_spec(document(bind(volume))), str(tmp_path / "launch"), OWN).document["mounts"][0]["source"]
+    assert os.listdir(made) == ["other"], "and what is gone by then ends no run"
 
 
 def test_a_link_is_copied_as_one(volume: Path, tmp_path: Path) -> None:
