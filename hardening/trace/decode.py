@@ -68,6 +68,7 @@ class Decoder:
             address=decoding.address,
             ids=tuple(decoding.ids),
             capabilities=frozenset(name.removeprefix("CAP_") for name in decoding.capabilities),
+            limit=decoding.limit,
             attribute=decoding.attribute,
             namespaces=decoding.namespaces,
             text=decoding.text(name),
@@ -115,6 +116,7 @@ class _Decoding:
         self._joined = ""  # before the target
         self.path = self.target = self.address = self.attribute = ""
         self.namespaces = 0
+        self.limit: tuple[int, ...] = ()
         self.access: set[str] = set()
         self.ids: list[int] = []
         self.capabilities: list[str] = []
@@ -289,7 +291,7 @@ class _Decoding:
         self.shown.append(words.word(words.LEVELS, value))
 
     def _option(self, value: int, at: int) -> None:
-        table = {"SOL_SOCKET": words.SOCKET_OPTIONS, "SOL_IP": words.IP_OPTIONS}.get(self.shown[-1], {})
+        table = words.OPTIONS.get(self.shown[-1], {})
         self.shown.append(words.word(table, value))
 
     def _address(self, value: int, at: int) -> None:
@@ -375,9 +377,9 @@ class _Decoding:
         self.shown.append(words.word(abi.RLIMITS, value))
 
     def _limit(self, value: int, at: int) -> None:
-        limits = self._tracee.numbers(value, 2) if value else ()
-        if limits:
-            self.shown.append(":".join("unlimited" if limit >= (1 << 63) else str(limit) for limit in limits))
+        self.limit = tuple(self._tracee.numbers(value, 2)) if value else ()
+        if self.limit:
+            self.shown.append(":".join("unlimited" if limit >= (1 << 63) else str(limit) for limit in self.limit))
 
     def _bpf(self, value: int, at: int) -> None:
         self.shown.append(words.word(words.BPF, value))

@@ -10,6 +10,7 @@ import pytest
 
 from hardening.base.linux import abi
 from hardening.base.linux._libc import ffi
+from hardening.mechanism.denial import Caller
 from hardening.mechanism.evidence import SIGNIFICANT
 from hardening.trace import calls, decode, shapes, words
 from hardening.trace.tracee import Tracee
@@ -107,3 +108,17 @@ def test_words_are_those_of_the_headers(table: str, tmp_path: Path) -> None:
     printed = subprocess.run([str(tmp_path / "words")], check=True, capture_output=True, text=True).stdout
     found = {name: int(value) & 0xFFFFFFFF for name, value in (line.split(" ") for line in printed.splitlines())}
     assert found == {name: value & 0xFFFFFFFF for name, value in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("level", "option", "told"),
+    [
+        (0, 11, "SOL_IP IP_RECVERR"),
+        (6, 4, "SOL_TCP TCP_KEEPIDLE"),
+        (41, 25, "SOL_IPV6 IPV6_RECVERR"),
+        (1, 6, "SOL_SOCKET SO_BROADCAST"),
+    ],
+)
+def test_an_option_is_told_by_the_name_that_it_has_at_its_level(level: int, option: int, told: str) -> None:
+    entry = calls.native("setsockopt", 1)._replace(arguments=((1 << 64) - 1, level, option, 0, 0, 0))
+    assert decode.Decoder().call(entry, Tracee(os.getpid()), Caller(1)).text == f"setsockopt {told}"
