@@ -88,8 +88,9 @@ def sentence(found: Explanation) -> str:
             return f"{_refused(item)}, and no loosening that was tried makes the command succeed: {tried}"
         case AnswerKind.LIMITED:
             item = _foremost(found)
-            barriers = "; ".join(one.barrier for one in found.attributions if one.denial is item.denial and one.barrier)
-            return f"this may be why, and cannot be tried: {_refused(item)}; {barriers}"
+            barred = [one for one in found.attributions if one.denial is item.denial and one.barrier]
+            named = [f"{one.cause.leaf}: {one.barrier}" if len(barred) > 1 else one.barrier for one in barred]
+            return f"this may be why, and cannot be tried: {_refused(item)}; {'; '.join(named)}"
         case AnswerKind.NOT_TRIED:
             item = _foremost(found)
             return f"this may be why, and was not tried: {_refused(item)}; {item.untried}"

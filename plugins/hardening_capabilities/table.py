@@ -99,7 +99,7 @@ ALL: tuple[Capability, ...] = (
         21,
         "mount, set host names, quotas and much more: the kernel's catch-all",
         "mounts file systems, joins namespaces and reaches most of the kernel: near to full root",
-        "BPF, PERFMON, CHECKPOINT_RESTORE or SYSLOG where they do, or a volume instead of a mount",
+        "use BPF, PERFMON, CHECKPOINT_RESTORE or SYSLOG where one of them is enough, or a volume instead of a mount",
     ),
     Capability(
         "SYS_BOOT",

@@ -76,6 +76,12 @@ BARRED = Attribution(DENIAL, CAUSE, None, barrier="the limit 1024 at org.toml:2 
             "org.toml:2 forbids it",
         ),
         (
+            explanation(Conclusion.NOT_FOUND, BARRED, attrs.evolve(BARRED, cause=Cause("den.key", ""), barrier="no")),
+            "limited",
+            "this may be why, and cannot be tried: bind 0.0.0.0:80 is refused (EACCES) by box.port; box.port: the limit "
+            "1024 at org.toml:2 forbids it; den.key: no",
+        ),
+        (
             explanation(Conclusion.NOT_FOUND, UNTRIED),
             "not tried",
             "this may be why, and was not tried: bind 0.0.0.0:80 is refused (EACCES) by box.port; it reaches the host",
