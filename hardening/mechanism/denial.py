@@ -83,6 +83,7 @@ class SystemCall:
       kernel has answered through that socket (netlink(7)), 0 without one.
     - ``ids``: the user or group ids that it wanted, as they are inside; ``capabilities`` those that it wanted to have
       (capset(2)), without ``CAP_``.
+    - ``limit``: the soft and the hard limit that it was to set (setrlimit(2)); empty for none.
     - ``attribute``: the name of the extended attribute that it was about (xattr(7)); ``namespaces``: the ``CLONE_NEW*``
       flags that it gave in memory (clone3(2)).
     - ``text``: the operation in words. ``caller``: who asked. ``output``: what the process wrote next to standard error, or
@@ -106,6 +107,7 @@ class SystemCall:
     request: int = 0
     ids: tuple[int, ...] = ()
     capabilities: frozenset[str] = frozenset()
+    limit: tuple[int, ...] = ()
     attribute: str = ""
     namespaces: int = 0
     text: str = ""

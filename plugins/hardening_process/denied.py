@@ -20,7 +20,7 @@ from hardening.mechanism.idmaps import inside
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import id_maps, natural_ids
 from hardening_process.facts import ProcessFacts, effective_oom_score_adj, effective_rlimit, stated_ceilings
-from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, RlimitKind, User
+from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, RlimitKind, User, below
 from hardening_process.passwd import Accounts
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import environment
@@ -194,12 +194,15 @@ def _limit(settings: ProcessSettings, context: Context, call: SystemCall, name: 
     if limit is None or limit != ceiling:
         return
     leaf = f"process.rlimits.{name}"
-    wanted = _wanted(call, name)
+    wanted = _set(call, limit) or _wanted(call, name)
     steps = [] if wanted is None else [wanted]
-    steps += _steps(name, limit) if wanted is None or name != "nice" else ()
+    steps += _steps(name, limit) if wanted is None or not (call.limit or name == "nice") else ()
     ways = tuple(Way(leaf, step) for step in steps if _takes_effect(settings, context, name, step, wanted))
     what = f"{call.name or 'the process'} goes beyond {RLIMITS[name]}: {RlimitKind().show(limit)}"
-    yield Cause(leaf, what, ways, "" if ways else "the caller's own hard limit is no higher: limits.conf(5), ulimit -H")
+    own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
+    most = "" if own.hard is None else f" than {own.hard}"
+    advice = f"the caller's own hard limit is no higher{most}: limits.conf(5), ulimit -H"
+    yield Cause(leaf, what, ways, "" if ways else advice)
 
 
 def _steps(name: str, limit: ResourceLimit) -> Iterator[ResourceLimit]:
@@ -211,6 +214,13 @@ def _steps(name: str, limit: ResourceLimit) -> Iterator[ResourceLimit]:
         if more > limit.hard:
             yield ResourceLimit(more, more)
     yield UNLIMITED
+
+
+def _set(call: SystemCall, limit: ResourceLimit) -> ResourceLimit | None:
+    """The limit under which a process may set what it was to set: the hard one is raised, and no soft one that it starts
+    with. None of a call that sets none, or lowers both."""
+    hard = next((None if most >= 1 << 63 else most for most in call.limit[1:]), 0)
+    return None if below(hard, limit.hard) else ResourceLimit(limit.soft, hard)
 
 
 def _wanted(call: SystemCall, name: str) -> ResourceLimit | None:

@@ -100,7 +100,8 @@ def _words(call: SystemCall, outcome: str) -> str:
 
 def _telling(call: SystemCall) -> Collection[tuple[int, int]]:
     """The arguments that tell this use of a call from others, with their bits that do."""
-    return () if call.any_arguments or call.name in _ALIKE else telling(call).items()
+    is_alike = call.name in _ALIKE and not call.is_question  # who asks has said which
+    return () if call.any_arguments or is_alike else telling(call).items()
 
 
 def _of_architecture(call: SystemCall, outcome: str, library: Libseccomp) -> Iterator[Cause]:

@@ -198,6 +198,18 @@ def test_a_nice_value_needs_so_much_and_no_more() -> None:
     assert [way.value for way in causes(asked)["process.rlimits.nice"].ways] == [limit(25)]
 
 
+def test_a_limit_that_is_set_needs_the_hard_one_alone_and_is_named_where_the_caller_s_own_is_lower() -> None:
+    asked = attrs.evolve(call("prlimit64", 0, 7, error=errno.EPERM), limit=(8192, 8192))
+    own = host(1000, rlimits={"nofile": limit(20000)})
+    ways = causes(asked, on=own)["process.rlimits.nofile"].ways
+    assert [way.value for way in ways] == [ResourceLimit(1024, 8192)]
+    (cause,) = causes(attrs.evolve(asked, limit=(100_000, 100_000)), on=own).values()
+    assert not cause.ways, "the caller's own is looser than the stack's, and not enough"
+    assert "no higher than 20000" in cause.advice
+    (cause,) = causes(attrs.evolve(asked, limit=((1 << 64) - 1,) * 2), on=own).values()
+    assert not cause.ways
+
+
 def test_memory_that_is_locked_needs_so_much_at_least() -> None:
     asked = call("mlock", 4095, 32 << 20, error=errno.ENOMEM)
     ways = causes(asked)["process.rlimits.memlock"].ways

@@ -16,6 +16,7 @@ from hardening.mechanism.denial import Caller, Cause, Size, SystemCall
 from hardening.mechanism.mechanism import Unsupported
 from hardening.profile import toml_text
 from hardening_seccomp import Seccomp
+from hardening_seccomp.actions import ALLOW
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
 from tests.plugins.seccomp.stacks import context, settings, this_host
@@ -221,3 +222,10 @@ def test_a_call_of_any_arguments_is_denied_where_it_always_is(tmp_path: Path) ->
     (always,) = causes(chosen, attrs.evolve(call("bpf"), any_arguments=True))
     assert always.what == "seccomp answers EPERM to bpf"
     assert [way.value for way in always.ways] == [causes(chosen, call("bpf"))[0].ways[-1].value]
+
+
+def test_of_a_use_that_is_asked_for_alone_that_is_offered(base: SeccompSettings) -> None:
+    asked = call("ptrace", 0)
+    (cause,) = causes(base, attrs.evolve(asked, caller=attrs.evolve(asked.caller, pid=0)))
+    assert cause.ways[0].value.value((0,) * 6) == ALLOW
+    assert cause.ways[0].value.value((16, *(0,) * 5)) != ALLOW
