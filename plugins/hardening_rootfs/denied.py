@@ -31,7 +31,7 @@ _WRITES = frozenset({"write", "create", "remove", "change"})
 #: what a call wants of its path -> what is asked of the path beside whether it is seen
 _ASKED = {**dict.fromkeys(_WRITES, "writable"), "read": "readable", "execute": "executable"}
 #: How much larger a place in memory is offered, one after another.
-_LARGER = (4, 16, 64)
+_LARGER = (2, 4, 16, 64)
 _EXECUTING = ("execve", "execveat")
 #: An absolute path in what a program says.
 _PATH = re.compile(r"(?<![\w.~/-])/[^\s'\"`,;()<>\[\]]+")

@@ -133,6 +133,13 @@ def test_an_errno_of_a_call_is_a_settings_doing_or_it_is_not(
     assert leaves(found) == ([leaf] if leaf else [])
 
 
+def test_a_place_in_memory_that_is_full_is_offered_twice_as_large_first(tmp_path: Path) -> None:
+    (cause,) = causes(tmp_path, 'tmpfs.add = ["/tmp:size=64M"]', asked("write", errno.ENOSPC, "/tmp/x", WRITE))
+    assert [way.value.size >> 20 for way in cause.ways][:2] == [128, 256]
+    (cause,) = causes(tmp_path, 'shm_size = "16M"', asked("write", errno.ENOSPC, "/dev/shm/x", WRITE))
+    assert cause.ways[0].value >> 20 == 32
+
+
 def test_what_the_host_has_in_a_private_place_is_named_with_the_one_file(tmp_path: Path) -> None:
     """A socket, too, by its address."""
     file = tmp_path / "file"
