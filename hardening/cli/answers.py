@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -13,8 +13,11 @@ from hardening.assemble.pipeline import examine
 from hardening.base.text import nearest
 from hardening.cli import output
 from hardening.cli.options.says import unquoted
+from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY, Resolved
 from hardening.errors import UsageError, quoted
+from hardening.mechanism.findings import Severity
+from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening.report import data, explain, image_defaults, settings
@@ -115,7 +118,7 @@ def ask(tried: Attempt, asked: str, as_json: bool) -> bool:
         for number, (use, found) in enumerate(uses.items()):
             if number:
                 output.show("")
-            _show_use(use, found)
+            _show_use(tried, use, found)
     return all(map(_can_be_had, chain.from_iterable(uses.values())))
 
 
@@ -127,19 +130,41 @@ def _of_uses(tried: Attempt, asked: str, uses: Mapping[str, list[Answered]]) -> 
         "question": asked,
         "answers": _data(found),
         "loosening": data.loosening(_whole(found)),
+        "warnings": _warned(tried, _whole(found)),
         **({"uses": each} if each is not None else {}),
         "error": data.error(tried.error),
     }
 
 
-def _show_use(use: str, found: list[Answered]) -> None:
-    """The answers for one use, and what permits all of it, or what can be had of it."""
+def _show_use(tried: Attempt, use: str, found: list[Answered]) -> None:
+    """The answers for one use, and what permits all of it, or what can be had of it, with what a run would be warned of."""
     whole = _whole(found)
     if whole is None or whole.shown != _ALL:
         _show_answers(found, use, "for {}")
-        return
-    _show_answers([item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], use, "for {}")
-    show_loosening(whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
+    else:
+        _show_answers([item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], use, "for {}")
+        show_loosening(whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
+    for warning in _warned(tried, whole):
+        output.show(f"\nwarning: {warning}")
+
+
+def _warned(tried: Attempt, way: Loosening | None) -> list[str]:
+    """What the mechanisms find of a composition with a loosening, and not without, that is more than a note."""
+    if way is None or way.barrier:
+        return []
+    after = loosen.composed(tried, way.tables, way.replaces)
+    if not isinstance(after, Composition):
+        return []
+    before = set(_findings(tried.composition, tried.host))
+    return [message for message in _findings(after, tried.host) if message not in before]
+
+
+def _findings(composition: Composition, host: Host) -> Iterator[str]:
+    context = examine(composition, host)
+    for mechanism in composition.mechanisms:
+        for finding in mechanism.findings(composition.settings[mechanism.name], context):
+            if finding.severity is not Severity.NOTE:
+                yield finding.message
 
 
 def _can_be_had(item: Answered) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from hardening.base.text import nearest
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, ProfileError
-from hardening.mechanism.findings import EXPIRING, RULES, Finding, Severity, describe, gates
+from hardening.mechanism.findings import EXPIRING, PLACEHOLDER, RULES, Finding, Severity, describe, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 from hardening.profile.layers import TABLES, Exemption, Stack, is_placeholder
@@ -154,7 +154,7 @@ def _unreasoned(stack: Stack) -> Iterable[Finding]:
         if is_placeholder(exception.reason):
             text = f'has "{exception.reason}" for a reason'
             hint = "write why this is needed: whoever reviews it asks"
-            yield _finding("core/placeholder-reason", Severity.WARNING, exception, text, hint)
+            yield _finding(PLACEHOLDER, Severity.WARNING, exception, text, hint)
 
 
 def _expiring(stack: Stack, today: date) -> Iterable[Finding]:

@@ -18,6 +18,8 @@ from hardening.profile.source import Node, Origin
 NOT_TAKEN = "core/not-taken-from-image"
 #: The rule of an exception that ends soon.
 EXPIRING = "core/expiring-exception"
+#: The rule of an exception that has no reason yet.
+PLACEHOLDER = "core/placeholder-reason"
 #: The core's own rules, as `hardening.mechanism.mechanism.Mechanism.rules` has those of a mechanism.
 RULES = {
     "idle-requirement": "A requirement that decides nothing",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hardening.compose.composition import Composition
-from hardening.mechanism.findings import EXPIRING, NOT_TAKEN, Finding, Severity
+from hardening.mechanism.findings import EXPIRING, NOT_TAKEN, PLACEHOLDER, Finding, Severity
 from hardening.mechanism.mechanism import Unsupported
+from hardening.profile.layers import Exemption
 
 #: The rule of the findings that repeat a gap each.
 NOT_ENFORCED = "core/not-enforced"
@@ -19,17 +20,33 @@ def notes(
     Remedies are left to where there is room for them: `doctor`, and the reports; not so that of what an image lacks,
     which no report of a run shows."""
     yield from standing(unsupported)
+    unreasoned = [finding for finding in findings if finding.rule == PLACEHOLDER]
     for finding in findings:
         if finding.rule == EXPIRING:
             yield f"expires: {finding.origin}: {finding.message}"
-        elif finding.rule != NOT_ENFORCED:
+        elif finding.rule != NOT_ENFORCED and (finding.rule != PLACEHOLDER or len(unreasoned) == 1):
             yield from warnings((finding,))
-    covered: dict[str, list[str]] = {}
+    if len(unreasoned) > 1:  # a layer as a tool wrote it: what is to be done is one thing
+        yield f"warning: {unreasoned[0].origin}: {len(unreasoned)} exceptions have no reason yet: {unreasoned[0].hint}"
+    yield from _exceptions(composition)
+
+
+def _exceptions(composition: Composition) -> Iterator[str]:
+    """Which exceptions are used, each group of leaves by itself, and those of a file with the same reason in one line."""
+    settings: dict[tuple[str, ...], list[Exemption]] = {}
+    covered: dict[tuple[str, ...], list[str]] = {}
     for leaf, exception in composition.used_exceptions():
-        ticket = f"{exception.ticket}, " if exception.ticket else ""
-        line = f"exception: {exception.setting}: {exception.reason} ({ticket}{exception.origin})"
-        covered.setdefault(line, []).extend([str(leaf)] if exception.setting != str(leaf) else [])
-    yield from (f"{line}{_covering(leaves)}" for line, leaves in covered.items())
+        is_group = exception.setting != str(leaf)
+        place = str(exception.origin)
+        key = (exception.reason, exception.ticket, place if is_group else place.rpartition(":")[0])
+        alike = settings.setdefault(key, [])
+        if exception not in alike:
+            alike.append(exception)
+        covered.setdefault(key, []).extend([str(leaf)] if is_group else [])
+    for used, alike in settings.items():
+        named = ", ".join(exception.setting for exception in alike)
+        ticket = f"{alike[0].ticket}, " if alike[0].ticket else ""
+        yield f"exception: {named}: {alike[0].reason} ({ticket}{alike[0].origin}){_covering(covered[used])}"
 
 
 def standing(unsupported: Sequence[Unsupported]) -> Iterator[str]:

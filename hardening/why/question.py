@@ -40,8 +40,9 @@ _CALL = re.compile(r"(?P<name>[a-z0-9_]+)\((?P<arguments>[^()]*)\)")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/()\[\]\s]*):(?P<port>[0-9]{1,5})(?:/(?P<kind>tcp|udp))?")
 _TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _LAST_PORT = 65535
-#: How it asks, and hears the answer, beside the connection.
-_LOOKUP = ("sendto", "sendmmsg", "recvfrom")
+#: What who asks a server for an address calls beside socket and connect, with the arguments that tell it from other uses:
+#: without the errors of its socket (IP_RECVERR of ip(7)) the C library does not ask.
+_LOOKUP = (("setsockopt", (0, socket.IPPROTO_IP, 11)), ("sendto", ()), ("sendmmsg", ()), ("recvfrom", ()))
 
 
 @frozen(eq=False)
@@ -179,7 +180,7 @@ def _number(word: str) -> int:
 
 def _of_address(match: re.Match[str], context: Context) -> Mapping[str, Sequence[SystemCall]]:
     """The calls of a service where the host is left out, or stands for all of them; those of a client; for the loopback
-    device those of either, which few programs are both of."""
+    device those of either, which few programs are both of. With each goes what most programs do not go on without."""
     if not 0 < int(match["port"]) <= _LAST_PORT:
         raise UsageError(f"{match[0]}: there is no such port", hint=f"ports are numbers from 1 to {_LAST_PORT}")
     host, kind = match["host"].replace("*", "") or "0.0.0.0", match["kind"] or "tcp"  # noqa: S104
@@ -194,11 +195,19 @@ def _of_address(match: re.Match[str], context: Context) -> Mapping[str, Sequence
     def asked(name: str, words: str) -> SystemCall:
         return made(name, (), context, words, f"{kind} {where}")
 
+    def own(name: str, words: str, *arguments: int) -> SystemCall:
+        return made(name, arguments, context, words)
+
     opened = made("socket", (family, _TYPES[kind]), context, f"open a {kind} socket", "inet")
-    service = [opened, asked("bind", f"bind {where}")]
+    knows = own("getsockname", "know its own address")
+    service = [opened, own("setsockopt", f"take {where} again", 0, socket.SOL_SOCKET, socket.SO_REUSEADDR)]
+    service.append(asked("bind", f"bind {where}"))
     if kind == "tcp":
         service += [asked("listen", f"listen on {where}"), asked("accept4", f"be reached at {where}")]
+    service += [knows, asked("recvfrom", f"receive at {where}"), own("sendto", f"answer from {where}")]
     client = [opened, asked("connect", f"connect to {where}")]
+    client.append(own("getsockopt", "see whether it is connected", 0, socket.SOL_SOCKET, socket.SO_ERROR))
+    client += [knows, own("sendto", f"send to {where}"), own("recvfrom", f"receive from {where}")]
     if is_loopback:
         return {f"a service at {where}": service, f"a client of {where}": client}
     if address is None:
@@ -211,5 +220,5 @@ def _of_lookup(host: str, context: Context) -> Iterator[SystemCall]:
     text = f"look up {host}"
     yield made("socket", (socket.AF_INET, socket.SOCK_DGRAM), context, text, "inet")
     yield made("connect", (), context, text, "udp port 53")
-    for name in _LOOKUP:
-        yield made(name, (), context, f"{text} ({name})")
+    for name, arguments in _LOOKUP:
+        yield made(name, arguments, context, f"{text} ({name})")

@@ -20,7 +20,8 @@ from hardening_namespaces.settings import NamespacesSettings, sysctl_name, sysct
 #: What the kernel says of an address that no device of a network namespace leads to.
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 _SENDING = ("connect", "sendto", "sendmsg", "sendmmsg")
-_ACCEPTING = ("accept", "accept4")
+#: how somebody is reached; one datagram by one, too
+_REACHED = {"accept": "tcp", "accept4": "tcp", "recvfrom": "udp"}
 #: calls that want an id -> whether it is a user's; those of chown(2) want one of each
 _USERS = dict.fromkeys(("setuid", "setreuid", "setresuid", "setfsuid"), True)
 _GROUPS = dict.fromkeys(("setgid", "setregid", "setresgid", "setfsgid", "setgroups"), False)
@@ -55,11 +56,11 @@ def _shared(name: str) -> Way:
 
 def _of_network(settings: NamespacesSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
     """What a network of the command's own leads to: nothing but itself."""
-    if call.name not in (*_SENDING, *_ACCEPTING, "bind") or not _is_private(settings, context, "net"):
+    if call.name not in (*_SENDING, *_REACHED, "bind") or not _is_private(settings, context, "net"):
         return
     kind, _, where = call.address.partition(" ")
-    if call.name in _ACCEPTING:
-        if kind == "tcp" and not call.outcome:
+    if call.name in _REACHED:
+        if kind == _REACHED[call.name] and not call.outcome and (kind == "tcp" or call.is_question):
             what = f"nobody but the command itself reaches {call.address}: the network is private"
             yield Cause("namespaces.net", what, (_shared("net"),), certain=True)
         return
@@ -78,6 +79,11 @@ def _of_network(settings: NamespacesSettings, context: Context, call: SystemCall
         # Whoever listens there on the host is not reached; where nobody does, it is as it would be on the host.
         if call.failed_with(errno.ECONNREFUSED, errno.ECONNABORTED) and port.isdecimal() and _listens(kind, int(port)):
             what = f"{call.address} is a service of the host's, and the network is the command's own"
+            yield Cause("namespaces.net", what, ways, advice)
+        elif call.is_question and not call.outcome:  # who will listen there is not known yet
+            what = (
+                f"only who is in the command's own network is reached at {call.address}, and no service of the host's"
+            )
             yield Cause("namespaces.net", what, ways, advice)
     elif call.failed_with(*_NO_WAY) and kind not in ("netlink", ""):
         what = f"{call.address} cannot be reached: the network is private, with a loopback device and nothing else"

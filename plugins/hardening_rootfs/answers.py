@@ -58,7 +58,8 @@ def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) ->
     size = Size.CALL if decides.endswith(f".{path}") else Size.WIDER
     ways = (*volume_here(settings, context, path), Way(decides, None, size))
     errors = (*MISSING, EACCES, EROFS) if is_there else (EROFS,)
-    return PathAnswer("seen", decides, denied=f"{gone} is empty here", ways=ways, errors=errors)
+    why = f"{gone} is empty here" if is_there else f"{gone} is empty here, and {source} is not there on the host either"
+    return PathAnswer("seen", decides, denied=why, ways=ways, errors=errors)
 
 
 def is_emptied(settings: RootfsSettings, context: Context, path: str) -> bool:

@@ -89,6 +89,19 @@ def test_of_a_loopback_address_a_service_and_a_client_are_answered_apart(capsys:
     assert shown.count("smallest loosening for a client of 127.0.0.1:8080, ") == 1
 
 
+def test_what_a_run_would_be_warned_of_stands_beside_what_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    """A call that no filter sees into, and a capability that does nothing where it is wanted."""
+    closed = {"seccomp": {"deny": ["clone3"]}}
+    answers.ask(composed(closed), "clone3", as_json=False)
+    assert "\nwarning: clone3 is allowed: it " in capsys.readouterr().out
+    shared = {"namespaces": {"user": "private", "net": "host"}, "capabilities": {"drop": ["ALL"]}}
+    answers.ask(composed(shared), "NET_BIND_SERVICE", as_json=True)
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning.startswith("NET_BIND_SERVICE has no effect: the network is the host's")
+    answers.ask(composed(closed), "ptrace(0)", as_json=False)
+    assert "clone3" not in capsys.readouterr().out
+
+
 SHADOW = {"limits": {"rootfs": {"hidden_paths": {"add": ["/etc/shadow"]}}, "seccomp": {"deny": ["mount"]}}}
 
 

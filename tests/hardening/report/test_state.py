@@ -9,6 +9,7 @@ import pytest
 from hardening.cli.session import Request
 from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity
 from hardening.mechanism.mechanism import State, Unsupported, Verification
+from hardening.profile.layers import WHY
 from hardening.report import verification
 from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session
@@ -56,6 +57,31 @@ def test_an_exception_for_a_group_says_what_it_covers(
             f"[box]\ncolours.add = {colours}\n")  # fmt: skip
     composition = session(tmp_path).compose(Request(("more",)))
     assert list(notes(composition)) == [f"exception: box.@all: why ({tmp_path}/more.toml:2) covers {covers}"]
+
+
+def test_a_layer_whose_exceptions_have_one_reason_is_told_of_once(tmp_path: Path) -> None:
+    """As `why -o` and `learn -o` write them, until somebody has reviewed them."""
+    profile(tmp_path, "default", "[box]\nsize = 1\nclosed = true\n")
+    reasons = (
+        "[[exceptions]]\nsetting = 'box.size'\nreason = '{}'\n[[exceptions]]\nsetting = 'box.closed'\nreason = '{}'\n"
+    )
+    said = "[box]\nsize = 2\nclosed = false\n"
+    profile(tmp_path, "more", "extends = 'default'\n" + reasons.format(WHY, WHY) + said)
+    composition = session(tmp_path).compose(Request(("more",)))
+    file = f"{tmp_path}/more.toml"
+    warned, permitted = notes(composition, (), composition.findings)
+    assert warned.startswith(f"warning: {file}:2: 2 exceptions have no reason yet: ")
+    assert permitted in (
+        f"exception: box.size, box.closed: {WHY} ({file}:2)",
+        f"exception: box.closed, box.size: {WHY} ({file}:5)",
+    )
+    profile(tmp_path, "more", "extends = 'default'\n" + reasons.format("it grows", WHY) + said)
+    composition = session(tmp_path).compose(Request(("more",)))
+    assert sorted(notes(composition, (), composition.findings)) == [
+        f"exception: box.closed: {WHY} ({file}:5)",
+        f"exception: box.size: it grows ({file}:2)",
+        f'warning: {file}:5: the exception for box.closed has "{WHY}" for a reason',
+    ]
 
 
 def test_a_check_of_what_a_best_effort_mechanism_lacks_is_no_failure(tmp_path: Path) -> None:

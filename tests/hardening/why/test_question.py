@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -94,25 +95,38 @@ def test_another_question_stands_for_no_call(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (":80", ["open a tcp socket", "bind 0.0.0.0:80", "listen on 0.0.0.0:80", "be reached at 0.0.0.0:80"]),
-        ("*:53/udp", ["open a udp socket", "bind 0.0.0.0:53"]),
-        ("[::]:80", ["open a tcp socket", "bind [::]:80", "listen on [::]:80", "be reached at [::]:80"]),
-        ("192.0.2.1:443", ["open a tcp socket", "connect to 192.0.2.1:443"]),
+        (":80", ["socket", "setsockopt", "bind", "listen", "accept4", "getsockname", "recvfrom", "sendto"]),
+        ("*:53/udp", ["socket", "setsockopt", "bind", "getsockname", "recvfrom", "sendto"]),
+        ("[::]:80", ["socket", "setsockopt", "bind", "listen", "accept4", "getsockname", "recvfrom", "sendto"]),
+        ("192.0.2.1:443", ["socket", "connect", "getsockopt", "getsockname", "sendto", "recvfrom"]),
     ],
 )
 def test_an_address_stands_for_the_calls_of_who_serves_or_asks(text: str, words: list[str]) -> None:
     tried = composed()
     (found,) = question.calls_of(text, examine(tried.composition, HOST)).values()
-    assert [call.text for call in found] == words
+    assert [call.name for call in found] == words
     assert found[0].arguments[0] == (10 if text.startswith("[") else 2)
 
 
 def test_who_serves_at_the_loopback_device_and_who_asks_there_are_asked_for_apart() -> None:
     found = question.calls_of("localhost:80/udp", examine(composed().composition, HOST))
-    assert {use: [call.text for call in calls] for use, calls in found.items()} == {
-        "a service at localhost:80": ["open a udp socket", "bind localhost:80"],
+    assert {use: [call.text for call in calls if call.address] for use, calls in found.items()} == {
+        "a service at localhost:80": ["open a udp socket", "bind localhost:80", "receive at localhost:80"],
         "a client of localhost:80": ["open a udp socket", "connect to localhost:80"],
     }
+
+
+def test_a_network_of_its_own_is_told_of_whether_a_service_is_there_yet_or_not() -> None:
+    """Who asks before the service is started has the same answer as who asks after that."""
+    for text in ("localhost:1", "127.0.0.1:1", "[::1]:1/udp", ":53/udp"):
+        assert "namespaces.net" in denying(asked(text, SOCKETS)), text
+        assert "namespaces.net" not in denying(asked(text, SOCKETS, {"namespaces": {"net": "host"}})), text
+
+
+def test_who_is_permitted_to_connect_is_permitted_to_send_and_to_hear() -> None:
+    for text in ("localhost:1", "192.0.2.1:80", ":80"):
+        leaves = denying(asked(text, SOCKETS))
+        assert {"seccomp.sendto", "seccomp.recvfrom"} <= {*leaves} or "seccomp.*" in leaves
 
 
 def test_what_is_of_no_use_beside_the_rest_that_is_offered_is_not_offered() -> None:
@@ -137,6 +151,8 @@ def test_who_asks_a_name_looks_it_up_first() -> None:
     (calls,) = question.calls_of("example.com:443", examine(composed().composition, HOST)).values()
     called = [(call.name, call.text) for call in calls]
     assert ("connect", "look up example.com") in called
+    (errors,) = [call for call in calls if call.name == "setsockopt"]
+    assert errors.arguments[1:3] == (socket.IPPROTO_IP, 11)  # IP_RECVERR, without which the C library does not ask
     assert ("sendmmsg", "look up example.com (sendmmsg)") in called
 
 

@@ -100,7 +100,9 @@ def test_a_question_is_answered_as_its_failure_would_be() -> None:
     assert [cause.leaf for cause in causes("", asked("connect", 0, address="tcp example.com:443"))] == [
         "namespaces.net"
     ]
-    assert not causes("", asked("connect", 0, address="tcp localhost:1"))
+    for call in (asked("connect", 0, address="tcp localhost:1"), asked("recvfrom", 0, address="udp 0.0.0.0:53")):
+        assert [cause.leaf for cause in causes("", call)] == ["namespaces.net"]
+        assert not causes('net = "host"', call)
     assert not causes("", asked("bind", 0, address="tcp 0.0.0.0:80"))
     assert not causes("", asked("setuid", 0, ids=(7,)))
 

@@ -50,8 +50,13 @@ def test_what_is_hidden_in_a_volume_is_told_by_what_hides_it(tmp_path: Path, mon
         return found.denied, found.leaf
 
     assert told() == ("/x/hid is empty here", f"rootfs.hidden_paths.{tmp_path}/hid")
+    (none,) = of_path(settings, context_of(composition), "/x/hid/none")
+    assert none.denied == f"/x/hid is empty here, and {tmp_path}/hid/none is not there on the host either"
     monkeypatch.setattr(spec, "kept_in_volumes", lambda *_: {"/x/hid": "/a place under a mount"})
-    assert told() == ("/x/hid is empty here", "rootfs.volumes./x")
+    assert told() == (
+        "/x/hid is empty here, and /a place under a mount/in is not there on the host either",
+        "rootfs.volumes./x",
+    )
 
 
 def test_who_may_do_nothing_with_a_file_is_told_by_its_mode_and_not_by_its_owner(tmp_path: Path) -> None:
