@@ -57,7 +57,7 @@ def reason(call: SystemCall, document: Mapping[str, Any], context: Context, *, i
         found = "" if is_certain and look is _family else look(call, document)
         if found:
             return found
-    return _mode(call, context) or _account(call, context) or _sandbox(call, document)
+    return _mode(call, context) or _account(call, context) or _owner(call, context) or _sandbox(call, document)
 
 
 def of_itself(call: SystemCall) -> str:
@@ -217,6 +217,23 @@ def _account(call: SystemCall, context: Context) -> str:
     if seen is not None and is_reached(context, seen):
         return ""
     return f"the caller's own account: uid {caller.uid} may give no file to anybody else, without a stack either (chown(2))"
+
+
+def _owner(call: SystemCall, context: Context) -> str:
+    """The file, or the one in a sticky folder, that nobody but its owner changes or removes (chmod(2), utimensat(2),
+    unlink(2)), where no capability that the command can be given reaches it."""
+    seen = file_of(context, call, call.path) if call.error == errno.EPERM and call.path else None
+    if seen is None or seen.uid == call.caller.uid or is_reached(context, seen) or is_own_root(context, call.caller):
+        return ""
+    above = file_of(context, call, os.path.dirname(call.path)) if "remove" in call.access else None
+    keeps = above is not None and above.mode & stat.S_ISVTX and above.uid != call.caller.uid
+    if not (keeps or "change" in call.access):
+        return ""
+    where = f" in the sticky folder {above.place}" if above is not None and keeps else ""
+    return (
+        f"the file's own owner: {seen.place}{where} is uid {seen.uid}'s, and uid {call.caller.uid} asked (as the host "
+        "counts)"
+    )
 
 
 def _has_on_host(caller: Caller, *names: str) -> bool:

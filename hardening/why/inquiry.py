@@ -245,7 +245,7 @@ def _not_enough(seen: _Seen, result: Result, last: FailedCall | None) -> Iterato
         untried = REACHES_HOST if way is not None and seen.stack.would_reach_host(Member(suspect, way)) else ""
         barrier = "; ".join(filter(None, (seen.stack.barriers.get(suspect.leaf, ""), found[1].advice)))
         barrier = "" if loosening is not None else barrier or NO_WAY
-        if not suspect.ways and (found[1].regardless or _by_others(found[0], seen.ran)):
+        if seen.stack.is_out_of_reach(suspect) and (found[1].regardless or _by_others(found[0], seen.ran)):
             continue
         is_shown = last is not None and (suspect.certain or last.is_evident or last.is_end)
         tried = _tried(seen, found[0], suspect, result) if is_shown else ()

@@ -14,7 +14,7 @@ from hardening.base.text import is_utf8
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.compose.implied import compose_here
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, HostError
 from hardening.mechanism.denial import Cause, PathAnswer, SystemCall, Way
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
@@ -318,7 +318,8 @@ def _forbidden(entry: Resolved) -> Loosening:
 
 def _refused(shown: str, refusal: HardeningError) -> Loosening:
     remedy = f"; {refusal.hint}" if refusal.hint else ""
-    return Loosening(barrier=f"with {shown} nothing would run: {refusal.message}{remedy}")
+    barrier = f"with {shown} nothing would run: {refusal.message}{remedy}"
+    return Loosening(barrier=barrier, is_out_of_reach=isinstance(refusal, HostError))
 
 
 def _loosening(mechanism: Mechanism[Any], shown: str, tables: Mapping[str, Any]) -> Loosening:

@@ -14,14 +14,15 @@ from hardening.profile import toml_text as toml
 class Loosening:
     """How to make leaves looser: ``tables`` are a layer's, ``toml`` the same to paste, and ``options`` arguments for the
     command line; either may be empty, and stands in the place of the options that it ``replaces``, which no later layer
-    follows. Where nothing does it, both are, and ``barrier`` says why not. With ``example`` there are other ways, which no
-    order puts above or below this one."""
+    follows. Where nothing does it, both are, and ``barrier`` says why not; with ``is_out_of_reach`` it is the host that does
+    not let this caller have it. With ``example`` there are other ways, which no order puts above or below this one."""
 
     shown: str = ""
     tables: Mapping[str, Any] = MappingProxyType({})
     options: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     barrier: str = ""
+    is_out_of_reach: bool = False
     example: bool = False
 
     @property

@@ -20,7 +20,7 @@ from hardening.why.causes import FailedCall, MadeCalls
 from hardening.why.loosening import Loosening
 from hardening.why.patience import Patience
 from hardening.why.runner import CommandRunner, Ran
-from hardening.why.world import Member, TrialOutcome
+from hardening.why.world import Member, Suspect, TrialOutcome
 
 #: The least time, in seconds, for which a command has done nothing new before it is taken for one that waits.
 LEAST_IDLE = 1.0
@@ -76,13 +76,21 @@ class StackWorld:
 
     def loosening(self, member: Member) -> Loosening | None:
         """What permits one denial in one way; None where nothing does."""
+        found = self._offer(member)
+        return None if found is None or found.barrier else found
+
+    def is_out_of_reach(self, suspect: Suspect) -> bool:
+        """Whether no way past a denial is one that this caller can have on this host, as where there is none."""
+        offers = [self._offer(Member(suspect, way)) for way in suspect.ways]
+        return all(found is not None and found.is_out_of_reach for found in offers)
+
+    def _offer(self, member: Member) -> Loosening | None:
         for known, found in self._loosenings:
             if known.way is member.way:
                 return found
         found = loosen.first(self._attempt, member.suspect.leaf, [member.way])
         if found is not None and found.barrier:
             self.barriers.setdefault(member.suspect.leaf, found.barrier)
-            found = None
         self._loosenings.append((member, found))
         return found
 

@@ -16,7 +16,7 @@ import pytest
 from hardening.assemble.pipeline import examine
 from hardening.base.linux import abi
 from hardening.launch.supervise.signal_forwarder import read_status
-from hardening.mechanism.denial import Caller, SystemCall
+from hardening.mechanism.denial import Caller, Seen, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import id_maps
 from hardening.why import copies, elsewhere
@@ -255,6 +255,30 @@ def test_an_account_of_the_callers_own_may_give_no_file_away(name: str, uid: int
     context = Context(attrs.evolve(HOST, uid=4242), {})
     asked = call(name, error, path="/usr/own/file", caller=Caller(1, uid=uid, filters=1))
     assert ("own account" in elsewhere.reason(asked, {**DOCUMENT, "linux": {"seccomp": {"x": 1}}}, context)) is is_told
+
+
+@pytest.mark.parametrize(
+    ("access", "above", "uid", "error", "is_told"),
+    [
+        ({"change"}, 0o755, 4242, errno.EPERM, True),
+        ({"change"}, 0o755, 0, errno.EPERM, False),  # its owner
+        ({"change"}, 0o755, 4242, errno.EACCES, False),
+        ({"remove"}, 0o1777, 4242, errno.EPERM, True),
+        ({"remove"}, 0o777, 4242, errno.EPERM, False),
+        ({"write"}, 0o1777, 4242, errno.EPERM, False),
+    ],
+)
+def test_the_owner_is_told_who_alone_changes_a_file_or_removes_it_from_a_sticky_folder(
+    access: set[str], above: int, uid: int, error: int, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = {"/d/f": Seen("/d/f", 0, 0, 0o100644), "/d": Seen("/d", 0, 0, 0o040000 | above)}
+    monkeypatch.setattr(elsewhere, "file_of", lambda context, call, path: ways[path])
+    monkeypatch.setattr(elsewhere, "is_own_root", lambda context, caller: False)
+    monkeypatch.setattr(elsewhere, "withheld", lambda context, call: None)
+    asked = call("x", error, path="/d/f", access=frozenset(access), caller=Caller(1, uid=uid, filters=1))
+    for reached in (False, True):  # by a capability, which the stack gives or does not
+        monkeypatch.setattr(elsewhere, "is_reached", lambda context, seen, reached=reached: reached)
+        assert ("the file's own owner: /d/f" in reason(asked, DOCUMENT)) is (is_told and not reached)
 
 
 def test_an_attribute_of_the_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,22 @@ def test_a_command_that_fails_every_other_time_blames_nobody_although_it_speaks(
 
 
 @pytest.mark.parametrize(
+    ("evident", "passing"), [(True, (True, True, False)), (False, (True, True, False, True, False))]
+)
+@pytest.mark.parametrize("length", range(1, 7))
+def test_of_rhythms_that_a_command_fails_in_one_order_of_runs_alone_is_blamed(
+    length: int, evident: bool, passing: Sequence[bool]
+) -> None:
+    """The bound of what confirms: of a command that speaks the first run and three more, which fail, succeed, succeed and
+    fail, as in every third run; where none speaks, five more, in which no rhythm of fewer than five runs passes."""
+    for pattern in itertools.product((False, True), repeat=length - 1):
+        rhythm = (*pattern, False)  # a multiple of its length behind the first run, which has failed, it fails again
+        conclusion, _ = found(Moody("a", itertools.cycle(rhythm), evident=evident))
+        begins = tuple(itertools.islice(itertools.cycle(rhythm), len(passing)))
+        assert (conclusion is Conclusion.FOUND) is (begins == passing), rhythm
+
+
+@pytest.mark.parametrize(
     ("asks", "lacks", "evident", "most"),
     [
         ("a", "", True, 0.18),

@@ -120,6 +120,30 @@ CONTROLS = MappingProxyType(
     }
 )
 
+#: Of an ordinary user, and files of root's in a volume (`{}`) that `OWNED` makes: the volume, with its options, and a
+#: command that is denied the same without a stack.
+OWNED = """
+cd {} && mkdir shown shown/closed && chmod 700 shown/closed && touch shown/closed/f && mkdir -m 1777 shown/sticky
+touch shown/sticky/f && echo s >shown/secret && chmod 600 shown/secret && echo f >shown/file && mkdir shown/folder
+chmod 755 . shown shown/folder; chmod 644 shown/file
+"""
+OF_OTHERS = MappingProxyType(
+    {
+        "reads a file without rights": (("-v", "{}/shown:/d:ro"), _sh("cat /d/secret")),
+        "reads a volume without rights": (("-v", "{}/shown/secret:/f:ro"), _sh("cat /f")),
+        "lists a folder without rights": (("-v", "{}/shown:/d:ro"), _sh("ls /d/closed")),
+        "goes through a folder without rights": (("-v", "{}/shown:/d:ro"), _sh("cat /d/closed/f")),
+        "writes another's file": (("--in-place", "-v", "{}/shown:/d"), _sh("echo y >>/d/file")),
+        "writes another's volume": (("--in-place", "-v", "{}/shown/file:/f"), _sh("echo y >>/f")),
+        "makes a file in another's folder": (("--in-place", "-v", "{}/shown:/d"), _sh("touch /d/folder/f")),
+        "removes out of a sticky folder": (("--in-place", "-v", "{}/shown:/d"), _sh("rm -f /d/sticky/f")),
+        "changes the mode of another's file": (("--in-place", "-v", "{}/shown:/d"), _sh("chmod 600 /d/file")),
+        "changes the times of another's file": (
+            ("--in-place", "-v", "{}/shown:/d"), _py("os.utime('/d/file', (1, 1))"),
+        ),
+    }
+)  # fmt: skip
+
 
 def uses_sockets(command: tuple[str, ...]) -> bool:
     """Whether a control needs sockets, which strict permits none of."""

@@ -12,8 +12,9 @@ import pytest
 from tests.support.features import require
 from tests.support.forking import typed
 from tests.support.runs import workplace
+from tests.support.users import ordinary
 from tests.system.denials.asking import INNOCENT
-from tests.system.denials.controls import CONTROLS, uses_sockets
+from tests.system.denials.controls import CONTROLS, OF_OTHERS, OWNED, uses_sockets
 
 pytestmark = pytest.mark.system
 CASES = [
@@ -53,3 +54,20 @@ def test_nothing_is_blamed(kind: str, base: str, command: tuple[str, ...]) -> No
         assert answer["outcome"] in INNOCENT, done.stdout
         assert not answer["smallest"]
         assert not [item for item in answer["denials"] if item["needed"] or item["confirmed"]], answer["denials"]
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_no_stack_is_blamed_for_what_an_ordinary_user_may_not_do_with_the_files_of_others(name: str) -> None:
+    """No map of owners is offered to who cannot have one, and the file's own mode or owner is told."""
+    require("userns")
+    user = ordinary()
+    options, command = OF_OTHERS[name]
+    with workplace(user) as folder:
+        place = folder / "files"
+        place.mkdir()
+        subprocess.run(["sh", "-ec", OWNED.format(place)], check=True)
+        words = ("why", "--json", *(word.format(place) for word in options), "-p", "default", "--", *command)
+        done = typed(user, *words, cwd=folder, env={**user.environment, "HARDENING_STATE": str(folder / "state")})
+        answer = json.loads(done.stdout)
+        assert (answer["outcome"], answer["smallest"], answer["denials"]) == ("not by this stack", [], []), done.stdout
+        assert "the file's own" in answer["elsewhere"][0]["cause"], answer["elsewhere"]
