@@ -202,7 +202,8 @@ def _limit(settings: ProcessSettings, context: Context, call: SystemCall, name: 
     own = context.host.of(ProcessFacts).rlimits.get(name, UNLIMITED)
     most = "" if own.hard is None else f" than {own.hard}"
     advice = f"the caller's own hard limit is no higher{most}: limits.conf(5), ulimit -H"
-    yield Cause(leaf, what, ways, "" if ways else advice)
+    is_own = not (ways or context.host.root)  # who launches the command is answered the same without a stack
+    yield Cause(leaf, f"{what}, and {advice}" if is_own else what, ways, "" if ways else advice, regardless=is_own)
 
 
 def _steps(name: str, limit: ResourceLimit) -> Iterator[ResourceLimit]:

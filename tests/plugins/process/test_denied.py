@@ -183,6 +183,7 @@ def test_a_limit_that_the_caller_s_own_cuts_is_not_the_stack_s() -> None:
     (cause,) = causes(call("mlock", error=errno.ENOMEM), on=full).values()
     assert not cause.ways
     assert "ulimit" in cause.advice
+    assert cause.regardless, "an ordinary user is denied the same without a stack"
     assert causes(call("mlock", error=errno.ENOMEM), on=host(0, rlimits={"memlock": limit(65536)}, sys_resource=True))[
         "process.rlimits.memlock"
     ].ways
@@ -196,6 +197,9 @@ def test_the_soft_limit_comes_before_the_hard_one() -> None:
 def test_a_nice_value_needs_so_much_and_no_more() -> None:
     asked = call("setpriority", 0, 0, (1 << 64) - 5, error=errno.EACCES)
     assert [way.value for way in causes(asked)["process.rlimits.nice"].ways] == [limit(25)]
+    assert causes(asked, on=host(1000, rlimits={"nice": limit(0)}))["process.rlimits.nice"].regardless
+    (cause,) = causes(asked, on=host(0, rlimits={"nice": limit(0)})).values()
+    assert not cause.regardless, "root raises it"
 
 
 def test_a_limit_that_is_set_needs_the_hard_one_alone_and_is_named_where_the_caller_s_own_is_lower() -> None:
@@ -206,6 +210,7 @@ def test_a_limit_that_is_set_needs_the_hard_one_alone_and_is_named_where_the_cal
     (cause,) = causes(attrs.evolve(asked, limit=(100_000, 100_000)), on=own).values()
     assert not cause.ways, "the caller's own is looser than the stack's, and not enough"
     assert "no higher than 20000" in cause.advice
+    assert (cause.regardless, "no higher than 20000" in cause.what) == (True, True)
     (cause,) = causes(attrs.evolve(asked, limit=((1 << 64) - 1,) * 2), on=own).values()
     assert not cause.ways
 
