@@ -118,6 +118,11 @@ def _socket(call: SystemCall) -> str:
 
 def _cause(settings: RootfsSettings, context: Context, call: SystemCall, path: str, answer: PathAnswer) -> Cause:
     """The cause that an answer is, with ways that give what the call wants."""
+    wants = os.W_OK if call.access & _WRITES else os.R_OK
+    is_device = answer.leaf == f"rootfs.devices.{path}" and answer.asked == "seen"
+    if is_device and not context.host.root and call.access and not os.access(path, wants):
+        what = f"{path} is hidden here, and its own mode keeps the caller out on the host"
+        return Cause(answer.leaf, what, certain=True, regardless=True)
     ways: list[Way] = []
     if "create" in call.access and answer.asked == "seen":
         ways += remedies.begun(settings, context, path)

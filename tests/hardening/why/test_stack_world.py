@@ -13,7 +13,9 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.mechanism.denial import Caller, Size, SystemCall, Way
 from hardening.trace.tracer import IDLE, TIME, Idle, Trace
+from hardening.why import loosen
 from hardening.why.causes import FailedCall
+from hardening.why.loosening import Loosening
 from hardening.why.runner import CommandRunner, Ran
 from hardening.why.stack_world import StackWorld
 from hardening.why.world import Member, Suspect
@@ -65,6 +67,26 @@ def test_a_run_that_was_ended_counts_as_a_success_until_one_has_ended_as_such(
     assert [stack.run([]).succeeded for _ in ends] == successes
     assert (stack.running.trace.ended if stack.running is not None else "") == running
     assert told == [number + 1 for number in range(len(ends))]
+
+
+@pytest.mark.parametrize(
+    ("offers", "is_out"),
+    [
+        ((), True),
+        ((Loosening(barrier="the host", is_out_of_reach=True),), True),
+        ((Loosening(barrier="the host", is_out_of_reach=True), Loosening(barrier="a limit")), False),
+        ((Loosening(barrier="the host", is_out_of_reach=True), Loosening(shown="yes")), False),
+    ],
+)
+def test_what_the_host_lets_nobody_have_is_out_of_reach_and_what_a_limit_forbids_is_not(
+    offers: tuple[Loosening, ...], is_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing: Any = None
+    found = {f"a.{number}": offer for number, offer in enumerate(offers)}
+    monkeypatch.setattr(loosen, "first", lambda attempt, leaf, ways: found[ways[0].leaf])
+    runner: Any = Runs("", nothing)
+    stack = StackWorld(composed(), runner)
+    assert stack.is_out_of_reach(Suspect("call", "EPERM", "a", tuple(map(Way, found)), False, True)) is is_out
 
 
 def test_who_does_without_a_call_as_another_user_makes_it_no_more() -> None:

@@ -288,9 +288,27 @@ def test_what_is_made_in_a_directory_for_what_is_added_needs_that_directory(tmp_
     assert [way.leaf for way in cause.ways] == ["rootfs.tmpfs./usr/nothing-of-this-name"]
 
 
-def test_a_device_that_all_share_is_offered_and_said_to_be_the_hosts(tmp_path: Path) -> None:
+def test_a_device_that_all_share_is_offered_and_said_to_be_the_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, wants: True)
     own = [Path("/dev/fuse"), Path("/dev/net/tun")]
     for path in filter(Path.exists, (*own, *(path for path in Path("/dev").iterdir() if path.is_block_device()))):
         (cause,) = causes(tmp_path, "", asked("openat", errno.ENOENT, str(path), {"write"}))
         assert cause.leaf == f"rootfs.devices.{path}"
         assert [way.reaches_host for way in cause.ways] == [path not in own]
+
+
+@pytest.mark.parametrize("mode", [os.R_OK, os.W_OK])
+def test_a_device_that_the_caller_may_not_open_is_not_offered(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, wants: wants != mode)
+    composition = composed(tmp_path, "[rootfs]\n")
+    context = context_of(composition)
+    for uid in (0, 1000):
+        within = attrs.evolve(context, host=attrs.evolve(context.host, uid=uid))
+        for access, wants in (("read", os.R_OK), ("write", os.W_OK)):
+            call = asked("openat", errno.ENOENT, "/dev/kmsg", {access})
+            (cause,) = denied(composition.settings["rootfs"], within, call)
+            assert (cause.regardless, not cause.ways) == ((uid != 0 and wants == mode),) * 2
