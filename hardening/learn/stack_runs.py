@@ -67,6 +67,7 @@ class StackRuns:
         self._recorded = 0.0  # seconds that a run took that was recorded, and has succeeded
         self._limit, self._begun, self._tell, self._count = limit, monotonic(), tell, 0
         self._on_first = on_first
+        self.unlike: tuple[str, ...] = ()  # in what the copies of a run that could prove something were unlike the volumes
         self._shown = True  # what the command prints: once
 
     @cached_property
@@ -132,6 +133,7 @@ class StackRuns:
         ran = attrs.evolve(self.runner, seconds=seconds).run_unseen(self.composed(layers))
         if ran.trace.ended == INTERRUPT:
             raise Unfinished(INTERRUPTED)
+        self.unlike = ran.unlike
         if ran.succeeded:
             self._patience = self._patience.after(ran.seconds, unseen=True)
         return PlainRun(ran.succeeded, ran.seconds)

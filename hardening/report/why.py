@@ -18,6 +18,7 @@ from hardening.why.world import Conclusion
 
 #: How many of what was denied and did not matter are shown.
 MOST_PROBES = 20
+_WITH_COPIES = "with copies that are unlike their volumes"
 CONFIRMED, NOT_CONFIRMED = "confirmed", "not confirmed"
 #: Of what was permitted in a run that succeeded, and of which no run has shown that it is needed.
 ENOUGH = "enough, perhaps not needed"
@@ -53,7 +54,7 @@ def outcome(found: Explanation) -> AnswerKind:
         return AnswerKind.STILL_AT_WORK
     match found.conclusion:
         case Conclusion.NOT_NEEDED:
-            return AnswerKind.NOTHING_NEEDED
+            return AnswerKind.UNKNOWN if found.unlike else AnswerKind.NOTHING_NEEDED
         case Conclusion.FOUND:
             return AnswerKind.FOUND
         case Conclusion.FLAKY:
@@ -101,11 +102,15 @@ def sentence(found: Explanation) -> str:
             return f"the command never ran ({status})"
         case AnswerKind.NOT_BY_THIS_STACK if found.ran.trace.ended:  # by the search: that code is none of the program's
             return "not denied by this stack: no loosening makes it succeed"
+        case AnswerKind.NOT_BY_THIS_STACK if found.unlike:
+            return f"not denied by this stack: no loosening makes it succeed {_WITH_COPIES}"
         case AnswerKind.NOT_BY_THIS_STACK:
             return f"not denied by this stack: no loosening makes it succeed ({status} is the program's own)"
         case AnswerKind.ENOUGH:
             less = "the search ended before it was seen whether less is enough"
             return f"with the loosening below the command {_goes(found)}; {less}"
+    if found.conclusion is Conclusion.NOT_NEEDED:
+        return f"no answer: the command succeeds {_WITH_COPIES}: with --in-place it is seen whether it does with these"
     ended = {
         TIME: "the command was still at work when its time was over",
         IDLE: "the command is at work, and waits for others: with --until CHECK a search sees whether it does its work",
@@ -151,7 +156,7 @@ def _permitted(found: Explanation) -> str:
 def _goes(found: Explanation) -> str:
     """What is known of the command with a loosening."""
     if found.running is None:
-        return "succeeds"
+        return f"succeeds {_WITH_COPIES}" if found.unlike else "succeeds"
     if found.is_out_of_time:
         return f"was still at work after {found.running.seconds:.0f} seconds, which it was not without"
     return "runs on, and waits for others"

@@ -13,7 +13,8 @@ import json
 import os
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ class Writable:
 
     pointer: str
     source: str
+
+
+@frozen
+class Copied:
+    """A configuration with copies in it, and in what they are ``unlike`` what they stand in for whatever the command does, a
+    text each: then nothing is proved by a run with them."""
+
+    spec: Spec
+    unlike: tuple[str, ...] = ()
 
 
 class NotCopied(LaunchError):
@@ -136,12 +146,15 @@ def _walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
             continue
 
 
-def difference(document: Mapping[str, Any], *, succeeded: bool, always: bool = False) -> str:
+def difference(
+    document: Mapping[str, Any], unlike: Collection[str] = (), *, succeeded: bool, always: bool = False
+) -> str:
     """In what copies are unlike what they stand in for, where that may be why a command ``succeeded`` with them, or why it
-    did not; empty where nothing is copied, or, but with ``always``, nothing like that is seen."""
+    did not; empty where nothing is copied, or, but with ``always``, nothing like that is seen. ``unlike`` was seen of them
+    (`Copied`)."""
     found = [item.source for item in _outermost(writable(document))]
     look = _lifted if succeeded else _lost
-    seen = [text for source in found for text in look(source)]
+    seen = [*unlike, *(text for source in found for text in look(source))]
     if not found or not (seen or always):
         return ""
     more = ["…"] if len(seen) > _MOST_TOLD else []
@@ -191,14 +204,14 @@ def _outermost(found: tuple[Writable, ...]) -> list[Writable]:
     return kept
 
 
-def made(spec: Spec, launch: str, ids: Ids) -> Spec:
+def made(spec: Spec, launch: str, ids: Ids) -> Copied:
     """The configuration with copies in the directory ``launch`` instead of what its command may write to. Raises
     `NotCopied`, and `LaunchError` for what cannot be copied."""
     document = spec.document
     require_copies(document)
     found = writable(document)
     if not found:
-        return spec
+        return Copied(spec)
     holder = Path(launch, COPIES)
     root = holder / removal.ROOT
     try:
@@ -208,7 +221,7 @@ def made(spec: Spec, launch: str, ids: Ids) -> Spec:
         restrictions = {item.pointer: _restrictions(item.source) for item in found}
         # Who has no id beyond the own needs a namespace, too, which has that alone: only there may it clone mounts.
         inside = ids if ids.owner is None else Ids()
-        child.run(lambda _: _copy(root, [item.source for item in outermost]), inside)
+        unlike = child.run(lambda _: _copy(root, [item.source for item in outermost]), inside)
     except OSError as error:
         hint = "free space there, set HARDENING_STATE to a directory with more, or add --in-place"
         raise LaunchError(
@@ -222,7 +235,7 @@ def made(spec: Spec, launch: str, ids: Ids) -> Spec:
         )
         _put(document, item.pointer, files.join(f"{root}/{number}", os.path.relpath(item.source, outer)))
         _restrict(document, item.pointer, restrictions[item.pointer])
-    return attrs.evolve(spec, config=to_json(document))
+    return Copied(attrs.evolve(spec, config=to_json(document)), tuple(unlike))
 
 
 def _put(document: dict[str, Any], pointer: str, value: str) -> None:
@@ -248,13 +261,38 @@ def _restrict(document: dict[str, Any], pointer: str, options: list[str]) -> Non
         mount["options"] = [*mount.get("options", ()), *options]
 
 
-def _copy(root: Path, sources: list[str]) -> None:
-    """In the child, which may hold ids that the caller has in its user namespace alone: copy each. Raises `LaunchError`, and
-    `OSError`."""
+def _copy(root: Path, sources: list[str]) -> list[str]:
+    """In the child, which may hold ids that the caller has in its user namespace alone: copy each, and say in what copies are
+    unlike. Raises `LaunchError`, and `OSError`."""
     root.mkdir(0o711)
+    mounts = [mount.place for mount in mountinfo.read()]
+    unlike: list[str] = []
     for number, source in enumerate(sources):
         with Opened(opened(source)) as tree:
-            _copy_tree(tree, source, root / str(number))
+            copy = root / str(number)
+            complaint = _copy_tree(tree, source, copy)
+            unlike += [f"{place} is a mount of its own" for place in mounts if files.is_below(place, source)]
+            seen = [*islice(_compared(tree, source, copy), _MOST_TOLD + 1)]
+            unlike += seen or filter(None, [complaint])
+    return unlike[: _MOST_TOLD + 1]
+
+
+def _compared(tree: int, source: str, copy: Path) -> Iterator[str]:
+    """The files that a copy has not, or not with their owners and modes: who made it may not read them, or give files to
+    these, or somebody has changed them meanwhile."""
+    top = f"/proc/self/fd/{tree}"
+    is_folder = stat.S_ISDIR(os.fstat(tree).st_mode)
+    for place, status in _walk(f"{top}/.") if is_folder else [(top, os.fstat(tree))]:
+        name = os.path.normpath(source + place.removeprefix(top))
+        try:
+            made = os.lstat(files.join(str(copy), os.path.relpath(name, source)))
+        except OSError:
+            yield f"{name} is missing"
+            continue
+        if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+            yield f"{name} has another owner"
+        elif made.st_mode != status.st_mode:
+            yield f"{name} has another mode"
 
 
 def opened(source: str) -> int:
@@ -271,8 +309,9 @@ def opened(source: str) -> int:
     return tree
 
 
-def _copy_tree(tree: int, source: str, target: Path) -> None:
-    """Copy what is open: through the link of its descriptor, which is followed for a file (-H), and then no other."""
+def _copy_tree(tree: int, source: str, target: Path) -> str:
+    """Copy what is open: through the link of its descriptor, which is followed for a file (-H), and then no other. The
+    result is what could not be copied of it, in words; empty where all was."""
     place = f"/proc/self/fd/{tree}"
     what = [f"{place}/."] if stat.S_ISDIR(os.fstat(tree).st_mode) else ["-H", place]
     argv = ["cp", "-a", "--reflink=auto", *what, str(target)]
@@ -287,6 +326,17 @@ def _copy_tree(tree: int, source: str, target: Path) -> None:
     if done.returncode and bad:
         text = bad[0].replace(f"{place}/.", source).replace(place, source)
         raise LaunchError(f"cannot be copied: {text}", origin=source, hint="or add --in-place")
+    return f"{source} has changed while it was copied" if done.returncode else ""
+
+
+def full(launch: str) -> str:
+    """Says so where the file system that holds the copies of a launch has no more room, as a volume may have; else empty."""
+    holder = Path(launch, COPIES)
+    if not holder.exists():
+        return ""
+    system = os.statvfs(holder)
+    room = system.f_bavail * system.f_frsize
+    return f"they had room for {room} bytes more ({launch})" if system.f_blocks and room < _ROOM else ""
 
 
 def remove(launch: str) -> None:

@@ -57,7 +57,8 @@ class Explanation:
     enough. ``elsewhere`` is what something else than the stack has refused, with what that is; ``probes`` what was denied
     and did not matter. ``running`` is the last run with the loosening where that did not end by itself: the command waits
     for others, or was still at work. ``is_open``: there is no answer since a run was ended for its time. ``hint``: what the
-    command line lacks; ``warnings``: what plugins say of the ``loosening``."""
+    command line lacks; ``warnings``: what plugins say of the ``loosening``. ``unlike``: in what the copies of volumes were
+    unlike these, so that nobody knows of the volumes themselves."""
 
     ran: Ran
     conclusion: Conclusion
@@ -70,6 +71,7 @@ class Explanation:
     running: Ran | None = None
     is_open: bool = False
     hint: str = ""
+    unlike: tuple[str, ...] = ()
     warnings: tuple[Finding, ...] = ()
 
     def beside(self, typed: Sequence[Loosening]) -> Explanation:
@@ -84,7 +86,8 @@ class Explanation:
     @property
     def is_good(self) -> bool:
         """Whether the command succeeded, or what it needs was found."""
-        found = self.conclusion in (Conclusion.NOT_NEEDED, Conclusion.FOUND) or self.is_only_enough
+        found = self.conclusion is Conclusion.FOUND or self.is_only_enough
+        found = found or (self.conclusion is Conclusion.NOT_NEEDED and not self.unlike)
         return found and not self.is_out_of_time
 
     @property
@@ -189,6 +192,7 @@ def _answer(seen: _Seen, result: Result, seconds: float) -> Explanation:
         running=running,
         is_open=result.is_open and result.conclusion is Conclusion.STOPPED,
         hint=_hint(seen, result.conclusion),
+        unlike=_unlike(seen),
     )
 
 
@@ -200,7 +204,8 @@ def _blamed(seen: _Seen, members: Sequence[Member], *, confirmed: bool) -> Itera
         if found is not None:
             loosening = seen.stack.loosening(member)
             proved = confirmed and (
-                seen.stack.in_place or not elsewhere.outlasts_copies(found[0].call, seen.ran.document)
+                seen.stack.in_place
+                or not (_unlike(seen) or elsewhere.outlasts_copies(found[0].call, seen.ran.document))
             )
             yield Attribution(*found, _entry(seen, found[1]), confirmed=proved, way=member.way, loosening=loosening)
 
@@ -327,7 +332,14 @@ def _hint(seen: _Seen, conclusion: Conclusion) -> str:
     if found or seen.stack.in_place:
         return found
     # Whoever asks has seen it fail, most likely: with what else than the stack?
-    return copies.difference(document, succeeded=succeeded or conclusion is Conclusion.FOUND, always=succeeded)
+    return copies.difference(
+        document, _unlike(seen), succeeded=succeeded or conclusion is Conclusion.FOUND, always=succeeded
+    )
+
+
+def _unlike(seen: _Seen) -> tuple[str, ...]:
+    """In what the copies of any run that was looked at were unlike their volumes."""
+    return tuple(dict.fromkeys(text for ran in (seen.ran, *(run[1] for run in seen.stack.runs)) for text in ran.unlike))
 
 
 def _entry(seen: _Seen, cause: Cause) -> Resolved | None:

@@ -42,7 +42,8 @@ _Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int], Until | No
 
 @frozen(eq=False)
 class Ran:
-    """What one run came to: the trace, what it ran under, and the seconds from its launch to its end."""
+    """What one run came to: the trace, what it ran under, and the seconds from its launch to its end. ``unlike`` is in what
+    copies were unlike the volumes that they stood in for."""
 
     trace: Trace
     composition: Composition
@@ -50,6 +51,7 @@ class Ran:
     document: Mapping[str, Any]
     succeeded: bool
     seconds: float = 0.0
+    unlike: tuple[str, ...] = ()
 
 
 @frozen(eq=False)
@@ -112,10 +114,12 @@ class CommandRunner:
         values = handover.typed_variables(assembly.spec, composition)
         lock = bundles.make(bundle)
         opened: list[int] = []
+        unlike: tuple[str, ...] = ()
         try:
             spec = assembly.spec
             if not self.in_place:
-                spec = copies.made(spec, launch.directory, composition.image_ids(self.host))
+                copied = copies.made(spec, launch.directory, composition.image_ids(self.host))
+                spec, unlike = copied.spec, copied.unlike
             spec, launch = handover.split(self.engine, spec, values, launch)
             opened += [launch.variables] if launch.variables >= 0 else []
             write(spec, bundle, private=True)
@@ -125,6 +129,7 @@ class CommandRunner:
                 found = start(launch.changed(lock=lock, secrets=self.secrets, remove=True), bundle, streams, until)
                 seconds = time.monotonic() - begun
                 succeeded = self._succeeded(found, until)
+            unlike += tuple(filter(None, [copies.full(launch.directory)]))
         finally:
             for fd in opened:
                 os.close(fd)
@@ -132,7 +137,7 @@ class CommandRunner:
                 copies.remove(launch.directory)
                 trees.remove(launch.directory)
             os.close(lock)
-        return Ran(found, composition, assembly.context, assembly.spec.document, succeeded, seconds)
+        return Ran(found, composition, assembly.context, assembly.spec.document, succeeded, seconds, unlike)
 
     def _untraced(self, launch: LaunchRequest, bundle: Path, streams: Mapping[int, int], until: Until | None) -> Trace:
         """A run that nobody looks at: only how it ends is known."""

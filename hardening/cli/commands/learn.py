@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -98,12 +99,14 @@ def command(
             tell=lambda number: tell(f"run {number} …"), on_first=command_runs.note_late,
         )  # fmt: skip
         found = learn(runs, before)
+    if found.proved and runs.unlike:
+        found = attrs.evolve(found, proved=False)
     found = _without(found, redaction.of_run(runner.secrets, assembly.spec, base))
     if into is not None and found.recording.runs:
         recording.write(into, found.recording)
     needing = [one.tables for one in typed if one.excepted]
     found = attrs.evolve(found, statements=with_needed(found.statements, needing, "as it was typed"))
-    _tell(found)
+    _tell(found, runs.unlike)
     if not (found.proved or (force and found.recording.runs)):
         return EXIT_FINDINGS
     text = layer.text(command_runs.named(base.stack.named, target), found.recording, found.statements, found.barred)
@@ -127,8 +130,8 @@ def _without(found: Learnt, leave: Redaction) -> Learnt:
     return attrs.evolve(found, recording=recording, statements=statements, barred=leave.of(found.barred), spared=spared)
 
 
-def _tell(found: Learnt) -> None:
-    """Say on standard error what a person must know of what was learnt."""
+def _tell(found: Learnt, unlike: Sequence[str]) -> None:
+    """Say on standard error what a person must know of what was learnt, and in what copies were ``unlike`` their volumes."""
     loosened = layer.loosened(found.statements)
     for leaf, seen in loosened.items():
         output.note(f"loosened: {leaf} ({seen})")
@@ -148,6 +151,11 @@ def _tell(found: Learnt) -> None:
         output.note(
             f"warning: {found.unfinished}: nothing is proved; --timeout gives each run more time, --limit all of them, and "
             "--check says when a command works that goes on"
+        )
+    elif unlike:
+        output.note(
+            f"warning: the runs had copies that are unlike their volumes ({'; '.join(unlike)}): nothing is proved; with "
+            "--in-place every run writes to the volumes themselves"
         )
     else:
         output.note("warning: the command does not succeed under what was learnt; `hardening why` looks for the reason")

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from hardening.base import programs
+from hardening.base.linux import abi, children, kernel
 from hardening.errors import HardeningError
 from hardening.images.ids import Ids
 from hardening.mechanism.fragment import Spec
 from hardening.why import copies
 from tests.support.features import require
 from tests.support.runs import workplace
+from tests.support.users import User, ordinary
 
 OWN = Ids(owner=(os.geteuid(), os.getegid()))
 
@@ -74,7 +76,7 @@ def test_a_copy_stands_in_with_all_that_lies_in_it(volume: Path, tmp_path: Path)
     launch = tmp_path / "launch"
     launch.mkdir()
     spec = _spec(document(bind(volume / "inner"), bind(volume)))
-    made = copies.made(spec, str(launch), OWN).document
+    made = copies.made(spec, str(launch), OWN).spec.document
     inner, whole = (Path(mount["source"]) for mount in made["mounts"])
     assert whole.is_relative_to(launch)
     assert inner == whole / "inner"
@@ -96,7 +98,9 @@ def test_nobody_else_enters_the_directory_of_the_copies() -> None:
         (private / "key").chmod(0o644)
         (private / "tool").write_bytes(Path("/bin/true").read_bytes())
         (private / "tool").chmod(0o4755)
-        made = copies.made(_spec(document(bind(private / "key"), bind(private / "tool"))), str(place), Ids()).document
+        made = copies.made(
+            _spec(document(bind(private / "key"), bind(private / "tool"))), str(place), Ids()
+        ).spec.document
         key, tool = (mount["source"] for mount in made["mounts"])
         assert Path(key).read_text() == "secret"
         assert subprocess.run([tool]).returncode == 0
@@ -143,14 +147,18 @@ def test_no_caller_copies_what_a_link_shows_that_takes_the_place_of_a_directory(
 
     monkeypatch.setattr(programs, "run", late)
     (tmp_path / "launch").mkdir()
-    made = copies.made(_spec(document(bind(volume))), str(tmp_path / "launch"), OWN).document["mounts"][0]["source"]
+    made = copies.made(_spec(document(bind(volume))), str(tmp_path / "launch"), OWN).spec.document["mounts"][0][
+        "source"
+    ]
     assert os.listdir(made) == ["other"], "and what is gone by then ends no run"
 
 
 def test_a_link_is_copied_as_one(volume: Path, tmp_path: Path) -> None:
     (volume / "link").symlink_to("/etc/shadow")
     (tmp_path / "launch").mkdir()
-    made = copies.made(_spec(document(bind(volume), bind(volume / "other"))), str(tmp_path / "launch"), OWN).document
+    made = copies.made(
+        _spec(document(bind(volume), bind(volume / "other"))), str(tmp_path / "launch"), OWN
+    ).spec.document
     assert os.readlink(f"{made['mounts'][0]['source']}/link") == "/etc/shadow"
 
 
@@ -176,18 +184,64 @@ def test_too_much_is_not_copied(volume: Path, tmp_path: Path, monkeypatch: pytes
     copies.require_copies(document(bind(volume, "ro")))
 
 
+def test_a_copy_tells_in_what_it_is_unlike() -> None:
+    require("root")
+    user = ordinary()
+    with workplace(user) as place:
+        volume, launch = place / "volume", place / "launch"
+        for folder in (volume, launch):
+            folder.mkdir()
+            os.chown(folder, user.uid, user.gid)
+        for name, mode in (("shown", 0o644), ("secret", 0o600)):
+            (volume / name).write_text("root's")
+            (volume / name).chmod(mode)
+        (volume / "own").write_text("the user's")
+        os.chown(volume / "own", user.uid, user.gid)
+        spec = _spec(document(bind(volume)))
+        assert copies.made(spec, str(place), Ids()).unlike == ()
+        told = children.ask(lambda to: _tell_as(user, to, spec, launch))[0].decode()
+        assert sorted(told.splitlines()) == [f"{volume}/secret is missing", f"{volume}/shown has another owner"]
+
+
+def _tell_as(user: User, to: int, spec: Spec, launch: Path) -> None:
+    os.setgroups([])
+    os.setgid(user.gid)
+    os.setuid(user.uid)
+    kernel.prctl(abi.PR_SET_DUMPABLE, 1)  # or its namespace could not be entered
+    os.write(to, "\n".join(copies.made(spec, str(launch), Ids(owner=(user.uid, user.gid))).unlike).encode())
+
+
+def test_a_mount_in_a_volume_and_one_without_room_are_told(volume: Path, tmp_path: Path) -> None:
+    require("root")
+    launch = tmp_path / "launch"
+    launch.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", launch], check=True)
+    subprocess.run(["mount", "--bind", "-o", "ro", volume / "inner", volume / "inner"], check=True)
+    try:
+        made = copies.made(_spec(document(bind(volume))), str(launch), Ids())
+        told = copies.difference(document(bind(volume)), made.unlike, succeeded=False)
+        full = copies.full(str(launch))
+    finally:
+        subprocess.run(["umount", volume / "inner", launch], check=True)
+    assert made.unlike == (f"{volume}/inner is a mount of its own",)
+    assert made.unlike[0] in told
+    assert "--in-place" in told
+    assert "they had room for" in full
+    assert copies.full(str(launch)) == ""
+
+
 def test_what_the_host_refuses_is_refused_in_a_copy() -> None:
     require("root")
     with workplace() as place:
         (place / "volume").mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,noexec,nodev,nosuid", "tmpfs", place / "volume"], check=True)
         try:
-            made = copies.made(_spec(document(bind(place / "volume", "rw"))), str(place), Ids()).document
+            made = copies.made(_spec(document(bind(place / "volume", "rw"))), str(place), Ids()).spec.document
             assert {"ro", "nosuid", "nodev", "noexec"} <= set(made["mounts"][0]["options"][2:])
             other = place / "other"
             other.mkdir()
             root = _spec(document(path=str(place / "volume"), readonly=False))
-            assert copies.made(root, str(other), Ids()).document["root"]["readonly"] is True
+            assert copies.made(root, str(other), Ids()).spec.document["root"]["readonly"] is True
         finally:
             subprocess.run(["umount", place / "volume"], check=True)
 
