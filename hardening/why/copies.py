@@ -262,8 +262,8 @@ def _restrict(document: dict[str, Any], pointer: str, options: list[str]) -> Non
 
 
 def _copy(root: Path, sources: list[str]) -> list[str]:
-    """In the child, which may hold ids that the caller has in its user namespace alone: copy each, and say in what copies are
-    unlike. Raises `LaunchError`, and `OSError`."""
+    """In the child, which may hold ids that the caller has in its user namespace alone: copy each, and say in what they
+    are unlike. Raises `LaunchError`, and `OSError`."""
     root.mkdir(0o711)
     mounts = [mount.place for mount in mountinfo.read()]
     unlike: list[str] = []
@@ -289,8 +289,10 @@ def _compared(tree: int, source: str, copy: Path) -> Iterator[str]:
         except OSError:
             yield f"{name} is missing"
             continue
-        if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+        if made.st_uid != status.st_uid:
             yield f"{name} has another owner"
+        elif made.st_gid != status.st_gid:
+            yield f"{name} has another group"
         elif made.st_mode != status.st_mode:
             yield f"{name} has another mode"
 

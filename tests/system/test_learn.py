@@ -149,8 +149,10 @@ def test_each_thread_that_is_started_is_seen(place: Place) -> None:
 
 
 def test_a_service_is_learnt_until_its_check_succeeds(place: Place) -> None:
-    (place.folder / "data").mkdir(mode=0o777)
-    (place.folder / "data").chmod(0o777)
+    data = place.folder / "data"
+    data.mkdir()
+    if place.user is not None:
+        os.chown(data, place.user.uid, place.user.gid)  # a copy belongs to who made it, and proves nothing of another's
     serve = "import pathlib, time; pathlib.Path('/data/up').write_text('x'); time.sleep(60)"
     check = "test -e /proc/$HARDENING_PID/root/data/up"
     words = ("-v", f"{place.folder}/data:/data", "--exception", "rootfs.volumes./data=a test")

@@ -528,6 +528,26 @@ def test_what_the_host_refuses_of_a_volume_is_told_as_the_hosts(
         assert f"the host has mounted the file system of {volume}/tool {told}" in found["answer"]
 
 
+def test_nothing_is_confirmed_by_copies_that_have_other_owners() -> None:
+    require("root")
+    user = ordinary()
+    with workplace(user) as folder:
+        place = Place(folder, user)
+        volume = place.volume()
+        (volume / "file").write_text("root's")
+        words = ("-p", "strict", "-v", f"{volume}:/data:rw", "--exception", "rootfs.volumes./data=a test", "--")
+        append = ("sh", "-c", 'echo more >> /data/file && exec "$0" "$@"')
+        succeeded, denied = place.why(*words, *append, "true"), place.why(*words, *append, *KEYCTL)
+        learnt = place.call("learn", *words, *append, "true")
+    assert succeeded["outcome"] == "unknown"
+    assert denied["denials"]
+    assert needed(denied) == set()
+    for found in (succeeded, denied):
+        assert f"{volume}/file has another owner" in found["hint"]
+    assert (learnt.returncode, learnt.stdout) == (1, "")
+    assert f"({volume}/file has another owner" in learnt.stderr
+
+
 def test_a_service_in_a_volume_is_told_as_one_that_no_copy_has(place: Place) -> None:
     volume = place.folder / "volume"
     volume.mkdir()
