@@ -67,7 +67,7 @@ class StackRuns:
         self._recorded = 0.0  # seconds that a run took that was recorded, and has succeeded
         self._limit, self._begun, self._tell, self._count = limit, monotonic(), tell, 0
         self._on_first = on_first
-        self.unlike: tuple[str, ...] = ()  # in what the copies of a run that could prove something were unlike the volumes
+        self.unlike: tuple[str, ...] = ()  # as those of the last run that can prove something
         self._shown = True  # what the command prints: once
 
     @cached_property
