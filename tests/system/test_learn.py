@@ -151,6 +151,7 @@ def test_each_thread_that_is_started_is_seen(place: Place) -> None:
 def test_a_service_is_learnt_until_its_check_succeeds(place: Place) -> None:
     data = place.folder / "data"
     data.mkdir()
+    data.chmod(0o777)
     if place.user is not None:
         os.chown(data, place.user.uid, place.user.gid)  # a copy belongs to who made it, and proves nothing of another's
     serve = "import pathlib, time; pathlib.Path('/data/up').write_text('x'); time.sleep(60)"
