@@ -151,7 +151,9 @@ def foreseen(
 
 def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialOutcome:
     """A run as the search for the smallest set sees it. Of a process that went well nothing mattered that it was denied, but
-    for what it complained of, and for what it has lost without an error."""
+    for what it complained of, and for what it has lost without an error. What a process may have looked for without a word
+    is nobody's reason who says what was denied."""
+    is_said = any(item.is_evident and item.causes and not item.call.is_end for item in found)
     suspects = [
         Suspect(
             item.key,
@@ -165,6 +167,7 @@ def outcome(ran: Ran, found: Sequence[FailedCall], *, succeeded: bool) -> TrialO
         for item in found
         if item.failed or item.complaint or item.is_silent or ran.trace.ended
         for cause in item.causes
+        if cause.certain or not (item.call.is_end and is_said)
     ]
     # Threads meet in another order each time: two runs failed alike that ended alike, and complained of the same.
     complaints = frozenset((item.call.name, item.call.outcome) for item in found if item.call.name and item.is_evident)

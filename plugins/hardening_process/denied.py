@@ -143,11 +143,11 @@ def _of_end(settings: ProcessSettings, context: Context, call: SystemCall) -> It
 
 
 def _variables(settings: ProcessSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
-    """Variables of the caller's that the command does not have: those that a process names at its end; and those that its
-    program, or what it was executed with, has in itself, for which it may have looked without a word."""
+    """Variables of the caller's that the command does not have: those that a process names at its end; of one that
+    names none, those that its program, or what it was executed with, has in itself: it may have looked without a word."""
     looked = context.once(_Variables, settings)
     named = looked.missing.intersection(_VARIABLE.findall(call.output))
-    silent = (looked.missing - named - _OF_SHELLS).intersection(looked.by(context, call))
+    silent = () if named else (looked.missing - _OF_SHELLS).intersection(looked.by(context, call))
     for name in (*sorted(named), *sorted(silent)):
         leaf = f"process.environment.{name}"
         what = f"the variable {name} is not handed down to the command"
