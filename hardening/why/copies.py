@@ -285,7 +285,7 @@ def _compared(tree: int, source: str, copy: Path) -> Iterator[str]:
     for place, status in _walk(f"{top}/.") if is_folder else [(top, os.fstat(tree))]:
         name = os.path.normpath(source + place.removeprefix(top))
         try:
-            made = os.lstat(files.join(str(copy), os.path.relpath(name, source)))
+            made = os.lstat(os.path.normpath(copy / os.path.relpath(name, source)))
         except OSError:
             yield f"{name} is missing"
             continue

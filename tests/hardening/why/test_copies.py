@@ -199,6 +199,10 @@ def test_a_copy_tells_in_what_it_is_unlike() -> None:
         os.chown(volume / "own", user.uid, user.gid)
         spec = _spec(document(bind(volume)))
         assert copies.made(spec, str(place), Ids()).unlike == ()
+        (place / "one").mkdir()
+        assert copies.made(_spec(document(bind(volume / "own"))), str(place / "one"), Ids()).unlike == (), (
+            "a single file"
+        )
         told = children.ask(lambda to: _tell_as(user, to, spec, launch))[0].decode()
         assert sorted(told.splitlines()) == [f"{volume}/secret is missing", f"{volume}/shown has another owner"]
 

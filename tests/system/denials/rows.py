@@ -204,6 +204,8 @@ def _project(path: Path) -> None:
     subprocess.run(["git", "init", "-q", "project"], cwd=path, check=True)
     (path / "project/file").write_text("content\n")
     subprocess.run(["chmod", "-R", "a+rwX", "project"], cwd=path, check=True)
+    # Whose the folder is: of files of others a copy is unlike them, and nothing is confirmed by it.
+    subprocess.run(["chown", "-R", "--reference=.", "project"], cwd=path, check=True)
 
 
 def _heredoc(path: Path) -> None:
