@@ -374,7 +374,7 @@ def test_a_search_ends_in_time_with_what_was_enough(place: Place) -> None:
 
 def test_a_command_that_never_ends_is_told_as_far_as_it_came(place: Place) -> None:
     done = place.call(
-        "why", "--json", "--timeout", "1", "-p", "strict", "--", "sh", "-c", "echo up; cat /no/such/file; sleep 60"
+        "why", "--json", "--timeout", "4", "-p", "strict", "--", "sh", "-c", "echo up; cat /no/such/file; sleep 60"
     )
     found = json.loads(done.stdout)
     assert (found["outcome"], found["runs"]) == ("unknown", 1)

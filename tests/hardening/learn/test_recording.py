@@ -44,6 +44,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "capabilities": st.frozensets(st.sampled_from(["KILL", "CHOWN"])),
     "attribute": st.sampled_from(["", "user.a"]),
     "namespaces": st.sampled_from([0, abi.CLONE_NEWUSER]),
+    "limit": st.sampled_from([(), (7, 8)]),
     "text": st.sampled_from(["", "openat /tmp/a"]),
     "output": st.sampled_from(["", "no"]),
     "words": st.sampled_from([(), ("sh", "-c")]),
