@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -13,18 +13,16 @@ from hardening.assemble.pipeline import examine
 from hardening.base.text import nearest
 from hardening.cli import output
 from hardening.cli.options.says import unquoted
-from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY, Resolved
 from hardening.errors import UsageError, quoted
-from hardening.mechanism.findings import Severity
-from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
+from hardening.plugin.plugins import Plugins
 from hardening.report import data, explain, image_defaults, settings
 from hardening.report.explain import Question
 from hardening.report.image_defaults import ShownDefault
 from hardening.report.table import Table
-from hardening.why import attempt, loosen, question
+from hardening.why import attempt, loosen, question, together
 from hardening.why.attempt import Attempt, Pending
 from hardening.why.loosening import Loosening, merged
 from hardening.why.question import Answered
@@ -100,7 +98,7 @@ def _row(item: Answered) -> tuple[str, ...]:
     return item.asked, item.answer, str(entry.leaf), entry.origin, f"{entry.limit_shown} {entry.limit_origin}".strip()
 
 
-def ask(tried: Attempt, asked: str, as_json: bool) -> bool:
+def ask(tried: Attempt, asked: str, plugins: Plugins, as_json: bool) -> bool:
     """What a stack's command may do with a path, a system call, a capability or an address, and whether it can be had, as it
     is or with what would permit it. Raises `UsageError` for a word that names none of these, or two."""
     if asked.startswith("/"):
@@ -113,16 +111,16 @@ def ask(tried: Attempt, asked: str, as_json: bool) -> bool:
     uses = {use: [*question.of_calls(tried, context, made)] for use, made in calls.items()}
     uses = uses or {asked: _of_word(tried, context, asked)}
     if as_json:
-        output.show_json(_of_uses(tried, asked, uses))
+        output.show_json(_of_uses(tried, asked, uses, plugins))
     else:
         for number, (use, found) in enumerate(uses.items()):
             if number:
                 output.show("")
-            _show_use(tried, use, found)
+            _show_use(tried, use, found, plugins)
     return all(map(_can_be_had, chain.from_iterable(uses.values())))
 
 
-def _of_uses(tried: Attempt, asked: str, uses: Mapping[str, list[Answered]]) -> dict[str, Any]:
+def _of_uses(tried: Attempt, asked: str, uses: Mapping[str, list[Answered]], plugins: Plugins) -> dict[str, Any]:
     """The answers for JSON; of several uses also what permits each."""
     found = [*chain.from_iterable(uses.values())]
     each = {use: data.loosening(_whole(answers)) for use, answers in uses.items()} if len(uses) > 1 else None
@@ -130,13 +128,13 @@ def _of_uses(tried: Attempt, asked: str, uses: Mapping[str, list[Answered]]) -> 
         "question": asked,
         "answers": _data(found),
         "loosening": data.loosening(_whole(found)),
-        "warnings": _warned(tried, _whole(found)),
+        "warnings": _warned(tried, _whole(found), plugins),
         **({"uses": each} if each is not None else {}),
         "error": data.error(tried.error),
     }
 
 
-def _show_use(tried: Attempt, use: str, found: list[Answered]) -> None:
+def _show_use(tried: Attempt, use: str, found: list[Answered], plugins: Plugins) -> None:
     """The answers for one use, and what permits all of it, or what can be had of it, with what a run would be warned of."""
     whole = _whole(found)
     if whole is None or whole.shown != _ALL:
@@ -144,27 +142,15 @@ def _show_use(tried: Attempt, use: str, found: list[Answered]) -> None:
     else:
         _show_answers([item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], use, "for {}")
         show_loosening(whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
-    for warning in _warned(tried, whole):
+    for warning in _warned(tried, whole, plugins):
         output.show(f"\nwarning: {warning}")
 
 
-def _warned(tried: Attempt, way: Loosening | None) -> list[str]:
-    """What the mechanisms find of a composition with a loosening, and not without, that is more than a note."""
+def _warned(tried: Attempt, way: Loosening | None, plugins: Plugins) -> list[str]:
+    """What plugins warn of with a loosening that nothing forbids."""
     if way is None or way.barrier:
         return []
-    after = loosen.composed(tried, way.tables, way.replaces)
-    if not isinstance(after, Composition):
-        return []
-    before = set(_findings(tried.composition, tried.host))
-    return [message for message in _findings(after, tried.host) if message not in before]
-
-
-def _findings(composition: Composition, host: Host) -> Iterator[str]:
-    context = examine(composition, host)
-    for mechanism in composition.mechanisms:
-        for finding in mechanism.findings(composition.settings[mechanism.name], context):
-            if finding.severity is not Severity.NOTE:
-                yield finding.message
+    return [finding.message for finding in together.warnings(tried, way, plugins)]
 
 
 def _can_be_had(item: Answered) -> bool:

@@ -184,9 +184,8 @@ class StackRuns:
             tell=lambda _: self._count_run(),
         )  # fmt: skip
         first = causes.outcome(ran, causes.denials(ran), succeeded=ran.succeeded)
-        first = (
-            attrs.evolve(first, late=True, waits=False) if is_late else first
-        )  # one that waits would be late in the end
+        if is_late:  # one that waits would be late in the end
+            first = attrs.evolve(first, late=True, waits=False)
         found = smallest.search(first, stack)
         if found.is_ended:
             self._require_time()

@@ -207,7 +207,7 @@ def _require_no_run(context: click.Context, question: str) -> None:
 def _ask(here: Session, request: Request, question: str, *, as_json: bool) -> bool:
     """Answer what a command may do, from the composition alone, as far as that goes, and whether it can do so."""
     tried = attempt(here.stack(request), here.plugins.mechanisms, here.host, here.today)
-    can = answers.ask(tried, question, as_json)
+    can = answers.ask(tried, question, here.plugins, as_json)
     if tried.error is not None:
         raise tried.error
     return can

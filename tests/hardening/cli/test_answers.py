@@ -12,11 +12,14 @@ from hardening.cli import answers
 from hardening.errors import UsageError
 from hardening.why import question
 from tests.hardening.why.test_question import composed
+from tests.support.runs import installed
+
+PLUGINS = installed()
 
 
 def told(capsys: pytest.CaptureFixture[str], word: str) -> Any:
     """The JSON of an answer."""
-    answers.ask(composed(), word, as_json=True)
+    answers.ask(composed(), word, PLUGINS, as_json=True)
     return json.loads(capsys.readouterr().out)
 
 
@@ -61,18 +64,18 @@ def test_a_name_with_its_table_is_explained(capsys: pytest.CaptureFixture[str]) 
 )
 def test_a_word_that_names_nothing_or_two_things_is_told_how_to_be_written(word: str, hint: str) -> None:
     with pytest.raises(UsageError) as refused:
-        answers.ask(composed(), word, as_json=True)
+        answers.ask(composed(), word, PLUGINS, as_json=True)
     assert refused.value.hint == hint
 
 
 def test_what_permits_all_of_a_question_is_one_layer(capsys: pytest.CaptureFixture[str]) -> None:
-    answers.ask(composed(), "example.com:443", as_json=False)
+    answers.ask(composed(), "example.com:443", PLUGINS, as_json=False)
     shown = capsys.readouterr().out
     assert "cannot be reached: the network is private" in shown
     assert shown.count("smallest loosening for example.com:443, to all of this") == 1
     assert shown.count("smallest loosening") == 1
     loosening = told(capsys, "example.com:443")["loosening"]
-    answers.ask(composed(tomllib.loads(loosening["toml"])), "example.com:443", as_json=True)
+    answers.ask(composed(tomllib.loads(loosening["toml"])), "example.com:443", PLUGINS, as_json=True)
     after = json.loads(capsys.readouterr().out)
     assert {item["answer"] for item in after["answers"]} == {question.PERMITTED}
     assert after["loosening"] is None
@@ -83,7 +86,7 @@ def test_of_a_loopback_address_a_service_and_a_client_are_answered_apart(capsys:
     service, client = (found[use]["toml"] for use in ("a service at 127.0.0.1:8080", "a client of 127.0.0.1:8080"))
     assert ("bind" in service, "connect" in service) == (True, False)
     assert ("bind" in client, "connect" in client) == (False, True)
-    answers.ask(composed(), "127.0.0.1:8080", as_json=False)
+    answers.ask(composed(), "127.0.0.1:8080", PLUGINS, as_json=False)
     shown = capsys.readouterr().out
     assert shown.count("smallest loosening for a service at 127.0.0.1:8080, ") == 1
     assert shown.count("smallest loosening for a client of 127.0.0.1:8080, ") == 1
@@ -92,13 +95,13 @@ def test_of_a_loopback_address_a_service_and_a_client_are_answered_apart(capsys:
 def test_what_a_run_would_be_warned_of_stands_beside_what_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
     """A call that no filter sees into, and a capability that does nothing where it is wanted."""
     closed = {"seccomp": {"deny": ["clone3"]}}
-    answers.ask(composed(closed), "clone3", as_json=False)
+    answers.ask(composed(closed), "clone3", PLUGINS, as_json=False)
     assert "\nwarning: clone3 is allowed: it " in capsys.readouterr().out
     shared = {"namespaces": {"user": "private", "net": "host"}, "capabilities": {"drop": ["ALL"]}}
-    answers.ask(composed(shared), "NET_BIND_SERVICE", as_json=True)
+    answers.ask(composed(shared), "NET_BIND_SERVICE", PLUGINS, as_json=True)
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
     assert warning.startswith("NET_BIND_SERVICE has no effect: the network is the host's")
-    answers.ask(composed(closed), "ptrace(0)", as_json=False)
+    answers.ask(composed(closed), "ptrace(0)", PLUGINS, as_json=False)
     assert "clone3" not in capsys.readouterr().out
 
 
@@ -119,5 +122,5 @@ SHADOW = {"limits": {"rootfs": {"hidden_paths": {"add": ["/etc/shadow"]}}, "secc
 def test_whether_what_is_asked_can_be_had(
     word: str, tables: tuple[dict[str, Any], ...], can: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert answers.ask(composed(*tables), word, as_json=True) is can
+    assert answers.ask(composed(*tables), word, PLUGINS, as_json=True) is can
     json.loads(capsys.readouterr().out)
