@@ -13,6 +13,7 @@ from hardening.mechanism import host
 from hardening.mechanism.roles import PRIVATE
 from hardening.plugin import plugins
 from hardening.profile import layers
+from hardening.profile.placeholders import NAMES
 from hardening_capabilities import CapabilitiesSettings
 from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process.kinds import RlimitKind
@@ -80,13 +81,18 @@ def _places(settings: RootfsSettings) -> Iterator[tuple[str, str]]:
     yield "root", "read-only" if settings.read_only else "writable"
     for place, tmpfs in settings.mounted_tmpfs().items():
         rights = ", programs can run from it" if "exec" in tmpfs.rights else ""
-        yield f"writable: `{place}`", f"{tmpfs.size >> 20} MiB in memory{rights}"
+        yield f"writable: `{_as_written(place)}`", f"{tmpfs.size >> 20} MiB in memory{rights}"
     yield "writable: `/dev/shm`", f"{settings.shm_size >> 20} MiB in memory" if settings.shm_size else "none"
     processes = {"invisible": "of the same user", "noaccess": "by their ids", "off": "all"}[settings.hidepid]
     yield "`/proc`", f"processes {processes}" + ("" if settings.subset else ", and the kernel's own files")
     yield "`/sys`", settings.sys
-    yield "volumes", _listed([volume.target for volume in settings.mounted_volumes()]) or "none"
+    yield "volumes", _listed([_as_written(volume.target) for volume in settings.mounted_volumes()]) or "none"
     yield "devices of the host", _listed(settings.devices.having(True)) or "none"
+
+
+def _as_written(path: str) -> str:
+    """A path, or the placeholder of the caller's own place that it is."""
+    return {NAMES[name](): f"{{{name}}}" for name in ("home", "cwd")}.get(path, path)
 
 
 def _process(settings: ProcessSettings) -> Iterator[tuple[str, str]]:

@@ -68,8 +68,9 @@ class HistoryStep:
 
     @property
     def said(self) -> str:
-        """What was said, as text."""
-        return self.kind.show(self.given)
+        """What was said, as text, with how it was written where that has placeholders."""
+        written = f" (written {self.place.written})" if self.place.written else ""
+        return self.kind.show(self.given) + written
 
     @property
     def value(self) -> str:

@@ -309,9 +309,9 @@ def _exemption(node: Node) -> Exemption:
     for key in ("setting", "reason"):
         if not texts.get(key):
             raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`')
-    ends = node.get("expires")
+    ends, setting = node.get("expires"), node.get("setting")
     return Exemption(
-        texts["setting"],
+        setting.filled(texts["setting"]) if setting is not None else "",
         texts["reason"],
         texts.get("ticket", ""),
         _expiry(ends),

@@ -36,10 +36,12 @@ _FLATTER = "no setting needs that much: check for unclosed brackets"
 
 @frozen
 class Origin:
-    """Where a value was said: ``layer`` is the profile's name, ``place`` is ``file:line`` or the command-line option."""
+    """Where a value was said: ``layer`` is the profile's name, ``place`` is ``file:line`` or the command-line option, and
+    ``written`` is what stands there, where a placeholder in it was filled in."""
 
     layer: str
     place: str
+    written: str = attrs.field(default="", eq=False)
 
     def __str__(self) -> str:
         return self.place
@@ -63,13 +65,14 @@ class Document:
     text: str = ""
     typed: bool = False
     _from_folder: list[str] = attrs.field(factory=list)
+    _written: dict[toml_lines.Path, str] = attrs.field(factory=dict)
 
     def origin(self, path: toml_lines.Path) -> Origin:
         """The place of the longest known prefix of ``path``."""
         for end in range(len(path), 0, -1):
             place = self.places.get(path[:end])
             if place is not None:
-                return Origin(self.name, place)
+                return Origin(self.name, place, self._written.get(path, ""))
         return Origin(self.name, f"{self.file}:1" if self.file else "command line")
 
     def without(self, places: Collection[str]) -> Document:
@@ -105,9 +108,24 @@ class Document:
             self._from_folder.append(path)
         return Path.cwd() / path
 
+    def filled(self, text: str, path: toml_lines.Path, whole: str) -> str:
+        """A text of this document, said at ``path`` as ``whole`` or a part of it, with its placeholders filled in. What is
+        typed has none: the shell fills it in. Raises `NoPlaceholder`."""
+        if self.typed or "{" not in text:
+            return text
+        from hardening.profile import placeholders  # few profiles have any
+
+        result, used = placeholders.fill(text)
+        if used:
+            self._written[path] = whole
+        if placeholders.CWD in used:
+            self._from_folder.append(result)
+        return result
+
     @property
     def depends_on_folder(self) -> bool:
-        """Whether a path of the command line has counted from the folder where it was typed."""
+        """Whether the folder where this was typed decides it: a path of the command line has counted from there, or a
+        placeholder stands for it."""
         return bool(self._from_folder)
 
     @cached_property
@@ -194,6 +212,16 @@ class Node:
         if "\0" in self.raw:
             raise self.error("a string with a NUL character")
         return self.raw
+
+    def filled(self, text: str | None = None) -> str:
+        """The value as `string` has it, or a ``text`` that is a part of it, with the caller's own places and names in the
+        place of their placeholders (`hardening.profile.placeholders`). For values in which a path or a user makes sense,
+        and for nothing that decides what is looked up. Raises `ProfileError`."""
+        text = self.string() if text is None else text
+        try:
+            return self.document.filled(text, self.path, self.raw if isinstance(self.raw, str) else text)
+        except ValueError as error:
+            raise self.error(str(error), hint=getattr(error, "hint", None)) from None
 
     def boolean(self) -> bool:
         """The value as a boolean; raises `ProfileError` for any other type."""

@@ -76,7 +76,7 @@ _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 def _absolute(node: Node) -> str:
-    path = node.string()
+    path = node.filled()
     if not path.startswith("/"):
         raise node.error(f'"{path}" is not an absolute path', hint="the path is one inside the root, such as /work")
     return path
@@ -112,7 +112,7 @@ def _rlimit(node: Node) -> str:
 
 
 def _cgroup(node: Node) -> str:
-    path = node.string()
+    path = node.filled()
     if path and (not path.startswith("/") or ".." in path.split("/")):
         raise node.error(f'"{path}" is not the path of a cgroup', hint='write it from the top: "/containers"')
     return "/" + path.strip("/") if path else ""
@@ -120,7 +120,7 @@ def _cgroup(node: Node) -> str:
 
 #: why unstated ceilings of cgroups set none
 _UNSTATED = "many hosts have no cgroups for ordinary users, and a launch that asks for nothing works on them"
-_VALUE: Unordered[str | None] = Unordered(Node.string, "a string", ("", "x"))
+_VALUE: Unordered[str | None] = Unordered(Node.filled, "a string", ("", "x"))
 
 
 @frozen

@@ -14,7 +14,7 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_rootfs import hidden, layers, spec
-from hardening_rootfs.paths import on_host
+from hardening_rootfs.paths import deepest, on_host
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import Planned
 from hardening_rootfs.surroundings import RootfsFacts, Surroundings, require, require_apart, require_shown, volume_maps
@@ -146,13 +146,15 @@ def _shown(settings: RootfsSettings) -> Iterator[Input | Unknown]:
         yield from host_inputs.way(path)
     for path in devices:
         yield Input("inode", path)
+    shown = settings.sources()
     for members in (settings.masked_paths, settings.read_only_paths):
         for path in members.having(True):
             if STAR in path:
                 yield from host_inputs.pattern(path, spec.top_of(root, path))
-                shown = settings.sources()
-                for place, below in spec.reaching(path, shown):
-                    yield from host_inputs.pattern(below, shown[place]) if below else ()
+                for top, below in spec.reaching(path, shown):
+                    yield from host_inputs.pattern(below, shown[top]) if below else ()
+            elif (place := deepest(shown, path)) is not None:
+                yield from host_inputs.way(shown[place] + path.removeprefix(place))
 
 
 def _inside_volumes(planned: dict[str, Planned]) -> Iterator[Input]:

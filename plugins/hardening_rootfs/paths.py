@@ -37,11 +37,12 @@ def deepest(places: Iterable[str], path: str) -> str | None:
 
 
 def host_path(text: str, node: Node) -> str:
-    """A path on the host as an absolute one: ``~`` is the caller's home, and a relative path starts at the folder of the
-    profile that says it (on the command line, at the current folder)."""
+    """A path on the host as an absolute one: placeholders are filled in, ``~`` is the caller's home, and a relative path
+    starts at the folder of the profile that says it (on the command line, at the current folder)."""
     if not text:
         raise node.error("the path is empty")
-    expanded = state.expanded(text)
+    filled = node.filled(text)
+    expanded = state.expanded(filled) if text.startswith("~") else filled
     if expanded.startswith("~"):
         raise node.error(f'no home directory is known for "{text}"', hint="write the whole path")
     return os.path.abspath(node.document.reached(expanded))
@@ -58,7 +59,8 @@ def destination(text: str, node: Node) -> str:
 
 
 def inside(text: str, node: Node) -> str:
-    """A path in the container, absolute and normalised."""
+    """A path in the container, absolute and normalised, with its placeholders filled in."""
+    text = node.filled(text)
     if not text.startswith("/"):
         raise node.error(f'"{text}" is not an absolute path', hint="paths in the container begin with /")
     if ".." in text.split("/"):

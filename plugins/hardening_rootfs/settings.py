@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hardening.base.patterns import STAR
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Choice, Flag
@@ -59,12 +60,16 @@ def _device(node: Node) -> str:
 
 
 def _pattern(node: Node) -> str:
-    text = node.string()
-    return text if text == hidden.HOME else inside(text, node)
+    return hidden.HOME if node.string() == hidden.HOME else _path(node)
 
 
 def _path(node: Node) -> str:
-    return inside(node.string(), node)
+    """A path that may be a pattern. The star in a name of the caller's own would not be one that the profile means."""
+    text = node.string()
+    path = inside(text, node)
+    if STAR in path and STAR not in text:
+        raise node.error(f"{path} has a {STAR}, which stands for any name here", hint="rename that directory")
+    return path
 
 
 def _source(node: Node) -> str:

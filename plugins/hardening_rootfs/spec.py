@@ -18,7 +18,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RIGHTS
 from hardening.mechanism.schema import WILDCARD, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
-from hardening_rootfs.paths import followed, holds, on_host, resolve
+from hardening_rootfs.paths import above, deepest, followed, holds, on_host, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.skeleton import MountTarget, Skeleton
 from hardening_rootfs.surroundings import (
@@ -72,7 +72,9 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
 def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
     """The mounts besides those that make up the root, by where they really are in it."""
     around = Surroundings.of(context)
-    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context), *_others(context)]
+    volumes = [*_volumes(settings, context)]
+    volumes += _anchors(settings, volumes)
+    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *volumes, *_others(context)]
     return _place(settings.path.path, [*wanted, *_hollows(wanted, kept_in_volumes(settings, context))])
 
 
@@ -114,6 +116,31 @@ def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
         if maps is not None:
             mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
         yield Planned(mount, (leaf,), MountTarget(volume.target, os.path.isdir(volume.source), volume.origin))
+
+
+def _anchors(settings: RootfsSettings, volumes: Iterable[Planned]) -> Iterator[Planned]:
+    """Of volumes that can be written, each directory above what is masked or read-only in them, mounted over itself: a mount
+    point cannot be renamed (EBUSY), and else what lies in the directory would be as writable as the rest under its new
+    name."""
+    written = {item.target.path: item for item in volumes if "rw" in item.mount["options"]}
+    taken = {item.target.path for item in volumes} | set(settings.mounted_tmpfs())
+    for path in sorted(_restricted(settings)) if written else ():
+        place = deepest(taken, path)
+        item = written.get(place) if place is not None else None
+        if item is None or not os.path.lexists(item.mount["source"] + path.removeprefix(item.target.path)):
+            continue
+        for parent in reversed(above(path)):
+            if is_below(parent, item.target.path) and parent not in taken:
+                taken.add(parent)
+                source = item.mount["source"] + parent.removeprefix(item.target.path)
+                target = MountTarget(parent, True, item.target.origin)
+                yield Planned(item.mount | {"destination": parent, "source": source}, item.leaves, target)
+
+
+def _restricted(settings: RootfsSettings) -> set[str]:
+    """The paths in the container that the settings mask or make read-only."""
+    root, shown = settings.path.path, settings.sources()
+    return {*expand(root, settings.masked_paths, shown), *expand(root, settings.read_only_paths, shown)}
 
 
 def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str]:

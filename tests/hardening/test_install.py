@@ -96,7 +96,7 @@ def run(program: Path, *arguments: str, **variables: str) -> str:
 
 def test_the_installed_program_finds_its_own_profiles(program: Path) -> None:
     text = run(program, "profile", "list", "--json")
-    for name in ("base", "strict", "default", "web", "batch", "build", "debug"):
+    for name in ("base", "strict", "default", "web", "batch", "build", "debug", "agent"):
         assert f"hardening_profiles/{name}.toml" in text
     assert str(program.parents[1]) in text
     assert str(ROOT) not in text

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tools import facts
 
 pytestmark = pytest.mark.system
 
-PROFILES = ("base", "strict", "default", "web", "batch", "build", "debug")
+PROFILES = ("base", "strict", "default", "web", "batch", "build", "debug", "agent")
 PAIRS = (
     ("default", "strict"), ("web", "strict"), ("batch", "strict"), ("build", "strict"), ("web", "debug"), ("batch", "debug"),
     ("build", "debug"),
@@ -64,7 +65,11 @@ def runtimes(document: Mapping[str, Any]) -> Iterator[str]:
 
 def start(profiles: Sequence[str], folder: Path, user: User | None = None) -> None:
     """Compose, hold against the schema, and run what all runtimes are given to the end under each."""
-    assembly = shipped.assembled(profiles, COMMAND, folder, user)
+    work = folder / "cwd"
+    work.mkdir()
+    runs.hand_over(work, user)
+    with chdir(work):  # which the profile of an agent mounts
+        assembly = shipped.assembled(profiles, COMMAND, folder, user)
     assert problems(assembly.spec.document) == []
     target = folder / "bundle"
     for runtime in runtimes(assembly.spec.document):
