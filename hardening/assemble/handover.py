@@ -21,9 +21,10 @@ import attrs
 from hardening.assemble.spec import to_json
 from hardening.base import files
 from hardening.base.linux import abi, children, kernel
-from hardening.base.pointer import ARGS, ENVIRONMENT, lookup
+from hardening.base.pointer import ENVIRONMENT, lookup
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, LaunchError, UsageError
+from hardening.launch.config import confinement
 from hardening.launch.config.bundle import SECRETS
 from hardening.launch.config.variables import pack
 from hardening.launch.request import LaunchRequest
@@ -102,7 +103,7 @@ def split(
     the runtime takes them from memory: what is written, and how it is launched. Raises `OSError`."""
     if not engine.takes_variables or (whole and not values):
         return spec, launch
-    command = None if whole else lookup(spec.document, ARGS)
+    command = None if whole else confinement.command(spec.document) or None
     opened = seal(pack(values, command))
     return left_open(spec, values, whole=whole), launch.changed(variables=opened)
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from hardening.base.pointer import above, escape, unescape
-from hardening.errors import PluginError
-from hardening.launch.config.bundle import LEASES
+from hardening.base.pointer import ARGS, above, escape, lookup, unescape
+from hardening.errors import LaunchError, PluginError, SpecError
+from hardening.launch.config import confinement
+from hardening.launch.config.bundle import HELPERS, LEASES
+from hardening.launch.config.confinement import POINTER, helpers, joined
 from hardening.mechanism.fragment import Directory, File, Fragment, Spec, Value, copied
 
 OCI_VERSION = "1.2.0"
@@ -33,7 +35,7 @@ def assemble(
     """Put fragments together, over ``base`` (a foreign configuration) if given, with the core's own ``annotations`` (None
     removes one). Raises `PluginError` where two owners claim one place."""
     fragments = list(fragments)
-    core = {f"/annotations/{escape(name)}": _CORE for name in (*annotations, LEASES)} | {"/ociVersion": _CORE}
+    core = {f"/annotations/{escape(name)}": _CORE for name in (*annotations, LEASES, HELPERS)} | {"/ociVersion": _CORE}
     _require_one_owner(fragments, core)
     document: dict[str, Any] = copied(base) if base is not None else {"ociVersion": OCI_VERSION}
     leaves: dict[str, tuple[str, ...]] = {}
@@ -59,9 +61,29 @@ def assemble(
     held = [str(path) for part in fragments for path in part.leases]
     for name, text in {**annotations, LEASES: json.dumps(held) if held else None}.items():
         _set(document, f"/annotations/{escape(name)}", text)
+    _confine(document, fragments, leaves)
     files = {path: content.value for part in fragments for path, content in part.files.items()}
     told = tuple(finding for part in fragments for finding in part.told)
     return Spec(to_json(document), MappingProxyType(leaves), MappingProxyType(files), frozenset(derived), told)
+
+
+def _confine(document: dict[str, Any], fragments: Sequence[Fragment], leaves: dict[str, tuple[str, ...]]) -> None:
+    """Put the helpers before the command, where there is one already. Those that a foreign configuration brings confine it
+    further, unless they are the same: to tighten twice is to do so once."""
+    own = [part.helper for part in fragments if part.helper is not None]
+    found = [list(helper.value) for helper in own]
+    try:
+        brought = helpers(document)
+    except LaunchError as error:
+        raise SpecError(error.message, origin=POINTER, hint="take it out: only what is composed here has one") from None
+    command = confinement.command(document)
+    if brought and command != lookup(document, ARGS):
+        found += brought[len(found) :] if brought[: len(found)] == found else brought
+    _set(document, POINTER, json.dumps(found) if found else None)
+    if found and command:
+        _set(document, ARGS, joined(found, command))
+    if own:
+        leaves[POINTER] = tuple(leaf for helper in own for leaf in helper.leaves)
 
 
 def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -> None:

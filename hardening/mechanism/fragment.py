@@ -70,6 +70,7 @@ class Fragment:
         self._files: dict[str, Value] = {}
         self._replaced: dict[str, Value] = {}
         self._leases: list[Path] = []
+        self._helper: Value | None = None
         self._told: list[Finding] = []
 
     @property
@@ -101,6 +102,11 @@ class Fragment:
     def leases(self) -> Sequence[Path]:
         """Files that the launcher holds locked."""
         return tuple(self._leases)
+
+    @property
+    def helper(self) -> Value | None:
+        """The words of the helper that confines the command."""
+        return self._helper
 
     @property
     def told(self) -> Sequence[Finding]:
@@ -157,6 +163,20 @@ class Fragment:
         """Have the launcher hold a lock on a file for as long as the container lives
         (`hardening.launch.container.leases`)."""
         self._leases.append(path)
+
+    def confine(self, argv: Sequence[str], *leaves: str) -> None:
+        """Have a helper confine the command by what only a process can do for itself: it is executed as the command, with
+        the same ids, capabilities and filter, and has to execute what follows on ``--`` once that is done, or to end. Its
+        first word is an absolute path inside, where a mount point of the mechanism shows it. The helpers of several
+        mechanisms are executed in the order of these (`hardening.launch.config.confinement`)."""
+        if self._helper is not None:
+            raise PluginError(f"{self._owner} confines the command twice")
+        words = list(argv)
+        if not words or not all(isinstance(word, str) and "\0" not in word for word in words) or words[0][:1] != "/":
+            raise PluginError(
+                f"{self._owner} confines the command by what is no helper with an absolute path: {words!r}"
+            )
+        self._helper = Value(words, self._owner, leaves)
 
     def _value(self, pointer: str, value: object, leaves: tuple[str, ...]) -> Value:
         if not pointer.startswith("/"):

@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 
-from hardening.base.pointer import ARGS, lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, SpecError, raise_all
+from hardening.launch.config import confinement
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, command
 from hardening.mechanism.runtime import Refusal
@@ -51,7 +51,7 @@ class Candidate:
     @property
     def config(self) -> bytes:
         """The bytes of ``config.json``."""
-        self.looked[:] = command(lookup(self.whole, ARGS) or ())
+        self.looked[:] = command(confinement.command(self.whole))
         return self._config
 
     @property

@@ -301,6 +301,8 @@ def _require_answerable(of: Mechanism[Any], settings: object, context: Context, 
             raise PluginError(f"{of.name} mounts {key}, which is none of its mount points")
         if pointer != "/mounts" or value.leaves not in of_others:
             parts.append((f"contributes {key} to", pointer, value.leaves))
+    if fragment.helper is not None:
+        parts.append(("confines the command by", fragment.helper.value[0], fragment.helper.leaves))
     parts += [("tells", finding.rule, (finding.leaf,)) for finding in findings(fragment.told)]
     for verb, place, leaves in parts:
         _require_own(of, f"{verb} {place}", leaves)

@@ -74,6 +74,20 @@ def _observed(value: object) -> bool:
     return effects is None or (isinstance(effects, dict) and all(map(_mapping(str), effects.values())))
 
 
+def _is_helper(value: object) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("exe"), str) or not isinstance(value.get("calls"), list):
+        return False
+    return all(
+        isinstance(call, dict)
+        and all(isinstance(call.get(key), int) for key in ("number", "result"))
+        and _list(int)(call.get("arguments"))
+        and _mapping(str)(call.get("memory"))
+        and all(re.fullmatch("([0-9a-f]{2})*", text) for text in call["memory"].values())
+        and _mapping(str)(call.get("descriptors"))
+        for call in value["calls"]
+    )
+
+
 #: The parts of a receipt, and whether one has the form in which the launcher writes it. What a kernel may lack, or
 #: what could not be looked at, is None.
 FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
@@ -92,6 +106,7 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "timens_offsets": _text(r"(\w+ +-?\d+ +\d+(\n|$))*", there=False),
         **dict.fromkeys(("cgroup", "caller_cgroup"), _text(r"(\d+:[^:\n]*:[^\n]*(\n|$))*", there=False)),
         "cgroup_values": _mapping(str),
+        "helpers": lambda value: isinstance(value, list) and all(map(_is_helper, value)),
         **dict.fromkeys(("tty", "enforce"), lambda value: value is None or isinstance(value, int)),
         "descriptors": _list(int, there=False),
         "environment": lambda value: value is None or _mapping(str, None)(value),

@@ -16,6 +16,7 @@ from hardening.base.pointer import ENVIRONMENT, items, lookup
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import EXIT_LAUNCHER, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
+from hardening.launch.config import confinement
 from hardening.mechanism.denial import DENIALS, MISSING, Caller, Cause, Size, SystemCall
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.outside import command
@@ -287,7 +288,7 @@ def _with_output(failures: Sequence[SystemCall]) -> Sequence[SystemCall]:
 
 def _executed(ran: Ran) -> str:
     """The path inside of what a run was to execute, as execvp(3) finds it; the name where it finds none."""
-    name = str(next(iter(items(ran.document, "/process/args")), ""))
+    name = str(next(iter(confinement.command(ran.document)), ""))
     if "/" in name:
         return files.absolute(files.join(str(lookup(ran.document, "/process/cwd") or "/"), name))
     variables = dict(str(entry).partition("=")[::2] for entry in items(ran.document, ENVIRONMENT))

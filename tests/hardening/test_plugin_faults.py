@@ -400,6 +400,12 @@ def test_an_input_of_a_kind_that_there_is_not_is_refused_when_it_is_made() -> No
 
 # --- contributions ----------------------------------------------------------------------------------------------------
 
+
+def _confine_twice(part: Fragment) -> None:
+    part.confine(["/x"], "chaos.level")
+    part.confine(["/y"], "chaos.level")
+
+
 HOST_ROOT = {"destination": "/mnt", "type": "bind", "source": "/", "options": ["rbind", "rw"]}
 CONTRIBUTED: dict[str, tuple[Callable[[Fragment], Any], str]] = {
     "no leaf": (lambda part: part.put("/x", 1), "without the setting that decided it"),
@@ -416,6 +422,9 @@ CONTRIBUTED: dict[str, tuple[Callable[[Fragment], Any], str]] = {
         lambda part: part.item("/process/env", "OTHER", "HOME=/x", "chaos.level"),
         "contributes HOME to /process/env as OTHER",
     ),
+    "a helper without a leaf": (lambda part: part.confine(["/x"]), "without the setting"),
+    "a helper by its name": (lambda part: part.confine(["x"], "chaos.level"), "no helper with an absolute path"),
+    "a second helper": (lambda part: _confine_twice(part), "confines the command twice"),
     "no JSON": (lambda part: part.put("/x", {1}, "chaos.level"), "what is not JSON data"),
     "no pointer": (lambda part: part.put("x", 1, "chaos.level"), "not a JSON pointer"),
     "told in words": (lambda part: part.tell("less than that"), "answers with"),  # type: ignore[arg-type]

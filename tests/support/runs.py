@@ -30,6 +30,7 @@ from hardening.assemble import bundle, pipeline
 from hardening.assemble.spec import OCI_VERSION, to_json
 from hardening.base import files
 from hardening.compose import composition as compose
+from hardening.launch.config import confinement
 from hardening.launch.request import START, LaunchRequest
 from hardening.mechanism.host import Host, plain
 from hardening.mechanism.mechanism import Violation
@@ -392,10 +393,11 @@ def running_bundle(
                 if user is not None and user.uid != os.geteuid():
                     os.fchown(descriptor, user.uid, user.gid)
             process.stdin.write("go\n")
-            if tuple(document["process"]["args"]) == SHELL:
+            words = confinement.command(document)
+            if tuple(words) == SHELL:
                 said = _until(process, "ready")
                 assert said, f"{' '.join(argv)}: {errors.read_text()}"
-            yield Running(folder / "bundle", document, process, find(process.pid, document["process"]["args"]))
+            yield Running(folder / "bundle", document, process, find(process.pid, words))
         finally:
             _end(process)
 

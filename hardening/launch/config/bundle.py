@@ -36,6 +36,8 @@ VARIABLES = "org.hardening.variables"
 SECRETS = "org.hardening.secrets"
 #: The annotation with the lease files (`hardening.launch.container.leases`, which likewise is imported only then).
 LEASES = "org.hardening.leases"
+#: The annotation with the helpers that stand before the command (`hardening.launch.config.confinement`).
+HELPERS = "org.hardening.helpers"
 #: How far a mechanism is enforced, as the third of them says.
 STATES = ("enforced", "partly", "not_enforced")
 

@@ -7,7 +7,7 @@ does not know. Every refusal carries the JSON pointer (RFC 6901) of the field.
 from __future__ import annotations
 
 from hardening.errors import HardeningError, LaunchError, raise_all
-from hardening.launch.config.bundle import SECRETS
+from hardening.launch.config.bundle import HELPERS, SECRETS
 from hardening.launch.config.config_linux import read_linux
 from hardening.launch.config.config_mounts import read_mounts
 from hardening.launch.config.config_process import read_process
@@ -60,6 +60,8 @@ def examine(document: object) -> tuple[Configuration | None, list[Problem]]:
             config.refuse(
                 "annotations", "is an instruction to another runtime, which the native launcher does not follow", name
             )
+    if HELPERS in dict(annotations) and process is not None:
+        process = _behind_helpers(config, dict(annotations)[HELPERS], process)
     if SECRETS in dict(annotations):
         _check_secrets(config, dict(annotations)[SECRETS], process)
     hostname, domainname = config.text("hostname", longest=64), config.text("domainname", longest=64)
@@ -80,6 +82,23 @@ def examine(document: object) -> tuple[Configuration | None, list[Problem]]:
     )
     _check_together(config, parsed, process)
     return (None if problems else parsed), problems
+
+
+def _behind_helpers(config: ConfigTable, text: str, process: ConfigProcess) -> ConfigProcess:
+    """The process with its command and the helpers before it told apart."""
+    from hardening.launch.config import confinement
+
+    try:
+        found = confinement.parse(text)
+    except LaunchError as error:
+        config.refuse("annotations", error.message, HELPERS)
+        return process
+    before, args = confinement.joined(found, ()), process.command.args
+    if list(args[: len(before)]) != before or not args[len(before) :]:
+        config.problems.append(("/process/args", f"is no command behind the helpers that {HELPERS} names"))
+        return process
+    command = process.command.changed(args=args[len(before) :], helpers=tuple(map(tuple, found)))
+    return process.changed(command=command)
 
 
 def _check_secrets(config: ConfigTable, text: str, process: ConfigProcess | None) -> None:

@@ -90,10 +90,12 @@ class Rlimit(Frozen):
 
 
 class Invocation(Frozen):
-    """The command of `/process`, which no operation holds, as it may be another one at each launch: its words, its
-    variables, its working directory, and whether it has a terminal, with the size of that in characters."""
+    """The command of `/process`, which no operation holds, as it may be another one at each launch: its words, those of the
+    helpers that stand before it (`hardening.launch.config.confinement`), its variables, its working directory, and whether
+    it has a terminal, with the size of that in characters."""
 
     args: tuple[str, ...]
+    helpers: tuple[tuple[str, ...], ...] = ()
     env: tuple[tuple[str, str], ...]
     cwd: str
     terminal: bool

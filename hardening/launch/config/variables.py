@@ -13,6 +13,7 @@ from hardening.base.linux.system import os
 from hardening.base.pointer import ENVIRONMENT, items, lookup, table
 from hardening.errors import LaunchError
 from hardening.launch.config.bundle import VARIABLES
+from hardening.launch.config.confinement import helpers, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ ENCODING, ERRORS = "utf-8", "surrogateescape"
 
 
 def fill(document: object, values: Mapping[str, str], command: Sequence[str] | None = None) -> None:
-    """Put the values into the environment of a configuration, in memory, and the command into one that has none. Nothing
-    else of it is ever left open. `LaunchError` for what was not passed, and for what nothing asks for."""
+    """Put the values into the environment of a configuration, in memory, and the command into one that has none, behind its
+    helpers. Nothing else of it is ever left open. `LaunchError` for what was not passed, and for what nothing asks for."""
     process = table(document, "/process")
     entries = process.get("env")
     asked = [name for name in entries if isinstance(name, str) and "=" not in name] if isinstance(entries, list) else []
@@ -36,7 +37,7 @@ def fill(document: object, values: Mapping[str, str], command: Sequence[str] | N
     if isinstance(entries, list):
         entries[:] = [f"{entry}={values[entry]}" if entry in asked else entry for entry in entries]
     if command is not None:
-        process["args"] = list(command)
+        process["args"] = joined(helpers(document), command)
 
 
 def public(document: object) -> dict[str, str]:

@@ -14,8 +14,8 @@ from hardening.base import files, jsontext, locks, trees
 from hardening.base.files import Opened
 from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os
-from hardening.base.pointer import ARGS, items
 from hardening.errors import LaunchError, quoted
+from hardening.launch.config import confinement
 from hardening.launch.config.bundle import read_table
 from hardening.launch.container.directory import BLANK, BUNDLE, EXIT, ROOM, RUNTIME, LaunchDirectory, remove_empty
 
@@ -94,7 +94,7 @@ def describe(request: LaunchRequest, document: object) -> dict[str, object]:
     return {
         "id": request.id,
         "name": request.name,
-        "command": items(document, ARGS),
+        "command": confinement.command(document),
         "profiles": request.profiles,
         "runtime": request.runtime_name,
         "detached": request.detach,

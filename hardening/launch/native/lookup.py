@@ -9,6 +9,7 @@ from hardening.base import files, places
 from hardening.base.linux import abi, executable, failure, kernel
 from hardening.base.linux.system import os
 from hardening.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LaunchError, quoted
+from hardening.launch.config.confinement import POINTER, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
     from hardening.launch.config.model import Invocation
 
+#: Where a configuration names the helpers before its command.
+HELPER = f"config.json:{POINTER}"
 _ALL_EXECUTE = 0o111  # of permissions, as chmod(2) has them
 
 
 def find_command(command: Invocation) -> str:
-    """The path to execute. `LaunchError` with exit code 127 when there is none, 126 when it cannot be executed."""
+    """The path of the command. `LaunchError` with exit code 127 when there is none, 126 when it cannot be executed."""
     name = command.args[0]
     if "/" in name:
         _check(name)
@@ -71,6 +74,13 @@ def _where(path: str) -> str:
     """Where a command of that path is looked for."""
     below = "the root inside" if path.startswith("/") else f"{os.getcwd()}, the working directory inside"
     return f"it is looked for from {below}; a file of the host is there where a volume or the root shows it"
+
+
+def check_helpers(command: Invocation) -> None:
+    """`LaunchError` unless this process may execute each helper that stands before a command."""
+    for path, *_ in command.helpers:
+        if not os.access(path, os.X_OK, effective_ids=True):
+            raise LaunchError(f"{path}: the helper that confines the command cannot be executed inside", origin=HELPER)
 
 
 def check_access(path: str) -> None:
@@ -148,14 +158,15 @@ def not_executable(path: str, reason: str, hint: str | None = None) -> LaunchErr
 
 
 def execute(path: str, command: Invocation, secrets: Mapping[bytes, bytes]) -> NoReturn:
-    """execve(2), with ``secrets`` in the environment. Where it fails this process ends, with the errno as its status.
+    """execve(2) of the command at ``path``, or of the helper that stands before it, with ``secrets`` in the environment.
+    Where it fails this process ends, with the errno as its status.
 
     The filter is loaded and may deny every call that could tell more; the launcher words it (`not_executed`).
     """
     try:
         os.execve(
-            path,
-            command.args,
+            command.helpers[0][0] if command.helpers else path,
+            joined(command.helpers, command.args),
             {**{files.encode(name): files.encode(value) for name, value in command.env}, **secrets},
         )
     except OSError as error:

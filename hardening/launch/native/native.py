@@ -217,7 +217,9 @@ class _Run:
 
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
                 report = receipt.Report(self._state.bundle, self._context.secrets)
-                supervisor.trace_until_exec(lambda stopped: report.write(target, stopped, self._state.program))
+                supervisor.trace_until_exec(
+                    report.helpers, lambda stopped: report.write(target, stopped, self._state.program)
+                )
         if self._context.request.tracer >= 0:
             from hardening.launch.native import traced
 

@@ -238,6 +238,7 @@ class CheckAccess(Surrender):
 
     def execute(self, state: LaunchState) -> None:
         lookup.check_access(state.path)
+        lookup.check_helpers(state.command)
 
 
 class Execute(Surrender):

@@ -316,7 +316,8 @@ class _ExternalRun:
         report = self._report
         if report is not None:
             with Step("trace the container's first process for its receipt", hint="run as root, or without a receipt"):
-                supervisor.trace_until_exec(lambda stopped: report.write(self._context.request.receipt, stopped))
+                target = self._context.request.receipt
+                supervisor.trace_until_exec(report.helpers, lambda stopped: report.write(target, stopped))
         self._context.records.launched()
         supervisor.io = files.open_counter(pid, files.IO)
         supervisor.keep_memory(self._bundle.document)

@@ -12,8 +12,9 @@ from hardening.base.linux import mountinfo, ptrace
 from hardening.base.pointer import lookup, table
 from hardening.errors import LaunchError
 from hardening.launch.cgroup.hierarchy import read_hierarchies
-from hardening.launch.config import variables
+from hardening.launch.config import confinement, variables
 from hardening.launch.record import behalf
+from hardening.launch.record.helpercalls import HelperCalls
 from hardening.launch.record.observe import Observation, descriptors, environment, observe
 
 TYPE_CHECKING = False
@@ -57,6 +58,8 @@ class Report:
         self._secrets = secrets
         self._variables = variables.public(bundle.document)
         self._status = _status("/proc/self")
+        #: What is done before the command.
+        self.helpers = HelperCalls(len(confinement.helpers(bundle.document)))
         own = namespaces()
         self._caller = {"caller_namespaces": own, "caller_mountinfo": _text("/proc/self/mountinfo")}
         # A launcher that leaves them may be the last in one, whose number the kernel then gives to a new one.
@@ -87,6 +90,7 @@ class Report:
             "descriptors": descriptors(place),
             "environment": environment(place, self._variables),
             "cgroup_values": dict(_cgroup_values(place)),
+            "helpers": self.helpers.found,
             "seccomp": {
                 "filters": _filters(pid, status.get("Seccomp", "")),
                 "digest": self._digest(program),

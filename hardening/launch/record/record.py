@@ -11,10 +11,11 @@ import time
 
 from hardening.base import jsontext
 from hardening.base.linux.system import os
-from hardening.base.pointer import ARGS, items, table
+from hardening.base.pointer import table
 from hardening.base.text import CUT, cut, shortened
 from hardening.base.units import timestamp
 from hardening.errors import LaunchError
+from hardening.launch.config import confinement
 from hardening.launch.config.bundle import EXCEPTIONS, IMAGE, MECHANISMS, PROFILES, STATES
 from hardening.launch.record import sinks
 
@@ -68,7 +69,7 @@ class Recorder:
         """Take from a configuration, whose digest is ``spec``, what is to be recorded; `LaunchError` for an annotation of
         ours that is malformed."""
         self.facts.spec = spec
-        self.facts.command = list(map(str, items(document, ARGS)))
+        self.facts.command = list(map(str, confinement.command(document)))
         read_annotations(self.facts, table(document, "/annotations"), f"{origin}:/annotations")
 
     def launched(self) -> None:

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from hardening.launch.record.helpercalls import HelperCalls
     from hardening.launch.supervise.denied import FailedRun, MemoryPlace, Remains
     from hardening.launch.supervise.feed import Feed
     from hardening.launch.supervise.run_observer import RunObserver
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SIGNAL_INFO = 128  # sizeof(struct signalfd_siginfo)
 BY_KERNEL = 0x80  # SI_KERNEL, the code of a signal that the terminal makes (sigaction(2))
 NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, *TERMINAL_USE}
+_AT_CALL = signal.SIGTRAP | 0x80  # a stop at a system call (ptrace(2), PTRACE_O_TRACESYSGOOD)
 #: What an instruction or a system call of a process brings upon it, and ends it (signal(7)).
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 
@@ -43,6 +45,7 @@ class Supervisor:
         self.status: int | None = None
         self.poll = select.poll()
         self.on_exec_stop: Callable[[int], None] | None = None
+        self._helpers: HelperCalls
         self.copies: dict[int, int] = {}  # pipe of the container -> descriptor of the user
         self.helper: int | None = None  # another child, to be reaped when it ends
         self.helper_status = 0
@@ -179,12 +182,14 @@ class Supervisor:
         show = self.observer.write if self.observer is not None and self.observer.captures else None
         self._relay = Relay(master, with_input=self._keep_stdin, show=show)
 
-    def trace_until_exec(self, look: Callable[[int], None]) -> None:
-        """Attach to the process; ``look`` is called with its pid when it has executed and not yet run one instruction."""
+    def trace_until_exec(self, helpers: HelperCalls, look: Callable[[int], None]) -> None:
+        """Attach to the process; ``look`` is called with its pid when it has executed the command and not yet run one
+        instruction of it. What ``helpers`` do before is taken down."""
         from hardening.base.linux import ptrace
 
-        ptrace.request(abi.PTRACE_SEIZE, self.pid, abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL)
-        self.on_exec_stop = look
+        options = abi.PTRACE_O_TRACEEXEC | abi.PTRACE_O_EXITKILL | abi.PTRACE_O_TRACESYSGOOD
+        ptrace.request(abi.PTRACE_SEIZE, self.pid, options)
+        self.on_exec_stop, self._helpers = look, helpers
 
     def reap_helper(self, flags: int = 0) -> None:
         """Take the helper's status, if it has ended; without ``flags`` wait for that."""
@@ -308,16 +313,20 @@ class Supervisor:
         from hardening.base.linux import ptrace
 
         event, number = status >> 16, os.WSTOPSIG(status)
-        if event == abi.PTRACE_EVENT_EXEC:
+        if event == abi.PTRACE_EVENT_EXEC and not self._helpers.follows(self.pid):
             look, self.on_exec_stop = self.on_exec_stop, None
             look(self.pid)
             ptrace.request(abi.PTRACE_DETACH, self.pid)
+        elif number == _AT_CALL:
+            self._helpers.take(self.pid)
+            ptrace.request(abi.PTRACE_SYSCALL, self.pid)
         elif not event and number in _FAULTS:
             # The kernel spares the first process of a pid namespace while it is traced, which faults again for ever.
             self.target.ended_by = number
             self.send_signal(signal.SIGKILL)
         else:
-            ptrace.request(abi.PTRACE_CONT, self.pid, 0 if event else number)
+            go_on = abi.PTRACE_SYSCALL if self._helpers.found else abi.PTRACE_CONT
+            ptrace.request(go_on, self.pid, 0 if event else number)
 
     def reap(self) -> None:
         """Take the status of the process, which has ended."""

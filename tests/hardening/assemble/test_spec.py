@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from hardening.assemble.spec import assemble
 from hardening.base.pointer import escape, lookup, unescape
-from hardening.errors import PluginError
-from hardening.launch.config.bundle import LEASES
+from hardening.errors import PluginError, SpecError
+from hardening.launch.config.bundle import HELPERS, LEASES
+from hardening.launch.config.confinement import POINTER
 from hardening.mechanism.fragment import Directory, Fragment, Symlink
 
 
@@ -213,3 +214,36 @@ def test_what_was_contributed_cannot_be_changed_afterwards() -> None:
     value["deep"].append(2)
     spec.document["a"]["deep"].append(3)
     assert spec.document["a"] == {"deep": [1]}
+
+
+def confining(owner: str, *words: str) -> Fragment:
+    made = Fragment(owner)
+    made.confine(words, f"{owner}.x")
+    return made
+
+
+def test_helpers_stand_before_the_command_in_the_order_of_their_owners_and_once() -> None:
+    parts = [confining("a", "/a", "1"), confining("b", "/b"), fragment("the core", process__args=["sh"])]
+    spec = assemble(parts)
+    assert spec.document["process"]["args"] == ["/a", "1", "--", "/b", "--", "sh"]
+    assert spec.leaves[POINTER] == ("a.x", "b.x")
+    assert lookup(spec.document, POINTER) == '[["/a", "1"], ["/b"]]'
+    again = assemble(parts[:2], spec.document)
+    assert again.document == spec.document
+
+
+def test_helpers_without_a_command_are_kept_for_the_one_that_comes() -> None:
+    document = assemble([confining("a", "/a")]).document
+    assert document == {"ociVersion": "1.2.0", "annotations": {HELPERS: '[["/a"]]'}}
+
+
+def test_what_a_foreign_configuration_is_confined_by_confines_it_still() -> None:
+    loose = assemble([confining("a", "/a", "loose"), fragment("the core", process__args=["sh"])]).document
+    strict = assemble([confining("a", "/a", "strict")], loose).document
+    assert strict["process"]["args"] == ["/a", "strict", "--", "/a", "loose", "--", "sh"]
+    assert assemble([], strict).document == strict
+    # Words that it only claims to have there are no helper.
+    claimed = {"process": {"args": ["sh"]}, "annotations": {HELPERS: '[["/a"]]'}}
+    assert assemble([], claimed).document == {"process": {"args": ["sh"]}, "annotations": {}}
+    with pytest.raises(SpecError, match="list of lists"):
+        assemble([], {"annotations": {HELPERS: "[7]"}})
