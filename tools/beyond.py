@@ -13,11 +13,11 @@ from pathlib import Path
 import attrs
 
 from hardening.base.linux.libseccomp import Libseccomp
+from hardening.compare.difference import LeafDifference, beyond
 from hardening.compose import composition as compose
 from hardening.mechanism import host
 from hardening.plugin import plugins
 from hardening.profile import layers
-from hardening.report.beyond import Beyond, beyond
 
 FLOOR = "strict"
 #: The pages count the system calls of one machine: groups also hold names that only others have.
@@ -28,11 +28,11 @@ ARCHITECTURE = "x86_64"
 class Needs:
     """What a profile permits beyond `strict`, by kind; each entry is one leaf."""
 
-    capabilities: Sequence[Beyond]
-    syscalls: Sequence[Beyond]
-    writable: Sequence[Beyond]
-    readable: Sequence[Beyond]
-    others: Sequence[Beyond]
+    capabilities: Sequence[LeafDifference]
+    syscalls: Sequence[LeafDifference]
+    writable: Sequence[LeafDifference]
+    readable: Sequence[LeafDifference]
+    others: Sequence[LeafDifference]
 
 
 def needs(profile: str) -> Needs:
@@ -44,17 +44,17 @@ def needs(profile: str) -> Needs:
         compose.compose(layers.resolve([name], search), found.mechanisms, here, date.today())
         for name in (profile, FLOOR)
     )
-    kinds: dict[str, list[Beyond]] = {field.name: [] for field in attrs.fields(Needs)}
+    kinds: dict[str, list[LeafDifference]] = {field.name: [] for field in attrs.fields(Needs)}
     native = native_calls()
     folder = f"{Path(profile).absolute().parent}/"
     for item in beyond(loose, strict):
         kind = _kind(item)
         if kind != "syscalls" or item.leaf.member in native:
-            kinds[kind].append(attrs.evolve(item, shown=item.shown.replace(folder, "./")))
+            kinds[kind].append(attrs.evolve(item, after=item.after.replace(folder, "./")))
     return Needs(**kinds)
 
 
-def _kind(item: Beyond) -> str:
+def _kind(item: LeafDifference) -> str:
     match (item.leaf.mechanism, item.leaf.setting):
         case ("capabilities", ""):
             return "capabilities"
@@ -63,7 +63,7 @@ def _kind(item: Beyond) -> str:
         case ("rootfs", "tmpfs" | "shm_size"):
             return "writable"
         case ("rootfs", "volumes"):
-            return "writable" if item.value.writable else "readable"
+            return "writable" if item.entries is not None and item.entries[1].value.writable else "readable"
     return "others"
 
 
@@ -92,16 +92,16 @@ def table(found: Needs, shipped: str = "") -> str:
     return "\n".join("|" + "|".join(f" {cell} " if cell else " " for cell in line) + "|" for line in lines)
 
 
-def _cells(kind: str, items: Sequence[Beyond]) -> Iterator[str]:
+def _cells(kind: str, items: Sequence[LeafDifference]) -> Iterator[str]:
     """How many, which, why."""
     yield str(len(items))
     yield ", ".join(f"`{name}`" for name in sorted(_name(kind, item) for item in items)) or "none"
     yield "; ".join(dict.fromkeys(item.exception.reason for item in items if item.exception is not None))
 
 
-def _name(kind: str, item: Beyond) -> str:
+def _name(kind: str, item: LeafDifference) -> str:
     if kind == "others":
-        return f"{item.leaf} = {item.shown}"
+        return f"{item.leaf} = {item.after}"
     return "/dev/shm" if item.leaf.setting == "shm_size" else item.leaf.member  # noqa: S108
 
 

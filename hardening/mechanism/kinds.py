@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from hardening.base import units
@@ -16,6 +17,28 @@ from hardening.base.values import frozen
 from hardening.profile.source import Node
 
 T = TypeVar("T")
+
+
+class Order(StrEnum):
+    """How one value stands to another: it permits the same, less, more, or each what the other does not. Values that differ
+    in nothing that matters to security are only ``OTHER``."""
+
+    SAME = "same"
+    TIGHTER = "tighter"
+    LOOSER = "looser"
+    INCOMPARABLE = "incomparable"
+    OTHER = "other"
+
+
+@frozen
+class ValueChange:
+    """A part in which one value differs from another: ``what`` names it, and is empty for the whole; ``before`` and
+    ``after`` are texts, ``order`` is how the second stands to the first."""
+
+    what: str
+    before: str
+    after: str
+    order: Order
 
 
 class Kind(ABC, Generic[T]):
@@ -49,6 +72,20 @@ class Kind(ABC, Generic[T]):
     @abstractmethod
     def samples(self) -> Sequence[T]:
         """A few values that differ in every way the order knows, for the property tests."""
+
+    def order(self, value: T, other: T) -> Order:
+        """How ``value`` stands to ``other``."""
+        if value == other:
+            return Order.SAME
+        down, up = self.is_no_looser_than(value, other), self.is_no_looser_than(other, value)
+        if down:
+            return Order.OTHER if up else Order.TIGHTER
+        return Order.LOOSER if up else Order.INCOMPARABLE
+
+    def changes(self, before: T, after: T) -> Sequence[ValueChange]:
+        """The parts in which two values differ that are not the same (``hardening diff``): the whole, unless a kind tells
+        its parts apart."""
+        return (ValueChange("", self.show(before), self.show(after), self.order(after, before)),)
 
     def is_loosest(self, value: T) -> bool:
         """Whether a value restricts nothing, as far as the samples tell."""

@@ -8,13 +8,14 @@ from typing import Any
 import attrs
 
 from hardening.assemble.enforcement import Enforcement
+from hardening.compare.difference import LeafDifference, StackComparison
 from hardening.compose.composition import Composition
 from hardening.compose.fold import HistoryStep, Resolved
 from hardening.errors import HardeningError
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.used import Used
-from hardening.profile.layers import Layer, Stack
-from hardening.report.beyond import Beyond
+from hardening.profile.layers import Exemption, Layer, Stack
+from hardening.report.difference import Side
 from hardening.why.loosening import Loosening
 
 Data = dict[str, Any]
@@ -56,10 +57,45 @@ def layer(layer: Layer) -> Data:
     }
 
 
-def beyond(item: Beyond) -> Data:
+def beyond(item: LeafDifference) -> Data:
     """One leaf that is looser than elsewhere."""
-    said = {name: getattr(item, name) for name in ("shown", "floor", "origin")}
-    return {"leaf": str(item.leaf), **said, "exception": item.exception.data if item.exception else None}
+    return {
+        "leaf": str(item.leaf),
+        "shown": item.after,
+        "floor": item.before,
+        "origin": item.origins[1],
+        "exception": item.exception.data if item.exception else None,
+    }
+
+
+def comparison(found: StackComparison, sides: tuple[Side, Side]) -> Data:
+    """Two stacks, how the second stands to the first, each difference, and the exceptions that one of them alone has."""
+    old, new = sides
+    return {
+        "before": old.name,
+        "after": new.name,
+        "order": str(found.order),
+        "differences": [
+            {
+                "leaf": str(item.leaf),
+                "subject": str(item.subject),
+                "part": item.what or None,
+                "order": str(item.order),
+                "before": {"shown": old.text(item.before), "origin": old.text(item.origins[0]) or None},
+                "after": {"shown": new.text(item.after), "origin": new.text(item.origins[1]) or None},
+                "exception": _exemption(item.exception, new),
+            }
+            for item in found.differences
+        ],
+        "exceptions": {
+            "added": [_exemption(item, new) for item in found.added],
+            "removed": [_exemption(item, old) for item in found.removed],
+        },
+    }
+
+
+def _exemption(item: Exemption | None, side: Side) -> Data | None:
+    return None if item is None else {**item.data, "origin": side.text(str(item.origin))}
 
 
 def step(step: HistoryStep) -> Data:

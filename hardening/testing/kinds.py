@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
 
 from hardening.base.values import frozen
+from hardening.compare.difference import both
 from hardening.errors import HardeningError
-from hardening.mechanism.kinds import Kind
+from hardening.mechanism.kinds import Kind, Order
 from hardening.profile.source import Document, Node
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ def check_kind(kind: Kind[T], samples: Sequence[T] | None = None, *, written: bo
     only used for items of a list, whose grammar the family has.
     """
     values = list(kind.samples() if samples is None else samples)
-    broken = [*_order(kind, values), *_intersect_values(kind, values)]
+    broken = [*_order(kind, values), *_intersect_values(kind, values), *_changes(kind, values)]
     if written:
         broken += _reads_back(kind, values)
     if len(values) < 2:
@@ -85,6 +87,15 @@ def _intersect_values(kind: Kind[Any], values: Sequence[Any]) -> Iterator[Broken
                 )
             if not _same(kind, _intersection_of(kind, met, c), _intersection_of(kind, a, kind.intersect(b, c))):
                 yield Broken("intersect is associative", _show(kind, a, b, c))
+
+
+def _changes(kind: Kind[T], values: Sequence[T]) -> Iterator[Broken]:
+    """What differs between two values is told, and its parts come to what the order says of the whole."""
+    for a, b in itertools.product(values, repeat=2):
+        parts = kind.changes(a, b)
+        told = reduce(both, (part.order for part in parts), Order.SAME)
+        if a != b and told is not kind.order(b, a):
+            yield Broken("changes are told", f"{_show(kind, a, b)}: {told}, where the second is {kind.order(b, a)}")
 
 
 def _intersection_of(kind: Kind[Any], a: Any, b: Any) -> Any:

@@ -6,10 +6,10 @@ import enum
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from hardening.base.values import frozen
-from hardening_seccomp.actions import Action, stricter
+from hardening_seccomp.actions import ALLOW, DENY, Action, stricter
 from hardening_seccomp.diagrams import (
     MAX_ARGUMENT,
     WIDTH,
@@ -324,3 +324,14 @@ def _described(rule: Rule, bound: int) -> str:
         actions = ", ".join(sorted({str(action) for action in rule.leaves} - {str(usual)}))
         return f"{actions} for some arguments, else {usual}"
     return ", ".join([*map(str, special), f"else {usual}" if special else str(usual)])
+
+
+def described_where(diagram: Diagram[Any], value: object, bound: int = 12) -> str:
+    """Where a diagram has a value, as people read it; empty for everywhere."""
+    held: Rule = apply(lambda found: ALLOW if found == value else DENY, diagram)
+    try:
+        return " or ".join(
+            " and ".join(map(str, entry.comparisons)) for entry in entries(held, DENY, bound, Style.WRITTEN)
+        )
+    except TooManyEntries:
+        return "for some arguments"

@@ -10,7 +10,7 @@ from functools import cached_property
 from hardening.base.linux.libseccomp import YOUNG
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Flag, Kind, Unordered
+from hardening.mechanism.kinds import Flag, Kind, Order, Unordered, ValueChange
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_seccomp import groups
@@ -23,6 +23,7 @@ from hardening_seccomp.conditions import (
     Style,
     TooManyEntries,
     describe,
+    described_where,
     entries,
     fill,
     join,
@@ -30,7 +31,7 @@ from hardening_seccomp.conditions import (
     rule_of,
     singly,
 )
-from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, constant
+from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, apply, constant
 from hardening_seccomp.filters import rule_intersect, rule_is_no_looser_than
 from hardening_seccomp.oci import ARCHITECTURES, architecture_of, strictest
 
@@ -131,6 +132,12 @@ def _dump_comparison(item: Comparison) -> dict[str, object]:
     return {"index": item.index, "op": item.op.value, "width": item.width, **shown}
 
 
+def _order(action: Action, other: Action) -> Order:
+    if action.is_no_looser_than(other):
+        return Order.OTHER if other.is_no_looser_than(action) else Order.TIGHTER
+    return Order.LOOSER
+
+
 @frozen(eq=False)
 class RuleKind(Kind[Rule]):
     """What a filter answers to one system call, for every argument vector.
@@ -178,6 +185,17 @@ class RuleKind(Kind[Rule]):
 
     def show(self, value: Rule) -> str:
         return describe(value)
+
+    def changes(self, before: Rule, after: Rule) -> Sequence[ValueChange]:
+        """The cases of the arguments in which the answer is another one."""
+        if before.is_constant and after.is_constant:
+            return super().changes(before, after)
+        answers = apply(lambda *pair: pair, before, after)
+        return [
+            ValueChange(described_where(answers, (one, other)), str(one), str(other), _order(other, one))
+            for one, other in dict.fromkeys(answers.leaves)
+            if one != other
+        ]
 
     def dump(self, value: Rule) -> object:
         return str(value.leaves[0]) if value.is_constant else dump_entries(value)

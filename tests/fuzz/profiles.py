@@ -17,6 +17,7 @@ from hardening.assemble.oci_fields import unknown
 from hardening.base import jsontext
 from hardening.base.digest import of_filter
 from hardening.base.linux.libseccomp import Libseccomp
+from hardening.compare.configuration import changes
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
 from hardening.launch.config import config
@@ -24,7 +25,6 @@ from hardening.launch.container import leases
 from hardening.profile import source
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document
-from hardening.report.changes import changes
 from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.docker import DockerTarget as Machine

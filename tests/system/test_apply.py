@@ -20,8 +20,8 @@ import pytest
 from hardening.assemble import bundle
 from hardening.assemble.spec import to_json
 from hardening.base.pointer import lookup
+from hardening.compare.configuration import changes
 from hardening.mechanism.fragment import Spec
-from hardening.report.changes import changes
 from hardening.runs import receipt
 from hardening_seccomp.filters import is_no_looser_than
 from hardening_seccomp.host import SeccompFacts

@@ -19,6 +19,7 @@ COMMANDS = {
     "log": "Show the records of launches: who ran what.",
     "why": "Say why a command fails, and the least that it needs.",
     "explain": "Show what decided a setting, and the smallest loosening.",
+    "diff": "Show what one stack permits beyond another, and what it denies.",
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",

@@ -19,12 +19,13 @@ from hardening.cli import output
 from hardening.cli.notes import QUIET, show_notes
 from hardening.cli.options import stack
 from hardening.cli.session import session
+from hardening.compare import configuration
+from hardening.compare.configuration import Change
 from hardening.errors import EXIT_FINDINGS, HardeningError, UsageError
 from hardening.images import bundled
 from hardening.launch.record import behalf
 from hardening.mechanism.fragment import Directory, File, Symlink
 from hardening.report import changes, data
-from hardening.report.changes import Change
 
 EPILOG = """\b
 Examples:
@@ -75,7 +76,7 @@ def command(
     # How it was composed is said for the records of its launches; it is no change of what runs.
     tightened = assembly.spec.document
     bundled.require(tightened, origin)
-    found = changes.changes(with_statements_of(tightened, document), tightened, assembly.spec.leaves)
+    found = configuration.changes(with_statements_of(tightened, document), tightened, assembly.spec.leaves)
     pipeline.judge(assembly, None)
     if destination is not None:
         pipeline.apply_host_changes(assembly)

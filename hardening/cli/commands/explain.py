@@ -9,9 +9,10 @@ from hardening.cli import answers, output
 from hardening.cli.options import imaged, stack
 from hardening.cli.options.says import unquoted
 from hardening.cli.session import Request, Session, session
+from hardening.compare.difference import beyond
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
-from hardening.report import beyond, data, explain
+from hardening.report import data, difference, explain
 from hardening.why import attempt
 from hardening.why.attempt import Attempt
 
@@ -108,11 +109,11 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
 
 
 def _show_beyond(here: Session, composition: Composition, floor: str, question: str | None, as_json: bool) -> None:
-    found = beyond.beyond(composition, here.compose(Request((floor,))))
+    found = beyond(composition, here.compose(Request((floor,))))
     items = [item for item in found if question is None or f"{item.leaf}.".startswith(f"{question}.")]
     if as_json:
         output.show_json({"floor": floor, "beyond": [data.beyond(item) for item in items]})
     elif items:
-        output.show_table(beyond.table(items))
+        output.show_table(difference.beyond(items))
     else:
         output.show(f"nothing beyond {floor}")

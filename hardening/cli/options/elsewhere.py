@@ -75,7 +75,6 @@ _COMMANDS = {
     ("image rm",): "write `hardening rmi`",
     ("history",): "`skopeo inspect --config docker://IMAGE` shows how an image was made",
     ("search",): "`skopeo list-tags docker://REPOSITORY` shows the tags of one; use podman search for names",
-    ("diff",): "a root stays as it is: only tmpfs and your own volumes are written to",
     ("secret exists",): "write `hardening secret inspect NAME`: its exit code tells",
     ("secret update",): "write `hardening secret rotate NAME FILE`",
     ("secret remove",): "write `hardening secret rm NAME`",

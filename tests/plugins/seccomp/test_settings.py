@@ -6,9 +6,10 @@ from pathlib import Path
 
 from hypothesis import given, settings
 
+from hardening.mechanism.kinds import Order
 from hardening.profile.source import Document, Node
-from hardening_seccomp.actions import ENOSYS, EPERM
-from hardening_seccomp.conditions import Rule, TooManyEntries, entries
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, TooManyEntries, entries, rule_of
 from hardening_seccomp.diagrams import constant
 from hardening_seccomp.settings import MAX_DUMPED, RuleKind, StrictDefaults
 from tests.plugins.seccomp import generate
@@ -51,3 +52,22 @@ def test_strict_defaults_are_read_on_first_use() -> None:
     assert "_rules" not in vars(defaults)
     assert "read" in defaults
     assert len(defaults) == len(list(defaults))
+
+
+@settings(deadline=None)
+@given(generate.rules(), generate.rules(), generate.vectors)
+def test_a_case_is_told_of_each_argument_vector_of_which_the_answer_changes(
+    before: Rule, after: Rule, vector: tuple[int, ...]
+) -> None:
+    one, other = before.value(vector), after.value(vector)
+    told = {(item.before, item.after): item.order for item in KIND.changes(before, after)}
+    if before != after and one != other:
+        assert told[str(one), str(other)] is KIND.order(constant(other), constant(one))
+    assert (str(one), str(one)) not in told or before == after
+
+
+def test_the_cases_are_told_as_people_write_them() -> None:
+    given = [ConditionEntry(ALLOW, (Comparison(1, Op.EQ, 0x5413, width=32),)), ConditionEntry(ALLOW)]
+    fewer = [ConditionEntry(EPERM, (Comparison(1, Op.EQ, 0x5412, width=32),)), ConditionEntry(ALLOW)]
+    (case,) = KIND.changes(rule_of(given, EPERM), rule_of(fewer, EPERM))
+    assert (case.what, case.before, case.after, case.order) == ("arg1 == 0x5412", "allow", "errno:EPERM", Order.TIGHTER)

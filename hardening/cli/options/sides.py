@@ -1,0 +1,69 @@
+"""The two stacks that `hardening diff` and `hardening prove` hold against each other, as they are named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hardening.base.pointer import CONFIG
+from hardening.cli.session import Request, Session
+from hardening.compare.difference import StackComparison, compare
+from hardening.errors import HardeningError, UsageError
+from hardening.report.difference import Side, renamed
+
+
+@contextmanager
+def named(here: Session, before: str, after: str) -> Iterator[tuple[Side, Side]]:
+    """The two sides of some names, composed where they are stacks. Raises `UsageError`, and what composing raises."""
+    with ExitStack() as kept:
+        yield _side(here, before, kept), _side(here, after, kept)
+
+
+def compared(here: Session, before: Side, after: Side) -> StackComparison:
+    """How the second side stands to the first. Raises `UsageError` for two bundles, of which nobody composed either."""
+    stacks = [side.composition for side in (before, after) if side.composition is not None]
+    if before.composition is not None and after.composition is not None:
+        return compare(before.composition, after.composition)
+    if not stacks:
+        hint = "hold each against the profiles that it was made of"
+        raise UsageError("two bundles have no order", origin=f"{before.name} {after.name}", hint=hint)
+    from hardening.assemble.bundle import read_config
+    from hardening.compare.configuration import against
+
+    file = Path(before.name if before.composition is None else after.name)
+    return against(here.plugins, stacks[0], here.host, read_config(file), _file(file), first=before.composition is None)
+
+
+def _side(here: Session, name: str, kept: ExitStack) -> Side:
+    if os.path.isfile(_file(Path(name))) and _file(Path(name)).suffix == ".json":
+        return Side(name, None)
+    shown: dict[str, str] = {}
+    try:
+        found = here.compose(Request(tuple(_profiles(name, shown, kept))))
+    except HardeningError as error:
+        for problem in error.problems:
+            problem.message = renamed(problem.message, shown)
+            problem.origin = renamed(str(problem.origin), shown) if problem.origin is not None else None
+            problem.hint = renamed(problem.hint, shown) if problem.hint else None
+        raise
+    return Side(name, found, shown)
+
+
+def _file(path: Path) -> Path:
+    """The configuration that a path names."""
+    return path / CONFIG if path.is_dir() else path
+
+
+def _profiles(name: str, shown: dict[str, str], kept: ExitStack) -> Iterator[str]:
+    for part in [name] if os.path.lexists(name) else name.split(","):
+        revision, colon, path = part.partition(":")
+        if not colon or not revision or os.path.lexists(part):
+            yield part
+            continue
+        from hardening.compare.revision import checked_out  # few stacks are of a revision
+
+        place, top = kept.enter_context(checked_out(revision, path, os.getcwd()))
+        shown[top] = f"{revision}:"
+        yield str(place)

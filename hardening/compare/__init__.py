@@ -1,0 +1,1 @@
+"""Two stacks held against each other, by what they permit."""

@@ -1,0 +1,150 @@
+"""Two OCI configurations held against each other, by JSON pointer, with the leaves behind each change; and one that is there
+already against a stack, by what tightening makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.assemble import pipeline
+from hardening.assemble.foreign import NEUTRAL
+from hardening.base.pointer import above, escape, lookup
+from hardening.base.values import frozen
+from hardening.compare.difference import LeafDifference, StackComparison, Subject
+from hardening.compose.composition import Composition
+from hardening.mechanism.host import Host
+from hardening.mechanism.kinds import Order
+from hardening.mechanism.schema import Leaf
+from hardening.plugin.plugins import Plugins
+
+_LONGEST = 120  # characters of a value
+
+
+@frozen
+class Change:
+    """One change. ``before`` or ``after`` is None where the value was added or removed."""
+
+    pointer: str
+    before: Any
+    after: Any
+    leaves: tuple[str, ...] = ()
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], leaves: Mapping[str, tuple[str, ...]]) -> list[Change]:
+    """The changes from one configuration to another; ``leaves`` maps pointers of the second to what decided them. Arrays
+    are compared by their elements."""
+    found: dict[str, dict[str, None]] = {}
+    for pointer, names in leaves.items():
+        for place in above(pointer):
+            found.setdefault(place, {}).update(dict.fromkeys(names))
+    below = {pointer: tuple(names) for pointer, names in found.items()}
+    return [
+        attrs.evolve(item, leaves=_decided(_place(item, after), leaves, below)) for item in _walk("", before, after)
+    ]
+
+
+def _place(change: Change, after: Mapping[str, Any]) -> str:
+    """Where the reason of a change is looked for: an element that was removed has no place of its own any more."""
+    array = change.pointer.rpartition("/")[0]
+    return array if change.after is None and isinstance(lookup(after, array), list) else change.pointer
+
+
+def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
+    if _text(before) == _text(after):
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in [*before, *(key for key in after if key not in before)]:
+            yield from _walk(f"{pointer}/{escape(key)}", before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _walk_array(pointer, before, after)
+    else:
+        yield Change(pointer, before, after)
+
+
+def _walk_array(pointer: str, before: list[Any], after: list[Any]) -> Iterator[Change]:
+    """Elements with the same key are held against each other, wherever they stand; the others were added or removed."""
+    old, new = set(map(_text, before)), set(map(_text, after))
+    removed = [(index, item) for index, item in enumerate(before) if _text(item) not in new]
+    added = [(index, item) for index, item in enumerate(after) if _text(item) not in old]
+    partners: dict[str, list[int]] = {}
+    for index, item in reversed(added):
+        partners.setdefault(_key(item), []).append(index)
+    changed: set[int] = set()
+    for index, item in removed:
+        key = _key(item)
+        if key and partners.get(key):
+            changed.add(partner := partners[key].pop())
+            yield Change(f"{pointer}/{partner}", item, after[partner])
+        else:
+            yield Change(f"{pointer}/{index}", item, None)
+    for index, item in added:
+        if index not in changed:
+            yield Change(f"{pointer}/{index}", None, item)
+    if not removed and not added and sorted(map(_text, before)) != sorted(map(_text, after)):
+        yield Change(pointer, before, after)
+
+
+def _text(value: Any) -> str:
+    """A value as text that tells ``true`` from 1, which Python's own comparison does not."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _key(item: Any) -> str:
+    """What makes an element unique in the arrays of an OCI configuration; empty where nothing does."""
+    names = ("destination", "path", "type", "containerID") if isinstance(item, Mapping) else ()
+    return next((_text(item[name]) for name in names if name in item), "")
+
+
+def _decided(
+    pointer: str, leaves: Mapping[str, tuple[str, ...]], below: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The leaves of a place, of the nearest one above it that has any, or else of all ``below`` it."""
+    return next((leaves[at] for at in (pointer, *above(pointer)) if at in leaves), below.get(pointer, ()))
+
+
+def against(
+    plugins: Plugins, composition: Composition, host: Host, document: Mapping[str, Any], file: Path, *, first: bool
+) -> StackComparison:
+    """How a configuration stands to a stack, or with ``first`` the stack to the configuration.
+
+    What tightening reports is what the configuration permits beyond the stack; where the stack then still composes to
+    something else, that is taken for more than the configuration permits. Raises what tightening it raises.
+    """
+    tightened = pipeline.tighten(plugins, composition, host, document, origin=file.absolute().parent)
+    own = pipeline.assembled(plugins, composition, host)
+    unlike = {item.pointer for item in changes(document, own.spec.document, {})}
+    less_there = changes(tightened.spec.document, own.spec.document, own.spec.leaves)
+    more, less = (Order.TIGHTER, Order.LOOSER) if first else (Order.LOOSER, Order.TIGHTER)
+
+    def difference(name: str, what: str, stack: str, asked: str, order: Order) -> LeafDifference:
+        leaf = Leaf(*name.split(".", 1)) if "." in name else Leaf(name, "")
+        entry = next(iter(composition.meant(name)), None)
+        texts, places = (stack, asked), (entry.origin if entry is not None else "", f"{file}:{what}")
+        if first:
+            texts, places = texts[::-1], places[::-1]
+        return LeafDifference(leaf, Subject.VALUE, "", *texts, order, places)
+
+    return StackComparison(
+        (
+            *(
+                difference(item.leaf or item.pointer, item.pointer, item.allowed, item.asked, more)
+                for item in tightened.violations
+            ),
+            *(
+                difference(
+                    next(iter(item.leaves), item.pointer), item.pointer, _shown(item.after), _shown(item.before), less
+                )
+                for item in less_there
+                if item.pointer in unlike and not any(f"{item.pointer}/".startswith(f"{one}/") for one in NEUTRAL)
+            ),
+        )
+    )
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False) if value is not None else "nothing"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -1,0 +1,181 @@
+"""What differs between two compositions, leaf by leaf: what the second one permits that the first denies, and the reverse.
+
+A leaf that neither names has on both sides the value of a leaf that one of them does name, so that the named ones of both
+are all there is to compare. The order is that of each setting's kind (`hardening.mechanism.kinds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from functools import reduce
+from typing import Any
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.compose.composition import Composition
+from hardening.compose.fold import EMPTY, Resolved, text
+from hardening.mechanism.findings import Gate, Severity, gates
+from hardening.mechanism.kinds import Kind, Order, ValueChange
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import Leaf
+from hardening.profile.layers import Exemption
+
+UNLIMITED = "no limit"
+
+
+class Subject(StrEnum):
+    """What differs: the value that a run has, what later layers may say, or which findings refuse a run."""
+
+    VALUE = "value"
+    LIMIT = "limit"
+    FINDINGS = "findings"
+
+
+@frozen(eq=False)
+class LeafDifference:
+    """One part of one leaf, or of its limit, in which two compositions differ. ``what`` names the part, and is empty for the
+    whole; ``before`` and ``after`` are texts, ``origins`` where each was decided; ``order`` is how the second stands to the
+    first. ``entries`` are the two leaves, None for what is no leaf: then ``leaf`` names a rule of findings."""
+
+    leaf: Leaf
+    subject: Subject
+    what: str
+    before: str
+    after: str
+    order: Order
+    origins: tuple[str, str]
+    entries: tuple[Resolved, Resolved] | None = None
+
+    @property
+    def name(self) -> str:
+        """The leaf as a profile has it."""
+        return f"limits.{self.leaf}" if self.subject is Subject.LIMIT else str(self.leaf)
+
+    @property
+    def exception(self) -> Exemption | None:
+        """What permitted the second value in its own stack; None where no earlier layer said anything stricter."""
+        found = self.entries[1].steps if self.entries is not None and self.subject is Subject.VALUE else ()
+        return next((step.exception for step in reversed(found) if step.exception is not None), None)
+
+
+@frozen(eq=False)
+class StackComparison:
+    """All in which two compositions differ; ``added`` and ``removed`` are the exceptions that one of them alone has, which
+    permit nothing by themselves."""
+
+    differences: tuple[LeafDifference, ...]
+    added: tuple[Exemption, ...] = ()
+    removed: tuple[Exemption, ...] = ()
+
+    @property
+    def order(self) -> Order:
+        """How the second stands to the first."""
+        return reduce(both, (item.order for item in self.differences), Order.SAME)
+
+
+def both(one: Order, other: Order) -> Order:
+    """How a whole stands to another whose two parts stand so."""
+    if one is other or other is Order.SAME or (other is Order.OTHER and one is not Order.SAME):
+        return one
+    return other if one in (Order.SAME, Order.OTHER) else Order.INCOMPARABLE
+
+
+def compare(before: Composition, after: Composition) -> StackComparison:
+    """Everything in which ``after`` differs from ``before``. Both were composed by the same mechanisms."""
+    found = (*differences(before, after), *_limits(before, after), *_gates(before, after))
+    old, new = ([item for layer in stack.stack.layers for item in layer.exceptions] for stack in (before, after))
+    return StackComparison(found, _without(new, old), _without(old, new))
+
+
+def differences(before: Composition, after: Composition) -> Iterator[LeafDifference]:
+    """The leaves of which a run has another value, by mechanism and name."""
+    for leaf, one, other in _pairs(before, after):
+        for change in _changes(one.kind, one.value, other.value):
+            yield _of(leaf, Subject.VALUE, change, (one.origin, other.origin), (one, other))
+
+
+def beyond(composition: Composition, floor: Composition) -> Iterator[LeafDifference]:
+    """Every leaf in which ``composition`` permits more than ``floor``, or cannot be compared with it."""
+    for leaf, one, other in _pairs(floor, composition):
+        order = one.kind.order(other.value, one.value)
+        if order in (Order.LOOSER, Order.INCOMPARABLE):
+            change = ValueChange("", one.shown, other.shown, order)
+            yield _of(leaf, Subject.VALUE, change, (one.origin, other.origin), (one, other))
+
+
+def _pairs(before: Composition, after: Composition) -> Iterator[tuple[Leaf, Resolved, Resolved]]:
+    for mechanism in before.mechanisms:
+        for leaf in _named(mechanism, before, after):
+            yield (
+                leaf,
+                before.at(mechanism, leaf.setting, leaf.member),
+                after.at(mechanism, leaf.setting, leaf.member),
+            )
+
+
+def _named(mechanism: Mechanism[Any], *compositions: Composition) -> list[Leaf]:
+    return sorted({leaf for item in compositions for leaf in item.leaves if leaf.mechanism == mechanism.name})
+
+
+def _of(
+    leaf: Leaf,
+    subject: Subject,
+    change: ValueChange,
+    origins: tuple[str, str],
+    entries: tuple[Resolved, Resolved] | None,
+) -> LeafDifference:
+    return LeafDifference(leaf, subject, change.what, change.before, change.after, change.order, origins, entries)
+
+
+def _changes(kind: Kind[Any], before: Any, after: Any) -> Iterable[ValueChange]:
+    """The parts of a change, where an empty text is seen."""
+    if before == after:
+        return
+    for change in kind.changes(before, after):
+        yield attrs.evolve(change, before=change.before or EMPTY, after=change.after or EMPTY)
+
+
+def _limits(before: Composition, after: Composition) -> Iterator[LeafDifference]:
+    """The leaves that later layers may loosen less, or more."""
+    for leaf, one, other in _pairs(before, after):
+        origins = (one.limit_origin, other.limit_origin)
+        if not any(origins):
+            continue
+        changes: Iterable[ValueChange]
+        if all(origins):
+            changes = _changes(one.kind, one.limit, other.limit)
+        else:
+            order = Order.LOOSER if one.limit_origin else Order.TIGHTER
+            old, new = (text(item.kind, item.limit) if item.limit_origin else UNLIMITED for item in (one, other))
+            changes = (ValueChange("", old, new, order),)
+        yield from (_of(leaf, Subject.LIMIT, change, origins, (one, other)) for change in changes)
+
+
+def _gates(before: Composition, after: Composition) -> Iterator[LeafDifference]:
+    """The rules whose findings refuse a run of one of them from another severity on; that of all others has no name."""
+    found = [gates(item.stack.layers) for item in (before, after)]
+    for rule in sorted({rule for side in found for gate in side for rule in gate.places}):
+        (rank, old, place), (other, new, other_place) = (_refusal(side, rule) for side in found)
+        if rank != other:
+            change = ValueChange("", old, new, Order.LOOSER if other > rank else Order.TIGHTER)
+            yield _of(Leaf("findings", "rules", rule), Subject.FINDINGS, change, (place, other_place), None)
+
+
+def _refusal(side: Iterable[Gate], rule: str) -> tuple[int, str, str]:
+    """From which severity on some gate refuses what a rule finds, the least as a number that grows with it, and the line."""
+    severities = list(Severity)
+    said = ((gate.least(rule), gate.line(rule)) for gate in side)
+    found = [(severities.index(least), str(least), str(line)) for least, line in said if least is not None]
+    return min(found, default=(len(severities), "never", ""))
+
+
+def _without(exceptions: Iterable[Exemption], others: Iterable[Exemption]) -> tuple[Exemption, ...]:
+    """The exceptions that say what none of the others does, wherever they stand."""
+
+    def said(item: Exemption) -> tuple[object, ...]:
+        return (item.setting, item.reason, item.ticket, item.expires)
+
+    known = {said(item) for item in others}
+    return tuple(item for item in exceptions if said(item) not in known)

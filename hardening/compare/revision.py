@@ -1,0 +1,134 @@
+"""A profile as a revision of git has it, with all that it names there.
+
+What a text of a profile names as a path of the same revision (another profile, a filter, a key) is written beside it in a
+private folder, where it is read as any profile is. Nothing of the working tree is looked at, and no program of the
+repository's is run: the objects are read (git-cat-file(1)), without filters of attributes or hooks.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hardening.base import places, programs
+from hardening.base.jsontext import MAX_BYTES
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.errors import HostError, UsageError
+from hardening.profile.source import parse_toml, singles
+
+_LINK = "120000"
+
+
+@frozen(eq=False)
+class _TreeFile:
+    """One file of a tree: its mode as git has it, its object, and its bytes."""
+
+    mode: str
+    object: str
+    size: int
+
+
+@frozen(eq=False)
+class Revision:
+    """A commit of the repository that ``folder`` lies in; ``name`` is how it was asked for."""
+
+    name: str
+    folder: str
+    commit: str
+    files: Mapping[str, _TreeFile]
+
+    @classmethod
+    def of(cls, name: str, folder: str) -> Revision:
+        """Raises `UsageError` for a name that is no commit's, and where there is no repository."""
+        commit = _git(folder, name, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+        listed = _git(folder, name, "ls-tree", "-r", "-l", "-z", "--full-tree", commit)
+        found: dict[str, _TreeFile] = {}
+        for row in listed.split(b"\0"):
+            head, _, path = row.partition(b"\t")
+            words = head.split()
+            if len(words) == 4 and words[1] == b"blob":
+                found[os.fsdecode(path)] = _TreeFile(words[0].decode(), words[2].decode(), int(words[3]))
+        return cls(name, folder, commit, found)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file. Raises `UsageError` for one that is too large to be one of a profile."""
+        entry = self.files[path]
+        if entry.size > MAX_BYTES:
+            raise UsageError(f"larger than {MAX_BYTES} bytes", origin=f"{self.name}:{path}", hint="name a profile")
+        return _git(self.folder, self.name, "cat-file", "blob", entry.object)
+
+    def top_path(self, path: str) -> str:
+        """A path from the top of the repository, of one that was asked for: ``./x`` counts from the folder, as with
+        git-show(1). Raises `UsageError` for what is not there."""
+        if path.startswith(("./", "../")):
+            prefix = os.fsdecode(_git(self.folder, self.name, "rev-parse", "--show-prefix").rstrip(b"\n"))
+            path = posixpath.join(prefix, path)
+        found = posixpath.normpath(path)
+        if found not in self.files:
+            hint = nearest(found, list(self.files)) or f"`git ls-tree -r --name-only {self.name}` lists what there is"
+            raise UsageError(f"no such file in {self.name}", origin=f"{self.name}:{path}", hint=hint)
+        return found
+
+    def write(self, path: str, top: Path) -> None:
+        """Write a file below ``top``, and all that it names of this revision."""
+        waiting, seen = [path], {path}
+        while waiting:
+            place = waiting.pop()
+            data, target = self.read(place), top / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if self.files[place].mode == _LINK:
+                named = [os.fsdecode(data)]
+                os.symlink(data, os.fsencode(target))
+            else:
+                named = _texts(data)
+                target.write_bytes(data)
+            beside = (posixpath.normpath(posixpath.join(posixpath.dirname(place), text)) for text in named if text)
+            found = {other for other in beside if other in self.files and other not in seen}
+            waiting += found
+            seen |= found
+
+
+@contextmanager
+def checked_out(name: str, path: str, folder: str) -> Iterator[tuple[Path, str]]:
+    """The path of a profile as a revision has it, and the folder that stands for the top of that; both go in the end.
+    Raises `UsageError`, and `HostError` without git."""
+    revision = Revision.of(name, folder)
+    place = revision.top_path(path)
+    with tempfile.TemporaryDirectory(prefix="hardening-revision-", dir=places.temporary(os.environ)) as top:
+        revision.write(place, Path(top))
+        yield Path(top, place), f"{top}/"
+
+
+def _texts(data: bytes) -> list[str]:
+    """Every text that a profile says; none of what is no profile."""
+    with suppress(ValueError, RecursionError):
+        return list(singles(parse_toml(data.decode())))
+    return []
+
+
+def _git(folder: str, name: str, *words: str) -> bytes:
+    # What the caller's environment says of a repository is about another one, as in a hook of git's.
+    env = {key: value for key, value in programs.environment().items() if not key.startswith("GIT_")}
+    try:
+        done = programs.run(["git", "-C", folder, *words], b"", programs.PATIENCE, env={**env, "LC_ALL": "C"})
+    except FileNotFoundError:
+        raise HostError("git is not installed", origin=f"{name}:", hint="apt install git") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            "git takes too long", origin=f"{name}:", hint="look at the repository with `git fsck`"
+        ) from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2].removeprefix("fatal: ")
+        what = f'no such revision: "{name}"' if "Needed a single revision" in said else said
+        raise UsageError(
+            what,
+            origin=f"{name}:",
+            hint="write REV:PATH, as git-show(1) takes it, within the repository: HEAD~1:profiles/web.toml",
+        )
+    return done.stdout

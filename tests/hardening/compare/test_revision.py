@@ -1,0 +1,83 @@
+"""A profile as a revision of git has it, with what it names there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hardening.compare.revision import checked_out
+from hardening.errors import UsageError
+from tests.support.repository import Repository
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "repository")
+    made.commit({"org/base.toml": "one", "org/deep/web.toml": 'extends = "../base.toml"', "other.toml": "no"})
+    return made
+
+
+def test_what_a_profile_names_is_of_the_same_revision_and_nothing_else_is_written(repository: Repository) -> None:
+    key = 'extends = "../base.toml"\n[trust.docker]\n"" = { signedBy = "../key.gpg" }\n'
+    repository.commit({"org/base.toml": "two", "org/deep/web.toml": key, "org/key.gpg": "a key"})
+    (repository.folder / "org/base.toml").write_text("not committed")
+    for revision, base, files in (("HEAD~1", "one", 2), ("HEAD", "two", 3)):
+        with checked_out(revision, "org/deep/web.toml", str(repository.folder)) as (path, top):
+            written = [item for item in Path(top).rglob("*") if item.is_file()]
+            assert (Path(top, "org/base.toml").read_text(), len(written)) == (base, files)
+            assert path == Path(top, "org/deep/web.toml")
+        assert not os.path.lexists(top)
+
+
+def test_a_path_counts_from_the_top_or_with_a_dot_from_the_folder(repository: Repository) -> None:
+    folder = str(repository.folder / "org/deep")
+    for path in ("org/deep/web.toml", "./web.toml", "../deep/web.toml", "org//deep/../deep/web.toml"):
+        with checked_out("HEAD", path, folder) as (found, top):
+            assert str(found).removeprefix(top) == "org/deep/web.toml"
+
+
+def test_a_link_is_followed_within_the_revision(repository: Repository) -> None:
+    (repository.folder / "link.toml").symlink_to("org/base.toml")
+    (repository.folder / "out.toml").symlink_to("/etc/passwd")
+    repository.commit({})
+    with checked_out("HEAD", "link.toml", str(repository.folder)) as (path, top):
+        assert path.read_text() == "one"
+        assert Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top))
+
+
+@pytest.mark.parametrize(
+    ("revision", "path", "message"),
+    [
+        ("nowhere", "org/base.toml", 'no such revision: "nowhere"'),
+        ("--all", "org/base.toml", 'no such revision: "--all"'),
+        ("HEAD", "org/bse.toml", "no such file in HEAD"),
+        ("HEAD", "../../etc/passwd", "no such file in HEAD"),
+        ("HEAD", "org", "no such file in HEAD"),
+    ],
+)
+def test_what_is_not_there_is_named(repository: Repository, revision: str, path: str, message: str) -> None:
+    with (
+        pytest.raises(UsageError, match=message) as caught,
+        checked_out(revision, path, str(repository.folder)),
+    ):
+        pass
+    assert str(caught.value.origin).startswith(f"{revision}:")
+    assert caught.value.hint
+
+
+def test_a_folder_of_no_repository_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a git repository"), checked_out("HEAD", "x.toml", str(tmp_path)):
+        pass
+
+
+def test_no_program_of_the_repository_is_run(repository: Repository) -> None:
+    mark = repository.folder / "ran"
+    for name in ("filter.x.smudge", "core.fsmonitor", "core.pager"):
+        subprocess.run(["git", "-C", repository.folder, "config", name, f"touch {mark}; cat"], check=True)
+    (repository.folder / ".gitattributes").write_text("*.toml filter=x\n")
+    with checked_out("HEAD", "other.toml", str(repository.folder)) as (path, _):
+        assert path.read_text() == "no"
+    assert not mark.exists()
