@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -21,6 +21,7 @@ from hardening.plugin.plugins import Plugins
 from hardening.report import data, explain, image_defaults, settings
 from hardening.report.explain import Question
 from hardening.report.image_defaults import ShownDefault
+from hardening.report.places import shortener
 from hardening.report.table import Table
 from hardening.why import attempt, loosen, question, together
 from hardening.why.attempt import Attempt, Pending
@@ -62,7 +63,7 @@ def show_path(tried: Attempt, path: str, as_json: bool) -> bool:
     if as_json:
         output.show_json({"path": path, "answers": _data(answers), "error": data.error(tried.error)})
     else:
-        _show_answers(answers, path, "to have it {}")
+        _show_answers(tried, answers, path, "to have it {}")
     return any(map(_can_be_had, answers))
 
 
@@ -79,11 +80,11 @@ def _data(answers: Iterable[Answered]) -> list[dict[str, Any]]:
     ]
 
 
-def _show_answers(answers: Iterable[Answered], title: str, wanted: str) -> None:
+def _show_answers(tried: Attempt, answers: Iterable[Answered], title: str, wanted: str) -> None:
     answers = [*answers]
-    output.show_table(
-        Table(("asked", "answer", "setting", "decided by", "limited by"), tuple(map(_row, answers)), title)
-    )
+    columns = ("asked", "answer", "setting", "decided by", "limited by")
+    table = Table(columns, tuple(map(_row, answers)), title, expands=True)
+    output.show_table(table.mapped(_in_short(tried)))
     for item in answers:
         if item.loosening is not None:
             show_loosening(item.loosening, None, f" {wanted.format(item.asked)}")
@@ -138,9 +139,10 @@ def _show_use(tried: Attempt, use: str, found: list[Answered], plugins: Plugins)
     """The answers for one use, and what permits all of it, or what can be had of it, with what a run would be warned of."""
     whole = _whole(found)
     if whole is None or whole.shown != _ALL:
-        _show_answers(found, use, "for {}")
+        _show_answers(tried, found, use, "for {}")
     else:
-        _show_answers([item if _barred(item) else attrs.evolve(item, loosening=None) for item in found], use, "for {}")
+        others = [item if _barred(item) else attrs.evolve(item, loosening=None) for item in found]
+        _show_answers(tried, others, use, "for {}")
         show_loosening(whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
     for warning in _warned(tried, whole, plugins):
         output.show(f"\nwarning: {warning}")
@@ -151,6 +153,10 @@ def _warned(tried: Attempt, way: Loosening | None, plugins: Plugins) -> list[str
     if way is None or way.barrier:
         return []
     return [finding.message for finding in together.warnings(tried, way, plugins)]
+
+
+def _in_short(tried: Attempt) -> Callable[[str], str]:
+    return shortener((*tried.composition.stack.layers, *tried.pending))
 
 
 def _can_be_had(item: Answered) -> bool:
@@ -215,7 +221,7 @@ def _show_leaves(
         output.show_json({"leaves": leaves, "answer": _answer(asked), "image": image, "error": data.error(tried.error)})
         return
     _show_answer(asked)
-    output.show_table(settings.leaves(entries, title))
+    output.show_table(settings.leaves(entries, title).mapped(_in_short(tried)))
     show_image(tried, [entry.leaf for entry in entries])
 
 
@@ -241,15 +247,16 @@ def _show_leaf(tried: Attempt, entry: Resolved, asked: Question | None, as_json:
         return
     _show_answer(asked)
     output.show(f"{entry.leaf} = {entry.shown}")
-    output.show(f"  {mechanism.meaning(entry.leaf)}")
-    output.show(f"  decided by {entry.origin}")
+    output.show_wrapped(mechanism.meaning(entry.leaf), "  ")
+    in_short = _in_short(tried)
+    output.show(f"  decided by {in_short(entry.origin)}")
     if entry.limit_origin:
-        output.show(f"  limited to {entry.limit_shown} by {entry.limit_origin}")
+        output.show(f"  limited to {entry.limit_shown} by {in_short(entry.limit_origin)}")
     image = tried.offer.origin if tried.offer is not None else ""
     table = explain.history(entry, waiting, _offered(tried, [entry.leaf]), image)
     if table.rows:
         output.show("")
-        output.show_table(table)
+        output.show_table(table.mapped(in_short))
     else:
         output.show("  no layer sets it")
     if way is not None:

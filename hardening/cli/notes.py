@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardening.assemble.pipeline import Assembly
-from hardening.base import wholefile
+from hardening.base import state, wholefile
 from hardening.cli import output
+from hardening.errors import HardeningError
 from hardening.launch.cache import LOST
 
 #: What was told once since the host has started, in the state directory, and the most bytes of it.
@@ -19,12 +20,8 @@ QUIET = (
 
 
 def of_run(assembly: Assembly, place: Path, *, interactive: bool) -> Iterator[str]:
-    """What a person must know of each such run; a mechanism that this host has not at all is no matter of the run."""
-    from hardening.report.state import notes, standing
-
-    unsupported = assembly.context.unsupported
-    _tell_once(place, standing([item for item in unsupported if item.whole]))
-    yield from notes(assembly.composition, [item for item in unsupported if not item.whole], assembly.findings)
+    """What a person must know of each such run."""
+    yield from _of(assembly, place)
     if not interactive and assembly.spec.document.get("process", {}).get("terminal"):
         yield LOST
 
@@ -46,9 +43,26 @@ def show_notes(assembly: Assembly, *, quiet: bool = False, reported: bool = Fals
         return
     from hardening.report.state import notes
 
-    unsupported, findings = ((), ()) if reported else (assembly.context.unsupported, assembly.findings)
-    for line in notes(assembly.composition, unsupported, findings):
+    for line in notes(assembly.composition) if reported else _of(assembly):
         output.note(line)
+
+
+def _of(assembly: Assembly, place: Path | None = None) -> Iterator[str]:
+    """All notes but for those that are told here: a mechanism that this host has not at all is no matter of one stack."""
+    from hardening.report.state import notes, standing
+
+    unsupported = assembly.context.unsupported
+    whole = [item for item in unsupported if item.whole]
+    if whole:
+        _tell_once(place or _state(), standing(whole))
+    yield from notes(assembly.composition, [item for item in unsupported if not item.whole], assembly.findings)
+
+
+def _state() -> Path:
+    """The state directory, made where it can be; what cannot be kept there is told again."""
+    with suppress(HardeningError):
+        return state.directory()
+    return state.location()
 
 
 def _tell_once(place: Path, lines: Iterable[str]) -> None:

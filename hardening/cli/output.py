@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hardening.report.table import Table
     from hardening.report.tree import TreeNode
 
+#: Columns that text is wrapped to where there are fewer.
+_NARROWEST = 40
+
 
 def escape(text: str) -> str:
     """``text`` without control characters other than newlines: what a file or an argument holds must not drive the
@@ -101,16 +104,34 @@ def tell(problems: Iterable[HardeningError]) -> None:
 
 def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -> None:
     """Write a table: drawn on a terminal, aligned text elsewhere. Without a ``heading`` it goes on from another."""
+    from hardening.report.table import plain, records
+
     stream = sys.stderr if to_stderr else sys.stdout
-    if is_terminal(stream):
+    text = plain(table)
+    if table.expands and max(map(len, text.split("\n"))) > width(stream):
+        print(records(table, width(stream)), file=stream)
+    elif is_terminal(stream):
         from hardening.report.terminal import draw
 
         draw(table, stream, heading=heading)
     else:
-        from hardening.report.table import plain
-
-        text = plain(table)
         print(text if heading else text.partition("\n")[2], file=stream)
+
+
+def width(stream: TextIO | None = None) -> int:
+    """How many columns what goes to a stream, to standard output without one, has room in: those of a terminal, or what
+    ``COLUMNS`` says, else 80."""
+    said = os.environ.get("COLUMNS", "")
+    stream = stream or sys.stdout
+    found = os.get_terminal_size(stream.fileno()).columns if is_terminal(stream) else 0
+    return max(int(said) if said.isascii() and said.isdecimal() else found or 80, _NARROWEST)
+
+
+def show_wrapped(text: str, indentation: str) -> None:
+    """Write text to standard output in lines that have room, behind an indentation."""
+    from hardening.report.table import wrapped
+
+    print("\n".join(wrapped(text, indentation, indentation, width())))
 
 
 def show_tree(node: TreeNode) -> None:

@@ -3,23 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hardening.compare.configuration import Change
 from hardening.mechanism.mechanism import Violation
-from hardening.report.table import Table
+from hardening.report.table import Table, in_one
 
 UMASK = "/process/user/umask"
 _CELL = 120  # characters
+_MANY = 4
+#: What tells an object of an array of an OCI configuration from the others, the first of these that it has.
+_IDENTITY = ("destination", "path", "type", "containerID")
 
 
 def table(items: list[Change]) -> Table:
-    """Changes, one a line."""
-    rows = tuple(
-        (item.pointer, _cell(item, item.before), _cell(item, item.after), ", ".join(item.leaves[:4])) for item in items
-    )
-    return Table(("pointer", "before", "after", "because of"), rows, "changes")
+    """Changes, one a row, with what differs of objects and arrays; elements of one array that came or went are one row."""
+    parts: dict[object, list[Change]] = {}
+    for number, item in enumerate(items):
+        array, _, index = item.pointer.rpartition("/")
+        element = index.isdecimal() and None in (item.before, item.after)
+        parts.setdefault((array, item.leaves) if element else number, []).append(item)
+    rows = [row for part in parts.values() for row in (map(_row, part) if len(part) < _MANY else [_together(part)])]
+    return Table(("pointer", "before", "after", "because of"), tuple(rows), "changes", expands=True)
+
+
+def _row(item: Change) -> tuple[str, ...]:
+    before, after = _differing(item.before, item.after)
+    return item.pointer, _cell(item, before), _cell(item, after), ", ".join(item.leaves[:4])
+
+
+def _differing(before: Any, after: Any) -> tuple[Any, Any]:
+    """Of two objects the members that differ, with what says which objects they are; of two arrays the elements."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        pairs = {key: (before.get(key), after.get(key)) for key in {**before, **after}}
+        named = {key: _differing(*pair) for key, pair in pairs.items() if pair[0] != pair[1] or key in _IDENTITY}
+        return tuple(
+            {key: pair[at] for key, pair in named.items() if key in side} for at, side in enumerate((before, after))
+        )  # type: ignore[return-value]
+    if isinstance(before, list) and isinstance(after, list):
+        own = [item for item in before if item not in after], [item for item in after if item not in before]
+        return own if any(own) else (before, after)
+    return before, after
+
+
+def _together(items: list[Change]) -> tuple[str, ...]:
+    """Elements of one array: their texts, or of others their number."""
+    sides = [
+        [item.before for item in items if item.after is None],
+        [item.after for item in items if item.before is None],
+    ]
+    cells = [
+        ", ".join(side)
+        if side and all(isinstance(item, str) for item in side)
+        else f"{len(side)} elements"
+        if side
+        else "-"
+        for side in sides
+    ]
+    return items[0].pointer.rpartition("/")[0], *cells, ", ".join(items[0].leaves[:4])
 
 
 def _cell(change: Change, value: Any) -> str:
@@ -30,9 +72,12 @@ def _cell(change: Change, value: Any) -> str:
 
 
 def beyond(violations: Iterable[Violation]) -> Table:
-    """What was asked for beyond a profile, one thing a line. What is allowed may be a line to paste, and is never cut."""
-    rows = tuple((item.pointer, _short(item.asked), item.allowed, item.leaf) for item in violations)
-    return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile")
+    """What was asked for beyond a profile, a row a thing. What is allowed may be a line to paste, and is never cut."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for item in violations:
+        alike.setdefault((item.pointer, _short(item.asked), item.allowed), []).append(item.leaf)
+    rows = tuple((*key, in_one(leaves)) for key, leaves in alike.items())
+    return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile", expands=True)
 
 
 def _short(text: str) -> str:

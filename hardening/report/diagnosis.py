@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,7 +18,8 @@ from hardening.mechanism.runtime import Runtime
 from hardening.report.table import Table
 
 OK, WARN, FAIL, FACT = "ok", "warn", "fail", ""
-WIDTH = 120
+#: Characters of a collection whose length is worth knowing.
+LONG = 120
 
 
 @frozen
@@ -59,7 +60,7 @@ def _shown_fields(kind: type) -> list[attrs.Attribute[Any]]:
 
 
 def show(value: Any, name: str = "") -> str:
-    """A fact as people read it: long collections are counted, and long texts cut. ``name`` is the field's."""
+    """A fact as people read it: long collections are counted. ``name`` is the field's."""
     if value is None or value == "":
         return "none"
     if isinstance(value, bool):
@@ -68,25 +69,21 @@ def show(value: Any, name: str = "") -> str:
         return ".".join(map(str, value))
     if attrs.has(type(value)) and "__str__" not in vars(type(value)):
         fields = [(field.name, getattr(value, field.name)) for field in _shown_fields(type(value))]
-        return _cut(", ".join(f"{name} {show(item, name)}" for name, item in fields if item not in ("", None)))
+        return ", ".join(f"{name} {show(item, name)}" for name, item in fields if item not in ("", None))
     if isinstance(value, Mapping):
         return _some([f"{key} {show(item, str(key))}" for key, item in value.items()])
     if isinstance(value, frozenset | set):
         return _some(sorted(map(show, value)))
     if isinstance(value, tuple | list):
         return _some([f"({show(item)})" if isinstance(item, tuple) else show(item) for item in value])
-    return _cut(re.sub(r"\s+", " ", str(value)))
+    return re.sub(r"\s+", " ", str(value))
 
 
 def _some(items: list[str]) -> str:
     if not items:
         return "none"
     text = ", ".join(items)
-    return text if len(text) <= WIDTH else _cut(f"{len(items)}: {text}")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+    return text if len(text) <= LONG else f"{len(items)}: {text}"
 
 
 def plugins(faults: Iterable[PluginError]) -> Iterator[DiagnosisLine]:
@@ -125,10 +122,32 @@ def mechanisms(composition: Composition, host: Host) -> Iterator[DiagnosisLine]:
             yield DiagnosisLine("mechanism", lacking.leaf, FAIL if error is not None else WARN, lacking.reason, advice)
 
 
+def essence(lines: Sequence[DiagnosisLine]) -> list[DiagnosisLine]:
+    """What fits on a screen: what cannot be enforced first, with its remedy, then the host, its runtimes, and what can.
+    What mechanisms probed is left out."""
+    wrong = [line for mark in (FAIL, WARN) for line in lines if line.mark == mark]
+    host = [line for line in lines if line.area == "host" and line.mark in (OK, FACT)]
+    runtimes = [f"{line.name} {line.detail}" for line in lines if (line.area, line.mark) == ("runtime", OK)]
+    enforced: dict[str, list[str]] = {}
+    for line in lines:
+        if (line.area, line.mark) == ("mechanism", OK):
+            enforced.setdefault(line.detail, []).append(line.name)
+    able = [
+        DiagnosisLine("mechanism", detail.removesuffix(" of this host"), OK, ", ".join(names))
+        for detail, names in enforced.items()
+    ]
+    return [
+        *wrong,
+        *able,
+        *([DiagnosisLine("runtime", "installed", OK, ", ".join(runtimes))] if runtimes else []),
+        *host,
+    ]
+
+
 def table(lines: Iterable[DiagnosisLine]) -> Table:
     """The lines as a table, a remedy below what it is for: beside it, one long detail would move all out of sight."""
     rows = list[tuple[str, ...]]()
     for line in lines:
         *cells, remedy = attrs.astuple(line)
         rows += [tuple(cells), *([("", "", "", f"hint: {remedy}")] if remedy else [])]
-    return Table(("area", "what", "", "detail"), tuple(rows))
+    return Table(("area", "what", "", "detail"), tuple(rows), last="detail", folded=True)

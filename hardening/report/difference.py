@@ -12,9 +12,10 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compare.difference import LeafDifference, StackComparison
 from hardening.compose.composition import Composition
+from hardening.compose.fold import EMPTY
 from hardening.mechanism.kinds import Order
 from hardening.profile.layers import Exemption
-from hardening.report.table import Table
+from hardening.report.table import Table, in_one
 
 _WIDTH = 80
 #: What is read first stands first.
@@ -194,6 +195,11 @@ def _code(text: str) -> str:
 
 
 def beyond(items: Iterable[LeafDifference]) -> Table:
-    """Leaves in which one stack permits more than another, one a line."""
-    rows = tuple((str(item.leaf), item.after, item.before, item.origins[1], _reason(item)) for item in items)
-    return Table(("leaf", "value", "instead of", "decided by", "reason"), rows)
+    """Leaves in which one stack permits more than another, in one row those of a family that do so alike."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for item in items:
+        family = (item.leaf.mechanism, item.leaf.setting if item.leaf.member else str(item.leaf))
+        values = (item.after or EMPTY, item.before or EMPTY, item.origins[1], _reason(item))
+        alike.setdefault((*family, *values), []).append(str(item.leaf))
+    rows = tuple((in_one(names), *key[2:]) for key, names in alike.items())
+    return Table(("leaf", "value", "instead of", "decided by", "reason"), rows, expands=True)

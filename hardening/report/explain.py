@@ -23,7 +23,8 @@ from hardening.mechanism.schema import WILDCARD, Family, Leaf
 from hardening.profile.layers import Exemption, Layer
 from hardening.profile.source import Document, Node, command_line
 from hardening.report.image_defaults import ShownDefault
-from hardening.report.table import Table
+from hardening.report.places import shortener
+from hardening.report.table import Table, wrapped
 from hardening.why.attempt import Pending
 
 #: What stands for an image in the place of a layer's name.
@@ -179,7 +180,7 @@ def history(
         for step in entry.steps
     ]
     rows += [(item.layer, item.said, item.outcome, "", item.origin, "") for item in pending]
-    return Table(("layer", "said", "outcome", "value then", "place", "exception"), tuple(rows))
+    return Table(("layer", "said", "outcome", "value then", "place", "exception"), tuple(rows), expands=True)
 
 
 def _reason(exception: Any) -> str:
@@ -209,24 +210,27 @@ def summaries(composition: Composition) -> list[dict[str, Any]]:
 def summary(composition: Composition) -> Table:
     """The mechanisms as a table."""
     rows = tuple(tuple(map(str, row.values())) for row in summaries(composition))
-    return Table(("mechanism", "requirement", "stated", "limited", "excepted", "what it does"), rows, "mechanisms")
+    columns = ("mechanism", "requirement", "stated", "limited", "excepted", "what it does")
+    return Table(columns, rows, "mechanisms", last="what it does", narrow=("what it does",))
 
 
-def tree(layers: Sequence[Layer]) -> str:
-    """The stack as a tree of what extends what, with each layer's place in the order."""
+def tree(layers: Sequence[Layer], width: int | None = None) -> list[str]:
+    """The stack as a tree of what extends what, with each layer's place in the order: its lines, with a ``width`` wrapped to
+    that and with places in short."""
     order = {layer.document: index for index, layer in enumerate(layers, 1)}  # two may have the same name
     extended = {parent.document for layer in layers for parent in layer.parents}
-    lines: list[str] = []
-    for layer in layers:
-        if layer.document not in extended:
-            lines += _branch(layer, order, "", "")
-    return "\n".join(lines)
+    drawn = [part for layer in layers if layer.document not in extended for part in _branch(layer, order, "", "")]
+    if width is None:
+        return [first + words for first, _, words in drawn]
+    in_short = shortener(layers)
+    return [line for first, following, words in drawn for line in wrapped(in_short(words), first, following, width)]
 
 
-def _branch(layer: Layer, order: Mapping[Document, int], first: str, following: str) -> Iterator[str]:
+def _branch(layer: Layer, order: Mapping[Document, int], first: str, following: str) -> Iterator[tuple[str, str, str]]:
+    """What stands before the first line of each layer, before its others, and its words."""
     words = (f"{order[layer.document]}. {layer.name}", layer.description, f"({layer.place})")
-    yield first + "  ".join(filter(None, words))
     parents = [parent for parent in layer.parents if parent.document in order]
+    yield first, following + ("│  " if parents else "   "), "  ".join(filter(None, words))
     for index, parent in enumerate(parents, 1):
         last = index == len(parents)
         yield from _branch(
@@ -238,7 +242,7 @@ def exceptions(layers: Sequence[Layer], today: date) -> Table:
     """The exceptions of all layers, those that end first above."""
     found = sorted((item for layer in layers for item in layer.exceptions), key=lambda item: item.expires or date.max)
     rows = tuple((item.setting, item.reason, item.ticket, _ends(item, today), str(item.origin)) for item in found)
-    return Table(("setting", "reason", "ticket", "ends", "place"), rows, "exceptions")
+    return Table(("setting", "reason", "ticket", "ends", "place"), rows, "exceptions", expands=True)
 
 
 def gates(layers: Sequence[Layer]) -> Table:

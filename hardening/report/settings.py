@@ -43,7 +43,7 @@ def enforcement(states: Iterable[Enforcement]) -> Table:
 def findings(items: Iterable[Finding]) -> Table:
     """Findings, one a line."""
     rows = tuple((item.severity.word, item.rule, item.message, item.origin or item.leaf, item.hint) for item in items)
-    return Table(("severity", "rule", "finding", "where", "hint"), rows, "findings")
+    return Table(("severity", "rule", "finding", "where", "hint"), rows, "findings", expands=True)
 
 
 def _rules(gate: Gate) -> dict[str, object]:

@@ -66,6 +66,8 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
         data = groups.load()
         instead = data.fallbacks.get(leaf.member)
         said = f"What happens to this system call. `{DENY}` answers it with {data.denial(leaf.member)}"
+        if leaf.member in data.guards:
+            said = f"{said}. What groups allow of it: {data.guards[leaf.member].why}"
         return f"{said}; programs have instead: {instead}." if instead else f"{said}."
 
     def permissions(self, leaf: Leaf) -> Sequence[tuple[Rule, Mapping[str, object]]]:

@@ -11,12 +11,14 @@ from typing import Any
 
 from hardening.base.values import frozen
 from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, EPERM, Action, parse_action
-from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Partial, Rule, partial, rule_of
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Partial, Rule, describe, partial, rule_of
 from hardening_seccomp.diagrams import MAX_ARGUMENT, WIDTH, apply, constant
 
 PREFIX = "@"
 STRICT = "@strict"
 FALLBACK = "@fallback"
+#: Comparisons that take more characters are shown by the name of the group that has them.
+SHORT = 80
 
 
 @frozen(eq=False)
@@ -86,6 +88,19 @@ class Groups:
         """What a group that holds ``name`` allows of it on a machine, which is named as libseccomp names it."""
         guard = self.special_guards.get((name, machine)) or self.guards.get(name)
         return partial(ConditionEntry(ALLOW)) if guard is None else apply(_stated, guard.rule)
+
+    @cached_property
+    def _named_rules(self) -> Mapping[Rule, str]:
+        """What is allowed of a call by the group that has it alone, with that group's name, where it is long."""
+        guards = {f"{PREFIX}{name}": guard.rule for name, guard in self.guards.items()}
+        return {rule: group for group, rule in guards.items() if group in self.members and len(describe(rule)) > SHORT}
+
+    def described(self, rule: Rule) -> str:
+        """A rule as people read it (`describe`), by the name of a group where that says the same in fewer words."""
+        group = None if rule.is_constant else self._named_rules.get(rule)
+        return (
+            f"what {group} allows, else {max(rule.leaves, key=lambda action: action.kind)}" if group else describe(rule)
+        )
 
 
 def _stated(action: Action) -> Action | None:

@@ -22,7 +22,6 @@ from hardening_seccomp.conditions import (
     Rule,
     Style,
     TooManyEntries,
-    describe,
     described_where,
     entries,
     fill,
@@ -184,7 +183,7 @@ class RuleKind(Kind[Rule]):
         )
 
     def show(self, value: Rule) -> str:
-        return describe(value)
+        return groups.load().described(value)
 
     def changes(self, before: Rule, after: Rule) -> Sequence[ValueChange]:
         """The cases of the arguments in which the answer is another one."""

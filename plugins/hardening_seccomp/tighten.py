@@ -11,6 +11,7 @@ from hardening.base.pointer import lookup
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.schema import WILDCARD
+from hardening_seccomp import groups
 from hardening_seccomp.conditions import describe
 from hardening_seccomp.filters import intersect, looser_flags, violations
 from hardening_seccomp.host import SeccompFacts
@@ -37,9 +38,10 @@ def tighten(
     # Of an architecture that goes all system calls go.
     common = attrs.evolve(foreign.model, architectures=foreign.model.architectures & allowed.architectures)
     model = without_strangers(common, library)
+    described = groups.load().described
     for name in violations(model, allowed):
-        asked = describe(model.rule(name)) if name != WILDCARD else str(model.default)
-        limit = describe(allowed.rule(name)) if name != WILDCARD else str(allowed.default)
+        asked = described(model.rule(name)) if name != WILDCARD else str(model.default)
+        limit = described(allowed.rule(name)) if name != WILDCARD else str(allowed.default)
         yield Violation(
             f"{POINTER}/syscalls" if name != WILDCARD else f"{POINTER}/defaultAction", asked, limit, f"seccomp.{name}"
         )

@@ -17,6 +17,7 @@ from hardening.compose.composition import Composition
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.mechanism.findings import Finding, count_serious
 from hardening.report import data, settings
+from hardening.report.places import shortener
 
 FORMATS = ("spec", "settings", "toml", "html", "sarif")
 
@@ -135,5 +136,7 @@ def _settings(composition: Composition, as_json: bool) -> int:
         output.show_json(data.composition(composition))
         return 0
     leaves = settings.leaves(entry for _, entry in sorted(composition.leaves.items()))
-    output.show_tables(settings.stack(composition), leaves, settings.findings(composition.findings))
+    tables = settings.stack(composition), leaves, settings.findings(composition.findings)
+    in_short = shortener(composition.stack.layers)
+    output.show_tables(*(table.mapped(in_short) for table in tables))
     return 0

@@ -28,6 +28,7 @@ EPILOG = """\b
 Examples:
   hardening doctor
   hardening doctor -p strict
+  hardening doctor --all
   hardening doctor --json
 
 \b
@@ -53,10 +54,13 @@ class _Command(stack.StackCommand):
 @click.command("doctor", cls=_Command, epilog=EPILOG)
 @stack.stack_options
 @imaged.image_option
-@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.option("--all", "everything", is_flag=True, help="Show also each fact of this host that mechanisms look at.")
+@click.option("--json", "as_json", is_flag=True, help="Show all of it as JSON.")
 @click.pass_context
-def command(context: click.Context, profiles: tuple[str, ...], image: str | None, as_json: bool) -> int:
-    """Show the facts of this host that mechanisms need, and hold them against a stack of profiles."""
+def command(
+    context: click.Context, profiles: tuple[str, ...], image: str | None, everything: bool, as_json: bool
+) -> int:
+    """Show what this host cannot enforce of a stack of profiles, with the remedy, and what it can."""
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
     lines += diagnosis.plugins(here.faults)
@@ -67,7 +71,8 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
         lines += diagnosis.mechanisms(composition, here.host)
     except HardeningError as error:
         problem = error
-    output.show_either([attrs.asdict(line) for line in lines], diagnosis.table(lines), as_json=as_json)
+    shown = diagnosis.table(lines if everything else diagnosis.essence(lines))
+    output.show_either([attrs.asdict(line) for line in lines], shown, as_json=as_json)
     if problem is not None:
         raise problem
     return EXIT_FINDINGS if any(line.mark == FAIL for line in lines) else 0

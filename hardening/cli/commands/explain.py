@@ -13,6 +13,7 @@ from hardening.compare.difference import beyond
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
 from hardening.report import data, difference, explain
+from hardening.report.places import shortener
 from hardening.why import attempt
 from hardening.why.attempt import Attempt
 
@@ -102,10 +103,12 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
             }
         )
         return
-    output.show(explain.tree(layers))
+    in_short = shortener(layers)
+    output.show("\n".join(explain.tree(layers, output.width())))
     answers.show_image(tried)
     output.show("")
-    output.show_tables(explain.summary(composition), explain.exceptions(layers, tried.today), explain.gates(layers))
+    said = explain.exceptions(layers, tried.today), explain.gates(layers)
+    output.show_tables(explain.summary(composition), *(table.mapped(in_short) for table in said))
 
 
 def _show_beyond(here: Session, composition: Composition, floor: str, question: str | None, as_json: bool) -> None:
@@ -114,6 +117,6 @@ def _show_beyond(here: Session, composition: Composition, floor: str, question: 
     if as_json:
         output.show_json({"floor": floor, "beyond": [data.beyond(item) for item in items]})
     elif items:
-        output.show_table(difference.beyond(items))
+        output.show_table(difference.beyond(items).mapped(shortener(composition.stack.layers)))
     else:
         output.show(f"nothing beyond {floor}")

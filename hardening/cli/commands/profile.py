@@ -82,6 +82,6 @@ def show(context: click.Context, as_json: bool, name: str) -> None:
         )
         return
     # As comments, so that what is shown is a profile again.
-    for line in explain.tree(stack.layers).splitlines():
+    for line in explain.tree(stack.layers):
         output.show(f"# {line}")
     output.show(text.rstrip("\n"))

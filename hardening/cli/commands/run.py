@@ -185,6 +185,7 @@ def _show(
 ) -> None:
     from hardening.assemble.enforcement import enforcement
     from hardening.report import data, settings
+    from hardening.report.places import shortener
 
     missing = advice(assembly.spec, command[0])
     if isinstance(found, tuple):
@@ -220,7 +221,8 @@ def _show(
     output.show(f"runtime  {engine.name} {engine.version() or '(not installed)'}")
     output.show(f"spec     {bundle}/config.json (not written; `hardening compose` shows it)\n")
     tables = settings.enforcement(states), settings.findings(assembly.findings)
-    output.show_tables(settings.stack(assembly.composition), *tables)
+    in_short = shortener(assembly.composition.stack.layers)
+    output.show_tables(*(table.mapped(in_short) for table in (settings.stack(assembly.composition), *tables)))
     stays = f"not kept: {'; '.join(obstacles)}" if obstacles else "kept for the next call"
     output.show(f"\ncache    {stays}")
     output.show(f"argv     {shlex.join(argv)}")

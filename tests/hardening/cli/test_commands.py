@@ -179,6 +179,11 @@ def test_a_run_says_what_is_not_enforced_and_excepted(folder: Path) -> None:
         done = process(folder, *again, "-p", "used", "--", "true", broken=True)
         assert len(done.stderr.splitlines()) == (1 if before is None else 2), (before, again)
         assert told.read_text().splitlines()[1:] == ["not enforced: box.closed: the hinge is broken"]
+    composed = process(folder, "compose", "-p", "used", broken=True)
+    assert composed.stderr == f"exception: box.size: why ({folder}/used.toml:2)\n"
+    told.unlink()
+    assert len(process(folder, "compose", "-p", "used", broken=True).stderr.splitlines()) == 2
+    assert told.read_text().splitlines()[1:] == ["not enforced: box.closed: the hinge is broken"]
     told.unlink()
     told.mkdir()  # nothing can be kept
     done = process(folder, "run", "--fresh", "-p", "used", "--", "true", broken=True)

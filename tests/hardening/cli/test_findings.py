@@ -145,7 +145,7 @@ def test_an_exception_that_ends_soon_is_told(
         assert told in lines[0]
     assert call(session(folder), "explain", "-p", "mine") == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "box.closed why" in shown
+    assert "box.closed reason why" in shown
     if days is not None:
         assert f"({days} days)" in shown
 

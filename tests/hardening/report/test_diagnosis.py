@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from hardening.mechanism.host import plain
-from hardening.report.diagnosis import WARN, WIDTH, DiagnosisLine, facts, mechanisms, show, table
+from hardening.report.diagnosis import WARN, DiagnosisLine, facts, mechanisms, show, table
 from tests.support import shipped
 
 
@@ -62,10 +62,10 @@ def test_a_fact_as_people_read_it(value: Any, text: str) -> None:
     assert show(value) == text
 
 
-def test_long_facts_are_counted_and_cut() -> None:
+def test_long_facts_are_counted_and_whole() -> None:
     text = show(tuple(range(1000)))
     assert text.startswith("1000: 0, 1, 2")
-    assert len(text) == WIDTH
+    assert text.endswith(" 999")
 
 
 def test_every_field_of_a_fact_is_a_line_but_those_without_repr() -> None:

@@ -186,7 +186,10 @@ def test_a_question_may_have_the_name_that_the_kernel_s_log_has(
     assert 'there is no setting "8" in box' in capsys.readouterr().err
 
 
-def test_what_a_stack_permits_beyond_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_stack_permits_beyond_another(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     found = explained(folder, capsys, "-p", "team", "--set", "box.colours=red", "--beyond", "default")
     assert found["floor"] == "default"
     size, red = sorted(found["beyond"], key=lambda item: str(item["leaf"]), reverse=True)
@@ -278,7 +281,10 @@ def test_a_table_or_a_family_lists_its_leaves(
     assert [leaf["leaf"] for leaf in explained(folder, capsys, "-p", "red", question)["leaves"]] == leaves
 
 
-def test_without_a_question_the_stack_is_a_tree(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_question_the_stack_is_a_tree(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert main(["explain", "-p", "team"], session(folder)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("2. team")
@@ -289,8 +295,9 @@ def test_without_a_question_the_stack_is_a_tree(folder: Path, capsys: pytest.Cap
 
 
 def test_profiles_of_one_name_stand_at_their_own_places_of_the_tree(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     profile(folder, "base", 'description = "the shipped one"\n')
     profile(folder, "middle", 'extends = "base"\n')
     own = tmp_path / "own"
