@@ -22,6 +22,7 @@ from tests.support.features import PREFIX
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("all", settings.get_profile("search"), derandomize=True, database=None)
 settings.register_profile("same", settings.get_profile("all"), max_examples=10)
+settings.register_profile("one row", settings.get_profile("all"), max_examples=2)
 settings.load_profile("same")
 
 
@@ -33,8 +34,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything is made or looked at; every worker of xdist configures itself, too."""
-    if sample.is_whole(config) and not config.getoption("--hypothesis-profile"):
-        settings.load_profile("all")
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile(
+            "all" if sample.is_whole(config) else "one row" if config.getoption("--one-row") else "same"
+        )
     gc.disable()  # until all is collected, of which nothing goes
     if not hasattr(config, "workerinput"):
         rewriting.prepare(config)
@@ -82,6 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all", action="store_true", help="every row of every generated matrix, of which there is a sample"
     )
+    parser.addoption("--one-row", action="store_true", help="one row of every test, and two examples of a property")
 
 
 @pytest.hookimpl(trylast=True)

@@ -71,12 +71,12 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
+def test_a_sample_has_each_kind_of_row_or_one_row(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "from tests.conftest import pytest_addoption, pytest_collection_modifyitems, pytest_generate_tests\n"
     )
     (tmp_path / "test_rows.py").write_text(MATRIX)
-    asked = [["test_rows.py"], ["--all", "test_rows.py"], ["test_rows.py::test_matrix"]]
+    asked = [["test_rows.py"], ["--all", "test_rows.py"], ["test_rows.py::test_matrix"], ["--one-row", "test_rows.py"]]
     ini = str(REPOSITORY / "pyproject.toml")
     argv = [
         sys.executable,
@@ -92,7 +92,9 @@ def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
     ]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
     parts = done.stdout.split("asked\n")[1:]
-    some, every, named = ([line.partition("::")[2] for line in part.splitlines() if "::" in line] for part in parts)
+    some, every, named, few = (
+        [line.partition("::")[2] for line in part.splitlines() if "::" in line] for part in parts
+    )
     assert {*some} <= {*every}
     rows = [name[12:-1].split("-") for name in some if name.startswith("test_matrix")]
     assert [len({row[place] for row in rows}) for place in (0, 1)] == [3, 9]
@@ -105,6 +107,8 @@ def test_a_sample_has_each_kind_of_row(tmp_path: Path) -> None:
     assert {runtime for runtime, _ in system} == {*"abc"}
     assert len(every) == 27 + 50 + 60 + 1
     assert len(named) == 27
+    assert sorted(name.partition("[")[0] for name in few) == ["test_kinds", "test_matrix", "test_system"]
+    assert {*few} <= {*every}
 
 
 #: Where test files mirror the code: `tests/plugins/x/test_y.py` is that of `plugins/hardening_x/y.py`.

@@ -196,3 +196,21 @@ def typed(
     run, or else the whole program. The process does ``before``, in Python, while it is still the tests'."""
     code = before + _TYPED.format(program=str(_scripts(user) / "hardening-cli"))
     return server(user).run(words, code=code, cwd=cwd, env=env, text=text, merged=merged, umask=umask)
+
+
+#: What is written for ``python -c`` ends with its words on their way, as an interpreter's end has it.
+_SCRIPTED = """
+def main():
+    import sys
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return 0
+"""
+
+
+def scripted(
+    user: User | None, script: str, *words: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What came of Python's text with its ``words``, as of ``python -c`` in /, where the program has been imported."""
+    environment = env or (os.environ if user is None else user.environment)
+    return server(user).run(words, code=script + _SCRIPTED, cwd="/", env=environment)

@@ -5,7 +5,8 @@ of the rows' names chooses. `@pytest.mark.sampled("runtime", kinds=…, one_in=3
 each item of what ``kinds`` makes of a row, a mapping of its parameters; it takes one in three of the other rows, too. A
 test that is marked `system` is sampled without a word, for containers take time: who calls, and the runtime, change there
 from row to row and from test to test (`ROTATED`). `@pytest.mark.complete` leaves a whole test out. `--all` takes
-everything, and so does who names a test (`tests/laws/test_x.py::test_y`).
+everything, and so does who names a test (`tests/laws/test_x.py::test_y`). `--one-row` takes one row of every test, which
+is enough where another interpreter runs what this one has run.
 """
 
 from __future__ import annotations
@@ -41,15 +42,17 @@ def take(metafunc: pytest.Metafunc) -> None:
     """Keep of the rows of a test those that this run takes, before anything is made of the others."""
     definition, calls = metafunc.definition, metafunc._calls
     mark = definition.get_closest_marker("sampled") or definition.get_closest_marker("system")
-    if mark is not None and calls and not takes_all(metafunc.config):
+    is_one = metafunc.config.getoption("--one-row")
+    if (mark is not None or is_one) and calls and not takes_all(metafunc.config):
         # Not of the whole id: a file that moves keeps its rows.
-        taken = _sample({f"{definition.name}[{call.id}]": call.params for call in calls}, mark)
+        rows = {f"{definition.name}[{call.id}]": call.params for call in calls}
+        taken = {min(rows, key=_digest)} if is_one or mark is None else _sample(rows, mark)
         calls[:] = [call for call in calls if f"{definition.name}[{call.id}]" in taken]
 
 
 def _sample(rows: Mapping[str, Mapping[str, object]], mark: pytest.Mark) -> set[str]:
     """Of the rows of one test, by their names with their parameters."""
-    digests = {name: int.from_bytes(sha256(name.encode()).digest()[:8]) for name in rows}
+    digests = {name: _digest(name) for name in rows}
     left = {name: _kinds(rows[name], mark) for name in sorted(rows, key=digests.__getitem__)}
     taken: set[str] = set()
     while not taken or any(left.values()):
@@ -59,6 +62,10 @@ def _sample(rows: Mapping[str, Mapping[str, object]], mark: pytest.Mark) -> set[
         left = {name: kinds - seen for name, kinds in left.items()}
     one_in = mark.kwargs.get("one_in")
     return taken | {name for name in left if one_in and digests[name] % one_in == 0}
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(sha256(name.encode()).digest()[:8])
 
 
 def _kinds(parameters: Mapping[str, object], mark: pytest.Mark) -> set[tuple[str | int, object]]:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
-from tests.support.users import program
+from tests.support.forking import scripted
 
 pytestmark = pytest.mark.system
 
@@ -144,11 +142,8 @@ def traced(
 ) -> dict[str, list[tuple[str, str, str, bool]]]:
     """What was said of a run of Python under a layer."""
     with runs.workplace(stance.user) as folder:
-        python = sys.executable if stance.user is None else str(Path(program(stance.user)).parent / "python")
         command = json.dumps([PYTHON, "-ISc", f"try:\n exec({code!r})\nexcept OSError: pass"])
-        argv = [python, "-B", "-c", SCRIPT, str(folder), json.dumps({**BASE, **layer}), command, past]
-        argv = argv if stance.user is None else stance.user.argv(argv)
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", timeout=120)
+        done = scripted(stance.user, SCRIPT, str(folder), json.dumps({**BASE, **layer}), command, past)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[tuple[str, str, str, bool]]] = json.loads(done.stdout)
     return found

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -24,7 +23,7 @@ from hardening.profile.source import read
 from hardening.why import loosen
 from hardening.why.attempt import Attempt, attempt
 from tests.support.features import require
-from tests.support.forking import typed
+from tests.support.forking import scripted, typed
 from tests.support.runs import workplace
 
 pytestmark = pytest.mark.system
@@ -81,8 +80,8 @@ class Profile:
         bundle = self.folder / "bundle"
         done = self.called("compose", "-q", "-p", str(self.profile), "-o", str(bundle), "--", *command)
         assert done.returncode == 0, done.stderr
-        argv = [sys.executable, "-B", "-c", TRACE, str(bundle)]
-        traced = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, env=self.environment)
+        traced = scripted(None, TRACE, str(bundle), env=self.environment)
+        assert traced.returncode == 0, traced.stderr
         return [_call(row) for row in json.loads(traced.stdout)]
 
     def tried(self) -> Attempt:

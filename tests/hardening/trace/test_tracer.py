@@ -22,6 +22,7 @@ from hardening.trace.failures import MOST_OUTPUT
 from tests.support import bundles, runs
 from tests.support.bundles import Stance
 from tests.support.features import require
+from tests.support.forking import scripted
 from tests.support.users import program
 
 pytestmark = pytest.mark.system
@@ -104,8 +105,8 @@ def traced(
     **options: Any,
 ) -> Seen:
     """Trace a command in a busybox root, with the host's programs where it has ``root``."""
-    argv = started(folder, stance, *command, filter_=filter_, root=root, change=change, **options)
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", timeout=120)
+    words = made(folder, stance, *command, filter_=filter_, root=root, change=change, **options)
+    done = scripted(stance.user, SCRIPT, *words)
     assert done.returncode == 0, done.stderr
     return seen(done.stdout, done.stderr)
 
@@ -119,7 +120,14 @@ def seen(text: str, printed: str) -> Seen:
     return Seen(found["status"], failures=failures, processes=processes, printed=printed, recorded=recorded, **plain)
 
 
-def started(
+def started(folder: Path, stance: Stance, *command: str, **options: Any) -> list[str]:
+    """The command line that traces a command."""
+    python = sys.executable if stance.user is None else str(Path(program(stance.user)).parent / "python")
+    argv = [python, "-B", "-c", SCRIPT, *made(folder, stance, *command, **options)]
+    return argv if stance.user is None else stance.user.argv(argv)
+
+
+def made(
     folder: Path,
     stance: Stance,
     *command: str,
@@ -128,7 +136,7 @@ def started(
     change: Change = _nothing,
     **options: Any,
 ) -> list[str]:
-    """The command line that traces a command."""
+    """The words of `SCRIPT`, for a bundle that is made."""
     document = stance.config(*command)
     (folder / "bundle").mkdir(parents=True)
     if filter_:
@@ -148,9 +156,7 @@ def started(
     bundles.write(bundle, document, user=stance.user)
     change(document, bundle / "rootfs")
     (bundle / "config.json").write_text(json.dumps(document))
-    python = sys.executable if stance.user is None else str(Path(program(stance.user)).parent / "python")
-    argv = [python, "-B", "-c", SCRIPT, str(bundle), json.dumps(options)]
-    return argv if stance.user is None else stance.user.argv(argv)
+    return [str(bundle), json.dumps(options)]
 
 
 def answering(number: int, action: int) -> bytes:
