@@ -109,6 +109,18 @@ def read_config(path: Path) -> dict[str, Any]:
     return parse_config(text, file)
 
 
+def given_config(path: Path) -> dict[str, Any]:
+    """The same, or for ``-`` that of standard input."""
+    if str(path) != "-":
+        return read_config(path)
+    try:
+        with open(0, "rb", closefd=False) as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin="standard input") from None
+    return parse_config(text, "standard input")
+
+
 def parse_config(text: bytes, origin: Path | str) -> dict[str, Any]:
     """The OCI configuration in ``text``, which came from ``origin``: at most 8 MiB. Raises `HardeningError`."""
     if len(text) > MAX_BYTES:

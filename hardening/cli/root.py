@@ -9,7 +9,7 @@ import click
 
 from hardening import __version__
 from hardening.cli.added import OWN, load, owner, summary
-from hardening.cli.commands import COMMANDS, MODULES
+from hardening.cli.commands import COMMANDS, FOLDERS, MODULES
 from hardening.cli.session import session
 from hardening.errors import UsageError
 
@@ -35,7 +35,8 @@ class LazyGroup(click.Group):
             return load(added[cmd_name])
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"hardening.cli.commands.{MODULES.get(cmd_name, cmd_name)}")
+        folder = f"{FOLDERS[cmd_name]}." if cmd_name in FOLDERS else ""
+        module = import_module(f"hardening.cli.commands.{folder}{MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name if cmd_name in MODULES else "command")
         command.short_help = COMMANDS[cmd_name]
         return command

@@ -3,7 +3,7 @@
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
 `probe` -> `statements` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and
 `verify` after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``, `recording` and `learnt`
-``hardening learn``. All arguments are frozen values of earlier stages.
+``hardening learn``, `exposure` and `reported` ``hardening score``. All arguments are frozen values of earlier stages.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from hardening.profile.source import Node, Origin
 
 if TYPE_CHECKING:
     from hardening.mechanism.evidence import Evidence, LearntStatement
+    from hardening.mechanism.exposure import Exposure
     from hardening.mechanism.used import Used
 
 S = TypeVar("S")
@@ -437,6 +438,21 @@ class Mechanism(ABC, Generic[S]):
         """Hold what the kernel reports of a process (see `hardening.runs.receipt`) against the settings, which compose to
         ``context.spec`` here. What no verification names is not seen, and a receipt does not hold then."""
         return ()
+
+    def exposure(
+        self, document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]
+    ) -> Iterable[Exposure]:
+        """How exposed an OCI configuration leaves its command in what this mechanism decides, whoever wrote it: the same
+        items of every configuration (``hardening score``). ``leaves`` are the values that it was composed of, by setting and
+        member; none where it was not. By themselves these are held against their strict defaults."""
+        from hardening.mechanism.exposure import by_leaves  # no launch asks
+
+        return by_leaves(self.schema, leaves, self.before_launch)
+
+    def reported(self, receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
+        """Put into ``fragment`` what the kernel reports of a process (`hardening.runs.receipt`) in the words of an OCI
+        configuration, as far as `exposure` reads it."""
+        return
 
     def leaf(self, setting: str, member: str = "") -> Leaf:
         """The full name of one of this mechanism's leaves."""

@@ -14,14 +14,15 @@ from hardening.mechanism.plain import PlainMechanism
 
 if TYPE_CHECKING:
     from hardening.mechanism.denial import Cause, SystemCall
+    from hardening.mechanism.exposure import Exposure
     from hardening.mechanism.findings import Finding
     from hardening.mechanism.host import Host
     from hardening.mechanism.inputs import Inputs
 
 
 @cache  # a search asks thousands of times, and each look for what is not there goes through the whole path
-def _denies(package: str) -> bool:
-    return find_spec(f"{package}.denied") is not None
+def _has(package: str, stage: str) -> bool:
+    return find_spec(f"{package}.{stage}") is not None
 
 
 class PackagedMechanism(PlainMechanism[S]):
@@ -37,6 +38,7 @@ class PackagedMechanism(PlainMechanism[S]):
     | `verify` | ``verify`` |
     | `findings` | ``findings``, and the mapping ``RULES`` |
     | `denied` | ``denied``; without the module it denies no single call |
+    | `exposure` | ``exposure``, ``reported``; without the module its settings are held against their defaults |
     """
 
     _package: ClassVar[str]
@@ -51,7 +53,7 @@ class PackagedMechanism(PlainMechanism[S]):
         return cast("Mechanism[S]", import_module(f"{self._package}.{name}"))
 
     def denied(self, settings: S, context: Context, call: SystemCall) -> Iterable[Cause]:
-        return self._stage("denied").denied(settings, context, call) if _denies(self._package) else ()
+        return self._stage("denied").denied(settings, context, call) if _has(self._package, "denied") else ()
 
     def probe(self, host: Host) -> object | None:
         return self._stage("host").probe(host)
@@ -81,3 +83,14 @@ class PackagedMechanism(PlainMechanism[S]):
 
     def verify(self, settings: S, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
         return self._stage("verify").verify(settings, context, receipt)
+
+    def exposure(
+        self, document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]
+    ) -> Iterable[Exposure]:
+        if not _has(self._package, "exposure"):
+            return super().exposure(document, host, leaves)
+        return self._stage("exposure").exposure(document, host, leaves)
+
+    def reported(self, receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
+        if _has(self._package, "exposure"):
+            self._stage("exposure").reported(receipt, host, fragment)

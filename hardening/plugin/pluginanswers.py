@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -38,6 +39,7 @@ from hardening.profile.layers import HEADER
 
 if TYPE_CHECKING:
     from hardening.mechanism.evidence import LearntStatement
+    from hardening.mechanism.exposure import Exposure
 
 _NAME = r"[a-z][a-z0-9_-]*"
 _FLAG = r"-[A-Za-z]|--[a-z][a-z0-9-]+"
@@ -123,6 +125,20 @@ def verifications(answer: object, *_: object) -> tuple[Verification, ...]:
         if not isinstance(line.state, State):
             raise Wrong(line.state, f"a State for {line.leaf}")
         items(str)(line.also)
+    return found
+
+
+def exposures(answer: object, *_: object) -> tuple[Exposure, ...]:
+    from hardening.mechanism.exposure import Exposure
+
+    found: tuple[Exposure, ...] = items(Exposure, texts=("name", "meaning", "found"))(answer)
+    for item in found:
+        if not (isinstance(item.weight, int | float) and isfinite(item.weight) and item.weight >= 0):
+            raise Wrong(item.weight, f"a number from 0 on as weight of {item.name}")
+        if not (isinstance(item.share, int | float) and 0 <= item.share <= 1):
+            raise Wrong(item.share, f"a number from 0 to 1 as share of {item.name}")
+    if len({item.name for item in found}) < len(found):
+        raise Wrong([item.name for item in found], "each name once")
     return found
 
 

@@ -66,6 +66,8 @@ def mechanism(
         "tighten": pluginanswers.tightened,
         "findings": pluginanswers.findings,
         "verify": pluginanswers.verifications,
+        "exposure": pluginanswers.exposures,
+        "reported": nothing,
     }
     made: Mechanism[Any] = face(
         Mechanism, item, plugin, attributes, methods, own=("leaf",), unasked=("options", "probe")

@@ -77,8 +77,7 @@ class Plugins:
     @cached_property
     def scanners(self) -> Mapping[str, Scanner]:
         """The scanners by name; raises `PluginError`."""
-        from hardening.mechanism.scankinds import KINDS
-        from hardening.mechanism.scanner import Scanner
+        from hardening.mechanism.scanner import KINDS, Scanner
 
         scanners = self._collect("hardening_scanners", Scanner, "scanner", pluginfaces.scanner)
         for scanner in scanners:

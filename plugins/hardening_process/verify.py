@@ -134,7 +134,7 @@ def _terminal(settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterator
 
 def _resources(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
     """The values in the files of the process's control groups, and where these lie."""
-    found = _ceilings(receipt["cgroup_values"])
+    found = ceilings(receipt["cgroup_values"])
     for name, wanted in stated_ceilings(settings).items():
         kind = CpuBound() if name == "cpu" else Bound(size=name != "pids")
         seen = found.get(name)
@@ -164,7 +164,7 @@ def _control_group(settings: ProcessSettings, context: Context, receipt: Mapping
     return Verification.of("process.resources.cgroup", expected, shown, held)
 
 
-def _ceilings(values: Mapping[str, str]) -> dict[str, int]:
+def ceilings(values: Mapping[str, str]) -> dict[str, int]:
     """What control groups limit, by leaf below `resources`, in the units of the settings."""
     found: dict[str, int] = {}
     numbers = {name: int(text) for name, text in values.items() if text.lstrip("-").isdecimal()}

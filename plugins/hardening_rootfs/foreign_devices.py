@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hardening.mechanism.fragment import Fragment
@@ -79,3 +79,9 @@ def _is_within(rule: Mapping[str, Any], permitted: set[Numbers | None]) -> bool:
 def _shown(rule: Mapping[str, Any]) -> str:
     major, minor = ("*" if rule.get(key) in (None, -1) else rule[key] for key in ("major", "minor"))
     return f"{rule.get('type') or 'a'} {major}:{minor} {rule.get('access') or 'rwm'}"
+
+
+def permits_all(rules: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the rules of a device cgroup, of which the last for a device decides, permit every device."""
+    general = [rule for rule in rules if rule.get("type") in (None, "", "a") and rule.get("major") in (None, -1)]
+    return bool(general) and bool(general[-1].get("allow")) and {*"rw"} <= {*(general[-1].get("access") or "rwm")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hardening.mechanism import scankinds
+from hardening.mechanism import scanner
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
@@ -46,8 +46,8 @@ class Scan(PlainMechanism[ScanSettings]):
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         # All kinds are declared alike: one of them, and the command, are drawn more often than the others.
         own = super().samples()
-        often = [statement for statement in own if statement[0] in (settings.COMMAND, scankinds.SETUID)]
-        return [*own, *often * 3, *((scankinds.SETUID, WILDCARD, value) for value in (True, False))]
+        often = [statement for statement in own if statement[0] in (settings.COMMAND, scanner.SETUID)]
+        return [*own, *often * 3, *((scanner.SETUID, WILDCARD, value) for value in (True, False))]
 
     def rules(self) -> Mapping[str, str]:
         from hardening_scan.findings import RULES

@@ -16,8 +16,7 @@ from hardening.errors import HardeningError, quoted
 from hardening.images.ids import Ids
 from hardening.mechanism.roles import RootDirectory
 from hardening.mechanism.runtime import Refusal
-from hardening.mechanism.scankinds import UNREAD
-from hardening.mechanism.scanner import Detection, Scanner
+from hardening.mechanism.scanner import UNREAD, Detection, Scanner
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.profile.layers import REASON

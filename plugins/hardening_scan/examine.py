@@ -15,8 +15,17 @@ from hardening.errors import HostError, UsageError
 from hardening.images.ids import Ids
 from hardening.images.store import Unpacked
 from hardening.images.unpacking import child, tree
-from hardening.mechanism.scankinds import CAPABILITIES, DENIABLE, DEVICES, SETGID, SETUID, UNREAD
-from hardening.mechanism.scanner import Detection, Package, Scanner
+from hardening.mechanism.scanner import (
+    CAPABILITIES,
+    DENIABLE,
+    DEVICES,
+    SETGID,
+    SETUID,
+    UNREAD,
+    Detection,
+    Package,
+    Scanner,
+)
 from hardening_scan import walk
 from hardening_scan.external import External
 from hardening_scan.settings import ScanSettings

@@ -18,8 +18,7 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from hardening.base import programs
 from hardening.base.linux import abi, kernel
 from hardening.mechanism.inputs import Inputs, Unknown
-from hardening.mechanism.scankinds import EXTERNAL, UNREAD
-from hardening.mechanism.scanner import Detection, RootEntry, ScannedRoot, Scanner
+from hardening.mechanism.scanner import EXTERNAL, UNREAD, Detection, RootEntry, ScannedRoot, Scanner
 from hardening_scan.settings import PLACE
 
 #: Seconds that it may take, and bytes that it may say.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hardening.mechanism.findings import Finding, FindingsOf
-from hardening.mechanism.scankinds import EXTERNAL
+from hardening.mechanism.scanner import EXTERNAL
 from hardening_scan.settings import ScanSettings
 
 _about = FindingsOf("scan")

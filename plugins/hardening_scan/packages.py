@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.scankinds import UNREAD
-from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRoot, Scanner
+from hardening.mechanism.scanner import UNREAD, Detection, Package, RootEntry, ScannedRoot, Scanner
 from hardening_scan import owners, rpm
 from hardening_scan.malformed import Malformed
 

@@ -13,8 +13,7 @@ import attrs
 
 from hardening.base.text import printable
 from hardening.mechanism.findings import Finding, Severity
-from hardening.mechanism.scankinds import EXTERNAL, KINDS, UNREAD
-from hardening.mechanism.scanner import Detection
+from hardening.mechanism.scanner import EXTERNAL, KINDS, UNREAD, Detection
 from hardening.report import sarif
 from hardening.report.table import Table
 from hardening_scan.examine import Scanned

@@ -9,8 +9,18 @@ from collections.abc import Iterator
 
 from hardening.base.linux import abi, executable
 from hardening.mechanism.inputs import Inputs
-from hardening.mechanism.scankinds import CAPABILITIES, CREDENTIALS, DEVICES, SETGID, SETUID, UNREAD, WORLD_WRITABLE
-from hardening.mechanism.scanner import Detection, RootEntry, Scanner
+from hardening.mechanism.scanner import (
+    CAPABILITIES,
+    CREDENTIALS,
+    DEVICES,
+    SETGID,
+    SETUID,
+    UNREAD,
+    WORLD_WRITABLE,
+    Detection,
+    RootEntry,
+    Scanner,
+)
 from hardening_scan import credentials
 from hardening_scan.packages import Packages
 

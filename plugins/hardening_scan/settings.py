@@ -13,7 +13,7 @@ from typing import Any
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism import scankinds
+from hardening.mechanism import scanner
 from hardening.mechanism.kinds import Flag, Kind
 from hardening.mechanism.schema import WILDCARD, Family, Members, Schema, Statement, family, scalar, unknown_key
 from hardening.profile.source import Node
@@ -25,14 +25,14 @@ PLACE = "{root}"
 #: What each kind is, for people.
 WHAT: Mapping[str, str] = MappingProxyType(
     {
-        scankinds.SETUID: "Programs that run with the rights of their owner.",
-        scankinds.SETGID: "Programs that run with the rights of their group.",
-        scankinds.CAPABILITIES: "Programs with capabilities of their own (capabilities(7)).",
-        scankinds.WORLD_WRITABLE: "What everybody can write to; not directories with the sticky bit.",
-        scankinds.DEVICES: "Device nodes.",
-        scankinds.CREDENTIALS: "Private keys, passwords and tokens. Only their kind and path is ever told.",
-        scankinds.EXTERNAL: "What scanners of other packages, and `command`, find.",
-        scankinds.UNREAD: "What could not be looked at: it may be whatever is denied there.",
+        scanner.SETUID: "Programs that run with the rights of their owner.",
+        scanner.SETGID: "Programs that run with the rights of their group.",
+        scanner.CAPABILITIES: "Programs with capabilities of their own (capabilities(7)).",
+        scanner.WORLD_WRITABLE: "What everybody can write to; not directories with the sticky bit.",
+        scanner.DEVICES: "Device nodes.",
+        scanner.CREDENTIALS: "Private keys, passwords and tokens. Only their kind and path is ever told.",
+        scanner.EXTERNAL: "What scanners of other packages, and `command`, find.",
+        scanner.UNREAD: "What could not be looked at: it may be whatever is denied there.",
     }
 )
 LENIENT = "a gate costs a walk through the whole root at each run of a directory: it applies where a layer asks for it"
@@ -128,13 +128,13 @@ def _family(kind: str, *, nested: bool = False) -> Any:
 class ScanSettings:
     """Composed `[scan]`."""
 
-    setuid: Members[bool] = _family(scankinds.SETUID, nested=True)
-    setgid: Members[bool] = _family(scankinds.SETGID)
-    file_capabilities: Members[bool] = _family(scankinds.CAPABILITIES)
-    world_writable: Members[bool] = _family(scankinds.WORLD_WRITABLE)
-    devices: Members[bool] = _family(scankinds.DEVICES)
-    credentials: Members[bool] = _family(scankinds.CREDENTIALS)
-    external: Members[bool] = _family(scankinds.EXTERNAL)
+    setuid: Members[bool] = _family(scanner.SETUID, nested=True)
+    setgid: Members[bool] = _family(scanner.SETGID)
+    file_capabilities: Members[bool] = _family(scanner.CAPABILITIES)
+    world_writable: Members[bool] = _family(scanner.WORLD_WRITABLE)
+    devices: Members[bool] = _family(scanner.DEVICES)
+    credentials: Members[bool] = _family(scanner.CREDENTIALS)
+    external: Members[bool] = _family(scanner.EXTERNAL)
     command: tuple[str, ...] = scalar(
         CommandKind(),
         (),
@@ -151,7 +151,7 @@ class ScanSettings:
     def gated(self) -> tuple[str, ...]:
         """The kinds of which something is denied; none: there is no gate."""
         return tuple(
-            kind for kind in scankinds.DENIABLE if not (self.of(kind).rest and all(self.of(kind).named.values()))
+            kind for kind in scanner.DENIABLE if not (self.of(kind).rest and all(self.of(kind).named.values()))
         )
 
     def permits(self, kind: str, path: str) -> bool:

@@ -21,8 +21,7 @@ import attrs
 
 from hardening.base.linux import abi, kernel
 from hardening.base.values import frozen
-from hardening.mechanism.scankinds import DENIABLE, EXTERNAL, UNREAD
-from hardening.mechanism.scanner import Detection, Package, RootEntry, ScannedRoot, Scanner
+from hardening.mechanism.scanner import DENIABLE, EXTERNAL, UNREAD, Detection, Package, RootEntry, ScannedRoot, Scanner
 
 #: Files in all, directories below one another, findings of a kind, characters of these, and names in a directory of lists.
 ENTRIES, DEPTH, FINDINGS, TEXT, NAMES = 5_000_000, 200, 20_000, 8 << 20, 100_000

@@ -21,6 +21,7 @@ STAGES = {
     "tighten": ("tighten",),
     "verify": ("verify",),
     "findings": ("findings",),
+    "exposure": ("exposure", "reported"),
 }
 ENFORCING = {"capabilities", "namespaces", "process", "rootfs", "seccomp", "secrets", "selinux"}
 #: They judge before a launch, by `hardening_admit`, and the kernel enforces nothing of theirs.

@@ -24,6 +24,7 @@ COMMANDS = {
     "learn": "Write the layer of what a command needs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
     "receipt": "Hold the kernel's report of a process against a stack.",
+    "score": "Score how exposed a stack, a configuration or a process is.",
     "doctor": "Show what this host can enforce.",
     "profile": "List and show profiles.",
     "cache": "List and clear what is kept of earlier runs.",
@@ -35,3 +36,6 @@ COMMANDS = {
 MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "containers") | dict.fromkeys(
     ("pull", "images", "rmi"), "images"
 )
+
+#: Commands that stand in a folder, each in a module of its own name.
+FOLDERS = dict.fromkeys(("score",), "review")

@@ -13,7 +13,6 @@ from hardening.assemble import bundle, pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.assemble.statements import with_statements_of
 from hardening.base import wholefile
-from hardening.base.jsontext import MAX_BYTES
 from hardening.base.pointer import CONFIG
 from hardening.cli import output
 from hardening.cli.notes import QUIET, show_notes
@@ -93,16 +92,10 @@ def command(
 
 def _read(source: Path, in_place: bool) -> tuple[Path, dict[str, Any]]:
     """The file of a configuration, and what it says. Standard input stands for a file of the working directory."""
-    if str(source) != "-":
-        return source / CONFIG if source.is_dir() else source, bundle.read_config(source)
-    if in_place:
+    if str(source) == "-" and in_place:
         raise UsageError("standard input cannot be replaced", hint="leave --in-place out, or add -o FILE instead")
-    try:
-        with open(0, "rb", closefd=False) as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin="standard input") from None
-    return Path(CONFIG), bundle.parse_config(text, "standard input")
+    file = source / CONFIG if source.is_dir() else Path(CONFIG) if str(source) == "-" else source
+    return file, bundle.given_config(source)
 
 
 def _write(destination: Path, files: Mapping[str, File]) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hardening.cli.options import F, add
 from hardening.cli.session import Request, Session, session
@@ -195,6 +196,12 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
     from hardening.cli.options.says import document
 
     return Request(profiles, document(context.meta.get(_SAYS, ())))
+
+
+def is_named(context: click.Context) -> bool:
+    """Whether the parsed command line says anything of a stack."""
+    typed = context.get_parameter_source("profiles") is ParameterSource.COMMANDLINE
+    return typed or bool(context.meta.get(_SAYS))
 
 
 def excepted(context: click.Context, profiles: tuple[str, ...], exceptions: Iterable[str]) -> Request:

@@ -11,6 +11,7 @@ import pytest
 from hardening.errors import PluginError
 from hardening.mechanism.denial import Cause, Way
 from hardening.mechanism.evidence import LearntStatement
+from hardening.mechanism.exposure import Exposure
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.mechanism import MountPoint, State, Unsupported, Verification
 from hardening.plugin import pluginanswers
@@ -33,6 +34,7 @@ MOUNT = MountPoint("/acme", True, {"destination": "/acme"}, ("acme.on",))
         ("id_maps", None),
         ("id_maps", ([(0, 1000, 1)], [(0, 1000, 1)])),
         ("verifications", [Verification("acme.on", "true", "1", State.HOLDS)]),
+        ("exposures", [Exposure("on", "do it", 100, 0.5), Exposure("off", "do it", 0, 1)]),
         ("own_unsupported", [Unsupported("acme.on", "no kernel", "another one", also=("acme",))]),
         ("causes", [Cause("acme.on", "acme is off", (Way("acme.on", True),))]),
         ("recording", ({"on": True}, ["on"])),
@@ -59,6 +61,10 @@ def test_what_fits_is_taken(form: str, answer: object) -> None:
         ("id_maps", ([(0, 1000)], [])),
         ("findings", [Finding("acme/x", TEXT, "x")]),
         ("verifications", [Verification("acme.on", "", "", TEXT)]),
+        ("exposures", [Exposure("on", "do it", -1, 0)]),
+        ("exposures", [Exposure("on", "do it", 100, 1.5)]),
+        ("exposures", [Exposure("on", "do it", TEXT, 0)]),
+        ("exposures", [Exposure("on", "do it", 100, 1), Exposure("on", "do it", 100, 0)]),
         ("causes", [Cause("acme.on", "acme is off", (TEXT,))]),
         ("causes", [Cause("acme.on", NUMBER)]),
         ("recording", {"on": True}),

@@ -15,8 +15,7 @@ import pytest
 
 from hardening.mechanism import host, inputs
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.scankinds import EXTERNAL
-from hardening.mechanism.scanner import Detection, RootEntry, Scanner
+from hardening.mechanism.scanner import EXTERNAL, Detection, RootEntry, Scanner
 from hardening.mechanism.used import Used
 from hardening_scan import Scan, hardening_inputs
 from hardening_scan.scanners import SCANNERS

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes, urljoin
 import attrs
 import pytest
 
-from hardening.mechanism import scankinds
+from hardening.mechanism import scanner
 from hardening.mechanism.scanner import Detection, Package
 from hardening.report.table import plain
 from hardening_scan import Scan, report
@@ -28,7 +28,7 @@ NAMES = (
     'q"\\<>^`{|}',
     "ü/..x/€",
 )
-FOUND = tuple(Detection(kind, f"/d/{name}", f"detail {name}") for kind in scankinds.KINDS for name in NAMES)
+FOUND = tuple(Detection(kind, f"/d/{name}", f"detail {name}") for kind in scanner.KINDS for name in NAMES)
 SCANNED = Scanned((*FOUND, Detection("unread", "/", "the rest is not looked at")), (Package("rpm", "a", "1"),), 9)
 
 
@@ -45,7 +45,7 @@ def test_sarif_of_every_kind_follows_the_schema(name: str) -> None:
     json.dumps(log, ensure_ascii=False).encode()  # no byte of a name that is no UTF-8 is left
     driver = log["runs"][0]["tool"]["driver"]
     assert [rule["id"] for rule in driver["rules"]] == sorted(
-        f"scan/{kind.replace('_', '-')}" for kind in scankinds.KINDS
+        f"scan/{kind.replace('_', '-')}" for kind in scanner.KINDS
     )
     assert all(rule["help"]["text"] and rule["shortDescription"]["text"] for rule in driver["rules"])
     sarif.check(report.as_sarif(name, Scanned((), (), 0), settings()))

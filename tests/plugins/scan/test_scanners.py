@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardening.images.ids import Ids
-from hardening.mechanism import scankinds
+from hardening.mechanism import scanner
 from hardening.mechanism.scanner import Detection, RootEntry, ScannedRoot, Scanner
 from hardening_scan import examine, walk
 from hardening_scan.scanners import CredentialFiles, Modes, granted
@@ -113,7 +113,7 @@ def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_o
         ("external", "/", "found after all that"),
         ("setuid", "/zz", "mode 4755"),
     }
-    assert {*scanned.hiding.values()} == {frozenset({"external"}), frozenset(scankinds.DENIABLE)}
+    assert {*scanned.hiding.values()} == {frozenset({"external"}), frozenset(scanner.DENIABLE)}
 
 
 def test_a_walk_has_an_end(tmp_path: Path) -> None:

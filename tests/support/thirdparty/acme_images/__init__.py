@@ -16,8 +16,7 @@ from hardening.images.reference import Name
 from hardening.mechanism import inputs, used
 from hardening.mechanism.inputs import Input, Inputs
 from hardening.mechanism.runtime import Refusal
-from hardening.mechanism.scankinds import EXTERNAL
-from hardening.mechanism.scanner import Detection, RootEntry, Scanner
+from hardening.mechanism.scanner import EXTERNAL, Detection, RootEntry, Scanner
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 

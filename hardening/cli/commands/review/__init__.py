@@ -1,0 +1,1 @@
+"""Commands of who reviews profiles, and what runs under them."""

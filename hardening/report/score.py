@@ -1,0 +1,44 @@
+"""A score as tables of 80 columns, and as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hardening.report.table import Table
+from hardening.score.scoring import Item, Score, mean
+
+_COLUMNS = ("setting", "verdict", "weight", "gain", "an exposed command can")
+_WIDTH = 37
+
+
+def tables(score: Score, *, whole: bool) -> list[Table]:
+    """A table a mechanism, with its own score; without ``whole`` only of what is not tight."""
+    found = []
+    for name, items in score.parts.items():
+        rows = tuple(_row(score, item) for item in items if whole or item.share)
+        gain = score.gain(*items)
+        found.append(
+            Table(_COLUMNS, rows, f"{name}: {mean(items):.1f} of 10, {gain:.1f} of the whole", last=_COLUMNS[-1])
+        )
+    return found
+
+
+def _row(score: Score, item: Item) -> tuple[str, ...]:
+    whole = f"{item.meaning} ({item.found})"
+    words = whole if item.found and len(whole) <= _WIDTH else item.meaning
+    cut = words if len(words) <= _WIDTH else f"{words[: _WIDTH - 1]}…"
+    return item.leaf.partition(".")[2], item.verdict, f"{item.weight:6.0f}", f"{score.gain(item):4.2f}", cut
+
+
+def data(score: Score) -> dict[str, Any]:
+    """The score for JSON."""
+    return {
+        "score": round(score.total, 2),
+        "verdict": score.word,
+        "mechanisms": {name: round(mean(items), 2) for name, items in score.parts.items()},
+        "settings": [
+            {"setting": item.leaf, "meaning": item.meaning, "weight": item.weight, "exposed": item.share,
+             "verdict": item.verdict, "found": item.found, "gain": round(score.gain(item), 3)}
+            for items in score.parts.values() for item in items
+        ],
+    }  # fmt: skip
