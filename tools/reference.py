@@ -1,15 +1,21 @@
-"""Print the settings table of a mechanism's reference page: tools/reference.py MECHANISM"""
+"""Print the settings table of a mechanism's reference page, or the page of all rules: tools/reference.py MECHANISM|rules"""
 
 from __future__ import annotations
 
 import sys
 
+from hardening.lint.rules import registry
 from hardening.mechanism.schema import Scalar
 from hardening.plugin import plugins
+from hardening.report.lint import page
 
 
 def main() -> int:
-    mechanism = plugins.load().mechanism(sys.argv[1]) if len(sys.argv) == 2 else None
+    installed = plugins.load()
+    if sys.argv[1:] == ["rules"]:
+        print(page(registry(installed.mechanisms)), end="")
+        return 0
+    mechanism = installed.mechanism(sys.argv[1]) if len(sys.argv) == 2 else None
     if mechanism is None:
         print(__doc__, file=sys.stderr)
         return 2

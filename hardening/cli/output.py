@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -147,6 +147,17 @@ def show_either(data: object, table: Table, *, as_json: bool) -> None:
         show_json(data)
     else:
         show_table(table)
+
+
+def show_parts(lines: Iterable[Sequence[tuple[str, str]]]) -> None:
+    """Write lines of parts, each with a style of rich's that it has where there are colours; control characters escaped."""
+    if in_colour(sys.stdout):
+        from hardening.report.terminal import draw_parts
+
+        draw_parts(lines, sys.stdout)
+        return
+    for line in lines:
+        print(escape("".join(text for text, _ in line)))
 
 
 def show_tables(first: Table, *more: Table) -> None:

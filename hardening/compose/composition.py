@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hardening.base.values import frozen
-from hardening.compose.fold import Fold, LayerStatements, Resolved
-from hardening.compose.headers import find_leaves, told_of, unchanged_until, wrong_headers
-from hardening.errors import HardeningError, ImageError, PluginError, ProfileError, raise_all
-from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity, gates
+from hardening.compose.fold import Resolved
+from hardening.compose.headers import told_of, unchanged_until, wrong_headers
+from hardening.compose.part import SharedParts, part
+from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
+from hardening.mechanism.findings import Finding, gates
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism, Reading
-from hardening.mechanism.schema import WILDCARD, Family, Leaf, Scalar, Setting, Statement
+from hardening.mechanism.schema import WILDCARD, Leaf, Scalar
 from hardening.profile.layers import Exemption, Stack
 from hardening.profile.source import SHORTEST, Document
 
@@ -157,9 +158,15 @@ class Composition:
 
 
 def compose(
-    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: ImageDefaults | None = None
+    stack: Stack,
+    mechanisms: Sequence[Mechanism[Any]],
+    host: Host,
+    today: date,
+    offer: ImageDefaults | None = None,
+    memory: SharedParts | None = None,
 ) -> Composition:
-    """Fold a stack. ``today`` decides which exceptions have expired; ``offer`` is what an image says of itself.
+    """Fold a stack. ``today`` decides which exceptions have expired; ``offer`` is what an image says of itself; ``memory``
+    is of the stacks before.
 
     Raises `ProfileError`, or `Problems` with several of them: unknown tables, wrong values, expired or wrong exceptions,
     loosenings without an exception, values beyond a limit.
@@ -177,18 +184,18 @@ def compose(
             continue  # what it would say of settings that it cannot read would only be noise
         before = {type(settings[name]): settings[name] for name in mechanism.after if name in settings}
         reading = Reading(host, MappingProxyType(before))
-        stating, wrong = _listen(stack, mechanism, reading)
-        offered = offer.taken(mechanism, reading) if offer is not None else {}
-        resolved, refused = _fold_all(mechanism, stating, offered) if not wrong else ({}, [])
-        refused += _bind(mechanism, resolved, reading)
-        noted += reading.noted
-        looked += reading.looked
-        if wrong or refused:
-            problems += [*wrong, *refused]
+        if memory is not None and offer is None:
+            found = memory.part(stack.layers, mechanism, reading)
+        else:
+            found = part(stack.layers, mechanism, reading, offer)
+        noted += found.reading.noted
+        looked += found.reading.looked
+        if found.problems:
+            problems += found.problems
             failed.add(mechanism.name)
             continue
-        settings[mechanism.name] = mechanism.build({(at.setting, at.member): one.value for at, one in resolved.items()})
-        leaves |= resolved
+        settings[mechanism.name] = found.settings
+        leaves |= found.leaves
     raise_all(problems)
     return Composition(
         stack,
@@ -225,154 +232,3 @@ def in_order(mechanisms: Sequence[Mechanism[Any]]) -> list[Mechanism[Any]]:
     for name in sorted(by_name):
         visit(name, ())
     return list(ordered.values())
-
-
-def _listen(
-    stack: Stack, mechanism: Mechanism[Any], reading: Reading
-) -> tuple[list[LayerStatements], list[HardeningError]]:
-    stating: list[LayerStatements] = []
-    problems: list[HardeningError] = []
-    for place, layer in enumerate(stack.layers):
-        try:
-            table, limit = layer.tables.get(mechanism.name), layer.limits.get(mechanism.name)
-            statements = list(mechanism.statements(table, reading)) if table else []
-            limits = list(mechanism.limits(limit, reading)) if limit else []
-            problems += _bad_limits(mechanism, limits)
-            exceptions = {
-                (setting.name, member): exception
-                for exception in layer.exceptions
-                if exception.setting.startswith(mechanism.name + ".")
-                for setting, member in find_leaves(mechanism, exception.setting)
-            }
-            stating.append(LayerStatements(place, layer, _by_leaf(statements), _by_leaf(limits), exceptions))
-        except HardeningError as error:
-            problems.append(error)
-    return stating, problems
-
-
-def _by_leaf(statements: Iterable[Statement]) -> dict[tuple[str, str], Statement]:
-    return {(statement.setting, statement.member): statement for statement in statements}
-
-
-def _bad_limits(mechanism: Mechanism[Any], limits: Sequence[Statement]) -> Iterable[HardeningError]:
-    settings = mechanism.schema.settings
-    closed = {statement.setting for statement in limits if statement.member == WILDCARD}
-    for statement in limits:
-        setting = settings[statement.setting]
-        name = mechanism.leaf(statement.setting, statement.member)
-        if setting.kind.unordered:
-            yield ProfileError(
-                f"limits.{name}: this setting has no order, so it cannot be limited",
-                origin=statement.origin,
-                hint=f"take it out, or set it as a value in [{mechanism.name}]",
-            )
-        elif statement.setting not in closed and _vacuous(setting, statement):
-            yield ProfileError(
-                f"limits.{name}: permitting a member limits nothing while the others are not limited",
-                origin=statement.origin,
-                hint="write the limit as the whole list of what may be added",
-            )
-
-
-def _vacuous(setting: Setting, statement: Statement) -> bool:
-    """Whether a limit permits a member of a list whose other members are open: it would limit nothing."""
-    if isinstance(setting, Scalar) or not setting.listed:
-        return False
-    return bool(statement.value != setting.absent and setting.kind.is_no_looser_than(setting.absent, statement.value))
-
-
-def _fold_all(
-    mechanism: Mechanism[Any],
-    stating: Sequence[LayerStatements],
-    offered: Mapping[tuple[str, str], Statement | ImageError],
-) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
-    speakers = _speakers(stating)
-    source = f"default ({type(mechanism).__module__})"
-    resolved: dict[Leaf, Resolved] = {}
-    problems: list[HardeningError] = []
-    for setting in mechanism.schema.settings.values():
-        of_members = speakers.get(setting.name, {})
-        # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
-        general = {part: None for part in stating if part.layer.complete is not None} | of_members.get(WILDCARD, {})
-        if isinstance(setting, Scalar):
-            defaults = {"": setting.default}
-        elif setting.above is not None and (of_members or general):
-            from hardening.compose.descent import fold_family  # a stack that says nothing of such a family needs it not
-
-            found, refused = fold_family(mechanism.name, setting, {**of_members, WILDCARD: general}, source)
-            resolved |= found
-            problems += refused
-            continue
-        else:
-            named = [member for name, member in offered if name == setting.name]
-            members = dict.fromkeys([*setting.default, *of_members, *named, WILDCARD])
-            defaults = {member: setting.default.get(member, setting.rest) for member in members}
-        for member, default in defaults.items():
-            leaf = mechanism.leaf(setting.name, member)
-            parts = {**general, **of_members.get(member, {})}
-            entries = [part.entry(setting.name, member) for part in sorted(parts, key=lambda part: part.place)]
-            try:
-                decided = Fold(leaf, setting.kind).run(entries, default, source)
-                said = offered.get((setting.name, member))
-                resolved[leaf] = decided if said is None else _offered(decided, said, default)
-            except (ProfileError, ImageError) as error:
-                problems.append(error)
-    return resolved, _distinct(problems)
-
-
-def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Reading) -> Iterable[HardeningError]:
-    """Hold the members of a family against the limits of another, which says which there may be (`Family.bound_by`): one
-    that a layer states is refused, and what an image offers is not taken."""
-    settings = mechanism.schema.settings
-    for setting in settings.values():
-        bound = settings.get(setting.bound_by) if isinstance(setting, Family) and setting.bound_by else None
-        if not (isinstance(setting, Family) and isinstance(bound, Family)):
-            continue
-        for leaf, entry in [*resolved.items()]:
-            default = setting.default.get(leaf.member, setting.rest)
-            if leaf.setting != setting.name or leaf.member == WILDCARD or entry.value in (setting.absent, default):
-                continue
-            chain = (mechanism.leaf(bound.name, name) for name in bound.chain(leaf.member))
-            limit = next((resolved[name] for name in chain if name in resolved), None)
-            if limit is None or not limit.limit_origin or limit.limit != bound.absent:
-                continue
-            text = f"{leaf}: the limit of {mechanism.leaf(bound.name)} set at {limit.limit_origin} does not permit it"
-            if entry.stated:
-                yield ProfileError(
-                    text, origin=entry.origin, hint=f"no exception lifts a limit: leave {leaf.member} out"
-                )
-            else:
-                resolved[leaf] = attrs.evolve(entry, value=default, origin=limit.limit_origin)
-                reading.noted.append(Finding(NOT_TAKEN, Severity.NOTE, text, str(leaf), entry.origin))
-
-
-def _offered(found: Resolved, said: Statement | ImageError, default: Any) -> Resolved:
-    """A leaf with what an image offers for it, which is at most as loose as the default
-    (`hardening.compose.image_defaults`).
-    Where layers have come to anything else than the default, they are right. Raises `ImageError` for what could not
-    be read of it."""
-    kind = found.kind
-    at_default = kind.is_no_looser_than(found.value, default) and kind.is_no_looser_than(default, found.value)
-    if found.stated if kind.unordered else not at_default:
-        return found
-    if isinstance(said, ImageError):
-        raise said
-    return attrs.evolve(found, value=said.value, origin=str(said.origin))
-
-
-def _speakers(stating: Sequence[LayerStatements]) -> dict[str, dict[str, dict[LayerStatements, None]]]:
-    """By setting and member, the layers that say something of it: a leaf is folded over those alone, so that the time for a
-    stack grows with what its layers say, and not with their number times the number of leaves."""
-    found: dict[str, dict[str, dict[LayerStatements, None]]] = {}
-    for part in stating:
-        for setting_name, member in [*part.statements, *part.limits]:
-            found.setdefault(setting_name, {}).setdefault(member, {})[part] = None
-    return found
-
-
-def _distinct(problems: Sequence[HardeningError]) -> list[HardeningError]:
-    """One problem a place: a list that says `*` goes wrong for each of its members alike."""
-    seen: dict[str, HardeningError] = {}
-    for problem in problems:
-        seen.setdefault(f"{problem.origin} {problem.message}", problem)
-    return list(seen.values())

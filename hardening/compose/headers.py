@@ -9,7 +9,7 @@ from typing import Any
 from hardening.base.text import nearest
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, ProfileError
-from hardening.mechanism.findings import EXPIRING, PLACEHOLDER, RULES, Finding, Severity, describe, gates
+from hardening.mechanism.findings import EXPIRING, PLACEHOLDER, Finding, Severity, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 from hardening.profile.layers import TABLES, Exemption, Stack, is_placeholder
@@ -62,18 +62,21 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
 
 def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
+    from hardening.compose import rules  # few layers name any
+    from hardening.mechanism.findings import described_rules, find_rule
+
     owners = {mechanism.name: mechanism for mechanism in mechanisms}
     for gate in gates(stack.layers):
         for rule in gate.rules:
             owner, _, name = rule.partition("/")
-            known = RULES if owner == "core" else owners[owner].rules() if owner in owners else None
+            known = rules.RULES if owner == rules.CORE else owners[owner].rules() if owner in owners else None
             if known is None:
-                hint = nearest(owner, ("core", *owners))
+                hint = nearest(owner, (rules.CORE, *owners))
                 hint = hint and hint.replace('"?', f'/{name}"?')
-            elif known and describe(rule, known) is None:
+            elif known and find_rule(rule, described_rules(known)) is None:
                 near = nearest(name, known)
-                rules = ", ".join(f"{owner}/{item}" for item in sorted(known))
-                hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {rules}"
+                names = ", ".join(f"{owner}/{item}" for item in sorted(known))
+                hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {names}"
             else:
                 continue
             if hint is not None:

@@ -26,13 +26,19 @@ if TYPE_CHECKING:
     from datetime import date
 
     from hardening.compose.image_defaults import ImageDefaults
+    from hardening.compose.part import SharedParts
 
 
 def compose_here(
-    stack: Stack, mechanisms: Sequence[Mechanism[Any]], host: Host, today: date, offer: ImageDefaults | None = None
+    stack: Stack,
+    mechanisms: Sequence[Mechanism[Any]],
+    host: Host,
+    today: date,
+    offer: ImageDefaults | None = None,
+    memory: SharedParts | None = None,
 ) -> Composition:
     """The composition of a stack, held against what its values amount to on this host. Raises as `compose` does."""
-    return hold(compose(stack, mechanisms, host, today, offer), host)
+    return hold(compose(stack, mechanisms, host, today, offer, memory), host)
 
 
 def hold(composition: Composition, host: Host) -> Composition:

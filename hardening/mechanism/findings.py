@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+import attrs
+
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Choice
@@ -20,16 +22,6 @@ NOT_TAKEN = "core/not-taken-from-image"
 EXPIRING = "core/expiring-exception"
 #: The rule of an exception that has no reason yet.
 PLACEHOLDER = "core/placeholder-reason"
-#: The core's own rules, as `hardening.mechanism.mechanism.Mechanism.rules` has those of a mechanism.
-RULES = {
-    "idle-requirement": "A requirement that decides nothing",
-    "left-out-of-image": "A file of an image that was left out of its root",
-    "not-enforced": "A setting that this host does not enforce",
-    "not-taken-from-image": "Something that an image asks for and is not given",
-    "unused-exception": "An exception that permits nothing",
-    "expiring-exception": "An exception that ends soon",
-    "placeholder-reason": "An exception whose reason is what a hint has in its place",
-}
 
 
 class Severity(StrEnum):
@@ -61,6 +53,34 @@ class Finding:
     leaf: str = ""
     origin: str = ""
     hint: str = ""
+
+
+@frozen
+class FindingRule:
+    """What one rule finds. ``id`` is stable and unlike any other (``HRD105``; other plugins choose letters of their own),
+    and empty for a rule without a description of its own. ``summary`` is a heading, ``why`` says what is wrong with what it
+    finds, ``mend`` what to do. ``bad`` is a whole profile of which it finds something and ``good`` the same one mended: both
+    are empty for a rule that takes a host, an image or a run to tell. ``since`` is the first version that has it."""
+
+    id: str
+    summary: str
+    why: str = ""
+    mend: str = ""
+    bad: str = attrs.field(default="", repr=False)
+    good: str = attrs.field(default="", repr=False)
+    since: str = "0.1.0"
+
+
+def described_rules(rules: Mapping[str, FindingRule | str]) -> dict[str, FindingRule]:
+    """The rules of somebody by their names, of which a text alone is the summary."""
+    return {name: FindingRule("", rule) if isinstance(rule, str) else rule for name, rule in rules.items()}
+
+
+def find_rule(rule: str, rules: Mapping[str, FindingRule]) -> FindingRule | None:
+    """A rule by its whole name, among those of the one whose name stands before its slash; ``allows-*`` is "
+    "several."""
+    name = rule.partition("/")[2]
+    return next((item for pattern, item in rules.items() if fnmatchcase(name, pattern)), None)
 
 
 @frozen
@@ -156,12 +176,6 @@ def gate(node: Node) -> Gate:
 def _severity(node: Node) -> Severity | None:
     word = _SEVERITY.parse(node)
     return None if word == _NEVER else Severity(word)
-
-
-def describe(rule: str, rules: Mapping[str, str]) -> str | None:
-    """What a rule finds, by the rules of the one whose name stands before its slash; ``allows-*`` is several."""
-    name = rule.partition("/")[2]
-    return next((text for pattern, text in rules.items() if fnmatchcase(name, pattern)), None)
 
 
 def count_serious(findings: Iterable[Finding]) -> int:

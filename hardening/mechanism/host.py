@@ -22,7 +22,8 @@ F = TypeVar("F")
 
 @frozen
 class Host:
-    """Facts of one host and caller. ``facts`` holds what mechanisms probed, by the type of the fact."""
+    """Facts of one host and caller. ``facts`` holds what mechanisms probed, by the type of the fact. One that is ``assumed``
+    is no host: a profile is read for it alone, and no file of this machine says anything about it."""
 
     kernel: tuple[int, int]
     release: str
@@ -31,6 +32,7 @@ class Host:
     gid: int
     groups: tuple[int, ...]
     facts: Mapping[type, object] = MappingProxyType({})
+    assumed: bool = False
 
     @property
     def root(self) -> bool:
@@ -57,6 +59,8 @@ class Probing(Protocol):
 
     def probe(self, host: Host) -> object | None: ...
 
+    def assumed(self, host: Host) -> object | None: ...
+
 
 def plain() -> Host:
     """The facts that the core knows, without those of mechanisms (uname(2), credentials(7))."""
@@ -66,12 +70,20 @@ def plain() -> Host:
     return Host(kernel, name.release, name.machine, os.geteuid(), os.getegid(), tuple(sorted(os.getgroups())))
 
 
+def neutral(mechanisms: Iterable[Probing]) -> Host:
+    """A host that lacks nothing, of an ordinary user, of this machine's kind (`Host.assumed`). Raises `PluginError`."""
+    host = Host((99, 0), "assumed", os.uname().machine, 1000, 1000, (1000,), assumed=True)
+    return _with_facts(host, {}, mechanisms)
+
+
 def probe(mechanisms: Iterable[Probing], known: Host | None = None) -> Host:
     """The plain facts and what every mechanism adds to them, or to what is ``known``. Raises `PluginError`."""
-    host = plain()
-    facts: dict[type, object] = {} if known is None else dict(known.facts)
+    return _with_facts(plain(), {} if known is None else dict(known.facts), mechanisms)
+
+
+def _with_facts(host: Host, facts: dict[type, object], mechanisms: Iterable[Probing]) -> Host:
     for mechanism in mechanisms:
-        fact = mechanism.probe(host)
+        fact = mechanism.assumed(host) if host.assumed else mechanism.probe(host)
         if type(fact) in facts:
             raise PluginError(
                 f"{mechanism.name} probes {type(fact).__name__}, which another mechanism owns",

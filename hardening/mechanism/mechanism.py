@@ -20,7 +20,7 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Cause, FileRights, PathAnswer, SystemCall
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingRule, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
@@ -58,11 +58,15 @@ class Reading:
     composed: Mapping[type, object]
     noted: list[Finding] = attrs.field(factory=list, eq=False)
     looked: list[Input | Unknown] = attrs.field(factory=list, eq=False)
+    #: What was asked for so far, with the answers: on these the reading depends, and on no other mechanism.
+    asked: list[tuple[type, object]] = attrs.field(factory=list, init=False, eq=False)
 
     def of(self, kind: type[P]) -> P | None:
         """The composed settings that are of ``kind`` or derive from it (`hardening.mechanism.roles`); None where there are
         none."""
-        return next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
+        found = next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
+        self.asked.append((kind, found))
+        return found
 
 
 @frozen(eq=False)
@@ -394,6 +398,11 @@ class Mechanism(ABC, Generic[S]):
         """Facts of the host that this mechanism needs, as a frozen object of a type of its own."""
         return None
 
+    def assumed(self, host: Host) -> object | None:
+        """The same facts of a host that nobody knows (`Host.assumed`), for ``hardening lint``: one that has all that this
+        mechanism needs. By default those of this host."""
+        return self.probe(host)
+
     def inputs(self, settings: S, context: Context) -> Inputs:
         """Everything outside the profiles that decides what this mechanism answers for these settings, in `probe`, `check`,
         `contribute`, `prepare` and `findings`: files, directories, links, variables (`hardening.mechanism.inputs`). A
@@ -424,10 +433,10 @@ class Mechanism(ABC, Generic[S]):
         """Put into ``fragment`` what makes a foreign OCI configuration nowhere looser than the settings, keeping what it
         asks for within them; yield what it asked for beyond them."""
 
-    def rules(self) -> Mapping[str, str]:
+    def rules(self) -> Mapping[str, FindingRule | str]:
         """The rules of its findings, by their name without the mechanism's and the slash, with what each finds: ``"root": "A
-        command that runs as root"``. A name may end in ``*``. Profiles name rules in ``[findings.rules]``, where an empty
-        mapping takes any; reports describe them by this."""
+        command that runs as root"``, or a `FindingRule` with an id, reasons and examples. A name may end in ``*``. Profiles
+        name rules in ``[findings.rules]``, where an empty mapping takes any; reports describe them by this."""
         return {}
 
     def findings(self, settings: S, context: Context) -> Iterable[Finding]:

@@ -15,7 +15,7 @@ from hardening.mechanism.plain import PlainMechanism
 if TYPE_CHECKING:
     from hardening.mechanism.denial import Cause, SystemCall
     from hardening.mechanism.exposure import Exposure
-    from hardening.mechanism.findings import Finding
+    from hardening.mechanism.findings import Finding, FindingRule
     from hardening.mechanism.host import Host
     from hardening.mechanism.inputs import Inputs
 
@@ -32,11 +32,12 @@ class PackagedMechanism(PlainMechanism[S]):
 
     | module | functions |
     | --- | --- |
-    | `host` | ``probe``, ``inputs``, ``check`` |
+    | `host` | ``probe``, ``assumed``, ``inputs``, ``check`` |
     | `spec` | ``contribute`` |
     | `tighten` | ``tighten`` |
     | `verify` | ``verify`` |
-    | `findings` | ``findings``, and the mapping ``RULES`` |
+    | `findings` | ``findings`` |
+    | `rules` | the mapping ``RULES`` of what it finds |
     | `denied` | ``denied``; without the module it denies no single call |
     | `exposure` | ``exposure``, ``reported``; without the module its settings are held against their defaults |
     """
@@ -58,6 +59,9 @@ class PackagedMechanism(PlainMechanism[S]):
     def probe(self, host: Host) -> object | None:
         return self._stage("host").probe(host)
 
+    def assumed(self, host: Host) -> object | None:
+        return self._stage("host").assumed(host)
+
     def inputs(self, settings: S, context: Context) -> Inputs:
         return self._stage("host").inputs(settings, context)
 
@@ -74,8 +78,8 @@ class PackagedMechanism(PlainMechanism[S]):
         yield from self._stage("tighten").tighten(settings, document, context, fragment)
         yield from super().tighten(settings, document, context, fragment)
 
-    def rules(self) -> Mapping[str, str]:
-        rules: Mapping[str, str] = vars(self._stage("findings"))["RULES"]
+    def rules(self) -> Mapping[str, FindingRule | str]:
+        rules: Mapping[str, FindingRule | str] = vars(self._stage("rules"))["RULES"]
         return rules
 
     def findings(self, settings: S, context: Context) -> Iterable[Finding]:

@@ -84,6 +84,22 @@ class Privileges(ABC):
     def added(self) -> frozenset[str]:
         """The capabilities that root of the container may have, in their short form: ``NET_RAW``."""
 
+    def opened_by(self, capability: str) -> frozenset[str]:
+        """The system calls that a dangerous capability is for, and hardly anything else."""
+        return frozenset()
+
+    def has_other_uses(self, capability: str) -> bool:
+        """Whether a capability does something where none of these runs."""
+        return True
+
+
+class CallFilter(ABC):
+    """Which system calls run (seccomp(2))."""
+
+    @abstractmethod
+    def lets_run(self, call: str) -> bool:
+        """Whether a system call runs, with some arguments at least."""
+
 
 @frozen
 class Identity:

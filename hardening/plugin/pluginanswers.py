@@ -14,7 +14,7 @@ import attrs
 from hardening.base.values import freeze
 from hardening.errors import PluginError
 from hardening.mechanism.denial import Cause, PathAnswer, Way
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingRule, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.kinds import Kind
@@ -117,6 +117,14 @@ def _weighed(kind: type[Finding | ImageRequest], *texts: str) -> Take:
 
 
 findings = _weighed(Finding, "rule", "message", "leaf", "origin", "hint")
+
+
+def rules(answer: object, *_: object) -> Mapping[str, FindingRule | str]:
+    if not isinstance(answer, Mapping) or not all(
+        isinstance(name, str) and isinstance(rule, FindingRule | str) for name, rule in answer.items()
+    ):
+        raise Wrong(answer, "a mapping of names to texts, or to Rules,")
+    return answer
 
 
 def verifications(answer: object, *_: object) -> tuple[Verification, ...]:

@@ -50,7 +50,7 @@ def mechanism(
         "spare": pluginanswers.spare,
         "least": one(Mapping),
         "learnt": pluginanswers.learnt_statements,
-        "rules": one(Mapping),
+        "rules": pluginanswers.rules,
         "dump": one(Mapping),
         "meaning": one(str),
         "permissions": items(tuple),
@@ -58,6 +58,7 @@ def mechanism(
         "samples": items(tuple),
         "options": pluginanswers.options,
         "probe": pluginanswers.fact,
+        "assumed": pluginanswers.fact,
         "inputs": pluginanswers.looked,
         "mount_points": pluginanswers.mount_points,
         "check": pluginanswers.own_unsupported,
@@ -70,7 +71,7 @@ def mechanism(
         "reported": nothing,
     }
     made: Mechanism[Any] = face(
-        Mechanism, item, plugin, attributes, methods, own=("leaf",), unasked=("options", "probe")
+        Mechanism, item, plugin, attributes, methods, own=("leaf",), unasked=("options", "probe", "assumed")
     )
     return made
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -197,12 +197,14 @@ def resolve(
     search: SearchPath,
     command_line: Document | None = None,
     consulted: Sequence[tuple[Path, str]] = (),
+    reader: Reader = read,
 ) -> Stack:
-    """The stack of the named profiles, left to right, what each extends before it, the command line last.
+    """The stack of the named profiles, left to right, what each extends before it, the command line last; ``reader`` gives
+    the documents.
 
     Raises `ProfileError` for a profile that does not exist, cannot be read or is part of a cycle.
     """
-    builder = _Builder(search)
+    builder = _Builder(search, reader)
     for profile in profiles:
         builder.add(profile, None, Path(), ())
     layers = [*builder.layers.values()]
@@ -211,9 +213,16 @@ def resolve(
     return Stack(tuple(layers), tuple(builder.found.values()), tuple(profiles), tuple(consulted))
 
 
+class Reader(Protocol):
+    """What gives the document of a file, as `hardening.profile.source.read` does."""
+
+    def __call__(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document: ...
+
+
 class _Builder:
-    def __init__(self, search: SearchPath) -> None:
+    def __init__(self, search: SearchPath, reader: Reader) -> None:
         self.search = search
+        self.read = reader
         self.shipped = [Path(os.path.realpath(folder.path)) for folder in search.folders if folder.shipped]
         self.layers: dict[Path, Layer] = {}
         self.found: dict[str, FoundProfile] = {}
@@ -234,7 +243,7 @@ class _Builder:
         if origin is not None and not os.path.lexists(path):
             hint = "a path in `extends` is relative to the directory of the profile with the `extends`"
             raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
-        layer = parse_layer(read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
+        layer = parse_layer(self.read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
         extended = zip(layer.extends, _extends(layer.document.root), strict=True)
         before = [self.add(parent, node.origin, path.parent, (*chain, (key, name))) for parent, node in extended]
         asked = next((above for place, above in chain if self._ships(place)), name)

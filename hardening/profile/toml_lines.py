@@ -35,18 +35,32 @@ class TooDeep(ValueError):
         self.line = line
 
 
+def spans(text: str) -> dict[Path, tuple[int, int]]:
+    """Map each path of a valid TOML text with line feeds alone to where it stands: from the beginning of its header, key or
+    element to the end of its value, or of the last line before the next header."""
+    scanner = _LineScanner(text, 100)
+    scanner.scan()
+    return scanner.spans
+
+
 def key_lines(text: str, deepest: int = 100) -> dict[Path, int]:
     """Map each path (``("rootfs", "volumes", 0)``) of a valid TOML text to its line, counted from 1. Raises `TooDeep`
     for one of more than ``deepest`` parts: all that it begins with would have to be kept."""
     return _LineScanner(text.replace("\r\n", "\n"), deepest).scan()
 
 
-def _tokens(text: str) -> Iterator[tuple[str, int]]:
-    """Every token but white space and comments, with the line that it begins on."""
+def comments(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each comment of a valid TOML text, with its line, and its place where there are line feeds alone."""
+    return _tokens(text.replace("\r\n", "\n"), comments=True)
+
+
+def _tokens(text: str, *, comments: bool = False) -> Iterator[tuple[str, int, int]]:
+    """Every token but white space and ``comments``, or these alone, with the line and the place where it begins."""
     line = 1
-    for token in (found[0] for found in _TOKEN.finditer(text)):
-        if token[0] != "#":
-            yield token, line
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        if (token[0] == "#") is comments:
+            yield token, line, found.start()
         line += token.count("\n")
 
 
@@ -55,21 +69,29 @@ class _LineScanner:
         self.tokens = _tokens(text)
         self.deepest = deepest
         self.ahead, self.line = "", 1  # the token that comes next; empty at the end of the text
+        self.at = self.past = 0  # where it begins, and where the one before ends, but for line feeds
         self.lines: dict[Path, int] = {}
+        self.spans: dict[Path, tuple[int, int]] = {}
         self.arrays: dict[Path, int] = {}  # arrays of tables -> index of their newest element
         self._next()
 
     def scan(self) -> dict[Path, int]:
         prefix: Path = ()
+        begins = 0
         while self._skip():
             if self.ahead == "[":
+                self.spans[prefix] = begins, self.past
+                begins = self.at
                 prefix = self._header()
             else:
                 self._pair(prefix)
+        self.spans[prefix] = begins, self.past
         return self.lines
 
     def _next(self) -> None:
-        self.ahead, self.line = next(self.tokens, ("", self.line))
+        if self.ahead != "\n":
+            self.past = self.at + len(self.ahead)
+        self.ahead, self.line, self.at = next(self.tokens, ("", self.line, self.at + len(self.ahead)))
 
     def _skip(self) -> str:
         """The next token that is no line feed."""
@@ -109,12 +131,13 @@ class _LineScanner:
         return path
 
     def _pair(self, prefix: Path) -> None:
-        path = prefix
+        path, begins = prefix, self.at
         for key in self._keys():
             path = (*path, key)
             self.lines.setdefault(path, self.line)
         self._next()  # the equals sign
         self._value(path)
+        self.spans[path] = begins, self.past
 
     def _keys(self) -> list[str]:
         keys = [self._key()]
@@ -135,15 +158,18 @@ class _LineScanner:
     def _value(self, path: Path) -> None:
         if len(path) > self.deepest:
             raise TooDeep(self.line)
-        begins = self._skip()
-        if begins == "[":
+        opens = self._skip()
+        if opens == "[":
             for index, _ in enumerate(self._each("]")):
-                self.lines[(*path, index)] = self.line
-                self._value((*path, index))
-        elif begins == "{":
+                element = (*path, index)
+                self.lines[element] = self.line
+                begins = self.at
+                self._value(element)
+                self.spans[element] = begins, self.past
+        elif opens == "{":
             for _ in self._each("}"):
                 self._pair(path)
-        elif begins[0] in "\"'":
+        elif opens[0] in "\"'":
             self._next()
         else:
             while self.ahead not in (",", "]", "}", "\n", ""):

@@ -12,72 +12,76 @@ from urllib.parse import quote
 
 from hardening import __version__
 from hardening.base.text import printable
-from hardening.base.values import frozen
-from hardening.mechanism.findings import RULES, Finding, Severity, describe
+from hardening.compose.rules import CORE, RULES
+from hardening.mechanism.findings import Finding, FindingRule, Severity, described_rules, find_rule
 from hardening.mechanism.mechanism import Mechanism
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d*)", re.DOTALL)
 
 
-@frozen
-class SarifRule:
-    """What a rule is about: a sentence, and what to do where something is found."""
-
-    summary: str
-    help: str
-    severity: Severity = Severity.WARNING
-
-
-def log(findings: Sequence[Finding], rules: Mapping[str, SarifRule] = MappingProxyType({})) -> dict[str, Any]:
-    """A SARIF log of one run. ``rules`` describes rules by their identifier; what it lacks is described by its name."""
-    names = sorted({finding.rule for finding in findings})
+def log(
+    findings: Sequence[Finding], known: Mapping[str, FindingRule] = MappingProxyType({}), nowhere: str = ""
+) -> dict[str, Any]:
+    """A SARIF log of one run. ``known`` describes rules by their whole names; what it lacks is described by its name.
+    ``nowhere`` is the file of which a finding is told that has no line, at its first: code hosts show no others."""
+    said = {name: known.get(name) or _named(name) for name in sorted({finding.rule for finding in findings})}
+    worst: dict[str, Severity] = {}
+    for finding in findings:
+        ident = _ident(finding.rule, said)
+        worst[ident] = max(finding.severity, worst.get(ident, finding.severity), key=list(Severity).index)
+    idents = sorted(worst)
+    descriptors = {_ident(name, said): _rule(name, rule) for name, rule in said.items()}
     driver = {
         "name": "hardening",
         "version": __version__,
         "semanticVersion": __version__,
-        "rules": [_rule(name, rules.get(name) or _named(name)) for name in names],
+        "rules": [{**descriptors[ident], "defaultConfiguration": {"level": str(worst[ident])}} for ident in idents],
     }
-    results = [_result(finding, names) for finding in findings]
+    results = [_result(finding, _ident(finding.rule, said), idents, nowhere) for finding in findings]
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
-def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]]) -> dict[str, SarifRule]:
+def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]]) -> dict[str, FindingRule]:
     """The rules of findings, as their mechanisms describe them."""
-    owners = {"core": RULES, **{mechanism.name: mechanism.rules() for mechanism in mechanisms}}
-    texts = {rule: describe(rule, owners.get(rule.partition("/")[0], {})) for rule in {item.rule for item in findings}}
-    return {rule: SarifRule(f"{text}.", _HELP) for rule, text in texts.items() if text is not None}
+    owners = {CORE: RULES, **{mechanism.name: described_rules(mechanism.rules()) for mechanism in mechanisms}}
+    found = {name: find_rule(name, owners.get(name.partition("/")[0], {})) for name in {item.rule for item in findings}}
+    return {name: rule for name, rule in found.items() if rule is not None}
 
 
-_HELP = "The result gives the remedy, and `hardening explain` shows what decided the settings."
+def _ident(name: str, known: Mapping[str, FindingRule]) -> str:
+    return known[name].id or name
 
 
-def _named(name: str) -> SarifRule:
+def _named(name: str) -> FindingRule:
     owner, _, rest = name.partition("/")
-    return SarifRule(f"Something that {owner} found: {rest.replace('-', ' ')}.", _HELP)
+    return FindingRule("", f"Something that {owner} found: {rest.replace('-', ' ')}")
 
 
-def _rule(name: str, rule: SarifRule) -> dict[str, Any]:
+def _rule(name: str, rule: FindingRule) -> dict[str, Any]:
     """A reportingDescriptor (SARIF 2.1.0, 3.49)."""
+    remedy = " ".join(filter(None, (rule.why, rule.mend))) or (
+        "The result gives the remedy, and `hardening explain` shows what decided the settings."
+    )
     return {
-        "id": name,
+        "id": rule.id or name,
+        **({"name": name} if rule.id else {}),
         "shortDescription": {"text": rule.summary},
-        "fullDescription": {"text": rule.summary},
-        "help": {"text": rule.help},
-        "defaultConfiguration": {"level": str(rule.severity)},
+        "fullDescription": {"text": rule.why or rule.summary},
+        "help": {"text": remedy},
     }
 
 
-def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
+def _result(finding: Finding, ident: str, idents: Sequence[str], nowhere: str) -> dict[str, Any]:
     text = f"{finding.message}\n{finding.hint}" if finding.hint else finding.message
     result: dict[str, Any] = {
-        "ruleId": finding.rule,
-        "ruleIndex": rules.index(finding.rule),
+        "ruleId": ident,
+        "ruleIndex": idents.index(ident),
         "level": str(finding.severity),
         "message": {"text": "\n".join(printable(line) for line in text.splitlines())},
     }
     location: dict[str, Any] = {}
-    place = _PLACE.fullmatch(finding.origin)
+    place = _PLACE.fullmatch(finding.origin) or _PLACE.fullmatch(f"{nowhere}:1")
     if place:
         location["physicalLocation"] = {
             "artifactLocation": {"uri": _uri(place["file"])},

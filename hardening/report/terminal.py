@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from typing import Literal, TextIO
 
 from rich import box
@@ -59,6 +60,13 @@ def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
     for row in table.rows:
         drawn.add_row(*(Text(printable(row[index]), style=_STYLES.get(row[index], "")) for index in kept))
     console.print(drawn)
+
+
+def draw_parts(lines: Iterable[Sequence[tuple[str, str]]], stream: TextIO) -> None:
+    """Write lines of parts with their styles, as long as they are."""
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text.assemble(*((printable(text, keep="\t"), style) for text, style in line)))
 
 
 def draw_tree(node: TreeNode, stream: TextIO) -> None:

@@ -159,6 +159,37 @@ CHECKS: tuple[Check, ...] = (
 ERRORS = frozenset(error for check in CHECKS for error in check.errors)
 
 
+#: Calls that every program makes, of which a capability opens some by their arguments.
+_ORDINARY = frozenset(
+    [
+        "bind",
+        "fcntl",
+        "fcntl64",
+        "getsockopt",
+        "ioctl",
+        "mmap",
+        "mmap2",
+        "prctl",
+        "recvfrom",
+        "recvmsg",
+        "setsockopt",
+        "socket",
+    ]
+)
+
+
+def opened_by(capability: str) -> frozenset[str]:
+    """The calls that a capability is for, and hardly anything else."""
+    checks = [check for check in CHECKS if check.capability == capability and not check.attribute]
+    return frozenset(call for check in checks for call in check.calls - _ORDINARY)
+
+
+def has_other_uses(capability: str) -> bool:
+    """Whether a capability is for something else, too: files of the kernel's, or what is no call at all."""
+    checks = [check for check in CHECKS if check.capability == capability]
+    return not checks or any(not check.calls or check.calls & _ORDINARY for check in checks)
+
+
 def any_call(capability: str, whose: str = OWN) -> Check:
     """The kernel asks for a capability, of a call that is looked at elsewhere."""
     return _of(capability, "", whose)

@@ -12,13 +12,6 @@ from hardening_capabilities.spec import granted
 from hardening_capabilities.table import BY_NAME
 
 _about = FindingsOf("capabilities")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "cut-by-host": "A capability that the caller has not got to give",
-    "dangerous": "A capability that can lead to all of root's power",
-    "new-privileges": "Programs that can give the command what its user does not have",
-    "no-effect": "A capability without effect",
-}
 
 #: The capabilities of which the user namespace is asked that owns the network (capabilities(7)), and what does instead.
 INSTEAD = {

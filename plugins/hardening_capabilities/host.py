@@ -69,6 +69,12 @@ def available(context: Context) -> frozenset[str]:
     return facts.known if has_own_user_namespace(context) else facts.known & facts.bounding
 
 
+def assumed(host: Host) -> CapabilityFacts:
+    """All that have a name."""
+    names = frozenset(BY_NAME)
+    return CapabilityFacts(max(capability.number for capability in ALL), names, names)
+
+
 def check(settings: CapabilitiesSettings, context: Context) -> Iterator[Unsupported]:
     """Capabilities that are newer than the kernel, and a bounding set that the caller has no right to reduce."""
     facts = context.host.of(CapabilityFacts)

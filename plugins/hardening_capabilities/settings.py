@@ -83,6 +83,16 @@ class CapabilitiesSettings(Privileges):
         them."""
         return frozenset(name for name in BY_NAME if self.members[name] != DROPPED)
 
+    def opened_by(self, capability: str) -> frozenset[str]:
+        from hardening_capabilities.checks import opened_by  # no launch asks
+
+        return opened_by(capability) if BY_NAME[capability].risk else frozenset()
+
+    def has_other_uses(self, capability: str) -> bool:
+        from hardening_capabilities.checks import has_other_uses  # no launch asks
+
+        return has_other_uses(capability)
+
     @property
     def kept(self) -> frozenset[str]:
         """Those of them that any other user has, too."""

@@ -12,13 +12,6 @@ from hardening_namespaces.host import PROC_NAMES, link_of
 from hardening_namespaces.settings import NamespacesSettings
 
 _about = FindingsOf("namespaces")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "host-root": "Root of the host is mapped into the container",
-    "no-effect": "A setting without effect, since its namespace is not private",
-    "one-id": "Fewer ids than could be mapped",
-    "shared-*": "A namespace that is shared",
-}
 
 _SHARED = {
     "pid": "every process of the host can be seen, and signalled where ids allow it",
@@ -47,11 +40,11 @@ def findings(settings: NamespacesSettings, context: Context) -> Iterable[Finding
             )
     maps = settings.id_maps(context.host)
     if maps is not None:
-        yield from _about_maps(maps)
+        yield from _about_maps(maps, "uid_map" if settings.uid_map else "id_map")
     yield from _without_effect(settings)
 
 
-def _about_maps(maps: IdMaps) -> Iterator[Finding]:
+def _about_maps(maps: IdMaps, leaf: str) -> Iterator[Finding]:
     if maps.limited:
         yield _about.note(
             "one-id",
@@ -63,7 +56,7 @@ def _about_maps(maps: IdMaps) -> Iterator[Finding]:
         yield _about.warning(
             "host-root",
             f"root of the host is mapped ({maps}): the command may own and read what is root's",
-            "id_map",
+            leaf,
             hint='write id_map = "auto" in [namespaces]',
         )
 

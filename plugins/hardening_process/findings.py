@@ -15,19 +15,6 @@ from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import variables
 
 _about = FindingsOf("process")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "limit-of-caller": "A limit of the caller's that is lower than the profile's",
-    "loader-variable": "A variable that decides which code programs load",
-    "no-memory-limit": "A command without a limit of memory",
-    "no-process-limit": "A command without a limit of processes",
-    "oom-score-of-caller": "A score of the caller's that is higher than the profile's",
-    "root": "A command that runs as root",
-    "secret-in-environment": "A variable that is, by its name, a secret",
-    "swap": "A limit of memory that does not count swap",
-    "umask": "New files that others can write to",
-    "unlimited": "A resource without a ceiling",
-}
 
 _LOADER = re.compile(r"LD_|PYTHONPATH$|PYTHONSTARTUP$|PERL5LIB$|PERL5OPT$|NODE_OPTIONS$|RUBYOPT$|BASH_ENV$|ENV$")
 #: Limits without which one process can exhaust the host, or leave its memory behind.
@@ -42,7 +29,9 @@ def findings(settings: ProcessSettings, context: Context) -> Iterable[Finding]:
 
 
 def _about_user(settings: ProcessSettings, context: Context) -> Iterator[Finding]:
-    if settings.resolve(context).is_root:
+    # A name is looked up in the root, and nobody's root is there where no host is known.
+    is_root = settings.user.user in ("0", "root") if context.host.assumed else settings.resolve(context).is_root
+    if is_root:
         maps = id_maps(context)
         outside = maps.outside(0) if maps is not None else 0
         inside = f"uid 0 of a user namespace, which is uid {outside} of the host" if outside else "uid 0 of the host"

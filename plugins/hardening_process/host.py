@@ -39,6 +39,12 @@ def probe(host: Host, proc: Path = Path("/proc/self")) -> ProcessFacts:
         ) from None
 
 
+def assumed(host: Host) -> ProcessFacts:
+    """No limits of the caller's own, cgroups of version 2, and no variables."""
+    groups = cgroups.Cgroups("v2", {name: cgroups.Controller(2, "/") for name in cgroups.CONTROLLERS})
+    return ProcessFacts(MappingProxyType({}), sys_resource=True, oom_score_adj=0, cgroups=groups)
+
+
 def inputs(settings: ProcessSettings, context: Context) -> Inputs:
     """The caller's limits and environment, the root's accounts, and the cgroups where there are ceilings. A variable that
     holds a secret, by its name or its value, is no part of a stored bundle."""

@@ -72,6 +72,10 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         return {}, [_request(os.path.normpath(place)) for place in sorted(places)]
 
     def implies(self, settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterable[Implied]:
+        if host.assumed:
+            from hardening_rootfs import named  # no launch is of such a host
+
+            return named.implied(settings)
         return implied.implied(settings, limits, host)
 
     def options(self) -> Sequence[Option]:

@@ -19,28 +19,6 @@ from hardening_rootfs.surroundings import RootfsFacts, Surroundings, only_unmapp
 
 _about = FindingsOf("rootfs")
 _warn, _note = _about.warning, _about.note
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "control-socket": "A volume with a socket that gives control of the host",
-    "dev-*": "Device nodes that work",
-    "device": "A device of the host",
-    "discarded-top": "What is made at the top of a writable root and goes with the run",
-    "exec-*": "A place that can be written to and run from",
-    "secret-volume": "A volume that shows what is otherwise hidden",
-    "shared-propagation": "Mounts of the command that appear on the host",
-    "shared-volume": "A volume whose mounts appear on the host",
-    "shown-secret": "A secret place of the host that is not hidden",
-    "socket-volume": "A volume with a socket",
-    "suid-*": "Set-user-ID programs that work",
-    "sysctls-without-proc-sys": "Kernel parameters that runc could not set",
-    "system-volume": "A directory of the host that is shown whole",
-    "unmasked-path": "A path of the kernel that is not masked",
-    "unmapped-volume": "A volume that the command cannot write to, for its owner is unmapped",
-    "visible-processes": "Processes of others that are visible",
-    "volume-over-tmpfs": "A volume replaces a tmpfs",
-    "writable-kernel-path": "A path of the kernel that can be written to",
-    "writable-root": "A root that can be written to",
-}
 
 #: Directories that hold the whole system.
 _SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sys", "/usr", "/var", "/home"))
@@ -48,11 +26,16 @@ _SYSTEM = frozenset(("/", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/r
 
 def findings(settings: RootfsSettings, context: Context) -> Iterable[Finding]:
     """Findings on volumes, writable places, and what is not hidden."""
-    usual = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
-    secret, kept = hidden.everywhere(usual), withheld(settings, context)
-    for volume in settings.mounted_volumes():
-        yield from of_volume(volume, secret, sources.kept_in(volume.source, kept, recursive=volume.recursive))
-        yield from _of_owner(volume, context)
+    if context.host.assumed:
+        for volume in settings.mounted_volumes():
+            yield from _of_name(volume, os.path.normpath(volume.source))
+            yield from _of_rights(volume)
+    else:
+        usual = hidden.expand(hidden.PATHS, context.host.of(RootfsFacts).private)
+        secret, kept = hidden.everywhere(usual), withheld(settings, context)
+        for volume in settings.mounted_volumes():
+            yield from of_volume(volume, secret, sources.kept_in(volume.source, kept, recursive=volume.recursive))
+            yield from _of_owner(volume, context)
     yield from _of_tmpfs(settings)
     yield from _of_kernel(settings, Surroundings.of(context))
     isolation = context.of(Isolation)
@@ -91,7 +74,23 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
     """Findings on one volume; ``secret`` are the places of what the host's own root does not show, ``kept`` what stays
     hidden in the volume."""
     leaf, real = f"volumes.{volume.target}", real_path(volume.source)
-    found = sockets.seen_in(real, kept) or ([real] if real.endswith(sockets.KNOWN) else [])
+    found = sockets.seen_in(real, kept)
+    yield from _of_name(volume, real, found)
+    shown = [path for path in secret if holds(path, real)]
+    if shown:
+        yield _warn(
+            "secret-volume",
+            f"{volume.source} shows what is otherwise hidden: {shown[0]}",
+            leaf,
+            hint="leave it out, or name a directory that holds no secrets",
+            origin=volume.origin,
+        )
+    yield from _of_rights(volume)
+
+
+def _of_name(volume: Volume, real: str, found: Iterable[str] = ()) -> Iterator[Finding]:
+    """What its name tells, and the sockets that were ``found`` in it."""
+    leaf, found = f"volumes.{volume.target}", list(found) or ([real] if real.endswith(sockets.KNOWN) else [])
     strong = [path for path in found if sockets.gives_control(path)]
     if strong:
         yield _about.finding(
@@ -107,15 +106,11 @@ def of_volume(volume: Volume, secret: Iterable[str], kept: Iterable[str] = ()) -
             severity, "system-volume", f"{volume.source} of the host is shown whole", leaf,
             hint="name the files or directories that are needed", origin=volume.origin,
         )  # fmt: skip
-    shown = [path for path in secret if holds(path, real)]
-    if shown:
-        yield _warn(
-            "secret-volume",
-            f"{volume.source} shows what is otherwise hidden: {shown[0]}",
-            leaf,
-            hint="leave it out, or name a directory that holds no secrets",
-            origin=volume.origin,
-        )
+
+
+def _of_rights(volume: Volume) -> Iterator[Finding]:
+    """What its options permit."""
+    leaf = f"volumes.{volume.target}"
     if "suid" in volume.rights:
         yield _warn(
             "suid-volume",

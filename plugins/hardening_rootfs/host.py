@@ -35,6 +35,11 @@ def probe(host: Host) -> RootfsFacts:
     )
 
 
+def assumed(host: Host) -> RootfsFacts:
+    """Nothing that is anybody's own."""
+    return RootfsFacts(())
+
+
 def inputs(settings: RootfsSettings, context: Context) -> Inputs:
     """Everything that decides the mounts and the skeleton. A skeleton that the command can write to is made anew for each
     run."""

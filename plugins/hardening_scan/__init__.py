@@ -24,6 +24,7 @@ from hardening_scan.settings import ScanSettings
 
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
+    from hardening.mechanism.findings import FindingRule
     from hardening.mechanism.scanner import Scanner
 
 
@@ -49,8 +50,8 @@ class Scan(PlainMechanism[ScanSettings]):
         often = [statement for statement in own if statement[0] in (settings.COMMAND, scanner.SETUID)]
         return [*own, *often * 3, *((scanner.SETUID, WILDCARD, value) for value in (True, False))]
 
-    def rules(self) -> Mapping[str, str]:
-        from hardening_scan.findings import RULES
+    def rules(self) -> Mapping[str, FindingRule | str]:
+        from hardening_scan.rules import RULES
 
         return RULES
 

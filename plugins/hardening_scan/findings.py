@@ -9,10 +9,6 @@ from hardening.mechanism.scanner import EXTERNAL
 from hardening_scan.settings import ScanSettings
 
 _about = FindingsOf("scan")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "command-not-asked": "A scanner that no run asks",
-}
 
 
 def findings(settings: ScanSettings) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import attrs
 
 from hardening.base.text import printable
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import Finding, FindingRule, Severity
 from hardening.mechanism.scanner import EXTERNAL, KINDS, UNREAD, Detection
 from hardening.report import sarif
 from hardening.report.table import Table
@@ -111,10 +111,10 @@ def _rule(kind: str) -> str:
     return f"scan/{kind.replace('_', '-')}"
 
 
-def _described(kind: str) -> sarif.SarifRule:
+def _described(kind: str) -> FindingRule:
     remedy = "Fix what the result names" if kind == UNREAD else "Take it out of the root"
     said = f"A profile denies it with `scan.{kind}`, and permits paths with `scan.{kind}.allow`."
-    return sarif.SarifRule(WHAT[kind], f"{remedy}. {said}")
+    return FindingRule("", WHAT[kind], mend=f"{remedy}. {said}")
 
 
 def _fingerprint(item: Detection) -> str:

@@ -17,22 +17,6 @@ from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_capabilities, unrestricted
 
 _about = FindingsOf("seccomp")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "allows-*": "A dangerous system call that is allowed",
-    "architecture": "System calls of another architecture",
-    "flag": "A flag of a profile of docker's that is not taken",
-    "foreign-syscall": "A name that is not a system call of this machine",
-    "harsh-default": "A default action that kills",
-    "multiplexed": "A call that carries others and is answered as the strictest of them",
-    "old-libseccomp": "A libseccomp with a known fault",
-    "open-default": "System calls that no rule names are allowed",
-    "overlap": "Entries of a profile that overlap",
-    "overruled": "A system call that layers allow and restrict_suid_sgid denies",
-    "set-id-files": "Files with set-ID bits or capabilities that the command can leave",
-    "stricter": "A rule that cannot be written exactly",
-    "unknown-syscall": "A system call that libseccomp does not know",
-}
 
 REPAIRED = (2, 6, 1)
 
@@ -67,25 +51,19 @@ DANGEROUS = {
 
 def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
     """Dangerous permissions, rules that could not be kept exactly, unknown names, other architectures, harsh defaults."""
-    facts = context.host.of(SeccompFacts)
-    if facts.library is None or context.lacks("seccomp.*"):
+    library = context.host.of(SeccompFacts).library
+    if (library is None and not context.host.assumed) or context.lacks("seccomp.*"):
         return
     overruled = (
         suid.overruled(
             unrestricted(settings, context), may_set_capabilities=may_set_capabilities(context, unknown=False)
         )
-        if settings.restrict_suid_sgid
+        if settings.restrict_suid_sgid and library is not None
         else []
     )
     yield from _permissions(settings, overruled)
     yield from _marks(settings, overruled)
     yield from _defaults(settings.syscalls.rest)
-    model = filter_of(settings, context)
-    yield from _unknown(settings, model, facts.library)
-    for name in multiplex.carriers(model, facts.library):
-        answer = model.rule(name)
-        if answer != settings.syscalls[name] and any(map(is_denial, answer.leaves)):
-            yield _multiplexed(name, model, settings.syscalls[name])
     for name in settings.architectures.having(True):
         yield _about.warning(
             "architecture",
@@ -93,8 +71,19 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
             f"architectures.{name}",
             hint='leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
         )
-    if facts.library.version < REPAIRED:
-        yield _old_library(facts.library.version)
+    if library is not None:
+        yield from _of_library(settings, filter_of(settings, context), library)
+
+
+def _of_library(settings: SeccompSettings, model: Filter, library: Libseccomp) -> Iterable[Finding]:
+    """What becomes of the filter with the libseccomp of this host."""
+    yield from _unknown(settings, model, library)
+    for name in multiplex.carriers(model, library):
+        answer = model.rule(name)
+        if answer != settings.syscalls[name] and any(map(is_denial, answer.leaves)):
+            yield _multiplexed(name, model, settings.syscalls[name])
+    if library.version < REPAIRED:
+        yield _old_library(library.version)
 
 
 def _unknown(settings: SeccompSettings, model: Filter, library: Libseccomp) -> Iterable[Finding]:

@@ -11,6 +11,7 @@ from hardening.base.linux.libseccomp import YOUNG
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Flag, Kind, Order, Unordered, ValueChange
+from hardening.mechanism.roles import CallFilter
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
 from hardening_seccomp import groups
@@ -246,7 +247,7 @@ def read_architecture(node: Node) -> str:
 
 
 @frozen
-class SeccompSettings:
+class SeccompSettings(CallFilter):
     """Composed `[seccomp]`."""
 
     syscalls: Members[Rule] = family(
@@ -284,6 +285,9 @@ class SeccompSettings:
         "Whether speculative store bypass stays permitted (SECCOMP_FILTER_FLAG_SPEC_ALLOW).",
         name="flags.spec-allow",
     )
+
+    def lets_run(self, call: str) -> bool:
+        return not all(map(is_denial, self.syscalls[call].leaves))
 
 
 #: What the lists of the table say.

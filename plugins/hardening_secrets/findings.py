@@ -13,14 +13,6 @@ from hardening.mechanism.schema import Leaf
 from hardening_secrets.settings import SecretsSettings, Use
 
 _about = FindingsOf("secrets")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "core": "Core dumps that would hold secrets",
-    "missing": "A secret that the caller has not got",
-    "readable": "A secret that others than its owner can read",
-    "store": "A store of secrets that cannot be read",
-    "variable": "A secret that is a variable",
-}
 
 
 def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:

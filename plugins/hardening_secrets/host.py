@@ -14,6 +14,10 @@ def probe(host: Host) -> None:
     """No fact decides anything."""
 
 
+def assumed(host: Host) -> None:
+    """No fact decides anything."""
+
+
 def inputs(settings: SecretsSettings, context: Context) -> Inputs:
     """The values, where there are any."""
     return (Unknown("secrets are opened anew at each run"),) if settings.uses() else ()

@@ -13,14 +13,6 @@ from hardening_selinux.relabel import wanted_volumes
 from hardening_selinux.settings import AUTO, SelinuxSettings
 
 _about = FindingsOf("selinux")
-#: What each rule finds (`hardening.mechanism.mechanism.Mechanism.rules`).
-RULES = {
-    "host-namespace": "A namespace of the host that undoes the separation by labels",
-    "not-relabelled": "A volume that is not relabelled",
-    "off": "A command without a label",
-    "shared-level": "A level that several containers share",
-    "unconfined": "A type that does not confine",
-}
 
 #: Domains that the usual policies leave alone, or give the power over the host that a runtime or init has.
 UNCONFINED = frozenset(

@@ -26,6 +26,7 @@ from hardening_trust.settings import TrustSettings
 if TYPE_CHECKING:
     from hardening.compose.composition import Composition
     from hardening.images.reference import Name
+    from hardening.mechanism.findings import Finding, FindingRule
 
 #: What the names of annotations begin with that name an image (`hardening.mechanism.used`).
 _OF_IMAGES = "org.hardening.image."
@@ -58,6 +59,19 @@ class Trust(PlainMechanism[TrustSettings]):
         if leaf.setting != settings.SCOPES:
             return ()
         return ((ACCEPT, self.dump({(leaf.setting, leaf.member): ACCEPT})),)
+
+    def findings(self, settings: TrustSettings, context: Context) -> Iterable[Finding]:
+        # Where somebody runs something, `hardening trust lint` says it, with what is wrong with the keys.
+        if not context.host.assumed:
+            return ()
+        from hardening_trust.lint import of_settings
+
+        return of_settings(settings)
+
+    def rules(self) -> Mapping[str, FindingRule | str]:
+        from hardening_trust.rules import RULES
+
+        return RULES
 
     def samples(self) -> Sequence[tuple[str, str, Any]]:
         found = [statement for statement in super().samples() if statement[1] != WILDCARD]

@@ -24,6 +24,7 @@ from hardening_trust.requirements import (
     SigstoreSigned,
     all_paths,
 )
+from hardening_trust.settings import TrustSettings
 from hardening_trust.view import Scope, View
 
 _SIGNED = (SignedBy, SigstoreSigned)
@@ -31,12 +32,23 @@ _SIGNED = (SignedBy, SigstoreSigned)
 
 def lint(view: View) -> Iterator[Finding]:
     """All findings, scope by scope, and then key by key. Raises `HostError` where keys are to be read without GnuPG."""
+    yield from _scopes(view)
+    yield from _keys(view)
+
+
+def of_settings(settings: TrustSettings) -> Iterator[Finding]:
+    """What of the scopes can be told without a host: neither where links lead nor what is in keys."""
+    members = {**settings.scopes.named, WILDCARD: settings.scopes.rest}
+    view = View({member: Scope(member, required, "") for member, required in members.items()}, {})
+    yield from _scopes(view, linked=False)
+
+
+def _scopes(view: View, *, linked: bool = True) -> Iterator[Finding]:
     for scope in (view.default, *view.named()):
         yield from _accepting(scope)
-        yield from _never_matching(scope)
+        yield from _never_matching(scope, linked=linked)
         for requirement in scope.requirements:
             yield from _never_holding(scope, requirement)
-    yield from _keys(view)
 
 
 def _finding(rule: str, scope: Scope, message: str, hint: str, severity: Severity = Severity.WARNING) -> Finding:
@@ -58,8 +70,8 @@ def _accepting(scope: Scope) -> Iterator[Finding]:
         yield _finding("accepts-transport", scope, f"every image of {transport} is accepted", hint, severity)
 
 
-def _never_matching(scope: Scope) -> Iterator[Finding]:
-    problem = "" if scope.member == WILDCARD else never(*scopes.split(scope.member))
+def _never_matching(scope: Scope, *, linked: bool) -> Iterator[Finding]:
+    problem = "" if scope.member == WILDCARD else never(*scopes.split(scope.member), linked=linked)
     if problem:
         yield _finding("never-matches", scope, f"the scope never matches: {problem}", "correct it, or remove it")
     elif scope.member != WILDCARD:
@@ -91,13 +103,13 @@ def misread(transport: str, name: str) -> Iterator[Misread]:
         yield Misread("namespace", message, hint, Severity.NOTE)
 
 
-def never(transport: str, name: str) -> str:
-    """Why a scope never matches, empty where it can."""
+def never(transport: str, name: str, *, linked: bool = True) -> str:
+    """Why a scope never matches, empty where it can. Links of this host are followed unless they are not ``linked``."""
     if transport not in scopes.KNOWN:
         return f"unknown transport {transport}"
     if transport == DOCKER and name:
         return docker_problem(name)
-    return _path_problem(transport, name) if transport in scopes.OF_PATHS and name else ""
+    return _path_problem(transport, name, linked) if transport in scopes.OF_PATHS and name else ""
 
 
 def docker_problem(name: str) -> str:
@@ -130,11 +142,11 @@ def docker_problem(name: str) -> str:
     return "" if str(found) == name else f"it is spelt {found}"
 
 
-def _path_problem(transport: str, name: str) -> str:
+def _path_problem(transport: str, name: str, linked: bool) -> str:
     directory, colon, _ = name.partition(":")
     if transport == OCI and colon:
         return f"all images of a layout are looked up by its directory, {os.path.normpath(directory)}"
-    real = os.path.realpath(name)
+    real = os.path.realpath(name) if linked else name
     return f"links are followed, and {name} leads to {real}" if real != name else ""
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from hardening.lint.rules import registry
 from hardening.mechanism.kinds import Kind
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import Scalar, Setting
 from hardening.plugin import hookspecs, plugins
 from hardening.profile import layers
+from hardening.report import lint
 from tests.docs.examples import ROOT
 from tests.fuzz.harness import targets
 
@@ -94,6 +96,12 @@ def test_every_shipped_profile_has_a_page_that_names_its_exceptions(name: str) -
     for parent in profile.get("extends", []):
         assert f"]({parent}.md)" in page
     assert "exception" in page or "exceptions" not in profile
+
+
+def test_the_page_of_rules_is_what_tools_reference_prints() -> None:
+    assert (REFERENCE / "rules.md").read_text() == lint.page(registry(MECHANISMS)), (
+        "tools/reference.py rules > docs/reference/rules.md"
+    )
 
 
 def test_every_target_of_make_has_its_line_of_help_and_is_documented() -> None:

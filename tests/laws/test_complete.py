@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardening.compose.composition import Composition, _fold_all, compose
+from hardening.compose.composition import Composition, compose
 from hardening.compose.fold import LayerStatements
+from hardening.compose.part import fold_all
 from hardening.errors import HardeningError
 from hardening.mechanism import host
 from hardening.mechanism.mechanism import Mechanism
@@ -61,7 +62,7 @@ def test_no_later_value_of_any_leaf_loosens_what_a_complete_layer_closed(
                 for member in defaults
             }
             stating = [LayerStatements(0, closing, {}, {}, {}), LayerStatements(1, later, statements, {}, {})]
-            resolved, problems = _fold_all(mechanism, stating, {})
+            resolved, problems = fold_all(mechanism, stating, {})
             for leaf, found in resolved.items():
                 if leaf.setting == setting.name and leaf.member in defaults:
                     assert setting.kind.is_no_looser_than(found.value, defaults[leaf.member]), (leaf, found.shown)

@@ -45,7 +45,7 @@ def test_what_is_enforced_has_a_module_for_each_stage(name: str) -> None:
             _, *wanted = inspect.signature(getattr(Mechanism, function)).parameters.values()
             given = inspect.signature(getattr(module, function)).parameters.values()
             assert [item.name for item in wanted] == [item.name for item in given if item.default is item.empty]
-    assert import_module(f"hardening_{name}.findings").RULES
+    assert import_module(f"hardening_{name}.rules").RULES
     assert (package(name) / "settings.py").exists()
     # Nowhere else in the package is a stage defined.
     for path in package(name).rglob("*.py"):

@@ -20,6 +20,7 @@ COMMANDS = {
     "why": "Say why a command fails, and the least that it needs.",
     "explain": "Show what decided a setting, and the smallest loosening.",
     "diff": "Show what one stack permits beyond another, and what it denies.",
+    "lint": "Find what is wrong with profiles.",
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",

@@ -117,7 +117,8 @@ def _write(here: Session, assembly: Assembly, form: str, bundle: Path | None) ->
         from hardening.report import sarif
 
         found = [assembly.composition.located(finding) for finding in assembly.findings]
-        output.show_json(sarif.log(found, sarif.described(found, assembly.composition.mechanisms)))
+        nowhere = [layer.place for layer in assembly.composition.stack.layers if layer.document.file][-1]
+        output.show_json(sarif.log(found, sarif.described(found, assembly.composition.mechanisms), nowhere))
         return EXIT_FINDINGS if _fails(assembly.composition, found) else 0
     else:
         output.show_raw(assembly.spec.config)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hardening.compose import rules
 from hardening.errors import HardeningError
 from hardening.mechanism import findings
-from hardening.mechanism.findings import Finding, FindingsOf, Gate, Severity, describe
+from hardening.mechanism.findings import Finding, FindingsOf, Gate, Severity
 from hardening.mechanism.schema import Leaf
 from hardening.plugin import plugins
 from hardening.profile.layers import parse_layer
@@ -102,12 +103,13 @@ def test_every_rule_of_ours_says_what_it_finds() -> None:
         text = "".join(path.read_text() for path in sorted(folder.rglob("*.py")))
         said = set(re.findall(rf'Finding\(\s*f?"{mechanism.name}/([a-z{{][^"]*)"', text))
         said |= set(re.findall(r'_(?:warn|note)\(\s*f?"([a-z{][^"]*)"', text)) if mechanism.name == "rootfs" else set()
+        known = findings.described_rules(mechanism.rules())
         for rule in said - ({"{rule}"} if mechanism.name in ("rootfs", "trust") else set()):
             name = re.sub(r"\{[^}]*\}", "suid" if mechanism.name == "rootfs" else "x", rule)
-            assert describe(f"{mechanism.name}/{name}", mechanism.rules()), f"add {rule} to RULES of {mechanism.name}"
+            assert findings.find_rule(f"{mechanism.name}/{name}", known), f"add {rule} to RULES of {mechanism.name}"
     core = (PLUGINS.parent / "hardening").rglob("*.py")
     said = {rule for path in core for rule in re.findall(r'"core/([a-z-]+)"', path.read_text())}
-    assert said == set(findings.RULES)
+    assert said <= set(rules.RULES)
 
 
 def test_severities_have_an_order_and_a_word() -> None:

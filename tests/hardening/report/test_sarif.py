@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hardening.mechanism.findings import Finding, Severity
-from hardening.report.sarif import SarifRule, log
+from hardening.mechanism.findings import Finding, FindingRule, Severity
+from hardening.report.sarif import log
 from tests.support import sarif
 
 
@@ -47,18 +47,25 @@ def test_a_relative_place_is_a_relative_uri() -> None:
 
 
 def test_a_rule_is_described_by_what_is_said_of_it_or_by_its_name() -> None:
-    found = [Finding("box/too-big", Severity.NOTE, "message"), Finding("box/open", Severity.NOTE, "message")]
-    run = log(found, {"box/open": SarifRule("Boxes that are open.", "Close them.", Severity.ERROR)})["runs"][0]
+    found = [Finding("box/too-big", Severity.NOTE, "message"), Finding("box/open", Severity.ERROR, "message")]
+    run = log(found, {"box/open": FindingRule("BOX001", "Boxes that are open", "Rain.", "Close them.")}, "a.toml")[
+        "runs"
+    ][0]
     described, named = run["tool"]["driver"]["rules"]
     assert described == {
-        "id": "box/open",
-        "shortDescription": {"text": "Boxes that are open."},
-        "fullDescription": {"text": "Boxes that are open."},
-        "help": {"text": "Close them."},
+        "id": "BOX001",
+        "name": "box/open",
+        "shortDescription": {"text": "Boxes that are open"},
+        "fullDescription": {"text": "Rain."},
+        "help": {"text": "Rain. Close them."},
         "defaultConfiguration": {"level": "error"},
     }
-    assert (named["id"], named["shortDescription"]["text"]) == ("box/too-big", "Something that box found: too big.")
+    assert (named["id"], named["shortDescription"]["text"]) == ("box/too-big", "Something that box found: too big")
     assert named["help"]["text"]
+    first, second = run["results"]
+    assert (first["ruleId"], second["ruleId"]) == ("box/too-big", "BOX001")
+    (place,) = first["locations"]
+    assert place["physicalLocation"]["region"] == {"startLine": 1}, "what has no line is at the first of the last layer"
 
 
 @pytest.mark.parametrize(

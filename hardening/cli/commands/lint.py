@@ -1,0 +1,94 @@
+"""``hardening lint``: what is wrong with profiles, told from the files alone."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from hardening.cli import output
+from hardening.cli.session import session
+from hardening.errors import EXIT_FINDINGS, UsageError
+from hardening.lint import fixing, linter
+from hardening.lint.result import worst
+from hardening.lint.rules import registry
+from hardening.mechanism.findings import Severity
+from hardening.report import lint as report
+
+TEXT, JSON, SARIF, GITHUB = FORMATS = ("text", "json", "sarif", "github")
+EPILOG = """\b
+Examples:
+  hardening lint profiles/
+  hardening lint --fix team.toml
+  hardening lint --format sarif profiles/ > lint.sarif
+  hardening lint --explain HRD005
+
+\b
+Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
+"""
+
+
+@click.command("lint", epilog=EPILOG)
+@click.option("--format", "form", type=click.Choice(FORMATS), default=TEXT, show_default=True, help="How to show it.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([str(item) for item in Severity]),
+    default=str(Severity.ERROR),
+    show_default=True,
+    help="The severity from which on a result is exit code 1.",
+)
+@click.option("--fix", is_flag=True, help="Mend what can be mended without a decision; comments and order stay.")
+@click.option("--explain", "ident", metavar="ID", help="Show what a rule finds, and why.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.pass_context
+def command(
+    context: click.Context, form: str, fail_on: str, fix: bool, ident: str | None, paths: tuple[str, ...]
+) -> int:
+    """Find what is wrong with profiles: files, or all of a directory, read without the host that they are for.
+
+    What is found is at a line of the file: `# hardening: ignore[ID] reason` there takes it back.
+    """
+    here = session(context)
+    if ident is not None:
+        return _explain(context, ident)
+    if not paths:
+        raise UsageError("no profile to look at", hint="name files or directories: `hardening lint profiles/`")
+    if "-" in paths:
+        raise UsageError(
+            "lint reads no profile from standard input", hint="name its file: what it extends counts from there"
+        )
+    named = linter.files(paths)
+    if not named:
+        raise UsageError(f"there is no profile in {', '.join(paths)}", hint="profiles are files that end in .toml")
+    lint = linter.Linter(here.plugins.mechanisms, here.search, here.today)
+    if fix:
+        for path in named:
+            for line in fixing.fix(lint, path):
+                output.note(line)
+    results = lint.all(named, len(os.sched_getaffinity(0)))
+    if form == JSON:
+        output.show_json(report.data(results))
+    elif form == SARIF:
+        output.show_json(report.log(results))
+    elif form == GITHUB:
+        for line in report.workflow_commands(results):
+            output.show(line)
+    else:
+        output.show_parts(report.excerpts(result for result in results if not result.suppressed))
+        output.note(report.summary(results, len(named)))
+    found = worst(results)
+    return EXIT_FINDINGS if found is not None and found.reaches(Severity(fail_on)) else 0
+
+
+def _explain(context: click.Context, ident: str) -> int:
+    rules = registry(session(context).plugins.mechanisms)
+    wanted = (
+        ident if ident in rules.by_id else next((key for key in rules.by_id if rules.name(key) == ident), ident.upper())
+    )
+    if wanted not in rules.by_id:
+        from hardening.base.text import nearest
+
+        hint = nearest(wanted, rules.by_id) or "docs/reference/rules.md lists them"
+        raise UsageError(f"there is no rule {ident}", hint=hint)
+    output.show(report.explained(rules.name(wanted), rules.by_id[wanted]))
+    return 0

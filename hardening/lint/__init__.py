@@ -1,0 +1,1 @@
+"""What is wrong with profiles, told from the files alone."""

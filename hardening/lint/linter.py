@@ -1,0 +1,236 @@
+"""One profile at a time: read, layered and composed for a host that nobody knows, and held against every rule.
+
+What is said of a profile is about a line of its own. What its stack comes to elsewhere is said of the files that say it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hardening.base.wholefile import Owner
+from hardening.compose.composition import Composition
+from hardening.compose.headers import wrong_headers
+from hardening.compose.implied import compose_here
+from hardening.compose.part import SharedParts, each_fault
+from hardening.errors import HardeningError, PluginError
+from hardening.lint import document, suppression
+from hardening.lint.crossing import Crossing, crossings
+from hardening.lint.result import LintResult, order
+from hardening.lint.rules import RuleRegistry, registry
+from hardening.mechanism import host as hosts
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.mechanism import Context, Mechanism, Reading
+from hardening.profile import layers
+from hardening.profile.layers import Layer, SearchPath, Stack, parse_layer
+from hardening.profile.source import Document, read
+
+#: How many files are worth a process of their own.
+_SHARE = 64
+_MALFORMED, _REFUSED = "core/malformed", "core/refused"
+
+
+class Linter:
+    """Lints profiles that may have layers in common; what they share is read and composed once."""
+
+    def __init__(self, mechanisms: Sequence[Mechanism[Any]], search: SearchPath, today: date) -> None:
+        self.mechanisms, self.search, self.today = mechanisms, search, today
+        self.rules: RuleRegistry = registry(mechanisms)
+        self.host = hosts.neutral(mechanisms)
+        self.memory = SharedParts()
+        self._documents: dict[tuple[Path, Owner], Document] = {}
+
+    def lint(self, path: str) -> list[LintResult]:
+        """The results of one file, those taken back by comments among them, in the order of its lines."""
+        name = path if layers.is_path(path) else f"./{path}"
+        try:
+            stack = layers.resolve((name,), self.search, reader=self._read)
+            composition = compose_here(stack, self.mechanisms, self.host, self.today, memory=self.memory)
+            layer: Layer | None = stack.layers[-1]
+            found = [*self._findings(composition), *document.in_stack(stack.layers[-1], composition)]
+        except PluginError:
+            raise
+        except HardeningError as error:
+            layer, found = self._faults(name, error)
+        if layer is not None:
+            found += document.findings(layer, self.search)
+        lines = layer.document.text.splitlines() if layer is not None else []
+        file = str(layer.document.file) if layer is not None else os.path.normpath(name)
+        results = order(
+            LintResult(
+                finding, self.rules.find(finding.rule), file, line, lines[line - 1] if line <= len(lines) else "", drop
+            )
+            for finding, drop in found
+            for line in [_line(finding.origin, file)]
+        )
+        if layer is None:
+            return results
+        comments = suppression.comments(layer.document.text, self.rules.by_id)
+        own = self.rules.by_owner["lint"]
+        known = {f"lint/{name}": rule for name, rule in own.items()}
+        return order(suppression.applied(results, comments, known, file, lines)) if comments else results
+
+    def all(self, paths: Sequence[str], processes: int = 1) -> list[LintResult]:
+        """The results of several files, of many side by side in as many ``processes``."""
+        share = min(processes, len(paths) // _SHARE)
+        if share < 2:
+            return [result for path in paths for result in self.lint(path)]
+        import multiprocessing
+        from multiprocessing.connection import Connection
+
+        forked = multiprocessing.get_context("fork")  # each has the plugins, and what is shared, as they are here
+        self.lint(paths[0])
+
+        def work(part: Sequence[str], answer: Connection) -> None:
+            try:
+                answer.send([self.lint(path) for path in part])
+            except HardeningError as error:
+                answer.send(error)
+
+        children = []
+        for number in range(share):
+            given, answer = forked.Pipe(duplex=False)
+            child = forked.Process(target=work, args=(paths[number::share], answer))
+            child.start()
+            answer.close()
+            children.append((given, child))
+        answers = [given.recv() for given, _ in children]
+        for _, child in children:
+            child.join()
+        for found in answers:
+            if isinstance(found, HardeningError):
+                raise found
+        every = [results for found in answers for results in found]
+        return order(result for results in every for result in results)
+
+    def _read(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
+        known = self._documents.get((path, owner))
+        if known is None:
+            known = self._documents[path, owner] = read(path, name, owner=owner)
+        return known
+
+    def forget(self, path: str) -> None:
+        """Read a file anew, which has been changed."""
+        real = os.path.realpath(path)
+        self._documents = {key: item for key, item in self._documents.items() if os.path.realpath(key[0]) != real}
+
+    def _findings(self, composition: Composition) -> Iterator[tuple[Finding, tuple[str | int, ...]]]:
+        context = Context(
+            self.host,
+            composition.composed,
+            profiles=composition.stack.files,
+            limit=composition.limit,
+            limits=composition.limits,
+        )
+        own = _Own(composition)
+        for finding in composition.findings:
+            if (placed := own.placed(finding, (finding.leaf,))) is not None:
+                yield placed, document.dropped(finding, composition.stack.layers[-1])
+        for mechanism in composition.mechanisms:
+            for finding in mechanism.findings(composition.settings[mechanism.name], context):
+                if (placed := own.placed(finding, (finding.leaf,))) is not None:
+                    yield placed, ()
+        for crossing in crossings(composition, context):
+            if (placed := own.crossing(crossing)) is not None:
+                yield placed, ()
+
+    def _faults(
+        self, name: str, error: HardeningError
+    ) -> tuple[Layer | None, list[tuple[Finding, tuple[str | int, ...]]]]:
+        """Why a profile, or its stack, cannot be had: every fault of the file itself, and what its stack is refused for."""
+        path = Path(os.path.normpath(name))
+        layer, malformed = None, []
+        try:
+            layer = parse_layer(self._read(path, path.name.removesuffix(layers.SUFFIX)))
+            malformed = self._malformed(layer)
+        except HardeningError as fault:
+            malformed = list(fault.problems)
+        known = {(str(item.origin), item.message) for item in malformed}
+        refused = [item for item in error.problems if (str(item.origin), item.message) not in known]
+        place = str(layer.document.origin(("extends",))) if layer is not None else f"{path}:1"
+        found = [_fault(_MALFORMED, item, str(path), place) for item in malformed]
+        found += [_fault(_REFUSED, item, str(path), place) for item in refused]
+        return layer, [(finding, ()) for finding in found]
+
+    def _malformed(self, layer: Layer) -> list[HardeningError]:
+        # What has ended is no fault of the file: it was right once.
+        found = list(wrong_headers(Stack((layer,)), self.mechanisms, date.min))
+        for mechanism in self.mechanisms:
+            found += each_fault(layer, mechanism, Reading(self.host, {}))
+        return found
+
+
+class _Own:
+    """Which of what is found is about the last layer of a stack, and where."""
+
+    def __init__(self, composition: Composition) -> None:
+        self.composition = composition
+        self.prefix = f"{composition.stack.layers[-1].document.file}:"
+
+    def placed(self, finding: Finding, leaves: Iterable[str]) -> Finding | None:
+        """A finding at its line there: where it is said to be, else where one of the leaves was stated or limited last."""
+        if finding.origin:
+            return finding if finding.origin.startswith(self.prefix) else None
+        steps = (
+            step for leaf in leaves if leaf for entry in self.composition.meant(leaf) for step in entry.steps[::-1]
+        )
+        origin = next((step.origin for step in steps if step.origin.startswith(self.prefix)), None)
+        return attrs.evolve(finding, origin=origin) if origin is not None else None
+
+    def crossing(self, crossing: Crossing) -> Finding | None:
+        """The same of one that several settings make."""
+        places = (str(volume.origin) for volume in crossing.volumes)
+        origin = next((place for place in places if place.startswith(self.prefix)), "")
+        return self.placed(attrs.evolve(crossing.finding, origin=origin), crossing.leaves)
+
+
+def _fault(rule: str, error: HardeningError, file: str, otherwise: str) -> Finding:
+    """An error as a finding of a file: what stands elsewhere is told where the file names it."""
+    origin, message = str(error.origin or ""), error.message
+    if not origin.startswith(f"{file}:"):
+        message = f"{origin}: {message}" if origin and origin != file else message
+        origin = otherwise if origin != file else f"{file}:1"
+    return Finding(rule, Severity.ERROR, message, _setting(message), origin, error.hint or "")
+
+
+def _setting(message: str) -> str:
+    """The setting that a message begins with."""
+    head, colon, _ = message.partition(": ")
+    return head if colon and " " not in head else ""
+
+
+def _line(origin: str, file: str) -> int:
+    number = origin.removeprefix(f"{file}:")
+    return int(number) if number.isdecimal() and number != "0" else 1
+
+
+def files(paths: Sequence[str]) -> list[str]:
+    """The files that are meant: of a directory all profiles in it, but for what is hidden, and for assertions beside a
+    profile. Raises `ProfileError` through `read` for what is none."""
+    found: dict[str, None] = {}
+    for path in paths:
+        if not os.path.isdir(path):
+            found[path] = None
+            continue
+        for folder, below, names in os.walk(path):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            wanted = (name for name in sorted(names) if _is_profile(name))
+            found |= {os.path.join(folder, name): None for name in wanted}
+    return list(found)
+
+
+def _is_profile(name: str) -> bool:
+    return name.endswith(layers.SUFFIX) and not name.startswith(".") and not name.endswith(f".test{layers.SUFFIX}")
+
+
+def by_file(results: Iterable[LintResult]) -> Mapping[str, list[LintResult]]:
+    """Results by their files."""
+    found: dict[str, list[LintResult]] = {}
+    for result in results:
+        found.setdefault(result.file, []).append(result)
+    return found

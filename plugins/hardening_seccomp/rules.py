@@ -1,0 +1,58 @@
+"""What the findings about filters mean (`hardening.mechanism.mechanism.Mechanism.rules`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hardening.mechanism.findings import FindingRule
+
+RULES: Mapping[str, FindingRule] = {
+    "allows-*": FindingRule(
+        "HRD301",
+        "A dangerous system call that is allowed",
+        "The call undoes what other mechanisms build, or reaches much of the kernel; the result says how.",
+        "Deny it, or allow it for the arguments that are needed alone (`rules`).",
+        '[seccomp]\nallow = ["@default", "ptrace"]\n',
+        '[seccomp]\nallow = ["@default"]\n',
+    ),
+    "open-default": FindingRule(
+        "HRD302",
+        "System calls that no rule names are allowed",
+        "Each newer kernel has calls of which nobody has decided anything yet.",
+        'Write `default = "deny"`, and allow what is needed.',
+        '[seccomp]\ndefault = "allow"\n',
+        '[seccomp]\ndefault = "deny"\n',
+    ),
+    "harsh-default": FindingRule(
+        "HRD303",
+        "A default action that kills",
+        "A C library that probes for a newer call dies, where ENOSYS lets it fall back to an older one.",
+        'Write `default = "deny"`.',
+        '[seccomp]\ndefault = "kill-process"\n',
+        '[seccomp]\ndefault = "deny"\n',
+    ),
+    "architecture": FindingRule(
+        "HRD304",
+        "System calls of another architecture",
+        "More of the kernel is open, and 32-bit calls have numbers of their own, which single rules easily forget.",
+        'Write `architectures = ["native"]` unless programs of that architecture run.',
+        '[seccomp]\narchitectures = ["native", "x32"]\n',
+        '[seccomp]\narchitectures = ["native"]\n',
+    ),
+    "set-id-files": FindingRule(
+        "HRD305",
+        "Files with set-ID bits or capabilities that the command can leave",
+        "On a volume a program with such a bit lends its owner's rights to whoever runs it on the host.",
+        "Write `restrict_suid_sgid = true`.",
+        "[seccomp]\nrestrict_suid_sgid = false\n",
+        "[seccomp]\nrestrict_suid_sgid = true\n",
+    ),
+    "flag": FindingRule("HRD306", "A flag of a profile of docker's that is not taken"),
+    "foreign-syscall": FindingRule("HRD307", "A name that is not a system call of this machine"),
+    "multiplexed": FindingRule("HRD308", "A call that carries others and is answered as the strictest of them"),
+    "old-libseccomp": FindingRule("HRD309", "A libseccomp with a known fault"),
+    "overlap": FindingRule("HRD310", "Entries of a profile that overlap"),
+    "overruled": FindingRule("HRD311", "A system call that layers allow and restrict_suid_sgid denies"),
+    "stricter": FindingRule("HRD312", "A rule that cannot be written exactly"),
+    "unknown-syscall": FindingRule("HRD313", "A system call that libseccomp does not know"),
+}

@@ -1,0 +1,193 @@
+"""What lint says of files: where, taken back by comments, mended, and in the forms that other programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardening.cli import main
+from hardening.cli.session import Session
+from hardening.lint import fixing, linter
+from hardening.lint.result import LintResult
+from hardening.report import lint as report
+from tests.hardening.lint.test_rules import PLUGINS, RULES, TODAY
+from tests.support import sarif
+
+FAULTY = """\
+extends = ["base"]
+[process]
+umsk = "2"
+umask = "9"
+rlimits.nofil = 3
+[capabilities]
+add = ["FOO", "NET_RAW"]
+[nothing]
+"""
+
+
+def lint(path: Path) -> list[LintResult]:
+    return linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY).lint(str(path))
+
+
+def lines(results: list[LintResult]) -> list[tuple[int, str]]:
+    return [(result.line, result.ident) for result in results if not result.suppressed]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    def written(text: str) -> Path:
+        path = tmp_path / "example.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_every_fault_of_a_file_is_a_result_with_its_line(write: Callable[[str], Path]) -> None:
+    results = lint(write(FAULTY))
+    faults = [result for result in results if result.ident == "HRD001"]
+    assert [result.line for result in faults] == [3, 4, 5, 7, 8]
+    assert [result.text[result.columns[0] - 1 : result.columns[1] - 1] for result in faults] == [
+        "umsk", "umask", "rlimits.nofil", "FOO", "[nothing]",
+    ]  # fmt: skip
+
+
+def test_what_is_no_toml_or_no_file_is_a_result_too(write: Callable[[str], Path], tmp_path: Path) -> None:
+    assert lines(lint(write("[process]\numask = \n"))) == [(2, "HRD001")]
+    assert lines(lint(write("\ufeffa = 1"))) == [(1, "HRD001")]
+    assert lines(lint(tmp_path / "absent.toml")) == [(1, "HRD001")]
+
+
+def test_what_a_parent_has_wrong_is_told_at_the_line_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "team.toml").write_text("[process]\numask = '9'\n")
+    path = tmp_path / "app.toml"
+    path.write_text('description = "x"\nextends = ["team.toml"]\n')
+    (result,) = lint(path)
+    assert (result.line, result.ident) == (2, "HRD002")
+    assert f"{tmp_path}/team.toml:2: process.umask" in result.finding.message
+
+
+def test_no_file_of_this_host_is_looked_at(write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write('[rootfs]\nvolumes.add = ["/etc/shadow:/x:ro"]\n[process]\nuser = "nobody-has-this-name"\n')
+    seen: list[str] = []
+    stat = os.stat
+
+    def seeing(name: Any, *rest: Any, **more: Any) -> os.stat_result:
+        seen.append(str(name))
+        return stat(name, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", seeing)
+    (result,) = lint(path)
+    assert "shows what is hidden" in result.finding.message
+    assert not [name for name in seen if "shadow" in name or name == "/etc/passwd"]
+
+
+def test_a_comment_takes_back_what_it_names_on_its_line_alone(write: Callable[[str], Path]) -> None:
+    text = '[process]\nuser = "0"  # hardening: ignore[HRD501] the installer writes to /usr\numask = "000"\n'
+    results = lint(write(text))
+    assert lines(results) == [(3, "HRD502")]
+    assert [result.reason for result in results] == ["the installer writes to /usr", ""]
+    unknown = lint(write(text.replace("HRD501", "HRD599")))
+    assert lines(unknown) == [(2, "HRD014"), (2, "HRD501"), (3, "HRD502")]
+    assert "did you mean" in unknown[0].finding.hint
+    assert lines(lint(write('x = "# hardening: ignore[HRD001] no comment"\n'))) == [(1, "HRD001")]
+    assert lines(lint(write("[process]\nx = 1 # hardening: ignore[HRD001] no\n"))) == [(2, "HRD001"), (2, "HRD015")]
+
+
+def test_sarif_has_a_region_for_each_result_of_every_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for ident, rule in RULES.items():
+        (tmp_path / f"{ident}.toml").write_text(rule.bad)
+    (tmp_path / "back.toml").write_text(RULES["HRD014"].good)
+    found = linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY)
+    results = found.all(linter.files(["."]), 2)
+    log = report.log(results)
+    sarif.check(log)
+    assert len(results) > len([rule for rule in RULES.values() if rule.bad])
+    for entry in log["runs"][0]["results"]:
+        place = entry["locations"][0]["physicalLocation"]
+        assert (tmp_path / place["artifactLocation"]["uri"]).is_file()
+        assert 1 <= place["region"]["startColumn"] < place["region"]["endColumn"]
+    assert [entry["suppressions"][0]["kind"] for entry in log["runs"][0]["results"] if "suppressions" in entry] == [
+        "inSource"
+    ]
+    assert results == found.all(linter.files(["."])), "side by side as one after another"
+
+
+def test_the_command_shows_counts_and_fails(
+    write: Callable[[str], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write('[process]\nuser = "0"\numask = "000"  # a comment\n')
+    monkeypatch.chdir(path.parent)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(["lint", *words], Session(PLUGINS))
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    code, out, err = run("example.toml")
+    assert (code, err) == (0, "1 file: 1 warning, 1 note\n")
+    assert '\n3 | umask = "000"  # a comment\n  | ^^^^^\n  = hint: write umask' in out
+    assert run("--fail-on", "warning", ".")[0] == 1
+    assert [item["id"] for item in json.loads(run("--format", "json", ".")[1])] == ["HRD501", "HRD502"]
+    first, second = run("--format", "github", ".")[1].splitlines()
+    assert first.startswith(
+        "::notice file=example.toml,line=2,col=1,endColumn=5,title=HRD501::the command runs as uid 0"
+    )
+    assert "%0Awrite umask" in second
+    assert "# file: web.toml" in run("--explain", "lint/shadowed-name")[1]
+    for words in ((), ("-",), ("--explain", "HRD999")):
+        assert run(*words)[0] == 2
+    (path.parent / "empty").mkdir()
+    code, _, err = run("empty")
+    assert (code, "no profile in empty" in err) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mended") / "example.toml"
+
+
+_PIECES = st.sampled_from(
+    [
+        "# about what follows",
+        '[[exceptions]]\nsetting = "capabilities.NET_RAW" # ping\nreason = "x"\nexpires = 2030-01-01',
+        '[[exceptions]]\nsetting = "namespaces.uts"\nreason = """\n[[exceptions]]\n"""',
+        "[selinux]",
+        '[trust]  # what may run\nrequirement = "best-effort"',
+        '[scan]\nrequirement = "best-effort"  # hardening: ignore[HRD501] nothing',
+        '[capabilities]\ndrop = ["CHOWN", "KILL", "CHOWN", # twice\n  "KILL",\n  "FOWNER",  # kept\n  "CHOWN",\n]',
+        '[process]\numask = "077"  # hardening: ignore[HRD502] not so',
+        "",
+    ]
+)
+
+
+@given(st.lists(_PIECES, unique_by=lambda text: text.partition("\n")[0] or text, max_size=8), st.booleans())
+def test_what_is_mended_says_the_rest_and_nothing_is_left_to_mend(one: Path, pieces: list[str], dos: bool) -> None:
+    path = one
+    text = "\n".join(pieces) + "\n"
+    path.write_bytes((text.replace("\n", "\r\n") if dos else text).encode())
+    lint = linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY)
+    list(fixing.fix(lint, str(path)))
+    once = path.read_bytes()
+    assert not [result for result in lint.lint(str(path)) if result.drop]
+    assert list(fixing.fix(lint, str(path))) == []
+    assert path.read_bytes() == once
+    before, after = (tomllib.loads(data.decode()) for data in (text.encode(), once))
+    assert after.get("capabilities", {}).get("drop", []) == list(
+        dict.fromkeys(before.get("capabilities", {}).get("drop", []))
+    )
+    assert after.get("process") == before.get("process")
+    assert not after.keys() & {"selinux", "trust", "scan", "exceptions"}
+    for comment in ("# about what follows", "# kept", "# twice"):
+        assert (comment.encode() in once) == (comment in text), "what is not about a line that went stays"
+    assert once.count(b"\r\n") == (once.count(b"\n") if dos else 0)
