@@ -52,10 +52,7 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
     for layer in stack.layers:
         for known, tables in ((TABLES, layer.tables), ((), layer.limits)):
             for key, node in tables.items():
-                if key == "findings":
-                    text = "findings have no limits"
-                    yield node.error(text, hint="write [findings]: no other layer permits what one refuses there")
-                elif key not in names:
+                if key not in names:
                     hint = nearest(key, (*names, *known)) or installed
                     yield node.error("no plugin owns this table", hint=hint)
 

@@ -118,7 +118,7 @@ class FindingsOf:
 
 @frozen
 class Gate:
-    """Which findings refuse a run, by one layer's ``[findings]``: those of ``refuse`` and above, or for the rules that it
+    """Which findings refuse a run, by one layer's ``[findings]`` or its limit: those of ``refuse`` and above, or for the rules that it
     names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others, was said."""
 
     refuse: Severity | None
@@ -155,22 +155,23 @@ _SEVERITY = Choice((_NEVER, *reversed([str(item) for item in Severity])))
 
 
 def gates(layers: Iterable[Layer]) -> list[Gate]:
-    """What layers say in ``[findings]``. Raises `ProfileError`."""
-    return [gate(layer.findings) for layer in layers if layer.findings is not None]
+    """What layers say in ``[findings]``, and as a limit in ``[limits.findings]``. Raises `ProfileError`."""
+    tables = [((layer.findings, "refuse"), (layer.findings_limit, "at")) for layer in layers]
+    return [gate(node, least) for pair in tables for node, least in pair if node is not None]
 
 
-def gate(node: Node) -> Gate:
-    """The table ``[findings]``. Raises `ProfileError`."""
+def gate(node: Node, least: str = "refuse") -> Gate:
+    """The table ``[findings]``, or a limit in which another word says the severity. Raises `ProfileError`."""
     for key, member in node.members():
-        if key not in ("refuse", "rules"):
-            raise member.error("unknown key", hint=nearest(key, ("refuse", "rules")) or "the keys are refuse and rules")
-    refuse, named = node.get("refuse"), dict(rules.members()) if (rules := node.get("rules")) else {}
-    least = _severity(refuse) if refuse is not None else None
+        if key not in (least, "rules"):
+            raise member.error("unknown key", hint=nearest(key, (least, "rules")) or f"the keys are {least} and rules")
+    refuse, named = node.get(least), dict(rules.members()) if (rules := node.get("rules")) else {}
+    severity = _severity(refuse) if refuse is not None else None
     for rule, member in named.items():
         if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
             raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
     places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
-    return Gate(least, {rule: _severity(member) for rule, member in named.items()}, places)
+    return Gate(severity, {rule: _severity(member) for rule, member in named.items()}, places)
 
 
 def _severity(node: Node) -> Severity | None:

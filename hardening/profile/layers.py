@@ -72,8 +72,8 @@ class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
     an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
-    itself; ``findings`` is its table of that name (`hardening.mechanism.findings.gate`), ``learnt`` says what it was learnt
-    from. ``parents`` are those that it extends."""
+    itself; ``findings`` is its table of that name, and ``findings_limit`` that of its limits
+    (`hardening.mechanism.findings.gate`); ``learnt`` says what it was learnt from. ``parents`` are those that it extends."""
 
     name: str
     document: Document
@@ -86,6 +86,7 @@ class Layer:
     shipped: bool = False
     asked: str = ""
     findings: Node | None = None
+    findings_limit: Node | None = None
     learnt: Fingerprint | None = None
     parents: tuple[Layer, ...] = ()
 
@@ -178,7 +179,7 @@ class Stack:
     @property
     def refuses_findings(self) -> bool:
         """Whether some layer says which findings refuse a run."""
-        return any(layer.findings is not None for layer in self.layers)
+        return any(layer.findings is not None or layer.findings_limit is not None for layer in self.layers)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -293,10 +294,11 @@ def parse_layer(document: Document) -> Layer:
         description=description.string() if description else "",
         extends=tuple(node.string() for node in _extends(root)),
         tables=MappingProxyType(tables),
-        limits=MappingProxyType(dict(limits.members()) if limits else {}),
+        limits=MappingProxyType({key: node for key, node in limits.members() if key != "findings"} if limits else {}),
         exceptions=tuple(_exemption(node) for node in exceptions.items(tables=True)) if exceptions else (),
         complete=complete.origin if complete is not None and complete.boolean() else None,
         findings=root.get("findings"),
+        findings_limit=limits.get("findings") if limits else None,
         learnt=_learnt(root.get("learnt")),
     )
 

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("first", ["org", "open"])
-@pytest.mark.parametrize("line", [("run", "--dry-run"), ("run",), ("compose", "-o", "bundle")])
+@pytest.mark.parametrize("line", [("run", "--dry-run"), ("run",), ("compose",), ("compose", "-o", "bundle")])
 def test_a_finding_refuses_whatever_the_order_of_the_layers(
     line: tuple[str, ...], first: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,6 +51,14 @@ def test_what_is_refused_is_refused_when_a_configuration_is_tightened(
     for mode in ("--check", "--in-place"):
         assert "which" in refusal(folder, capsys, "apply", "-p", "open", "-p", "org", str(foreign), mode)
     assert foreign.read_text() == before
+
+
+def test_a_limit_of_findings_says_the_same_where_limits_stand(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "org", "[limits.findings]\nat = 'error'\n[limits.findings.rules]\n'box/open' = 'warning'\n")
+    message = refusal(folder, capsys, "run", "-p", "org", "-p", "open", "--set", "findings.refuse=never", "--", "true")
+    assert f"(box/open, warning), which {folder}/org.toml:4 refuses" in message
+    profile(folder, "org", "[limits.findings]\nat = 'error'\n")
+    assert call(session(folder), "compose", "-p", "org", "-p", "open") == 0, "a warning is none of what it refuses"
 
 
 def test_no_exception_and_no_later_layer_lifts_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ def test_a_limit_of_two_parts_has_a_value_within_both(compose: Compose) -> None:
         ('[seccomp.rules]\nnames = ["bpf"]\n', "seccomp.rules: a table where", "write [[seccomp.rules]]"),
         ("[limit.seccomp]\nallow = []\n", "limit: no plugin owns", 'did you mean "limits"?'),
         ('[finding]\nrefuse = "error"\n', "finding: no plugin owns", 'did you mean "findings"?'),
-        ('[limits.findings]\nrefuse = "error"\n', "limits.findings: findings have no limits", "write [findings]"),
+        ('[limits.findings]\nrefuse = "error"\n', "limits.findings.refuse: unknown key", "the keys are at and rules"),
         (
             'extends = ["nope.toml"]\n',
             "app.toml:1: extends nope.toml, and there is no nope.toml",
