@@ -118,8 +118,9 @@ class FindingsOf:
 
 @frozen
 class Gate:
-    """Which findings refuse a run, by one layer's ``[findings]`` or its limit: those of ``refuse`` and above, or for the rules that it
-    names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others, was said."""
+    """Which findings refuse a run, by one layer's ``[findings]`` or its limit: those of ``refuse`` and above, or for the
+    rules that it names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others,
+    was said."""
 
     refuse: Severity | None
     rules: Mapping[str, Severity | None]

@@ -87,10 +87,10 @@ def test_what_the_host_lacks_fails_no_report(folder: Path, capsys: pytest.Captur
     profile(folder, "lax", "[box]\nrequirement = 'best-effort'\n")
     assert call(session(folder, broken=True), "compose", "-p", "lax", "--format", "sarif") == 0
     (run,) = json.loads(capsys.readouterr().out)["runs"]
-    assert [(item["ruleId"], item["level"]) for item in run["results"]] == [("core/not-enforced", "note")]
-    assert run["tool"]["driver"]["rules"][0]["shortDescription"]["text"] == (
-        "A setting that this host does not enforce."
-    )
+    assert [(item["ruleId"], item["level"]) for item in run["results"]] == [("HRD007", "note")]
+    rule = run["tool"]["driver"]["rules"][0]
+    assert rule["shortDescription"]["text"] == "A setting that this host does not enforce"
+    assert rule["name"] == "core/not-enforced"
 
 
 def test_a_rule_that_nobody_has_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
