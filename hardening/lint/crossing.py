@@ -13,6 +13,8 @@ from hardening.mechanism.roles import HOST, PRIVATE, CallFilter, Isolation, Priv
 
 #: Where the kernel shows its control groups (cgroups(7)).
 _CGROUPS = "/sys/fs/cgroup"
+#: Whose files are root's, or a service's, but seldom those of whoever types a command (Filesystem Hierarchy Standard).
+_OF_ROOT = ("/etc/", "/opt/", "/srv/", "/usr/", "/var/")
 _SHOWN = 6
 
 
@@ -42,7 +44,7 @@ def crossings(composition: Composition, context: Context) -> Iterator[Crossing]:
         yield from _with_volumes(named, privileges, volumes)
     if isolation is not None and isolation.where("user") == PRIVATE:
         for volume in volumes:
-            if volume.writable and not volume.idmap and not volume.source.startswith(("/home/", "/tmp/")):  # noqa: S108
+            if volume.writable and not volume.idmap and volume.source.startswith(_OF_ROOT):
                 text = f"{volume.target} can only be written to where the files of {volume.source} belong to the caller"
                 yield _found("unmapped-writes", text, [], [volume], Severity.NOTE, "add `idmap`")
 
