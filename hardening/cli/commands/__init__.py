@@ -39,4 +39,4 @@ MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "container
 )
 
 #: Commands that stand in a folder, each in a module of its own name.
-FOLDERS = dict.fromkeys(("score",), "review")
+FOLDERS = dict.fromkeys(("score", "lint"), "review")
