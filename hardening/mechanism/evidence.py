@@ -1,7 +1,9 @@
-"""What runs of a command were seen to ask of the kernel, and what a mechanism learns from that."""
+"""What runs of a command were seen to ask of the kernel, and what a mechanism learns from that; and programs that show what
+one value of a leaf permits and another one does not."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -135,3 +137,38 @@ class LearntStatement:
     comment: str
     element: bool = False
     loosens: frozenset[str] = frozenset()
+
+
+#: Lines of a program, so that somebody reads it before it is run.
+MOST_LINES = 20
+PERMITTED, REFUSED = "permitted", "refused: "
+
+_PROGRAM = """\
+import os, sys
+try:
+{attempt}
+except OSError as error:
+    sys.exit(f"refused: {{error.strerror or error}}")
+print("permitted")
+"""
+
+
+@frozen
+class Witness:
+    """What a process may do under one value of a leaf, and not under another: ``what`` says it in words, ``attempt`` in
+    lines of Python that raise `OSError` where the kernel refuses it, with ``os`` and ``sys`` imported. It changes nothing
+    that outlasts the process: the volumes of a stack are the host's own."""
+
+    what: str
+    attempt: str
+
+    @property
+    def program(self) -> str:
+        """The whole program: it prints `PERMITTED`, or ends with exit code 1 and `REFUSED` and why on standard error."""
+        return _PROGRAM.format(attempt=textwrap.indent(self.attempt.strip("\n"), "    "))
+
+
+def unless(condition: str, refused: str, *before: str) -> str:
+    """An attempt that looks at what the kernel says: it is ``refused``, in words, unless a ``condition`` in Python holds,
+    after the lines ``before`` it."""
+    return "\n".join([*before, f"if not ({condition}):", f"    raise PermissionError(1, {refused!r})"])

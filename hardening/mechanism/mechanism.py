@@ -3,7 +3,8 @@
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
 `probe` -> `statements` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and
 `verify` after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``, `recording` and `learnt`
-``hardening learn``, `exposure` and `reported` ``hardening score``. All arguments are frozen values of earlier stages.
+``hardening learn``, `exposure` and `reported` ``hardening score``, `witness` ``hardening prove``. All arguments are
+frozen values of earlier stages.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from hardening.mechanism.schema import (
 from hardening.profile.source import Node, Origin
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import Evidence, LearntStatement
+    from hardening.mechanism.evidence import Evidence, LearntStatement, Witness
     from hardening.mechanism.exposure import Exposure
     from hardening.mechanism.used import Used
 
@@ -379,6 +380,12 @@ class Mechanism(ABC, Generic[S]):
     def learnt(self, settings: S, context: Context, evidence: Evidence) -> Iterable[LearntStatement]:
         """Lines for a layer over these settings with which the command has what it asked for, and nothing else: what
         tightens them, and what loosens them (``hardening learn``). Who asks confirms them by running again."""
+        return ()
+
+    def witness(self, settings: S, context: Context, leaf: Leaf, value: Any, floor: Any) -> Iterable[Witness]:
+        """Programs that the kernel lets do something under ``value``, which these settings have for a leaf, and refuses the
+        same where the leaf is ``floor``, which is stricter or cannot be compared: what shows it best first, none where no
+        process could (``hardening prove``)."""
         return ()
 
     def denied_rights(self, settings: S, context: Context, rights: FileRights) -> Iterable[Cause]:

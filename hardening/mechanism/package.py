@@ -14,10 +14,12 @@ from hardening.mechanism.plain import PlainMechanism
 
 if TYPE_CHECKING:
     from hardening.mechanism.denial import Cause, SystemCall
+    from hardening.mechanism.evidence import Witness
     from hardening.mechanism.exposure import Exposure
     from hardening.mechanism.findings import Finding, FindingRule
     from hardening.mechanism.host import Host
     from hardening.mechanism.inputs import Inputs
+    from hardening.mechanism.schema import Leaf
 
 
 @cache  # a search asks thousands of times, and each look for what is not there goes through the whole path
@@ -40,6 +42,7 @@ class PackagedMechanism(PlainMechanism[S]):
     | `rules` | the mapping ``RULES`` of what it finds |
     | `denied` | ``denied``; without the module it denies no single call |
     | `exposure` | ``exposure``, ``reported``; without the module its settings are held against their defaults |
+    | `witness` | ``witness``; without the module no program shows what it permits |
     """
 
     _package: ClassVar[str]
@@ -55,6 +58,11 @@ class PackagedMechanism(PlainMechanism[S]):
 
     def denied(self, settings: S, context: Context, call: SystemCall) -> Iterable[Cause]:
         return self._stage("denied").denied(settings, context, call) if _has(self._package, "denied") else ()
+
+    def witness(self, settings: S, context: Context, leaf: Leaf, value: Any, floor: Any) -> Iterable[Witness]:
+        if not _has(self._package, "witness"):
+            return ()
+        return self._stage("witness").witness(settings, context, leaf, value, floor)
 
     def probe(self, host: Host) -> object | None:
         return self._stage("host").probe(host)

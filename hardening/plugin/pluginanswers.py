@@ -38,7 +38,7 @@ from hardening.plugin.plugincalls import Take, Wrong, items, nothing
 from hardening.profile.layers import HEADER
 
 if TYPE_CHECKING:
-    from hardening.mechanism.evidence import LearntStatement
+    from hardening.mechanism.evidence import LearntStatement, Witness
     from hardening.mechanism.exposure import Exposure
 
 _NAME = r"[a-z][a-z0-9_-]*"
@@ -224,6 +224,13 @@ def of_path(answer: object, *_: object) -> tuple[PathAnswer, ...]:
 def causes(answer: object, *_: object) -> tuple[Cause, ...]:
     found: tuple[Cause, ...] = items(Cause, texts=("leaf", "what", "advice"))(answer)
     _require_ways(found)
+    return found
+
+
+def witnesses(answer: object, *_: object) -> tuple[Witness, ...]:
+    from hardening.mechanism.evidence import Witness  # no launch asks
+
+    found: tuple[Witness, ...] = items(Witness, texts=("what", "attempt"))(answer)
     return found
 
 

@@ -46,6 +46,7 @@ def mechanism(
         "of_path": pluginanswers.of_path,
         "denied": pluginanswers.causes,
         "denied_rights": pluginanswers.causes,
+        "witness": pluginanswers.witnesses,
         "recording": pluginanswers.recording,
         "spare": pluginanswers.spare,
         "least": one(Mapping),

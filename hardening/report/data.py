@@ -75,22 +75,25 @@ def comparison(found: StackComparison, sides: tuple[Side, Side]) -> Data:
         "before": old.name,
         "after": new.name,
         "order": str(found.order),
-        "differences": [
-            {
-                "leaf": str(item.leaf),
-                "subject": str(item.subject),
-                "part": item.what or None,
-                "order": str(item.order),
-                "before": {"shown": old.text(item.before), "origin": old.text(item.origins[0]) or None},
-                "after": {"shown": new.text(item.after), "origin": new.text(item.origins[1]) or None},
-                "exception": _exemption(item.exception, new),
-            }
-            for item in found.differences
-        ],
+        "differences": [difference(item, sides) for item in found.differences],
         "exceptions": {
             "added": [_exemption(item, new) for item in found.added],
             "removed": [_exemption(item, old) for item in found.removed],
         },
+    }
+
+
+def difference(item: LeafDifference, sides: tuple[Side, Side]) -> Data:
+    """One difference between two stacks."""
+    old, new = sides
+    return {
+        "leaf": str(item.leaf),
+        "subject": str(item.subject),
+        "part": item.what or None,
+        "order": str(item.order),
+        "before": {"shown": old.text(item.before), "origin": old.text(item.origins[0]) or None},
+        "after": {"shown": new.text(item.after), "origin": new.text(item.origins[1]) or None},
+        "exception": _exemption(item.exception, new),
     }
 
 

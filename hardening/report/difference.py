@@ -109,33 +109,39 @@ def verdict(found: StackComparison, sides: tuple[Side, Side]) -> str:
 
 def lines(found: StackComparison, sides: tuple[Side, Side]) -> Iterator[str]:
     """All that differs, and what comes of it, in lines of 80 columns."""
-    for order, title in TITLES.items():
-        items = [item for item in found.differences if item.order is order]
-        if items:
-            yield f"{title}:"
-            for group in _grouped(items, sides):
-                yield from _paragraph(group)
-            yield ""
+    yield from paragraphs(found.differences, sides, TITLES)
     for title, exceptions, side in _exceptions(found, sides):
         yield f"{title}:"
         for item in exceptions:
-            yield from _wrapped(_said(item), 2)
-            yield from _wrapped(side.place(str(item.origin)), 4)
+            yield from wrapped(_said(item), 2)
+            yield from wrapped(side.place(str(item.origin)), 4)
         yield ""
-    yield from _wrapped(verdict(found, sides), 0)
+    yield from wrapped(verdict(found, sides))
+
+
+def paragraphs(items: Sequence[LeafDifference], sides: tuple[Side, Side], titles: Mapping[Order, str]) -> Iterator[str]:
+    """Differences below the titles of their orders, each part with an empty line after it."""
+    for order, title in titles.items():
+        found = [item for item in items if item.order is order]
+        if found:
+            yield from wrapped(f"{title}:")
+            for group in _grouped(found, sides):
+                yield from _paragraph(group)
+            yield ""
 
 
 def _paragraph(group: _Alike) -> Iterator[str]:
     where = f" where {group.what}" if group.what else ""
-    yield from _wrapped(f"{group.name}: {group.before} -> {group.after}{where}", 2)
+    yield from wrapped(f"{group.name}: {group.before} -> {group.after}{where}", 2)
     if group.members:
-        yield from _wrapped(", ".join(group.members), 4)
-    yield from _wrapped(group.where, 4)
+        yield from wrapped(", ".join(group.members), 4)
+    yield from wrapped(group.where, 4)
     if group.reason:
-        yield from _wrapped(f"excepted: {group.reason}", 4)
+        yield from wrapped(f"excepted: {group.reason}", 4)
 
 
-def _wrapped(text: str, indent: int) -> list[str]:
+def wrapped(text: str, indent: int = 0) -> list[str]:
+    """A text in lines of 80 columns, those after the first one further in, unless none is."""
     first, rest = " " * indent, " " * (indent + 2 if indent else 0)
     return textwrap.wrap(
         text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False

@@ -60,7 +60,7 @@ class CommandRunner:
     -1 where that is a terminal or nothing; ``secrets`` that of the values of secrets. ``seconds`` is how long each may run,
     None for ever, and ``idle`` when one that is looked at is ended before; ``until`` a command of the host's shell that says
     whether it has succeeded, empty for exit code 0. ``in_place``: they write to what they may write to, and not to
-    copies."""
+    copies. ``output`` is a descriptor for what runs say that are not shown, -1 for nowhere."""
 
     plugins: Plugins
     engine: Runtime
@@ -73,6 +73,7 @@ class CommandRunner:
     idle: Idle | None = None
     until: str = ""
     in_place: bool = False
+    output: int = -1
 
     def run(
         self, composition: Composition, *, shown: bool = False, on_call: Callable[[SystemCall], None] | None = None
@@ -177,7 +178,8 @@ class CommandRunner:
         """What a run has at descriptors 0, 1 and 2; what is opened for it is added to ``opened``."""
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         opened.append(null)
-        streams = {0: null, 1: 2 if shown else null, 2: 2 if shown else null}
+        said = 2 if shown else null if self.output < 0 else self.output
+        streams = {0: null, 1: said, 2: said}
         if self.input >= 0:
             # From its begin: a duplicate would go on where another run has stopped to read.
             streams[0] = os.open(f"/proc/self/fd/{self.input}", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,0 +1,45 @@
+"""Whether one stack stays within another: it does where each of its leaves is at most as loose; and what shows one that is
+not.
+
+Of two values that have no order nobody can tell which permits more, so that neither is within the other. A leaf that is
+tighter elsewhere makes up for nothing: the answer may be no where every process of one stack could be one of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hardening.base.values import frozen
+from hardening.compare.difference import LeafDifference, beyond
+from hardening.compose.composition import Composition
+from hardening.mechanism.evidence import Witness
+from hardening.mechanism.kinds import Order
+from hardening.mechanism.mechanism import Context
+
+
+@frozen(eq=False)
+class Counterexample:
+    """A leaf in which one stack permits more than another, and the programs that show it: what shows it best first, none
+    where no process could."""
+
+    difference: LeafDifference
+    witnesses: tuple[Witness, ...]
+
+
+def violated(inner: Composition, outer: Composition) -> list[LeafDifference]:
+    """The leaves in which ``inner`` is not within ``outer``: the looser ones first, then those without an order. None where
+    it is within. Both were composed by the same mechanisms."""
+    return sorted(beyond(inner, outer), key=lambda item: item.order is not Order.LOOSER)
+
+
+def counterexamples(
+    composition: Composition, context: Context, found: list[LeafDifference]
+) -> Iterator[Counterexample]:
+    """The same with programs, each made when it is asked for. ``context`` is that of ``composition``, the looser one."""
+    for item in found:
+        mechanism = composition.mechanism(item.leaf.mechanism)
+        if mechanism is None or item.entries is None:
+            raise TypeError("a leaf of no mechanism")
+        floor, own = item.entries
+        settings = composition.settings[mechanism.name]
+        yield Counterexample(item, tuple(mechanism.witness(settings, context, item.leaf, own.value, floor.value)))

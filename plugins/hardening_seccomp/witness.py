@@ -1,0 +1,90 @@
+"""Programs that make a system call which one filter permits and another one refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from hardening.mechanism.evidence import Witness
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import WILDCARD, Leaf
+from hardening_seccomp import groups, suid
+from hardening_seccomp.actions import Action, ActionKind, is_denial
+from hardening_seccomp.conditions import Rule, described_where
+from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, Diagram, apply
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.spec import filter_of
+
+#: What returns twice, never, or into a frame that is not there: Python has nothing to say after it.
+_NOT_CALLED = frozenset(
+    {"clone", "clone3", "exit", "exit_group", "fork", "rt_sigreturn", "sigreturn", "uprobe", "uretprobe", "vfork"}
+)
+#: Of the calls that no layer names, so many are made: of some the kernel says what the filter does.
+_SOME = 5
+#: A call that waits is interrupted: then the filter has let it.
+_CALL = """\
+import ctypes, signal
+signal.signal(signal.SIGALRM, lambda *_: None), signal.alarm(2)
+libc = ctypes.CDLL(None, use_errno=True)
+result = libc.syscall({number}, *map(ctypes.c_ulong, [{arguments}]))  # {name}
+if result == -1 and ctypes.get_errno() == {errno}:
+    raise OSError({errno}, os.strerror({errno}))"""
+_SET_ID = """\
+import tempfile
+with tempfile.NamedTemporaryFile() as file:
+    os.chmod(file.name, 0o4700)"""
+
+
+def witness(settings: SeccompSettings, context: Context, leaf: Leaf, value: object, floor: object) -> Iterator[Witness]:
+    """A call with arguments that the filter permits and the floor refuses. Most of them are no address and no descriptor,
+    so that the kernel answers with another error. A filter that kills ends the program instead."""
+    if leaf.setting == suid.SETTING:
+        yield Witness("gives a file of its own a set-user-ID bit", _SET_ID)
+    if leaf.setting or not isinstance(floor, Diagram):
+        return
+    library = context.host.of(SeccompFacts).required_library()
+    numbers = library.names(library.native())
+    unnamed = (name for name in sorted(numbers) if name not in settings.syscalls.named)
+    for name in islice(unnamed, _SOME) if leaf.member == WILDCARD else [leaf.member]:
+        if name in numbers and name not in _NOT_CALLED:
+            yield from _calls(name, numbers[name], filter_of(settings, context).rule(name), floor)
+
+
+def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]:
+    pairs = apply(lambda *pair: pair, rule, groups.load().answered(name, floor))
+    for pair in dict.fromkeys(pairs.leaves):
+        if not is_denial(pair[1]) or (is_denial(pair[0]) and (_kills(pair[0]) or not _kills(pair[1]))):
+            continue
+        arguments = _vector(pairs, pair)
+        answered = pair[1].data if pair[1].kind is ActionKind.ERRNO else 0  # it ends here
+        where = described_where(pairs, pair)
+        attempt = _CALL.format(
+            number=number, name=name, errno=answered, arguments=", ".join(hex(word) for word in arguments)
+        )
+        yield Witness(f"makes the system call {name}{f', where {where}' if where else ''}", attempt)
+
+
+def _kills(action: Action) -> bool:
+    """Whether a process that does not expect it ends by the answer."""
+    return action.kind >= ActionKind.TRAP
+
+
+def _vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action]) -> list[int]:
+    """Arguments that lead to a value, with all bits set that do not matter."""
+    known: list[bool] = []
+
+    def leads(ref: int) -> bool:
+        return pairs.leaves[~ref] == wanted if ref < 0 else known[ref]
+
+    for _, low, high in pairs.branches:  # children before parents
+        known.append(leads(low) or leads(high))
+    arguments, ref = [MAX_ARGUMENT] * ARGUMENTS, pairs.root
+    while ref >= 0:
+        bit, low, high = pairs.branches[ref]
+        if leads(high):
+            ref = high
+        else:
+            arguments[bit // WIDTH] &= ~(1 << (WIDTH - 1 - bit % WIDTH))
+            ref = low
+    return arguments
