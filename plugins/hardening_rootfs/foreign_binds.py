@@ -15,7 +15,7 @@ from hardening.base.files import is_below
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, Volume
 from hardening.mechanism.schema import Leaf
-from hardening_rootfs import hidden, mounts, sources
+from hardening_rootfs import hidden, mounts, sources, spec
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.paths import followed, holds, real_path
 from hardening_rootfs.rights import RequestedRights, Tightened, tighten_bind
@@ -52,6 +52,9 @@ def tighten(settings: RootfsSettings, context: Context, asked: RequestedRights) 
     volume = settings.volumes[destination]
     if volume is not None and real_path(volume.source) == real:
         return tighten_bind(asked.showing(followed(volume.source, volume.origin)), volume, leaf)
+    outer, anchor = spec.anchors(settings).get(destination, (None, None))
+    if outer is not None and anchor is not None and real == real_path(outer.source) + destination.removeprefix(outer.target):
+        return tighten_bind(asked.showing(real), anchor, f"rootfs.volumes.{outer.target}")
     if settings.devices[source] and destination == source:
         return _device(destination, followed(source)), f"rootfs.devices.{source}", []
     if USUAL.get(real) is not None and numbers(real) == USUAL[real]:

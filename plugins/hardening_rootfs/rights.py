@@ -201,5 +201,7 @@ def _proc(settings: RootfsSettings, asked: RequestedRights) -> Tightened:
 
 
 def _rebuilt(asked: RequestedRights, options: list[str]) -> mounts.Mount:
+    if sorted(options) == sorted(asked.options):
+        options = list(asked.options)  # another order is no change
     known = {key: asked.entry[key] for key in ("type", "source") if key in asked.entry}
     return {"destination": asked.destination, **known, "options": options}

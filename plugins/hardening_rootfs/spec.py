@@ -15,7 +15,7 @@ from hardening.errors import ProfileError, quoted
 from hardening.mechanism.fragment import Directory, Fragment
 from hardening.mechanism.idmaps import to_oci
 from hardening.mechanism.mechanism import Context
-from hardening.mechanism.roles import RIGHTS
+from hardening.mechanism.roles import RIGHTS, Volume
 from hardening.mechanism.schema import WILDCARD, Leaf, Members
 from hardening_rootfs import aliases, hidden, mounts, skeleton, sources
 from hardening_rootfs.paths import above, deepest, followed, holds, on_host, resolve
@@ -72,9 +72,7 @@ def contribute(settings: RootfsSettings, context: Context, fragment: Fragment) -
 def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
     """The mounts besides those that make up the root, by where they really are in it."""
     around = Surroundings.of(context)
-    volumes = [*_volumes(settings, context)]
-    volumes += _anchors(settings, volumes)
-    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *volumes, *_others(context)]
+    wanted = [*_kernel(settings, context, around), *_tmpfs(settings), *_volumes(settings, context), *_others(context)]
     return _place(settings.path.path, [*wanted, *_hollows(wanted, kept_in_volumes(settings, context))])
 
 
@@ -109,32 +107,36 @@ def _tmpfs(settings: RootfsSettings) -> Iterable[Planned]:
 
 def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
     for volume in settings.mounted_volumes():
-        leaf = f"rootfs.volumes.{volume.target}"
-        kept = attrs.evolve(volume, idmap=volume.idmap and not context.lacks(leaf))
-        mount = mounts.mount(volume.target, "bind", followed(volume.source, volume.origin), *kept.options())
-        maps = volume_maps(context) if kept.idmap else None
-        if maps is not None:
-            mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
-        yield Planned(mount, (leaf,), MountTarget(volume.target, os.path.isdir(volume.source), volume.origin))
+        yield _volume(volume, f"rootfs.volumes.{volume.target}", context)
+    for outer, anchor in anchors(settings).values():
+        yield _volume(anchor, f"rootfs.volumes.{outer.target}", context)
 
 
-def _anchors(settings: RootfsSettings, volumes: Iterable[Planned]) -> Iterator[Planned]:
-    """Of volumes that can be written, each directory above what is masked or read-only in them, mounted over itself: a mount
-    point cannot be renamed (EBUSY), and else what lies in the directory would be as writable as the rest under its new
-    name."""
-    written = {item.target.path: item for item in volumes if "rw" in item.mount["options"]}
-    taken = {item.target.path for item in volumes} | set(settings.mounted_tmpfs())
-    for path in sorted(_restricted(settings)) if written else ():
-        place = deepest(taken, path)
-        item = written.get(place) if place is not None else None
-        if item is None or not os.path.lexists(item.mount["source"] + path.removeprefix(item.target.path)):
+def _volume(volume: Volume, leaf: str, context: Context) -> Planned:
+    kept = attrs.evolve(volume, idmap=volume.idmap and not context.lacks(leaf))
+    mount = mounts.mount(volume.target, "bind", followed(volume.source, volume.origin), *kept.options())
+    maps = volume_maps(context) if kept.idmap else None
+    if maps is not None:
+        mount |= {"uidMappings": to_oci(maps.uids), "gidMappings": to_oci(maps.gids)}
+    return Planned(mount, (leaf,), MountTarget(volume.target, os.path.isdir(volume.source), volume.origin))
+
+
+def anchors(settings: RootfsSettings) -> dict[str, tuple[Volume, Volume]]:
+    """Of volumes that can be written, each directory above what is masked or read-only in them, which is mounted over
+    itself: the volume by the place, and that part of it. A mount point cannot be renamed (EBUSY); what lies in a directory
+    that can be is as writable as the rest under the new name."""
+    volumes = {volume.target: volume for volume in settings.mounted_volumes()}
+    taken = {*volumes, *settings.mounted_tmpfs()}
+    found: dict[str, tuple[Volume, Volume]] = {}
+    for path in _restricted(settings) if any(volume.writable for volume in volumes.values()) else ():
+        outer = volumes.get(deepest(taken, path) or "")
+        if outer is None or not outer.writable or not os.path.lexists(outer.source + path.removeprefix(outer.target)):
             continue
-        for parent in reversed(above(path)):
-            if is_below(parent, item.target.path) and parent not in taken:
-                taken.add(parent)
-                source = item.mount["source"] + parent.removeprefix(item.target.path)
-                target = MountTarget(parent, True, item.target.origin)
-                yield Planned(item.mount | {"destination": parent, "source": source}, item.leaves, target)
+        for place in above(path):
+            if is_below(place, outer.target):
+                source = outer.source + place.removeprefix(outer.target)
+                found[place] = (outer, attrs.evolve(outer, source=source, target=place))
+    return found
 
 
 def _restricted(settings: RootfsSettings) -> set[str]:
