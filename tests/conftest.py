@@ -16,6 +16,9 @@ from hardening.base.linux import group
 from tests.support import apart, rewriting, sample, users
 from tests.support.cached import Place
 from tests.support.features import PREFIX
+from tests.support.gpg import gpg_keys
+
+__all__ = ["gpg_keys"]
 
 # Shared machines stall: a deadline an example would fail for the wrong reason. Every run tries the same examples, so that
 # a failure says something of the change at hand, and `--all` more of them; `--hypothesis-profile=search` looks for new ones.

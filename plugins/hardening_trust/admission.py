@@ -150,7 +150,8 @@ def _judge(
     store: ImageStore, image: Used, name: Name, requirements: Requirements, say_where: Callable[[str], str]
 ) -> verification.ImageVerdict:
     """Hold the manifest and the signatures that the store has against what is required."""
-    from hardening_trust import lookaside, openpgp, signatures, verification
+    from hardening.base.openpgp.keyrings import keyrings
+    from hardening_trust import lookaside, signatures, verification
 
     kept = image.staged or store.signatures(image.digest, image.reference)
 
@@ -158,7 +159,7 @@ def _judge(
         return [signatures.read(data, origin) for data, origin in lookaside.from_directory(kept)]
 
     subject = verification.Image(name.full, name.docker, lambda: store.read(image.digest), found, say_where)
-    with openpgp.keyrings() as rings:
+    with keyrings() as rings:
         return verification.judge(subject, requirements, rings)
 
 

@@ -58,7 +58,7 @@ def read_bare(path: Path) -> bytes:
 
 def gpg(data: bytes) -> tuple[Key, ...]:
     """The OpenPGP keys in a file's content; none where it holds none. Raises `HostError` where GnuPG does not work."""
-    from hardening.base import gnupg
+    from hardening.base.openpgp import gnupg
 
     with tempfile.TemporaryDirectory(prefix="hardening-keys-", dir=places.temporary(os.environ)) as home:
         options = ("--no-options", "--no-autostart", "--no-auto-key-locate")

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
+
+from hardening import __version__
 
 SIMPLE = "atomic container signature"
 SIGSTORE = "cosign container image signature"
@@ -36,6 +39,11 @@ class Payload:
     reference: str
     creator: str | None = None
     timestamp: int | None = None
+
+
+def made(digest: str, reference: str) -> bytes:
+    """The bytes to sign now that say: the manifest of this digest is ``reference``."""
+    return write(Payload(digest, reference, f"hardening {__version__}", int(time.time())))
 
 
 def write(payload: Payload, kind: str = SIMPLE) -> bytes:

@@ -14,11 +14,11 @@ from pathlib import Path
 import attrs
 
 from hardening.base.digest import sha256
+from hardening.base.openpgp.keyrings import Keyrings, OpenPGPNotSigned, TooSlow
 from hardening.errors import ProfileError
 from hardening.images.reference import Reference
 from hardening_trust import identities, keys, payload
 from hardening_trust.kinds import show_one
-from hardening_trust.openpgp import Keyrings, OpenPGPNotSigned, TooSlow
 from hardening_trust.requirements import (
     GPG_KEYS,
     REJECT,

@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hardening.base import gnupg
+from hardening.base.openpgp import gnupg
+from hardening.base.openpgp import keyrings as openpgp
 from hardening.errors import HardeningError
 from hardening.images import reference
-from hardening_trust import openpgp, payload, policy, registriesd, scopes, sigstore
+from hardening_trust import payload, policy, registriesd, scopes, sigstore
 from hardening_trust import signatures as kept
 from hardening_trust.jsontree import document
 from tests.fuzz.harness import target
@@ -89,7 +90,7 @@ class _Said:
         return self.result
 
 
-@target(of_lines, "hardening_trust.openpgp", refusals=(HardeningError, openpgp.OpenPGPNotSigned), short=1000)
+@target(of_lines, "hardening.base.openpgp.keyrings", refusals=(HardeningError, openpgp.OpenPGPNotSigned), short=1000)
 def status(data: bytes, _: Path) -> None:
     """Accepted is what one good signature of our key says, and nothing else says more."""
     ring = openpgp.Keyring(_Said(data), frozenset({FINGER}), {FINGER: 1 << 40})

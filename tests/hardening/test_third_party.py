@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.base.openpgp.signing import signer
 from hardening.compose.composition import compose
 from hardening.images.reference import parse
 from hardening.mechanism import host
@@ -22,7 +23,7 @@ from hardening.mechanism.used import Used
 from hardening.plugin import plugins
 from hardening.plugin.admission import Candidate
 from hardening.plugin.plugins import Plugin, Plugins
-from hardening_trust.signing import signer
+from hardening_trust import payload
 from tests.docs.examples import ROOT, blocks
 from tests.support import gpg
 from tests.support.features import require
@@ -167,7 +168,7 @@ def test_a_third_party_s_scanner_signatures_and_verdict_decide_about_an_image(ac
 
         folder = place / "acme/signatures" / digest.replace(":", "-")
         folder.mkdir(parents=True)
-        (folder / "one").write_bytes(signer(key, home=home.path).sign(digest, NAME))
+        (folder / "one").write_bytes(signer(key, home=home.path).sign(payload.made(digest, NAME)))
         done = call(*run)
         assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
         assert len(list((place / "state/cache").glob("*/*/entry.json"))) == 1

@@ -14,7 +14,7 @@ from hardening_secrets.drivers.files import Files
 from hardening_secrets.store import read_private
 
 if TYPE_CHECKING:
-    from hardening.base.gnupg import GnuPG as Program
+    from hardening.base.openpgp.gnupg import GnuPG as Program
 
 _LONGEST = 1 << 20  # bytes of an encrypted value
 _LOCKED = "gpg-agent asks for the passphrase, and there is no terminal to ask on"
@@ -77,7 +77,7 @@ class GnuPGDriver(SecretDriver):
 @contextmanager
 def _program(home: str) -> Iterator[Program]:
     """GnuPG, whose agent asks for a passphrase where there is a terminal. What it raises is a `SecretError`."""
-    from hardening.base import gnupg
+    from hardening.base.openpgp import gnupg
 
     try:
         yield gnupg.start(Path(home) if home else None, asks=True, private=True)
@@ -87,7 +87,7 @@ def _program(home: str) -> Iterator[Program]:
 
 def _not_encrypted(done: Any) -> tuple[str, str]:
     """Why there is no encrypted value, and what to do."""
-    from hardening.base import gnupg
+    from hardening.base.openpgp import gnupg
 
     keywords = {keyword for keyword, _ in gnupg.status(done)}
     if "KEYEXPIRED" in keywords:
@@ -99,7 +99,7 @@ def _not_encrypted(done: Any) -> tuple[str, str]:
 
 def _not_decrypted(done: Any, key: str) -> SecretError:
     """Why there is no value."""
-    from hardening.base import gnupg
+    from hardening.base.openpgp import gnupg
 
     codes, keywords = gnupg.codes(done), {keyword for keyword, _ in gnupg.status(done)}
     if codes & gnupg.NOBODY_TO_ASK:
@@ -118,6 +118,6 @@ def _not_decrypted(done: Any, key: str) -> SecretError:
 
 
 def _code(done: Any) -> str:
-    from hardening.base import gnupg
+    from hardening.base.openpgp import gnupg
 
     return f"error {', '.join(map(str, sorted(gnupg.codes(done)))) or 'unknown'}"

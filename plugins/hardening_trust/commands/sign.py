@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hardening.base import wholefile
+from hardening.base.openpgp.signing import Signer, signer
 from hardening.cli import api
 from hardening.errors import LaunchError, UsageError, quoted
 from hardening.images.reference import DIRECTORY, Name, Reference, is_tagged, parse, parse_docker
@@ -16,7 +17,7 @@ from hardening.images.signatures import PREFIX
 from hardening.launch.record import behalf
 from hardening_trust import lookaside
 from hardening_trust.commands import chosen
-from hardening_trust.signing import Signer, signer
+from hardening_trust.payload import made
 from hardening_trust.subjects import SignatureLocations, around_of
 
 
@@ -73,7 +74,7 @@ def command(
     if target is not None:
         if len(digests) > 1:
             raise UsageError(f"{image} is an index, whose images need a signature each", hint="leave --output out")
-        _write(target, with_key.sign(digests[0], reference))
+        _write(target, with_key.sign(made(digests[0], reference)))
         api.show(str(target))
         return
     for path in _keep(places, name, digests, with_key, reference):
@@ -104,10 +105,10 @@ def _keep(
         if name.docker is not None:
             base = places.registries.written_to(around_of(name))
             lookaside.require_writable(base)
-            yield lookaside.write(base, name.docker, digest, with_key.sign(digest, reference))
+            yield lookaside.write(base, name.docker, digest, with_key.sign(made(digest, reference)))
         elif name.transport == DIRECTORY:
             prefix = f"{digest.partition(':')[2]}.{PREFIX}" if number else PREFIX
-            yield lookaside.write_into(Path(name.path), with_key.sign(digest, reference), prefix)
+            yield lookaside.write_into(Path(name.path), with_key.sign(made(digest, reference)), prefix)
         else:
             raise UsageError(f"{name.transport} cannot keep signatures", hint="write it to a file: --output FILE")
 

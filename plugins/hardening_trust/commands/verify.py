@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from hardening.base.openpgp.keyrings import Keyrings, keyrings
 from hardening.base.units import timestamp
 from hardening.cli import api
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError
@@ -16,7 +17,6 @@ from hardening.images.reference import Name
 from hardening_trust.commands import chosen
 from hardening_trust.commands.chosen import Chosen
 from hardening_trust.kinds import show_one
-from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.requirements import dump_one
 from hardening_trust.subjects import OtherManifest
 from hardening_trust.verification import ImageVerdict, RequirementResult, judge

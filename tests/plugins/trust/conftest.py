@@ -1,13 +1,10 @@
-"""The keys that signatures of these tests are made with, and the counts of the matrix against skopeo."""
+"""The counts of the matrix against skopeo."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.plugins.trust.counts import COUNTS, lines
-from tests.support.gpg import gpg_keys
-
-__all__ = ["gpg_keys"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from hardening.base.openpgp.signing import signer
 from hardening.compose.composition import Composition
 from hardening.images.media import digest_of
 from hardening.images.signatures import gather
@@ -20,9 +21,8 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.used import DIGEST, REFERENCE, Used
 from hardening.plugin.admission import Candidate, Verdict
-from hardening_trust import Trust, hardening_admit
+from hardening_trust import Trust, hardening_admit, payload
 from hardening_trust.annotation import ANNOTATION, POINTER
-from hardening_trust.signing import signer
 from tests.support.gpg import Keys, revoked_key
 from tests.support.images import opened
 from tests.support.texts import composed
@@ -154,14 +154,14 @@ def test_signatures_of_the_store_are_held_against_the_keys(store: ImageStore, tm
         f"`hardening trust explain -p a {NAME}` shows more" in verdict.refusals[0].hint
     )  # of the stack that refuses it
     good = signer(gpg_keys.good, home=gpg_keys.home.path)
-    sign(store, good.sign(DIGEST_OF, NAME))
+    sign(store, good.sign(payload.made(DIGEST_OF, NAME)))
     assert reason(layer) == ""
     sign(store, good.sign(DIGEST_OF, "registry.example.com/team/app:2"))
     assert "is not accepted" in reason(layer)
     assert reason(composition(required(key, ', signedIdentity = "matchRepository"'), store)) == ""
-    sign(store, good.sign(f"sha256:{'0' * 64}", NAME))
+    sign(store, good.sign(payload.made(f"sha256:{'0' * 64}", NAME)))
     assert "does not match" in reason(layer)
-    sign(store, signer(gpg_keys.other, home=gpg_keys.home.path).sign(DIGEST_OF, NAME))
+    sign(store, signer(gpg_keys.other, home=gpg_keys.home.path).sign(payload.made(DIGEST_OF, NAME)))
     assert reason(layer).startswith("Source image rejected: ")
     key.unlink()
     assert "cannot read the key" in reason(layer)
@@ -170,7 +170,7 @@ def test_signatures_of_the_store_are_held_against_the_keys(store: ImageStore, tm
 def test_a_manifest_that_was_changed_is_rejected(store: ImageStore, tmp_path: Path, gpg_keys: Keys) -> None:
     key = tmp_path / "good.gpg"
     key.write_bytes(gpg_keys.public(gpg_keys.good))
-    sign(store, signer(gpg_keys.good, home=gpg_keys.home.path).sign(DIGEST_OF, NAME))
+    sign(store, signer(gpg_keys.good, home=gpg_keys.home.path).sign(payload.made(DIGEST_OF, NAME)))
     store.blob(DIGEST_OF).chmod(0o600)
     store.blob(DIGEST_OF).write_bytes(MANIFEST + b" ")
     assert "digest mismatch" in reason(composition(required(key), store))
@@ -180,7 +180,7 @@ def test_it_says_what_it_looks_at(store: ImageStore, tmp_path: Path, gpg_keys: K
     key = tmp_path / "brief.gpg"
     brief = gpg_keys.home.generate("soon", expires=time.strftime("%Y-%m-%d", time.gmtime(time.time() + 864000)))
     key.write_bytes(gpg_keys.public(brief))
-    sign(store, signer(brief, home=gpg_keys.home.path).sign(DIGEST_OF, NAME))
+    sign(store, signer(brief, home=gpg_keys.home.path).sign(payload.made(DIGEST_OF, NAME)))
     found = composition(required(key), store)
     for verdict in (judged(found), judged_as(said(found))):
         assert verdict is not None
@@ -200,7 +200,7 @@ def test_a_bundle_is_judged_by_what_it_requires_and_by_what_there_is_now(
 ) -> None:
     key = tmp_path / "key.gpg"
     key.write_bytes(gpg_keys.public(gpg_keys.revoked))
-    signed = signer(gpg_keys.revoked, home=gpg_keys.home.path).sign(DIGEST_OF, NAME)
+    signed = signer(gpg_keys.revoked, home=gpg_keys.home.path).sign(payload.made(DIGEST_OF, NAME))
     sign(store, signed)
     bundle = said(composition(required(key), store))
     assert json.loads(bundle[ANNOTATION]) == [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": str(key)}]

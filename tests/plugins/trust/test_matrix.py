@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.openpgp.keyrings import Keyrings, keyrings
 from hardening.errors import HardeningError
 from hardening.images.reference import parse
 from hardening_trust import jsontree, registriesd
-from hardening_trust.openpgp import Keyrings, keyrings
 from hardening_trust.requirements import read_all
 from hardening_trust.signatures import UnreadableSignature
 from hardening_trust.subjects import SignatureLocations

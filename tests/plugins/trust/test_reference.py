@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
+from hardening.base.openpgp import keyrings as openpgp
 from hardening.images.signatures import LONGEST, MOST
-from hardening_trust import lint, lookaside, openpgp, subjects, verification
+from hardening_trust import lint, lookaside, subjects, verification
 from hardening_trust.commands import COMMANDS, group
 from hardening_trust.scopes import ScopeRule
 

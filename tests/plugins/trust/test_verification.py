@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from tests.plugins.trust.test_openpgp import bomb
 
 from hardening.base.digest import sha256
+from hardening.base.openpgp import keyrings as openpgp
+from hardening.base.openpgp.keyrings import Keyrings, keyrings
 from hardening.images.reference import parse_docker
-from hardening_trust import openpgp, verification
-from hardening_trust.openpgp import Keyrings, keyrings
+from hardening_trust import verification
 from hardening_trust.payload import Payload, write
 from hardening_trust.requirements import (
     ACCEPT,
@@ -24,7 +26,6 @@ from hardening_trust.requirements import (
 )
 from hardening_trust.signatures import Signature, Simple
 from hardening_trust.verification import Image, judge
-from tests.plugins.trust.test_openpgp import bomb
 from tests.support.gpg import Keys
 
 MANIFEST = b"{}"

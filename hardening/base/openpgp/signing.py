@@ -1,17 +1,15 @@
-"""Making simple signatures with a key of the caller's, in the caller's GnuPG home."""
+"""Signing with a key of the caller's, in the caller's GnuPG home."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from hardening import __version__
-from hardening.base import gnupg, wholefile
+from hardening.base import wholefile
+from hardening.base.openpgp import gnupg
 from hardening.errors import LaunchError, UsageError
-from hardening_trust.payload import Payload, write
 
 _LONGEST_PASSPHRASE = 4096
 
@@ -25,11 +23,10 @@ class Signer:
     user: str
     _passphrase: str | None
 
-    def sign(self, digest: str, reference: str) -> bytes:
-        """A signed message that says: the manifest of this digest is ``reference``. Raises `LaunchError`."""
-        said = Payload(digest, reference, f"hardening {__version__}", int(time.time()))
+    def sign(self, data: bytes, *, detach: bool = False) -> bytes:
+        """A signed message of ``data``, or the signature alone, armoured. Raises `LaunchError`."""
         result = self._gpg.sign(
-            write(said), keyid=self.user, passphrase=self._passphrase, clearsign=False, detach=False, binary=True
+            data, keyid=self.user, passphrase=self._passphrase, clearsign=False, detach=detach, binary=not detach
         )
         if result.returncode != 0 or not result.data:
             raise _failed(result, self.fingerprint)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.openpgp import keyrings as openpgp
+from hardening.base.openpgp.keyrings import Keyrings, OpenPGPNotSigned, TooSlow, keyrings
 from hardening.errors import HostError
-from hardening_trust import openpgp
-from hardening_trust.openpgp import Keyrings, OpenPGPNotSigned, TooSlow, keyrings
 from tests.support.gpg import Keys, home, revoked_key
 
 DATA = b'{"critical":{}}'

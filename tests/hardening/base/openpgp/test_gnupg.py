@@ -14,8 +14,9 @@ from pathlib import Path
 import gnupg as python_gnupg
 import pytest
 
-from hardening.base import gnupg, programs
-from hardening.base.gnupg import GnuPG
+from hardening.base import programs
+from hardening.base.openpgp import gnupg
+from hardening.base.openpgp.gnupg import GnuPG
 from hardening.errors import HostError
 from tests.support import gpg
 from tests.support.gpg import Home

@@ -1,4 +1,5 @@
-"""Verifying OpenPGP signed messages with GnuPG, in a home that is thrown away and holds only the keys that are named.
+"""Verifying OpenPGP signed messages, and detached signatures, with GnuPG, in a home that is thrown away and holds only the
+keys that are named.
 
 The caller's own keyring is never looked at, no agent is started, nothing is fetched from anywhere. What GnuPG found is
 taken from its status lines (``doc/DETAILS`` of GnuPG) and from nothing that is meant for people; anything else than
@@ -15,13 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from hardening.base import locks, places, state, trees, wholefile
 from hardening.base.digest import sha256
 from hardening.errors import HostError
+
+if TYPE_CHECKING:
+    from hardening.base.openpgp.gnupg import GnuPGResult
 
 FOLDER = "keyrings"
 #: The most that a signed message may hold, in bytes, however small it is compressed.
@@ -67,18 +71,33 @@ class Keyring:
     """The keys of one requirement in a home of their own. ``primaries`` are the fingerprints of its primary keys."""
 
     _gpg: Any
+    _home: Path
     primaries: frozenset[str]
     _expiries: Mapping[str, int]
 
     def verify(self, data: bytes) -> Signed:
         """What a signed message holds. Raises `OpenPGPNotSigned`, and `HostError` where GnuPG does not work."""
-        from hardening.base import gnupg
+        from hardening.base.openpgp import gnupg
 
         result = self._gpg.verify(data, extra_args=["--output", "-"])
         if result.returncode in _ENDED:
             raise TooSlow("Invalid GPG signature: GnuPG takes too long to check it")
+        return self._signed(result, bytes(result.data), _one_result(gnupg.status(result), data))
+
+    def verify_detached(self, data: bytes, signature: bytes) -> Signed:
+        """Of ``data``, of which this is the signature, the same. Raises as `verify` does."""
+        from hardening.base.openpgp import gnupg
+
+        file = self._home / "signature"
+        with _errors_of(self._home):
+            file.write_bytes(signature)
+        result = self._gpg.verify_data(str(file), data)
+        return self._signed(result, data, _one_result(gnupg.status(result), signature, detached=True))
+
+    def _signed(self, result: GnuPGResult, content: bytes, found: str) -> Signed:
+        from hardening.base.openpgp import gnupg
+
         lines = gnupg.status(result)
-        found = _one_result(lines, data)
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
         if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
             raise OpenPGPNotSigned(_reason(found, lines))
@@ -88,7 +107,7 @@ class Keyring:
         if primary not in self.primaries:
             raise OpenPGPNotSigned(f"Signature by key {primary} is not accepted")
         times = [int(until), self._expiries.get(key, 0), self._expiries.get(primary, 0)]
-        return Signed(bytes(result.data), key, primary, min((time for time in times if time), default=None))
+        return Signed(content, key, primary, min((time for time in times if time), default=None))
 
 
 @attrs.frozen(eq=False)
@@ -148,7 +167,7 @@ def _remove(folder: Path) -> None:
 
 
 def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
-    from hardening.base import gnupg
+    from hardening.base.openpgp import gnupg
 
     with _errors_of(home.parent.parent):
         home.mkdir(mode=0o700)
@@ -161,7 +180,7 @@ def _import(home: Path, keys: Sequence[bytes]) -> Keyring:
             raise HostError("GnuPG cannot write keys", origin=home.parent.parent, hint=_ROOM)
         lines = gnupg.status(result)
         primaries.update(words[1] for keyword, words in lines if keyword == "IMPORT_OK" and len(words) > 1)
-    return Keyring(checking, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
+    return Keyring(checking, home, frozenset(primaries), _expiries(gpg) if primaries else MappingProxyType({}))
 
 
 def _errors_of(folder: Path) -> AbstractContextManager[None]:
@@ -181,15 +200,17 @@ def _expiries(gpg: Any) -> Mapping[str, int]:
     return MappingProxyType(found)
 
 
-def _one_result(lines: Sequence[tuple[str, list[str]]], data: bytes) -> str:
-    """The keyword of the one result that a signed message has. Raises `OpenPGPNotSigned`."""
+def _one_result(lines: Sequence[tuple[str, list[str]]], data: bytes, *, detached: bool = False) -> str:
+    """The keyword of the one result that a signed message has, or a signature apart from it. Raises `OpenPGPNotSigned`."""
     count = Counter(keyword for keyword, _ in lines)
     results = [keyword for keyword, _ in lines if keyword in _RESULTS]
     if "DECRYPTION_INFO" in count or "BEGIN_DECRYPTION" in count or "UNEXPECTED" in count:
         raise OpenPGPNotSigned("Invalid GPG signature: it is encrypted, or no signed message at all")
     if count["NEWSIG"] > 1 or len(results) > 1:
         raise OpenPGPNotSigned(f"Unexpected GPG signature count {max(count.get('NEWSIG', 0), len(results))}")
-    if count["PLAINTEXT"] != 1:
+    if detached and count["PLAINTEXT"]:
+        raise OpenPGPNotSigned("Invalid GPG signature: it is a message of its own, and no detached signature")
+    if count["PLAINTEXT"] != 1 and not detached:
         kind = "it is a detached signature, without what it signs" if _is_signature(data) else "it is corrupt"
         raise OpenPGPNotSigned(f"Invalid GPG signature: {kind}")
     if not results:

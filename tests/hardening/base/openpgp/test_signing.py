@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.openpgp.signing import signer
 from hardening.errors import HostError, LaunchError, UsageError
 from hardening_trust import payload
-from hardening_trust.signing import signer
 from tests.support.gpg import PASSPHRASE, Keys
 
 DIGEST = "sha256:" + "a" * 64
@@ -24,7 +24,7 @@ def forget(keys: Keys) -> None:
 
 
 def test_a_signature_says_what_was_signed(gpg_keys: Keys) -> None:
-    signed = signer(gpg_keys.good, home=gpg_keys.home.path).sign(DIGEST, NAME)
+    signed = signer(gpg_keys.good, home=gpg_keys.home.path).sign(payload.made(DIGEST, NAME))
     said = payload.read(gpg_keys.home.run("--decrypt", data=signed))
     assert (said.digest, said.reference) == (DIGEST, NAME)
     assert said.creator is not None
@@ -37,7 +37,7 @@ def test_skopeo_verifies_it(gpg_keys: Keys, tmp_path: Path, monkeypatch: pytest.
     manifest.write_text(json.dumps({"schemaVersion": 2}))
     digest = subprocess.run(["skopeo", "manifest-digest", manifest], capture_output=True, text=True, check=True).stdout
     signature = tmp_path / "signature"
-    signature.write_bytes(signer(gpg_keys.primary, home=gpg_keys.home.path).sign(digest.strip(), NAME))
+    signature.write_bytes(signer(gpg_keys.primary, home=gpg_keys.home.path).sign(payload.made(digest.strip(), NAME)))
     monkeypatch.setenv("GNUPGHOME", str(gpg_keys.home.path))
     argv = ["skopeo", "standalone-verify", str(manifest), NAME, gpg_keys.primary, str(signature)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
@@ -56,7 +56,7 @@ def test_a_key_is_named_by_what_it_alone_has(gpg_keys: Keys) -> None:
 
 
 def test_a_subkey_signs_where_it_is_named_so(gpg_keys: Keys) -> None:
-    signed = signer(f"{gpg_keys.subkey}!", home=gpg_keys.home.path).sign(DIGEST, NAME)
+    signed = signer(f"{gpg_keys.subkey}!", home=gpg_keys.home.path).sign(payload.made(DIGEST, NAME))
     listed = gpg_keys.home.run("--list-packets", data=signed).decode()
     assert gpg_keys.subkey[-16:] in listed
 
@@ -69,7 +69,7 @@ def test_a_key_that_has_expired_is_refused(gpg_keys: Keys) -> None:
 def test_a_key_with_a_passphrase_asks_for_nothing_without_a_terminal(gpg_keys: Keys) -> None:
     forget(gpg_keys)
     with pytest.raises(LaunchError, match="nobody can be asked for it: there is no terminal") as caught:
-        signer(gpg_keys.locked, home=gpg_keys.home.path).sign(DIGEST, NAME)
+        signer(gpg_keys.locked, home=gpg_keys.home.path).sign(payload.made(DIGEST, NAME))
     assert "--passphrase-file" in str(caught.value)
 
 
@@ -78,12 +78,12 @@ def test_a_passphrase_comes_from_a_file(gpg_keys: Keys, tmp_path: Path) -> None:
     for ending in ("", "\n", "\r\n"):
         forget(gpg_keys)
         path.write_bytes((PASSPHRASE + ending).encode())
-        signed = signer(gpg_keys.locked, path, gpg_keys.home.path).sign(DIGEST, NAME)
+        signed = signer(gpg_keys.locked, path, gpg_keys.home.path).sign(payload.made(DIGEST, NAME))
         assert payload.read(gpg_keys.home.run("--decrypt", data=signed)).reference == NAME
     forget(gpg_keys)
     path.write_text("another one")
     with pytest.raises(LaunchError, match=r"wrong passphrase of key"):
-        signer(gpg_keys.locked, path, gpg_keys.home.path).sign(DIGEST, NAME)
+        signer(gpg_keys.locked, path, gpg_keys.home.path).sign(payload.made(DIGEST, NAME))
 
 
 @pytest.mark.parametrize(

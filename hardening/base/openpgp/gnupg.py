@@ -66,6 +66,10 @@ class GnuPG:
         """What is signed in ``data``."""
         return self._call("verify", data, **options)
 
+    def verify_data(self, signature: str, data: bytes) -> GnuPGResult:
+        """Whether the file ``signature`` has one over ``data``."""
+        return self._call("verify_data", signature, data)
+
     def encrypt(self, data: bytes, recipients: Sequence[str], **options: Any) -> GnuPGResult:
         """``data`` encrypted to some keys."""
         return self._call("encrypt", data, list(recipients), **options)
