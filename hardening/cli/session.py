@@ -103,13 +103,19 @@ class Session:
 
     def stack(self, request: Request) -> Stack:
         """The layers of a request; raises `ProfileError`."""
+        from hardening.launch.fingerprints import ABSENT
         from hardening.profile.layers import resolve
-        from hardening.profile.machine import FILE
+        from hardening.profile.machine import ENFORCED, FILE
 
         for name in request.profiles:
             self._require(name)
-        consulted = ((FILE, self.machine.digest),)
-        return resolve(request.profiles, self.search, request.options, consulted)
+        machine = self.machine
+        # One that is there is read as a layer, and looked at again as that.
+        absent = ((ENFORCED, ABSENT),) if machine.enforced is None else ()
+        return resolve(
+            request.profiles, self.search, request.options, ((FILE, machine.digest), *absent),
+            enforced=machine.enforced, signed=machine.signed,
+        )  # fmt: skip
 
     def _require(self, profile: str) -> None:
         """Raise `ProfileError` with what was probably meant where nothing has the name of a profile."""

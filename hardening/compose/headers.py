@@ -41,9 +41,10 @@ def told_of(
 
 def unchanged_until(stack: Stack, today: date) -> date | None:
     """The last day on which the exceptions of a stack come to the same, and the same is told of them; None for ever. Of one
-    that ends soon each day tells something else."""
+    that ends soon each day tells something else. Nor is it later than the last day of its signatures."""
     ends = [item.expires for layer in stack.layers for item in layer.exceptions if item.expires is not None]
-    return min((max(today, end - timedelta(days=SOON + 1)) for end in ends), default=None)
+    days = [max(today, end - timedelta(days=SOON + 1)) for end in ends]
+    return min([*days, *([stack.until] if stack.until is not None else [])], default=None)
 
 
 def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:

@@ -24,10 +24,13 @@ from hardening.profile.source import Document, Node, Origin, read
 
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
+    from hardening.profile.signatures import Signature
 
 SUFFIX = ".toml"
 #: What the administrator of the machine says.
 MACHINE = Path("/etc/hardening")
+#: Whose a folder of profiles is: the caller's own.
+USER = "user"
 #: The tables of a profile that are no mechanism's.
 TABLES = ("exceptions", "limits", "findings", "learnt")
 HEADER = ("description", "extends", "complete", *TABLES)
@@ -67,13 +70,23 @@ class Exemption:
         }
 
 
+@frozen
+class Required:
+    """The files of keys by one of which layers have to be signed, and where that is said."""
+
+    keys: tuple[Path, ...]
+    origin: Origin
+
+
 @frozen(eq=False)
 class Layer:
     """A profile at its place in a stack. ``tables`` and ``limits`` hold the mechanisms' tables by name; ``complete`` is
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
     an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
     itself; ``findings`` is its table of that name, and ``findings_limit`` that of its limits
-    (`hardening.mechanism.findings.gate`); ``learnt`` says what it was learnt from. ``parents`` are those that it extends."""
+    (`hardening.mechanism.findings.gate`); ``learnt`` says what it was learnt from. ``parents`` are those that it extends.
+    ``enforced`` is one of the stack that the administrator puts before every other; ``signature`` is the layer's, where one
+    is required."""
 
     name: str
     document: Document
@@ -89,6 +102,8 @@ class Layer:
     findings_limit: Node | None = None
     learnt: Fingerprint | None = None
     parents: tuple[Layer, ...] = ()
+    enforced: bool = False
+    signature: Signature | None = None
 
     @property
     def place(self) -> str:
@@ -125,8 +140,12 @@ class SearchPath:
         """``/etc/hardening/profiles``, the caller's ``$XDG_CONFIG_HOME/hardening/profiles``, and ``shipped``: none of them
         depends on the place where the caller stands."""
         config = places.xdg(os.environ, "XDG_CONFIG_HOME")
-        own = [] if config is None else [SearchDirectory(Path(config, "hardening/profiles"), "user")]
+        own = [] if config is None else [SearchDirectory(Path(config, "hardening/profiles"), USER)]
         return cls((SearchDirectory(MACHINE / "profiles", "system"), *own, *shipped))
+
+    def of_root(self) -> SearchPath:
+        """The folders that are not the caller's."""
+        return SearchPath(tuple(folder for folder in self.folders if folder.owner != USER))
 
     def all(self) -> list[FoundProfile]:
         """Every profile that has a name, sorted; what lies in two folders is there twice."""
@@ -169,12 +188,13 @@ class SearchPath:
 class Stack:
     """The ordered layers; later ones stand closer to the application. ``found`` is what each name that was looked up stood
     for, ``named`` are the profiles that were asked for, as they were typed, and ``consulted`` are the files, each with what
-    a look at it gave, that decide which these are where nobody asks for any."""
+    a look at it gave, that decide which these are beside themselves. ``until`` is the last day on which all are signed."""
 
     layers: tuple[Layer, ...]
     found: tuple[FoundProfile, ...] = ()
     named: tuple[str, ...] = ()
     consulted: tuple[tuple[Path, str], ...] = ()
+    until: date | None = None
 
     @property
     def refuses_findings(self) -> bool:
@@ -199,19 +219,59 @@ def resolve(
     command_line: Document | None = None,
     consulted: Sequence[tuple[Path, str]] = (),
     reader: Reader = read,
+    *,
+    enforced: Path | None = None,
+    signed: Required | None = None,
 ) -> Stack:
     """The stack of the named profiles, left to right, what each extends before it, the command line last; ``reader`` gives
-    the documents.
+    the documents. The stack of the ``enforced`` profile, of which all is root's, goes before them, and all but that are
+    ``signed``.
 
-    Raises `ProfileError` for a profile that does not exist, cannot be read or is part of a cycle.
+    Raises `ProfileError` for a profile that does not exist, cannot be read, is part of a cycle, or is not signed.
     """
+    first = _Builder(search.of_root(), reader, Owner.ROOT)
+    if enforced is not None:
+        first.add(str(enforced), None, Path(), ())
     builder = _Builder(search, reader)
+    builder.layers = {key: attrs.evolve(layer, enforced=True) for key, layer in first.layers.items()}
     for profile in profiles:
         builder.add(profile, None, Path(), ())
     layers = [*builder.layers.values()]
+    looked, until = tuple(consulted), None
+    if signed is not None:
+        layers, looked, until = _verified(layers, signed, looked)
     if command_line is not None:
-        layers.append(parse_layer(command_line))
-    return Stack(tuple(layers), tuple(builder.found.values()), tuple(profiles), tuple(consulted))
+        layers.append(_typed(command_line, signed))
+    found = (*first.found.values(), *builder.found.values())
+    return Stack(tuple(layers), found, tuple(profiles), looked, until)
+
+
+def _typed(command_line: Document, signed: Required | None) -> Layer:
+    """The layer of the command line. Where layers have to be signed it has no exceptions: what a profile may loosen by its
+    signature alone, nobody loosens by typing it."""
+    layer = parse_layer(command_line)
+    if signed is not None and layer.exceptions:
+        raise ProfileError(
+            f"an exception is for a signed profile, which {signed.origin} requires",
+            origin=layer.exceptions[0].origin,
+            hint="write it into a profile, and have that signed: `hardening profile sign`",
+        )
+    return layer
+
+
+def _verified(
+    layers: list[Layer], required: Required, consulted: tuple[tuple[Path, str], ...]
+) -> tuple[list[Layer], tuple[tuple[Path, str], ...], date | None]:
+    """The layers with their signatures, all files that decide them, and the last day on which these are valid."""
+    from hardening.profile import signatures  # on few machines they are required
+
+    # Of a package who could have written it is asked as of code, and the enforced stack is who requires this.
+    files = {layer: layer.document.file for layer in layers if not (layer.shipped or layer.enforced)}
+    texts = {file: layer.document.text for layer, file in files.items() if file is not None}
+    found = signatures.verify(texts, required.keys, required.origin)
+    kept = {layer: found.signatures.get(file) for layer, file in files.items() if file is not None}
+    signed = [attrs.evolve(layer, signature=kept.get(layer)) for layer in layers]
+    return signed, (*consulted, *found.looked), found.until
 
 
 class Reader(Protocol):
@@ -221,9 +281,10 @@ class Reader(Protocol):
 
 
 class _Builder:
-    def __init__(self, search: SearchPath, reader: Reader) -> None:
+    def __init__(self, search: SearchPath, reader: Reader, owner: Owner | None = None) -> None:
         self.search = search
         self.read = reader
+        self.owner = owner
         self.shipped = [Path(os.path.realpath(folder.path)) for folder in search.folders if folder.shipped]
         self.layers: dict[Path, Layer] = {}
         self.found: dict[str, FoundProfile] = {}
@@ -244,7 +305,7 @@ class _Builder:
         if origin is not None and not os.path.lexists(path):
             hint = "a path in `extends` is relative to the directory of the profile with the `extends`"
             raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
-        layer = parse_layer(self.read(path, name, owner=Owner.ANY if by_path else Owner.OWN))
+        layer = parse_layer(self.read(path, name, owner=self.owner or (Owner.ANY if by_path else Owner.OWN)))
         extended = zip(layer.extends, _extends(layer.document.root), strict=True)
         before = [self.add(parent, node.origin, path.parent, (*chain, (key, name))) for parent, node in extended]
         asked = next((above for place, above in chain if self._ships(place)), name)

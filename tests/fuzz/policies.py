@@ -93,7 +93,7 @@ class _Said:
 @target(of_lines, "hardening.base.openpgp.keyrings", refusals=(HardeningError, openpgp.OpenPGPNotSigned), short=1000)
 def status(data: bytes, _: Path) -> None:
     """Accepted is what one good signature of our key says, and nothing else says more."""
-    ring = openpgp.Keyring(_Said(data), frozenset({FINGER}), {FINGER: 1 << 40})
+    ring = openpgp.Keyring(_Said(data), Path(), frozenset({FINGER}), {FINGER: 1 << 40})
     found = ring.verify(b"\x90message")
     words = [line.split() for line in data.decode("utf-8", "replace").split("\n") if line.startswith("[GNUPG:] ")]
     said = [line[1] for line in words if len(line) > 1]

@@ -28,7 +28,7 @@ COMMANDS = {
     "receipt": "Hold the kernel's report of a process against a stack.",
     "score": "Score how exposed a stack, a configuration or a process is.",
     "doctor": "Show what this host can enforce.",
-    "profile": "List and show profiles.",
+    "profile": "List, show, sign and verify profiles.",
     "cache": "List and clear what is kept of earlier runs.",
     "plugin": "List plugins, and what they bring.",
     "completion": "Print the completion script of a shell.",

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hardening.assemble import handover, pipeline
+from hardening.assemble.statements import with_statements_of
 from hardening.base.pointer import CONFIG, lookup
 from hardening.cli import refusals, start, stored
 from hardening.cli.options import keeping
-from hardening.cli.session import session
-from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted
+from hardening.cli.session import Request, Session, session
+from hardening.errors import HardeningError, LaunchError, Problems, SpecError, UsageError, quoted, raise_all
 from hardening.images import bundled
 from hardening.launch.config.bundle import load
+from hardening.launch.fingerprints import ABSENT
+from hardening.mechanism import inputs
+from hardening.mechanism.inputs import Input
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.admission import Candidate
 from hardening.plugin.plugins import Plugins
+from hardening.profile import machine
 
 HINT = "`hardening compose -o BUNDLE -- COMMAND` writes a bundle"
 
@@ -63,15 +70,41 @@ def command(
     except (SpecError, Problems) as error:
         _add_hints(error, engine, candidate, here.plugins, bundle)
         raise
+    looked += _enforced(here, candidate.document, bundle)
     digest = sha256(config).hexdigest()
     launch = start.request(context, engine, place, interactive=interactive, receipt=target, sha256=digest)
     secrets = handover.open_secrets(here.plugins, engine, config)
     if secrets >= 0:  # which are opened anew at each launch
         start.start(engine.command(bundle.absolute(), launch.changed(secrets=secrets)))
     argv = engine.command(bundle.absolute(), launch)
-    if target is None and not fresh:
+    if target is None and not fresh and here.machine.enforced is None:
         stored.verdict(here, engine, argv, launch, bundle.absolute(), digest, looked)
     start.start(argv)
+
+
+def _enforced(here: Session, document: Mapping[str, Any], bundle: Path) -> tuple[Input, ...]:
+    """Hold a bundle, whoever has composed it, to the stack that a run without a profile has, where the administrator has
+    one enforced: what `apply` would change of it is refused. What was looked at where there is none. Raises `SpecError`."""
+    enforced = here.machine.enforced
+    if enforced is None:
+        return tuple(item for item in inputs.file(machine.ENFORCED, ABSENT) if isinstance(item, Input))
+    from hardening.compare import configuration  # few machines have one
+
+    composition = here.compose(Request(here.machine.default))
+    place = bundle.absolute()
+    assembly = pipeline.tighten(here.plugins, composition, here.host, document, bundle=place, origin=place)
+    tightened = assembly.spec.document
+    found = configuration.changes(with_statements_of(tightened, document), tightened, assembly.spec.leaves)
+    asked = [(item.pointer, f"asks for {item.asked}, beyond {item.leaf}") for item in assembly.violations]
+    asked = asked or [(item.pointer, f"is not within {', '.join(item.leaves) or 'what is kept'}") for item in found]
+    hint = f"`hardening apply --in-place {quoted(str(bundle))}` holds it to that; `hardening run` composes anew"
+    raise_all(
+        [
+            SpecError(f"{what}, of the stack that {enforced} begins", origin=f"{place / CONFIG}:{pointer}", hint=hint)
+            for pointer, what in asked
+        ]
+    )
+    return ()
 
 
 def _add_hints(error: HardeningError, engine: Runtime, candidate: Candidate, plugins: Plugins, bundle: Path) -> None:

@@ -1,17 +1,24 @@
-"""``hardening profile``: which profiles there are, and what one says."""
+"""``hardening profile``: which profiles there are, what one says, and who has signed it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
+from hardening.base import wholefile
+from hardening.base.units import timestamp
 from hardening.base.wholefile import Owner
 from hardening.cli import output
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
-from hardening.errors import EXIT_FINDINGS, HardeningError
-from hardening.profile.layers import FoundProfile, SearchPath, parse_layer
+from hardening.errors import EXIT_FINDINGS, HardeningError, LaunchError, ProfileError, UsageError
+from hardening.launch.record import behalf
+from hardening.profile.layers import FoundProfile, SearchPath, parse_layer, resolve
+from hardening.profile.machine import FILE
 from hardening.profile.source import read
 from hardening.report.table import Table
 
@@ -85,3 +92,91 @@ def show(context: click.Context, as_json: bool, name: str) -> None:
     for line in explain.tree(stack.layers):
         output.show(f"# {line}")
     output.show(text.rstrip("\n"))
+
+
+@command.command(
+    "sign",
+    epilog="""\b
+Examples:
+  hardening profile sign --key policy@example.com ./team.toml
+  hardening profile sign --key 0123…CDEF --passphrase-file ./passphrase ./org.toml ./team.toml
+""",
+)
+@click.option("--key", required=True, metavar="ID", help="The secret key: a fingerprint, or what only one key has.")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read the key's passphrase from FILE. Default: the agent knows it, or asks for it on the terminal.",
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+def sign(key: str, passphrase_file: Path | None, files: Sequence[Path]) -> None:
+    """Sign profiles with a key of yours: FILE.sig, beside each FILE, is a detached signature of OpenPGP."""
+    from hardening.base.openpgp.signing import signer
+    from hardening.profile import signatures
+
+    texts = {file: read(file, file.stem) for file in files}
+    for document in texts.values():
+        parse_layer(document)  # what is no profile is not signed
+    with_key = signer(key, passphrase_file)
+    for file, document in texts.items():
+        target, signature = signatures.place(file), with_key.sign(document.text.encode(), detach=True)
+        with wholefile.errors_as(
+            LaunchError, "cannot write the signature", origin=target, hint="see its folder's mode"
+        ):
+            behalf.write(partial(wholefile.write, target, signature))
+        output.show(str(target))
+
+
+@command.command(
+    "verify",
+    epilog="""\b
+Examples:
+  hardening profile verify team
+  hardening profile verify --keys ./policy.gpg ./org.toml ./team.toml
+""",
+)
+@click.option(
+    "--keys", "keys", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="A file of keys that are accepted; may be repeated. Default: those that /etc/hardening/hardening.toml requires.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...", shell_complete=complete_profile)
+@click.pass_context
+def verify(context: click.Context, keys: Sequence[Path], as_json: bool, profiles: Sequence[str]) -> int:
+    """Say of profiles, and of all that they extend, who has signed them. Exit code 1: one is not signed by a key that is
+    accepted. Profiles of installed packages have no signature."""
+    here = session(context)
+    required = here.machine.signed
+    files = tuple(keys) or (required.keys if required is not None else ())
+    if not files:
+        hint = "name a file of keys: --keys FILE (`gpg --export ID >FILE` writes one)"
+        raise UsageError(f"nobody says whose signature is accepted: there is no require_signed_by in {FILE}", hint=hint)
+    origin = "--keys" if keys or required is None else required.origin
+    texts = {
+        layer.document.file: layer.document.text
+        for layer in resolve(profiles, here.search).layers
+        if layer.document.file is not None and not layer.shipped
+    }
+    entries = [*_verified(texts, files, origin, Owner.ANY if keys else Owner.ROOT)]
+    rows = tuple(
+        (entry["file"], entry["key"] or "refused", entry["problem"] or entry["until"] or "") for entry in entries
+    )
+    output.show_either(entries, Table(("file", "signed by", "until"), rows), as_json=as_json)
+    return EXIT_FINDINGS if any(entry["problem"] for entry in entries) else 0
+
+
+def _verified(
+    texts: Mapping[Path, str], keys: Sequence[Path], origin: object, owner: Owner
+) -> Iterator[dict[str, Any]]:
+    from hardening.profile import signatures
+
+    for file, text in texts.items():
+        entry: dict[str, Any] = {"file": str(file), "key": None, "until": None, "problem": None}
+        try:
+            found = signatures.verify({file: text}, keys, origin, owner).signatures[file]
+        except ProfileError as error:
+            yield {**entry, "problem": error.message}
+            continue
+        until = timestamp(found.expires * 10**9) if found.expires is not None else None
+        yield {**entry, "key": found.key, "until": until}

@@ -156,7 +156,7 @@ def test_signatures_of_the_store_are_held_against_the_keys(store: ImageStore, tm
     good = signer(gpg_keys.good, home=gpg_keys.home.path)
     sign(store, good.sign(payload.made(DIGEST_OF, NAME)))
     assert reason(layer) == ""
-    sign(store, good.sign(DIGEST_OF, "registry.example.com/team/app:2"))
+    sign(store, good.sign(payload.made(DIGEST_OF, "registry.example.com/team/app:2")))
     assert "is not accepted" in reason(layer)
     assert reason(composition(required(key, ', signedIdentity = "matchRepository"'), store)) == ""
     sign(store, good.sign(payload.made(f"sha256:{'0' * 64}", NAME)))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.plugins.trust.test_openpgp import bomb
 
 from hardening.base.digest import sha256
 from hardening.base.openpgp import keyrings as openpgp
@@ -26,6 +25,7 @@ from hardening_trust.requirements import (
 )
 from hardening_trust.signatures import Signature, Simple
 from hardening_trust.verification import Image, judge
+from tests.hardening.base.openpgp.test_keyrings import bomb
 from tests.support.gpg import Keys
 
 MANIFEST = b"{}"
