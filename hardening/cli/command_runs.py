@@ -11,7 +11,6 @@ import click
 from hardening.assemble import handover, pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.assemble.redaction import Redaction
-from hardening.base import wholefile
 from hardening.base.files import is_below
 from hardening.cli import output, start
 from hardening.cli.options import F, stack
@@ -144,14 +143,9 @@ def require_apart(target: Path | None, assembly: Assembly) -> None:
 
 
 def write(target: Path, text: str, secrets: Redaction) -> None:
-    """Write a layer, and say how it is used. A device or a pipe, such as /dev/null, is written to, and not replaced. Raises
-    `UsageError`, also for a layer that holds the value of a secret."""
+    """Write a layer, and say how it is used. Raises `UsageError`, also for a layer that holds the value of a secret."""
     require_no_secrets(text, secrets)
-    with wholefile.errors_as(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
-        if target.exists() and not (target.is_file() or target.is_dir()):
-            target.write_text(text)
-        else:  # what /dev/stdout leads to, and not that link
-            wholefile.write(Path(os.path.realpath(target)), text.encode())
+    output.save(target, text.encode())
     profile = str(target) if "/" in str(target) else f"./{target}"
     output.note(
         f"{target} is that layer: hardening run -p {quoted(profile)}, in the place of those that it extends and of what it "

@@ -8,12 +8,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from click import style
 
 from hardening.base.text import printable
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, UsageError
 
 if TYPE_CHECKING:
     from hardening.report.table import Table
@@ -62,6 +63,18 @@ def show_raw(data: bytes) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def save(target: Path, data: bytes) -> None:
+    """Write the bytes of a document to the file that somebody has named for it. A device or a pipe, such as /dev/null, is
+    written to, and not replaced. Raises `UsageError`."""
+    from hardening.base import wholefile
+
+    with wholefile.errors_as(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.write_bytes(data)
+        else:  # what /dev/stdout leads to, and not that link
+            wholefile.write(Path(os.path.realpath(target)), data)
 
 
 def show_json(data: object) -> None:

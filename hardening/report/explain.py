@@ -122,10 +122,10 @@ def elsewhere(mechanisms: Iterable[Mechanism[Any]], name: str, leaves: Iterable[
 
 def members(mechanisms: Iterable[Mechanism[Any]], name: str) -> list[str]:
     """The full names of the leaves of a name, of a system call or a capability, that stand in a table by themselves."""
-    return [str(item.leaf("", member)) for item in mechanisms for member in _of_whole_table(item, name)]
+    return [str(item.leaf("", member)) for item in mechanisms for member in whole_table_members(item, name)]
 
 
-def _of_whole_table(mechanism: Mechanism[Any], name: str) -> Iterator[str]:
+def whole_table_members(mechanism: Mechanism[Any], name: str) -> Iterator[str]:
     """The member with this name, whether or not a layer has it, of the family that is a mechanism's own table; none of a
     family that takes any name."""
     family = mechanism.schema.settings.get("")

@@ -95,7 +95,7 @@ def _of_calls(
     """The same for calls each by itself, with the mechanism and the leaf that it names."""
     told: set[str] = set()
     for call in asked:
-        found = [*_denied(tried, context, call, without)]
+        found = [*denied(tried.composition, context, call, without)]
         for mechanism, question, cause in sorted(found, key=lambda item: not item[2].certain):
             if cause.leaf not in told:
                 told.add(cause.leaf)
@@ -116,14 +116,14 @@ def of_capability(tried: Attempt, context: Context, mechanism: Mechanism[Any], e
     return None
 
 
-def _denied(
-    tried: Attempt, context: Context, call: SystemCall, without: str
+def denied(
+    composition: Composition, context: Context, call: SystemCall, without: str = ""
 ) -> Iterator[tuple[Mechanism[Any], SystemCall, Cause]]:
-    """The causes of each mechanism for each outcome that a call may have."""
-    for mechanism in tried.composition.mechanisms:
+    """The causes of each mechanism, ``without`` one, for each outcome that a call may have."""
+    for mechanism in composition.mechanisms:
         for error in _OUTCOMES if mechanism.name != without else ():
             question = attrs.evolve(call, error=error)
-            for cause in mechanism.denied(tried.composition.settings[mechanism.name], context, question):
+            for cause in mechanism.denied(composition.settings[mechanism.name], context, question):
                 yield mechanism, question, cause
 
 

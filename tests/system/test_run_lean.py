@@ -31,7 +31,19 @@ raise SystemExit(main(sys.argv[2:]))
 #: Of the standard library and of what is installed beside it: dear to import, and no part of composing.
 SLOW = {
     *("argparse", "ast_serialize", "asyncio", "base64", "calendar", "cattrs", "concurrent", "configparser", "csv"),
-    *("cryptography", "dataclasses", "decimal", "email", "getpass", "gnupg", "hashlib", "hmac", "html", "http"),
+    *(
+        "cryptography",
+        "dataclasses",
+        "decimal",
+        "email",
+        "getpass",
+        "gnupg",
+        "hashlib",
+        "hmac",
+        "html",
+        "http",
+        "jinja2",
+    ),
     *("importlib.metadata", "importlib.resources", "ipaddress", "logging", "multiprocessing", "optparse", "pickle"),
     *("pkgutil", "pprint", "queue", "random", "rich", "secrets", "shutil", "signal", "socket", "socketserver", "ssl"),
     *("statistics", "subprocess", "tarfile", "tempfile", "textwrap", "unittest", "urllib", "urllib3", "xml", "yaml"),
@@ -91,7 +103,7 @@ def test_a_plain_run_imports_of_a_mechanism_only_what_composes(imported: set[str
 #: What other commands have no use for.
 USELESS = {
     ("compose", "-q", "-p", "strict"): (
-        *("hardening.report.html", "hardening.report.sarif", "hardening.cli.stored", "hardening.cache.entries"),
+        *("hardening.report.page", "hardening.report.sarif", "hardening.cli.stored", "hardening.cache.entries"),
         "hardening.runs.pruning",
     ),
     ("images",): ("hardening.mechanism.mechanism", "hardening.profile.layers", "hardening.images.check"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
+    "report": "Write what a command may do, and why, as a page of HTML.",
     "receipt": "Hold the kernel's report of a process against a stack.",
     "score": "Score how exposed a stack, a configuration or a process is.",
     "doctor": "Show what this host can enforce.",

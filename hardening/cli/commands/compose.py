@@ -19,14 +19,13 @@ from hardening.mechanism.findings import Finding, count_serious
 from hardening.report import data, settings
 from hardening.report.places import shortener
 
-FORMATS = ("spec", "settings", "toml", "html", "sarif")
+FORMATS = ("spec", "settings", "toml", "sarif")
 
 EPILOG = """\b
 Examples:
   hardening compose -p strict -- id                      the OCI runtime spec
   hardening compose -p web --format settings             every value and what decided it
   hardening compose -p org.toml -p app.toml --format toml > flat.toml
-  hardening compose -p web --format html > report.html
   hardening compose -p web --format sarif > findings.sarif
   hardening compose -p web -o ./bundle -- httpd -f       a bundle for `hardening launch`
   hardening compose -p ./mine.toml -o ./bundle docker.io/library/busybox -- id
@@ -68,7 +67,7 @@ def command(
     An IMAGE before `--` is the root, as for `hardening run`: it is fetched if it is missing, if the stack's policy permits
     it, and without COMMAND its own is run.
     """
-    if as_json and form in ("toml", "html"):
+    if as_json and form == "toml":
         raise UsageError(f"--json does not go with --format {form}", hint="use --format settings --json")
     if bundle is not None and form != "spec":
         raise UsageError(f"-o does not go with --format {form}", hint="-o writes a bundle; redirect the others")
@@ -89,7 +88,7 @@ def command(
         return 0
     with stack.beside_default(here, request):
         assembly = _assembled(here, composition, command, bundle)
-    show_notes(assembly, quiet=quiet, reported=form in ("html", "sarif"))
+    show_notes(assembly, quiet=quiet, reported=form == "sarif")
     code = _write(here, assembly, form, bundle)
     if bundle is not None and not (command or quiet):
         output.note("the bundle has no command to run: add `-- COMMAND`")
@@ -109,10 +108,6 @@ def _write(here: Session, assembly: Assembly, form: str, bundle: Path | None) ->
         pipeline.judge(assembly, None)
         pipeline.apply_host_changes(assembly)
         bundles.write(assembly.spec, bundle.absolute())
-    elif form == "html":
-        from hardening.report.html import page
-
-        output.show_raw(page(assembly).encode())
     elif form == "sarif":
         from hardening.report import sarif
 

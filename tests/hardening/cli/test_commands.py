@@ -94,14 +94,18 @@ def test_compose_as_sarif_exits_1_for_warnings(folder: Path, capsys: pytest.Capt
     assert shown(folder, capsys, "compose", "--format", "sarif")["runs"][0]["results"] == []
 
 
-def test_compose_as_html_escapes_what_profiles_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    profile(folder, "evil", 'description = "<script>alert(1)</script>"\n[box]\nlabel = "<img src=x>"\n')
-    assert call(session(folder), "compose", "-p", "evil", "--format", "html") == 0
+def test_a_report_escapes_what_profiles_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label = "</script><img src=x onerror=alert(1)>\\u202e{{ 7 * 7 }}"
+    profile(folder, "evil", f'description = "<script>alert(1)</script>"\n[box]\nlabel = "{label}"\n')
+    assert call(session(folder), "report", "-p", "evil") == 0
     page = capsys.readouterr().out
     assert page.startswith("<!doctype html>")
-    assert "<script" not in page
+    assert page.count("<script") == page.count("</script>") == 1
     assert "<img" not in page
     assert "&lt;script&gt;alert(1)" in page
+    assert "\\u202e{{ 7 * 7 }}" in page
+    assert call(session(folder), "report", "-p", "evil", "-o", "report.html") == 0
+    assert Path("report.html").read_text() == page
 
 
 # run
@@ -215,7 +219,7 @@ def test_warnings_are_one_line_each(arguments: tuple[str, ...], folder: Path) ->
         ("run", "--dry-run", "--", "true"),
         ("run", "--dry-run", "--json", "--", "true"),
         ("compose", "--format", "sarif"),
-        ("compose", "--format", "html"),
+        ("report",),
         ("apply", "config.json", "--check", "--json"),
     ],
     ids=" ".join,

@@ -1,0 +1,67 @@
+"""A stack as one page of HTML that needs nothing else: what may its command do, and why.
+
+It asks for nothing from anywhere, to which its policy binds a browser (`Content-Security-Policy`, https://www.w3.org/TR/CSP3):
+its style and its script stand in it, and no other one runs, by their digests. What a profile holds is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import date
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from hardening.assemble.enforcement import enforcement, refusal
+from hardening.assemble.pipeline import Assembly
+from hardening.base.text import printable
+from hardening.report import data, explain, settings
+from hardening.report.page import graph, permits, values
+from hardening.report.places import shortener
+
+_HERE = Path(__file__).parent
+
+
+def page(assembly: Assembly, today: date) -> str:
+    """The page of what would run; ``today`` says how many days are left to an exception."""
+    composition = assembly.composition
+    layers = composition.stack.layers
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    in_short = shortener(layers)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    return environment.get_template("page.html").render(
+        style=Markup(style),  # noqa: S704 - our own files
+        script=Markup(script),  # noqa: S704
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+        stack=layers,
+        image=data.image(composition.image),
+        graph=graph.drawn(layers),
+        permits=permits.permitted(assembly),
+        values=values.grouped(composition, in_short),
+        exceptions=explain.exceptions(layers, today).mapped(in_short),
+        gates=explain.gates(layers).mapped(in_short),
+        findings=settings.findings(assembly.findings).mapped(in_short),
+        enforcement=enforcement(composition, assembly.context.unsupported),
+        refused=[item for item in assembly.context.unsupported if refusal(composition, item) is not None],
+        in_short=in_short,
+        today=today,
+    )
+
+
+def _shown(value: object) -> object:
+    """What is put into the page: of a text only what can be printed."""
+    return printable(value) if type(value) is str else value
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
