@@ -41,4 +41,4 @@ MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "container
 )
 
 #: Commands that stand in a folder, each in a module of its own name.
-FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint"), "review")
+FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report"), "review")

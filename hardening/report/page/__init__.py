@@ -20,6 +20,7 @@ from hardening.base.text import printable
 from hardening.report import data, explain, settings
 from hardening.report.page import graph, permits, values
 from hardening.report.places import shortener
+from hardening.score import scoring
 
 _HERE = Path(__file__).parent
 
@@ -47,6 +48,8 @@ def page(assembly: Assembly, today: date) -> str:
         image=data.image(composition.image),
         graph=graph.drawn(layers),
         permits=permits.permitted(assembly),
+        score=scoring.of_stack(assembly.plugins, composition, assembly.host),
+        mean=scoring.mean,
         values=values.grouped(composition, in_short),
         exceptions=explain.exceptions(layers, today).mapped(in_short),
         gates=explain.gates(layers).mapped(in_short),

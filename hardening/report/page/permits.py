@@ -50,7 +50,7 @@ class Degree(StrEnum):
 
 
 @frozen(eq=False)
-class Permission:
+class NamePermission:
     """One name of a matrix, with its value in words."""
 
     name: str
@@ -65,16 +65,16 @@ class Matrix:
 
     title: str
     summary: str
-    permissions: tuple[Permission, ...]
-    rest: Permission
+    permissions: tuple[NamePermission, ...]
+    rest: NamePermission
 
-    def of(self, degree: str) -> list[Permission]:
+    def of(self, degree: str) -> list[NamePermission]:
         """The permissions of a degree."""
         return [item for item in self.permissions if item.degree == degree]
 
 
 @frozen(eq=False)
-class Place:
+class TreePlace:
     """A place of the command's file tree: its path, and its name below the place that it lies in; what it may do there, of
     ``seen``, ``writable`` and ``executable``; ``why`` not more, and the leaf that says so. ``absent`` is what the host has
     not either. ``below`` are the places that lie in it."""
@@ -85,7 +85,7 @@ class Place:
     why: str
     decided_by: str
     absent: bool = False
-    below: tuple[Place, ...] = ()
+    below: tuple[TreePlace, ...] = ()
 
     @property
     def seen(self) -> bool:
@@ -100,7 +100,7 @@ class Place:
         return "absent" if self.absent else "hidden"
 
     @property
-    def all_below(self) -> Iterator[Place]:
+    def all_below(self) -> Iterator[TreePlace]:
         """All places that lie in it, at whatever depth."""
         for place in self.below:
             yield place
@@ -120,12 +120,12 @@ class Permits:
     """All of it."""
 
     matrices: tuple[Matrix, ...]
-    root: Place
+    root: TreePlace
     network: tuple[NetworkAnswer, ...]
     namespaces: tuple[tuple[str, str, str], ...]
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[TreePlace, ...]:
         """Every place of the file tree."""
         return (self.root, *self.root.all_below)
 
@@ -158,22 +158,22 @@ def _matrices(composition: Composition) -> Iterator[Matrix]:
                 yield Matrix(mechanism.name, mechanism.summary, tuple(found.values()), rest)
 
 
-def _permission(family: Family[Any], member: str, entry: Resolved) -> Permission:
+def _permission(family: Family[Any], member: str, entry: Resolved) -> NamePermission:
     kind, value = entry.kind, entry.value
     if kind.is_no_looser_than(value, family.absent):
         degree = Degree.DENIED
     else:
         degree = Degree.ALLOWED if kind.is_loosest(value) else Degree.PARTLY
-    return Permission(member, degree, entry.shown)
+    return NamePermission(member, degree, entry.shown)
 
 
-def _tree(composition: Composition, context: Context, document: Mapping[str, Any]) -> Place:
+def _tree(composition: Composition, context: Context, document: Mapping[str, Any]) -> TreePlace:
     """The places that a configuration or a leaf names, as a tree."""
     linux = document.get("linux", {})
     paths = {str(mount["destination"]) for mount in document.get("mounts", ())}
     paths |= {*linux.get("maskedPaths", ()), *linux.get("readonlyPaths", ())}
     paths |= {leaf.member for leaf in composition.leaves if leaf.member.startswith("/") and "*" not in leaf.member}
-    places: dict[str, Place] = {}
+    places: dict[str, TreePlace] = {}
     for path in sorted({"/", *paths}):
         found = _place(composition, context, path)
         if found is not None:
@@ -181,7 +181,7 @@ def _tree(composition: Composition, context: Context, document: Mapping[str, Any
     return _with_below(places["/"], {path: _above(path, places) for path in places if path != "/"}, places)
 
 
-def _with_below(place: Place, above: Mapping[str, str], places: Mapping[str, Place]) -> Place:
+def _with_below(place: TreePlace, above: Mapping[str, str], places: Mapping[str, TreePlace]) -> TreePlace:
     """A place with those that lie in it, what is seen first; ``above`` is where each place lies."""
     below = [
         attrs.evolve(_with_below(places[path], above, places), name=path.removeprefix(place.path).lstrip("/"))
@@ -191,11 +191,11 @@ def _with_below(place: Place, above: Mapping[str, str], places: Mapping[str, Pla
     return attrs.evolve(place, below=tuple(sorted(below, key=lambda item: (not item.seen, item.absent, item.path))))
 
 
-def _above(path: str, places: Mapping[str, Place]) -> str:
+def _above(path: str, places: Mapping[str, TreePlace]) -> str:
     return next(str(parent) for parent in PurePosixPath(path).parents if str(parent) in places)
 
 
-def _place(composition: Composition, context: Context, path: str) -> Place | None:
+def _place(composition: Composition, context: Context, path: str) -> TreePlace | None:
     """A place by the answers of whoever answers for paths; None where nobody does, or where it cannot be told."""
     try:
         answers = {
@@ -207,10 +207,10 @@ def _place(composition: Composition, context: Context, path: str) -> Place | Non
         return None
     seen = answers.get("seen")
     if seen is None:
-        return Place(path, path, frozenset({"seen"}), "", "") if path == "/" else None
+        return TreePlace(path, path, frozenset({"seen"}), "", "") if path == "/" else None
     may = frozenset(asked for asked, answer in answers.items() if not answer.denied)
     decides = answers.get("writable", seen) if "seen" in may else seen
-    return Place(path, path, may, decides.denied, decides.leaf, bool(seen.denied) and not seen.errors)
+    return TreePlace(path, path, may, decides.denied, decides.leaf, bool(seen.denied) and not seen.errors)
 
 
 def _network(composition: Composition, context: Context) -> Iterator[NetworkAnswer]:

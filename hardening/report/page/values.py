@@ -12,7 +12,7 @@ from hardening.mechanism.schema import Leaf
 
 
 @frozen
-class Step:
+class ValueStep:
     """What one layer says of a group."""
 
     layer: str
@@ -23,7 +23,7 @@ class Step:
 
 
 @frozen(eq=False)
-class Group:
+class ValueGroup:
     """Leaves that have one value, one limit and one history. ``names`` are those below their ``family``, which is empty
     where a leaf stands alone; ``number`` tells it from the others of the page."""
 
@@ -35,26 +35,26 @@ class Group:
     limit: str
     limited_by: str
     decided_by: str
-    steps: tuple[Step, ...]
+    steps: tuple[ValueStep, ...]
     stated: bool
     excepted: bool
 
 
 @frozen(eq=False)
-class Table:
+class ValueTable:
     """The groups of a mechanism."""
 
     mechanism: str
     summary: str
     required: bool
-    groups: tuple[Group, ...]
+    groups: tuple[ValueGroup, ...]
 
 
-def grouped(composition: Composition, in_short: Callable[[str], str]) -> Sequence[Table]:
+def grouped(composition: Composition, in_short: Callable[[str], str]) -> Sequence[ValueTable]:
     """The leaves of each mechanism, those that a layer states first."""
     numbers = iter(range(len(composition.leaves)))
     return [
-        Table(
+        ValueTable(
             mechanism.name,
             mechanism.summary,
             composition.required(mechanism.name),
@@ -66,7 +66,7 @@ def grouped(composition: Composition, in_short: Callable[[str], str]) -> Sequenc
 
 def _groups(
     composition: Composition, mechanism: Mechanism[object], in_short: Callable[[str], str], numbers: Iterator[int]
-) -> Iterator[Group]:
+) -> Iterator[ValueGroup]:
     alike: dict[tuple[object, ...], list[Resolved]] = {}
     for leaf, entry in sorted(composition.leaves.items()):
         if leaf.mechanism == mechanism.name:
@@ -75,7 +75,7 @@ def _groups(
         first = entries[0]
         family = str(mechanism.leaf(first.leaf.setting)) if first.leaf.member else ""
         names = tuple(entry.leaf.member or str(entry.leaf) for entry in entries)
-        yield Group(
+        yield ValueGroup(
             next(numbers),
             family,
             names,
@@ -96,6 +96,6 @@ def _likeness(leaf: Leaf, entry: Resolved, in_short: Callable[[str], str]) -> tu
     return alone, leaf.setting, entry.shown, entry.limit_shown, entry.limit_origin, entry.origin, steps
 
 
-def _step(step: HistoryStep, in_short: Callable[[str], str]) -> Step:
+def _step(step: HistoryStep, in_short: Callable[[str], str]) -> ValueStep:
     reason = f"{step.exception.reason} ({in_short(str(step.exception.origin))})" if step.exception is not None else ""
-    return Step(step.layer, step.said or EMPTY, str(step.outcome), in_short(step.origin), reason)
+    return ValueStep(step.layer, step.said or EMPTY, str(step.outcome), in_short(step.origin), reason)

@@ -15,6 +15,7 @@ from hardening.assemble import pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.report.page import graph, page, permits
 from hardening.report.page.permits import Matrix
+from hardening.score import scoring
 from tests.support import shipped
 
 #: The largest page that there may be; bytes.
@@ -63,6 +64,9 @@ def test_everything_of_a_stack_stands_in_it(web: Assembly, text: str) -> None:
     for layer in web.composition.stack.layers:
         assert layer.description in words
     assert all(finding.message in words for finding in web.findings)
+    score = scoring.of_stack(web.plugins, web.composition, web.host)
+    assert f"{score.total:.1f} of 10: {score.word}." in words
+    assert all(item.meaning in words for item in score.items if item.share)
     assert "web.toml:11 (shipped)" in words
     assert web.composition.stack.layers[-1].place not in words
 
