@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from tests.support.features import require
+from tests.support.forking import server
 from tests.support.users import REPOSITORY
 
 pytestmark = pytest.mark.system
@@ -18,13 +17,8 @@ SUBJECTS = [("root", "native"), ("user", "native"), ("root", "crun"), ("user", "
 
 def stress(*words: str) -> None:
     """Run a scenario; it says what is left."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.stress", *words],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from tests.stress.__main__ import main"
+    done = server(None).run(words, code=code, cwd=REPOSITORY, env=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -236,10 +236,14 @@ def _server() -> ForkServer:
     return server
 
 
-def process(folder: Path, *arguments: str, broken: bool = False, **environment: str) -> Outcome:
-    """One command line in a process of its own, with the plugins of these tests."""
+def process(
+    folder: Path, *arguments: str, broken: bool = False, stdin: int | None = None, **environment: str
+) -> Outcome:
+    """One command line in a process of its own, with the plugins of these tests; ``stdin`` is a descriptor of the tests'."""
+    opened = "" if stdin is None else f"os.dup2(os.open('/proc/{os.getpid()}/fd/{stdin}', os.O_RDONLY), 0)"
     code = (
-        "import sys; from pathlib import Path; from tests.hardening.cli import samples\n"
+        "import os, sys; from pathlib import Path; from tests.hardening.cli import samples\n"
+        f"{opened}\n"
         f"def main(): return samples.main(sys.argv[1:], samples.session(Path({str(folder)!r}), broken={broken}))"
     )
     own = {**os.environ, "HARDENING_STATE": str(folder / "state"), **environment}

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -127,10 +125,6 @@ def test_dry_run_names_the_real_bundle_and_ends_with_the_arguments(
     ("arguments", "told"), [((), True), (("-i",), False), (("-q",), False)], ids=["plain", "interactive", "quiet"]
 )
 def test_input_that_is_not_passed_on_is_said(folder: Path, arguments: tuple[str, ...], told: bool) -> None:
-    script = "import sys; from pathlib import Path; from tests.hardening.cli.samples import main, session;"
-    script += f"sys.exit(main(sys.argv[1:], session(Path({str(folder)!r}))))"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, "-c", script, "run", *arguments, "--", "true"]
     (folder / "input").write_text("data")
     full, filling = os.pipe()
     idle, silent = os.pipe()
@@ -138,9 +132,8 @@ def test_input_that_is_not_passed_on_is_said(folder: Path, arguments: tuple[str,
     with (folder / "input").open() as file, (folder / "empty").open("w+") as empty, open(os.devnull) as null:
         given = {file.fileno(): True, full: True, empty.fileno(): False, idle: False, null.fileno(): False}
         for stdin in (stdin for stdin, something in given.items() if something or told):
-            done = subprocess.run(
-                command, stdin=stdin, capture_output=True, text=True, env=environment, check=True, timeout=60
-            )
+            done = process(folder, "run", *arguments, "--", "true", stdin=stdin)
+            assert done.code == 0
             assert ("standard input is not passed on: add -i" in done.stderr) is (told and given[stdin])
     for descriptor in (full, filling, idle, silent):
         os.close(descriptor)
