@@ -44,7 +44,7 @@ def _is_delicate(item: Mapping[str, Any]) -> bool:
     return len(arguments) > 1 or any(argument["op"] in _ORDERING for argument in arguments)
 
 
-def programs(document: Mapping[str, Any], library: Libseccomp, seconds: int = SECONDS) -> Programs | None:
+def programs(document: Mapping[str, Any], library: Libseccomp, seconds: float = SECONDS) -> Programs | None:
     """Build both programs; None where libseccomp does not finish in time or dies."""
     if not suspects(document):
         return _both(document, library)
@@ -62,7 +62,7 @@ def _both(document: Mapping[str, Any], library: Libseccomp) -> Programs:
     return Programs(rules.program(library, tree=True), rules.program(library, tree=False))
 
 
-def _in_child(document: Mapping[str, Any], library: Libseccomp, writer: int, seconds: int) -> None:
+def _in_child(document: Mapping[str, Any], library: Libseccomp, writer: int, seconds: float) -> None:
     """Never returns: exit code 0 with the programs written, 1 with a message, or death by a signal."""
     code = 2
     try:

@@ -49,7 +49,7 @@ def test_a_library_that_never_comes_back_is_given_up() -> None:
         {"names": ["getppid"], "action": "SCMP_ACT_LOG", "args": [high, seven]},
         {"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": [high, other]},
     ]
-    found = programs(document, LIBRARY, seconds=1)
+    found = programs(document, LIBRARY, seconds=0.4)
     if LIBRARY.version < (2, 6, 1):
         assert found is None
     else:
@@ -72,9 +72,9 @@ def test_time_in_which_others_run_does_not_count(busy: bool, built: bool, monkey
     def late(document: Mapping[str, Any], library: Libseccomp) -> guarded.Programs:
         while busy:
             pass
-        time.sleep(1.3)
+        time.sleep(0.5)
         return both(document, library)
 
     monkeypatch.setattr(guarded, "_both", late)
     document = emit(Filter(ENOSYS, {"getppid": ORDERED}, frozenset({"x86_64"}))).document
-    assert (programs(document, LIBRARY, seconds=1) is not None) == built
+    assert (programs(document, LIBRARY, seconds=0.4) is not None) == built

@@ -28,7 +28,7 @@ from tests.support.sample import is_whole
 
 PAGE = Path(__file__).parents[3] / "docs/reference/trust.md"
 #: Cases that an ordinary run takes, chosen by chance, but always the same; `--all` takes all.
-SAMPLE = 50
+SAMPLE = 30
 #: What skopeo says where it has looked at the image, and at a signature that it cannot read.
 _REFUSALS = ("Source image rejected", "unrecognized signature format", "empty signature", "parsing signature")
 
