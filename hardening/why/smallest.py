@@ -230,34 +230,21 @@ def _denial(suspect: Suspect) -> tuple[Hashable, str]:
 def _grow(first: TrialOutcome, runs: _Runs) -> list[Member]:
     """Loosenings with which it succeeds, in the order in which they were needed; none where nothing helps."""
     if not first.late:
-        return _step(first, runs, _ways_past, lambda kept, before: _leap(kept, before, runs))
-    # Each run with one loosening more would be as late.
-    enough = _leap((), runs.foreseen(()) or first, runs)
-    if len(enough) < SINGLY:
-        return enough
-    known, furthest = {_denial(member.suspect): member for member in enough}, runs.furthest
-    found = _step(first, runs, lambda before: [known[one] for one in map(_denial, before.suspects) if one in known])
-    runs.furthest = furthest
-    return found or enough
+        return _step(first, runs)
+    return _leap((), runs.foreseen(()) or first, runs)  # each run with one loosening more would be as late
 
 
-def _step(
-    first: TrialOutcome,
-    runs: _Runs,
-    ways: Callable[[TrialOutcome], Iterable[Member]],
-    otherwise: Callable[[list[Member], TrialOutcome], list[Member]] = lambda kept, before: [],
-) -> list[Member]:
-    """Loosenings with which it succeeds, one after the other of those that are ``ways`` on from a run; where that leads
-    nowhere soon, what is found ``otherwise``."""
+def _step(first: TrialOutcome, runs: _Runs) -> list[Member]:
+    """Loosenings with which it succeeds, one after the other; where that leads nowhere soon, all at once."""
     kept: list[Member] = []
     before, misses = first, 0
     stale: list[Member] = []  # what has made no difference before, and may do so now: it goes last
     while True:
         further: tuple[Member, TrialOutcome] | None = None
         futile: list[Member] = []  # what was denied no more, and made no difference: it may matter with others
-        for member in sorted(ways(before), key=lambda one: any(_is_past(one, other) for other in stale)):
+        for member in sorted(_ways_past(before), key=lambda one: any(_is_past(one, other) for other in stale)):
             if misses >= SINGLY:
-                return otherwise(kept, before)
+                return _leap(kept, before, runs)
             if any(map(partial(_is_past, member), futile)):
                 continue
             after = runs.of([*kept, member])

@@ -395,15 +395,6 @@ def test_one_that_is_at_work_until_its_time_is_over_is_not_tried_with_one_loosen
     assert len(world.runs[1]) == len("abcdefghij")
 
 
-def test_of_what_was_enough_for_one_that_was_late_each_is_permitted_once_the_one_before_it_was_needed() -> None:
-    world = Foreseen("abcdefghijkl", lambda some: set("abdefghj") <= some)
-    result = search(attrs.evolve(world.run(()), late=True), world)
-    assert (result.conclusion, {member.way.leaf for member in result.members}) == (Conclusion.FOUND, set("abdefghj"))
-    assert [len(run) for run in world.runs[:12]] == [0, 12, *range(1, 9), 7, 8], (
-        "of those that it was stopped by only what the late one has asked for is left out"
-    )
-
-
 @pytest.mark.parametrize(("evident", "runs"), [(True, 24), (False, 30)])
 def test_of_much_that_was_permitted_at_once_each_is_left_out_where_it_is_seen_what_is_said_then(
     evident: bool, runs: int
