@@ -49,7 +49,7 @@ class Linter:
         """The results of one file, those taken back by comments among them, in the order of its lines."""
         name = path if layers.is_path(path) else f"./{path}"
         try:
-            stack = layers.resolve((name,), self.search, reader=self._read)
+            stack = self.stack(path)
             composition = compose_here(stack, self.mechanisms, self.host, self.today, memory=self.memory)
             layer: Layer | None = stack.layers[-1]
             found = [*self._findings(composition), *document.in_stack(stack.layers[-1], composition)]
@@ -74,6 +74,10 @@ class Linter:
         own = self.rules.by_owner["lint"]
         known = {f"lint/{name}": rule for name, rule in own.items()}
         return order(suppression.applied(results, comments, known, file, lines)) if comments else results
+
+    def stack(self, path: str) -> Stack:
+        """A file with what it extends. Raises `ProfileError`."""
+        return layers.resolve((path if layers.is_path(path) else f"./{path}",), self.search, reader=self._read)
 
     def all(self, paths: Sequence[str], processes: int = 1) -> list[LintResult]:
         """The results of several files, of many side by side in as many ``processes``."""

@@ -49,7 +49,7 @@ def is_placeholder(reason: str) -> bool:
 @frozen
 class Exemption:
     """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer. ``ends`` is where the last day
-    of one that has a last day is said."""
+    of one that has a last day is said; ``owner`` answers for it."""
 
     setting: str
     reason: str
@@ -57,6 +57,7 @@ class Exemption:
     expires: date | None
     origin: Origin
     ends: Origin | None = None
+    owner: str = ""
 
     @property
     def data(self) -> dict[str, str | None]:
@@ -373,7 +374,7 @@ def _learnt(node: Node | None) -> Fingerprint | None:
 
 
 def _exemption(node: Node) -> Exemption:
-    known = ("setting", "reason", "ticket", "expires")
+    known = ("setting", "reason", "owner", "ticket", "expires")
     for key, member in node.members():
         if key not in known:
             raise member.error("unknown key", hint=nearest(key, known) or f"an exception has {', '.join(known)}")
@@ -389,6 +390,7 @@ def _exemption(node: Node) -> Exemption:
         _expiry(ends),
         node.origin,
         ends.origin if ends else None,
+        texts.get("owner", ""),
     )
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "diff": "Show what one stack permits beyond another, and what it denies.",
     "lint": "Find what is wrong with profiles.",
     "prove": "Say whether one stack stays within another, and show what does not.",
+    "exceptions": "List exceptions with their days, and whether they are used.",
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",
     "apply": "Tighten an OCI configuration that was made elsewhere.",
@@ -41,4 +42,4 @@ MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "container
 )
 
 #: Commands that stand in a folder, each in a module of its own name.
-FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report"), "review")
+FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report", "exceptions"), "review")
