@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ class Composition:
         no layer names; none for a name that is no setting's."""
         name = name.removesuffix(f".{WILDCARD}")
         owner, _, below = name.partition(".")
-        named = [entry for leaf, entry in self.leaves.items() if f"{leaf}.".startswith(f"{name}.")]
+        of_owner = ((leaf, entry) for leaf, entry in self.leaves.items() if leaf.mechanism == owner)
+        named = [entry for leaf, entry in of_owner if f"{leaf}.".startswith(f"{name}.")]
         mechanism = self.mechanism(owner)
         found = mechanism.schema.find(below) if mechanism is not None else None
         if not named and mechanism is not None and found is not None:
@@ -145,11 +147,15 @@ class Composition:
 
     def limits(self, mechanism: str) -> dict[tuple[str, str], Any]:
         """The limits of a mechanism, by setting and member."""
-        return {
-            (leaf.setting, leaf.member): entry.limit
-            for leaf, entry in self.leaves.items()
-            if leaf.mechanism == mechanism and entry.limit_origin
-        }
+        return self._limits.get(mechanism, {})
+
+    @cached_property
+    def _limits(self) -> dict[str, dict[tuple[str, str], Any]]:
+        found: dict[str, dict[tuple[str, str], Any]] = {}
+        for leaf, entry in self.leaves.items():
+            if entry.limit_origin:
+                found.setdefault(leaf.mechanism, {})[leaf.setting, leaf.member] = entry.limit
+        return found
 
     def limit(self, leaf: Leaf, otherwise: Any = None) -> Any:
         """The limit that binds a leaf, named or not; ``otherwise`` where none does, and where nobody has that table."""

@@ -141,6 +141,8 @@ def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str
 
 
 def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
+    if not any(layer.exceptions and not layer.shipped for layer in stack.layers):
+        return
     used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
     for layer in stack.layers:
         for exception in layer.exceptions:

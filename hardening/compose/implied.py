@@ -61,8 +61,11 @@ def hold(composition: Composition, host: Host) -> Composition:
                 step = HistoryStep(place.layer, place, value, Outcome.EXCEPTED, True, value, exception, said.kind)
                 leaves[by] = attrs.evolve(said, steps=(*said.steps, step))
     raise_all(problems)
-    used = {str(step.exception.origin) for leaf in leaves.values() for step in leaf.steps if step.exception is not None}
-    findings = tuple(f for f in composition.findings if f.rule != UNUSED or f.origin not in used)
+    findings = composition.findings
+    if any(finding.rule == UNUSED for finding in findings):
+        steps = (step for leaf in leaves.values() for step in leaf.steps)
+        used = {str(step.exception.origin) for step in steps if step.exception is not None}
+        findings = tuple(f for f in findings if f.rule != UNUSED or f.origin not in used)
     return attrs.evolve(composition, leaves=MappingProxyType(leaves), findings=findings)
 
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Outcome, Resolved
 from hardening.lint.rules import LINT
 from hardening.mechanism.findings import Finding, Severity
-from hardening.profile.layers import Layer, SearchPath
+from hardening.profile.layers import FoundProfile, Layer
 from hardening.profile.source import Origin
 from hardening.profile.toml_lines import Path
 
 Found = tuple[Finding, Path]
 
 
-def findings(layer: Layer, search: SearchPath) -> Iterator[Found]:
-    """Those of the file alone, each with the path in the document that `--fix` takes out."""
-    yield from _shadowed(layer, search)
+def findings(layer: Layer, named: Sequence[FoundProfile]) -> Iterator[Found]:
+    """Those of the file alone, each with the path in the document that `--fix` takes out; ``named`` are the profiles that
+    have a name."""
+    yield from _shadowed(layer, named)
     yield from _endless(layer)
     yield from _repeated(layer)
     yield from _empty(layer)
@@ -41,16 +42,12 @@ def _finding(
     return Finding(f"{LINT}/{rule}", severity, message, leaf, str(origin), hint)
 
 
-def _shadowed(layer: Layer, search: SearchPath) -> Iterator[Found]:
+def _shadowed(layer: Layer, named: Sequence[FoundProfile]) -> Iterator[Found]:
     file = layer.document.file
-    others = [
-        hit
-        for hit in search.hits(layer.name)
-        if file is not None and os.path.realpath(hit.path) != os.path.realpath(file)
-    ]
-    if others:
-        shipped = f"the {others[0].owner}'s {others[0].path}"
-        text = f'"{layer.name}" is the name of another profile, {shipped}'
+    alike = [found for found in named if found.name == layer.name and file is not None]
+    other = next((found for found in alike if os.path.realpath(found.path) != os.path.realpath(str(file))), None)
+    if other is not None:
+        text = f'"{layer.name}" is the name of another profile, {other.path} ({other.owner})'
         yield _finding("shadowed-name", Severity.WARNING, text, f"{file}:1", "give this file a name of its own"), ()
 
 

@@ -43,6 +43,7 @@ class Linter:
         self.rules: RuleRegistry = registry(mechanisms)
         self.host = hosts.neutral(mechanisms)
         self.memory = SharedParts()
+        self.named = search.all()
         self._documents: dict[tuple[Path, Owner], Document] = {}
 
     def lint(self, path: str) -> list[LintResult]:
@@ -58,7 +59,7 @@ class Linter:
         except HardeningError as error:
             layer, found = self._faults(name, error)
         if layer is not None:
-            found += document.findings(layer, self.search)
+            found += document.findings(layer, self.named)
         lines = layer.document.text.splitlines() if layer is not None else []
         file = str(layer.document.file) if layer is not None else os.path.normpath(name)
         results = order(
@@ -174,17 +175,21 @@ class _Own:
 
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
-        self.prefix = f"{composition.stack.layers[-1].document.file}:"
+        self.layer = composition.stack.layers[-1]
+        self.prefix = f"{self.layer.document.file}:"
 
     def placed(self, finding: Finding, leaves: Iterable[str]) -> Finding | None:
         """A finding at its line there: where it is said to be, else where one of the leaves was stated or limited last."""
         if finding.origin:
             return finding if finding.origin.startswith(self.prefix) else None
-        steps = (
-            step for leaf in leaves if leaf for entry in self.composition.meant(leaf) for step in entry.steps[::-1]
-        )
+        spoken = [leaf for leaf in leaves if leaf and self._speaks_of(leaf)]
+        steps = (step for leaf in spoken for entry in self.composition.meant(leaf) for step in entry.steps[::-1])
         origin = next((step.origin for step in steps if step.origin.startswith(self.prefix)), None)
         return attrs.evolve(finding, origin=origin) if origin is not None else None
+
+    def _speaks_of(self, leaf: str) -> bool:
+        table = leaf.partition(".")[0]
+        return self.layer.complete is not None or table in self.layer.tables or table in self.layer.limits
 
     def crossing(self, crossing: Crossing) -> Finding | None:
         """The same of one that several settings make."""
