@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
+from functools import lru_cache
 
 from hardening.base.linux.libseccomp import Libseccomp
 from hardening.mechanism.findings import Finding, FindingsOf, Severity
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import groups, multiplex, suid
-from hardening_seccomp.actions import ALLOW, Action, ActionKind, is_denial
-from hardening_seccomp.conditions import Rule, describe
+from hardening_seccomp.actions import ALLOW, DENY, Action, ActionKind, is_denial
+from hardening_seccomp.conditions import Op, Rule, TooManyEntries, describe, entries, fill
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.host import SeccompFacts
-from hardening_seccomp.oci import strictest
+from hardening_seccomp.oci import MAX_ENTRIES, strictest
 from hardening_seccomp.settings import SeccompSettings
-from hardening_seccomp.spec import filter_of, is_stranger, is_young, may_set_capabilities, unrestricted
+from hardening_seccomp.spec import default, filter_of, is_stranger, is_young, may_set_capabilities, unrestricted
 
 _about = FindingsOf("seccomp")
 
@@ -71,8 +73,51 @@ def findings(settings: SeccompSettings, context: Context) -> Iterable[Finding]:
             f"architectures.{name}",
             hint='leave it out unless programs of that architecture run: write architectures = ["native"] in [seccomp]',
         )
-    if library is not None:
+    if library is None:
+        yield from _of_any_library(settings, context.host.of(SeccompFacts).native)
+    else:
         yield from _of_library(settings, filter_of(settings, context), library)
+
+
+def _of_any_library(settings: SeccompSettings, native: str) -> Iterable[Finding]:
+    """What of the rules some libseccomp takes otherwise than they are meant: a launch proves each filter, with its own."""
+    rest, data = default(settings), groups.load()
+    for name, rule in sorted(settings.syscalls.named.items()):
+        own = not rule.is_constant and (name not in data.guards or rule != fill(data.allowed(name, native), DENY))
+        how = _intricate(rule, rest) if own else None
+        if how is Intricate.TOO_LONG:
+            yield _about.warning(
+                "stricter",
+                f"{name}: the rule needs more than {MAX_ENTRIES} entries of libseccomp's, and is written plainer",
+                name,
+                hint="use fewer or simpler comparisons",
+            )
+        elif how is Intricate.SPLIT:
+            yield _about.note(
+                "delicate",
+                f"{name}: libseccomp gets this rule in several entries that order numbers or look at several arguments, of "
+                "which one before 2.6.1 builds some wrongly; where it does, a launch writes it plainer",
+                name,
+                hint="compare for equality (`eq`, `masked_eq`), one argument a rule, or have libseccomp 2.6.1 or newer",
+            )
+
+
+class Intricate(Enum):
+    """How libseccomp takes a rule that is not simple: in several entries that it may merge, or not at all."""
+
+    SPLIT = "split"
+    TOO_LONG = "too long"
+
+
+@lru_cache(maxsize=1024)
+def _intricate(rule: Rule, rest: Action) -> Intricate | None:
+    try:
+        found = entries(rule, rest, MAX_ENTRIES)
+    except TooManyEntries:
+        return Intricate.TOO_LONG
+    ordering = (Op.LT, Op.LE, Op.GE, Op.GT)
+    delicate = any(len(item.comparisons) > 1 or any(one.op in ordering for one in item.comparisons) for item in found)
+    return Intricate.SPLIT if len(found) > 1 and delicate else None
 
 
 def _of_library(settings: SeccompSettings, model: Filter, library: Libseccomp) -> Iterable[Finding]:

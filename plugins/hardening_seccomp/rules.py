@@ -47,6 +47,19 @@ RULES: Mapping[str, FindingRule] = {
         "[seccomp]\nrestrict_suid_sgid = false\n",
         "[seccomp]\nrestrict_suid_sgid = true\n",
     ),
+    "delicate": FindingRule(
+        "HRD314",
+        "A rule that libseccomp may build wrongly",
+        "libseccomp gets it in several entries that order numbers or look at several arguments. Before 2.6.1 it "
+        "merges some of "
+        "them wrongly (GHSA-4q85-33p6-j5g6), and never comes back from others. Each launch proves its filter, "
+        "and writes such a "
+        "rule plainer: then more is denied than it says.",
+        "Compare for equality (`eq`, `masked_eq`), one argument a rule, or have libseccomp 2.6.1 or newer.",
+        '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 0, op = "gt", value = 8 }]\n'
+        '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 1, op = "eq", value = 3 }]\n',
+        '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 0, op = "eq", value = 8 }]\n',
+    ),
     "flag": FindingRule("HRD306", "A flag of a profile of docker's that is not taken"),
     "foreign-syscall": FindingRule("HRD307", "A name that is not a system call of this machine"),
     "multiplexed": FindingRule("HRD308", "A call that carries others and is answered as the strictest of them"),
