@@ -36,10 +36,13 @@ _MALFORMED, _REFUSED = "core/malformed", "core/refused"
 
 
 class Linter:
-    """Lints profiles that may have layers in common; what they share is read and composed once."""
+    """Lints profiles that may have layers in common; what they share is read and composed once. ``before`` are profiles
+    that stand before each of them in a stack, such as an organisation's."""
 
-    def __init__(self, mechanisms: Sequence[Mechanism[Any]], search: SearchPath, today: date) -> None:
-        self.mechanisms, self.search, self.today = mechanisms, search, today
+    def __init__(
+        self, mechanisms: Sequence[Mechanism[Any]], search: SearchPath, today: date, before: Sequence[str] = ()
+    ) -> None:
+        self.mechanisms, self.search, self.today, self.before = mechanisms, search, today, before
         self.rules: RuleRegistry = registry(mechanisms)
         self.host = hosts.neutral(mechanisms)
         self.memory = SharedParts()
@@ -77,8 +80,13 @@ class Linter:
         return order(suppression.applied(results, comments, known, file, lines)) if comments else results
 
     def stack(self, path: str) -> Stack:
-        """A file with what it extends. Raises `ProfileError`."""
-        return layers.resolve((path if layers.is_path(path) else f"./{path}",), self.search, reader=self._read)
+        """A file with what it extends, above what stands before all of them: it is the last layer. Raises `ProfileError`."""
+        name = path if layers.is_path(path) else f"./{path}"
+        found = layers.resolve((*self.before, name), self.search, reader=self._read)
+        last = found.layers[-1].document.file
+        if last is not None and os.path.realpath(last) != os.path.realpath(path):  # it is one of those before
+            return layers.resolve((name,), self.search, reader=self._read)
+        return found
 
     def all(self, paths: Sequence[str], processes: int = 1) -> list[LintResult]:
         """The results of several files, of many side by side in as many ``processes``."""

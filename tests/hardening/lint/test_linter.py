@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardening.cli import main
+from hardening.cli.commands import COMMANDS, PROGRAM
 from hardening.cli.session import Session
 from hardening.lint import fixing, linter
 from hardening.lint.result import LintResult
@@ -73,6 +75,25 @@ def test_what_a_parent_has_wrong_is_told_at_the_line_that_names_it(tmp_path: Pat
     (result,) = lint(path)
     assert (result.line, result.ident) == (2, "HRD002")
     assert f"{tmp_path}/team.toml:2: process.umask" in result.finding.message
+
+
+def test_a_profile_may_stand_before_each_file(tmp_path: Path) -> None:
+    (tmp_path / "org.toml").write_text("[limits.process]\numask = '027'\n")
+    path = tmp_path / "app.toml"
+    path.write_text("[process]\numask = '022'\n")
+    before = (str(tmp_path / "org.toml"),)
+    found = linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY, before)
+    (result,) = found.lint(str(path))
+    assert (result.line, result.ident) == (2, "HRD002")
+    assert "exceeds the limit 027" in result.finding.message
+    assert found.lint(*before) == []
+    assert lines(lint(path)) == []
+
+
+def test_the_hook_of_pre_commit_calls_a_command_that_there_is() -> None:
+    (hook,) = yaml.safe_load((Path(__file__).parents[3] / ".pre-commit-hooks.yaml").read_text())
+    program, command = hook["entry"].split()
+    assert (program, command in COMMANDS) == (PROGRAM, True)
 
 
 def test_no_file_of_this_host_is_looked_at(write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import click
 
 from hardening.cli import output
+from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.lint import fixing, linter
@@ -19,6 +20,7 @@ TEXT, JSON, SARIF, GITHUB = FORMATS = ("text", "json", "sarif", "github")
 EPILOG = """\b
 Examples:
   hardening lint profiles/
+  hardening lint -p org.toml teams/
   hardening lint --fix team.toml
   hardening lint --format sarif profiles/ > lint.sarif
   hardening lint --explain HRD005
@@ -29,6 +31,15 @@ Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
 
 
 @click.command("lint", epilog=EPILOG)
+@click.option(
+    "-p",
+    "--profile",
+    "before",
+    multiple=True,
+    metavar="PROFILE",
+    shell_complete=complete_profile,
+    help="A profile that stands before each file in its stack, such as an organisation's; may be repeated.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default=TEXT, show_default=True, help="How to show it.")
 @click.option(
     "--fail-on",
@@ -42,7 +53,13 @@ Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.pass_context
 def command(
-    context: click.Context, form: str, fail_on: str, fix: bool, ident: str | None, paths: tuple[str, ...]
+    context: click.Context,
+    before: tuple[str, ...],
+    form: str,
+    fail_on: str,
+    fix: bool,
+    ident: str | None,
+    paths: tuple[str, ...],
 ) -> int:
     """Find what is wrong with profiles: files, or all of a directory, read without the host that they are for.
 
@@ -60,7 +77,7 @@ def command(
     named = linter.files(paths)
     if not named:
         raise UsageError(f"there is no profile in {', '.join(paths)}", hint="profiles are files that end in .toml")
-    lint = linter.Linter(here.plugins.mechanisms, here.search, here.today)
+    lint = linter.Linter(here.plugins.mechanisms, here.search, here.today, before)
     if fix:
         for path in named:
             for line in fixing.fix(lint, path):
