@@ -24,8 +24,8 @@ Examples:
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL. It completes commands, options, names of profiles and runtimes, and the settings
-    of `explain`."""
+    """Print the completion script of SHELL. It completes commands, options, and the names of profiles, runtimes, settings,
+    images, containers and secrets."""
     # The script's text alone: click's own source() also asks the installed bash for its version.
     kinds = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
     complete = kinds[shell](context.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE)

@@ -11,7 +11,7 @@ from hardening.assemble import pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.cli import output
 from hardening.cli.notes import QUIET, show_notes
-from hardening.cli.options import imaged, stack
+from hardening.cli.options import completed_by, imaged, stack
 from hardening.cli.session import Session, session
 from hardening.compose.composition import Composition
 from hardening.errors import EXIT_FINDINGS, UsageError, raise_all
@@ -51,7 +51,10 @@ cannot enforce a required mechanism.
 )
 @click.option("-q", "--quiet", is_flag=True, help=QUIET)
 @imaged.options
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] [-- COMMAND [ARG]...]")
+@click.argument(
+    "command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] [-- COMMAND [ARG]...]",
+    shell_complete=completed_by("complete_command"),
+)  # fmt: skip
 @click.pass_context
 def command(
     context: click.Context,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem
 
 from hardening.cli import answers, output
-from hardening.cli.options import imaged, stack
+from hardening.cli.options import completed_by, imaged, stack
 from hardening.cli.options.says import unquoted
 from hardening.cli.session import Request, Session, session
 from hardening.compare.difference import beyond
 from hardening.compose.composition import Composition
-from hardening.errors import HardeningError
 from hardening.report import data, difference, explain
 from hardening.report.places import shortener
 from hardening.why import attempt
@@ -33,16 +31,6 @@ A stack that is refused is explained as far as it goes; the exit code is then 2.
 """
 
 
-def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    try:
-        mechanisms = session(ctx).plugins.mechanisms
-    except HardeningError:
-        return []
-    names = [item.name for item in mechanisms]
-    names += [str(item.leaf(setting)) for item in mechanisms for setting in item.schema.settings if setting]
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
-
-
 @click.command("explain", cls=stack.StackCommand, epilog=EPILOG)
 @stack.stack_options
 @click.option(
@@ -54,7 +42,12 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 )
 @imaged.image_option
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
-@click.argument("question", required=False, metavar="[TABLE[.KEY[(ARGUMENT,...)]]|/PATH]", shell_complete=_complete)
+@click.argument(
+    "question",
+    required=False,
+    metavar="[TABLE[.KEY[(ARGUMENT,...)]]|/PATH]",
+    shell_complete=completed_by("complete_setting"),
+)
 @click.pass_context
 def command(
     context: click.Context,

@@ -8,7 +8,7 @@ import click
 
 from hardening.base.units import timestamp
 from hardening.cli import fetching, output
-from hardening.cli.options import stack
+from hardening.cli.options import completed_by, stack
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
 from hardening.images import inuse, reference
@@ -78,7 +78,7 @@ def images(as_json: bool, check: bool) -> int:
 @click.option(
     "-f", "--force", is_flag=True, help="Take the name away also where the root is in use or there is no image."
 )
-@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=completed_by("complete_image"))
 def rmi(force: bool, names: tuple[str, ...]) -> None:
     """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
 

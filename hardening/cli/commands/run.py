@@ -12,7 +12,7 @@ from hardening.base import state
 from hardening.cache import entries
 from hardening.cli import output, refusals, start, stored
 from hardening.cli.notes import QUIET, losses, of_run, show_notes
-from hardening.cli.options import imaged, keeping, stack
+from hardening.cli.options import completed_by, imaged, keeping, stack
 from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.options.missing import advice, looked_at
 from hardening.cli.session import Request, Session, session
@@ -56,7 +56,10 @@ LOOKING = ("--dry-run", "--json")
 @keeping.options
 @imaged.options
 @start.fresh_option
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...")
+@click.argument(
+    "command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...",
+    shell_complete=completed_by("complete_command"),
+)  # fmt: skip
 @click.pass_context
 @refusals.recorded
 def command(

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
 from hardening.cli import answers, command_runs, output, start
-from hardening.cli.options import imaged, keeping, missing, stack
+from hardening.cli.options import completed_by, imaged, keeping, missing, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
@@ -94,7 +94,10 @@ class _AskingCommand(stack.StackCommand):
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @keeping.options
 @imaged.options
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...|QUESTION")
+@click.argument(
+    "command", nargs=-1, type=click.UNPROCESSED, metavar="[IMAGE] -- COMMAND [ARG]...|QUESTION",
+    shell_complete=completed_by("complete_command"),
+)  # fmt: skip
 @click.pass_context
 def command(
     context: click.Context,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,3 +29,15 @@ def kept(key: str, *flags: str, **settings: Any) -> Callable[[F], F]:
             ctx.meta.setdefault(key, {})[parameter.name] = value
 
     return click.option(*flags, expose_value=False, callback=keep, **settings)
+
+
+def completed_by(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What completes a parameter: a function of `hardening.cli.options.completing`, which no run imports."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from hardening.cli.options import completing
+
+        found: list[CompletionItem] = getattr(completing, name)(ctx, parameter, incomplete)
+        return found
+
+    return complete

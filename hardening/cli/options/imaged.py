@@ -17,7 +17,7 @@ import click
 
 from hardening.base.values import frozen
 from hardening.cli import output
-from hardening.cli.options import F, add, kept, stack
+from hardening.cli.options import F, add, completed_by, kept, stack
 from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, ImageError, Problems, UsageError, quoted
@@ -75,6 +75,7 @@ def options(function: F) -> F:
 image_option = click.option(
     "--image",
     metavar="IMAGE",
+    shell_complete=completed_by("complete_image"),
     help="With IMAGE as the root, and what it says of itself below the stack; it has to be in the store.",
 )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hardening.cli.options import F, add
+from hardening.cli.options import F, add, completed_by
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, HostError, UsageError, quoted
 
@@ -167,7 +167,10 @@ def _default_profiles() -> tuple[str, ...]:
 
 def stack_options(function: F) -> F:
     """Add ``--profile``, ``--set`` and ``--exception`` to a command of class `StackCommand`."""
-    said: dict[str, Any] = {"multiple": True, "expose_value": False, "callback": _collect_sets}
+    said: dict[str, Any] = {
+        "multiple": True, "expose_value": False, "callback": _collect_sets,
+        "shell_complete": completed_by("complete_setting"),
+    }  # fmt: skip
     profile = (
         "A profile, by name or path; may be repeated, later ones stand closer to the command. "
         "Default: default, or what /etc/hardening/hardening.toml says."

@@ -1,0 +1,47 @@
+"""What a shell may put in the place of what was typed of a setting or an image."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import click
+from click.shell_completion import CompletionItem
+
+from hardening.cli.session import session
+from hardening.errors import HardeningError
+
+
+def complete_setting(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tables and settings that begin with what was typed."""
+    try:
+        mechanisms = session(ctx).plugins.mechanisms
+    except HardeningError:
+        return []
+    known = {item.name: item.summary for item in mechanisms}
+    known |= {
+        str(item.leaf(name)): setting.help
+        for item in mechanisms
+        for name, setting in item.schema.settings.items()
+        if name
+    }
+    return [CompletionItem(name, help=known[name]) for name in sorted(known) if name.startswith(incomplete)]
+
+
+def complete_image(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The images of the caller's store whose names begin with what was typed; the rest of a path is the shell's."""
+    from hardening.cli import fetching
+
+    with suppress(HardeningError, OSError):
+        store = fetching.existing_store()
+        names = [record.name for record in store.records()] if store is not None else []
+        found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+    return []
+
+
+def complete_command(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """An image before `--`, and after it a file."""
+    if "--" in os.environ.get("COMP_WORDS", "").split():
+        return [CompletionItem(incomplete, type="file")]
+    return complete_image(ctx, parameter, incomplete)
