@@ -56,7 +56,7 @@ def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]
     for pair in dict.fromkeys(pairs.leaves):
         if not is_denial(pair[1]) or (is_denial(pair[0]) and (_kills(pair[0]) or not _kills(pair[1]))):
             continue
-        arguments = _vector(pairs, pair)
+        arguments = vector(pairs, pair)
         answered = pair[1].data if pair[1].kind is ActionKind.ERRNO else 0  # it ends here
         where = described_where(pairs, pair)
         attempt = _CALL.format(
@@ -70,7 +70,7 @@ def _kills(action: Action) -> bool:
     return action.kind >= ActionKind.TRAP
 
 
-def _vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action]) -> list[int]:
+def vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action]) -> list[int]:
     """Arguments that lead to a value, with all bits set that do not matter."""
     known: list[bool] = []
 

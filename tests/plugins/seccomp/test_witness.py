@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from hardening_seccomp.conditions import Rule
 from hardening_seccomp.diagrams import apply
-from hardening_seccomp.witness import _vector
+from hardening_seccomp.witness import vector
 from tests.plugins.seccomp import generate
 
 
@@ -15,5 +15,5 @@ from tests.plugins.seccomp import generate
 def test_each_pair_of_answers_has_arguments_that_lead_to_it(one: Rule, other: Rule) -> None:
     pairs = apply(lambda *pair: pair, one, other)
     for pair in pairs.leaves:
-        vector = _vector(pairs, pair)
-        assert (one.value(vector), other.value(vector)) == pair
+        found = vector(pairs, pair)
+        assert (one.value(found), other.value(found)) == pair

@@ -1,0 +1,232 @@
+"""Hold `diff` and `prove` against a second reading of what settings permit: ``python -m tests.hardening.compare.measure``.
+
+Stacks of random layers are composed, mechanism by mechanism, and every two of a batch are compared: by the orders of the
+leaves, and by the deeds that the composed settings permit (`tests.hardening.compare.deeds`). Exit code 1: an order says that
+a stack is within another which lacks one of its deeds, or not within one that has them all where orders are exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from functools import cache
+from itertools import permutations
+from random import Random
+from typing import Any
+
+import attrs
+
+from hardening.base.values import frozen
+from hardening.compare.difference import StackComparison, Subject, compare
+from hardening.compare.proof import violated
+from hardening.compose.composition import Composition
+from hardening.compose.composition import compose as composed
+from hardening.errors import HardeningError
+from hardening.mechanism import host
+from hardening.mechanism.kinds import Order
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import WILDCARD, Family
+from hardening.plugin import plugins
+from hardening.profile.layers import Stack
+from hardening.testing.laws import Case, random_case, to_layer
+from hardening_seccomp import SeccompSettings
+from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG
+from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
+from hardening_seccomp.diagrams import apply
+from hardening_seccomp.witness import vector
+from tests.hardening.compare import deeds
+
+STACKS = 24  # of a batch
+HEADS = ("mechanism", "pairs", "within", "tighter", "looser", "neither", "stricter", "disagree")
+#: Whose orders take the stricter answer where they cannot tell: keys and identities that come to the same.
+INEXACT = ("trust",)
+_TODAY = date(2000, 1, 1)
+_NUMBERS = (0, 1, 2, 4, 6, 7, 8, 0x5412, 0xFFFFFFFF, 1 << 32, (1 << 64) - 1)
+#: What no layer names.
+UNNAMED = {"": ("acct",), "volume_sources": ("/srv/data/a/b", "/opt"), "volume_destinations": ("/data/a/b", "/opt")}
+
+
+@cache
+def installed() -> tuple[Mapping[str, Mechanism[Any]], Any]:
+    found = plugins.load().mechanisms
+    return {item.name: item for item in found}, host.probe(found)
+
+
+@frozen
+class Batch:
+    """So many stacks of one mechanism that speak of the same settings, a few or ``about`` some, by a number that makes the
+    same ones again."""
+
+    mechanism: str
+    number: int
+    size: int = STACKS
+    about: tuple[str, ...] = ()
+
+    def compositions(self) -> list[Composition]:
+        """Those that compose."""
+        mechanisms, here = installed()
+        mechanism = mechanisms[self.mechanism]
+        others = [mechanisms[name] for name in mechanism.after]
+        chance = Random(f"{self.mechanism} {self.number}")
+        samples = [*mechanism.samples(), *(_rules(chance) if self.mechanism == "seccomp" else ())]
+        names = sorted({setting for setting, _, _ in samples})
+        chosen = set(self.about or chance.sample(names, min(3, len(names))))
+        said = [sample for sample in samples if sample[0] in chosen]
+        found = []
+        for _ in range(self.size):
+            cases = [_excepted(random_case(said, chance)) for _ in range(chance.randint(1, 3))]
+            layers = tuple(to_layer(mechanism, case, f"layer{number}") for number, case in enumerate(cases))
+            try:
+                found.append(composed(Stack(layers), [mechanism, *others], here, _TODAY))
+            except HardeningError:
+                continue
+        return found
+
+
+def _excepted(case: Case) -> Case:
+    """The case without limits, which are no deeds, and permitted in all that it says."""
+    return attrs.evolve(case, limits={}, exceptions=frozenset(case.statements))
+
+
+def _rules(chance: Random) -> Iterator[tuple[str, str, Rule]]:
+    for name in ("ptrace", "personality", "ioctl"):
+        for _ in range(4):
+            entries = [
+                ConditionEntry(
+                    chance.choice((ALLOW, LOG, EPERM, ENOSYS, KILL_PROCESS)),
+                    tuple(_comparison(index, chance) for index in (0, 1) if chance.random() < 0.6),
+                )
+                for _ in range(chance.randint(1, 3))
+            ]
+            yield "", name, rule_of(entries, EPERM)
+
+
+def _comparison(index: int, chance: Random) -> Comparison:
+    op = chance.choice([item for item in Op if item is not Op.MASKED_EQ])
+    return Comparison(index, op, chance.choice(_NUMBERS[:-2]), width=chance.choice((32, 64)))
+
+
+@attrs.define
+class Row:
+    """What was counted of the pairs of one mechanism; ``wrong`` has a line for each disagreement."""
+
+    counts: Counter[str] = attrs.field(factory=Counter)
+    wrong: list[str] = attrs.field(factory=list)
+
+    def __add__(self, other: Row) -> Row:
+        return Row(self.counts + other.counts, [*self.wrong, *other.wrong])
+
+
+def judged(batch: Batch) -> Row:
+    """Every two stacks of a batch, in both directions."""
+    row = Row()
+    found = batch.compositions()
+    for one, other in permutations(range(len(found)), 2):
+        _judge(row, found[one], found[other], f"{batch.mechanism} {batch.number} ({one}, {other})")
+    return row
+
+
+def _judge(row: Row, before: Composition, after: Composition, where: str) -> None:
+    row.counts["pairs"] += 1
+    table = where.partition(" ")[0]
+    told = _order(compare(before, after))
+    seen = permitted(before, after, table)
+    row.counts[{Order.SAME: "within"}.get(seen, "neither" if seen is Order.INCOMPARABLE else str(seen))] += 1
+    is_within = not violated(before, after)
+    if told is not seen or is_within is not (seen in (Order.SAME, Order.LOOSER)):
+        down, up = (Order.SAME, Order.TIGHTER), (Order.SAME, Order.LOOSER)
+        sound = all(seen in held for held in (down, up) if told in held) and (seen in up or not is_within)
+        stricter = table in INEXACT and sound
+        row.counts["stricter" if stricter else "disagree"] += 1
+        if not stricter:
+            row.wrong.append(f"{where}: {told}, prove says {'within' if is_within else 'not within'}, deeds: {seen}")
+
+
+def _order(found: StackComparison) -> Order:
+    """How the values of the second stand to those of the first; those that permit the same are the same here."""
+    values = [item for item in found.differences if item.subject is Subject.VALUE]
+    order = attrs.evolve(found, differences=tuple(values)).order
+    return Order.SAME if order is Order.OTHER else order
+
+
+def permitted(before: Composition, after: Composition, table: str) -> Order:
+    """How what the second permits stands to what the first does, deed by deed."""
+    mechanism = installed()[0][table]
+    one, other = before.settings[table], after.settings[table]
+    members: dict[str, list[str]] = {}
+    for attribute, setting in mechanism.schema.fields.items():
+        if isinstance(setting, Family):
+            named = dict.fromkeys((*getattr(one, attribute).named, *getattr(other, attribute).named))
+            if setting.name == "":  # of the 400 calls that no layer of either speaks of, the same rules are the same
+                rules = getattr(one, attribute), getattr(other, attribute)
+                named = {name: None for name in named if rules[0][name] is not rules[1][name]}
+            members[setting.name] = [*named, *UNNAMED.get(setting.name, ("/x",)), WILDCARD]
+    calls = _vectors(one, other) if isinstance(one, SeccompSettings) and isinstance(other, SeccompSettings) else ()
+    pairs = zip(
+        deeds.all_of(table, mechanism.schema, one, members, calls),
+        deeds.all_of(table, mechanism.schema, other, members, calls),
+        strict=True,
+    )
+    fewer = more = False
+    for (_, old), (_, new) in (*pairs, *_requirement(before, after, table)):
+        fewer, more = fewer or not old <= new, more or not new <= old
+    return Order.INCOMPARABLE if fewer and more else Order.TIGHTER if fewer else Order.LOOSER if more else Order.SAME
+
+
+def _requirement(before: Composition, after: Composition, table: str) -> Iterator[Any]:
+    """The core's own setting of each mechanism."""
+    name = f"{table}.requirement"
+    words = ("best-effort", "required")
+    yield tuple((name, deeds.of(name, words[stack.required(table)])) for stack in (before, after))
+
+
+def _vectors(one: SeccompSettings, other: SeccompSettings) -> list[tuple[int, ...]]:
+    """Arguments at and beside what conditions compare with, and for each pair of answers some that lead to it: whether there
+    are others is what the orders have to know."""
+    chance = Random(0)
+    found = [tuple(chance.choice(_NUMBERS) for _ in range(6)) for _ in range(24)]
+    for name in {**one.syscalls.named, **other.syscalls.named}:
+        rules = one.syscalls[name], other.syscalls[name]
+        if rules[0] is not rules[1]:
+            pairs = apply(lambda *pair: pair, *rules)
+            found += [tuple(vector(pairs, pair)) for pair in dict.fromkeys(pairs.leaves)]
+    return found
+
+
+def measure(pairs: int, jobs: int, only: Sequence[str] = ()) -> tuple[dict[str, Row], float]:
+    """The rows by mechanism, of at least so many pairs in all, and the seconds that it took."""
+    names = [name for name in installed()[0] if name in only or not only]
+    rows = {name: Row() for name in names}
+    begun, number = time.monotonic(), 0
+    with ProcessPoolExecutor(jobs) as pool:
+        while sum(row.counts["pairs"] for row in rows.values()) < pairs:
+            batches = [Batch(name, number + more) for name in names for more in range(4)]
+            number += 4
+            for batch, row in zip(batches, pool.map(judged, batches), strict=True):
+                rows[batch.mechanism] += row
+    return rows, time.monotonic() - begun
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-n", "--pairs", type=int, default=100_000)
+    parser.add_argument("-j", "--jobs", type=int, default=2)
+    parser.add_argument("mechanism", nargs="*")
+    arguments = parser.parse_args()
+    rows, seconds = measure(arguments.pairs, arguments.jobs, arguments.mechanism)
+    total = sum(rows.values(), Row())
+    print(f"| {' | '.join(HEADS)} |\n|{' --- |' * len(HEADS)}")
+    for name, row in {**rows, "all": total}.items():
+        print(f"| {' | '.join([name, *(str(row.counts[head]) for head in HEADS[1:])])} |")
+    print(f"\n{seconds:.0f} seconds")
+    print("\n".join(total.wrong[:20]), file=sys.stderr)
+    return 1 if total.wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
