@@ -205,6 +205,10 @@ class RootDirectory(ABC):
     def mounted_tmpfs(self) -> Collection[str]:
         """The places in memory there are."""
 
+    def writable_places(self) -> Collection[str]:
+        """The places of which something below is mounted so that files can be written."""
+        return ("/",)
+
 
 class TightenedRoot(ABC):
     """What the command of a foreign configuration sees as ``/`` once that is tightened."""
@@ -213,6 +217,10 @@ class TightenedRoot(ABC):
     def elsewhere(self, document: Mapping[str, Any], context: Context, place: str) -> str:
         """Where a mount at a place would lie instead, in the root of the configuration with the mounts that it keeps; empty
         where the place is itself."""
+
+    def kept_writable(self, document: Mapping[str, Any], context: Context) -> Collection[str]:
+        """The places where the mounts that it keeps let files be written."""
+        return ("/",)
 
 
 class SystemCalls(ABC):

@@ -95,7 +95,7 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "pid": lambda value: isinstance(value, int),
         "status": _status,
         **dict.fromkeys(("uid_map", "gid_map"), _text(rf"( *{_ID} +{_ID} +{_ID}(\n|$))*")),
-        **dict.fromkeys(("setgroups", "label", "cwd"), _text(there=False)),
+        **dict.fromkeys(("setgroups", "label", "apparmor", "cwd"), _text(there=False)),
         **dict.fromkeys(("namespaces", "caller_namespaces"), _mapping(str, None)),
         "joined": _list(str),
         **dict.fromkeys(("mountinfo", "caller_mountinfo"), lambda value: _text()(value) or _list(str)(value)),

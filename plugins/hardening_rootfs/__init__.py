@@ -48,6 +48,11 @@ class ComposedRoot(RootfsSettings, TightenedRoot):
 
         return elsewhere(self, document, context, place)
 
+    def kept_writable(self, document: Mapping[str, Any], context: Context) -> Sequence[str]:
+        from hardening_rootfs.tighten import kept_writable  # likewise
+
+        return kept_writable(self, document, context)
+
 
 class Rootfs(PackagedMechanism[RootfsSettings]):
     """The mechanism behind `[rootfs]`."""

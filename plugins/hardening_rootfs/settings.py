@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from hardening.base.patterns import STAR
@@ -200,6 +201,12 @@ class RootfsSettings(RootDirectory):
     def mounted_volumes(self) -> list[Volume]:
         """The volumes there are, by destination."""
         return [volume for _, volume in sorted(self.volumes.named.items()) if volume is not None]
+
+    def writable_places(self) -> Collection[str]:
+        if not self.read_only:
+            return ("/",)
+        volumes = (volume.target for volume in self.mounted_volumes() if volume.writable)
+        return ("/dev", "/proc", *volumes, *self.mounted_tmpfs())
 
     def sources(self) -> dict[str, str]:
         """What is shown of the host by destination."""

@@ -61,6 +61,16 @@ def elsewhere(settings: RootfsSettings, document: Mapping[str, Any], context: Co
     return _led(root, place, kept)
 
 
+def kept_writable(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> list[str]:
+    """The places of a configuration where the mounts that stay, or are added, let files be written; its whole root where
+    that stays writable."""
+    _, kept, _ = _mounts(settings, document, context)
+    if not (settings.read_only or (document.get("root") or {}).get("readonly")):
+        return ["/"]
+    writable = [place for place, (mount, _) in kept.items() if not {"ro", "rro"} & {*mount.get("options", ())}]
+    return ["/dev", *writable]  # devices are written to, however it is mounted
+
+
 def _mounts(
     settings: RootfsSettings, document: Mapping[str, Any], context: Context
 ) -> tuple[ForeignRoot, dict[str, Kept], list[Violation]]:

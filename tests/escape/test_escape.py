@@ -122,8 +122,8 @@ def test_an_ordinary_run_would_notice_each_mechanism_and_each_step_of_the_launch
         tried = list(ATTEMPTS)  # somebody has chosen what runs
     assert _defences(tried) == _defences(ATTEMPTS)
     confining = {mechanism.name for mechanism in installed().mechanisms if "*" not in mechanism.before_launch}
-    # The one gives a command something, the other has tests of its own, for hosts where it is active.
-    assert confining - _defences(ATTEMPTS) == {"secrets", "selinux"}
+    # The one gives a command something, the others have tests of their own, for hosts where they are active.
+    assert confining - _defences(ATTEMPTS) == {"apparmor", "secrets", "selinux"}
 
 
 def test_names_are_given_once() -> None:

@@ -53,6 +53,16 @@ STACKS: dict[str, dict[str, Any]] = {
     "killing": {"seccomp": {"default": "kill-process", "allow": ["@strict", "@socket"]}},
     "a user": {"process": {"user": "65534"}},
     "shared": {"namespaces": {"uts": "host", "user": "private"}},
+    "confined": {
+        "landlock": {
+            "mounts": False,
+            "abstract_sockets": False,
+            "signals": False,
+            "write": ["/tmp"],
+            "bind": [],
+            "connect": [],
+        }
+    },
 }
 PATHS = (
     "", "/", "/etc/shadow", "/etc/new", "/tmp/x", "/dev/shm/x", "/dev/null", "/dev/kmsg", "/proc/cpuinfo", "/data/x",
@@ -138,6 +148,17 @@ _WRITES = st.sampled_from(({"write"}, {"create"}, {"remove"}))
 #: Calls that may have failed for each mechanism that says why one has, from its own tables.
 FITTING: dict[str, st.SearchStrategy[Any]] = {
     "capabilities": st.one_of([asking(check) for check in CHECKS]),
+    "landlock": st.one_of(
+        like(
+            {"openat", "mkdir", "rename"},
+            ["EACCES", "EXDEV"],
+            path=st.sampled_from(("/data/x", "/srv")),
+            access=_WRITES,
+        ),
+        like({"bind", "connect"}, ["EACCES"], address=st.just("tcp 192.0.2.1:80")),
+        like({"connect"}, ["EPERM"], address=st.just("unix @x")),
+        like({"kill", "mount"}, ["EPERM"]),
+    ),
     "namespaces": st.one_of(
         like({*ids._SENDING}, ids._NO_WAY, address=st.just("tcp 192.0.2.1:80")),
         like({"bind"}, ["EADDRNOTAVAIL"], address=st.just("tcp 192.0.2.1:80")),

@@ -32,6 +32,7 @@ from hardening.plugin import plugins
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document
 from hardening.testing.laws import Case, to_layer
+from hardening_apparmor.host import ApparmorFacts
 from hardening_process.cgroups import Cgroups, Controller
 from hardening_process.facts import ProcessFacts
 from hardening_rootfs.paths import RootPath
@@ -49,6 +50,7 @@ BESIDE: Mapping[str, dict[str, Any]] = {
     "namespaces.pid": {"rootfs": {"proc": {"hidepid": "off", "subset": ""}}},
     "namespaces.uid_map": {"namespaces": {"gid_map": ["0:200000:65536"]}},
     "namespaces.gid_map": {"namespaces": {"uid_map": ["0:200000:65536"]}},
+    "landlock.write": {"rootfs": {"tmpfs": {"add": ["/srv:size=1M", "/opt:size=1M"]}}},
     "rootfs.volumes": {"rootfs": {"tmpfs": {"add": ["/data:size=1M"]}}},
     "capabilities.no_new_privileges": {"seccomp": {"allow": ["@strict", "@credentials"]}},
 }
@@ -78,7 +80,7 @@ KEYS = {"/mounts": "destination", "/linux/namespaces": "type", "/process/rlimits
 
 @pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Host, Path]:
-    """This host, with cgroups, SELinux and variables whatever it has, and a place with directories."""
+    """This host, with AppArmor, cgroups, SELinux and variables whatever it has, and a place with directories."""
     folder = tmp_path
     for name in ("a", "b", "selinuxfs"):
         (folder / name).mkdir()
@@ -88,6 +90,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Host, Path]:
     more = {
         ProcessFacts: attrs.evolve(found.of(ProcessFacts), cgroups=groups, environment=variables),
         # Each label has a pair of categories of its own, so it is only the mechanism itself that has any.
+        ApparmorFacts: ApparmorFacts(loaded={"base": "enforce", "web": "enforce"}),
         SelinuxFacts: selinux_facts(folder / "selinuxfs") if request.param == "selinux" else SelinuxFacts(inactive="x"),
     }
     return attrs.evolve(found, facts=MappingProxyType({**found.facts, **more})), folder
@@ -201,7 +204,8 @@ def flat(value: object, pointer: str = "") -> dict[str, Any]:
         for key, item in value.items():
             found |= flat(item, f"{pointer}/{key}")
     elif isinstance(value, list):
-        for item in value:
+        # Of helpers before the command each confines what follows: what the first permits is the most.
+        for item in value[: value.index("--")] if pointer == "/process/args" and "--" in value else value:
             if pointer == "/process/env":
                 name, _, text = item.partition("=")
                 found[f"{pointer}/{name}"] = text

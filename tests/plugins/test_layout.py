@@ -23,7 +23,7 @@ STAGES = {
     "findings": ("findings",),
     "exposure": ("exposure", "reported"),
 }
-ENFORCING = {"capabilities", "namespaces", "process", "rootfs", "seccomp", "secrets", "selinux"}
+ENFORCING = {"apparmor", "capabilities", "landlock", "namespaces", "process", "rootfs", "seccomp", "secrets", "selinux"}
 #: They judge before a launch, by `hardening_admit`, and the kernel enforces nothing of theirs.
 JUDGING = {"scan", "trust"}
 MECHANISMS = {item.name: item for item in shipped.here()[0].mechanisms}

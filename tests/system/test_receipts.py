@@ -81,6 +81,9 @@ SYSCTLS = {
     "kernel.msgmax": "65535",
     "fs.mqueue.msg_max": "20",
 }
+#: Enough for the command of these tests.
+CONFINED = {"read": ["/usr", "/lib", "/lib64", "/bin", "/etc", "/dev", "/proc"], "write": ["/dev", "/tmp"],
+            "execute": ["/usr", "/lib", "/lib64", "/bin"], "ioctl": ["/dev"]}  # fmt: skip
 GROUPS = {
     "process": Group(
         "process",
@@ -188,6 +191,17 @@ GROUPS = {
         base="[scratch]\nfiles = 100\n",
         others=(acme_scratch,),
     ),
+    "landlock": Group(
+        "landlock",
+        [
+            *(loosening(f"landlock.{name}", [*places, "/var/tmp"]) for name, places in CONFINED.items()),
+            *(loosening(f"landlock.{name}", [80, 443]) for name in ("bind", "connect")),
+            *(loosening(f"landlock.{name}", True) for name in ("abstract_sockets", "signals")),
+        ],
+        base="[landlock]\nabstract_sockets = false\nsignals = false\nbind = [80]\nconnect = []\n"
+        + "".join(f"{name} = {places}\n" for name, places in CONFINED.items()),
+    ),
+    "confinement": Group("confinement", [loosening("landlock.mounts", True)], base="[landlock]\nmounts = false\n"),
     "mounts": Group(
         "mounts",
         [

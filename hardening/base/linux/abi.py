@@ -78,6 +78,7 @@ UNIFIED_CALLS = {
     "openat2": 437,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
 }
 
 CLONE_VM = 0x00000100

@@ -36,6 +36,7 @@ FILES = {
     "loginuid": "loginuid",
     "oom_score_adj": "oom_score_adj",
     "label": "attr/current",
+    "apparmor": "attr/apparmor/current",
     "personality": "personality",
     "timens_offsets": "timens_offsets",
 }

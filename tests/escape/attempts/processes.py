@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.escape.attacks import calls, files, processes
 from tests.escape.attempt import Attempt, Loosening, Profiled, allow, hold, say
-from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, READ_ONLY, TRACED
+from tests.escape.attempts.common import HOST_PIDS, HOST_USER, INITIAL, READ_ONLY, TRACED, confined
 
 #: What cannot be kept where the host's process ids are shown.
 SEEN = say(rootfs__proc__hidepid="off", rootfs__proc__subset="")
@@ -28,6 +28,9 @@ def denied(name: str, argument: int, value: int, *, width: int = 32) -> Loosenin
 ATTEMPTS = (
     Attempt("signal", "kill(2)", "a signal to a process of the host", "`namespaces.pid`",
             Profiled(processes.send_signal, PIDS, (SEEN,), (HOST_USER,))),
+    Attempt("signal, Landlock", "landlock(7)", "the same where the process ids are the host's", "`landlock.signals`",
+            Profiled(processes.send_signal, say(landlock__signals=True), (confined("signals"), SEEN, PIDS), (HOST_USER,)),
+            needs=("landlock",)),
     Attempt("command lines", "proc(5)", "what the processes of the host were started with", "`namespaces.pid`",
             Profiled(processes.command_line, PIDS, (SEEN,))),
     Attempt("/proc/PID/root", "proc_pid_root(5)", "the host's files through the root of a process", "`namespaces.pid`",
@@ -44,6 +47,10 @@ ATTEMPTS = (
             refused={"rootless": INITIAL}),
     Attempt("abstract socket", "unix(7)", "a service of the host on an abstract socket", "`namespaces.net`",
             Profiled(processes.abstract, NET, (SOCKETS,))),
+    Attempt("abstract socket, Landlock", "landlock(7)", "the same where the network is the host's",
+            "`landlock.abstract_sockets`",
+            Profiled(processes.abstract, say(landlock__abstract_sockets=True), (confined("abstract_sockets"), NET, SOCKETS)),
+            needs=("landlock",)),
     Attempt("socket in a volume", "unix(7)", "a service of the host on a socket, which no read-only mount protects",
             "`rootfs.volumes`: not shown",
             Profiled(processes.path_socket, READ_ONLY, (SOCKETS,), (HOST_USER,))),

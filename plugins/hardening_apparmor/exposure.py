@@ -1,0 +1,25 @@
+"""The profile that the kernel reports of a process; whether a configuration confines its command by one is told once for all
+modules of the kernel, by whoever has the item for labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hardening.mechanism.exposure import Exposure
+from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
+from hardening_apparmor.host import ENFORCING
+from hardening_apparmor.spec import LEAF, PROFILE
+
+
+def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+    """No item of its own."""
+    yield from ()
+
+
+def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
+    """The profiles of the process, where they stop anything."""
+    names, _, mode = str(receipt.get("apparmor") or "").partition(" (")
+    if mode.rstrip(")") in ENFORCING:
+        fragment.put(PROFILE, names, LEAF)

@@ -1,0 +1,47 @@
+"""Why a system call failed, where Landlock is the reason (``hardening why``)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.mechanism import Context
+from hardening_landlock.settings import PLACES, PORTS, LandlockSettings
+from hardening_landlock.spec import FILES, enforced
+
+#: What a call wants of a path -> the setting that says where it may.
+_WANTED = {"read": "read", "write": "write", "create": "write", "remove": "write", "execute": "execute"}
+_MOUNTS = frozenset(("mount", "umount2", "move_mount", "pivot_root", "mount_setattr"))
+_SIGNALS = frozenset(("kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"))
+
+
+def denied(settings: LandlockSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
+    """The causes. Where the root itself does not permit something, that answers before Landlock does (EROFS), or with it."""
+    restricted = enforced(settings, context)
+    handled = restricted.values()
+    if call.failed_with(errno.EACCES, errno.EXDEV):
+        for setting in dict.fromkeys(_WANTED[want] for want in sorted(call.access & _WANTED.keys())):
+            for path in filter(None, (call.path, call.target)):
+                if setting in handled and not PLACES.is_no_looser_than((path,), getattr(settings, setting)):
+                    what = f"{path} lies in no place of landlock.{setting}"
+                    yield _cause(setting, what, PLACES.smallest((*getattr(settings, setting), path)), Size.CALL)
+    kind, _, address = call.address.partition(" ")
+    if call.name in ("bind", "connect") and kind == "tcp" and call.name in handled and call.failed_with(errno.EACCES):
+        port, ports = address.rpartition(":")[2], getattr(settings, call.name)
+        if not PORTS.is_no_looser_than((port,), ports):
+            what = f"TCP port {port} is none that landlock.{call.name} permits"
+            yield _cause(call.name, what, PORTS.smallest((*ports, port)), Size.CALL)
+    if not call.failed_with(errno.EPERM):
+        return
+    if kind == "unix" and address.startswith("@") and "abstract_sockets" in handled:
+        yield _cause("abstract_sockets", f"the socket {address} is of a process outside", True, Size.WIDER)
+    if call.name in _SIGNALS and "signals" in handled:
+        yield _cause("signals", "a process outside is sent no signal", True, Size.WIDER, reaches_host=True)
+    if call.name in _MOUNTS and not settings.mounts and FILES & restricted.keys():
+        yield _cause("mounts", "who is confined by Landlock changes no mounts", True, Size.WIDER)
+
+
+def _cause(setting: str, what: str, value: object, size: Size, *, reaches_host: bool = False) -> Cause:
+    leaf = f"landlock.{setting}"
+    return Cause(leaf, what, (Way(leaf, value, size, reaches_host=reaches_host),))

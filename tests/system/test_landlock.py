@@ -1,0 +1,222 @@
+"""What Landlock denies by itself: every other mechanism of the stack permits it, and without Landlock the kernel does.
+
+One program in the container tries everything in turn, once confined and once not: a row that answers the same both times is
+none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.support import runs
+from tests.support.features import require
+from tests.support.patience import until
+from tests.support.users import User, ordinary
+
+pytestmark = pytest.mark.system
+
+#: What is tried, each row with the setting that denies it and what the kernel answers then; unconfined it is permitted.
+ROWS = {
+    "read a file": ("read", "EACCES"),
+    "list a directory": ("read", "EACCES"),
+    "write a file": ("write", "EACCES"),
+    "make a file": ("write", "EACCES"),
+    "make a directory": ("write", "EACCES"),
+    "remove a file": ("write", "EACCES"),
+    "truncate a file": ("write", "EACCES"),
+    "move a file out": ("write", "EACCES"),
+    "execute a program": ("execute", "EACCES"),
+    "control a device": ("ioctl", "EACCES"),
+    "mount": ("mounts", "EPERM"),
+    "bind a port": ("bind", "EACCES"),
+    "connect to a port": ("connect", "EACCES"),
+    "an abstract socket": ("abstract_sockets", "EPERM"),
+    "a signal": ("signals", "EPERM"),
+}
+#: What is permitted in both: Landlock denies nothing else.
+PERMITTED = (
+    "write inside",
+    "move inside",
+    "execute inside",
+    "connect inside",
+    "signal inside",
+    "open stdout again",
+)
+
+PROBE = r"""
+import ctypes, errno, fcntl, json, os, signal, socket, subprocess, sys
+FACTS = json.loads(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+
+def write(path):
+    with open(path, "w") as file: file.write("x")
+
+def execute(path):
+    child = os.fork()
+    if not child:
+        try: os.execv(path, [path])
+        except OSError as error: os._exit(error.errno)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code: raise OSError(code, "")
+
+def mount():
+    if libc.mount(b"tmpfs", b"/data/in", b"tmpfs", 0, b""): raise OSError(ctypes.get_errno(), "")
+    libc.umount2(b"/data/in", 2)
+
+def ioctl():
+    with open("/dev/null") as file: fcntl.ioctl(file, 0x5401)  # TCGETS, of what is no terminal
+
+def connect(address, family=socket.AF_INET):
+    with socket.socket(family) as made: made.connect(address)
+
+def bind():
+    with socket.socket() as made: made.bind(("127.0.0.1", FACTS["bind"]))
+
+def own_signal():
+    child = os.fork()
+    if not child: signal.pause()
+    os.kill(child, signal.SIGKILL); os.waitpid(child, 0)
+
+TRIED = {
+    "read a file": lambda: open("/data/out/file").close(),
+    "list a directory": lambda: os.listdir("/data/out"),
+    "write a file": lambda: open("/data/out/file", "r+").close(),
+    "make a file": lambda: write("/data/out/new"),
+    "make a directory": lambda: os.mkdir("/data/out/directory"),
+    "remove a file": lambda: os.unlink("/data/out/gone"),
+    "truncate a file": lambda: os.truncate("/data/out/file", 0),
+    "move a file out": lambda: os.rename("/data/in/file", "/data/out/moved"),
+    "execute a program": lambda: execute("/data/out/program"),
+    "control a device": ioctl,
+    "mount": mount,
+    "bind a port": bind,
+    "connect to a port": lambda: connect(("127.0.0.1", FACTS["forbidden"])),
+    "an abstract socket": lambda: connect("\0" + FACTS["abstract"], socket.AF_UNIX),
+    "a signal": lambda: os.kill(FACTS["process"], 0),
+    "write inside": lambda: write("/data/in/new"),
+    "move inside": lambda: os.rename("/data/in/new", "/data/in/below/new"),
+    "execute inside": lambda: execute("/data/in/program"),
+    "connect inside": lambda: connect(("127.0.0.1", FACTS["permitted"])),
+    "signal inside": own_signal,
+    "open stdout again": lambda: open("/dev/stdout", "a").close(),
+}
+found = {}
+for name, attempt in TRIED.items():
+    try:
+        attempt()
+        found[name] = ""
+    except OSError as error:
+        found[name] = errno.errorcode[error.errno]
+print(json.dumps(found))
+"""
+
+
+@attrs.frozen
+class World:
+    """What there is outside: a volume, listeners, and a process of the caller's."""
+
+    folder: Path
+    facts: dict[str, object]
+
+    def layers(self, caller: str, *, confined: bool) -> list[str]:
+        """A stack that permits everything but by Landlock."""
+        ids = 'user = "host"' if caller == "root" else 'user = "private"'
+        rules = f"""
+mounts = false
+abstract_sockets = false
+signals = false
+read = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/dev", "/proc", "/data/in"]
+write = ["/data/in", "/dev", "/proc"]
+execute = ["/usr", "/lib", "/lib64", "/bin", "/data/in"]
+ioctl = []
+bind = [1]
+connect = [{self.facts["permitted"]}]
+"""
+        return [
+            f"""
+[selinux]
+enabled = false
+[namespaces]
+time = "host"
+net = "host"
+pid = "host"
+{ids}
+[capabilities]
+add = ["ALL"]
+[seccomp]
+default = "allow"
+restrict_suid_sgid = false
+[rootfs]
+proc.hidepid = "off"
+proc.subset = ""
+volumes = ["{self.folder}:/data:rw,exec"]
+[landlock]
+{rules if confined else ""}
+"""
+        ]
+
+
+@contextmanager
+def world(folder: Path, user: User | None) -> Iterator[World]:
+    for name in ("in/below", "out"):
+        (folder / "data" / name).mkdir(parents=True)
+    for name in ("in/file", "out/file", "out/gone"):
+        (folder / "data" / name).write_text("text")
+    for name in ("in", "out"):
+        shutil.copy("/usr/bin/true", folder / "data" / name / "program")
+    runs.hand_over(folder, user)
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(2):
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            ports.append(listener.getsockname()[1])
+        abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
+        name = f"hardening-test-{os.getpid()}"
+        abstract.bind(f"\0{name}")
+        abstract.listen()
+        sleeper = ["sleep", "300"]
+        process = subprocess.Popen(sleeper if user is None else user.argv(sleeper))
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        if user is not None:
+            until(lambda: runs.command_line(process.pid).startswith(b"sleep"), lambda: "no process of the user's")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            bind = free.getsockname()[1]
+        yield World(folder / "data", {"permitted": ports[0], "forbidden": ports[1], "abstract": name,
+                                      "process": process.pid, "bind": bind})  # fmt: skip
+
+
+def tried(
+    found: World, caller: str, runtime: str, user: User | None, folder: Path, *, confined: bool
+) -> dict[str, str]:
+    command = ["/usr/bin/python3", "-I", "-S", "-c", PROBE, json.dumps(found.facts)]
+    done = runs.finished(*found.layers(caller, confined=confined), command=command, runtime=runtime, user=user)
+    assert done.code == 0, done.stderr
+    answers: dict[str, str] = json.loads(done.stdout)
+    return answers
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+@pytest.mark.parametrize("caller", ["root", "user"])
+def test_each_denial_is_landlocks_alone(caller: str, runtime: str) -> None:
+    require("landlock")
+    require("root" if caller == "root" else "userns")
+    user = ordinary() if caller == "user" else None
+    answers = []
+    for confined in (True, False):
+        with runs.workplace() as folder, world(folder, user) as found:
+            answers.append(tried(found, caller, runtime, user, folder, confined=confined))
+    on, off = answers
+    assert on == {**{name: answer for name, (_, answer) in ROWS.items()}, **dict.fromkeys(PERMITTED, "")}
+    assert off == {**dict.fromkeys((*ROWS, *PERMITTED), ""), "control a device": "ENOTTY"}
