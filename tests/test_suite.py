@@ -61,6 +61,9 @@ def test_kinds(one): pass
 def test_system(one, runtime): pass
 @pytest.mark.complete
 def test_whole(): pass
+@pytest.mark.every_row
+@pytest.mark.parametrize("one", "ab")
+def test_every(one): pass
 """
 #: Collects for each of several command lines.
 COLLECT = """
@@ -105,9 +108,14 @@ def test_a_sample_has_each_kind_of_row_or_one_row(tmp_path: Path) -> None:
     system = [name[12:-1].split("-") for name in some if name.startswith("test_system")]
     assert sorted(int(one) for _, one in system) == [*range(20)]
     assert {runtime for runtime, _ in system} == {*"abc"}
-    assert len(every) == 27 + 50 + 60 + 1
+    assert len(every) == 27 + 50 + 60 + 1 + 2
     assert len(named) == 27
-    assert sorted(name.partition("[")[0] for name in few) == ["test_kinds", "test_matrix", "test_system"]
+    assert sorted(name.partition("[")[0] for name in few) == [
+        *["test_every"] * 2,
+        "test_kinds",
+        "test_matrix",
+        "test_system",
+    ]
     assert {*few} <= {*every}
 
 

@@ -37,6 +37,7 @@ def _given(name: str, give: Callable[[Run], None]) -> dict[str, Any]:
     return in_child(work)
 
 
+@pytest.mark.every_row
 @pytest.mark.parametrize("name", targets())
 def test_a_reader_refuses_in_words_or_takes_what_its_model_says(name: str, pytestconfig: pytest.Config) -> None:
     share = 1 if is_whole(pytestconfig) else 4

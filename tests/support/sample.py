@@ -6,7 +6,8 @@ each item of what ``kinds`` makes of a row, a mapping of its parameters; it take
 test that is marked `system` is sampled without a word, for containers take time: who calls, and the runtime, change there
 from row to row and from test to test (`ROTATED`). `@pytest.mark.complete` leaves a whole test out. `--all` takes
 everything, and so does who names a test (`tests/laws/test_x.py::test_y`). `--one-row` takes one row of every test, which
-is enough where another interpreter runs what this one has run.
+is enough where another interpreter runs what this one has run, but for those whose rows go through lines of their own
+(`@pytest.mark.every_row`).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def take(metafunc: pytest.Metafunc) -> None:
     """Keep of the rows of a test those that this run takes, before anything is made of the others."""
     definition, calls = metafunc.definition, metafunc._calls
     mark = definition.get_closest_marker("sampled") or definition.get_closest_marker("system")
-    is_one = metafunc.config.getoption("--one-row")
+    is_one = metafunc.config.getoption("--one-row") and not definition.get_closest_marker("every_row")
     if (mark is not None or is_one) and calls and not takes_all(metafunc.config):
         # Not of the whole id: a file that moves keeps its rows.
         rows = {f"{definition.name}[{call.id}]": call.params for call in calls}
