@@ -111,14 +111,18 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def given_config(path: Path) -> dict[str, Any]:
     """The same, or for ``-`` that of standard input."""
-    if str(path) != "-":
-        return read_config(path)
+    return read_config(path) if str(path) != "-" else parse_config(given_text(path), "standard input")
+
+
+def given_text(path: Path) -> bytes:
+    """The bytes of a file that somebody wrote, at most one more than may be read of a configuration; of standard input for
+    ``-``. Raises `HardeningError`."""
     try:
-        with open(0, "rb", closefd=False) as file:
-            text = file.read(MAX_BYTES + 1)
+        with open(0 if str(path) == "-" else files.open_file(str(path)), "rb", closefd=str(path) != "-") as file:
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin="standard input") from None
-    return parse_config(text, "standard input")
+        origin = path if str(path) != "-" else "standard input"
+        raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=origin) from None
 
 
 def parse_config(text: bytes, origin: Path | str) -> dict[str, Any]:

@@ -237,6 +237,12 @@ class SystemCalls(ABC):
     def is_young(self, name: str) -> bool:
         """Whether a system call may be younger than libseccomp, and is known by its number."""
 
+    def of_engine(self, capabilities: Collection[str], profile: str | None, host: Host) -> Mapping[str, Any] | None:
+        """The `/linux/seccomp` that podman and docker make for a container with these capabilities (``CAP_NET_RAW``):
+        of a ``profile`` in their own format, its text or its absolute path, and of None that which they have themselves.
+        None where that is not known."""
+        return None
+
     @abstractmethod
     def kept_from_launch(self, seccomp: Mapping[str, Any], host: Host) -> Sequence[str]:
         """The system calls that a launch makes once a filter is loaded early, and that this one never lets run: a

@@ -24,10 +24,11 @@ UNINSTALL = "uninstall one of them"
 #: written down, since asking click would import every command at each start
 OWN_OPTIONS = frozenset({
     "--against", "--all", "--beyond", "--check", "--config", "--debug", "--detach", "--dry-run", "--entrypoint",
-    "--exception", "--fail-on", "--force", "--format", "--fresh", "--help", "--image", "--in-place", "--interactive",
-    "--into", "--json", "--limit", "--log-size", "--name", "--once", "--output", "--packages", "--policy", "--profile",
-    "--pull", "--quiet", "--raw", "--receipt", "--rm", "--runtime", "--sarif", "--seen", "--set", "--since", "--static",
-    "--threshold", "--timeout", "--tls-verify", "--until", "--weights", "-d", "-h", "-i", "-j", "-o", "-p", "-q",
+    "--exception", "--fail-on", "--force", "--format", "--fresh", "--help", "--image", "--in-place", "--inspect",
+    "--interactive", "--into", "--json", "--limit", "--log-size", "--name", "--once", "--output", "--packages", "--pid",
+    "--podman", "--policy", "--profile", "--pull", "--quiet", "--raw", "--receipt", "--rm", "--runtime", "--sarif", "--seen",
+    "--set", "--since", "--static", "--threshold", "--timeout", "--tls-verify", "--until", "--weights", "-d", "-h", "-i",
+    "-j", "-o", "-p", "-q",
 })  # fmt: skip
 _PREFIX = "hardening_"
 #: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is

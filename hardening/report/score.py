@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hardening.report.table import Table
@@ -21,6 +22,13 @@ def tables(score: Score, *, whole: bool) -> list[Table]:
             Table(_COLUMNS, rows, f"{name}: {mean(items):.1f} of 10, {gain:.1f} of the whole", last=_COLUMNS[-1])
         )
     return found
+
+
+def several(scores: Mapping[str, Score]) -> Table:
+    """A line each of several, the most exposed first."""
+    ordered = sorted(scores.items(), key=lambda item: (-item[1].total, item[0]))
+    rows = tuple((name, f"{score.total:.1f}", score.word) for name, score in ordered)
+    return Table(("container", "score", "verdict"), rows)
 
 
 def _row(score: Score, item: Item) -> tuple[str, ...]:

@@ -47,6 +47,16 @@ def holds(lines: Iterable[ReceiptLine]) -> bool:
     return all(line.result in (State.HOLDS, State.NOT_ENFORCED) for line in lines)
 
 
+def differing(lines: Iterable[ReceiptLine]) -> list[str]:
+    """The leaves of which the kernel says something else, each once: of a process that has run on, that is drift."""
+    return [*dict.fromkeys(line.leaf for line in lines if line.result is State.DIFFERS)]
+
+
+def unseen(lines: Iterable[ReceiptLine]) -> list[str]:
+    """The leaves that could not be looked at, each once."""
+    return [*dict.fromkeys(line.leaf for line in lines if line.result is State.NOT_SEEN)]
+
+
 def table(lines: Iterable[ReceiptLine]) -> Table:
     """The comparisons as a table."""
     rows = tuple((line.leaf, _shown(line.expected), _shown(line.kernel), line.result) for line in lines)

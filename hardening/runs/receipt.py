@@ -140,8 +140,13 @@ def read(path: Path) -> dict[str, Any]:
     for key in sorted(KEYS):
         if not FORMS[key](receipt[key]):
             raise HardeningError(f"not a receipt: {key} has another form", origin=path, hint=_HINT)
+    return parsed(receipt)
+
+
+def parsed(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """What the launcher has of a process, ``mountinfo`` as lines and the two numbers as such."""
     numbers = {key: int(receipt[key]) for key in _NUMBERS if receipt[key] is not None}
-    tables = {key: _lines(receipt[key]) for key in ("mountinfo", "caller_mountinfo")}
+    tables = {key: _lines(receipt[key] or "") for key in ("mountinfo", "caller_mountinfo")}
     return {**receipt, **numbers, **tables}
 
 

@@ -20,6 +20,8 @@ from hardening_process.verify import ceilings
 #: What a runtime gives to new files where a configuration says nothing (umask(2)).
 _USUAL_UMASK = 0o022
 _RESOURCES = "/linux/resources"
+#: What the kernel gives to everybody (fs.nr_open, kernel.pid_max): a limit of this size is none.
+_ALL = {"nofile": 1 << 20, "nproc": 1 << 22}
 
 
 def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
@@ -47,7 +49,7 @@ def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str,
 def _limits(document: Mapping[str, Any]) -> Iterator[Exposure]:
     """What is limited by setrlimit(2) or by a control group counts alike."""
     hard = {entry.get("type"): entry.get("hard", INFINITY) for entry in items(document, "/process/rlimits")}
-    limited = {name for name in RLIMITS if hard.get(f"RLIMIT_{name.upper()}", INFINITY) < INFINITY}
+    limited = {name for name in RLIMITS if hard.get(f"RLIMIT_{name.upper()}", INFINITY) < _ALL.get(name, INFINITY)}
     core = hard.get("RLIMIT_CORE", INFINITY)
     yield Exposure("rlimits.core", "leave its memory in core dumps", 50, 1.0 if core else 0.0)
     yield Exposure("rlimits.nofile", "open any number of files", 25, 0.0 if "nofile" in limited else 1.0)

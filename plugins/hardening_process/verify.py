@@ -14,7 +14,17 @@ from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import Identity, RootDirectory
 from hardening_process import limits
 from hardening_process.facts import stated_ceilings
-from hardening_process.kinds import CPU_PERIOD, NO_CEILING, UNLIMITED, Bound, CpuBound, RlimitKind, UmaskKind
+from hardening_process.kinds import (
+    CPU_PERIOD,
+    NO_CEILING,
+    UNLIMITED,
+    Bound,
+    CpuBound,
+    ResourceLimit,
+    RlimitKind,
+    UmaskKind,
+    lower,
+)
 from hardening_process.settings import RLIMITS, ProcessSettings
 from hardening_process.spec import cgroup_path, enforceable
 
@@ -26,12 +36,15 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
     """Ids, groups, environment, limits, mask, score, terminal, descriptors and the control group."""
     document = context.spec.document if context.spec is not None else {}
     identity = settings.resolve(context)
-    yield from _ids(settings, identity, receipt)
+    yield from _ids(settings, identity, context, receipt)
     yield from _environment(settings, document, receipt)
-    yield _cwd(settings, context, receipt)
+    if not context.has_run:
+        yield _cwd(settings, context, receipt)
     found = limits.parse(receipt["limits"])
     for name in RLIMITS:
         ceiling, seen, kind = settings.rlimits[name], found.get(name, UNLIMITED), RlimitKind()
+        if context.has_run:  # up to the hard limit a process goes by itself
+            seen = ResourceLimit(lower(seen.soft, ceiling.soft), seen.hard)
         if ceiling != UNLIMITED:
             expected = f"at most {kind.show(ceiling)}"
             yield Verification.of(
@@ -44,7 +57,7 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
     yield Verification.of(
         "process.oom_score_adj", f"at least {settings.oom_score_adj}", str(score), score >= settings.oom_score_adj
     )
-    yield from _terminal(settings, receipt)
+    yield from _terminal(settings, context, receipt)
     persona = receipt["personality"]
     if persona is None:
         yield Verification.unseen("process", "the native personality", "it may not be read")
@@ -53,13 +66,18 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
     yield from _resources(settings, context, receipt)
 
 
-def _ids(settings: ProcessSettings, identity: Identity, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+def _ids(
+    settings: ProcessSettings, identity: Identity, context: Context, receipt: Mapping[str, Any]
+) -> Iterator[Verification]:
     status = receipt["status"]
     uid_map, gid_map = (idmaps.parse(receipt[name]) for name in ("uid_map", "gid_map"))
     uids = [idmaps.inside(uid_map, int(uid)) for uid in status["Uid"].split()]
     gids = [idmaps.inside(gid_map, int(gid)) for gid in status["Gid"].split()]
     for name, wanted, ids in (("uid", identity.uid, uids), ("gid", identity.gid, gids)):
-        yield Verification.of("process.user", f"{name} {wanted}", f"{name} {_show(ids)}", set(ids) == {wanted})
+        dropped = context.has_run and identity.is_root and None not in ids  # root becomes whom it likes
+        yield Verification.of(
+            "process.user", f"{name} {wanted}", f"{name} {_show(ids)}", dropped or set(ids) == {wanted}
+        )
     # One that the namespace does not map is the caller's, and could not be dropped.
     groups = [(int(gid), idmaps.inside(gid_map, int(gid))) for gid in status["Groups"].split()]
     beyond = [(host, inside) for host, inside in groups if inside is None or inside not in gids]
@@ -116,7 +134,7 @@ def _cwd(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]
     return Verification.of("process.cwd", wanted, found, found == wanted)
 
 
-def _terminal(settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterator[Verification]:
+def _terminal(settings: ProcessSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
     tty, descriptors = receipt["tty"], receipt["descriptors"]
     expected = "a terminal of its own" if settings.terminal else "no terminal"
     if tty is None:
@@ -125,6 +143,8 @@ def _terminal(settings: ProcessSettings, receipt: Mapping[str, Any]) -> Iterator
         yield Verification.of(
             "process.terminal", expected, f"tty {tty}" if tty else "no terminal", settings.terminal or not tty
         )
+    if context.has_run:
+        return
     if descriptors is None:
         yield Verification.unseen("process", "descriptors 0, 1, 2", "they may not be read")
     else:
@@ -159,6 +179,8 @@ def _control_group(settings: ProcessSettings, context: Context, receipt: Mapping
         if posixpath.dirname(path) not in (own.get(name), posixpath.join(own.get(name, "/"), parent))
     }
     expected = f"below {settings.cgroup}" if settings.cgroup else "the caller's, or below it"
+    if context.has_run and not settings.cgroup:
+        return Verification.of("process.resources.cgroup", "that of whoever launched it", receipt["cgroup"] or "", True)
     shown = ", ".join(sorted(beyond or set(moved.values()))) or "the caller's"
     held = not beyond and (bool(moved) or not settings.cgroup)
     return Verification.of("process.resources.cgroup", expected, shown, held)

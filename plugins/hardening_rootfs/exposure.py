@@ -15,6 +15,7 @@ from hardening.mechanism.exposure import Exposure, shares_namespace
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.roles import RIGHTS
+from hardening_rootfs.foreign_binds import is_of_engine
 from hardening_rootfs.foreign_devices import permits_all
 from hardening_rootfs.mounted import MountedTree, WantedMounts, cover, read
 from hardening_rootfs.paths import holds
@@ -23,20 +24,11 @@ from hardening_rootfs.sockets import KNOWN
 
 #: Places of the host of which a writable one gives the host away, with all below them.
 _SYSTEM = (
-    "/boot",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/bin",
-    "/sbin",
-    "/usr",
-    "/root",
-    "/var/lib",
-    "/var/run",
-    "/run",
-    "/dev",
-    "/sys",
-)
+    "/boot/", "/etc/", "/lib/", "/lib64/", "/bin/", "/sbin/", "/usr/", "/root/", "/var/lib/", "/var/run/", "/run/", "/dev/",
+    "/sys/",
+)  # fmt: skip
+#: Memory and queues that who shares the host's IPC has: `namespaces.ipc` counts that.
+_SHARED = ("/dev/shm", "/dev/mqueue")  # noqa: S108
 #: What of `MASKED` tells most: memory, keys, who waits for what, and the firmware's tables.
 _TELLING = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
 _CHANGING = ("/proc/sys", "/proc/sysrq-trigger")
@@ -46,8 +38,6 @@ _SOCKETS = ("/run", "/var/run", "/")
 _KERNEL = frozenset(
     {"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "securityfs", "bpf", "tracefs", "debugfs"}
 )
-#: Where engines keep what they make for each container, such as its /etc/hosts.
-_PROVIDED = ("/var/lib/containers/", "/run/containers/", "/var/lib/docker/containers/", "/run/containerd/")
 _TYPES = {"shared": 1.0, "slave": 0.5}
 
 
@@ -106,14 +96,14 @@ def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str,
 
 def _volumes(shown: ConfiguredMounts) -> Exposure:
     """What of the host can be written: all of it where a part is that runs the host."""
-    writable = [item for item in shown.binds if "ro" not in item.restrictions]
-    sources = [str(item.entry.get("source")) for item in writable]
+    sources = {item.place: str(item.entry.get("source")) for item in shown.binds if "ro" not in item.restrictions}
+    writable = {place: source for place, source in sources.items() if not is_of_engine(source)}
     whole = shown.host or any(
-        source == "/" or any(is_below(source, place) or source == place for place in _SYSTEM) for source in sources
-        if not source.startswith(_PROVIDED)
-    )  # fmt: skip
-    share = 1.0 if whole else 0.5 if writable else 0.0
-    return Exposure("volumes", "change files of the host", 1000, share, _listed([item.place for item in writable]))
+        source == "/" or (f"{source}/".startswith(_SYSTEM) and source not in _SHARED) for source in writable.values()
+    )
+    return Exposure(
+        "volumes", "change files of the host", 1000, 1.0 if whole else 0.5 if writable else 0.0, _listed([*writable])
+    )
 
 
 def _shows_socket(source: str) -> bool:
@@ -123,9 +113,17 @@ def _shows_socket(source: str) -> bool:
 def _devices(shown: ConfiguredMounts) -> Exposure:
     """Devices beyond those that every container has; all of them where rules permit all, or /dev is the host's."""
     document = shown.document
-    own = [str(entry.get("path")) for entry in items(document, "/linux/devices")]
-    bound = [item.place for item in shown.binds if str(item.entry.get("source")).startswith("/dev")]
-    found = [path for path in (*own, *bound) if path not in DEFAULT_DEVICES and not path.startswith("/dev/pts")]
+    usual = DEFAULT_DEVICES.values()
+    own = [
+        entry for entry in items(document, "/linux/devices") if (entry.get("major"), entry.get("minor")) not in usual
+    ]
+    sources = {item.place: str(item.entry.get("source")) for item in shown.binds}
+    bound = [
+        place
+        for place, source in sources.items()
+        if f"{source}/".startswith("/dev/") and source not in (*DEFAULT_DEVICES, *_SHARED)
+    ]
+    found = [path for path in (*(str(entry.get("path")) for entry in own), *bound) if path not in DEFAULT_DEVICES]
     whole = shown.host or "/dev" in found or permits_all(lookup(document, "/linux/resources/devices") or ())
     return Exposure("devices", "use devices of the host", 1000, 1.0 if whole else 0.5 if found else 0.0, _listed(found))
 
@@ -160,18 +158,24 @@ def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None
     mounts, caller = read(receipt["mountinfo"], seen=True), read(receipt["caller_mountinfo"], seen=True)
     root = cover("/", mounts)
     fragment.put("/root/readonly", root is not None and not root.writable)
-    covers = [item for item in mounts if item.place in MASKED or is_below(item.place, "/proc")]
+    covers = [item for item in mounts if item.place in MASKED or is_below(item.place, "/proc") or _is_null(item)]
     entries = [_entry(item, caller) for item in mounts if item.place != "/" and item not in covers]
     fragment.put("/mounts", entries)
     # A runtime has nothing to mask where this kernel has no such file.
     masked = [item.place for item in covers if item.kind != "proc"]
     masked += [path for path in _TELLING if not os.path.lexists(path)]
     fragment.put("/linux/maskedPaths", masked)
-    fragment.put("/linux/readonlyPaths", [item.place for item in covers if item.kind == "proc" and not item.writable])
+    fixed = [item.place for item in covers if item.kind == "proc" and not item.writable]
+    fragment.put("/linux/readonlyPaths", fixed + [path for path in _CHANGING if not os.path.lexists(path)])
     ties = {field.partition(":")[0] for field in (root.fields if root is not None else ())}
     fragment.put(
         "/linux/rootfsPropagation", "shared" if "shared" in ties else "slave" if "master" in ties else "private"
     )
+
+
+def _is_null(item: MountedTree) -> bool:
+    """Whether a mount covers a file with the null device."""
+    return (item.kind, item.top) == ("devtmpfs", "/null") and item.place != "/dev/null"
 
 
 def _entry(item: MountedTree, caller: Sequence[MountedTree]) -> dict[str, Any]:

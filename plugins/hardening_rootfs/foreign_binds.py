@@ -39,6 +39,11 @@ _STATE = re.compile(r".*/(?:[a-z0-9]+-)?containers/([0-9a-f]{64})/(?:userdata/)?
 _NO_RIGHTS = Volume("", "", frozenset(), propagation="private")
 
 
+def is_of_engine(source: str) -> bool:
+    """Whether a path of the host is what podman or docker makes for one container, such as its /etc/hosts."""
+    return _STATE.fullmatch(source) is not None
+
+
 def tighten(settings: RootfsSettings, context: Context, asked: RequestedRights) -> Tightened:
     """A bind mount that is not of `/dev/shm`."""
     destination, source = asked.destination, asked.source

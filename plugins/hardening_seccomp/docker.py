@@ -18,13 +18,15 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, ProfileError
 from hardening_seccomp.actions import Action, ActionKind, errno_number
-from hardening_seccomp.conditions import ConditionEntry
+from hardening_seccomp.conditions import ConditionEntry, rule_of
+from hardening_seccomp.filters import Filter
 from hardening_seccomp.oci import (
     ARCHITECTURES,
     FLAGS,
     INSTEAD,
     NO_LISTENER,
     OF_LISTENERS,
+    emit,
     is_ambiguous,
     oci_architecture,
     read_action,
@@ -86,6 +88,27 @@ class DockerProfile:
         for name, entry in self.entries:
             listed.setdefault(name, []).append(entry)
         return [name for name, found in listed.items() if is_ambiguous(found)]
+
+
+#: Where podman's own profile is (containers/common, pkg/seccomp); docker has its own built in, which permits less.
+_DEFAULTS = (Path("/etc/containers/seccomp.json"), Path("/usr/share/containers/seccomp.json"))
+
+
+def composed(profile: str | None, target: DockerTarget) -> Mapping[str, Any] | None:
+    """The `/linux/seccomp` of a profile, by its text or absolute path, or of None that of `_DEFAULTS`; None where there is
+    none. Raises `ProfileError`."""
+    if profile is not None and profile.lstrip().startswith("{"):
+        found = parse(profile.encode(), target, origin="the seccomp profile")
+    else:
+        path = Path(profile) if profile is not None else next(filter(Path.exists, _DEFAULTS), None)
+        if path is None:
+            return None
+        found = read_file(path, target)
+    listed: dict[str, list[ConditionEntry]] = {}
+    for name, entry in found.entries:
+        listed.setdefault(name, []).append(entry)
+    rules = {name: rule_of(entries, found.default) for name, entries in listed.items()}
+    return emit(Filter(found.default, rules, found.architectures | {target.architecture})).document
 
 
 def read_file(path: Path, target: DockerTarget, *, origin: object | None = None) -> DockerProfile:

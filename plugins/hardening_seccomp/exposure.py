@@ -57,8 +57,9 @@ def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str,
     """An item a group, and one for each call of which the arguments decide. Without a filter all get through."""
     native = host.of(SeccompFacts).native
     found = lookup(document, POINTER)
-    model = read(found, native=native).model if found else Filter(ALLOW)
     members = groups.load().members
+    asked = {call for call, *_ in _CALLS.values()}.union(*(members[group] for group in _GROUPS))
+    model = read(_only(found, asked), native=native).model if found else Filter(ALLOW)
     for group, (meaning, weight) in _GROUPS.items():
         passed = sorted(name for name in members[group] if not all(map(is_denial, model.rule(name).leaves)))
         named = ", ".join(passed[:3]) + (f" and {len(passed) - 3} others" if len(passed) > 3 else "")
@@ -69,6 +70,12 @@ def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str,
     beyond = sorted(model.architectures - {native})
     share, words = (0.5 if beyond else 0.0, ", ".join(beyond)) if found else (1.0, "no filter")
     yield Exposure("architectures", "make calls of other architectures", _ARCHITECTURES, share, words)
+
+
+def _only(found: Mapping[str, Any], names: frozenset[str] | set[str]) -> dict[str, Any]:
+    """A filter with the entries of some calls alone, which are read in a fraction of the time."""
+    entries = [(entry, [name for name in entry["names"] if name in names]) for entry in found.get("syscalls") or ()]
+    return {**found, "syscalls": [{**entry, "names": kept} for entry, kept in entries if kept]}
 
 
 def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,11 @@ class SeccompFacts(SystemCalls):
 
     def kept_from_launch(self, seccomp: Mapping[str, Any], host: Host) -> Sequence[str]:
         return kept_from_launch(oci.read(seccomp, native=self.native).model.rule, host)
+
+    def of_engine(self, capabilities: Collection[str], profile: str | None, host: Host) -> Mapping[str, Any] | None:
+        from hardening_seccomp import docker  # no launch asks
+
+        return docker.composed(profile, docker.DockerTarget(self.native, frozenset(capabilities), host.kernel))
 
     def required_library(self) -> Libseccomp:
         """The library; `HostError` where it cannot be used."""

@@ -51,6 +51,8 @@ def verify(settings: SeccompSettings, context: Context, receipt: Mapping[str, An
     programs = receipt["seccomp"]["filters"]
     if programs is not None:
         yield from _read_back(model, library, programs, expected)
+    elif context.has_run and receipt["status"].get("Seccomp") == "2":
+        yield Verification.unseen(_LEAF, expected, "its filters may not be read", *_ALSO)
     else:
         beyond = _beyond(receipt)
         words = f"the digest of {'this' if loaded else 'another'} filter, {beyond} beyond the caller's"

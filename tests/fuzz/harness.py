@@ -195,9 +195,11 @@ def _name(error: BaseException) -> str:
 @cache
 def targets() -> dict[str, Target]:
     """All targets, by name."""
-    from tests.fuzz import images, policies, profiles, programs, written
+    from tests.fuzz import images, policies, profiles, programs, scores, written
 
-    found = [item for module in (profiles, written, images, policies, programs) for item in vars(module).values()]
+    found = [
+        item for module in (profiles, scores, written, images, policies, programs) for item in vars(module).values()
+    ]
     return {item.name: item for item in found if isinstance(item, Target)}
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "Write what a command may do, and why, as a page of HTML.",
     "receipt": "Hold the kernel's report of a process against a stack.",
     "score": "Score how exposed a stack, a configuration or a process is.",
+    "inspect": "Show what the kernel says of processes that run.",
     "doctor": "Show what this host can enforce.",
     "profile": "List, show, sign and verify profiles.",
     "cache": "List and clear what is kept of earlier runs.",
@@ -42,4 +43,4 @@ MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "container
 )
 
 #: Commands that stand in a folder, each in a module of its own name.
-FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report", "exceptions"), "review")
+FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report", "exceptions", "inspect"), "review")

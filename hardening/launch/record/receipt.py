@@ -66,13 +66,8 @@ class Report:
         # A launcher that leaves them may be the last in one, whose number the kernel then gives to a new one.
         self._kept = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY) for name in own]
 
-    def gather(self, pid: int, program: bytes | None = None) -> dict[str, Any]:
-        """Everything that a launch promises, of a process that stands traced at its first instruction.
-
-        ``program`` is the filter that this process has given to it; None where a runtime makes it from the configuration.
-        The parts are described in docs/reference/receipts.md. Of variables it has the names, and the values that a
-        profile says, and of secrets what their files are.
-        """
+    def outside(self, pid: int) -> dict[str, Any]:
+        """What /proc says of a process, and, where that stands traced, which filters it has."""
         place = f"/proc/{pid}"
         status = _status(place)
         found: dict[str, Any] = {
@@ -94,7 +89,7 @@ class Report:
             "helpers": self.helpers.found,
             "seccomp": {
                 "filters": _filters(pid, status.get("Seccomp", "")),
-                "digest": self._digest(program),
+                "digest": None,
                 "caller": int(self._status["Seccomp_filters"]) if "Seccomp_filters" in self._status else None,
             },
         }
@@ -103,6 +98,17 @@ class Report:
         for key, name in FILES.items():
             text = _text(f"{place}/{name}")
             found[key] = text.rstrip("\0\n") if text is not None else None
+        return found
+
+    def gather(self, pid: int, program: bytes | None = None) -> dict[str, Any]:
+        """Everything that a launch promises, of a process that stands traced at its first instruction.
+
+        ``program`` is the filter that this process has given to it; None where a runtime makes it from the configuration.
+        The parts are described in docs/reference/receipts.md. Of variables it has the names, and the values that a
+        profile says, and of secrets what their files are.
+        """
+        found = self.outside(pid)
+        found["seccomp"]["digest"] = self._digest(program)
         observed = self._observe(pid, found["mountinfo"] or "")
         for key in (
             "environment",
