@@ -88,10 +88,14 @@ def mean(items: Sequence[Item]) -> float:
     return HIGHEST * sum(item.weight * item.share for item in items) / weight if weight else 0.0
 
 
+def document_of(plugins: Plugins, composition: Composition, host: Host) -> dict[str, Any]:
+    """The configuration that a stack composes to on this host, required or not. Raises what `pipeline.assembled` does."""
+    return pipeline.assembled(plugins, composition, host, context=pipeline.examine(composition, host)).spec.document
+
+
 def of_stack(plugins: Plugins, composition: Composition, host: Host) -> Score:
     """The score of what a stack composes to on this host, required or not. Raises what `pipeline.assembled` does."""
-    context = pipeline.examine(composition, host)
-    document = pipeline.assembled(plugins, composition, host, context=context).spec.document
+    document = document_of(plugins, composition, host)
     leaves = {(leaf.mechanism, leaf.setting, leaf.member): entry.value for leaf, entry in composition.leaves.items()}
     own = {
         item.name: {key[1:]: value for key, value in leaves.items() if key[0] == item.name}

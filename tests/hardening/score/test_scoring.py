@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,6 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.assemble import pipeline
 from hardening.assemble.spec import assemble
 from hardening.base.pointer import lookup
 from hardening.cli.session import Session
@@ -39,9 +41,7 @@ BIND = {"destination": "/data", "type": "bind", "source": "/srv/data", "options"
 def strict() -> str:
     """What `strict` composes to, with a label, limits of a control group and a time namespace: nothing of it is open."""
     plugins, here = shipped.here()
-    composition = shipped.composed(("strict",))
-    context = pipeline.examine(composition, here)
-    document = pipeline.assembled(plugins, composition, here, context=context).spec.document
+    document = scoring.document_of(plugins, shipped.composed(("strict",)), here)
     document["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0:c1,c2"
     document["process"]["user"] |= {"uid": 1000, "gid": 1000}
     document["linux"]["resources"] = {"memory": {"limit": 1 << 26}, "cpu": {"quota": 1000, "period": 10000}}
@@ -186,10 +186,13 @@ def test_each_item_tells_its_own_change_and_no_other() -> None:
     }
     for name, (found, others) in TOGETHER.items():
         assert shares(found).keys() - others == {name}, name
-    for name in BY_NAME:
-        own = document(**{"/process/capabilities/permitted": [f"CAP_{name}"]})
-        assert shares(own) == {f"capabilities.{name}": 0.25}  # in a user namespace of its own
-        assert shares({**own, "linux": namespaces("user")["linux"]})[f"capabilities.{name}"] == 1
+    for bit in range(6):  # each capability is in another selection of these
+        names = {name for name, item in BY_NAME.items() if item.number >> bit & 1}
+        own = document(**{"/process/capabilities/permitted": [f"CAP_{name}" for name in sorted(names)]})
+        # a quarter in a user namespace of its own
+        assert shares(own) == {f"capabilities.{name}": 0.25 for name in names}
+        whole = shares({**own, "linux": namespaces("user")["linux"]})
+        assert {leaf for leaf, share in whole.items() if share == 1} - {"namespaces.user"} == shares(own).keys()
     tried = {*CHANGES, *TOGETHER, *(f"capabilities.{name}" for name in BY_NAME)}
     assert tried | {"rootfs.proc.hidepid"} == {item.leaf for item in score(document()).items}
 
@@ -228,9 +231,23 @@ def test_a_stack_scores_as_the_configuration_that_it_composes_to() -> None:
     plugins, here = shipped.here()
     for profile in ("strict", "default", "build", "debug"):
         composition = shipped.composed((profile,))
-        context = pipeline.examine(composition, here)
-        written = pipeline.assembled(plugins, composition, here, context=context).spec.document
-        assert scoring.of_stack(plugins, composition, here) == score(written)
+        assert scoring.of_stack(plugins, composition, here) == score(scoring.document_of(plugins, composition, here))
+
+
+@pytest.mark.complete
+def test_a_score_takes_at_most_half_as_long_again_as_the_composition() -> None:
+    def least(command: str) -> float:
+        """Seconds of processor time."""
+        found = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            argv = [str(Path(sys.executable).with_name("hardening")), command, "-p", "strict"]
+            subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(found)
+
+    assert least("score") < 1.5 * least("compose")
 
 
 @attrs.frozen
