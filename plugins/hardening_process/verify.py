@@ -7,10 +7,12 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from hardening.launch.config.variables import public
 from hardening.launch.secret.secrets import ENV, named
 from hardening.mechanism import idmaps
-from hardening.mechanism.mechanism import Context, Verification
+from hardening.mechanism.mechanism import Context, State, Verification
 from hardening.mechanism.roles import Identity, RootDirectory
 from hardening_process import limits
 from hardening_process.facts import stated_ceilings
@@ -37,7 +39,8 @@ def verify(settings: ProcessSettings, context: Context, receipt: Mapping[str, An
     document = context.spec.document if context.spec is not None else {}
     identity = settings.resolve(context)
     yield from _ids(settings, identity, context, receipt)
-    yield from _environment(settings, document, receipt)
+    for line in _environment(settings, document, receipt):  # a program that it has executed since may have others
+        yield attrs.evolve(line, state=State.NOT_SEEN) if context.has_run and not line.holds else line
     if not context.has_run:
         yield _cwd(settings, context, receipt)
     found = limits.parse(receipt["limits"])
