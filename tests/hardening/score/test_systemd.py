@@ -95,7 +95,7 @@ def measured(folder: Path) -> Iterator[tuple[str, float, float]]:
 def test_the_table_is_what_both_say_and_they_agree(tmp_path: Path) -> None:
     rows = [*measured(tmp_path)]
     shown = re.findall(
-        r"^\| ([\w ,/]+?) \| (\d+\.\d) \| (\d+\.\d) \|", PAGE.partition("## Beside systemd")[2], re.MULTILINE
+        r"^\| ([\w ,/]+?) \| (\d+\.\d) \| (\d+\.\d) \|", PAGE.partition("## Beside systemd-analyze")[2], re.MULTILINE
     )
     # Another version of systemd may weigh a little otherwise.
     assert [row[0] for row in shown] == [row[0] for row in rows]
@@ -110,6 +110,6 @@ def test_the_page_says_of_each_check_of_systemd_what_stands_for_it_here(tmp_path
     unit = tmp_path / "one.service"
     unit.write_text("[Service]\nExecStart=/bin/true\n")
     names = {re.split("=|_", row["json_field"])[0] for row in json.loads(of_systemd(unit, "--json=short"))}
-    named = {*re.findall(r"`(\w+)=`", PAGE.partition("## Beside systemd")[2])}
+    named = {*re.findall(r"`(\w+)=`", PAGE.partition("## Beside systemd-analyze")[2])}
     merged = {"RootDirectoryOrRootImage": "RootDirectory", "UserOrDynamicUser": "User"}
     assert {merged.get(name, name) for name in names} - named == set()
