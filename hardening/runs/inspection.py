@@ -95,6 +95,14 @@ def _stopped(pid: int) -> int:
     return 0
 
 
+def running() -> tuple[list[RunningProcess], list[HardeningError]]:
+    """The caller's containers and podman's, and why those of podman are not known."""
+    try:
+        return [*own(), *of_podman()], []
+    except HardeningError as error:
+        return own(), [error]
+
+
 def own() -> list[RunningProcess]:
     """The caller's containers whose command runs."""
     return [

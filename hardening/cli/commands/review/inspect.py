@@ -66,8 +66,10 @@ def command(
     elif image is not None:
         raise UsageError("--image goes with a stack", hint="add -p PROFILE")
     if every:
-        found = [*inspection.own(), *inspection.of_podman()]
-        return _show_all(here, found, composition, as_json)
+        found, problems = inspection.running()
+        code = _show_all(here, found, composition, as_json)
+        output.tell(problems)
+        return EXIT_FINDINGS if problems else code
     return _show(here, _chosen(pid, podman, container), composition, as_json)
 
 
