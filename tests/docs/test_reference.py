@@ -20,6 +20,7 @@ from hardening.profile import layers
 from hardening.report import lint
 from tests.docs.examples import ROOT
 from tests.fuzz.harness import targets
+from tools import man
 
 REFERENCE = ROOT / "docs/reference"
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("hardening_")}
@@ -137,3 +138,11 @@ def test_a_test_is_skipped_for_a_feature_of_the_host_alone() -> None:
     for path in (path for path, text in texts.items() if "skip" in text):  # which each of them has in it
         named = {node.attr for node in ast.walk(ast.parse(texts[path])) if isinstance(node, ast.Attribute)}
         assert path.name == "features.py" or not named & ways, path
+
+
+def test_the_manual_page_is_what_the_commands_say() -> None:
+    """`tools/man.py` writes it anew."""
+    written, current = man.PAGE.read_text().splitlines(), man.page().splitlines()
+    assert written == current, "write it anew: .venv/bin/python tools/man.py"
+    assert [line for line in written if not line.isascii()] == []
+    assert {f'.SS "hardening {name} ' in "\n".join(written) for name in ("run", "report", "secret create")} == {True}

@@ -41,13 +41,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_what_the_tree_holds(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for root, pattern in (("hardening", "**/*.py"), ("plugins", "*/**/*"), ("profiles", "*/**/*")):
+    for root, pattern in (("hardening", "**/*"), ("plugins", "*/**/*"), ("profiles", "*/**/*")):
         base = ROOT if root == "hardening" else ROOT / root
         for path in (ROOT / root).glob(pattern):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert str(path.relative_to(base)) in names, path
     assert "hardening/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert any(name.endswith("/data/share/man/man1/hardening.1") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "tools/", "docs/"))]
 
 
