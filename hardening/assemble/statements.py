@@ -17,6 +17,7 @@ from hardening.compose.composition import Composition
 from hardening.launch.config.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES, VARIABLES
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Unsupported
+from hardening.profile.layers import Layer
 
 STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)
 
@@ -27,7 +28,10 @@ def statements(
     """What the launcher must know of a composition to record it and to write its receipt, as annotations of the bundle.
     None removes one."""
     # The command line's own layer has no digest: one over short values would betray them.
-    profiles = [{"name": layer.name, "sha256": layer.document.digest or None} for layer in composition.stack.layers]
+    profiles = [
+        {"name": layer.name, "sha256": layer.document.digest or None, **_metadata(layer)}
+        for layer in composition.stack.layers
+    ]
     exceptions = {
         (exception.setting, str(exception.origin)): exception.data for _, exception in composition.used_exceptions()
     }
@@ -49,6 +53,13 @@ def statements(
         MECHANISMS: _text(states),
         **(composition.image.annotations if composition.image is not None else {}),
     }
+
+
+def _metadata(layer: Layer) -> dict[str, str]:
+    """What a record says of a profile besides: which version it is, and whose."""
+    said = layer.metadata
+    fields = {"version": said.version, "owner": said.owner} if said is not None else {}
+    return {name: text for name, text in fields.items() if text}
 
 
 def with_statements_of(other: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,8 +151,9 @@ class Gate:
         return cls(least(""), rules, {})
 
 
-_NEVER = "never"
-_SEVERITY = Choice((_NEVER, *reversed([str(item) for item in Severity])))
+#: In the place of a severity: none.
+NEVER = "never"
+_SEVERITY = Choice((NEVER, *reversed([str(item) for item in Severity])))
 
 
 def gates(layers: Iterable[Layer]) -> list[Gate]:
@@ -177,7 +178,7 @@ def gate(node: Node, least: str = "refuse") -> Gate:
 
 def _severity(node: Node) -> Severity | None:
     word = _SEVERITY.parse(node)
-    return None if word == _NEVER else Severity(word)
+    return None if word == NEVER else Severity(word)
 
 
 def count_serious(findings: Iterable[Finding]) -> int:

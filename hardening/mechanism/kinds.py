@@ -7,7 +7,7 @@ that is at most as loose as both. Mechanisms use these or bring their own; `hard
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -69,6 +69,10 @@ class Kind(ABC, Generic[T]):
     def grammar(self) -> str:
         """How the value is written, for the reference page."""
 
+    def json_schema(self) -> Mapping[str, object]:
+        """How the value is written, as JSON Schema (draft-07), for editors; anything, where a kind does not say it."""
+        return {}
+
     @abstractmethod
     def samples(self) -> Sequence[T]:
         """A few values that differ in every way the order knows, for the property tests."""
@@ -122,6 +126,9 @@ class Flag(Kind[bool]):
     def grammar(self) -> str:
         return "`true` or `false`"
 
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": "boolean"}
+
     def samples(self) -> Sequence[bool]:
         return (True, False)
 
@@ -147,6 +154,9 @@ class Choice(Kind[str]):
 
     def grammar(self) -> str:
         return " \\| ".join(f'`"{value}"`' for value in self.values)
+
+    def json_schema(self) -> Mapping[str, object]:
+        return {"enum": list(self.values)}
 
     def samples(self) -> Sequence[str]:
         return self.values
@@ -181,6 +191,10 @@ class Ceiling(Kind[int]):
             f"{self.unit or 'number'}, {self.low} to {self.high}" if self.high < 2**63 - 1 else self.unit or "number"
         )
         return f'{number}, or a size such as `"64M"`' if self.size else number
+
+    def json_schema(self) -> Mapping[str, object]:
+        number = {"type": "integer", "minimum": self.low, "maximum": self.high}
+        return {"anyOf": [number, {"type": "string"}]} if self.size else number
 
     def samples(self) -> Sequence[int]:
         return (self.low, self.low + 1, min(self.low + 4096, self.high), self.high)

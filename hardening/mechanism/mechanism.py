@@ -294,6 +294,11 @@ class Mechanism(ABC, Generic[S]):
         """What one layer's ``[limits.<name>]`` says: the same grammar, read as ceilings. Raises `ProfileError`."""
         return self.statements(table, reading)
 
+    def forms(self) -> Mapping[str, Any] | None:
+        """The keys of its table that `statements` reads in a way of its own, each with how it is written, as JSON Schema
+        (draft-07), for editors (``hardening schema``). None where nobody has said it: editors then take any key."""
+        return {} if type(self).statements is Mechanism.statements else None
+
     def expand(self, name: str) -> Sequence[str]:
         """The names of leaves, below the table, that ``name`` in an exception or a question means."""
         return (name,)

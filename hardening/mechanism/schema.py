@@ -23,6 +23,10 @@ from hardening.profile.source import Node, Origin
 T = TypeVar("T")
 
 WILDCARD = "*"
+#: An array of names, and a list that is replaced by one or changed with ``add`` and ``drop``, as JSON Schema
+#: (`Mechanism.forms`).
+STRINGS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
+CHANGED: Mapping[str, Any] = {"anyOf": [STRINGS, {"type": "object", "propertyNames": {"enum": ["add", "drop"]}}]}
 
 
 @frozen(order=True)

@@ -52,6 +52,7 @@ def mechanism(
         "least": one(Mapping),
         "learnt": pluginanswers.learnt_statements,
         "rules": pluginanswers.rules,
+        "forms": one(Mapping, type(None)),
         "dump": one(Mapping),
         "meaning": one(str),
         "permissions": items(tuple),

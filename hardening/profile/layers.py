@@ -24,6 +24,7 @@ from hardening.profile.source import Document, Node, Origin, read
 
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
+    from hardening.profile.metadata import Metadata
     from hardening.profile.signatures import Signature
 
 SUFFIX = ".toml"
@@ -32,7 +33,7 @@ MACHINE = Path("/etc/hardening")
 #: Whose a folder of profiles is: the caller's own.
 USER = "user"
 #: The tables of a profile that are no mechanism's.
-TABLES = ("exceptions", "limits", "findings", "learnt")
+TABLES = ("exceptions", "limits", "findings", "learnt", "profile")
 HEADER = ("description", "extends", "complete", *TABLES)
 #: What stands in the place of a reason where an option is given to paste, and where a table is that somebody reviews.
 REASON, WHY = "REASON", "why this is needed"
@@ -85,7 +86,8 @@ class Layer:
     where it says that it is complete: what nobody has stated so far, it states as the strict default. ``shipped`` is one of
     an installed package, whose users cannot change it, and ``asked`` the first of those by which it came into the stack, or
     itself; ``findings`` is its table of that name, and ``findings_limit`` that of its limits
-    (`hardening.mechanism.findings.gate`); ``learnt`` says what it was learnt from. ``parents`` are those that it extends.
+    (`hardening.mechanism.findings.gate`); ``learnt`` says what it was learnt from, ``metadata`` what it says of
+    itself. ``parents`` are those that it extends.
     ``enforced`` is one of the stack that the administrator puts before every other; ``signature`` is the layer's, where one
     is required."""
 
@@ -102,6 +104,7 @@ class Layer:
     findings: Node | None = None
     findings_limit: Node | None = None
     learnt: Fingerprint | None = None
+    metadata: Metadata | None = None
     parents: tuple[Layer, ...] = ()
     enforced: bool = False
     signature: Signature | None = None
@@ -362,7 +365,16 @@ def parse_layer(document: Document) -> Layer:
         findings=root.get("findings"),
         findings_limit=limits.get("findings") if limits else None,
         learnt=_learnt(root.get("learnt")),
+        metadata=_metadata(root.get("profile")),
     )
+
+
+def _metadata(node: Node | None) -> Metadata | None:
+    if node is None:
+        return None
+    from hardening.profile import metadata
+
+    return metadata.read(node)
 
 
 def _learnt(node: Node | None) -> Fingerprint | None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
 
-_TOKEN = re.compile(
+#: What a text is made of, but for white space.
+TOKEN = re.compile(
     r"""
     "{3} (?: [^"\\]++ | \\. | "(?!"") )*+ "{3,5}   # one or two quotes of its own may stand before the closing three
     | '{3} (?: [^']++ | '(?!'') )*+ '{3,5}
@@ -57,7 +58,7 @@ def comments(text: str) -> Iterator[tuple[str, int, int]]:
 def _tokens(text: str, *, comments: bool = False) -> Iterator[tuple[str, int, int]]:
     """Every token but white space and ``comments``, or these alone, with the line and the place where it begins."""
     line = 1
-    for found in _TOKEN.finditer(text):
+    for found in TOKEN.finditer(text):
         token = found[0]
         if (token[0] == "#") is comments:
             yield token, line, found.start()

@@ -46,12 +46,14 @@ def image(image: Used | None) -> Data | None:
 
 
 def layer(layer: Layer) -> Data:
-    """One layer: name, file, digest, and what it extends and excepts."""
+    """One layer: name, file, digest, who has signed it, and what it extends, excepts, and says of itself."""
     return {
         "name": layer.name,
         "file": str(layer.document.file) if layer.document.file else None,
         "sha256": layer.document.digest or None,
         "description": layer.description,
+        "profile": layer.metadata.data if layer.metadata is not None else None,
+        "signed_by": layer.signature.key if layer.signature is not None else None,
         "extends": list(layer.extends),
         "exceptions": [item.data for item in layer.exceptions],
     }

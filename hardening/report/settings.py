@@ -9,6 +9,8 @@ from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.mechanism.findings import Finding, Gate, gates
+from hardening.profile.layers import Layer
+from hardening.profile.metadata import Metadata
 from hardening.report.table import Table
 
 
@@ -28,6 +30,20 @@ def stack(composition: Composition) -> Table:
         statements = "what the image asks for, where it loosens nothing"
         rows.insert(0, ("0", "image", statements, f"{composition.image.reference} ({composition.image.digest})"))
     return Table(("", "layer", "description", "file"), tuple(rows), "stack")
+
+
+def metadata(layers: Iterable[Layer], *, controls: bool = False) -> Table:
+    """What layers say of themselves, ``controls`` as well, and who has signed them; no row of one of which neither is
+    known."""
+    rows: list[tuple[str, ...]] = []
+    for layer in layers:
+        said, signed = layer.metadata or Metadata(), layer.signature.key if layer.signature is not None else ""
+        found = [" ".join(filter(None, (said.title, said.version))), *map(str, said.controls if controls else ())]
+        owner = ", ".join(filter(None, (said.owner, said.contact)))
+        if any(found) or owner or signed:
+            rows.append((layer.name, found[0], owner, signed))
+            rows += [("", line, "", "") for line in found[1:]]
+    return Table(("profile", "title", "owner", "signed by"), tuple(rows), "profiles")
 
 
 def enforcement(states: Iterable[Enforcement]) -> Table:

@@ -12,7 +12,7 @@ from hardening.mechanism.denial import Cause, FileRights
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.roles import CommandProcess
-from hardening.mechanism.schema import WILDCARD, Leaf, Statement
+from hardening.mechanism.schema import STRINGS, WILDCARD, Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_capabilities import settings as grammar
@@ -31,6 +31,9 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
     name = "capabilities"
     summary = "which capabilities the command has, and that it gains no privileges"
     settings_type = CapabilitiesSettings
+
+    def forms(self) -> Mapping[str, Any]:
+        return dict.fromkeys(("drop", "root", "add"), STRINGS)
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return grammar.read(self.schema, table)

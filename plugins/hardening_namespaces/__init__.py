@@ -37,6 +37,9 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
     settings_type = NamespacesSettings
     owns = tuple(f"/linux/{name}" for name in ("namespaces", "uidMappings", "gidMappings", "timeOffsets"))
 
+    def forms(self) -> Mapping[str, Any]:
+        return {}
+
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return read(self.schema, table)
 

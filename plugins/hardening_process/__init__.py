@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.schema import WILDCARD, Statement
+from hardening.mechanism.schema import STRINGS, WILDCARD, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_process import settings
@@ -33,6 +33,9 @@ class Process(PackagedMechanism[ProcessSettings]):
         *(f"/linux/resources/{name}" for name in ("pids", "memory", "cpu", "unified")),
         "/linux/cgroupsPath",
     )
+
+    def forms(self) -> Mapping[str, Any]:
+        return dict.fromkeys(("env", "ulimit"), STRINGS)
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Kind
@@ -73,6 +73,9 @@ class UserKind(Kind[User]):
 
     def grammar(self) -> str:
         return '`"1000"`, `"1000:1000"`, `"name"`, `"name:group"`, or `""` for the natural user'
+
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": ["string", "integer"]}
 
     def samples(self) -> Sequence[User]:
         return (
@@ -155,6 +158,9 @@ class RlimitKind(Kind[ResourceLimit]):
     def grammar(self) -> str:
         return 'number, size such as `"64M"`, `"unlimited"`, `"soft:hard"` or `{soft = …, hard = …}`'
 
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": ["integer", "string", "object"]}
+
     def samples(self) -> Sequence[ResourceLimit]:
         return (
             UNLIMITED,
@@ -206,6 +212,9 @@ class UmaskKind(Kind[int]):
     def grammar(self) -> str:
         return 'octal digits in a string: `"027"`'
 
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": "string"}
+
     def samples(self) -> Sequence[int]:
         return (0, 0o022, 0o027, 0o070, 0o077)
 
@@ -236,6 +245,9 @@ class OomKind(Kind[int]):
     def grammar(self) -> str:
         return "number, -1000 to 1000"
 
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": "integer"}
+
     def samples(self) -> Sequence[int]:
         return (-1000, 0, 1, 500, 1000)
 
@@ -257,6 +269,9 @@ NO_CEILING = MAX_LIMIT
 @frozen
 class Bound(Ceiling):
     """A cgroup's ceiling, `NO_CEILING` being the loosest."""
+
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": ["integer", "string"]}
 
     def parse(self, node: Node) -> int:
         return NO_CEILING if node.raw in ("unlimited", "max") else super().parse(number(node))
@@ -281,6 +296,9 @@ class CpuBound(Bound):
 
     low: int = 1000  # microseconds: the kernel gives no less
     unit: str = 'number of cores such as `1.5`, a percentage of one core such as `"50%"`'
+
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": ["number", "string"]}
 
     def parse(self, node: Node) -> int:
         raw = node.raw

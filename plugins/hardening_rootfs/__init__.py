@@ -54,12 +54,22 @@ class ComposedRoot(RootfsSettings, TightenedRoot):
         return kept_writable(self, document, context)
 
 
+#: The only places, or a table of places.
+PLACES = {"type": ["array", "object"]}
+
+
 class Rootfs(PackagedMechanism[RootfsSettings]):
     """The mechanism behind `[rootfs]`."""
 
     name = "rootfs"
     summary = "the root directory, read-only; what else is mounted, hidden and writable"
     settings_type = ComposedRoot
+
+    def forms(self) -> Mapping[str, Any]:
+        return {
+            "tmpfs": {"type": ["string", "array", "object"]},
+            **dict.fromkeys(("volume_sources", "volume_destinations", "volume_options"), PLACES),
+        }
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         permitted = ("volume_sources", "volume_destinations", "volume_options")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -142,6 +142,9 @@ class RootKind(Kind[RootPath]):
 
     def grammar(self) -> str:
         return 'path of a directory; `"/"` is the host\'s root'
+
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": "string"}
 
     def samples(self) -> Sequence[RootPath]:
         return (RootPath("/"), RootPath("/srv/a"), RootPath("/srv/a/b"))

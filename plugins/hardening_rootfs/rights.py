@@ -200,8 +200,13 @@ def _proc(settings: RootfsSettings, asked: RequestedRights) -> Tightened:
     return _rebuilt(asked, options), "rootfs.proc.hidepid", []
 
 
+def _sorted(options: Iterable[str]) -> list[str]:
+    """Options without the one that says what holds without it."""
+    return sorted(option for option in options if option != "rw")
+
+
 def _rebuilt(asked: RequestedRights, options: list[str]) -> mounts.Mount:
-    if sorted(options) == sorted(asked.options):
+    if _sorted(options) == _sorted(asked.options):
         options = list(asked.options)  # another order is no change
     known = {key: asked.entry[key] for key in ("type", "source") if key in asked.entry}
     return {"destination": asked.destination, **known, "options": options}

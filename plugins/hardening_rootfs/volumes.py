@@ -69,6 +69,9 @@ class VolumeKind(Kind[Volume | None]):
     def grammar(self) -> str:
         return '`"SRC:DST[:OPTS]"`, or a table with `source`, `target` and `options`'
 
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": ["string", "object"]}
+
     def samples(self) -> Sequence[Volume | None]:
         plain = Volume("/srv/a", "/data")
         return (

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from hardening.mechanism.scanner import Scanner
 
 
+#: Of a kind: a word, an array of paths, or a table.
+FORM = {"type": ["string", "array", "object"]}
+
+
 class Scan(PlainMechanism[ScanSettings]):
     """The mechanism behind `[scan]`. What decides about a root is told by `hardening_inputs`, and one of a foreign
     configuration is judged by `hardening_admit`, as all others are."""
@@ -37,6 +41,9 @@ class Scan(PlainMechanism[ScanSettings]):
     settings_type = ScanSettings
     may_fall_short = False
     before_launch = ("*",)
+
+    def forms(self) -> Mapping[str, Any]:
+        return dict.fromkeys(scanner.DENIABLE, FORM)
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)

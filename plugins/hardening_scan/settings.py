@@ -15,7 +15,17 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism import scanner
 from hardening.mechanism.kinds import Flag, Kind
-from hardening.mechanism.schema import WILDCARD, Family, Members, Schema, Statement, family, scalar, unknown_key
+from hardening.mechanism.schema import (
+    STRINGS,
+    WILDCARD,
+    Family,
+    Members,
+    Schema,
+    Statement,
+    family,
+    scalar,
+    unknown_key,
+)
 from hardening.profile.source import Node
 
 ALLOW, DENY, DEFAULT = "allow", "deny", "default"
@@ -82,6 +92,9 @@ class CommandKind(Kind[tuple[str, ...]]):
 
     def grammar(self) -> str:
         return "array of a program and its arguments, of which `{root}` is the root"
+
+    def json_schema(self) -> Mapping[str, object]:
+        return dict(STRINGS)
 
     def samples(self) -> Sequence[tuple[str, ...]]:
         return ((), ("scanner", PLACE), ("other", "--sarif", PLACE))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Option, Reading
 from hardening.mechanism.package import PackagedMechanism
-from hardening.mechanism.schema import WILDCARD, Leaf, Statement
+from hardening.mechanism.schema import CHANGED, STRINGS, WILDCARD, Leaf, Statement
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 from hardening_seccomp import groups, suid
@@ -38,6 +38,15 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
     summary = "Which system calls the command may make, and with which arguments"
     after = ("capabilities",)
     settings_type = SeccompSettings
+
+    def forms(self) -> Mapping[str, Any]:
+        return {
+            "default": {"type": "string"},
+            "profile": {"type": "string"},
+            **dict.fromkeys(("allow", "deny", "log"), STRINGS),
+            **dict.fromkeys(("architectures", "flags"), CHANGED),
+            "rules": {"type": "array", "items": {"type": "object", "required": ["names", "action"]}},
+        }
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return TableReader(table, reading).statements()

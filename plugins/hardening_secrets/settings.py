@@ -103,6 +103,9 @@ class UseKind(Kind[Use | None]):
     def grammar(self) -> str:
         return f'`"{_ITEM}"`, or a table with `name` and these'
 
+    def json_schema(self) -> Mapping[str, object]:
+        return {"type": ["string", "object"]}
+
     def samples(self) -> Sequence[Use | None]:
         return self._uses("db")
 

@@ -44,6 +44,13 @@ class Trust(PlainMechanism[TrustSettings]):
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)
 
+    def forms(self) -> Mapping[str, Any]:
+        """The default, and a table of scopes for each transport."""
+        from hardening_trust import scopes
+
+        tables = {key: {"type": "object"} for key in (*scopes.KNOWN, settings.LOOKASIDE)}
+        return {settings.DEFAULT: {}, **tables}
+
     def expand(self, name: str) -> Sequence[str]:
         return settings.expand(name)
 

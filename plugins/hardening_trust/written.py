@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from hardening.base.text import nearest
@@ -25,6 +26,7 @@ from hardening_trust.requirements import (
 )
 
 _SHORT = ("signedBy", "sigstoreSigned")
+_OF_KEYS = {"keyPath", "keyPaths"}
 
 
 def read_all(nodes: Sequence[Node]) -> Requirements:
@@ -51,11 +53,20 @@ def _read(node: Node) -> Requirement:
         table = _spelt_out(node, table)
     if isinstance(table.get("signedIdentity"), str):
         table["signedIdentity"] = {"type": table["signedIdentity"]}
+    for name in _OF_KEYS & table.keys():
+        table[name] = _rooted(node, table[name])
     found = read_one(Node(table, node.path, node.document))
     for path in all_paths([found]):
         if not path.startswith("/"):
             raise node.error(f'"{path}" is not an absolute path', hint="a key is a file of the host: /etc/…/key.gpg")
     return found
+
+
+def _rooted(node: Node, keys: object) -> object:
+    """The path of a file of keys, or several: a relative one starts at the folder of the profile that says it."""
+    if isinstance(keys, list):
+        return [_rooted(node, item) for item in keys]
+    return os.path.abspath(node.document.reached(keys)) if isinstance(keys, str) and keys else keys
 
 
 def _spelt_out(node: Node, table: dict[str, object]) -> dict[str, object]:

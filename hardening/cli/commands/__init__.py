@@ -31,7 +31,8 @@ COMMANDS = {
     "score": "Score how exposed a stack, a configuration or a process is.",
     "inspect": "Show what the kernel says of processes that run.",
     "doctor": "Show what this host can enforce.",
-    "profile": "List, show, sign and verify profiles.",
+    "profile": "List, make, format, sign and verify profiles.",
+    "schema": "Show the JSON Schema of profiles.",
     "cache": "List and clear what is kept of earlier runs.",
     "plugin": "List plugins, and what they bring.",
     "completion": "Print the completion script of a shell.",
@@ -41,6 +42,7 @@ COMMANDS = {
 MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "containers") | dict.fromkeys(
     ("pull", "images", "rmi"), "images"
 )
+MODULES["schema"] = "profile"
 
 #: Commands that stand in a folder, each in a module of its own name.
 FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report", "exceptions", "inspect"), "review")

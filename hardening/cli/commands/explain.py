@@ -10,7 +10,7 @@ from hardening.cli.options.says import unquoted
 from hardening.cli.session import Request, Session, session
 from hardening.compare.difference import beyond
 from hardening.compose.composition import Composition
-from hardening.report import data, difference, explain
+from hardening.report import data, difference, explain, settings
 from hardening.report.places import shortener
 from hardening.why import attempt
 from hardening.why.attempt import Attempt
@@ -101,7 +101,9 @@ def _show_stack(tried: Attempt, as_json: bool) -> None:
     answers.show_image(tried)
     output.show("")
     said = explain.exceptions(layers, tried.today), explain.gates(layers)
-    output.show_tables(explain.summary(composition), *(table.mapped(in_short) for table in said))
+    output.show_tables(
+        explain.summary(composition), *(table.mapped(in_short) for table in said), settings.metadata(layers)
+    )
 
 
 def _show_beyond(here: Session, composition: Composition, floor: str, question: str | None, as_json: bool) -> None:

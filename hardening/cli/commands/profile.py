@@ -1,4 +1,4 @@
-"""``hardening profile``: which profiles there are, what one says, and who has signed it."""
+"""``hardening profile``: which profiles there are, what one says and may say, who has signed it; ``hardening schema``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hardening.base import wholefile
+from hardening.base import files, wholefile
 from hardening.base.units import timestamp
 from hardening.base.wholefile import Owner
 from hardening.cli import output
@@ -17,8 +17,9 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError, LaunchError, ProfileError, UsageError
 from hardening.launch.record import behalf
-from hardening.profile.layers import FoundProfile, SearchPath, parse_layer, resolve
+from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, parse_layer, resolve
 from hardening.profile.machine import FILE
+from hardening.profile.placeholders import NAMES, NoPlaceholder
 from hardening.profile.source import read
 from hardening.report.table import Table
 
@@ -180,3 +181,88 @@ def _verified(
             continue
         until = timestamp(found.expires * 10**9) if found.expires is not None else None
         yield {**entry, "key": found.key, "until": until}
+
+
+@command.command(
+    "new",
+    epilog="\b\nExamples:\n  hardening profile new orders\n  hardening profile new job --extends strict -o ./job.toml\n",
+)
+@click.option(
+    "--extends", multiple=True, metavar="PROFILE", default=("default",), show_default=True, shell_complete=complete_profile,
+    help="What it builds on; may be repeated.",
+)  # fmt: skip
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Default: ./NAME.toml.")
+@click.argument("name")
+@click.pass_context
+def new(context: click.Context, extends: Sequence[str], target: Path | None, name: str) -> None:
+    """Write a profile that is to be filled in, with what it may say as comments. Nothing is replaced."""
+    from hardening.report.authoring.scaffold import scaffold
+
+    here = session(context)
+    if not name.isprintable() or "/" in name or not name.strip("."):
+        raise UsageError("a profile is named as a file is", origin=name, hint="hardening profile new orders")
+    resolve(extends, here.search)  # what it extends is there
+    path = target or Path(f"{name.removesuffix(SUFFIX)}{SUFFIX}")
+    try:
+        owner = NAMES["user"]()
+    except NoPlaceholder:
+        owner = "nobody yet"
+    text = scaffold(path.stem, extends, owner, here.plugins.mechanisms)
+    try:
+        behalf.write(partial(files.create, str(path), text.encode(), 0o644, durable=False))
+    except FileExistsError:
+        raise UsageError("is there already", origin=path, hint="name another file: -o FILE") from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}", origin=path, hint="name another file: -o FILE"
+        ) from None
+    output.show(str(path))
+
+
+@command.command(
+    "format",
+    epilog="\b\nExamples:\n  hardening profile format ./team.toml\n  hardening profile format --check profiles/*.toml\n",
+)
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if a file would be changed.")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+def format_files(check: bool, paths: Sequence[Path]) -> int:
+    """Give profiles the canonical layout: spaces, blank lines and ends of lines. Comments, the order of tables and keys, and
+    what is said stay. The files that are, or would be, changed are printed."""
+    from hardening.profile.layout import formatted
+
+    texts = {path: read(path, path.stem).text for path in paths}  # all are read before any is written
+    changed = {path: new for path, text in texts.items() if (new := formatted(text)) != text}
+    for path, text in changed.items():
+        if not check:
+            with wholefile.errors_as(
+                LaunchError, "cannot write the profile", origin=path, hint="see its folder's mode"
+            ):
+                behalf.write(partial(wholefile.write, path, text.encode()))
+        output.show(str(path))
+    return EXIT_FINDINGS if check and changed else 0
+
+
+@command.command(
+    "docs", epilog="\b\nExamples:\n  hardening profile docs >settings.md\n  hardening profile docs --json\n"
+)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.pass_context
+def docs(context: click.Context, as_json: bool) -> None:
+    """List every setting of the installed mechanisms, as Markdown: how it is written, its default and its meaning."""
+    from hardening.report.authoring import schema as schemas
+
+    mechanisms = session(context).plugins.mechanisms
+    if as_json:
+        output.show_json(list(schemas.settings(mechanisms)))
+    else:
+        output.show("\n".join(schemas.markdown(mechanisms)).rstrip("\n"))
+
+
+@click.command("schema", epilog="\b\nExamples:\n  hardening schema >profile.schema.json\n")
+@click.pass_context
+def schema(context: click.Context) -> None:
+    """Show the JSON Schema of profiles, of the installed mechanisms, for editors: taplo and what is made with it complete
+    and check profiles by it. Only a composition says whether layers go together."""
+    from hardening.report.authoring import schema as schemas
+
+    output.show_json(schemas.schema(session(context).plugins.mechanisms))

@@ -186,7 +186,8 @@ class Recorder:
 
 def read_annotations(facts: Facts, annotations: dict[str, object], pointer: str) -> None:
     """Take what a bundle says of its composition; `LaunchError` for what is malformed, with its place below ``pointer``."""
-    facts.profiles = _rows(annotations, PROFILES, ("name", "sha256"), pointer)
+    rows = _rows(annotations, PROFILES, ("name", "sha256", "version", "owner"), pointer)
+    facts.profiles = [{key: value for key, value in row.items() if value or key in ("name", "sha256")} for row in rows]
     facts.exceptions = _rows(annotations, EXCEPTIONS, EXCEPTION_KEYS, pointer)
     image = annotations.get(IMAGE)
     facts.image = image if isinstance(image, str) else None

@@ -53,6 +53,7 @@ def page(assembly: Assembly, today: date) -> str:
         values=values.grouped(composition, in_short),
         exceptions=explain.exceptions(layers, today).mapped(in_short),
         gates=explain.gates(layers).mapped(in_short),
+        about=settings.metadata(layers, controls=True),
         findings=settings.findings(assembly.findings).mapped(in_short),
         enforcement=enforcement(composition, assembly.context.unsupported),
         refused=[item for item in assembly.context.unsupported if refusal(composition, item) is not None],

@@ -196,8 +196,8 @@ def test_a_layer_is_split_into_its_parts() -> None:
         ('discription = "x"', 'unknown key\nhint: did you mean "description"?'),
         (
             "x = 1",
-            "unknown key\nhint: a profile has description, extends, complete, exceptions, limits, findings, learnt and "
-            "tables",
+            "unknown key\nhint: a profile has description, extends, complete, exceptions, limits, findings, learnt, "
+            "profile and tables",
         ),
         ("description = 1", "description: an integer where a string"),
         ("extends = [1]", "extends[0]: an integer where a string"),

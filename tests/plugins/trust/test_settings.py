@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,7 +76,6 @@ def test_requirements_are_written_in_several_ways(text: str, meant: Any) -> None
     [
         ('default = "acept"', '"acept" is neither accept nor reject'),
         ("default = []", "requirements must not be empty"),
-        ('default = { signedBy = "k" }', '"k" is not an absolute path'),
         ('docker.docker.io = "accept"', 'write "docker.io" = …'),
         ('[trust.docker]\na.example.com = { signedBy = "/k" }', 'write "a.example.com" = …'),
         ('default = { signedby = "/k" }', "a requirement has either signedBy or sigstoreSigned"),
@@ -97,6 +97,12 @@ def test_what_is_wrong_is_told_with_its_place(text: str, message: str) -> None:
     assert message in str(caught.value)
     assert "a.toml:" in str(caught.value)
     assert "hint: " in str(caught.value)
+
+
+def test_a_key_is_found_from_the_folder_of_the_profile() -> None:
+    here = Path.cwd()  # where the texts are profiles
+    text = '[trust]\ndefault = [{ signedBy = "keys/a.gpg" }, { signedBy = ["../b.gpg", "/c"] }]'
+    assert required("busybox", text) == {SignedBy((f"{here}/keys/a.gpg",)), SignedBy(("/c", f"{here.parent}/b.gpg"))}
 
 
 def test_a_narrower_acceptance_is_a_loosening() -> None:

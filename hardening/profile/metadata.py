@@ -1,0 +1,86 @@
+"""What a profile says of itself, for whoever reads reports and records: its table ``[profile]``. It decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hardening.base.text import nearest
+from hardening.base.values import frozen
+from hardening.profile.source import Node
+
+TEXTS = ("title", "owner", "contact", "version")
+KEYS = (*TEXTS, "controls")
+#: Of a control: a framework's name, the version of that, which of its controls, and the version of this very mapping.
+OF_CONTROLS = ("framework", "version", "ids", "mapping")
+
+
+@frozen
+class Controls:
+    """The controls of a framework that a profile serves: ``framework`` with its ``version``, and ``mapping``, the version of
+    who says so, which may be empty."""
+
+    framework: str
+    version: str
+    ids: tuple[str, ...]
+    mapping: str = ""
+
+    def __str__(self) -> str:
+        mapping = f" (mapping {self.mapping})" if self.mapping else ""
+        return f"{self.framework} {self.version}: {', '.join(self.ids)}{mapping}"
+
+
+@frozen
+class Metadata:
+    """The table of a layer; texts that it does not say are empty."""
+
+    title: str = ""
+    owner: str = ""
+    contact: str = ""
+    version: str = ""
+    controls: tuple[Controls, ...] = ()
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """As JSON data."""
+        controls = [
+            {**{name: getattr(item, name) for name in OF_CONTROLS}, "ids": list(item.ids)} for item in self.controls
+        ]
+        return {**{name: getattr(self, name) or None for name in TEXTS}, "controls": controls}
+
+
+def read(table: Node) -> Metadata:
+    """The table of a layer. Raises `ProfileError` for anything else."""
+    fields = dict(table.members())
+    _require_known(fields, KEYS)
+    texts = {name: _text(fields[name]) for name in TEXTS if name in fields}
+    controls = fields.get("controls")
+    return Metadata(**texts, controls=tuple(_controls(controls)) if controls is not None else ())
+
+
+def _require_known(fields: dict[str, Node], known: tuple[str, ...]) -> None:
+    for key, node in fields.items():
+        if key not in known:
+            raise node.error("unknown key", hint=nearest(key, known) or f"the keys here are {', '.join(known)}")
+
+
+def _text(node: Node) -> str:
+    text = node.string().strip()
+    if not text or not text.isprintable():
+        raise node.error("must be a line of text", hint="write it in quotes, or leave it out")
+    return text
+
+
+def _controls(node: Node) -> Iterator[Controls]:
+    for item in node.items(tables=True):
+        fields = dict(item.members())
+        _require_known(fields, OF_CONTROLS)
+        for name in OF_CONTROLS[:3]:
+            if name not in fields:
+                hint = 'write framework = "NIST SP 800-53", version = "5.1.1" and ids = ["AC-6"]'
+                raise item.error(f"{name} is missing", hint=hint)
+        ids = tuple(_text(one) for one in fields["ids"].items())
+        if not ids:
+            raise fields["ids"].error("names no control", hint="name one, or leave the framework out")
+        mapping = _text(fields["mapping"]) if "mapping" in fields else ""
+        yield Controls(_text(fields["framework"]), _text(fields["version"]), ids, mapping)

@@ -1,0 +1,1 @@
+"""For whoever writes profiles: what they may say, for programs and people, and one to begin with."""
