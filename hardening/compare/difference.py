@@ -7,16 +7,20 @@ are all there is to compare. The order is that of each setting's kind (`hardenin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from functools import reduce
 from typing import Any
 
 import attrs
 
+from hardening.assemble import pipeline
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY, Resolved, text
+from hardening.errors import HardeningError
 from hardening.mechanism.findings import Gate, Severity, gates
+from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Kind, Order, ValueChange
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import Leaf
@@ -82,9 +86,15 @@ def both(one: Order, other: Order) -> Order:
     return other if one in (Order.SAME, Order.OTHER) else Order.INCOMPARABLE
 
 
-def compare(before: Composition, after: Composition) -> StackComparison:
-    """Everything in which ``after`` differs from ``before``. Both were composed by the same mechanisms."""
-    found = (*differences(before, after), *_limits(before, after), *_gates(before, after))
+def compare(before: Composition, after: Composition, host: Host | None = None) -> StackComparison:
+    """Everything in which ``after`` differs from ``before``. Both were composed by the same mechanisms. With a ``host`` what
+    is stricter by its order and yet shows what it lay over there counts as what cannot be compared."""
+    seen = uncovered(before, after, host) if host is not None else {}
+    values = (
+        attrs.evolve(item, what=seen[item.leaf], order=Order.INCOMPARABLE) if item.leaf in seen else item
+        for item in differences(before, after)
+    )
+    found = (*values, *_limits(before, after), *_gates(before, after))
     old, new = ([item for layer in stack.stack.layers for item in layer.exceptions] for stack in (before, after))
     return StackComparison(found, _without(new, old), _without(old, new))
 
@@ -94,6 +104,21 @@ def differences(before: Composition, after: Composition) -> Iterator[LeafDiffere
     for leaf, one, other in _pairs(before, after):
         for change in _changes(one.kind, one.value, other.value):
             yield _of(leaf, Subject.VALUE, change, (one.origin, other.origin), (one, other))
+
+
+def uncovered(before: Composition, after: Composition, host: Host) -> dict[Leaf, str]:
+    """The leaves of ``before`` in whose place something else is seen under ``after`` on a host, with words for it."""
+    tighter = {
+        leaf for leaf, one, other in _pairs(before, after) if one.kind.order(other.value, one.value) is Order.TIGHTER
+    }
+    if not tighter:
+        return {}
+    found: dict[Leaf, str] = {}
+    with suppress(HardeningError):  # of what cannot run here nothing is seen
+        context = pipeline.examine(after, host)
+        for mechanism in after.mechanisms:
+            found |= mechanism.uncovered(after.settings[mechanism.name], context, before.settings[mechanism.name])
+    return {leaf: words for leaf, words in found.items() if leaf in tighter}
 
 
 def beyond(composition: Composition, floor: Composition) -> Iterator[LeafDifference]:

@@ -396,6 +396,11 @@ class Mechanism(ABC, Generic[S]):
         process could (``hardening prove``)."""
         return ()
 
+    def uncovered(self, settings: S, context: Context, before: S) -> Iterable[tuple[Leaf, str]]:
+        """The leaves of other settings, ``before``, in whose place these show something else, and in words what: one without
+        a mount is stricter by its order, and yet shows what the mount lay over (``hardening diff``, ``prove``)."""
+        return ()
+
     def denied_rights(self, settings: S, context: Context, rights: FileRights) -> Iterable[Cause]:
         """Why this mechanism keeps from a command what a file would lend to it (``hardening check``)."""
         return ()

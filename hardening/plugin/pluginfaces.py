@@ -47,6 +47,7 @@ def mechanism(
         "denied": pluginanswers.causes,
         "denied_rights": pluginanswers.causes,
         "witness": pluginanswers.witnesses,
+        "uncovered": items(tuple),
         "recording": pluginanswers.recording,
         "spare": pluginanswers.spare,
         "least": one(Mapping),

@@ -121,6 +121,13 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
 
         return shown.covering(settings, host, setting, member)
 
+    def uncovered(
+        self, settings: RootfsSettings, context: Context, before: RootfsSettings
+    ) -> Iterable[tuple[Leaf, str]]:
+        from hardening_rootfs import shown
+
+        return shown.uncovered(settings, context, before)
+
     def of_path(self, settings: RootfsSettings, context: Context, path: str) -> Iterable[PathAnswer]:
         from hardening_rootfs import answers
 

@@ -6,7 +6,7 @@ It is read from what is contributed to the configuration, so that it is that of 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.base.files import is_below
@@ -16,6 +16,7 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RIGHTS
+from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, spec
 from hardening_rootfs.paths import deepest, holds, on_host, real_path
 from hardening_rootfs.settings import RootfsSettings
@@ -145,6 +146,28 @@ def place_of(settings: RootfsSettings, context: Context, path: str) -> Place:
         return Place(path, mounted, leaf, mount["type"], options)
     source = os.path.normpath(mount["source"] + path.removeprefix(mounted))
     return Place(path, mounted, leaf, "bind", options, source, mount["source"])
+
+
+def uncovered(settings: RootfsSettings, context: Context, before: RootfsSettings) -> Iterator[tuple[Leaf, str]]:
+    """The places in memory and volumes of other settings that are none here, and where something of the host is seen
+    instead."""
+    mounted = {**dict.fromkeys(before.mounted_tmpfs(), "tmpfs"), **dict.fromkeys(before.sources(), "volumes")}
+    for path, family in mounted.items():
+        if path in settings.mounted_tmpfs() or path in settings.sources():
+            continue
+        place = place_of(settings, context, path)
+        if place.source and shown(context).hiding(place.path) is None and not _is_empty(place.source):
+            yield Leaf("rootfs", family, path), f"{place.source} of the host is seen instead"
+
+
+def _is_empty(path: str) -> bool:
+    """Whether there is nothing at a path, or an empty directory; what cannot be looked at is not."""
+    if not there(path):
+        return True
+    try:
+        return not os.listdir(path)
+    except OSError:
+        return False
 
 
 def source_of_hidden(settings: RootfsSettings, context: Context, path: str, gone: str) -> str | None:

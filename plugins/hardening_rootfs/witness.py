@@ -14,6 +14,7 @@ from hardening.mechanism.schema import Leaf
 from hardening_rootfs import hidden
 from hardening_rootfs.paths import RootPath
 from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.shown import place_of
 from hardening_rootfs.tmpfs import Tmpfs
 
 #: right -> the flag of statvfs(3) that is there without it, and in words what it permits
@@ -34,6 +35,10 @@ def witness(settings: RootfsSettings, context: Context, leaf: Leaf, value: objec
         yield from _volume(value, floor if isinstance(floor, Volume) else None)
     elif isinstance(value, Tmpfs):
         yield from _tmpfs(path, value, floor if isinstance(floor, Tmpfs) else None)
+    elif name in ("volumes", "tmpfs"):
+        source = place_of(settings, context, path).source
+        if source:
+            yield from _shown(path, source, f"looks into {source} of the host at {path}")
     elif isinstance(value, RootPath) and not value.is_host:
         yield from _shown("/", value.path, f"has {value.path} of the host as its root")
     elif name == "hidden_paths":

@@ -25,7 +25,7 @@ def compared(here: Session, before: Side, after: Side) -> StackComparison:
     """How the second side stands to the first. Raises `UsageError` for two bundles, of which nobody composed either."""
     stacks = [side.composition for side in (before, after) if side.composition is not None]
     if before.composition is not None and after.composition is not None:
-        return compare(before.composition, after.composition)
+        return compare(before.composition, after.composition, here.host)
     if not stacks:
         hint = "hold each against the profiles that it was made of"
         raise UsageError("two bundles have no order", origin=f"{before.name} {after.name}", hint=hint)

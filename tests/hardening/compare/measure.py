@@ -137,7 +137,7 @@ def _judge(row: Row, before: Composition, after: Composition, where: str) -> Non
     told = _order(compare(before, after))
     seen = permitted(before, after, table)
     row.counts[{Order.SAME: "within"}.get(seen, "neither" if seen is Order.INCOMPARABLE else str(seen))] += 1
-    is_within = not violated(before, after)
+    is_within = not violated(before, after, None)
     if told is not seen or is_within is not (seen in (Order.SAME, Order.LOOSER)):
         down, up = (Order.SAME, Order.TIGHTER), (Order.SAME, Order.LOOSER)
         sound = all(seen in held for held in (down, up) if told in held) and (seen in up or not is_within)

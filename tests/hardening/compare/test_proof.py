@@ -14,6 +14,7 @@ from hardening.mechanism.schema import Leaf
 from tests.support.texts import composed
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 
+HOST = host.plain()
 FLOOR = "[quota]\nfiles = 3\nstrict = true\nsizes.core = 5\n"
 
 
@@ -28,21 +29,21 @@ class Shown(Quota):
 
 
 def test_a_stack_is_within_another_where_each_leaf_is_and_unordered_ones_count_for_nothing() -> None:
-    assert violated(composed(FLOOR, by=[Quota()]), composed(FLOOR, by=[Quota()])) == []
+    assert violated(composed(FLOOR, by=[Quota()]), composed(FLOOR, by=[Quota()]), HOST) == []
     tighter = FLOOR.replace("3", "2").replace("5", "4")
-    assert violated(composed(tighter, by=[Quota()]), composed(FLOOR, by=[Quota()])) == []
-    found = violated(composed(FLOOR, by=[Quota()]), composed(tighter, by=[Quota()]))
+    assert violated(composed(tighter, by=[Quota()]), composed(FLOOR, by=[Quota()]), HOST) == []
+    found = violated(composed(FLOOR, by=[Quota()]), composed(tighter, by=[Quota()]), HOST)
     assert [str(item.leaf) for item in found] == ["quota.files", "quota.sizes.core"]
 
 
 def test_a_tighter_leaf_makes_up_for_no_looser_one() -> None:
     mixed = FLOOR.replace("3", "4").replace("5", "1")
-    found = violated(composed(mixed, by=[Quota()]), composed(FLOOR, by=[Quota()]))
+    found = violated(composed(mixed, by=[Quota()]), composed(FLOOR, by=[Quota()]), HOST)
     assert [(str(item.leaf), item.before, item.after) for item in found] == [("quota.files", "3", "4")]
 
 
 def test_a_mechanism_gives_the_programs_by_both_values() -> None:
     inner = composed(FLOOR.replace("3", "9").replace("5", "6"), by=[Shown()])
-    found = violated(inner, composed(FLOOR, by=[Shown()]))
+    found = violated(inner, composed(FLOOR, by=[Shown()]), HOST)
     items = list(counterexamples(inner, pipeline.examine(inner, host.plain()), found))
     assert [[one.what for one in item.witnesses] for item in items] == [["has 9 files, and not 3"], []]

@@ -78,7 +78,7 @@ def command(
             raise UsageError(
                 "a bundle has no settings of which to prove anything", origin=f"{inner} {outer}", hint=hint
             )
-        found = violated(*compositions)
+        found = violated(compositions[0], compositions[1], here.host)
         shown = _programs(context, here, both, found, run=run, everything=everything) if found else []
         _show(both, found, shown, as_json=as_json)
     return EXIT_FINDINGS if found else 0

@@ -70,3 +70,25 @@ def test_the_kernel_is_asked_until_a_program_shows_it(tmp_path: Path, capsys: py
         "capabilities.SYS_CHROOT",
         "rootfs.proc.subset",
     ]
+
+
+@pytest.mark.system
+def test_a_mount_that_is_gone_shows_what_it_lay_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile(tmp_path, "plain", 'extends = "strict"\n')
+    covering = (
+        '[[exceptions]]\nsetting = "rootfs.tmpfs.{0}"\nreason = "a test"\n[rootfs]\ntmpfs.add = ["{0}:size=1M"]\n'
+    )
+    profile(tmp_path, "covered", 'extends = "strict"\n' + covering.format("/usr/share"))
+    profile(tmp_path, "empty", 'extends = "strict"\n' + covering.format("/no/such/place"))
+    assert main(["prove", "./plain.toml", "within", "./empty.toml"]) == 0
+    assert main(["diff", "./covered.toml", "./plain.toml"]) == 3
+    words = "size=1M,mode=1777 -> none where /usr/share of the host is seen instead"
+    assert f"rootfs.tmpfs./usr/share: {words}" in " ".join(capsys.readouterr().out.split())
+    assert main(["prove", "./plain.toml", "within", "./covered.toml", "--run", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [item["leaf"] for item in found["beyond"]] == ["rootfs.tmpfs./usr/share"]
+    (shown,) = found["counterexamples"]
+    assert (shown["what"], shown["shows"]) == ("looks into /usr/share of the host at /usr/share", True)
