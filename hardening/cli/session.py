@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from hardening.compose.image_defaults import ImageDefaults
     from hardening.mechanism.host import Host
     from hardening.plugin.plugins import Plugins
-    from hardening.profile.layers import SearchPath, Stack
+    from hardening.profile.layers import Reader, SearchPath, Stack
     from hardening.profile.machine import Machine
     from hardening.profile.source import Document
 
 
 @frozen(eq=False)
 class Request:
-    """Which stack a command line asks for: profiles, and the layer that its options form."""
+    """Which stack a command line asks for: profiles, and the layer that its options form. ``reader`` gives the documents,
+    where not all lie where they belong."""
 
     profiles: tuple[str, ...]
     options: Document | None = None
+    reader: Reader | None = None
 
 
 class Session:
@@ -106,6 +108,7 @@ class Session:
         from hardening.launch.fingerprints import ABSENT
         from hardening.profile.layers import resolve
         from hardening.profile.machine import ENFORCED, FILE
+        from hardening.profile.source import read
 
         for name in request.profiles:
             self._require(name)
@@ -114,7 +117,7 @@ class Session:
         absent = ((ENFORCED, ABSENT),) if machine.enforced is None else ()
         return resolve(
             request.profiles, self.search, request.options, ((FILE, machine.digest), *absent),
-            enforced=machine.enforced, signed=machine.signed,
+            request.reader or read, enforced=machine.enforced, signed=machine.signed,
         )  # fmt: skip
 
     def _require(self, profile: str) -> None:

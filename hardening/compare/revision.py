@@ -15,12 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import attrs
+
 from hardening.base import places, programs
 from hardening.base.jsontext import MAX_BYTES
 from hardening.base.text import nearest
 from hardening.base.values import frozen
+from hardening.base.wholefile import Owner
 from hardening.errors import HostError, UsageError
-from hardening.profile.source import parse_toml, singles
+from hardening.profile.source import Document, parse_toml, read, singles
 
 _LINK = "120000"
 
@@ -88,21 +91,38 @@ class Revision:
             else:
                 named = _texts(data)
                 target.write_bytes(data)
+            named.append(posixpath.basename(place) + ".sig")  # which a machine may require
             beside = (posixpath.normpath(posixpath.join(posixpath.dirname(place), text)) for text in named if text)
             found = {other for other in beside if other in self.files and other not in seen}
             waiting += found
             seen |= found
 
 
+@frozen(eq=False)
+class Copy:
+    """The copy of a profile at ``path``, in a folder ``top`` that stands for the top of a repository at ``home``."""
+
+    path: Path
+    top: Path
+    home: Path
+
+    def read(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
+        """The document of a file, of which the paths count from where it belongs: a volume is no part of a revision. Raises
+        as `hardening.profile.source.read` does."""
+        document = read(path, name, owner=owner)
+        below = path.is_relative_to(self.top)
+        return attrs.evolve(document, home=self.home / path.parent.relative_to(self.top)) if below else document
+
+
 @contextmanager
-def checked_out(name: str, path: str, folder: str) -> Iterator[tuple[Path, str]]:
-    """The path of a profile as a revision has it, and the folder that stands for the top of that; both go in the end.
-    Raises `UsageError`, and `HostError` without git."""
+def checked_out(name: str, path: str, folder: str) -> Iterator[Copy]:
+    """A profile as a revision has it, which goes in the end. Raises `UsageError`, and `HostError` without git."""
     revision = Revision.of(name, folder)
     place = revision.top_path(path)
+    home = os.fsdecode(_git(folder, name, "rev-parse", "--show-toplevel").rstrip(b"\n"))
     with tempfile.TemporaryDirectory(prefix="hardening-revision-", dir=places.temporary(os.environ)) as top:
         revision.write(place, Path(top))
-        yield Path(top, place), f"{top}/"
+        yield Copy(Path(top, place), Path(top), Path(home))
 
 
 def _texts(data: bytes) -> list[str]:

@@ -55,7 +55,7 @@ def _view(places: Mapping[toml_lines.Path, str]) -> Mapping[toml_lines.Path, str
 class Document:
     """A parsed profile, of which no part can be changed (`hardening.base.values`). ``places`` maps each path to
     the text that names its position; ``file`` is None for the command line; ``text`` is what was read of the file,
-    and ``digest`` its SHA-256."""
+    and ``digest`` its SHA-256. ``home`` is the folder that a copy's paths count from, None for what is no copy."""
 
     name: str
     file: Path | None
@@ -64,6 +64,7 @@ class Document:
     digest: str = ""
     text: str = ""
     typed: bool = False
+    home: Path | None = None
     _from_folder: list[str] = attrs.field(factory=list)
     _written: dict[toml_lines.Path, str] = attrs.field(factory=dict)
 
@@ -99,11 +100,12 @@ class Document:
 
         return attrs.evolve(self, tables=copied(self.tables, (), ()) or {}, places=kept)
 
-    def reached(self, path: str) -> Path:
+    def reached(self, path: str, *, read: bool = False) -> Path:
         """A path that this document says: a relative one counts from the folder of its file, and on the command line from
-        the one where that is typed, which decides the stack from then on (`depends_on_folder`)."""
+        the one where that is typed, which decides the stack from then on (`depends_on_folder`). A file that is ``read`` now
+        lies beside the copy of a profile, any other where that belongs."""
         if self.file is not None:
-            return self.file.parent / path
+            return (self.file.parent if read or self.home is None else self.home) / path
         if not path.startswith("/"):
             self._from_folder.append(path)
         return Path.cwd() / path

@@ -15,6 +15,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY
 from hardening.mechanism.kinds import Order
 from hardening.profile.layers import Exemption
+from hardening.report.places import shortener
 from hardening.report.table import Table, in_one
 
 _WIDTH = 80
@@ -50,11 +51,9 @@ class Side:
     def place(self, origin: str) -> str:
         """Where something was decided: ``strict.toml:23 (shipped)``, a path below the working directory without that, or
         ``default``."""
-        for layer in self.composition.stack.layers if self.composition is not None else ():
-            file, _, line = origin.rpartition(":")
-            if layer.shipped and file == str(layer.document.file):
-                return f"{os.path.basename(file)}:{line} (shipped)"
-        return self.text(origin).removeprefix(f"{os.getcwd()}/").partition(" (hardening_")[0]
+        layers = self.composition.stack.layers if self.composition is not None else ()
+        short = self.text(shortener(layers)(origin)).removeprefix(f"{os.getcwd()}/")
+        return short.partition(" (hardening_")[0]
 
 
 def renamed(text: str, shown: Mapping[str, str]) -> str:

@@ -159,7 +159,7 @@ class TableReader:
             return
         if default is not None:
             raise default.error("the profile has a default of its own", hint="state default or profile, not both")
-        path = self.table.document.reached(node.string())
+        path = self.table.document.reached(node.string(), read=True)
         capabilities = self.reading.of(Privileges)
         facts = self.reading.host.of(SeccompFacts)
         held = frozenset(f"CAP_{name}" for name in capabilities.added) if capabilities is not None else frozenset()

@@ -6,12 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hardening.base.pointer import CONFIG
+from hardening.base.wholefile import Owner
 from hardening.cli.session import Request, Session
 from hardening.compare.difference import StackComparison, compare
 from hardening.errors import HardeningError, UsageError
+from hardening.profile.source import Document, read
 from hardening.report.difference import Side, renamed
+
+if TYPE_CHECKING:
+    from hardening.compare.revision import Copy
 
 
 @contextmanager
@@ -40,8 +46,15 @@ def _side(here: Session, name: str, kept: ExitStack) -> Side:
     if os.path.isfile(_file(Path(name))) and _file(Path(name)).suffix == ".json":
         return Side(name, None)
     shown: dict[str, str] = {}
+    copies: list[Copy] = []
+
+    def reader(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
+        copy = next((item for item in copies if path.is_relative_to(item.top)), None)
+        return (read if copy is None else copy.read)(path, name, owner=owner)
+
     try:
-        found = here.compose(Request(tuple(_profiles(name, shown, kept))))
+        profiles = tuple(_profiles(name, copies, shown, kept))
+        found = here.compose(Request(profiles, reader=reader if copies else None))
     except HardeningError as error:
         for problem in error.problems:
             problem.message = renamed(problem.message, shown)
@@ -56,7 +69,7 @@ def _file(path: Path) -> Path:
     return path / CONFIG if path.is_dir() else path
 
 
-def _profiles(name: str, shown: dict[str, str], kept: ExitStack) -> Iterator[str]:
+def _profiles(name: str, copies: list[Copy], shown: dict[str, str], kept: ExitStack) -> Iterator[str]:
     for part in [name] if os.path.lexists(name) else name.split(","):
         revision, colon, path = part.partition(":")
         if not colon or not revision or os.path.lexists(part):
@@ -64,6 +77,7 @@ def _profiles(name: str, shown: dict[str, str], kept: ExitStack) -> Iterator[str
             continue
         from hardening.compare.revision import checked_out  # few stacks are of a revision
 
-        place, top = kept.enter_context(checked_out(revision, path, os.getcwd()))
-        shown[top] = f"{revision}:"
-        yield str(place)
+        copy = kept.enter_context(checked_out(revision, path, os.getcwd()))
+        copies.append(copy)
+        shown[f"{copy.top}/"] = f"{revision}:"
+        yield str(copy.path)

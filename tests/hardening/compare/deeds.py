@@ -30,7 +30,8 @@ FLAGS = {
         ("process.groups", "process.environment", "process.terminal", "rootfs.volume_sources", "rootfs.devices",
          "rootfs.volume_destinations", "rootfs.volume_options", "rootfs.volume_sockets", "seccomp.architectures",
          "seccomp.flags.spec-allow", "scan.setuid", "scan.setgid", "scan.file_capabilities", "scan.world_writable",
-         "scan.devices", "scan.credentials", "scan.external"), True),
+         "scan.devices", "scan.credentials", "scan.external", "landlock.mounts", "landlock.abstract_sockets",
+         "landlock.signals"), True),
 }  # fmt: skip
 #: Words of which each permits what those before it do.
 LADDERS = {
@@ -144,6 +145,16 @@ def _command(value: tuple[str, ...]) -> Deeds:
     )
 
 
+def _places(value: tuple[str, ...]) -> Deeds:
+    """Paths below those that are named, and beside them."""
+    paths = ("/srv", "/srv/x", "/srv/data", "/srv/data/x", "/srv/database", "/opt", "/opt/x", "/x")
+    return frozenset(path for path in paths for place in value if f"{path}/".startswith(f"{place.rstrip('/')}/"))
+
+
+def _ports(value: tuple[str, ...]) -> Deeds:
+    return frozenset(port for port in ("80", "443", "8080") if port in value or "any" in value)
+
+
 _OF: Mapping[str, Callable[[Any], Deeds]] = {
     "namespaces.id_map": lambda value: frozenset(_ID_MAPS[value]),
     "process.user": _user,
@@ -155,6 +166,10 @@ _OF: Mapping[str, Callable[[Any], Deeds]] = {
     "rootfs.proc.subset": lambda value: frozenset(() if value == "pid" else {"all"}),
     "secrets.given": _use,
     "scan.command": _command,
+    **{f"landlock.{name}": _places for name in ("read", "write", "execute", "ioctl")},
+    **{f"landlock.{name}": _ports for name in ("bind", "connect")},
+    # Each profile objects to something of its own.
+    "apparmor.profile": lambda value: frozenset({"web", "base", "it"} - {*value}),
 }
 
 # --- which images are trusted: by signatures that one may have ------------------------------------------------------------

@@ -16,7 +16,7 @@ from tests.support.repository import Repository
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     made = Repository(tmp_path / "repository")
-    made.commit({"org/base.toml": "one", "org/deep/web.toml": 'extends = "../base.toml"', "other.toml": "no"})
+    made.commit({"org/base.toml": "one = 1", "org/deep/web.toml": 'extends = "../base.toml"', "other.toml": "no = 1"})
     return made
 
 
@@ -24,9 +24,10 @@ def test_what_a_profile_names_is_of_the_same_revision_and_nothing_else_is_writte
     key = 'extends = "../base.toml"\n[trust.docker]\n"" = { signedBy = "../key.gpg" }\n'
     repository.commit({"org/base.toml": "two", "org/deep/web.toml": key, "org/key.gpg": "a key"})
     (repository.folder / "org/base.toml").write_text("not committed")
-    for revision, base, files in (("HEAD~1", "one", 2), ("HEAD", "two", 3)):
-        with checked_out(revision, "org/deep/web.toml", str(repository.folder)) as (path, top):
-            written = [item for item in Path(top).rglob("*") if item.is_file()]
+    for revision, base, files in (("HEAD~1", "one = 1", 2), ("HEAD", "two", 3)):
+        with checked_out(revision, "org/deep/web.toml", str(repository.folder)) as copy:
+            path, top = copy.path, copy.top
+            written = [item for item in top.rglob("*") if item.is_file()]
             assert (Path(top, "org/base.toml").read_text(), len(written)) == (base, files)
             assert path == Path(top, "org/deep/web.toml")
         assert not os.path.lexists(top)
@@ -35,17 +36,17 @@ def test_what_a_profile_names_is_of_the_same_revision_and_nothing_else_is_writte
 def test_a_path_counts_from_the_top_or_with_a_dot_from_the_folder(repository: Repository) -> None:
     folder = str(repository.folder / "org/deep")
     for path in ("org/deep/web.toml", "./web.toml", "../deep/web.toml", "org//deep/../deep/web.toml"):
-        with checked_out("HEAD", path, folder) as (found, top):
-            assert str(found).removeprefix(top) == "org/deep/web.toml"
+        with checked_out("HEAD", path, folder) as copy:
+            assert copy.path == copy.top / "org/deep/web.toml"
 
 
 def test_a_link_is_followed_within_the_revision(repository: Repository) -> None:
     (repository.folder / "link.toml").symlink_to("org/base.toml")
     (repository.folder / "out.toml").symlink_to("/etc/passwd")
     repository.commit({})
-    with checked_out("HEAD", "link.toml", str(repository.folder)) as (path, top):
-        assert path.read_text() == "one"
-        assert Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top))
+    with checked_out("HEAD", "link.toml", str(repository.folder)) as copy:
+        assert copy.path.read_text() == "one = 1"
+        assert Path(os.path.realpath(copy.path)).is_relative_to(os.path.realpath(copy.top))
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,17 @@ def test_what_is_not_there_is_named(repository: Repository, revision: str, path:
     assert caught.value.hint
 
 
+def test_paths_of_the_host_count_from_where_the_profile_belongs_and_what_is_read_from_the_copy(
+    repository: Repository,
+) -> None:
+    with checked_out("HEAD", "org/base.toml", str(repository.folder)) as copy:
+        document = copy.read(copy.path, "base")
+        assert document.reached("./data") == repository.folder / "org/data"
+        assert document.reached("filter.json", read=True) == copy.top / "org/filter.json"
+        beside = copy.read(Path(os.path.realpath(repository.folder / "other.toml")), "other")
+        assert beside.reached("./data") == repository.folder / "data"
+
+
 def test_a_folder_of_no_repository_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a git repository"), checked_out("HEAD", "x.toml", str(tmp_path)):
         pass
@@ -78,6 +90,6 @@ def test_no_program_of_the_repository_is_run(repository: Repository) -> None:
     for name in ("filter.x.smudge", "core.fsmonitor", "core.pager"):
         subprocess.run(["git", "-C", repository.folder, "config", name, f"touch {mark}; cat"], check=True)
     (repository.folder / ".gitattributes").write_text("*.toml filter=x\n")
-    with checked_out("HEAD", "other.toml", str(repository.folder)) as (path, _):
-        assert path.read_text() == "no"
+    with checked_out("HEAD", "other.toml", str(repository.folder)) as copy:
+        assert copy.path.read_text() == "no = 1"
     assert not mark.exists()

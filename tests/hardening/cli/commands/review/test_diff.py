@@ -134,3 +134,14 @@ def test_the_bundle_of_a_shipped_profile_permits_what_that_does(
     assert [main(["diff", *names]) for names in (("bundle", "default"), ("default", "bundle"))] == [0, 0]
     assert [main(["diff", *names]) for names in (("bundle", "strict"), ("strict", "bundle"))] == [1, 3]
     assert "seccomp.socket" in capsys.readouterr().out
+
+
+def test_a_volume_is_no_part_of_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository(tmp_path / "repository")
+    permitted = '[[exceptions]]\nsetting = "rootfs.volumes./data"\nreason = "a test"\n'
+    text = f'extends = "strict"\n{permitted}[rootfs]\nvolumes.add = ["./data:/data:ro"]\n'
+    repository.commit({"web.toml": text, "data/file": "text"})
+    monkeypatch.chdir(repository.folder)
+    assert main(["diff", "HEAD:web.toml", "./web.toml"]) == 0
+    repository.commit({"web.toml": text.replace(":ro", ":rw")})
+    assert main(["diff", "HEAD~1:web.toml", "HEAD:web.toml"]) == 3
