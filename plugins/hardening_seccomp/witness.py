@@ -16,10 +16,15 @@ from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of
 
-#: What returns twice, never, or into a frame that is not there: Python has nothing to say after it.
+#: What returns twice, never, or into a frame that is not there: Python has nothing to say after it. And what somebody else
+#: would notice if it succeeded: of the machine, of its terminal, and what is left behind.
 _NOT_CALLED = frozenset(
-    {"clone", "clone3", "exit", "exit_group", "fork", "rt_sigreturn", "sigreturn", "uprobe", "uretprobe", "vfork"}
-)
+    {"clone", "clone3", "exit", "exit_group", "fork", "rt_sigreturn", "sigreturn", "uprobe", "uretprobe", "vfork",
+     "kexec_file_load", "kexec_load", "msgget", "reboot", "syslog", "vhangup"}
+)  # fmt: skip
+#: What -1 is every process to (kill(2)); the greatest pid there could be is none.
+_TO_PROCESSES = frozenset({"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"})
+_NO_PROCESS, _U32 = MAX_ARGUMENT ^ (1 << 31), (1 << 32) - 1
 #: Of the calls that no layer names, so many are made: of some the kernel says what the filter does.
 _SOME = 5
 #: A call that waits is interrupted: then the filter has let it.
@@ -56,12 +61,12 @@ def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]
     for pair in dict.fromkeys(pairs.leaves):
         if not is_denial(pair[1]) or (is_denial(pair[0]) and (_kills(pair[0]) or not _kills(pair[1]))):
             continue
-        arguments = vector(pairs, pair)
+        arguments = vector(pairs, pair, _NO_PROCESS if name in _TO_PROCESSES else MAX_ARGUMENT)
+        if name in _TO_PROCESSES and arguments[0] & _U32 in (0, _U32):
+            continue
         answered = pair[1].data if pair[1].kind is ActionKind.ERRNO else 0  # it ends here
         where = described_where(pairs, pair)
-        attempt = _CALL.format(
-            number=number, name=name, errno=answered, arguments=", ".join(hex(word) for word in arguments)
-        )
+        attempt = _CALL.format(number=number, name=name, errno=answered, arguments=", ".join(map(hex, arguments)))
         yield Witness(f"makes the system call {name}{f', where {where}' if where else ''}", attempt)
 
 
@@ -70,8 +75,8 @@ def _kills(action: Action) -> bool:
     return action.kind >= ActionKind.TRAP
 
 
-def vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action]) -> list[int]:
-    """Arguments that lead to a value, with all bits set that do not matter."""
+def vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action], free: int) -> list[int]:
+    """Arguments that lead to a value, each as near to ``free`` as that has it."""
     known: list[bool] = []
 
     def leads(ref: int) -> bool:
@@ -79,12 +84,11 @@ def vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action])
 
     for _, low, high in pairs.branches:  # children before parents
         known.append(leads(low) or leads(high))
-    arguments, ref = [MAX_ARGUMENT] * ARGUMENTS, pairs.root
+    arguments, ref = [free] * ARGUMENTS, pairs.root
     while ref >= 0:
         bit, low, high = pairs.branches[ref]
-        if leads(high):
-            ref = high
-        else:
-            arguments[bit // WIDTH] &= ~(1 << (WIDTH - 1 - bit % WIDTH))
-            ref = low
+        place = 1 << (WIDTH - 1 - bit % WIDTH)
+        is_set = bool(free & place) if leads(low) and leads(high) else leads(high)
+        ref = high if is_set else low
+        arguments[bit // WIDTH] = arguments[bit // WIDTH] & ~place | (place if is_set else 0)
     return arguments

@@ -37,7 +37,7 @@ from hardening.testing.laws import Case, random_case, to_layer
 from hardening_seccomp import SeccompSettings
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
-from hardening_seccomp.diagrams import apply
+from hardening_seccomp.diagrams import MAX_ARGUMENT, apply
 from hardening_seccomp.witness import vector
 from tests.hardening.compare import deeds
 
@@ -194,7 +194,7 @@ def _vectors(one: SeccompSettings, other: SeccompSettings) -> list[tuple[int, ..
         rules = one.syscalls[name], other.syscalls[name]
         if rules[0] is not rules[1]:
             pairs = apply(lambda *pair: pair, *rules)
-            found += [tuple(vector(pairs, pair)) for pair in dict.fromkeys(pairs.leaves)]
+            found += [tuple(vector(pairs, pair, MAX_ARGUMENT)) for pair in dict.fromkeys(pairs.leaves)]
     return found
 
 
