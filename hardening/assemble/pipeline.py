@@ -69,7 +69,7 @@ def assembled(
     context = attrs.evolve(context, bundle=bundle, bundle_stays=stays)
     fragments = []
     for mechanism in composition.mechanisms:
-        fragment = Fragment(mechanism.name)
+        fragment = Fragment(mechanism.name, plugins.label(mechanism))
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
     fragments.append(_of_command(command))
@@ -106,7 +106,7 @@ def tighten(
     fragments: list[Fragment] = []
     violations: list[Violation] = []
     for mechanism in composition.mechanisms:
-        fragment = Fragment(mechanism.name)
+        fragment = Fragment(mechanism.name, plugins.label(mechanism))
         violations += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))

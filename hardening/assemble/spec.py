@@ -95,15 +95,15 @@ def _require_one_owner(fragments: Sequence[Fragment], core: Mapping[str, str]) -
     files: dict[str, tuple[str, File]] = {}
     for part in fragments:
         for pointer in part.values:
-            _claim(values, pointer, part.owner, f"set {pointer}")
+            _claim(values, pointer, part.label, f"set {pointer}")
         for key in part.items:
-            _claim(items, key, part.owner, f"contribute {key[1]} to {key[0]}")
+            _claim(items, key, part.label, f"contribute {key[1]} to {key[0]}")
         for pointer in part.replaced:
-            _claim(replaced, pointer, part.owner, f"replace {pointer}")
+            _claim(replaced, pointer, part.label, f"replace {pointer}")
         for path, content in part.files.items():
-            other = files.setdefault(path, (part.owner, content.value))
-            if other[0] != part.owner:
-                raise PluginError(f"{other[0]} and {part.owner} both contribute the bundle's {path}", hint=_ONE_OWNER)
+            other = files.setdefault(path, (part.label, content.value))
+            if other[0] != part.label:
+                raise PluginError(f"{other[0]} and {part.label} both contribute the bundle's {path}", hint=_ONE_OWNER)
     lists = {pointer: owner for (pointer, _), owner in items.items()} | replaced
     for pointer, owner in [*values.items(), *lists.items()]:
         for place in above(pointer):

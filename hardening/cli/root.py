@@ -70,8 +70,15 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @click.version_option(__version__, prog_name="hardening", message="%(prog)s %(version)s")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="PLUGIN",
+    help="Leave a plugin out. Nothing is launched without one that has a say in it.",
+)
 @click.pass_context
-def root(context: click.Context) -> Any:
+def root(context: click.Context, without: tuple[str, ...]) -> Any:
     """Compose layered security profiles into one OCI runtime spec, and run commands under it without a daemon."""
+    session(context).without = without
     if context.invoked_subcommand is None:
         raise UsageError("no command", hint="`hardening --help` lists the commands")

@@ -38,9 +38,10 @@ class Request:
 
 class Session:
     """One call of the program. Tests give plugins and a search path of their own; of these nothing is stored. ``words`` is
-    the command line as it was typed."""
+    the command line as it was typed, ``without`` the plugins that it leaves out."""
 
     words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     faults: Sequence[PluginError] = ()
 
     def __init__(self, plugins: Plugins | None = None, search: SearchPath | None = None) -> None:
@@ -55,7 +56,7 @@ class Session:
     @property
     def stores(self) -> bool:
         """Whether what this call composes may be stored for another."""
-        return bool(self.words) and self._plugins is None and self._search is None
+        return bool(self.words) and not self.without and self._plugins is None and self._search is None
 
     @cached_property
     def announced(self) -> Announced:
@@ -67,14 +68,14 @@ class Session:
         """The installed plugins; raises `PluginError`."""
         from hardening.plugin.plugins import load
 
-        return self._plugins if self._plugins is not None else load(self.announced)
+        return self._plugins if self._plugins is not None else load(self.announced, self.without)
 
     def leave_out_faulty(self) -> None:
         """Go on with the plugins that can be used; ``faults`` says what is wrong with the others."""
         from hardening.plugin.plugins import usable
 
         if not self.given:
-            self.plugins, self.host, self.faults = usable(self.announced)
+            self.plugins, self.host, self.faults = usable(self.announced, self.without)
 
     @cached_property
     def commands(self) -> Mapping[str, Brought]:

@@ -6,19 +6,21 @@ from __future__ import annotations
 import json
 import math
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
-from hardening.base.pointer import CONFIG
+from hardening.base.pointer import CONFIG, lookup
 from hardening.base.values import frozen
-from hardening.errors import PluginError
-
-if TYPE_CHECKING:
-    from hardening.mechanism.findings import Finding
+from hardening.errors import PluginError, ProfileError
+from hardening.mechanism.answers import Violation
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.kinds import Kind
+from hardening.mechanism.schema import ConfigField, Leaf, Scalar, Schema
+from hardening.profile.source import Document, Node
 
 
 @frozen
@@ -63,8 +65,9 @@ class Fragment:
     """What one mechanism contributes, each part with the leaves that decided it: settings of that mechanism. Values are JSON
     data; None removes the value in a foreign configuration. What was contributed cannot be taken back."""
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, plugin: str = "") -> None:
         self._owner = owner
+        self._plugin = plugin
         self._values: dict[str, Value] = {}
         self._items: dict[tuple[str, str], Value] = {}
         self._files: dict[str, Value] = {}
@@ -77,6 +80,11 @@ class Fragment:
     def owner(self) -> str:
         """The mechanism that contributes."""
         return self._owner
+
+    @property
+    def label(self) -> str:
+        """The same for messages, with the plugin whose it is where that is known."""
+        return f"{self._plugin} with [{self._owner}]" if self._plugin else self._owner
 
     @property
     def values(self) -> Mapping[str, Value]:
@@ -228,3 +236,46 @@ def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, Mapping) and all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+
+
+# --- settings that say where they stand -------------------------------------------------------------------------------
+
+
+def contribute_fields(mechanism: str, schema: Schema, settings: object, fragment: Fragment) -> None:
+    """Put the value of each plain setting of ``mechanism`` into its field."""
+    for name, _, field, value in _plain(schema, settings):
+        fragment.put(field.pointer, field.write(value), str(Leaf(mechanism, name)))
+
+
+def tighten_fields(
+    mechanism: str, schema: Schema, settings: object, document: Mapping[str, Any], fragment: Fragment
+) -> Iterator[Violation]:
+    """Hold the field of each plain setting in a foreign configuration to its value (`Mechanism.tighten`)."""
+    for name, kind, field, allowed in _plain(schema, settings):
+        leaf, raw = str(Leaf(mechanism, name)), lookup(document, field.pointer)
+        asked = field.unset if raw is None else _read(kind, field, raw)
+        if asked is not None and ((raw is not None and kind.unordered) or kind.is_no_looser_than(asked, allowed)):
+            if raw is not None:
+                fragment.put(field.pointer, raw, leaf)
+            continue
+        met = kind.intersect(asked, allowed) if asked is not None else None
+        kept = allowed if met is None else met
+        if raw is not None:
+            shown = str(raw) if asked is None else kind.show(asked)
+            yield Violation(field.pointer, shown, kind.show(kept), leaf)
+        fragment.put(field.pointer, field.write(kept), leaf)
+
+
+def _plain(schema: Schema, settings: object) -> Iterator[tuple[str, Kind[Any], ConfigField[Any], Any]]:
+    """Name, kind, field and value of each plain setting."""
+    for attribute, setting in schema.fields.items():
+        if isinstance(setting, Scalar) and setting.field is not None:
+            yield setting.name, setting.kind, setting.field, getattr(settings, attribute)
+
+
+def _read(kind: Kind[Any], field: ConfigField[Any], raw: object) -> Any:
+    """The value of what stands in a field; None for what is none."""
+    try:
+        return kind.parse(Node(field.read(raw), (), Document("configuration", None, {}, {})))
+    except (ValueError, ProfileError):
+        return None

@@ -129,6 +129,11 @@ def passed(*names: str) -> Iterator[Input]:
         yield Input("passed", name)
 
 
+def before(moment: int) -> Iterator[Input]:
+    """That a moment, in seconds since 1970, has not come: what is judged counts until then."""
+    yield Input("before", str(moment), "yes")
+
+
 def folder() -> Iterator[Input]:
     """The folder where the caller stands, for what counts from there."""
     yield Input("folder", "")

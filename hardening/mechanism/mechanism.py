@@ -9,20 +9,29 @@ frozen values of earlier stages.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 import attrs
 
 from hardening.base.values import frozen
+from hardening.mechanism.answers import (
+    ImageRequest,
+    Implied,
+    MountPoint,
+    Option,
+    State,
+    Unsupported,
+    Verification,
+    Violation,
+)
 from hardening.mechanism.denial import Cause, FileRights, PathAnswer, SystemCall
-from hardening.mechanism.findings import Finding, FindingRule, Severity
-from hardening.mechanism.fragment import Fragment, Spec
+from hardening.mechanism.findings import Finding, FindingRule
+from hardening.mechanism.fragment import Fragment, Spec, contribute_fields, tighten_fields
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.schema import (
@@ -36,12 +45,28 @@ from hardening.mechanism.schema import (
     read_table,
     sample_says,
 )
-from hardening.profile.source import Node, Origin
+from hardening.profile.source import Node
 
 if TYPE_CHECKING:
     from hardening.mechanism.evidence import Evidence, LearntStatement, Witness
     from hardening.mechanism.exposure import Exposure
     from hardening.mechanism.used import Used
+
+__all__ = [
+    "Context",
+    "IdRanges",
+    "ImageRequest",
+    "Implied",
+    "Mechanism",
+    "MountPoint",
+    "Option",
+    "Reading",
+    "S",
+    "State",
+    "Unsupported",
+    "Verification",
+    "Violation",
+]
 
 S = TypeVar("S")
 IdRanges = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]
@@ -68,18 +93,6 @@ class Reading:
         found = next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
         self.asked.append((kind, found))
         return found
-
-
-@frozen(eq=False)
-class MountPoint:
-    """A place in the command's root where a mechanism has something mounted: whoever makes the root makes room for it, and
-    contributes ``mount`` to ``/mounts``. ``leaves`` decided it, ``origin`` is where it was said."""
-
-    path: str
-    directory: bool
-    mount: Mapping[str, Any]
-    leaves: tuple[str, ...]
-    origin: Origin | None = None
 
 
 def _no_limits(mechanism: str) -> Mapping[tuple[str, str], Any]:
@@ -144,126 +157,21 @@ class Context:
         return any(lacking.leaf == leaf for lacking in self.unsupported)
 
 
-@frozen
-class Unsupported:
-    """What this host cannot enforce of what was asked: ``leaf`` is the setting, ``reason`` why, ``remedy`` what to do.
-
-    ``leaf`` may be a family, or the mechanism itself, and ``also`` names leaves that go with it; ``tolerated`` marks what is
-    stricter than asked for, and stops nothing; ``whole`` says that nothing at all of the mechanism is enforced.
-    ``requirement`` is the leaf that waives it, where that is not the mechanism's own. Nothing waives a gap of a leaf
-    that is limited (`hardening.assemble.enforcement`).
-    """
-
-    leaf: str
-    reason: str
-    remedy: str
-    tolerated: bool = False
-    whole: bool = False
-    requirement: str = ""
-    also: tuple[str, ...] = ()
-
-
-@frozen
-class Violation:
-    """What a foreign configuration asked for beyond the profile, at a JSON pointer."""
-
-    pointer: str
-    asked: str
-    allowed: str
-    leaf: str
-
-
-@frozen
-class Implied:
-    """What the value of one leaf amounts to for another one, of the same mechanism or of another that may be installed: a
-    volume of `/etc/shadow` amounts to ``hidden_paths./etc/shadow = false``. The core holds it as if the layer of the first
-    had said the second: a limit forbids it, an exception permits it. ``what`` says it in words, and ``remedy`` how it is
-    said without that. With ``free`` only a limit is held against it. ``instead`` says what to do where nobody here can
-    change the limit: a shipped profile says it.
-    """
-
-    by: Leaf
-    leaf: Leaf
-    value: Any
-    what: str
-    free: bool = False
-    instead: str = ""
-    remedy: str = ""
-
-
-class State(StrEnum):
-    """What a receipt says of a line: the kernel enforces at least what was composed, or less; nothing of the kernel's that
-    was recorded shows it; this host is known to be unable to, and that was tolerated."""
-
-    HOLDS = "holds"
-    DIFFERS = "does not hold"
-    NOT_SEEN = "not seen"
-    NOT_ENFORCED = "not enforced"
-
-
-@frozen(eq=False)
-class Verification:
-    """One line of a receipt: what was composed, what the kernel reports, and what comes of it.
-
-    ``leaf`` is the full name of the leaf that was held against the kernel; that of a family's ``*``, such as
-    ``rootfs.volumes.*``, stands for all of its members. ``also`` are others that this comparison decides. A leaf that no
-    line of its mechanism names is not seen (`hardening.runs.receipt`).
-    """
-
-    leaf: str
-    expected: str
-    kernel: str
-    state: State
-    also: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, leaf: str, expected: str, kernel: str, holds: bool, *also: str) -> Verification:
-        """What was compared."""
-        return cls(leaf, expected, kernel, State.HOLDS if holds else State.DIFFERS, also)
-
-    @classmethod
-    def unseen(cls, leaf: str, expected: str, why: str, *also: str) -> Verification:
-        """What could not be compared, and why."""
-        return cls(leaf, expected, why, State.NOT_SEEN, also)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the kernel was seen to enforce it."""
-        return self.state is State.HOLDS
-
-
-@frozen(eq=False)
-class Option:
-    """A command-line option that is a say: each use says ``key`` (dotted, below the mechanism's table).
-
-    ``value`` is the fixed TOML value of an option without an argument. With ``multiple`` the uses form an array.
-    """
-
-    flags: tuple[str, ...]
-    key: str
-    help: str
-    metavar: str = ""
-    multiple: bool = False
-    value: object = None
-
-
-@frozen
-class ImageRequest:
-    """What an image asks for and does not get by itself. ``leaves`` are the settings that grant it, any of them, where a
-    layer states them; their full names."""
-
-    message: str
-    hint: str
-    leaves: tuple[str, ...] = ()
-    severity: Severity = Severity.NOTE
+#: Methods that may look at the host: who overrides one says at what.
+_LOOKING = ("probe", "check", "contribute", "prepare", "findings")
 
 
 class Mechanism(ABC, Generic[S]):
-    """One mechanism; ``S`` is its frozen attrs class of composed settings."""
+    """One mechanism; ``S`` is its frozen attrs class of composed settings: ``class Quota(Mechanism[QuotaSettings])``.
+
+    Its name is all that it must say. A setting that says where in the configuration it stands (``field=``) is contributed,
+    and a foreign configuration held to it; nothing is looked at on the host, which can enforce everything. Whoever does more
+    overrides a method, and calls it with ``super()`` for such plain settings.
+    """
 
     #: The TOML table that it owns.
     name: ClassVar[str]
-    #: One line for lists.
+    #: One line for lists; by default the first one of the docstring.
     summary: ClassVar[str]
     #: Mechanisms that go before it: their composed settings it may read while reading its own layers, and their
     #: gaps while it checks the host.
@@ -279,7 +187,15 @@ class Mechanism(ABC, Generic[S]):
     #: leaves them out. ``*`` stands for all of the mechanism.
     before_launch: ClassVar[tuple[str, ...]] = ()
 
+    #: The class of its settings; by default the one that stands in its base, ``Mechanism[QuotaSettings]``.
     settings_type: type[S]
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin, named = get_origin(base), get_args(base)
+            if isinstance(origin, type) and issubclass(origin, Mechanism) and isinstance(named[0], type):
+                cls.settings_type = vars(cls).get("settings_type", named[0])
 
     @cached_property
     def schema(self) -> Schema:
@@ -426,32 +342,38 @@ class Mechanism(ABC, Generic[S]):
     def inputs(self, settings: S, context: Context) -> Inputs:
         """Everything outside the profiles that decides what this mechanism answers for these settings, in `probe`, `check`,
         `contribute`, `prepare` and `findings`: files, directories, links, variables (`hardening.mechanism.inputs`). A
-        stack is only stored where each of its mechanisms says so; what `prepare` has to do at every run is `Unknown`."""
-        yield Unknown(f"the mechanism {self.name} does not say what it looks at")
+        stack is only stored where each of its mechanisms says so; what `prepare` has to do at every run is `Unknown`. One
+        that has none of these methods of its own looks at nothing."""
+        own = next((name for name in _LOOKING if getattr(type(self), name) is not getattr(Mechanism, name)), "")
+        if own:
+            yield Unknown(f"the mechanism {self.name} has a method {own}, and does not say what that looks at")
 
     def mount_points(self, settings: S) -> Sequence[MountPoint]:
         """What this mechanism has mounted in the command's root, beside what the root itself is made of."""
         return ()
 
-    @abstractmethod
     def check(self, settings: S, context: Context) -> Iterable[Unsupported]:
         """What this host cannot enforce of the settings."""
+        return ()
 
-    @abstractmethod
     def contribute(self, settings: S, context: Context, fragment: Fragment) -> None:
-        """Put this mechanism's part of the OCI spec, and files of the bundle, into ``fragment``."""
+        """Put this mechanism's part of the OCI spec, and files of the bundle, into ``fragment``; by default each plain
+        setting."""
+        contribute_fields(self.name, self.schema, settings, fragment)
 
     def prepare(self, settings: S, context: Context, document: Mapping[str, Any]) -> None:
         """Change what the launch needs changed on the host, such as labels of volumes. Called with the assembled and
         admitted configuration, right before its bundle is written, and only then."""
         return
 
-    @abstractmethod
     def tighten(
         self, settings: S, document: Mapping[str, Any], context: Context, fragment: Fragment
     ) -> Iterable[Violation]:
         """Put into ``fragment`` what makes a foreign OCI configuration nowhere looser than the settings, keeping what it
-        asks for within them; yield what it asked for beyond them."""
+        asks for within them; yield what it asked for beyond them. By default so for each plain setting: what stands in its
+        field stays where that is at most as loose; else the loosest value takes its place that both permit, or the
+        setting's. A mechanism that contributes by a method of its own tightens by one, too."""
+        return tighten_fields(self.name, self.schema, settings, document, fragment)
 
     def rules(self) -> Mapping[str, FindingRule | str]:
         """The rules of its findings, by their name without the mechanism's and the slash, with what each finds: ``"root": "A

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, Mechanism, S, Unsupported, Verification, Violation
-from hardening.mechanism.plain import PlainMechanism
 
 if TYPE_CHECKING:
     from hardening.mechanism.denial import Cause, SystemCall
@@ -27,7 +26,7 @@ def _has(package: str, stage: str) -> bool:
     return find_spec(f"{package}.{stage}") is not None
 
 
-class PackagedMechanism(PlainMechanism[S]):
+class PackagedMechanism(Mechanism[S]):
     """A mechanism of which each stage is a module of its package, imported when the stage is reached: no launch needs
     `tighten`, and no quiet one `findings`. The functions are the methods of `Mechanism`, without ``self``; of plain settings
     `spec` and `tighten` need not know.

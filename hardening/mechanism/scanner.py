@@ -10,7 +10,7 @@ from typing import ClassVar
 from hardening.base.values import frozen
 from hardening.mechanism.inputs import Inputs, Unknown
 
-#: What a root can have that it should not, as `[scan]` names it. `UNREAD` is what nobody could look at, and may be any.
+# What a root can have that it should not, as `[scan]` names it. `UNREAD` is what nobody could look at, and may be any.
 SETUID, SETGID, CAPABILITIES, WORLD_WRITABLE = "setuid", "setgid", "file_capabilities", "world_writable"
 DEVICES, CREDENTIALS, EXTERNAL, UNREAD = "devices", "credentials", "external", "unread"
 #: What a profile permits or denies.
@@ -71,7 +71,8 @@ class Scanner(ABC):
     name: ClassVar[str]
     #: One line for lists.
     summary: ClassVar[str]
-    #: The kinds (`KINDS`) of what it finds; a gate asks only those of the kinds that it denies.
+    #: The kinds of what it finds, of `KINDS`: ``external`` is what no other kind has. A gate asks only those of kinds that
+    #: it denies.
     kinds: ClassVar[tuple[str, ...]]
     #: Whether it lists `packages`. It is asked wherever those are that may judge by them.
     lists: ClassVar[bool] = False

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from hardening.base.pointer import escape
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import HardeningError, raise_all
@@ -62,7 +63,7 @@ def _unchanged(value: Any) -> Any:
 @frozen(eq=False)
 class ConfigField(Generic[T]):
     """Where the value of a scalar stands in the OCI configuration, a JSON pointer: such a setting is plain
-    (`hardening.mechanism.plain`). ``write`` makes JSON data of the value, and ``read`` makes of JSON data what the setting's
+    (`Mechanism`). ``write`` makes JSON data of the value, and ``read`` makes of JSON data what the setting's
     kind parses; it raises `ValueError` for what cannot be a value. ``unset`` is the value that the specification gives a
     configuration which has nothing there; None where it gives none."""
 
@@ -70,6 +71,17 @@ class ConfigField(Generic[T]):
     write: Callable[[T], object] = _unchanged
     read: Callable[[Any], object] = _unchanged
     unset: T | None = None
+
+
+#: What annotations have of values, which are text.
+_TEXTS: Mapping[type, Callable[[Any], str]] = {bool: lambda value: str(value).lower()}
+_VALUES: Mapping[type, Callable[[str], object]] = {bool: lambda text: {"true": True, "false": False}.get(text)}
+
+
+def annotation(name: str, of: type = str) -> ConfigField[Any]:
+    """The field of a setting that somebody else enforces, who reads it from an annotation of the container: its name, and
+    the Python type of the value (`str`, `int`, `bool`), which stands there as text."""
+    return ConfigField("/annotations/" + escape(name), _TEXTS.get(of, str), _VALUES.get(of, of))
 
 
 @frozen(eq=False)
@@ -151,11 +163,12 @@ def scalar(
     *,
     name: str = "",
     lenient: str = "",
-    field: ConfigField[Any] | None = None,
+    field: ConfigField[Any] | str | None = None,
 ) -> Any:
     """Declare a scalar as a field of a mechanism's settings class (see `Scalar`); ``name`` is its key where it differs (dots
-    allowed)."""
-    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient, field)}, kw_only=True)
+    allowed). A ``field`` that is only a JSON pointer has the value as it is."""
+    stands = ConfigField[Any](field) if isinstance(field, str) else field
+    return attrs.field(metadata={"setting": Scalar(name, kind, default, help, lenient, stands)}, kw_only=True)
 
 
 def family(

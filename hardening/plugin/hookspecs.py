@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hardening.plugin.admission import Candidate, Verdict
 
 PROJECT = "hardening"
+#: The version of all that plugins import (`hardening.api`), which a plugin names: ``hardening_api = "1"``.
+API = "1"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from inspect import isfunction
+from time import monotonic
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ from hardening.plugin.installed import Brought
 
 OWN = "hardening"
 _LONGEST = 300
+#: How long a plugin is waited for, and where it may wait for people, a network or a whole root.
+SECONDS, PATIENT = 60.0, 3600.0
 
 
 def label(item: Plugin | Brought) -> str:
@@ -86,13 +89,14 @@ def enter(
     of: object = None,
     private: bool = False,
     unasked: bool = False,
+    seconds: float | None = None,
 ) -> Any:
-    """Call into a plugin; ``where`` names what is called, ``private`` keeps the text of exceptions back. Raises
-    `PluginError`, and the `HardeningError` that the plugin raises on purpose, but for what is ``unasked``: where nothing is
-    asked about what somebody has said, any error is about the plugin."""
+    """Call into a plugin; ``where`` names what is called, ``private`` keeps the text of exceptions back, ``seconds`` is how
+    long it is waited for (`SECONDS`). Raises `PluginError`, and the `HardeningError` that the plugin raises on purpose, but
+    for what is ``unasked``: where nothing is asked about what somebody has said, any error is about the plugin."""
     given = [freeze(item) for item in arguments]
     try:
-        with aside():
+        with aside(), bounded(SECONDS if seconds is None else seconds):
             return take(function(*given), of, *given)
     except HardeningError as error:
         if error.message.startswith("plugin ") if isinstance(error, PluginError) else not unasked:
@@ -128,19 +132,31 @@ def aside() -> Iterator[None]:
 
 
 @contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    """Raise `TimeoutError` in what takes longer than this (setitimer(2))."""
+def bounded(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` in what takes longer than this, again and again where it is not listened to (setitimer(2)). The
+    beats of a clock are counted and no time is compared: a process that was stopped meanwhile, with its machine or by
+    Ctrl-Z, has not taken long. Another thread than the main one has no limit (signal(7))."""
+    beat, heard, began = min(1.0, seconds), 0, monotonic()
 
-    def late(number: int, frame: object) -> NoReturn:
-        raise TimeoutError(f"it takes longer than {seconds:g} seconds")
+    def late(number: int, frame: object) -> None:
+        nonlocal heard
+        heard += 1
+        if heard * beat >= seconds:
+            raise TimeoutError(f"it takes longer than {seconds:g} seconds")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        before = signal.signal(signal.SIGALRM, late)
+    except ValueError:  # only the main thread may
+        yield
+        return
+    delay, again = signal.setitimer(signal.ITIMER_REAL, beat, beat)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if delay:
+            signal.setitimer(signal.ITIMER_REAL, max(delay - (monotonic() - began), 0.001), again)
 
 
 def describe(error: BaseException, module: str, *, private: bool = False) -> str:
@@ -170,13 +186,12 @@ def face(
     """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
     `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly, and the
     interface's ``own``; errors of those ``unasked`` are about the plugin. ``limits`` are the seconds that a method may
-    take. Raises `PluginError` for attributes that are not as they should be."""
+    take, where it is not `SECONDS`. Raises `PluginError` for attributes that are not as they should be."""
     kind = type(item).__name__
 
     def method(name: str, take: Take) -> Callable[..., Any]:
         def asked(*given: Any) -> Any:
-            with _bounded(limits[name]) if name in limits else nullcontext():
-                return getattr(item, name)(*given)
+            return getattr(item, name)(*given)
 
         def call(self: object, *arguments: Any) -> Any:
             return enter(
@@ -188,6 +203,7 @@ def face(
                 of=self,
                 private=private,
                 unasked=name in unasked,
+                seconds=limits.get(name),
             )
 
         return call
@@ -197,7 +213,9 @@ def face(
 
     def read() -> dict[str, Any]:
         declared = dict.fromkeys(interface.__annotations__, anything) | dict(attributes)
-        return {name: take(getattr(item, name)) for name, take in declared.items()}
+        # A class that says nothing of itself for lists is said to be what its docstring begins with.
+        said = {} if hasattr(item, "summary") else {"summary": _first_line(type(item))}
+        return {name: take(said[name] if name in said else getattr(item, name)) for name, take in declared.items()}
 
     public = [name for name, value in vars(interface).items() if isfunction(value) and not name.startswith("_")]
     # A method whose answer nobody looks at would be a way around `enter`: to add one without its form fails at once.
@@ -208,6 +226,12 @@ def face(
     )
     vars(made).update(enter(plugin, kind, read, (), one(dict), private=private, unasked=True))
     return made
+
+
+def _first_line(kind: type[Any]) -> str:
+    """What a class's own docstring says first, as lists have it."""
+    line = (kind.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+    return line[:1].lower() + line[1:]
 
 
 def _refuse(self: object, name: str, value: object) -> NoReturn:

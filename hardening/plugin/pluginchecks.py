@@ -13,6 +13,7 @@ from hardening.base.text import nearest
 from hardening.errors import PluginError
 from hardening.mechanism import roles
 from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import WILDCARD, Scalar
 from hardening.plugin import hookspecs
 from hardening.plugin.installed import Brought
 from hardening.plugin.plugincalls import OWN, Plugin, fault, package
@@ -34,6 +35,20 @@ _PREFIX = "hardening_"
 #: letters of a requirement: of a longer one `packaging` may take long, or more memory than there is
 _LONGEST = 4096
 _SHOWN = 200
+#: methods of which each may be what enforces a setting
+_ENFORCING = ("contribute", "tighten", "mount_points", "prepare", "implies", "id_maps", "verify")
+
+
+def version(plugin: Plugin) -> None:
+    """The interface that it is made for is the one that there is; a plugin that does not say is made for the first."""
+    wanted = vars(plugin.module).get("hardening_api", hookspecs.API)
+    if wanted != hookspecs.API:
+        raise fault(
+            plugin,
+            f" is made for the interface hardening_api = {wanted!r:.{_SHOWN}}, and hardening {__version__} has "
+            f'"{hookspecs.API}"',
+            f"install a version of {package(plugin)} that is made for this one, or update {OWN}",
+        )
 
 
 def hooks(plugin: Plugin) -> None:
@@ -62,6 +77,12 @@ def hooks(plugin: Plugin) -> None:
             )
 
 
+def implemented(plugin: Plugin) -> set[str]:
+    """The names of the hooks that a plugin implements."""
+    marks = {name: getattr(item, f"{hookspecs.PROJECT}_impl", None) for name, item in vars(plugin.module).items()}
+    return {mark.get("specname") or name for name, mark in marks.items() if mark is not None}
+
+
 def _shown(parameter: inspect.Parameter) -> str:
     return f"*, {parameter.name}" if parameter.kind is parameter.KEYWORD_ONLY else str(parameter).partition(":")[0]
 
@@ -69,7 +90,7 @@ def _shown(parameter: inspect.Parameter) -> str:
 def options(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any]], Plugin]) -> None:
     """Each command-line option has one mechanism, and none is one of the program's own: refused for all commands alike,
     whether or not the one that was typed has it."""
-    owners: dict[str, str] = {}
+    owners: dict[str, Mechanism[Any]] = {}
     for mechanism in mechanisms:
         for option in mechanism.options():
             for flag in option.flags:
@@ -79,19 +100,40 @@ def options(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any
                         f": {mechanism.name} offers the option {flag}, which commands of {OWN} have themselves",
                     )
                 if flag in owners:
-                    raise PluginError(f"{owners[flag]} and {mechanism.name} both own the option {flag}", hint=UNINSTALL)
-                owners[flag] = mechanism.name
+                    both = _both(owners[flag], mechanism, owner)
+                    raise PluginError(f"{both} both own the option {flag}", hint=UNINSTALL)
+                owners[flag] = mechanism
 
 
-def types(mechanisms: Sequence[Mechanism[Any]]) -> None:
+def _both(one: Mechanism[Any], other: Mechanism[Any], owner: Callable[[Mechanism[Any]], Plugin]) -> str:
+    return f"{owner(one)} with [{one.name}] and {owner(other)} with [{other.name}]"
+
+
+def enforcement(plugin: Plugin, kind: type[Any], mechanism: Mechanism[Any]) -> None:
+    """A mechanism that contributes by a method of its own holds what others configured by one, too; and each of its
+    settings has somebody who does something with it."""
+    own = {name for name in _ENFORCING if getattr(kind, name) is not getattr(Mechanism, name)}
+    if "contribute" in own and "tighten" not in own:
+        raise fault(plugin, f": {kind.__name__} has a method contribute and no tighten, which holds others to it")
+    for setting in mechanism.schema.fields.values() if not own else ():
+        plain = isinstance(setting, Scalar) and setting.field is not None
+        if not plain and {WILDCARD, setting.name}.isdisjoint(mechanism.before_launch):
+            raise fault(
+                plugin,
+                f": nothing does anything with {mechanism.name}.{setting.name}",
+                "say where it stands (field=), write a method, or name it in before_launch",
+            )
+
+
+def types(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any]], Plugin]) -> None:
     """Settings are looked up by their class, and by its roles, so each of these has one mechanism."""
-    owners: dict[type, str] = {}
+    owners: dict[type, Mechanism[Any]] = {}
     for mechanism in mechanisms:
         kind = mechanism.settings_type
         for role in (kind, *(base for base in kind.__mro__ if base.__module__ == roles.__name__)):
-            other = owners.setdefault(role, mechanism.name)
-            if other != mechanism.name:
-                problem = f"{other} and {mechanism.name} both have {role.__name__} as their settings"
+            other = owners.setdefault(role, mechanism)
+            if other is not mechanism:
+                problem = f"{_both(other, mechanism, owner)} both have {role.__name__} as their settings"
                 raise PluginError(problem, hint=UNINSTALL)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.runtime import Runtime
-from hardening.plugin import pluginanswers
-from hardening.plugin.plugincalls import Plugin, Take, face, items, nothing, one
+from hardening.plugin import pluginanswers, pluginchecks
+from hardening.plugin.plugincalls import PATIENT, Plugin, Take, face, items, nothing, one
 
 if TYPE_CHECKING:
     from hardening.mechanism.scanner import Scanner
@@ -74,8 +74,16 @@ def mechanism(
         "reported": nothing,
     }
     made: Mechanism[Any] = face(
-        Mechanism, item, plugin, attributes, methods, own=("leaf",), unasked=("options", "probe", "assumed")
+        Mechanism,
+        item,
+        plugin,
+        attributes,
+        methods,
+        own=("leaf",),
+        unasked=("options", "probe", "assumed"),
+        limits={"prepare": PATIENT},
     )
+    pluginchecks.enforcement(plugin, type(item), made)
     return made
 
 
@@ -117,5 +125,6 @@ def secret_driver(plugin: Plugin, item: SecretDriver) -> SecretDriver:
 
     attributes = {**pluginanswers.NAMED, "known": pluginanswers.known}
     methods: dict[str, Take] = {"options": one(dict), "store": nothing, "read": one(bytes), "delete": nothing}
-    made: SecretDriver = face(SecretDriver, item, plugin, attributes, methods, private=True)
+    waits = dict.fromkeys(methods, PATIENT)  # somebody may be asked for a passphrase
+    made: SecretDriver = face(SecretDriver, item, plugin, attributes, methods, private=True, limits=waits)
     return made

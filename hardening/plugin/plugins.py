@@ -6,8 +6,8 @@ packages ship come in through ``hardening.profiles``, whose entries name package
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -21,11 +21,26 @@ from hardening.errors import PluginError, UsageError, quoted
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.runtime import Runtime
+from hardening.mechanism.runtime import Refusal, Runtime
 from hardening.plugin import hookspecs, pluginanswers, pluginchecks, pluginfaces
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.installed import Announced, Brought, brought
-from hardening.plugin.plugincalls import OWN, Plugin, Take, aside, describe, enter, fault, items, one, package
+from hardening.plugin.plugincalls import (
+    OWN,
+    PATIENT,
+    SECONDS,
+    Plugin,
+    Take,
+    aside,
+    bounded,
+    describe,
+    enter,
+    fault,
+    items,
+    label,
+    one,
+    package,
+)
 from hardening.profile.layers import SearchDirectory
 
 __all__ = ["GROUP", "PROFILES_GROUP", "Plugin", "Plugins", "load", "loaded", "shipped_profiles", "usable"]
@@ -39,13 +54,20 @@ if TYPE_CHECKING:
 
 GROUP = "hardening"
 PROFILES_GROUP = "hardening.profiles"
+#: Hooks that may scan a whole root, fetch from a network, or wait for somebody.
+_WAITING = frozenset({"hardening_admit", "hardening_signatures", "hardening_secrets"})
+#: Hooks that only hand something over: what is not handed over is missed, and nothing becomes looser.
+_HANDING = frozenset(
+    f"hardening_{name}" for name in ("runtimes", "secret_drivers", "secrets", "secret_names", "signatures")
+)
 _UNINSTALL = pluginchecks.UNINSTALL
 
 
 class Plugins:
     """The registered plugins behind a typed façade. Build it with `load`, or with modules of your own in tests."""
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
+    def __init__(self, plugins: Iterable[Plugin], left_out: Iterable[Brought] = ()) -> None:
+        self.left_out = tuple(left_out)
         self.plugins = tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution)))
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -64,7 +86,7 @@ class Plugins:
             "hardening_runtimes", Runtime, "runtime", pluginfaces.runtime
         )
         pluginchecks.options(self.mechanisms, self.owner)
-        pluginchecks.types(self.mechanisms)
+        pluginchecks.types(self.mechanisms, self.owner)
 
     @cached_property
     def secret_drivers(self) -> Mapping[str, SecretDriver]:
@@ -124,6 +146,7 @@ class Plugins:
                 f"two plugins are called {plugin.name}: {other.__name__} and {plugin.module.__name__}",
                 hint=_UNINSTALL,
             )
+        pluginchecks.version(plugin)
         pluginchecks.hooks(plugin)
         try:
             self._manager.register(plugin.module, plugin.name)
@@ -162,7 +185,8 @@ class Plugins:
                 continue
             plugin = by_name[implementation.plugin_name]
             given = [asked[name] for name in implementation.argnames]
-            yield plugin, enter(plugin, hook, implementation.function, given, take, private=private, unasked=unasked)
+            ask = partial(enter, private=private, unasked=unasked, seconds=PATIENT if hook in _WAITING else None)
+            yield plugin, ask(plugin, hook, implementation.function, given, take)
 
     def _items(
         self, hook: str, take: Take, asked: Mapping[str, object] = MappingProxyType({}), *, but: str = ""
@@ -191,6 +215,11 @@ class Plugins:
     def owner(self, item: Mechanism[Any] | Runtime | Scanner | SecretDriver) -> Plugin:
         """The plugin that registered one of these."""
         return self._owners[id(item)]
+
+    def label(self, mechanism: Mechanism[Any]) -> str:
+        """How messages name the plugin that registered a mechanism; empty for one that none of these has."""
+        owner = self._owners.get(id(mechanism))
+        return str(owner) if owner is not None else ""
 
     def mechanism(self, name: str) -> Mechanism[Any] | None:
         """The mechanism that owns a table, or None."""
@@ -232,26 +261,49 @@ class Plugins:
         """`hardening_admit` of every plugin; those without an opinion are left out."""
         asked: dict[str, object] = {"candidate": candidate, "scanners": lambda: self.scanners}
         answers = self._call("hardening_admit", pluginanswers.verdict, asked)
-        return [verdict for _, verdict in answers if verdict is not None]
+        lacking = [Verdict("--without", (_missing(item),)) for item in self.left_out if _decides(item)]
+        return [*lacking, *(verdict for _, verdict in answers if verdict is not None)]
 
 
-def load(among: Announced | None = None) -> Plugins:
-    """Import every plugin that an installed package names, and register them; ``among`` is what packages announce where that
-    was read. Raises `PluginError`."""
-    return Plugins(loaded(item) for item in brought(GROUP, among))
+def load(among: Announced | None = None, without: Collection[str] = ()) -> Plugins:
+    """Import every plugin that an installed package names, but for those ``without``, and register them; ``among`` is what
+    packages announce where that was read. Raises `PluginError`, and `UsageError` for a plugin that there is not."""
+    there = brought(GROUP, among)
+    for name in without:
+        if all(item.name != name for item in there):
+            names = sorted(item.name for item in there)
+            hint = nearest(name, names) or f"installed: {', '.join(names)}"
+            raise UsageError(f'no such plugin: "{name}"', origin="--without", hint=hint)
+    kept = [loaded(item) for item in there if item.name not in without]
+    return Plugins(kept, [item for item in there if item.name in without])
 
 
-def usable(among: Announced | None = None) -> tuple[Plugins, Host, list[PluginError]]:
+def _decides(item: Brought) -> bool:
+    """Whether a plugin that is left out may have had a say in what is launched, or cannot tell."""
+    try:
+        return not pluginchecks.implemented(loaded(item)) <= _HANDING
+    except PluginError:
+        return True
+
+
+def _missing(item: Brought) -> Refusal:
+    what = f"the {label(item)} is left out, and nothing is launched without what it decides"
+    gone = "" if item.distribution == OWN else f", or uninstall {package(item)}"
+    return Refusal("", what, f"drop `--without {item.name}`{gone}")
+
+
+def usable(among: Announced | None = None, without: Collection[str] = ()) -> tuple[Plugins, Host, list[PluginError]]:
     """The plugins that can be used, what their mechanisms find on this host, and what is wrong with each of the others. Of
     two that are in each other's way the program's own is used, or the first by name."""
     from hardening.mechanism.host import plain
 
     try:
-        plugins = load(among)
+        plugins = load(among, without)
         return plugins, _tried(plugins, plugins.mechanisms), []
     except PluginError:  # which of them it is, and whether it is the only one, shows one after the other
         plugins, host, faults = Plugins(()), plain(), list[PluginError]()
-    for item in sorted(brought(GROUP, among), key=lambda item: (item.distribution != OWN, item.name)):
+    there = [item for item in brought(GROUP, among) if item.name not in without]
+    for item in sorted(there, key=lambda item: (item.distribution != OWN, item.name)):
         try:
             plugin = loaded(item)
             more = Plugins((*plugins.plugins, plugin))
@@ -276,7 +328,7 @@ def loaded(item: Brought) -> Plugin:
     """Import one plugin. Raises `PluginError`."""
     pluginchecks.requirement(item)
     try:
-        with aside():
+        with aside(), bounded(SECONDS):
             module = import_module(item.value)
     except KeyboardInterrupt:
         raise

@@ -34,6 +34,7 @@ __all__ = [
     "Broken",
     "Case",
     "Values",
+    "attempt",
     "check_kind",
     "check_mechanism",
     "check_stack",
@@ -73,7 +74,7 @@ def check_mechanism(
     composed = 0
     for cases in random_stacks(mechanism, stacks, seed):
         broken += check_stack(mechanism, host, cases, others)
-        composed += isinstance(_try(mechanism, host, cases, others), Composition)
+        composed += isinstance(attempt(mechanism, host, cases, others), Composition)
     if composed < stacks // 8:
         broken.append(Broken("samples", f"only {composed} of {stacks} random stacks compose: too few to tell"))
     return list(dict.fromkeys(broken))
@@ -153,7 +154,7 @@ class _StackLaws:
         yield from self.limits_commute()
 
     def compose(self, cases: Sequence[Case]) -> Composition | ProfileError:
-        return _try(self.mechanism, self.host, cases, self.others)
+        return attempt(self.mechanism, self.host, cases, self.others)
 
     def flat(self, cases: Sequence[Case], composed: Composition) -> Case:
         """Several layers as one: what they come to, with all their limits and exceptions."""
@@ -316,9 +317,10 @@ def _at(mechanism: Mechanism[Any], composed: Composition, key: tuple[str, str]) 
     return composed.at(mechanism, *key)
 
 
-def _try(
+def attempt(
     mechanism: Mechanism[Any], host: Host, cases: Sequence[Case], others: Sequence[Mechanism[Any]]
 ) -> Composition | ProfileError:
+    """What a stack composes to, or why it does not."""
     stack = Stack(tuple(to_layer(mechanism, case, f"layer{number}") for number, case in enumerate(cases, 1)))
     try:
         return compose(stack, [mechanism, *others], host, _TODAY)

@@ -30,7 +30,6 @@ class Capabilities(PackagedMechanism[CapabilitiesSettings]):
 
     name = "capabilities"
     summary = "which capabilities the command has, and that it gains no privileges"
-    settings_type = CapabilitiesSettings
 
     def forms(self) -> Mapping[str, Any]:
         return dict.fromkeys(("drop", "root", "add"), STRINGS)

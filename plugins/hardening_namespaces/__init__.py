@@ -34,7 +34,6 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
 
     name = "namespaces"
     summary = "what is private to the command: process ids, mounts, network, users and more"
-    settings_type = NamespacesSettings
     owns = tuple(f"/linux/{name}" for name in ("namespaces", "uidMappings", "gidMappings", "timeOffsets"))
 
     def forms(self) -> Mapping[str, Any]:

@@ -77,6 +77,16 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], h
     yield from _secrets(name, document)
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `1.1.15+ds1` -> (1, 1, 15)."""
+    parts = []
+    for part in text.split("+")[0].split("-")[0].split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 

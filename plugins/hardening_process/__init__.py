@@ -26,7 +26,6 @@ class Process(PackagedMechanism[ProcessSettings]):
 
     name = "process"
     summary = "who runs the command, with which environment, within which limits"
-    settings_type = ProcessSettings
     before_launch = ("resources.requirement",)
     owns = (
         *(f"/process/{name}" for name in ("user", "env", "rlimits", "oomScoreAdj")),

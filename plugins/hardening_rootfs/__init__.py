@@ -63,7 +63,6 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
 
     name = "rootfs"
     summary = "the root directory, read-only; what else is mounted, hidden and writable"
-    settings_type = ComposedRoot
 
     def forms(self) -> Mapping[str, Any]:
         return {

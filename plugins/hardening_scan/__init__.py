@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hardening.mechanism import scanner
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input, Unknown
+from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Mechanism, Reading
-from hardening.mechanism.plain import PlainMechanism
 from hardening.mechanism.schema import WILDCARD, Statement
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
@@ -32,18 +31,20 @@ if TYPE_CHECKING:
 FORM = {"type": ["string", "array", "object"]}
 
 
-class Scan(PlainMechanism[ScanSettings]):
+class Scan(Mechanism[ScanSettings]):
     """The mechanism behind `[scan]`. What decides about a root is told by `hardening_inputs`, and one of a foreign
     configuration is judged by `hardening_admit`, as all others are."""
 
     name = "scan"
     summary = "what a root may not have: setuid, devices, credentials and the like"
-    settings_type = ScanSettings
     may_fall_short = False
     before_launch = ("*",)
 
     def forms(self) -> Mapping[str, Any]:
         return dict.fromkeys(scanner.DENIABLE, FORM)
+
+    def inputs(self, settings: ScanSettings, context: Context) -> Inputs:
+        return ()
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)

@@ -37,7 +37,6 @@ class Seccomp(PackagedMechanism[SeccompSettings]):
     name = "seccomp"
     summary = "Which system calls the command may make, and with which arguments"
     after = ("capabilities",)
-    settings_type = SeccompSettings
 
     def forms(self) -> Mapping[str, Any]:
         return {

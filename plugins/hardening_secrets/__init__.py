@@ -34,7 +34,6 @@ class Secrets(PackagedMechanism[SecretsSettings]):
 
     name = "secrets"
     summary = "which secrets the command is given, as files in memory or as variables"
-    settings_type = SecretsSettings
     may_fall_short = False
     owns = (POINTER,)
 

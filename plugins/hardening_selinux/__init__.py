@@ -23,7 +23,6 @@ class Selinux(PackagedMechanism[SelinuxSettings]):
 
     name = "selinux"
     summary = "SELinux labels, and categories that keep containers apart"
-    settings_type = SelinuxSettings
     before_launch = ("relabel",)
     owns = ("/process/selinuxLabel", "/linux/mountLabel")
 

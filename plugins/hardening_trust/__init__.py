@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hardening.base.pointer import table
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input, Unknown
+from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.mechanism import Context, Mechanism, Reading, Violation
-from hardening.mechanism.plain import PlainMechanism
 from hardening.mechanism.schema import WILDCARD, Leaf, Statement
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
@@ -32,14 +31,16 @@ if TYPE_CHECKING:
 _OF_IMAGES = "org.hardening.image."
 
 
-class Trust(PlainMechanism[TrustSettings]):
+class Trust(Mechanism[TrustSettings]):
     """The mechanism behind `[trust]`. A verdict says itself what it rests on, since it is reached once."""
 
     name = "trust"
     summary = "which images may be used, and who has to have signed them"
-    settings_type = TrustSettings
     may_fall_short = False
     before_launch = ("*",)
+
+    def inputs(self, settings: TrustSettings, context: Context) -> Inputs:
+        return ()
 
     def statements(self, table: Node, reading: Reading) -> Iterator[Statement]:
         return settings.read(self.schema, table)

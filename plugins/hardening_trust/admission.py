@@ -91,7 +91,7 @@ def judged(
     ]
     verdict = _judge(store, image, name, requirements, say_where)
     if verdict.until is not None:
-        seen.append(Input("before", str(verdict.until), "yes"))
+        seen += inputs.before(verdict.until)
     return "" if verdict.accepted else f"Source image rejected: {verdict.reason}", tuple(seen)
 
 

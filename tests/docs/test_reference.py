@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hardening import api
 from hardening.lint.rules import registry
 from hardening.mechanism.kinds import Kind
 from hardening.mechanism.mechanism import Mechanism
@@ -20,7 +21,7 @@ from hardening.profile import layers
 from hardening.report import lint
 from tests.docs.examples import ROOT
 from tests.fuzz.harness import targets
-from tools import man
+from tools import man, plugin_api
 
 REFERENCE = ROOT / "docs/reference"
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("hardening_")}
@@ -43,6 +44,13 @@ def test_no_hook_is_documented_that_does_not_exist() -> None:
 @pytest.mark.parametrize("name", HOOKS)
 def test_every_hook_has_a_test(name: str) -> None:
     assert f"def {name}(" in (ROOT / "tests/hardening/plugin/test_plugins.py").read_text()
+
+
+def test_every_name_of_the_interface_of_plugins_is_documented_with_its_members() -> None:
+    _, marked, names = (REFERENCE / "plugin-api.md").read_text().partition("tools/plugin_api.py -->\n\n")
+    assert marked
+    assert sorted(name for section in plugin_api.SECTIONS.values() for name in section) == sorted(api.__all__)
+    assert names == "\n".join(plugin_api.api_page()) + "\n", ".venv/bin/python tools/plugin_api.py prints it anew"
 
 
 def _settings() -> list[Any]:

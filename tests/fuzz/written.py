@@ -31,10 +31,10 @@ from hardening.profile import fingerprint
 from hardening.profile.source import command_line
 from hardening.report import containers as report
 from hardening.runs import containers, logs, receipt, records
+from hardening.testing.mechanisms import gathered
 from hardening_trust import annotation as requirements
 from tests.fuzz.harness import target
 from tests.fuzz.mutate import VALUES, of_json, of_lines
-from tests.support.reports import gathered
 
 
 @target(of_json, "hardening.runs.containers hardening.report.containers", short=80)

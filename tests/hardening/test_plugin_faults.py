@@ -8,8 +8,11 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -36,7 +39,7 @@ from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
 from hardening.mechanism.schema import Leaf, scalar
 from hardening.mechanism.secret_driver import SecretDriver
-from hardening.plugin import hookspecs, pluginanswers, pluginchecks, pluginfaces, plugins
+from hardening.plugin import hookspecs, pluginanswers, plugincalls, pluginchecks, pluginfaces, plugins
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.installed import Brought
@@ -314,16 +317,59 @@ def test_a_plugin_of_no_package_is_named_alike_loaded_or_announced() -> None:
         assert error.hint == "update or remove it, or report this to its authors"
 
 
-def test_a_runtime_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def deed(self: object) -> Any:
-        while True:
-            pass
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is waited for longer than it takes to see that."""
+    for module, name in (
+        (plugincalls, "SECONDS"), (pluginfaces, "PATIENT"), (pluginfaces, "VERSION_SECONDS"), (plugins, "PATIENT")
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, 0.02)
 
-    monkeypatch.setattr(pluginfaces, "VERSION_SECONDS", 0.05)
-    with pytest.raises(
-        PluginError, match=r"failed in Engine\.version: TimeoutError: it takes longer than 0\.05 seconds"
-    ):
-        misbehaving(Engine, "version", deed).version()
+
+def hang(*_: object) -> Any:
+    while True:
+        try:
+            time.sleep(60)
+        except TimeoutError:  # one that is not listened to is said again
+            time.sleep(60)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_whatever_hangs_is_named_with_its_method() -> None:
+    before = signal.setitimer(signal.ITIMER_REAL, 250, 0.5), signal.getsignal(signal.SIGALRM)
+    try:
+        for kind, name in CASES:
+            where = rf"plugin chaos \(chaos-dist 1\.0\) failed in {kind.__name__}\.{name}: TimeoutError"
+            with pytest.raises(PluginError, match=where) as caught:
+                getattr(misbehaving(kind, name, hang), name)(*arguments(kind, name))
+            # The text of what keeps secrets is left out.
+            assert ("it takes longer than 0.02 seconds" in caught.value.message) is (kind is not Keeper)
+            assert caught.value.exit_code == 125
+        for name in HOOKS:
+            with pytest.raises(PluginError, match=rf"failed in {name}: TimeoutError"):
+                ask(name, hang)
+        # Whoever else waits for a signal goes on doing so.
+        left, interval = signal.getitimer(signal.ITIMER_REAL)
+        assert 200 < left <= 250
+        assert (interval, signal.getsignal(signal.SIGALRM)) == (0.5, before[1])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before[0])
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_waits_for_another_is_told_of_that() -> None:
+    inner = misbehaving(Chaos, "findings", hang)
+
+    def outer(self: object, *given: Any) -> Any:
+        inner.findings(*given)
+
+    with pytest.raises(PluginError, match=r"failed in Chaos\.findings: TimeoutError"):
+        misbehaving(Chaos, "check", outer).check(*arguments(Chaos, "check"))
+
+
+def test_only_the_main_thread_can_be_waited_for_in_vain() -> None:
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(misbehaving(Engine, "version", lambda self: "1").version).result() == "1"
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------------
@@ -357,8 +403,8 @@ def ask(name: str, deed: Callable[[], Any]) -> None:
     def hardening_chaos() -> Any:
         return deed()
 
-    plugins = loaded(hardening_chaos)
-    HOOKS[name][0](plugins, compose(stack(), [Chaos()], host.plain(), TODAY))
+    made = loaded(hardening_chaos)
+    HOOKS[name][0](made, compose(stack(), [Chaos()], host.plain(), TODAY))
 
 
 @pytest.mark.sampled
@@ -548,6 +594,39 @@ def test_an_attribute_of_another_form_is_refused(name: str, value: object) -> No
     with pytest.raises(PluginError, match=r"plugin chaos \(chaos-dist 1\.0\): Chaos answers with") as caught:
         loaded(mechanism=type("Chaos", (Chaos,), {name: value})())
     assert caught.value.exit_code == 125
+
+
+def test_a_setting_that_nothing_does_anything_with_is_refused() -> None:
+    class Idle(Mechanism[Settings]):
+        """Nothing."""
+
+        name = "idle"
+
+    with pytest.raises(PluginError, match=r"plugin chaos \(chaos-dist 1\.0\): nothing does anything with idle\.level"):
+        loaded(mechanism=Idle())
+    (face,) = loaded(mechanism=type("Idle", (Idle,), {"before_launch": ("level",)})()).mechanisms
+    assert (face.settings_type, list(face.inputs(Settings(level=1), NO_CONTEXT))) == (Settings, [])
+    with pytest.raises(PluginError, match="Idle has a method contribute and no tighten"):
+        loaded(mechanism=type("Idle", (Idle,), {"contribute": Chaos.contribute})())
+
+
+@pytest.mark.parametrize("name", ["probe", "check", "contribute", "prepare", "findings"])
+def test_a_mechanism_that_may_look_at_something_says_at_what(name: str) -> None:
+    one = type("Looking", (Chaos,), {item: getattr(Mechanism, item) for item in ("check", "contribute")})
+    assert list(one().inputs(Settings(level=1), NO_CONTEXT)) == []
+    (unknown,) = type("Looking", (one,), {name: lambda self, *_: ()})().inputs(Settings(level=1), NO_CONTEXT)
+    assert f"has a method {name}" in unknown.reason
+
+
+@pytest.mark.parametrize(("version", "shown"), [("2", "'2'"), (1, "1"), (None, "None")])
+def test_a_plugin_for_another_interface_is_refused(version: object, shown: str) -> None:
+    module = ModuleType("chaos")
+    vars(module)["hardening_api"] = "1"
+    Plugins([Plugin("chaos", module, "chaos-dist", "1.0")])
+    vars(module)["hardening_api"] = version
+    message = rf"plugin chaos \(chaos-dist 1\.0\) is made for the interface hardening_api = {shown}, and hardening "
+    with pytest.raises(PluginError, match=message):
+        Plugins([Plugin("chaos", module, "chaos-dist", "1.0")])
 
 
 def test_settings_that_can_be_changed_are_refused() -> None:
@@ -761,6 +840,46 @@ def test_a_fault_of_the_program_is_no_verdict(
     assert HIDDEN not in shown
 
 
+def test_check_says_what_is_broken_of_one_that_is_installed(tmp_path: Path) -> None:
+    installed(tmp_path, KIND.format(raised="x").replace("def is_no_looser_than", "def other"))
+    done = call(tmp_path, "plugin", "check", "chaos", "--json")
+    rows = json.loads(done.stdout)
+    assert (done.returncode, {row["plugin"] for row in rows}, {row["of"] for row in rows}) == (
+        1, {"chaos"}, {"table chaos"},
+    ), done.stderr  # fmt: skip
+    assert "verify names each setting" in {row["law"] for row in rows}
+    done = call(tmp_path, "plugin", "check", "secrets")
+    assert (done.returncode, done.stdout) == (0, "nothing is broken of secrets\n"), done.stderr
+    done = call(tmp_path, "plugin", "check", "chaso")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, 'hint: did you mean "chaos"?')
+
+
+LEFT_OUT = {
+    "a mechanism": KIND.format(raised="x"),
+    "a judge": MODULE.format(hook="hardening_admit()", deed="raise ValueError"),
+    "who knows": "raise ImportError",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_may_have_a_say_is_not_left_out_of_a_launch(name: str, tmp_path: Path) -> None:
+    """All else goes on without it."""
+    installed(tmp_path, LEFT_OUT[name])
+    without = ("--without", "chaos")
+    for words in (("run", "-q", "--", "echo", "RAN"), ("compose", "-o", str(tmp_path / "bundle"), "--", "true")):
+        done = call(tmp_path, *without, *words)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "the plugin chaos (acme-chaos 1.0) is left out, and nothing is launched without" in done.stderr
+    assert not (tmp_path / "bundle").exists()
+    done = call(tmp_path, *without, "explain", "seccomp.ptrace")
+    assert (done.returncode, "seccomp" in done.stdout) == (0, True), done.stderr
+    done = call(tmp_path, *without, "plugin", "list", "--json")
+    assert (done.returncode, "chaos" in done.stdout) == (0, False), done.stderr
+    (tmp_path / "own.toml").write_text("[chaos]\nlevel = 0\n")
+    done = call(tmp_path, *without, "explain", "seccomp.ptrace", "-p", str(tmp_path / "own.toml"))
+    assert (done.returncode, "no plugin owns this table" in done.stderr) == (2, True)
+
+
 RUNTIME = """
 from hardening.plugin.hookspecs import hookimpl
 from hardening.mechanism.mechanism import Unsupported
@@ -802,6 +921,16 @@ def test_what_a_runtime_does_not_enforce_stops_a_required_launch_or_is_told(tmp_
     (state,) = [item for item in answer["mechanisms"] if item["mechanism"] == "seccomp"]
     assert state["state"] == "not enforced"
     assert "seccomp" in json.loads(answer["spec"]["annotations"]["org.hardening.mechanisms"])["not_enforced"]
+
+
+def test_what_only_hands_something_over_may_be_left_out(tmp_path: Path) -> None:
+    installed(tmp_path, RUNTIME.format(version="'1'"))
+    done = call(tmp_path, "--without", "chaos", "run", "-q", "--", "echo", "RAN")
+    assert (done.returncode, done.stdout) == (0, "RAN\n"), done.stderr
+    done = call(tmp_path, "--without", "chaos", "run", "--runtime", "loose", "--", "true")
+    assert (done.returncode, 'unknown runtime "loose"' in done.stderr) == (2, True)
+    done = call(tmp_path, "--without", "chaoss", "run", "--", "true")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, 'hint: did you mean "chaos"?')
 
 
 def test_a_receipt_that_no_one_would_write_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ class WithoutExamples:
 )
 def test_wrong_declaration_breaks_its_law(settings: type, law: str) -> None:
     class Wrong(Quota):
-        settings_type = settings  # type: ignore[assignment]
+        settings_type = settings
 
         def options(self) -> Sequence[Option]:
             return ()

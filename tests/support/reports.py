@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,11 @@ import attrs
 
 from hardening.assemble import pipeline
 from hardening.assemble.pipeline import examine
-from hardening.launch.config.bundle import Bundle
-from hardening.launch.record.receipt import Report
 from hardening.mechanism.mechanism import Verification
 from hardening.runs import receipt
+from hardening.testing.mechanisms import gathered
 from tests.support import runs
 from tests.support.users import User
-
-
-def gathered(pid: int | None = None, document: Mapping[str, Any] | None = None, directory: str = "/") -> dict[str, Any]:
-    """A receipt of a process, of this one by default, whose configuration is ``document`` in a bundle, as it is written."""
-    bundle = Bundle(directory=directory, document=dict(document or {}), text=b"", sha256="")
-    return Report(bundle, None).gather(os.getpid() if pid is None else pid)
 
 
 def report(found: runs.Running) -> dict[str, Any]:

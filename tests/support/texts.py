@@ -1,45 +1,13 @@
-"""Profiles from texts, without files."""
+"""Profiles from texts, without files (`hardening.testing.stacks`), and single values of them."""
 
 from __future__ import annotations
 
-import textwrap
-import tomllib
-from datetime import date
 from pathlib import Path
-from typing import Any
 
-from hardening.compose.composition import Composition, compose
-from hardening.mechanism import host
-from hardening.mechanism.mechanism import Mechanism
-from hardening.profile import toml_lines
-from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document, Node, command_line
+from hardening.testing.stacks import TODAY, composed, document, layer, stack
 
-TODAY = date(2026, 1, 1)
-
-
-def document(text: str, name: str = "profile") -> Document:
-    """A text as the document ``NAME.toml``; lines count from 1."""
-    text = textwrap.dedent(text).lstrip("\n")
-    file = f"{name}.toml"
-    places = {path: f"{file}:{line}" for path, line in toml_lines.key_lines(text).items()}
-    return Document(name, Path(file), tomllib.loads(text), places)
-
-
-def layer(text: str, name: str = "profile") -> Layer:
-    """A text as a layer."""
-    return parse_layer(document(text, name))
-
-
-def stack(*texts: str) -> Stack:
-    """Texts as layers that are called a, b, c …"""
-    layers = tuple(layer(text, chr(ord("a") + number)) for number, text in enumerate(texts))
-    return Stack(layers, named=tuple(item.name for item in layers))
-
-
-def composed(*texts: str, by: list[Mechanism[Any]], today: date = TODAY) -> Composition:
-    """The composition of texts."""
-    return compose(stack(*texts), by, host.plain(), today)
+__all__ = ["TODAY", "composed", "document", "layer", "node", "said", "stack"]
 
 
 def node(value: object, key: str = "value") -> Node:

@@ -19,9 +19,9 @@ from hardening.assemble.spec import to_json
 from hardening.launch.config.bundle import HELPERS
 from hardening.launch.config.confinement import command, helpers, joined
 from hardening.mechanism.fragment import Fragment, Spec
+from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.kinds import Flag
-from hardening.mechanism.mechanism import Context, Mechanism, Verification
-from hardening.mechanism.plain import PlainMechanism
+from hardening.mechanism.mechanism import Context, Mechanism, Verification, Violation
 from hardening.mechanism.schema import scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugins import Plugin, Plugins
@@ -43,16 +43,24 @@ class Settings:
     enabled: bool = scalar(Flag(strict=True), True, "Whether the command leaves the processors to others.")
 
 
-class Polite(PlainMechanism[Settings]):
+class Polite(Mechanism[Settings]):
     """The mechanism behind `[polite]`."""
 
     name = "polite"
     summary = "a low priority"
-    settings_type = Settings
 
     def contribute(self, settings: Settings, context: Context, fragment: Fragment) -> None:
         if settings.enabled:
             fragment.confine(NICE, "polite.enabled")
+
+    def tighten(
+        self, settings: Settings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Sequence[Violation]:
+        self.contribute(settings, context, fragment)
+        return ()
+
+    def inputs(self, settings: Settings, context: Context) -> Inputs:
+        return ()
 
     def verify(self, settings: Settings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
         number = calls.native("setpriority", 0).number

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
 
+from hardening.base.text import nearest
 from hardening.cli import added, output
 from hardening.cli.session import session
-from hardening.errors import EXIT_LAUNCHER, PluginError
+from hardening.errors import EXIT_FINDINGS, EXIT_LAUNCHER, PluginError, UsageError, quoted
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
 from hardening.mechanism.secret_driver import SecretDriver
-from hardening.plugin import hookspecs, plugins
+from hardening.plugin import hookspecs, pluginchecks, plugins
 from hardening.plugin.installed import Brought, brought
 from hardening.plugin.plugins import Plugin, Plugins
 from hardening.report.table import Table
+from hardening.testing.scaffold import KINDS
 
 #: What plugins register, by its key in JSON, and what a table calls one.
 _OBJECTS = {
@@ -29,6 +34,17 @@ _OBJECTS = {
 #: What else they bring, of which there is a name alone.
 _NAMES = {"hooks": "hook", "commands": "command", "profiles": "profiles"}
 _SPEC = f"{hookspecs.PROJECT}_spec"
+#: What runtimes have or have not.
+_ABILITIES = ("describes", "detaches", "takes_secrets", "takes_variables", "writes_receipts")
+
+
+#: Columns of what `show` prints.
+WIDTH = 100
+
+
+def complete_plugin(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of plugins that begin with what was typed."""
+    return [item.name for item in brought(plugins.GROUP, session(ctx).announced) if item.name.startswith(incomplete)]
 
 
 @click.group("plugin")
@@ -53,6 +69,122 @@ def list_plugins(context: click.Context, as_json: bool) -> int:
     return EXIT_LAUNCHER if any(row["problem"] for row in rows) else 0
 
 
+@command.command(
+    "show",
+    epilog="\b\nExamples:\n  hardening plugin show seccomp\n  hardening plugin show seccomp --json\n\n"
+    "\b\nExit code 125: it cannot be used, or is in the way of another one.\n",
+)
+@click.argument("name", shell_complete=complete_plugin)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.pass_context
+def show_plugin(context: click.Context, name: str, as_json: bool) -> int:
+    """Show one plugin: where it comes from, all that it brings, and what is wrong with it."""
+    rows, problem = _rows(context)
+    found = next((row for row in rows if row["name"] == name), None)
+    if found is None:
+        names = [row["name"] for row in rows]
+        raise UsageError(f'no such plugin: "{name}"', hint=nearest(name, names) or f"installed: {', '.join(names)}")
+    if as_json:
+        output.show_json(found)
+    else:
+        lines = list(_lines(found))
+        width = max(len(what) for what, _ in lines) + 2
+        for what, text in lines:
+            output.show(fill(text, WIDTH, initial_indent=what.ljust(width), subsequent_indent=" " * width))
+    if problem is not None:
+        raise problem
+    return EXIT_LAUNCHER if found["problem"] else 0
+
+
+@command.command(
+    "new",
+    epilog="\b\nExamples:\n  hardening plugin new quota\n  hardening plugin new vault --kind secret-driver --into ./vault\n",
+)
+@click.argument("name")
+@click.option("--kind", type=click.Choice(tuple(KINDS)), default="mechanism", show_default=True, help="What it brings.")
+@click.option("--into", type=click.Path(path_type=Path), help="The new folder. [default: ./hardening-NAME]")
+@click.pass_context
+def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) -> None:
+    """Make the distribution of a new plugin, which installs, passes its tests and registers as it is."""
+    from hardening import __version__
+    from hardening.testing.scaffold import files
+
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        hint = f"hardening plugin new {quoted(re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') or 'quota')}"
+        raise UsageError(f'"{name}" is no name of small letters and digits, with - between', origin="NAME", hint=hint)
+    if any(item.name == name for item in brought(plugins.GROUP, session(context).announced)):
+        raise UsageError(f'there is a plugin "{name}" already', origin="NAME", hint=f"hardening plugin show {name}")
+    folder = into or Path(f"hardening-{name}")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError("not empty", origin=folder, hint="name a new folder with --into")
+        for path, text in files(name, kind, __version__).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", origin=folder, hint="name another --into") from None
+    output.show(
+        f"{folder}: a {kind}. Next: pip install {quoted(str(folder.absolute()))}, then hardening plugin check {name}"
+    )
+
+
+@command.command(
+    "check",
+    epilog="\b\nExamples:\n  hardening plugin check quota\n  hardening plugin check --json\n\n"
+    "\b\nExit code 1: something is broken; 125: a plugin cannot be used.\n",
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_plugin)
+@click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
+@click.pass_context
+def check_plugins(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
+    """Hold what installed plugins bring against the laws and checks of hardening.testing, all or those named. Mechanisms,
+    runtimes and scanners are asked; no secret is written, so drivers are not."""
+    from hardening.testing.installed import check_plugin
+
+    here = session(context)
+    known = [plugin.name for plugin in here.plugins.plugins]
+    for name in names:
+        if name not in known:
+            raise UsageError(f'no such plugin: "{name}"', hint=nearest(name, known) or f"installed: {', '.join(known)}")
+    rows = []
+    with output.status() as tell:
+        for plugin in here.plugins.plugins:
+            if not names or plugin.name in names:
+                tell(f"checking {plugin.name}")
+                found = check_plugin(here.plugins, plugin, here.host, here.today)
+                rows += [
+                    {"plugin": plugin.name, "of": of, "law": item.law, "shown": item.evidence} for of, item in found
+                ]
+    cells = tuple(tuple(row.values()) for row in rows)
+    if rows or as_json:
+        output.show_either(rows, Table(("plugin", "of", "broken", "what shows it"), cells), as_json=as_json)
+    else:
+        output.show(f"nothing is broken of {', '.join(names or known)}")
+    return EXIT_FINDINGS if rows else 0
+
+
+def _lines(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is known of a plugin, a line each."""
+    yield "plugin", f"{row['name']} ({row['distribution']} {row['version']})"
+    yield "module", f"{row['module']} ({row['file']})" if row["file"] else row["module"]
+    yield "interface", row["interface"]
+    for name in ("requires", "problem"):
+        if row[name]:
+            yield name, row[name] if isinstance(row[name], str) else ", ".join(row[name])
+    for kind, what in _OBJECTS.items():
+        for item in row[kind]:
+            yield what, f"{item['name']}: {item['summary']}"
+            for about, named in item.items():
+                if named and isinstance(named[0], dict):
+                    yield from (
+                        (f"  {about.removesuffix('s')}", f"{part['name']}: {part['summary']}") for part in named
+                    )
+                elif about not in ("name", "summary") and named:
+                    yield f"  {about}", ", ".join(named) if isinstance(named, list) else str(named)
+    for kind, what in _NAMES.items():
+        yield from ((what, name) for name in row[kind])
+
+
 def _cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """A line for each thing that a plugin brings."""
     head = (row["name"], f"{row['distribution']} {row['version']}".strip())
@@ -73,9 +205,11 @@ def _rows(context: click.Context) -> tuple[list[dict[str, Any]], Exception | Non
         rows += [_row(plugin, here.plugins) for plugin in here.plugins.plugins]
     else:
         for item in sorted(brought(plugins.GROUP, here.announced), key=lambda item: item.name):
+            if item.name in here.without:
+                continue
             try:
                 plugin = plugins.loaded(item)
-                rows.append(_row(plugin, plugins.Plugins([plugin])))
+                rows.append({**_row(plugin, plugins.Plugins([plugin])), "requires": _required(item)})
             except PluginError as error:
                 rows.append(_empty(item, item.value, error.message))
         if not any(row["problem"] for row in rows):
@@ -96,14 +230,23 @@ def _rows(context: click.Context) -> tuple[list[dict[str, Any]], Exception | Non
 
 def _empty(item: Plugin | Brought, module: str, problem: str = "") -> dict[str, Any]:
     about = {"name": item.name, "module": module, "distribution": item.distribution, "version": item.version}
-    return {**about, "problem": problem, **{kind: [] for kind in (*_OBJECTS, *_NAMES)}}
+    known = {"file": "", "interface": "", "requires": _required(item) if isinstance(item, Brought) else []}
+    return {**about, **known, "problem": problem, **{kind: [] for kind in (*_OBJECTS, *_NAMES)}}
+
+
+def _required(item: Brought) -> list[str]:
+    """What a distribution requires, but for its extras."""
+    return [line for line in item.requires if "extra ==" not in line]
 
 
 def _row(plugin: Plugin, among: Plugins) -> dict[str, Any]:
     found = (among.mechanisms, among.runtimes, among.scanners.values(), among.secret_drivers.values())
     registered: dict[str, Iterable[Any]] = dict(zip(_OBJECTS, found, strict=True))
     own = {kind: [_about(item) for item in items if among.owner(item) is plugin] for kind, items in registered.items()}
-    return {**_empty(plugin, plugin.module.__name__), **own, "hooks": _judging(plugin)}
+    version = vars(plugin.module).get("hardening_api", hookspecs.API)
+    file = getattr(plugin.module, "__file__", None) or ""
+    made = {"file": file, "interface": version, "hooks": _judging(plugin)}
+    return {**_empty(plugin, plugin.module.__name__), **own, **made}
 
 
 def _about(item: Mechanism[Any] | Runtime | Scanner | SecretDriver) -> dict[str, Any]:
@@ -111,14 +254,19 @@ def _about(item: Mechanism[Any] | Runtime | Scanner | SecretDriver) -> dict[str,
     if isinstance(item, Mechanism):
         about["options"] = [flag for option in item.options() for flag in option.flags]
         about["owns"] = list(item.owns)
+        about["after"] = list(item.after)
+        about["settings"] = [{"name": each.name, "summary": each.help} for each in item.schema.fields.values()]
     if isinstance(item, Runtime):
         about["version"] = item.version()
+        about["has"] = [name for name in _ABILITIES if getattr(item, name)]
+    if isinstance(item, Scanner):
+        about["kinds"] = list(item.kinds)
+    if isinstance(item, SecretDriver):
+        about["options"] = [{"name": name, "summary": what} for name, what in item.known.items()]
     return about
 
 
 def _judging(plugin: Plugin) -> list[str]:
     """The hooks that a plugin implements and that do not only register: what those bring is shown by itself."""
-    marks = {name: getattr(item, f"{hookspecs.PROJECT}_impl", None) for name, item in vars(plugin.module).items()}
-    implemented = {mark.get("specname") or name for name, mark in marks.items() if mark is not None}
-    judging = implemented - {f"{hookspecs.PROJECT}_{kind}" for kind in _OBJECTS}
+    judging = pluginchecks.implemented(plugin) - {f"{hookspecs.PROJECT}_{kind}" for kind in _OBJECTS}
     return [name for name, hook in vars(hookspecs).items() if name in judging and hasattr(hook, _SPEC)]

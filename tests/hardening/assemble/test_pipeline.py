@@ -166,7 +166,7 @@ def test_the_same_stack_gives_the_same_plan() -> None:
 
 
 def test_two_owners_of_one_place_are_named() -> None:
-    with pytest.raises(PluginError, match="a and b both set /a/height"):
+    with pytest.raises(PluginError, match=r"with \[a\] and plugin .* with \[b\] both set /a/height"):
         assembled(plugins(Gate("a"), Gate("b", also="/a/height")))
 
 

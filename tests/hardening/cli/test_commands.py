@@ -265,7 +265,7 @@ def test_a_name_of_two_profiles_is_listed_twice_and_composed_by_none(
 
 
 def receipt(folder: Path, size: str) -> str:
-    from tests.support.reports import gathered
+    from hardening.testing.mechanisms import gathered
 
     data = gathered() | {"oom_score_adj": size}
     (folder / "r.json").write_text(json.dumps(data))
@@ -386,6 +386,22 @@ def test_plugin_list_names_what_each_brings(folder: Path, capsys: pytest.Capture
     assert [item["name"] for item in entry["runtimes"]] == ["crun", "native"]
     assert call(session(folder), "plugin", "list") == 0
     assert "runtime native  a shell" in capsys.readouterr().out
+
+
+def test_plugin_show_has_all_of_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (listed,) = shown(folder, capsys, "plugin", "list", "--json")
+    assert shown(folder, capsys, "plugin", "show", "box", "--json") == listed
+    assert (listed["interface"], listed["requires"], listed["problem"]) == ("1", [], "")
+    settings = listed["mechanisms"][0]["settings"]
+    assert call(session(folder), "plugin", "show", "box") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    whole = " ".join(" ".join(lines).split())
+    assert settings
+    for part in ("plugin box (box-shop 4.2)", *(f"setting {each['name']}: {each['summary']}" for each in settings)):
+        assert part in whole
+    assert call(session(folder), "plugin", "show", "bux") == 2
+    assert 'did you mean "box"?' in capsys.readouterr().err
 
 
 def test_plugin_list_names_every_judging_hook(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,8 @@ def test_two_owners_of_one_table_are_refused_by_name() -> None:
 def test_two_mechanisms_that_answer_for_one_role_are_refused() -> None:
     first, second = (mechanisms(name, role=(Privileges,)) for name in ("x", "y"))
     assert refused(plugin("a", first), plugin("b", second)) == (
-        "x and y both have Privileges as their settings\nhint: uninstall one of them"
+        "plugin a (a-dist 1) with [x] and plugin b (b-dist 1) with [y] both have Privileges as their settings\n"
+        "hint: uninstall one of them"
     )
 
 
@@ -129,7 +130,8 @@ def test_two_owners_of_one_option_are_refused_by_name() -> None:
     def hardening_mechanisms() -> Any:
         return (First(), Second())
 
-    assert refused(plugin("a", hardening_mechanisms)).startswith("first and second both own the option --quota-files\n")
+    both = "plugin a (a-dist 1) with [first] and plugin a (a-dist 1) with [second]"
+    assert refused(plugin("a", hardening_mechanisms)).startswith(f"{both} both own the option --quota-files\n")
 
 
 def _composing(group: click.Group, context: click.Context) -> Iterator[click.Command]:
@@ -564,8 +566,8 @@ def test_where_nothing_is_wrong_plugins_are_registered_and_probed_once(monkeypat
     probed: list[Any] = []
 
     class Counted(Plugins):
-        def __init__(self, given: Any) -> None:
-            super().__init__(given)
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
             registries.append(self)
 
     def probe(found: Any, known: host.Host | None = None, *, by: Any = host.probe) -> host.Host:

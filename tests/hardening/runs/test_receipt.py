@@ -22,7 +22,7 @@ from hardening.mechanism.mechanism import Context, State, Verification
 from hardening.plugin.plugins import load
 from hardening.profile.layers import Stack
 from hardening.runs.receipt import KEYS, read, verify
-from tests.support.reports import gathered
+from hardening.testing.mechanisms import gathered
 from tests.support.texts import composed
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
 

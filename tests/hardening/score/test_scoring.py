@@ -22,7 +22,7 @@ from hardening.errors import HardeningError
 from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.kinds import Ceiling, Flag, Unordered
-from hardening.mechanism.plain import PlainMechanism
+from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import listing, scalar
 from hardening.profile.source import Node
 from hardening.score import scoring, weights
@@ -259,7 +259,7 @@ class Settings:
     seen: bool = scalar(Flag(strict=True), True, "What a launch looks at.")
 
 
-class Box(PlainMechanism[Settings]):
+class Box(Mechanism[Settings]):
     """A mechanism that says nothing of its exposure."""
 
     name = "box"

@@ -5,22 +5,20 @@ Owns `[quota]`, and the annotations below ``com.example.quota``. It uses every f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from hardening.base.pointer import escape
 from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Unordered
-from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option
-from hardening.mechanism.plain import PlainMechanism
-from hardening.mechanism.schema import ConfigField, Members, family, listing, scalar
+from hardening.mechanism.mechanism import Context, ImageRequest, Mechanism, Option, Violation
+from hardening.mechanism.schema import Members, annotation, family, listing, scalar
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.source import Node
 
-#: Annotations are text.
-_FILES = ConfigField("/annotations/" + escape("com.example.quota/files"), write=str, read=int)
 _COLOURS = "/annotations/" + escape("com.example.quota/colours")
 
 
@@ -35,7 +33,12 @@ def _colour(node: Node) -> str:
 class QuotaSettings:
     """Composed `[quota]`."""
 
-    files: int = scalar(Ceiling(0, 1_000_000, unit="files"), 0, "How many files may be made.", field=_FILES)
+    files: int = scalar(
+        Ceiling(0, 1_000_000, unit="files"),
+        0,
+        "How many files may be made.",
+        field=annotation("com.example.quota/files", int),
+    )
     strict: bool = scalar(Flag(strict=True), True, "Whether the quota is enforced.")
     mode: str = scalar(Choice(("deny", "warn", "ignore")), "deny", "What happens beyond it.", name="beyond.mode")
     place: str = scalar(Exact(_colour, "a word", "none", ("none", "here", "there")), "none", "Where files are counted.")
@@ -50,12 +53,11 @@ class QuotaSettings:
     )
 
 
-class Quota(PlainMechanism[QuotaSettings]):
+class Quota(Mechanism[QuotaSettings]):
     """The mechanism behind `[quota]`."""
 
     name = "quota"
     summary = "how many files a command may make"
-    settings_type = QuotaSettings
 
     def of_image(self, config: Mapping[str, Any]) -> tuple[Mapping[str, object], Sequence[ImageRequest]]:
         """What its labels ask for: how much is denied beyond the quota, and a label of ours."""
@@ -73,7 +75,20 @@ class Quota(PlainMechanism[QuotaSettings]):
 
     def contribute(self, settings: QuotaSettings, context: Context, fragment: Fragment) -> None:
         super().contribute(settings, context, fragment)
-        fragment.put(_COLOURS, " ".join(settings.colours.having(True)), "quota.colours")
+        _colour_annotation(settings, fragment)
+
+    def tighten(
+        self, settings: QuotaSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
+    ) -> Iterator[Violation]:
+        yield from super().tighten(settings, document, context, fragment)
+        _colour_annotation(settings, fragment)
+
+    def inputs(self, settings: QuotaSettings, context: Context) -> Inputs:
+        return ()
+
+
+def _colour_annotation(settings: QuotaSettings, fragment: Fragment) -> None:
+    fragment.put(_COLOURS, " ".join(settings.colours.having(True)), "quota.colours")
 
 
 @hookimpl

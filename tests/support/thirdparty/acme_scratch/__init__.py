@@ -14,7 +14,6 @@ import attrs
 from hardening.base.linux import mountinfo
 from hardening.mechanism.kinds import Ceiling, Flag
 from hardening.mechanism.mechanism import Context, Mechanism, MountPoint, Verification
-from hardening.mechanism.plain import PlainMechanism
 from hardening.mechanism.schema import scalar
 from hardening.plugin.hookspecs import hookimpl
 
@@ -31,12 +30,11 @@ class ScratchSettings:
     programs: bool = scalar(Flag(strict=False), False, "Whether they may be executed.")
 
 
-class Scratch(PlainMechanism[ScratchSettings]):
+class Scratch(Mechanism[ScratchSettings]):
     """The mechanism behind `[scratch]`."""
 
     name = "scratch"
     summary = "a place for a command's own files"
-    settings_type = ScratchSettings
 
     def mount_points(self, settings: ScratchSettings) -> Sequence[MountPoint]:
         if not settings.files:

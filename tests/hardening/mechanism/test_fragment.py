@@ -11,8 +11,7 @@ from hardening.assemble.spec import assemble
 from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.kinds import Ceiling, Exact, Flag, Unordered
-from hardening.mechanism.mechanism import Context
-from hardening.mechanism.plain import PlainMechanism
+from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import ConfigField, scalar
 from hardening.profile.source import Node
 from hardening.testing.laws import check_mechanism
@@ -33,7 +32,7 @@ class Settings:
     own: int = scalar(Ceiling(0, 9), 0, "What this mechanism alone knows.")
 
 
-class Example(PlainMechanism[Settings]):
+class Example(Mechanism[Settings]):
     """Nothing but settings."""
 
     name = "example"
