@@ -38,7 +38,7 @@ def data(receipt: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, s
         "bounding set": _names(items(document, f"{_SETS}/bounding")),
         "no new privileges": _yes(lookup(document, _LOCKED)),
         "seccomp": _filter(status, document),
-        "label": str(receipt["label"] or "none"),
+        "label": str(receipt["label"] or receipt["apparmor"] or "none"),
         "namespaces": " ".join(name for name in own if own[name] != caller.get(name)) or "none of its own",
         "shared with you": " ".join(name for name in own if own[name] == caller.get(name)) or "none",
         "uid map": _map(receipt["uid_map"]),

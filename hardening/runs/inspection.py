@@ -52,6 +52,8 @@ def report(pid: int, document: Mapping[str, Any] | None = None, *, filters: bool
     with Opened(descriptor):
         try:
             os.readlink(f"/proc/{pid}/ns/mnt")
+        except FileNotFoundError:  # it waits for whoever started it to ask how it ended
+            raise EndedError(f"process {pid} has ended", hint="`ps -e` lists processes") from None
         except OSError as error:
             raise HardeningError(
                 f"process {pid} cannot be looked at: {error.strerror}", hint="ask as root, or as the user who runs it"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from hardening.base.linux import abi, ptrace
+from hardening.errors import EndedError
 from hardening.report import process
 from hardening.runs import inspection
 from hardening.score import scoring
@@ -162,19 +163,21 @@ def test_who_is_looked_at_loses_no_signal_and_stays_stopped(monkeypatch: pytest.
     monkeypatch.setattr(inspection, "ptrace", SimpleNamespace(request=request))
     argv = [sys.executable, "-c", ANSWERING]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        signalled.append(signal.SIGUSR1)
-        inspection.report(child.pid, filters=True)
-        assert child.stdout.readline() == "got it\n"
-        child.send_signal(signal.SIGSTOP)
-        until(lambda: state(child.pid) == "T")
-        inspection.report(child.pid, filters=True)
-        assert state(child.pid) == "T"
-        child.send_signal(signal.SIGCONT)
-        child.send_signal(signal.SIGUSR1)
-        assert child.stdout.readline() == "got it\n"
-        child.kill()
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            signalled.append(signal.SIGUSR1)
+            inspection.report(child.pid, filters=True)
+            assert child.stdout.readline() == "got it\n"
+            child.send_signal(signal.SIGSTOP)
+            until(lambda: state(child.pid) == "T")
+            inspection.report(child.pid, filters=True)
+            until(lambda: state(child.pid) == "T")  # it wakes for a moment, to stop again
+            child.send_signal(signal.SIGUSR1)
+            child.send_signal(signal.SIGCONT)
+            assert child.stdout.readline() == "got it\n"
+        finally:
+            child.kill()
 
 
 def test_what_cannot_be_looked_at_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +188,13 @@ def test_what_cannot_be_looked_at_is_refused(capsys: pytest.CaptureFixture[str])
                             (["none-of-ours"], "none-of-ours")):  # fmt: skip
             done = own.call("inspect", *words)
             assert (done.returncode in (1, 2), hint in done.stderr) == (True, True), done.stderr
+
+
+def test_a_process_that_nobody_has_waited_for_has_ended() -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(EndedError, match="has ended"):
+            inspection.report(child.pid)
 
 
 PODMAN = """

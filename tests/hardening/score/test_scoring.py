@@ -341,6 +341,7 @@ def test_the_command_gates_and_its_tables_fit_80_columns(tmp_path: Path, capsys:
         (["--config", str(config), "-p", "strict"], "exclude each other"),
         (["--config", str(config), "--cap-add", "KILL"], "exclude each other"),
         (["--threshold", "11"], "--threshold"),
+        (["--threshold", "nan"], "--threshold"),
         (["--config", str(tmp_path / "none")], "cannot read the configuration"),
     ):
         code, text = score_of(*words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ Examples:
 """
 
 
+class ScoreRange(click.FloatRange):
+    """A number in a range: nothing is above what is no number, and a gate would let all pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        return found if not isnan(found) else self.fail(f"{value!r} is not a number", param, ctx)
+
+
 @click.command("score", cls=stack.StackCommand, epilog=EPILOG)
 @stack.stack_options
 @click.option(
@@ -44,9 +53,7 @@ Examples:
     "--inspect", "inspected", type=click.Path(path_type=Path), metavar="FILE",
     help="Score the containers that `podman inspect` or `docker inspect` printed; - is standard input.",
 )  # fmt: skip
-@click.option(
-    "--threshold", type=click.FloatRange(0, HIGHEST), metavar="SCORE", help="Exit 1 for a score above this one."
-)
+@click.option("--threshold", type=ScoreRange(0, HIGHEST), metavar="SCORE", help="Exit 1 for a score above this one.")
 @click.option(
     "--weights", "weights_file", type=click.Path(path_type=Path), metavar="FILE",
     help="TOML with weights of your own: a table a mechanism, a key a setting.",
