@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from hardening.base import places, programs
+from hardening.base import places, programs, wholefile
 from hardening.base.jsontext import MAX_BYTES
 from hardening.base.text import nearest
 from hardening.base.values import frozen
@@ -26,6 +26,7 @@ from hardening.errors import HostError, UsageError
 from hardening.profile.source import Document, parse_toml, read, singles
 
 _LINK = "120000"
+_MOST_LINKS = 40  # as the kernel follows (path_resolution(7))
 
 
 @frozen(eq=False)
@@ -55,13 +56,24 @@ class Revision:
         for row in listed.split(b"\0"):
             head, _, path = row.partition(b"\t")
             words = head.split()
-            if len(words) == 4 and words[1] == b"blob":
+            # Whoever wrote the repository may have written what git itself never does: a name that leads out of it.
+            if len(words) == 4 and words[1] == b"blob" and not {b"", b".", b".."} & {*path.split(b"/")}:
                 found[os.fsdecode(path)] = _TreeFile(words[0].decode(), words[2].decode(), int(words[3]))
         return cls(name, folder, commit, found)
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file. Raises `UsageError` for one that is too large to be one of a profile."""
-        entry = self.files[path]
+        """The bytes of a file, or of what a link leads to. Raises `UsageError` for a link out of the revision, and for what
+        is too large to be a profile's."""
+        entry, place = self.files[path], path
+        for _ in range(_MOST_LINKS):
+            if entry.mode != _LINK:
+                break
+            target = os.fsdecode(_git(self.folder, self.name, "cat-file", "blob", entry.object))
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
+            if place not in self.files:
+                hint = "name a file of the revision"
+                raise UsageError(f"a link to {target}, out of the revision", origin=f"{self.name}:{path}", hint=hint)
+            entry = self.files[place]
         if entry.size > MAX_BYTES:
             raise UsageError(f"larger than {MAX_BYTES} bytes", origin=f"{self.name}:{path}", hint="name a profile")
         return _git(self.folder, self.name, "cat-file", "blob", entry.object)
@@ -79,18 +91,16 @@ class Revision:
         return found
 
     def write(self, path: str, top: Path) -> None:
-        """Write a file below ``top``, and all that it names of this revision."""
+        """Write a file below ``top``, and all that it names of this revision; in the place of a link, what it leads to."""
         waiting, seen = [path], {path}
         while waiting:
             place = waiting.pop()
             data, target = self.read(place), top / place
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if self.files[place].mode == _LINK:
-                named = [os.fsdecode(data)]
-                os.symlink(data, os.fsencode(target))
-            else:
-                named = _texts(data)
+            hint = "look at the tree with `git fsck`"
+            with wholefile.errors_as(UsageError, "cannot be copied", origin=f"{self.name}:{place}", hint=hint):
+                target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
+            named = _texts(data)
             named.append(posixpath.basename(place) + ".sig")  # which a machine may require
             beside = (posixpath.normpath(posixpath.join(posixpath.dirname(place), text)) for text in named if text)
             found = {other for other in beside if other in self.files and other not in seen}

@@ -31,7 +31,7 @@ VERDICTS = {
     Order.OTHER: "{after} permits what {before} does",
     Order.TIGHTER: "{after} is tighter than {before}",
     Order.LOOSER: "{after} is looser than {before}",
-    Order.INCOMPARABLE: "{after} cannot be compared with {before}: it permits what that denies, and the reverse",
+    Order.INCOMPARABLE: "{after} cannot be compared with {before}, and counts as looser",
 }
 
 

@@ -46,7 +46,21 @@ def test_a_link_is_followed_within_the_revision(repository: Repository) -> None:
     repository.commit({})
     with checked_out("HEAD", "link.toml", str(repository.folder)) as copy:
         assert copy.path.read_text() == "one = 1"
-        assert Path(os.path.realpath(copy.path)).is_relative_to(os.path.realpath(copy.top))
+        assert not copy.path.is_symlink()
+    with pytest.raises(UsageError, match="a link to /etc/passwd, out of the revision"):
+        checked_out("HEAD", "out.toml", str(repository.folder)).__enter__()
+
+
+def test_a_name_that_leads_out_of_a_tree_is_none(repository: Repository) -> None:
+    """git makes no such tree, and whoever writes objects by hand may."""
+    blob = repository.git("hash-object", "-w", "--stdin", text="evil = 1")
+    inner = repository.git("mktree", text=f"100644 blob {blob}\tevil.toml\n")
+    profile = repository.git("hash-object", "-w", "--stdin", text='extends = "../evil.toml"')
+    tree = repository.tree((b"40000", b"..", inner), (b"100644", b"web.toml", profile))
+    commit = repository.git("commit-tree", tree, "-m", "hostile")
+    with checked_out(commit, "web.toml", str(repository.folder)) as copy:
+        assert [item.name for item in copy.top.rglob("*")] == ["web.toml"]
+        assert not (copy.top.parent / "evil.toml").exists()
 
 
 @pytest.mark.parametrize(
