@@ -9,7 +9,7 @@ import attrs
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Kind
+from hardening.mechanism.kinds import Kind, ValueChange
 from hardening.mechanism.roles import RIGHTS, USUAL_RIGHTS, Volume
 from hardening.profile.source import Node
 from hardening_rootfs.paths import destination, host_path
@@ -65,6 +65,14 @@ class VolumeKind(Kind[Volume | None]):
             propagation=min(a.propagation, b.propagation, key=PROPAGATION.index),
             relabel=min(a.relabel, b.relabel, key=RELABEL.index),
         )
+
+    def changes(self, before: Volume | None, after: Volume | None) -> Sequence[ValueChange]:
+        """Of one source, the options that are others."""
+        if before is None or after is None or before.source != after.source:
+            return super().changes(before, after)
+        old, new = _said(before), _said(after)
+        gone, added = ([word for word in one if word not in other] for one, other in ((old, new), (new, old)))
+        return [ValueChange("", ",".join(gone), ",".join(added), self.order(after, before))]
 
     def grammar(self) -> str:
         return '`"SRC:DST[:OPTS]"`, or a table with `source`, `target` and `options`'
