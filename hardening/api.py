@@ -24,12 +24,12 @@ from hardening.mechanism.answers import (
     Violation,
 )
 from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, SystemCall, Way
-from hardening.mechanism.evidence import Evidence, LearntStatement
+from hardening.mechanism.evidence import Evidence, LearntStatement, Witness
 from hardening.mechanism.findings import Finding, FindingRule, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
-from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Unordered
+from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Order, Unordered, ValueChange
 from hardening.mechanism.mechanism import Context, Mechanism, Reading
 from hardening.mechanism.package import PackagedMechanism
 from hardening.mechanism.runtime import Refusal, Runtime
@@ -94,6 +94,7 @@ __all__ = [
     "Name",
     "Node",
     "Option",
+    "Order",
     "Package",
     "PackagedMechanism",
     "PathAnswer",
@@ -120,10 +121,12 @@ __all__ = [
     "Unordered",
     "Unsupported",
     "UsageError",
+    "ValueChange",
     "Verdict",
     "Verification",
     "Violation",
     "Way",
+    "Witness",
     "annotation",
     "family",
     "hookimpl",

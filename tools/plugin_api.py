@@ -22,6 +22,7 @@ SECTIONS = {
     "Settings": (
         "scalar", "family", "listing", "annotation", "ConfigField", "Scalar", "Family", "Members", "Schema", "Leaf",
         "Statement", "Node", "WILDCARD", "Kind", "Flag", "Choice", "Ceiling", "Exact", "Unordered",
+        "Order", "ValueChange",
     ),
     "What a mechanism answers with": (
         "Unsupported", "Violation", "Implied", "MountPoint", "Option", "ImageRequest", "Verification", "State", "Finding",
@@ -29,6 +30,7 @@ SECTIONS = {
     ),
     "What is denied, and what is learnt": (
         "SystemCall", "Caller", "Cause", "Way", "PathAnswer", "FileRights", "Evidence", "LearntStatement",
+        "Witness",
     ),
     "What is looked at": ("Input", "Inputs", "Unknown", "inputs"),
     "Runtimes and verdicts": (
