@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; each does its own set-up.
 .POSIX:
-.PHONY: help demo test test-all escape check bench stress fuzz format clean
+.PHONY: help demo test test-all escape check docs bench stress fuzz format clean
 
 # Arguments for pytest: make test T="tests/laws -k seccomp"; T=-n0 runs the tests one after another
 T =
@@ -28,6 +28,9 @@ escape: # attempts to escape from a container, each with its one defence off and
 
 check: # ruff, mypy, and that rooms import rooms below them
 	@venv=$$(tools/setup check) && exec tools/check "$$venv"
+
+docs: # the documentation as a site, in build/site, with its links checked
+	@venv=$$(tools/setup docs) && exec "$$venv/bin/python" -m sphinx -q -n -W --keep-going -E -c tools/site -d build/doctrees . build/site
 
 bench: # launches measured beside crun, runc, bubblewrap and podman, and verdicts beside skopeo; B=--publish also writes docs/bench
 	@tools/bench $(B)

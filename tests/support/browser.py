@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,9 @@ from typing import Any
 
 import attrs
 
+from tests.support.patience import PATIENCE
+
 PROGRAM = "/usr/bin/chromium-headless-shell"
-#: How long its end is waited for; seconds.
-_PATIENCE = 60
 
 
 @attrs.define
@@ -58,14 +59,20 @@ class Page:
     def open(self, file: Path) -> None:
         """Go to a file, until all of it is there."""
         self.call("Page.navigate", url=file.absolute().as_uri())
-        while self.ask("document.readyState") != "complete":
-            pass
+        self.wait("document.readyState == 'complete'")
 
     def ask(self, script: str) -> Any:
         """What an expression of the page's comes to."""
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait(self, script: str) -> None:
+        """Wait until an expression of the page's is true."""
+        end = time.monotonic() + PATIENCE
+        while not self.ask(script):
+            assert time.monotonic() < end, script
+            time.sleep(0.05)
 
     def size(self, width: int, height: int) -> None:
         """Have a screen of so many pixels; one that is narrow is a phone's."""
@@ -88,8 +95,8 @@ class Page:
         self.call("Input.insertText", text=text)
 
     def press(self, key: str) -> None:
-        """Press one key; a letter's text goes with it."""
-        text = {"text": key} if len(key) == 1 else {}
+        """Press one key; the text of a letter, or of Enter, goes with it."""
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
@@ -136,6 +143,6 @@ def browser() -> Iterator[Page]:
         finally:
             page.session = ""
             page.call("Browser.close")
-            child.wait(_PATIENCE)
+            child.wait(PATIENCE)
             os.close(to)
             os.close(source)
