@@ -22,7 +22,7 @@ from hardening.base.jsontext import MAX_BYTES
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import HostError, UsageError
+from hardening.errors import HostError, UsageError, quoted
 from hardening.profile.source import Document, parse_toml, read, singles
 
 _LINK = "120000"
@@ -86,7 +86,10 @@ class Revision:
             path = posixpath.join(prefix, path)
         found = posixpath.normpath(path)
         if found not in self.files:
-            hint = nearest(found, list(self.files)) or f"`git ls-tree -r --name-only {self.name}` lists what there is"
+            hint = (
+                nearest(found, list(self.files))
+                or f"`git ls-tree -r --name-only {quoted(self.name)}` lists what there is"
+            )
             raise UsageError(f"no such file in {self.name}", origin=f"{self.name}:{path}", hint=hint)
         return found
 

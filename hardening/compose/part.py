@@ -164,7 +164,9 @@ def _faults(
     except HardeningError as error:
         keys = list(value) if isinstance(value, Mapping) else []
         below = [fault for key in keys for fault in _faults(read, table, reading, (*way, key))]
-        return below or list(error.problems)
+        # What is wrong with keys together is not wrong with each alone, and what one lacks there it has here.
+        apart = {(fault.message, str(fault.origin)) for fault in below}
+        return below if {(fault.message, str(fault.origin)) for fault in error.problems} <= apart else [*error.problems]
     return []
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
+from hardening.errors import quoted
 from hardening.launch.fingerprints import ABSENT
 from hardening.profile.layers import MACHINE, Required, is_path
 from hardening.profile.source import Node, read
@@ -64,7 +65,7 @@ def _signed(table: Node, folder: Path) -> Required | None:
         raise node.error("names no key: no layer could be signed", hint="name a file of keys, or leave it out")
     for item in items:
         if _FINGERPRINT.fullmatch(item.string()):
-            hint = f"`gpg --export {item.raw} >{folder}/keys.gpg` writes one: name that"
+            hint = f"`gpg --export {quoted(item.string())} >{quoted(f'{folder}/keys.gpg')}` writes one: name that"
             raise item.error("is a fingerprint, where a file of keys is expected", hint=hint)
     return Required(tuple(folder / item.string() for item in items), node.origin)
 

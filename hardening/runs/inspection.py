@@ -137,10 +137,10 @@ def _asked(*words: str) -> list[dict[str, Any]]:
     try:
         done = programs.run([PODMAN, *words], b"", programs.PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise HardeningError(f"podman cannot be asked: {error}", hint="try `podman ps`") from None
+        raise HardeningError(f"the host's podman cannot be asked: {error}", hint="try `podman ps`") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"]
-        raise UsageError(f"podman says: {said[-1]}", hint="`podman ps` lists its containers")
+        raise UsageError(f"the host's podman says: {said[-1]}", hint="`podman ps` lists its containers")
     try:
         answer: list[dict[str, Any]] = json.loads(done.stdout or b"[]")
     except ValueError:

@@ -21,7 +21,7 @@ COMMANDS = {
     "explain": "Show what decided a setting, and the smallest loosening.",
     "diff": "Show what one stack permits beyond another, and what it denies.",
     "lint": "Find what is wrong with profiles.",
-    "prove": "Say whether one stack stays within another, and show what does not.",
+    "prove": "Say whether a stack stays within another, and what does not.",
     "exceptions": "List exceptions with their days, and whether they are used.",
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",
