@@ -289,7 +289,7 @@ def _decides(item: Brought) -> bool:
 def _missing(item: Brought) -> Refusal:
     what = f"the {label(item)} is left out, and nothing is launched without what it decides"
     gone = "" if item.distribution == OWN else f", or uninstall {package(item)}"
-    return Refusal("", what, f"drop `--without {item.name}`{gone}")
+    return Refusal("", what, f"drop `--without {quoted(item.name)}`{gone}")
 
 
 def usable(among: Announced | None = None, without: Collection[str] = ()) -> tuple[Plugins, Host, list[PluginError]]:

@@ -113,7 +113,8 @@ def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) 
         hint = f"hardening plugin new {quoted(re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') or 'quota')}"
         raise UsageError(f'"{name}" is no name of small letters and digits, with - between', origin="NAME", hint=hint)
     if any(item.name == name for item in brought(plugins.GROUP, session(context).announced)):
-        raise UsageError(f'there is a plugin "{name}" already', origin="NAME", hint=f"hardening plugin show {name}")
+        hint = f"hardening plugin show {quoted(name)}"
+        raise UsageError(f'there is a plugin "{name}" already', origin="NAME", hint=hint)
     folder = into or Path(f"hardening-{name}")
     try:
         if folder.exists() and any(folder.iterdir()):
