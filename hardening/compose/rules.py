@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 #: Who finds what is nobody's setting.
 CORE = "core"
@@ -17,6 +17,7 @@ RULES: Mapping[str, FindingRule] = {
         "Correct the line that is named.",
         '[process]\numask = "77x"\n',
         '[process]\numask = "077"\n',
+        severity=Severity.ERROR,
     ),
     "refused": FindingRule(
         "HRD002",
@@ -26,6 +27,7 @@ RULES: Mapping[str, FindingRule] = {
         "Do what the result says: keep the stricter value, or add an exception with its reason.",
         'extends = ["strict"]\n[namespaces]\nnet = "host"\n',
         'extends = ["strict"]\n[namespaces]\nnet = "private"\n',
+        severity=Severity.ERROR,
     ),
     "expiring-exception": FindingRule(
         "HRD003",
@@ -38,6 +40,7 @@ RULES: Mapping[str, FindingRule] = {
         'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
         '[[exceptions]]\nsetting = "namespaces.uts"\nreason = "the agent reports the host\'s name"\nexpires = '
         "2026-12-31\n",
+        severity=Severity.NOTE,
     ),
     "placeholder-reason": FindingRule(
         "HRD004",
@@ -67,7 +70,25 @@ RULES: Mapping[str, FindingRule] = {
         '[trust]\nrequirement = "best-effort"\n',
         "[trust]\n",
     ),
-    "not-enforced": FindingRule("HRD007", "A setting that this host does not enforce"),
-    "not-taken-from-image": FindingRule("HRD008", "Something that an image asks for and is not given"),
-    "left-out-of-image": FindingRule("HRD009", "A file of an image that was left out of its root"),
+    "not-enforced": FindingRule(
+        "HRD007",
+        "A setting that this host does not enforce",
+        'A layer says `requirement = "best-effort"`, and this host has not what the setting takes: it runs without.',
+        "Do what the result says on the host, or ask for less.",
+        severity=Severity.NOTE,
+    ),
+    "not-taken-from-image": FindingRule(
+        "HRD008",
+        "Something that an image asks for and is not given",
+        "What an image asks for decides nothing that loosens: the stack has the last word.",
+        "State it in a layer where the command needs it.",
+        severity=Severity.NOTE,
+    ),
+    "left-out-of-image": FindingRule(
+        "HRD009",
+        "A file of an image that was left out of its root",
+        "A device, or a name that cannot be, is not unpacked: the command does not find it.",
+        "Leave it out of the image, or name the device in `devices`.",
+        severity=Severity.NOTE,
+    ),
 }

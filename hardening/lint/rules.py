@@ -9,7 +9,7 @@ from typing import Any
 from hardening.base.values import frozen
 from hardening.compose import rules
 from hardening.errors import PluginError
-from hardening.mechanism.findings import FindingRule, described_rules, find_rule
+from hardening.mechanism.findings import FindingRule, Severity, described_rules, find_rule
 from hardening.mechanism.mechanism import Mechanism
 
 #: Whose name stands before the slash of a rule of lint's own.
@@ -40,6 +40,7 @@ RULES: Mapping[str, FindingRule] = {
         "Remove it, or keep it with a comment that takes the result back.",
         'extends = ["strict"]\n[rootfs]\nread_only = true\n',
         'extends = ["strict"]\n[rootfs]\nshm_size = "1M"\n',
+        severity=Severity.NOTE,
     ),
     "endless-exception": FindingRule(
         "HRD013",
@@ -49,6 +50,7 @@ RULES: Mapping[str, FindingRule] = {
         'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
         + _EXCEPTED.format("namespaces.uts").replace("expires = 2026-12-31\n", ""),
         'extends = ["strict"]\n[namespaces]\nuts = "host"\n' + _EXCEPTED.format("namespaces.uts"),
+        severity=Severity.NOTE,
     ),
     "unexplained-suppression": FindingRule(
         "HRD014",
@@ -73,6 +75,7 @@ RULES: Mapping[str, FindingRule] = {
         "Remove it; `hardening lint --fix` does.",
         'extends = ["strict"]\n[selinux]\n',
         'extends = ["strict"]\n',
+        severity=Severity.NOTE,
     ),
     "repeated-element": FindingRule(
         "HRD017",
@@ -81,6 +84,7 @@ RULES: Mapping[str, FindingRule] = {
         "Remove one; `hardening lint --fix` does.",
         '[capabilities]\ndrop = ["NET_RAW", "CHOWN", "NET_RAW"]\n',
         '[capabilities]\ndrop = ["NET_RAW", "CHOWN"]\n',
+        severity=Severity.NOTE,
     ),
     "opens-calls": FindingRule(
         "HRD901",
@@ -99,6 +103,7 @@ RULES: Mapping[str, FindingRule] = {
         "Show the tree read-only, or drop the capability.",
         '[capabilities]\nadd = ["SYS_ADMIN"]\n[rootfs]\nvolumes.add = ["/sys/fs/cgroup:/cgroup"]\n',
         '[capabilities]\nadd = ["SYS_ADMIN"]\n[rootfs]\nvolumes.add = ["/sys/fs/cgroup:/cgroup:ro"]\n',
+        severity=Severity.ERROR,
     ),
     "network-without-sockets": FindingRule(
         "HRD903",
@@ -117,6 +122,7 @@ RULES: Mapping[str, FindingRule] = {
         "Drop the capability.",
         '[capabilities]\nadd = ["SYS_MODULE"]\n',
         '[capabilities]\ndrop = ["SYS_MODULE"]\n',
+        severity=Severity.NOTE,
     ),
     "lent-rights": FindingRule(
         "HRD905",
@@ -136,6 +142,7 @@ RULES: Mapping[str, FindingRule] = {
         "Add `idmap` to the volume.",
         '[rootfs]\nvolumes.add = ["/srv/data:/data:rw,noexec"]\n',
         '[rootfs]\nvolumes.add = ["/srv/data:/data:rw,noexec,idmap"]\n',
+        severity=Severity.NOTE,
     ),
     "traces-host": FindingRule(
         "HRD907",

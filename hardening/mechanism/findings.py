@@ -60,7 +60,8 @@ class FindingRule:
     """What one rule finds. ``id`` is stable and unlike any other (``HRD105``; other plugins choose letters of their own),
     and empty for a rule without a description of its own. ``summary`` is a heading, ``why`` says what is wrong with what it
     finds, ``mend`` what to do. ``bad`` is a whole profile of which it finds something and ``good`` the same one mended: both
-    are empty for a rule that takes a host, an image or a run to tell. ``since`` is the first version that has it."""
+    are empty for a rule that takes a host, an image or a run to tell. ``severity`` is the usual one, ``since`` the first
+    version that has the rule."""
 
     id: str
     summary: str
@@ -68,6 +69,7 @@ class FindingRule:
     mend: str = ""
     bad: str = attrs.field(default="", repr=False)
     good: str = attrs.field(default="", repr=False)
+    severity: Severity = Severity.WARNING
     since: str = "0.1.0"
 
 

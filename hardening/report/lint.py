@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hardening.lint.result import LintResult, counted
-from hardening.lint.rules import RuleRegistry
+from hardening.lint.rules import LINT, RuleRegistry
 from hardening.mechanism.findings import FindingRule, Severity
 from hardening.report import sarif
 
@@ -126,16 +126,24 @@ def page(rules: RuleRegistry) -> str:
         "stack on its host. Each rule has an id, by which a comment takes a result back and SARIF names it, and a name, "
         "which [`[findings.rules]`](profiles.md#findings) takes. `hardening lint --explain ID` shows one.",
         "",
-        "| id | name | finds | told by |",
-        "| --- | --- | --- | --- |",
+        "| id | name | finds | severity | told by |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for ident, rule in rules.by_id.items():
-        told = "lint" if rule.bad else "a run"
-        shown = f"[{ident}](#{ident.lower()})" if rule.bad else ident
-        lines.append(f"| {shown} | `{rules.name(ident)}` | {rule.summary} | {told} |")
+        told = (
+            "lint, a run"
+            if rule.bad and rules.name(ident).partition("/")[0] != LINT
+            else "lint"
+            if rule.bad
+            else "a run"
+        )
+        lines.append(
+            f"| [{ident}](#{ident.lower()}) | `{rules.name(ident)}` | {rule.summary} | {rule.severity} | {told} |"
+        )
     for ident, rule in rules.by_id.items():
+        lines += ["", f"## {ident}", "", f"`{rules.name(ident)}`, since {rule.since}. {rule.summary}.", ""]
+        lines += [rule.why, "", rule.mend]
         if rule.bad:
-            lines += ["", f"## {ident}", "", f"`{rules.name(ident)}`, since {rule.since}. {rule.summary}.", ""]
-            lines += [rule.why, "", rule.mend, "", "Found:", "", "```toml fragment", rule.bad.rstrip(), "```"]
+            lines += ["", "Found:", "", "```toml fragment", rule.bad.rstrip(), "```"]
             lines += ["", "Mended:", "", "```toml fragment", rule.good.rstrip(), "```"]
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "dangerous": FindingRule(
@@ -16,6 +16,7 @@ RULES: Mapping[str, FindingRule] = {
         "Take the smaller way that the result names, and drop the capability.",
         '[capabilities]\ndrop = ["ALL"]\nadd = ["SYS_PTRACE"]\n',
         '[capabilities]\ndrop = ["ALL"]\n',
+        severity=Severity.NOTE,
     ),
     "new-privileges": FindingRule(
         "HRD102",
@@ -35,5 +36,10 @@ RULES: Mapping[str, FindingRule] = {
         '[namespaces]\nnet = "host"\n[capabilities]\nadd = ["NET_BIND_SERVICE"]\n',
         '[namespaces]\nnet = "private"\n[capabilities]\nadd = ["NET_BIND_SERVICE"]\n',
     ),
-    "cut-by-host": FindingRule("HRD104", "A capability that the caller has not got to give"),
+    "cut-by-host": FindingRule(
+        "HRD104",
+        "A capability that the caller has not got to give",
+        "It is allowed, and not in the caller's bounding set: the command does not get it.",
+        "Drop it from the profile, or give it to the caller.",
+    ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "shared-*": FindingRule(
@@ -33,5 +33,12 @@ RULES: Mapping[str, FindingRule] = {
         '[namespaces]\nuts = "host"\ndomainname = "lab"\n',
         '[namespaces]\nuts = "private"\ndomainname = "lab"\n',
     ),
-    "one-id": FindingRule("HRD204", "Fewer ids than could be mapped"),
+    "one-id": FindingRule(
+        "HRD204",
+        "Fewer ids than could be mapped",
+        "Without subordinate ids (subuid(5)), or without newuidmap, the command has one id: files of others are "
+        "nobody's.",
+        "Install uidmap, and give the user subordinate ids.",
+        severity=Severity.NOTE,
+    ),
 }

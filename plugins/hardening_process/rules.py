@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "root": FindingRule(
@@ -16,6 +16,7 @@ RULES: Mapping[str, FindingRule] = {
         'Name an ordinary user, such as `user = "1000"`.',
         '[process]\nuser = "0"\n',
         '[process]\nuser = "1000"\n',
+        severity=Severity.NOTE,
     ),
     "umask": FindingRule(
         "HRD502",
@@ -40,6 +41,7 @@ RULES: Mapping[str, FindingRule] = {
         "Install what is needed where programs look for it, and leave the variable out.",
         '[process]\nset_environment = { LD_PRELOAD = "/opt/shim.so" }\n',
         "[process]\n",
+        severity=Severity.NOTE,
     ),
     "unlimited": FindingRule(
         "HRD505",
@@ -50,25 +52,41 @@ RULES: Mapping[str, FindingRule] = {
         "Give it a number in `[process.rlimits]`.",
         '[process.rlimits]\ncore = "unlimited"\n',
         "[process.rlimits]\ncore = 0\n",
+        severity=Severity.NOTE,
     ),
     "no-process-limit": FindingRule(
         "HRD506",
         "A command without a limit of processes",
         "A fork bomb fills the host's process table.",
         "Write `pids = 512` in `[process.resources]`, where cgroups can be used, else `nproc` in `[process.rlimits]`.",
+        severity=Severity.NOTE,
     ),
     "no-memory-limit": FindingRule(
         "HRD507",
         "A command without a limit of memory",
         "Its memory grows until the host ends something, which need not be this command.",
         'Write `memory = "512M"` in `[process.resources]`.',
+        severity=Severity.NOTE,
     ),
     "swap": FindingRule(
         "HRD508",
         "A limit of memory that does not count swap",
         "Beyond its memory the command fills the host's swap.",
         "Give `memory_swap` the value of `memory`.",
+        severity=Severity.NOTE,
     ),
-    "limit-of-caller": FindingRule("HRD509", "A limit of the caller's that is lower than the profile's"),
-    "oom-score-of-caller": FindingRule("HRD510", "A score of the caller's that is higher than the profile's"),
+    "limit-of-caller": FindingRule(
+        "HRD509",
+        "A limit of the caller's that is lower than the profile's",
+        "A hard limit cannot be raised without CAP_SYS_RESOURCE (setrlimit(2)): the caller's own counts.",
+        "Have the caller's limit raised, or write the lower one.",
+        severity=Severity.NOTE,
+    ),
+    "oom-score-of-caller": FindingRule(
+        "HRD510",
+        "A score of the caller's that is higher than the profile's",
+        "A score cannot be lowered below the caller's own without CAP_SYS_RESOURCE (proc(5), oom_score_adj).",
+        "Have the caller's score lowered, or write the higher one.",
+        severity=Severity.NOTE,
+    ),
 }

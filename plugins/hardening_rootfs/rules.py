@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "system-volume": FindingRule(
@@ -61,10 +61,12 @@ RULES: Mapping[str, FindingRule] = {
     "visible-processes": FindingRule(
         "HRD407",
         "Processes of others that are visible",
-        "Command lines and environments of other users' processes are worth reading (proc(5), hidepid).",
+        "Command lines and environments of other users' processes are worth reading (proc(5), hidepid); with the "
+        "host's process ids it is a warning.",
         'Write `proc.hidepid = "invisible"`.',
         '[rootfs]\nproc.hidepid = "off"\n',
         '[rootfs]\nproc.hidepid = "invisible"\n',
+        severity=Severity.NOTE,
     ),
     "writable-kernel-path": FindingRule(
         "HRD408",
@@ -81,6 +83,7 @@ RULES: Mapping[str, FindingRule] = {
         "Take it out of `masked_paths.drop`.",
         '[rootfs]\nmasked_paths.drop = ["/proc/keys"]\n',
         "[rootfs]\n",
+        severity=Severity.NOTE,
     ),
     "shown-secret": FindingRule(
         "HRD410",
@@ -105,6 +108,7 @@ RULES: Mapping[str, FindingRule] = {
         "Leave it out unless the command needs that very device.",
         '[rootfs]\ndevices = ["/dev/kvm"]\n',
         "[rootfs]\ndevices = []\n",
+        severity=Severity.NOTE,
     ),
     "volume-over-tmpfs": FindingRule(
         "HRD413",
@@ -113,6 +117,7 @@ RULES: Mapping[str, FindingRule] = {
         "Say one of the two.",
         '[rootfs]\ntmpfs.add = ["/scratch"]\nvolumes.add = ["/srv/scratch:/scratch:ro"]\n',
         '[rootfs]\nvolumes.add = ["/srv/scratch:/scratch:ro"]\n',
+        severity=Severity.NOTE,
     ),
     "sysctls-without-proc-sys": FindingRule(
         "HRD414",
@@ -121,10 +126,41 @@ RULES: Mapping[str, FindingRule] = {
         'Use another runtime, or write `proc.subset = ""` in `[rootfs]`.',
         '[rootfs]\nproc.subset = "pid"\n[namespaces]\nsysctls = { "net.ipv4.ip_forward" = "0" }\n',
         '[rootfs]\nproc.subset = ""\n[namespaces]\nsysctls = { "net.ipv4.ip_forward" = "0" }\n',
+        severity=Severity.NOTE,
     ),
-    "control-socket": FindingRule("HRD415", "A volume with a socket that gives control of the host"),
-    "socket-volume": FindingRule("HRD416", "A volume with a socket"),
-    "secret-volume": FindingRule("HRD417", "A volume that shows what is otherwise hidden"),
-    "unmapped-volume": FindingRule("HRD418", "A volume that the command cannot write to, for its owner is unmapped"),
-    "discarded-top": FindingRule("HRD419", "What is made at the top of a writable root and goes with the run"),
+    "control-socket": FindingRule(
+        "HRD415",
+        "A volume with a socket that gives control of the host",
+        "Whoever talks to the socket of an engine, a bus or a manager has it start what they like, with the "
+        "rights of root or of the caller: a socket of theirs, or one with a name that such a service gives to "
+        "its own.",
+        "There is no secure path to share this socket.",
+        severity=Severity.ERROR,
+    ),
+    "socket-volume": FindingRule(
+        "HRD416",
+        "A volume with a socket",
+        "Somebody of the host listens there, and takes what the command says.",
+        "Leave it out unless the command needs that service.",
+    ),
+    "secret-volume": FindingRule(
+        "HRD417",
+        "A volume that shows what is otherwise hidden",
+        "It is hidden for what it holds, and an exception, or a directory in a home, shows it.",
+        "Leave it out, or name a directory that holds no secrets.",
+    ),
+    "unmapped-volume": FindingRule(
+        "HRD418",
+        "A volume that the command cannot write to, for its owner is unmapped",
+        "No id of the command's user namespace stands for its owner, so that nobody in there may write.",
+        "Add `idmap`.",
+        severity=Severity.NOTE,
+    ),
+    "discarded-top": FindingRule(
+        "HRD419",
+        "What is made at the top of a writable root and goes with the run",
+        "A limit withholds devices, so that another runtime than the native launcher gets a layer over the top "
+        "of the root: what is made there is not kept.",
+        "Write below its directories, or use `--runtime native`.",
+    ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "allows-*": FindingRule(
@@ -30,6 +30,7 @@ RULES: Mapping[str, FindingRule] = {
         'Write `default = "deny"`.',
         '[seccomp]\ndefault = "kill-process"\n',
         '[seccomp]\ndefault = "deny"\n',
+        severity=Severity.NOTE,
     ),
     "architecture": FindingRule(
         "HRD304",
@@ -57,15 +58,64 @@ RULES: Mapping[str, FindingRule] = {
         "rule plainer: then more is denied than it says.",
         "Compare for equality (`eq`, `masked_eq`), one argument a rule, or have libseccomp 2.6.1 or newer.",
         '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 0, op = "gt", value = 8 }]\n'
-        '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 1, op = "eq", value = 3 }]\n',
+        '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 1, op = "eq", value = 3 '
+        "}]\n",
         '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 0, op = "eq", value = 8 }]\n',
+        severity=Severity.NOTE,
     ),
-    "flag": FindingRule("HRD306", "A flag of a profile of docker's that is not taken"),
-    "foreign-syscall": FindingRule("HRD307", "A name that is not a system call of this machine"),
-    "multiplexed": FindingRule("HRD308", "A call that carries others and is answered as the strictest of them"),
-    "old-libseccomp": FindingRule("HRD309", "A libseccomp with a known fault"),
-    "overlap": FindingRule("HRD310", "Entries of a profile that overlap"),
-    "overruled": FindingRule("HRD311", "A system call that layers allow and restrict_suid_sgid denies"),
-    "stricter": FindingRule("HRD312", "A rule that cannot be written exactly"),
-    "unknown-syscall": FindingRule("HRD313", "A system call that libseccomp does not know"),
+    "flag": FindingRule(
+        "HRD306",
+        "A flag of a profile of docker's that is not taken",
+        "A flag of the file would loosen more than the file alone decides, or has no effect here.",
+        "Do what the result says, or leave the flag out.",
+    ),
+    "foreign-syscall": FindingRule(
+        "HRD307",
+        "A name that is not a system call of this machine",
+        "It applies only where an architecture that has it is added.",
+        "Leave it out, or add the architecture.",
+        severity=Severity.NOTE,
+    ),
+    "multiplexed": FindingRule(
+        "HRD308",
+        "A call that carries others and is answered as the strictest of them",
+        "`socketcall` and `ipc` carry calls whose arguments no filter sees: one of them runs only where "
+        "everything behind it does.",
+        "Allow it, and each call that it carries, by name, for programs that need it.",
+    ),
+    "old-libseccomp": FindingRule(
+        "HRD309",
+        "A libseccomp with a known fault",
+        "It merges some comparisons wrongly (GHSA-4q85-33p6-j5g6). The compiled filter was proved equal to the "
+        "composed one.",
+        "Update libseccomp to 2.6.1 or newer.",
+        severity=Severity.NOTE,
+    ),
+    "overlap": FindingRule(
+        "HRD310",
+        "Entries of a profile that overlap",
+        "Entries of the file have different actions for the same call. The strictest applies here, and "
+        "libseccomp orders them by their comparisons for docker and podman.",
+        "Write entries that exclude each other.",
+    ),
+    "overruled": FindingRule(
+        "HRD311",
+        "A system call that layers allow and restrict_suid_sgid denies",
+        "No filter sees whether the call marks a file, so it is denied altogether.",
+        "Drop SETFCAP, or write `restrict_suid_sgid = false`.",
+        severity=Severity.NOTE,
+    ),
+    "stricter": FindingRule(
+        "HRD312",
+        "A rule that cannot be written exactly",
+        "libseccomp takes no form that says exactly this, so that more is denied than the layers say; the result "
+        "has what.",
+        "Use fewer or simpler comparisons, or libseccomp 2.6.1 or newer.",
+    ),
+    "unknown-syscall": FindingRule(
+        "HRD313",
+        "A system call that libseccomp does not know",
+        "The installed library has no such name: the call is denied by its number, or gets the default action.",
+        "Check the name, or update libseccomp.",
+    ),
 }

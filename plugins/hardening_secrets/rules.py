@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "variable": FindingRule(
@@ -24,6 +24,7 @@ RULES: Mapping[str, FindingRule] = {
         "Write `mode=0400`.",
         '[secrets]\ngiven = ["token,mode=0444"]\n',
         '[secrets]\ngiven = ["token,mode=0400"]\n',
+        severity=Severity.NOTE,
     ),
     "core": FindingRule(
         "HRD803",
@@ -33,6 +34,17 @@ RULES: Mapping[str, FindingRule] = {
         '[secrets]\ngiven = ["token"]\n[process.rlimits]\ncore = "unlimited"\n',
         '[secrets]\ngiven = ["token"]\n[process.rlimits]\ncore = 0\n',
     ),
-    "missing": FindingRule("HRD804", "A secret that the caller has not got"),
-    "store": FindingRule("HRD805", "A store of secrets that cannot be read"),
+    "missing": FindingRule(
+        "HRD804",
+        "A secret that the caller has not got",
+        "You have no secret of that name, so that a run of yours stops unless another plugin gives it. It is "
+        "told where nothing is run.",
+        "`hardening secret create NAME FILE`.",
+    ),
+    "store": FindingRule(
+        "HRD805",
+        "A store of secrets that cannot be read",
+        "Your store cannot be used, so that nobody knows which secrets there are. It is told where nothing is run.",
+        "Do what the result says.",
+    ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "off": FindingRule(
@@ -41,5 +41,11 @@ RULES: Mapping[str, FindingRule] = {
         '[namespaces]\npid = "host"\n[selinux]\nenabled = true\n',
         '[namespaces]\npid = "private"\n[selinux]\nenabled = true\n',
     ),
-    "not-relabelled": FindingRule("HRD605", "A volume that is not relabelled"),
+    "not-relabelled": FindingRule(
+        "HRD605",
+        "A volume that is not relabelled",
+        "SELinux is not active here, so that `z` or `Z` of a volume does nothing.",
+        "Nothing, on a host without SELinux.",
+        severity=Severity.NOTE,
+    ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "accepts-all": FindingRule(
@@ -48,6 +48,7 @@ RULES: Mapping[str, FindingRule] = {
         "Write the scope that is meant.",
         '[trust]\ndefault = "reject"\n[trust.docker]\n"docker.io/busybox" = "accept"\n',
         '[trust]\ndefault = "reject"\n[trust.docker]\n"docker.io/library/busybox" = "accept"\n',
+        severity=Severity.NOTE,
     ),
     "never-holds": FindingRule(
         "HRD706",
@@ -57,10 +58,46 @@ RULES: Mapping[str, FindingRule] = {
         '[trust]\ndefault = "reject"\n[trust.oci]\n"/srv/images" = { signedBy = "/etc/keys/team.gpg" }\n',
         '[trust]\ndefault = "reject"\n[trust.docker]\n"docker.io/team" = { signedBy = "/etc/keys/team.gpg" }\n',
     ),
-    "key-missing": FindingRule("HRD707", "A key that is not there"),
-    "key-relative": FindingRule("HRD708", "A key that is looked up from the working directory"),
-    "key-unsafe": FindingRule("HRD709", "A key that others could write"),
-    "key-unusable": FindingRule("HRD710", "A key that cannot verify anything"),
-    "key-expired": FindingRule("HRD711", "A key that has expired"),
-    "key-revoked": FindingRule("HRD712", "A key that is revoked"),
+    "key-missing": FindingRule(
+        "HRD707",
+        "A key that is not there",
+        "A file of keys, or of certificates that are only carried, is not there: every image of the scope is refused.",
+        "Install it, or name another.",
+        severity=Severity.ERROR,
+    ),
+    "key-relative": FindingRule(
+        "HRD708",
+        "A key that is looked up from the working directory",
+        "A policy.json names it from the working directory: which key it is depends on where somebody stands.",
+        "Write the whole path.",
+    ),
+    "key-unsafe": FindingRule(
+        "HRD709",
+        "A key that others could write",
+        "Others than its owner and root could write the file, or a directory above it, and put a key of theirs there.",
+        "Take the right away, or keep the key elsewhere.",
+        severity=Severity.ERROR,
+    ),
+    "key-unusable": FindingRule(
+        "HRD710",
+        "A key that cannot verify anything",
+        "It holds no OpenPGP key, or one that cannot sign; for `sigstoreSigned`, no public key in PEM, or one of "
+        "a kind that is not taken.",
+        "Export one that signs: `gpg --export KEY`.",
+        severity=Severity.ERROR,
+    ),
+    "key-expired": FindingRule(
+        "HRD711",
+        "A key that has expired",
+        "It, or every subkey of it that could sign, has expired: no newer signature by it is valid.",
+        "Have it prolonged by its owner, and export it again.",
+        severity=Severity.ERROR,
+    ),
+    "key-revoked": FindingRule(
+        "HRD712",
+        "A key that is revoked",
+        "It, or every subkey of it that could sign, is revoked: no signature by it is valid.",
+        "Replace it.",
+        severity=Severity.ERROR,
+    ),
 }

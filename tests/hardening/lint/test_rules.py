@@ -12,7 +12,7 @@ import pytest
 from hardening.cli.session import Session
 from hardening.lint.linter import Linter
 from hardening.lint.rules import registry
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 from tests.support import runs
 
 #: The day on which the examples are written.
@@ -27,8 +27,8 @@ def linter() -> Linter:
     return Linter(PLUGINS.mechanisms, session.search, TODAY)
 
 
-def found(folder: Path, text: str) -> set[str]:
-    """The ids of what is found of a profile, whose first line may name its file."""
+def found(folder: Path, text: str) -> dict[str, Severity]:
+    """The ids and severities of what is found of a profile, whose first line may name its file."""
     named = re.match(r"# file: (\S+)", text)
     path = folder / (named[1] if named else "example.toml")
     path.write_text(text)
@@ -37,21 +37,22 @@ def found(folder: Path, text: str) -> set[str]:
     for result in results:
         assert 1 <= result.line <= len(text.splitlines()), result
         assert result.finding.hint or result.rule.mend, result
-    return {result.ident for result in results if not result.suppressed}
+    return {result.ident: result.severity for result in results if not result.suppressed}
 
 
 @pytest.mark.parametrize("ident", [ident for ident, rule in RULES.items() if rule.bad])
 def test_a_rule_finds_its_example_and_not_the_mended_one(ident: str, tmp_path: Path) -> None:
     rule = RULES[ident]
-    assert ident in found(tmp_path, rule.bad)
+    assert found(tmp_path, rule.bad)[ident] is rule.severity
     mended = found(tmp_path, rule.good)
     assert ident not in mended
-    assert not mended & {"HRD001", "HRD002"}, "what is mended composes"
+    assert not mended.keys() & {"HRD001", "HRD002"}, "what is mended composes"
 
 
-def test_every_rule_of_ours_has_an_id_and_what_lint_tells_says_why() -> None:
+def test_every_rule_of_ours_has_an_id_and_says_why_and_how_it_is_mended() -> None:
     by_owner = registry(PLUGINS.mechanisms).by_owner
     every: list[FindingRule] = [rule for own in by_owner.values() for rule in own.values()]
     assert all(re.fullmatch(r"HRD\d{3}", rule.id) for rule in every)
-    assert all(rule.why and rule.mend and rule.good != rule.bad for rule in every if rule.bad)
+    assert all(rule.why and rule.mend for rule in every)
+    assert all(rule.good != rule.bad for rule in every if rule.bad)
     assert sum(bool(rule.bad) for rule in every) > 50

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hardening_process.rules import RULES
 from hardening_process.settings import RLIMITS
 from tests.plugins.process.stacks import PROCESS, settings
 
@@ -24,10 +23,6 @@ def test_every_option_is_on_the_page() -> None:
     for option in PROCESS.options():
         for flag in option.flags:
             assert re.search(rf"`{flag}[` ]", TEXT), flag
-
-
-def test_every_finding_is_on_the_page_and_no_other() -> None:
-    assert {f"process/{rule}" for rule in RULES} == set(re.findall(r"\| `(process/[a-z-]+)` \|", TEXT))
 
 
 def test_the_example_is_a_profile(tmp_path: Path) -> None:
