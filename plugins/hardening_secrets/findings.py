@@ -43,7 +43,7 @@ def findings(settings: SecretsSettings, context: Context) -> Iterator[Finding]:
             Leaf("process", "rlimits", "core"),
             hint="write core = 0 in [process.rlimits]",
         )
-    if context.bundle is None:
+    if context.bundle is None and not context.host.assumed:
         yield from _missing(uses)
 
 

@@ -109,6 +109,7 @@ def test_no_file_of_this_host_is_looked_at(write: Callable[[str], Path], monkeyp
     (result,) = lint(path)
     assert "shows what is hidden" in result.finding.message
     assert not [name for name in seen if "shadow" in name or name == "/etc/passwd"]
+    assert not lint(write('[secrets]\ngiven = ["nobody-has-this-secret"]\n'))
 
 
 def test_a_comment_takes_back_what_it_names_on_its_line_alone(write: Callable[[str], Path]) -> None:
