@@ -15,7 +15,7 @@ import attrs
 
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
-from hardening.compose.headers import wrong_headers
+from hardening.compose.headers import UNUSED, wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
 from hardening.errors import HardeningError, PluginError
@@ -25,6 +25,7 @@ from hardening.lint.result import LintResult, order
 from hardening.lint.rules import RuleRegistry, registry
 from hardening.mechanism import host as hosts
 from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Mechanism, Reading
 from hardening.profile import layers
 from hardening.profile.layers import Layer, SearchPath, Stack, parse_layer
@@ -142,6 +143,10 @@ class Linter:
         )
         own = _Own(composition)
         for finding in composition.findings:
+            if finding.rule == UNUSED and may_be_used(
+                composition, self.host, composition.stack.layers[-1], finding.leaf
+            ):
+                continue
             if (placed := own.placed(finding, (finding.leaf,))) is not None:
                 yield placed, document.dropped(finding, composition.stack.layers[-1])
         for mechanism in composition.mechanisms:
@@ -176,6 +181,18 @@ class Linter:
         for mechanism in self.mechanisms:
             found += each_fault(layer, mechanism, Reading(self.host, {}))
         return found
+
+
+def may_be_used(composition: Composition, host: Host, layer: Layer, setting: str) -> bool:
+    """Whether only a host tells if an exception of a layer for a setting is used: the layer states something that amounts to
+    other values of that table there, as a volume does by what lies in it."""
+    place, table = f"{layer.document.file}:", setting.partition(".")[0]
+    return any(
+        implied.leaf.mechanism == table and any(step.origin.startswith(place) for step in said.steps)
+        for mechanism in composition.mechanisms
+        for implied in mechanism.implies(composition.settings[mechanism.name], composition.limits(mechanism.name), host)
+        if (said := composition.find(implied.by)) is not None
+    )
 
 
 class _Own:

@@ -9,14 +9,14 @@ from typing import Any
 from hardening.base.values import frozen
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
-from hardening.lint.linter import Linter
-from hardening.profile.layers import Exemption, Stack
+from hardening.lint.linter import Linter, may_be_used
+from hardening.profile.layers import Exemption, Layer, Stack
 
 
 @frozen
 class Registered:
     """One exception of a ``layer``. ``days`` are those that are left, 0 on its last one and fewer once it has ended; None
-    where it has no last day. ``used`` is None where its stack does not compose."""
+    where it has no last day. ``used`` is None where its stack does not compose, and where only a host tells it."""
 
     exception: Exemption
     layer: str
@@ -39,19 +39,25 @@ def of_stack(lint: Linter, stack: Stack, *, last: bool = False) -> tuple[list[Re
     """The exceptions of a stack, of its ``last`` layer alone for a file that is looked at; and why it does not compose. What
     has ended is looked at as if it had not, to tell whether it is still needed."""
     layers = stack.layers[-1:] if last else stack.layers
-    used: set[str] | None = None
-    fault = None
+    composition, fault = None, None
     try:
         composition = compose_here(stack, lint.mechanisms, lint.host, date.min, memory=lint.memory)
-        used = {str(exception.origin) for _, exception in composition.used_exceptions()}
     except HardeningError as error:
         fault = error
+    used = {str(exception.origin) for _, exception in composition.used_exceptions()} if composition is not None else ()
+
+    def is_used(layer: Layer, exception: Exemption) -> bool | None:
+        if str(exception.origin) in used:
+            return True
+        unknown = composition is None or may_be_used(composition, lint.host, layer, exception.setting)
+        return None if unknown else False
+
     found = [
         Registered(
             exception,
             layer.name,
             (exception.expires - lint.today).days if exception.expires is not None else None,
-            None if used is None else str(exception.origin) in used,
+            is_used(layer, exception),
         )
         for layer in layers
         for exception in layer.exceptions

@@ -77,6 +77,13 @@ def test_what_a_parent_has_wrong_is_told_at_the_line_that_names_it(tmp_path: Pat
     assert f"{tmp_path}/team.toml:2: process.umask" in result.finding.message
 
 
+def test_what_only_a_host_tells_of_an_exception_is_not_said(write: Callable[[str], Path]) -> None:
+    exception = "[[exceptions]]\nsetting = 'rootfs.volume_sockets'\nreason = 'a service'\nexpires = 2026-12-31\n"
+    assert lines(lint(write(exception))) == [(1, "HRD005")]
+    volume = "[rootfs]\nvolumes.add = ['/run/service:/run/service:ro']\n"
+    assert lines(lint(write(exception + volume))) == [], "a socket may lie there"
+
+
 def test_a_profile_may_stand_before_each_file(tmp_path: Path) -> None:
     (tmp_path / "org.toml").write_text("[limits.process]\numask = '027'\n")
     path = tmp_path / "app.toml"
