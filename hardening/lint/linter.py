@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import attrs
 
+from hardening.assemble.pipeline import plugin_findings
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
 from hardening.compose.headers import UNUSED, wrong_headers
@@ -26,7 +26,8 @@ from hardening.lint.rules import RuleRegistry, registry
 from hardening.mechanism import host as hosts
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.host import Host
-from hardening.mechanism.mechanism import Context, Mechanism, Reading
+from hardening.mechanism.mechanism import Context, Reading
+from hardening.plugin.plugins import Plugins
 from hardening.profile import layers
 from hardening.profile.layers import Layer, SearchPath, Stack, parse_layer
 from hardening.profile.source import Document, read
@@ -40,10 +41,9 @@ class Linter:
     """Lints profiles that may have layers in common; what they share is read and composed once. ``before`` are profiles
     that stand before each of them in a stack, such as an organisation's."""
 
-    def __init__(
-        self, mechanisms: Sequence[Mechanism[Any]], search: SearchPath, today: date, before: Sequence[str] = ()
-    ) -> None:
-        self.mechanisms, self.search, self.today, self.before = mechanisms, search, today, before
+    def __init__(self, plugins: Plugins, search: SearchPath, today: date, before: Sequence[str] = ()) -> None:
+        self.plugins, self.search, self.today, self.before = plugins, search, today, before
+        mechanisms = self.mechanisms = plugins.mechanisms
         self.rules: RuleRegistry = registry(mechanisms)
         self.host = hosts.neutral(mechanisms)
         self.memory = SharedParts()
@@ -149,10 +149,9 @@ class Linter:
                 continue
             if (placed := own.placed(finding, (finding.leaf,))) is not None:
                 yield placed, document.dropped(finding, composition.stack.layers[-1])
-        for mechanism in composition.mechanisms:
-            for finding in mechanism.findings(composition.settings[mechanism.name], context):
-                if (placed := own.placed(finding, (finding.leaf,))) is not None:
-                    yield placed, ()
+        for finding in plugin_findings(self.plugins, composition, context):
+            if (placed := own.placed(finding, (finding.leaf,))) is not None:
+                yield placed, ()
         for crossing in crossings(composition, context):
             if (placed := own.crossing(crossing)) is not None:
                 yield placed, ()

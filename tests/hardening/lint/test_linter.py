@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,8 +18,15 @@ from hypothesis import strategies as st
 from hardening.cli import main
 from hardening.cli.commands import COMMANDS, PROGRAM
 from hardening.cli.session import Session
+from hardening.compose.composition import Composition
 from hardening.lint import fixing, linter
 from hardening.lint.result import LintResult
+from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.host import Host
+from hardening.mechanism.schema import Leaf
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugincalls import Plugin
+from hardening.plugin.plugins import Plugins
 from hardening.report import lint as report
 from tests.hardening.lint.test_rules import PLUGINS, RULES, TODAY
 from tests.support import sarif
@@ -36,7 +44,7 @@ add = ["FOO", "NET_RAW"]
 
 
 def lint(path: Path) -> list[LintResult]:
-    return linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY).lint(str(path))
+    return linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY).lint(str(path))
 
 
 def lines(results: list[LintResult]) -> list[tuple[int, str]]:
@@ -77,6 +85,20 @@ def test_what_a_parent_has_wrong_is_told_at_the_line_that_names_it(tmp_path: Pat
     assert f"{tmp_path}/team.toml:2: process.umask" in result.finding.message
 
 
+def test_rules_of_a_site_are_those_of_its_plugins(write: Callable[[str], Path]) -> None:
+    @hookimpl
+    def hardening_inspect(composition: Composition, host: Host) -> list[Finding]:
+        shared = composition.leaves[Leaf("namespaces", "net")].value == "host"
+        return [Finding("site/net", Severity.ERROR, "not here", "namespaces.net", hint="ask us")] if shared else []
+
+    module = ModuleType("site_rules")
+    vars(module)["hardening_inspect"] = hardening_inspect
+    plugins = Plugins([*PLUGINS.plugins, Plugin("site", module, "site", "1")])
+    path = write('[process]\numask = "077"\n[namespaces]\nnet = "host"\n')
+    results = linter.Linter(plugins, Session(PLUGINS).search, TODAY).lint(str(path))
+    assert (4, "site/net") in lines(results)
+
+
 def test_what_only_a_host_tells_of_an_exception_is_not_said(write: Callable[[str], Path]) -> None:
     exception = "[[exceptions]]\nsetting = 'rootfs.volume_sockets'\nreason = 'a service'\nexpires = 2026-12-31\n"
     assert lines(lint(write(exception))) == [(1, "HRD005")]
@@ -89,7 +111,7 @@ def test_a_profile_may_stand_before_each_file(tmp_path: Path) -> None:
     path = tmp_path / "app.toml"
     path.write_text("[process]\numask = '022'\n")
     before = (str(tmp_path / "org.toml"),)
-    found = linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY, before)
+    found = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY, before)
     (result,) = found.lint(str(path))
     assert (result.line, result.ident) == (2, "HRD002")
     assert "exceeds the limit 027" in result.finding.message
@@ -136,7 +158,7 @@ def test_sarif_has_a_region_for_each_result_of_every_example(tmp_path: Path, mon
     for ident, rule in RULES.items():
         (tmp_path / f"{ident}.toml").write_text(rule.bad)
     (tmp_path / "back.toml").write_text(RULES["HRD014"].good)
-    found = linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY)
+    found = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
     results = found.all(linter.files(["."]), 2)
     log = report.log(results)
     sarif.check(log)
@@ -205,7 +227,7 @@ def test_what_is_mended_says_the_rest_and_nothing_is_left_to_mend(one: Path, pie
     path = one
     text = "\n".join(pieces) + "\n"
     path.write_bytes((text.replace("\n", "\r\n") if dos else text).encode())
-    lint = linter.Linter(PLUGINS.mechanisms, Session(PLUGINS).search, TODAY)
+    lint = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
     list(fixing.fix(lint, str(path)))
     once = path.read_bytes()
     assert not [result for result in lint.lint(str(path)) if result.drop]

@@ -24,7 +24,7 @@ RULES = registry(PLUGINS.mechanisms).by_id
 @cache
 def linter() -> Linter:
     session = Session(PLUGINS)
-    return Linter(PLUGINS.mechanisms, session.search, TODAY)
+    return Linter(PLUGINS, session.search, TODAY)
 
 
 def found(folder: Path, text: str) -> dict[str, Severity]:

@@ -42,7 +42,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, pa
     here = session(context)
     if paths and profiles:
         raise UsageError("-p does not go with files", hint="name the files of the stack with -p, or leave -p out")
-    lint = linter.Linter(here.plugins.mechanisms, here.search, here.today)
+    lint = linter.Linter(here.plugins, here.search, here.today)
     if paths:
         found = list(register.of_files(lint, linter.files(paths)))
     else:

@@ -77,7 +77,7 @@ def command(
     named = linter.files(paths)
     if not named:
         raise UsageError(f"there is no profile in {', '.join(paths)}", hint="profiles are files that end in .toml")
-    lint = linter.Linter(here.plugins.mechanisms, here.search, here.today, before)
+    lint = linter.Linter(here.plugins, here.search, here.today, before)
     if fix:
         for path in named:
             for line in fixing.fix(lint, path):
