@@ -136,6 +136,10 @@ def _listened(layer: Layer, mechanism: Mechanism[Any], reading: Reading, place: 
     return LayerStatements(place, layer, _by_leaf(statements), _by_leaf(limits), exceptions)
 
 
+#: How many keys of a table are read each by itself, to tell what is wrong with it.
+_MOST = 100
+
+
 def each_fault(layer: Layer, mechanism: Mechanism[Any], reading: Reading) -> list[HardeningError]:
     """Each fault of a layer's tables: reading stops at the first, so every key is read by itself."""
     aside = attrs.evolve(reading, noted=[], looked=[])
@@ -162,7 +166,7 @@ def _faults(
     try:
         list(read(Node(alone, table.path, table.document), reading))
     except HardeningError as error:
-        keys = list(value) if isinstance(value, Mapping) else []
+        keys = list(value)[:_MOST] if isinstance(value, Mapping) else []
         below = [fault for key in keys for fault in _faults(read, table, reading, (*way, key))]
         # What is wrong with keys together is not wrong with each alone, and what one lacks there it has here.
         apart = {(fault.message, str(fault.origin)) for fault in below}

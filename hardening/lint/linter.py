@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -15,6 +16,7 @@ import attrs
 from hardening.assemble.pipeline import plugin_findings
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
 from hardening.compose.headers import UNUSED, wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
@@ -34,6 +36,8 @@ from hardening.profile.source import Document, read
 
 #: How many files are worth a process of their own.
 _SHARE = 64
+#: How much of a line is shown.
+_LONGEST = 1000
 _MALFORMED, _REFUSED = "core/malformed", "core/refused"
 
 
@@ -64,7 +68,7 @@ class Linter:
             layer, found = self._faults(name, error)
         if layer is not None:
             found += document.findings(layer, self.named)
-        lines = layer.document.text.splitlines() if layer is not None else []
+        lines = [line[:_LONGEST] for line in layer.document.text.splitlines()] if layer is not None else []
         file = str(layer.document.file) if layer is not None else os.path.normpath(name)
         results = order(
             LintResult(
@@ -207,9 +211,16 @@ class _Own:
         if finding.origin:
             return finding if finding.origin.startswith(self.prefix) else None
         spoken = [leaf for leaf in leaves if leaf and self._speaks_of(leaf)]
-        steps = (step for leaf in spoken for entry in self.composition.meant(leaf) for step in entry.steps[::-1])
+        steps = (step for leaf in spoken for entry in self._entries(leaf) for step in entry.steps[::-1])
         origin = next((step.origin for step in steps if step.origin.startswith(self.prefix)), None)
         return attrs.evolve(finding, origin=origin) if origin is not None else None
+
+    @cached_property
+    def _names(self) -> dict[str, Resolved]:
+        return {str(leaf): entry for leaf, entry in self.composition.leaves.items()}
+
+    def _entries(self, leaf: str) -> list[Resolved]:
+        return [self._names[leaf]] if leaf in self._names else self.composition.meant(leaf)
 
     def _speaks_of(self, leaf: str) -> bool:
         table = leaf.partition(".")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardening.mechanism.findings import FindingRule
+from hardening.mechanism.findings import FindingRule, Severity
 
 RULES: Mapping[str, FindingRule] = {
     "tcp-only": FindingRule(
@@ -14,5 +14,6 @@ RULES: Mapping[str, FindingRule] = {
         'Write `net = "private"` in `[namespaces]`, or deny the other protocols in `[seccomp]`.',
         '[namespaces]\nnet = "host"\n[landlock]\nbind = [8080]\n',
         '[namespaces]\nnet = "private"\n[landlock]\nbind = [8080]\n',
+        severity=Severity.NOTE,
     ),
 }
