@@ -38,8 +38,8 @@ class Candidate:
     """What is about to be written or run: the bytes of ``config.json`` and the host. Of an image that is not fetched yet
     these have its annotations alone. ``composition`` is None for a bundle that is launched as it is. ``base`` is what the
     root of a configuration that was made elsewhere and is tightened now is relative to, None for all others.
-    ``runtime`` is the name of the one that is to run it now. ``looked`` names the command once somebody has read ``config``
-    or ``document``: what is judged then is this command, and not the stack."""
+    ``runtime`` is the name of the one that is to run it now. ``looked`` names the command once somebody has read it, or
+    ``config`` or ``document``: what is judged then is this command, and not the stack."""
 
     _config: bytes
     host: Host
@@ -53,6 +53,14 @@ class Candidate:
         """The bytes of ``config.json``."""
         self.looked[:] = command(confinement.command(self.whole))
         return self._config
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command, without the helpers that stand before it in ``/process/args``
+        (`hardening.launch.config.confinement`)."""
+        found = confinement.command(self.whole)
+        self.looked[:] = command(found)
+        return tuple(found)
 
     @property
     def document(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hardening.base import files
 from hardening.base.linux import abi
 from hardening.base.pointer import items, lookup
 from hardening.launch.config.config_mounts import is_bind
+from hardening.launch.config.confinement import helpers
 from hardening.launch.native.lookup import interpreter
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import DENIALS, MISSING, Caller, SystemCall
@@ -88,7 +89,8 @@ def _sandbox(call: SystemCall, document: Mapping[str, Any]) -> str:
     own = "the program's own sandbox may have: it"
     if call.error in DENIALS and call.caller.filters > inherited + bool(lookup(document, "/linux/seccomp")):
         return f"{own} has loaded a filter of system calls beside the stack's"
-    if call.error in (errno.EACCES, errno.EXDEV) and call.caller.is_confined:
+    # A helper before the command may have confined it, and not it itself.
+    if call.error in (errno.EACCES, errno.EXDEV) and call.caller.is_confined and not helpers(document):
         return f"{own} has confined itself to some files and ports (landlock(7))"
     return ""
 

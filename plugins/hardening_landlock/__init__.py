@@ -6,9 +6,10 @@ Its table is ``[landlock]``. It contributes the helper before the command, which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from hardening.mechanism.mechanism import MountPoint
+from hardening.mechanism.denial import PathAnswer
+from hardening.mechanism.mechanism import Context, MountPoint
 from hardening.mechanism.package import PackagedMechanism
 from hardening.plugin.hookspecs import hookimpl
 from hardening_landlock import spec
@@ -23,6 +24,11 @@ class Landlock(PackagedMechanism[LandlockSettings]):
     name = "landlock"
     summary = "Landlock: a second line behind mounts, namespaces and capabilities"
     settings_type = LandlockSettings
+
+    def of_path(self, settings: LandlockSettings, context: Context, path: str) -> Iterable[PathAnswer]:
+        from hardening_landlock import denied  # no launch needs it
+
+        return denied.of_path(settings, context, path)
 
     def mount_points(self, settings: LandlockSettings) -> Sequence[MountPoint]:
         return spec.mount_points(settings)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import posixpath
 from collections.abc import Iterator
 
-from hardening.mechanism.denial import Cause, Size, SystemCall, Way
+from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
-from hardening_landlock.settings import PLACES, PORTS, LandlockSettings
+from hardening_landlock.settings import ALL, PLACES, PORTS, LandlockSettings
 from hardening_landlock.spec import FILES, enforced
 
 #: What a call wants of a path -> the setting that says where it may.
 _WANTED = {"read": "read", "write": "write", "create": "write", "remove": "write", "execute": "execute"}
+_CHANGES = frozenset(("create", "remove"))
 _MOUNTS = frozenset(("mount", "umount2", "move_mount", "pivot_root", "mount_setattr"))
 _SIGNALS = frozenset(("kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"))
 
@@ -25,7 +27,9 @@ def denied(settings: LandlockSettings, context: Context, call: SystemCall) -> It
             for path in filter(None, (call.path, call.target)):
                 if setting in handled and not PLACES.is_no_looser_than((path,), getattr(settings, setting)):
                     what = f"{path} lies in no place of landlock.{setting}"
-                    yield _cause(setting, what, PLACES.smallest((*getattr(settings, setting), path)), Size.CALL)
+                    # What is not there when the command starts is no place: the directory in which it is made is.
+                    place = posixpath.dirname(path) if call.access & _CHANGES else path
+                    yield _cause(setting, what, PLACES.smallest((*getattr(settings, setting), place)), Size.CALL)
     kind, _, address = call.address.partition(" ")
     if call.name in ("bind", "connect") and kind == "tcp" and call.name in handled and call.failed_with(errno.EACCES):
         port, ports = address.rpartition(":")[2], getattr(settings, call.name)
@@ -40,6 +44,21 @@ def denied(settings: LandlockSettings, context: Context, call: SystemCall) -> It
         yield _cause("signals", "a process outside is sent no signal", True, Size.WIDER, reaches_host=True)
     if call.name in _MOUNTS and not settings.mounts and FILES & restricted.keys():
         yield _cause("mounts", "who is confined by Landlock changes no mounts", True, Size.WIDER)
+
+
+def of_path(settings: LandlockSettings, context: Context, path: str) -> Iterator[PathAnswer]:
+    """What is restricted of a path that the root shows; where the root itself denies it, that answers, too."""
+    handled = enforced(settings, context).values()
+    for asked, setting in (("readable", "read"), ("writable", "write"), ("executable", "execute")):
+        places = getattr(settings, setting)
+        leaf = f"landlock.{setting}"
+        if setting not in handled or places == ALL:
+            continue
+        if PLACES.is_no_looser_than((path,), places):
+            yield PathAnswer(asked, leaf, how="yes, it lies in a place of it")
+        else:
+            ways = (Way(leaf, PLACES.smallest((*places, path)), Size.CALL),)
+            yield PathAnswer(asked, leaf, denied="it lies in no place of it", ways=ways, errors=(errno.EACCES,))
 
 
 def _cause(setting: str, what: str, value: object, size: Size, *, reaches_host: bool = False) -> Cause:

@@ -45,8 +45,9 @@ COMMAND = ("/usr/bin/python3", "-I", "-S", "-c", START)
 
 
 def strict() -> tuple[str, str]:
-    """The shipped profile `strict` and what it extends, without their limits, which no exception could lift, and with
-    another word for what it denies than the kernel has for who lacks a capability."""
+    """The shipped profile `strict` and what it extends, without their limits, which no exception could lift, without
+    the second line, which stops what one defence is switched off for, and with another word for what it denies than the
+    kernel has for who lacks a capability."""
     profiles = files("hardening_profiles")
     base = (profiles / "base.toml").read_text(encoding="utf-8")
     floor, limits, _ = base.partition("[limits.")
@@ -56,6 +57,9 @@ def strict() -> tuple[str, str]:
     assert extends in text
     default = 'default = "deny"\n'
     assert default in text
+    first, second, rest = text.partition("[landlock]\n")
+    assert second
+    text = first + rest[rest.index("\n[") :]
     return floor, text.replace(extends, "").replace(default, 'default = "errno:ENOSYS"\n')
 
 

@@ -25,7 +25,7 @@ PERMITTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "strict": {},
         "default": {},
-        "web": dict.fromkeys(("abstract socket", "loopback", "netlink"), "the host's network is what it is for"),
+        "web": dict.fromkeys(("loopback", "netlink"), "the host's network is what it is for"),
         "batch": {},
         "build": {"dropped program": "test suites run what they have just built"},
         "debug": {"kcmp": "strace asks which descriptors are the same, within the container"},

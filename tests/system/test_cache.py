@@ -54,7 +54,9 @@ def test_the_second_time_one_interpreter_is_started_and_it_keeps_the_pid(place: 
     assert traced.type(*line).returncode == 0
     calls = [text.split() for text in trace.read_text().splitlines() if "execve(" in text and "ENOENT" not in text]
     names = [re.findall(r'execve\("([^"]+)"', " ".join(words))[0] for words in calls]
-    assert [Path(name).name.rstrip("0123456789.") for name in names] == ["hardening", "python", "true"]
+    found = [Path(name).name.rstrip("0123456789.") for name in names]
+    # The helper of Landlock is the command's process, which the kernel may have none for.
+    assert found in (["hardening", "python", ".landlock", "true"], ["hardening", "python", "true"])
     assert calls[0][0] == calls[1][0] != calls[2][0]
 
 

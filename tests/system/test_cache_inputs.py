@@ -534,13 +534,12 @@ def test_a_plugin_counts_with_its_version_and_its_code(elsewhere: Place) -> None
 
 JUDGE = THIRD.replace("import Verdict", "import Refusal, Verdict").replace(
     "    return None",
-    '    if {read}["process"].get("args", ["?"])[0] == "cat":\n        return Verdict("third", (Refusal("no cats", ""),))\n'
-    "    return None",
+    '    if {read}[0] == "cat":\n        return Verdict("third", (Refusal("no cats", ""),))\n    return None',
 )
 
 
 def test_what_a_plugin_judges_of_a_command_counts_for_this_command_alone(elsewhere: Place) -> None:
-    _install(elsewhere.folder / "later", JUDGE.format(read="candidate.document") + DECLARED, "1.0")
+    _install(elsewhere.folder / "later", JUDGE.format(read="candidate.command") + DECLARED, "1.0")
     line = ("run", "-q", "-p", "strict", "--")
     assert elsewhere.type(*line, "true").returncode == 0
     assert elsewhere.finds(*line, "true")
@@ -551,7 +550,8 @@ def test_what_a_plugin_judges_of_a_command_counts_for_this_command_alone(elsewhe
         assert "no cats" in done.stderr
     assert elsewhere.finds(*line, "true")
     assert elsewhere.type("cache", "clear").returncode == 0
-    _install(elsewhere.folder / "later", JUDGE.format(read="candidate.composed") + DECLARED, "1.1")
+    composed = 'candidate.composed["process"].get("args", ["?"])'
+    _install(elsewhere.folder / "later", JUDGE.format(read=composed) + DECLARED, "1.1")
     assert elsewhere.type(*line, "cat", "/dev/null").returncode == 0, "it has read what has no command"
     assert elsewhere.finds(*line, "true", "x")
 

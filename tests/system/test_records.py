@@ -131,7 +131,8 @@ def test_a_launch_with_an_exception_and_its_end(runtime: str, caller: Caller) ->
 def test_a_refused_launch_has_one_record_whoever_refuses(runtime: str, caller: Caller) -> None:
     if runtime == "crun" and not available("cgroup2-unified"):
         require("cgroup2-mount")
-    caller.call("run", "-q", "-p", "strict", "--runtime", runtime, "--", "no-such-command", status=127)
+    # Without a helper before the command, which would be what crun and runc have started.
+    caller.call("run", "-q", "-p", "base", "--runtime", runtime, "--", "no-such-command", status=127)
     if runtime == "native":
         caller.call("run", "-q", "-p", "no-such-profile", "--", "true", status=2)
     by_launcher, *by_command_line = caller.records()

@@ -15,6 +15,7 @@ import pytest
 
 from hardening.assemble.pipeline import examine
 from hardening.base.linux import abi
+from hardening.launch.config.bundle import HELPERS
 from hardening.launch.supervise.signal_forwarder import read_status
 from hardening.mechanism.denial import Caller, Seen, SystemCall
 from hardening.mechanism.mechanism import Context
@@ -327,5 +328,7 @@ def test_a_script_whose_interpreter_is_missing_is_told_with_that(tmp_path: Path)
 def test_who_has_confined_itself_may_have_done_it() -> None:
     asked = call("openat", errno.EACCES, caller=Caller(1, is_confined=True))
     assert "landlock" in reason(asked, {})
+    helped = {"annotations": {HELPERS: '[["/helper"]]'}, "process": {"args": ["/helper", "--", "x"]}}
+    assert "landlock" not in reason(asked, helped)  # the helper has, by the stack
     assert not reason(attrs.evolve(asked, error=errno.ENOENT), {})
     assert not reason(attrs.evolve(asked, caller=Caller(1)), {})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hardening.mechanism.denial import Caller, SystemCall
-from hardening_landlock.denied import denied
+from hardening_landlock.denied import denied, of_path
 from hardening_landlock.findings import findings
 from hardening_namespaces import Namespaces
 from tests.plugins.landlock.test_host import NOW, context, settings
@@ -27,10 +27,10 @@ def causes(name: str, error: int, **values: Any) -> list[tuple[str, object]]:
         (("open", errno.EACCES, {"path": "/etc/x", "access": ["read"]}), [("landlock.read", ("/etc/x", "/usr"))]),
         (("open", errno.EACCES, {"path": "/usr/x", "access": ["read"]}), []),
         (("open", errno.EROFS, {"path": "/etc/x", "access": ["write"]}), []),
-        (("mkdir", errno.EACCES, {"path": "/usr/x", "access": ["create"]}), [("landlock.write", ("/srv", "/usr/x"))]),
+        (("mkdir", errno.EACCES, {"path": "/usr/x", "access": ["create"]}), [("landlock.write", ("/srv", "/usr"))]),
         (
             ("rename", errno.EXDEV, {"path": "/srv/x", "target": "/opt/x", "access": ["create", "remove"]}),
-            [("landlock.write", ("/opt/x", "/srv"))],
+            [("landlock.write", ("/opt", "/srv"))],
         ),
         (
             ("execve", errno.EACCES, {"path": "/srv/x", "access": ["execute"]}),
@@ -52,6 +52,13 @@ def test_a_denial_of_landlocks_has_a_cause(
 ) -> None:
     name, error, values = asked
     assert causes(name, error, **values) == found
+
+
+def test_a_path_is_answered_for_where_it_lies_in_no_place() -> None:
+    found = {answer.asked: [way.value for way in answer.ways] for answer in of_path(CHOSEN, context(NOW), "/usr/share")}
+    assert found == {"readable": [], "writable": [("/srv", "/usr/share")], "executable": []}
+    assert all(answer.denied for answer in of_path(CHOSEN, context(NOW), "/opt"))
+    assert list(of_path(settings(), context(NOW), "/opt")) == []
 
 
 def test_a_limit_on_ports_is_said_to_be_one_of_tcp_where_others_share_the_network() -> None:
