@@ -63,6 +63,7 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
 
     name = "rootfs"
     summary = "the root directory, read-only; what else is mounted, hidden and writable"
+    settings_type = ComposedRoot  # which also answers for foreign configurations
 
     def forms(self) -> Mapping[str, Any]:
         return {
