@@ -143,7 +143,10 @@ def examine(
     for mechanism in in_order(composition.mechanisms):
         found = mechanism.check(composition.settings[mechanism.name], context)
         context = attrs.evolve(context, unsupported=(*context.unsupported, *found))
-    return context
+    # Of what is not enforced at all nothing is mounted either.
+    void = {lacking.leaf for lacking in context.unsupported if lacking.whole}
+    kept = (point for point in points if void.isdisjoint(leaf.partition(".")[0] for leaf in point.leaves))
+    return attrs.evolve(context, mount_points=tuple(kept))
 
 
 def _of_command(command: Sequence[str]) -> Fragment:

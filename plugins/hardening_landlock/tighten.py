@@ -18,6 +18,6 @@ def tighten(
     """Confine its command as well; no configuration can ask for anything beyond that."""
     root = context.of(TightenedRoot)
     spec.contribute(settings, context, fragment, root.kept_writable(document, context) if root is not None else None)
-    for point in spec.mount_points(settings):
+    for point in spec.mount_points(settings) if spec.enforced(settings, context) else ():
         fragment.item("/mounts", point.path, dict(point.mount), *point.leaves)
     yield from ()

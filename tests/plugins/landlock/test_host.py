@@ -96,6 +96,9 @@ def test_what_keeps_the_helper_from_its_work_is_said_before_it_runs() -> None:
     loose = attrs.evolve(_capabilities(), no_new_privileges=False)
     assert lacking(NOW, loose) == WHOLE
     assert lacking(NOW, _capabilities()) == []
+    for runtime, found in ((None, []), ("native", []), ("crun", []), ("runc", []), ("gvisor", WHOLE)):
+        where = context(NOW, runtime=runtime)
+        assert [(one.leaf, one.whole) for one in check(settings(), where)] == found
 
 
 def _capabilities() -> CapabilitiesSettings:
