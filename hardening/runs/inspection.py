@@ -62,6 +62,7 @@ def report(pid: int, document: Mapping[str, Any] | None = None, *, filters: bool
         with _standing(pid) if filters or document is not None else nullcontext():
             found = made.outside(pid) | {"observed": {}} if document is None else made.gather(pid)
         found["seccomp"]["digest"] = None  # nobody says what was loaded
+        found["helpers"] = None  # nobody has seen it start
         if select.select([descriptor], [], [], 0)[0]:
             raise EndedError(f"process {pid} has ended", hint="ask again while it runs")
     return receipt.parsed(found)

@@ -106,7 +106,7 @@ FORMS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "timens_offsets": _text(r"(\w+ +-?\d+ +\d+(\n|$))*", there=False),
         **dict.fromkeys(("cgroup", "caller_cgroup"), _text(r"(\d+:[^:\n]*:[^\n]*(\n|$))*", there=False)),
         "cgroup_values": _mapping(str),
-        "helpers": lambda value: isinstance(value, list) and all(map(_is_helper, value)),
+        "helpers": lambda value: value is None or (isinstance(value, list) and all(map(_is_helper, value))),
         **dict.fromkeys(("tty", "enforce"), lambda value: value is None or isinstance(value, int)),
         "descriptors": _list(int, there=False),
         "environment": lambda value: value is None or _mapping(str, None)(value),

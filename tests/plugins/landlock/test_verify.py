@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hardening.mechanism.mechanism import State
 from hardening_landlock.settings import LandlockSettings
 from hardening_landlock.verify import ADD, CREATE, RESTRICT, verify
 from tests.plugins.landlock.test_host import NOTHING, NOW, context, settings
@@ -78,6 +79,12 @@ def test_what_the_kernel_was_asked_for_is_held_against_each_setting(
     calls: list[dict[str, Any]], leaves: list[str]
 ) -> None:
     assert wrong(calls) == leaves
+
+
+def test_what_nobody_has_seen_is_no_drift() -> None:
+    found = list(verify(CHOSEN, context(NOW), {"helpers": None}))
+    assert {line.leaf.partition(".")[2] for line in found} == {*ALL}
+    assert {line.state for line in found} == {State.NOT_SEEN}
 
 
 def test_who_is_not_to_be_confined_may_be() -> None:
