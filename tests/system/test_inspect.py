@@ -144,9 +144,9 @@ def test_drift_is_seen_leaf_by_leaf() -> None:
 
 KILL = ("--cap-add", "KILL", "--exception", "capabilities.KILL=a test")
 ANSWERING = """
-import signal
-signal.signal(signal.SIGUSR1, lambda *_: print("got it", flush=True))
-print("ready", flush=True)
+import os, signal
+signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"got it\\n"))
+os.write(1, b"ready\\n")
 while True:
     signal.pause()
 """
