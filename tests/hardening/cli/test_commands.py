@@ -431,7 +431,7 @@ def test_completion_scripts_name_the_program(shell: str, folder: Path, capsys: p
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("hardening ex", ["explain"]),
+        ("hardening expl", ["explain"]),
         ("hardening run -p d", ["default"]),
         ("hardening run --runtime n", ["native"]),
         ("hardening run --la", ["--label"]),
