@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from hardening.base.files import is_below
 from hardening.base.units import show_size
 from hardening.launch.native.lookup import interpreter
 from hardening.mechanism.denial import EXECUTE, WRITE, Cause, PathAnswer, Size, SystemCall, Way
@@ -62,7 +63,7 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         yield from _full(settings, place)
         return
     if call.error == errno.EBUSY:
-        yield from _bound(settings, place)
+        yield from _bound(settings, context, place)
         return
     if call.error == errno.EACCES:
         yield from _roots_alone(settings, call, place)
@@ -192,9 +193,18 @@ def _across(settings: RootfsSettings, context: Context, call: SystemCall) -> Ite
         yield Cause(leaf, what, advice="copy it and remove the first one, as mv(1) does")
 
 
-def _bound(settings: RootfsSettings, place: Place) -> Iterator[Cause]:
+def _bound(settings: RootfsSettings, context: Context, place: Place) -> Iterator[Cause]:
     """A file that is replaced or removed, and that a mount lies on."""
+    found = shown.shown(context).read_only
+    kept = sorted(
+        path for path in found if path == place.path or (is_below(path, place.path) and place.path == place.mounted)
+    )
     volume = settings.volumes.named.get(place.leaf.removeprefix("rootfs.volumes."))
+    if kept and (volume is None or place.path != volume.target):
+        leaf = f"rootfs.read_only_paths.{shown.covering(settings, context.host, 'read_only_paths', kept[0]) or kept[0]}"
+        what = f"{kept[0]} is read-only, so that {place.path} is neither replaced nor renamed"
+        yield Cause(leaf, what, (Way(leaf, None, Size.CALL),))
+        return
     if volume is None or not place.leaf.startswith("rootfs.volumes.") or place.path != volume.target:
         return
     above, source = os.path.dirname(volume.target), os.path.dirname(volume.source)

@@ -88,5 +88,6 @@ def test_the_folder_is_that_of_the_run_and_no_cache_entry_s(project: tuple[User,
     hand_over(below, user)
     for folder in (place, below, place):
         assert inside(user, folder, "pwd").stdout == f"{folder}\n"
-    refused = inside(user, Path("/"), "pwd")
-    assert (refused.returncode, "agent.toml" in refused.stderr) == (2, True)
+    for folder in (Path("/"), user.home):
+        refused = inside(user, folder, "pwd")
+        assert (refused.returncode, "agent.toml" in refused.stderr) == (2, True)

@@ -50,11 +50,27 @@ def test_it_says_which_profiles_a_command_has_that_names_none(
 @pytest.mark.parametrize(
     ("text", "says"),
     [("default = []", ":1: default: names no profile"), ("default = 1", ":1: default: an integer where an array"),
-     ("defalt = 'x'", ":1: defalt: unknown key\nhint: did you mean"), ("[", ":1: not TOML")],
+     ("defalt = 'x'", ":1: defalt: unknown key\nhint: did you mean"), ("[", ":1: not TOML"),
+     ("[profiles]\nrequire_signed = 1", ":2: profiles.require_signed: unknown key\nhint: did you mean"),
+     ("[profiles]\nrequire_signed_by = []", ":2: profiles.require_signed_by: names no key"),
+     (f"[profiles]\nrequire_signed_by = '{'0A' * 20}'", "is a fingerprint, where a file of keys is expected\nhint:")],
 )  # fmt: skip
 def test_what_is_malformed_is_an_error_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     require("root")
     assert says in refused(written(tmp_path, text))
+
+
+def test_keys_lie_from_its_folder_on_and_the_enforced_stack_beside_it(tmp_path: Path) -> None:
+    require("root")
+    enforced = tmp_path / "enforced.toml"
+    file = written(tmp_path, 'profiles.require_signed_by = ["a.gpg", "/k/b.gpg"]\n')
+    found = configured(file, enforced)
+    assert found.signed is not None
+    assert (found.signed.keys, str(found.signed.origin), found.enforced) == (
+        (tmp_path / "a.gpg", Path("/k/b.gpg")), f"{file}:1", None
+    )  # fmt: skip
+    enforced.symlink_to("nowhere")  # which is no way to be without one
+    assert configured(file, enforced).enforced == configured(tmp_path / "none", enforced).enforced == enforced
 
 
 def test_nobody_but_root_says_it(tmp_path: Path) -> None:

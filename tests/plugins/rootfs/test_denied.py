@@ -46,6 +46,8 @@ def shown(tmp_path: Path) -> Path:
         (tmp_path / "host" / name).touch()
         (tmp_path / "host" / name).chmod(0o777)
     (tmp_path / "host" / "closed").touch(mode=0o600)
+    (tmp_path / "host/below").mkdir()
+    (tmp_path / "host/below/file").touch()
     return tmp_path / "host"
 
 
@@ -73,6 +75,7 @@ def test_a_place_in_memory_that_is_roots_is_named_to_whom_it_keeps_out(tmp_path:
 END = SystemCall("", 0, 0, ARGUMENTS, Caller(1), text="exit code 1")
 READ, WRITE, CREATE, EXECUTE = ({"read"}, {"write"}, {"create"}, {"execute"})
 
+KEPT = 'volumes.add = ["{}:/data"]\nread_only_paths.add = ["/data/below/file"]'
 #: what a layer says, with `{}` for a directory of the host, the call, and the leaf that it blames; empty for none
 CASES = [
     ("", asked("openat", errno.EROFS, "/usr/share/new", CREATE), "read_only"),
@@ -114,6 +117,9 @@ CASES = [
     ('volumes.add = ["{}:/data:noexec"]', asked("execve", errno.EACCES, "/data/file", EXECUTE), "volumes./data"),
     ('volumes.add = ["{}:/data"]', asked("execve", errno.EACCES, "/data/file", EXECUTE), ""),
     ('volumes.add = ["{}/file:/data"]', asked("rename", errno.EBUSY, "/tmp/new", CREATE, target="/data"), "volumes./data"),
+    (KEPT, asked("rename", errno.EBUSY, "/data/new", CREATE, target="/data/below/file"), "read_only_paths./data/below/file"),
+    (KEPT, asked("rename", errno.EBUSY, "/data/below", target="/data/other"), "read_only_paths./data/below/file"),
+    (KEPT, asked("rename", errno.EBUSY, "/data/other", target="/data/file"), ""),
     ('volumes.add = ["{}:/data"]', asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/data/new"), "volumes./data"),
     ("", asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/var/tmp/new"), "tmpfs./var/tmp"),
     ("", asked("rename", errno.EXDEV, "/tmp/new", CREATE, target="/tmp/other"), ""),
