@@ -9,7 +9,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 _ROOT = Path(__file__).parents[2]
-#: The folders of `docs`, in the order of the side bar.
+#: The folders of `docs`, in the order of the side bar; others follow by their names.
 _PARTS = {"howto": "How to", "profiles": "Profiles", "reference": "Reference", "software": "Real software",
           "bench": "Numbers", "adr": "Decisions"}  # fmt: skip
 
@@ -32,7 +32,11 @@ def _read(_: Sphinx, name: str, source: list[str]) -> None:
     page = _ROOT / f"{name}.md"
     source[0] = re.sub(r"\]\(([./\w-]+)/\)", lambda found: f"]({found[1]}/{_first(page.parent / found[1])})", source[0])
     if name == root_doc:
-        parts = [("", ["tutorial"]), *((title, [f"{folder}/*"]) for folder, title in _PARTS.items())]
+        others = {path.parent.name: path.parent.name.capitalize() for path in sorted(_ROOT.glob("docs/*/*.md"))}
+        parts = [
+            ("", ["tutorial"]),
+            *((title, [f"{folder}/**"]) for folder, title in {**_PARTS, **others, **_PARTS}.items()),
+        ]
         parts.append(("The project", ["architecture", "../README", "../SECURITY", "../CONTRIBUTING", "../CHANGELOG"]))
         source[0] += "".join(_toctree(title, pages) for title, pages in parts)
 
