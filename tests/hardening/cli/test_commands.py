@@ -94,13 +94,17 @@ def test_compose_as_sarif_exits_1_for_warnings(folder: Path, capsys: pytest.Capt
 
 def test_a_report_escapes_what_profiles_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     label = "</script><img src=x onerror=alert(1)>\\u202e{{ 7 * 7 }}"
-    profile(folder, "evil", f'description = "<script>alert(1)</script>"\n[box]\nlabel = "{label}"\n')
+    said = 'title = "<b>x</b>"\nowner = "the team"\n'
+    said += 'controls = [{ framework = "CIS Docker", version = "1.6", ids = ["5.3", "5.4"] }]\n'
+    profile(folder, "evil", f'description = "<script>alert(1)</script>"\n[profile]\n{said}[box]\nlabel = "{label}"\n')
     assert call(session(folder), "report", "-p", "evil") == 0
     page = capsys.readouterr().out
     assert page.startswith("<!doctype html>")
     assert page.count("<script") == page.count("</script>") == 1
     assert "<img" not in page
     assert "&lt;script&gt;alert(1)" in page
+    assert "&lt;b&gt;x&lt;/b&gt; · the team" in page
+    assert "CIS Docker 1.6: 5.3, 5.4" in page
     assert "\\u202e{{ 7 * 7 }}" in page
     assert call(session(folder), "report", "-p", "evil", "-o", "report.html") == 0
     assert Path("report.html").read_text() == page
