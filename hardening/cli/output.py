@@ -170,7 +170,7 @@ def show_parts(lines: Iterable[Sequence[tuple[str, str]]]) -> None:
         draw_parts(lines, sys.stdout)
         return
     for line in lines:
-        print(escape("".join(text for text, _ in line)))
+        print(printable("".join(text for text, _ in line), keep="\t"))
 
 
 def show_tables(first: Table, *more: Table) -> None:

@@ -20,7 +20,7 @@ from hardening.compose.fold import Resolved
 from hardening.compose.headers import UNUSED, wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
-from hardening.errors import HardeningError, PluginError
+from hardening.errors import HardeningError, PluginError, UsageError
 from hardening.lint import document, suppression
 from hardening.lint.crossing import Crossing, crossings
 from hardening.lint.result import LintResult, order
@@ -255,9 +255,13 @@ def _line(origin: str, file: str) -> int:
 
 def files(paths: Sequence[str]) -> list[str]:
     """The files that are meant: of a directory all profiles in it, but for what is hidden, and for assertions beside a
-    profile. Raises `ProfileError` through `read` for what is none."""
+    profile. Raises `UsageError` for a path at which there is nothing."""
     found: dict[str, None] = {}
     for path in paths:
+        if not os.path.lexists(path):
+            raise UsageError(
+                f"there is no {path}", hint="name files or directories: names of profiles are looked up by -p"
+            )
         if not os.path.isdir(path):
             found[path] = None
             continue

@@ -195,7 +195,9 @@ def test_the_command_shows_counts_and_fails(
     )
     assert "%0Awrite umask" in second
     assert "# file: web.toml" in run("--explain", "lint/shadowed-name")[1]
-    for words in ((), ("-",), ("--explain", "HRD999")):
+    (path.parent / "two\nlines.toml").write_text("x = 1")
+    assert "two\\nlines.toml:1:1: error" in run(".")[1], "a name begins no line of its own"
+    for words in ((), ("-",), ("--explain", "HRD999"), ("absent.toml",)):
         assert run(*words)[0] == 2
     (path.parent / "empty").mkdir()
     code, _, err = run("empty")
