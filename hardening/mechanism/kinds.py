@@ -95,6 +95,10 @@ class Kind(ABC, Generic[T]):
         """Whether a value restricts nothing, as far as the samples tell."""
         return self.unordered or all(self.is_no_looser_than(sample, value) for sample in self.samples())
 
+    def is_whole(self, value: T) -> bool:
+        """Whether a value answers all that its name stands for alike; not so a rule that looks at arguments."""
+        return True
+
     def candidates(self, value: T) -> Sequence[T]:
         """Values of which ``hardening explain`` offers one that is looser than this."""
         return self.samples()

@@ -110,13 +110,15 @@ def inquire(
     limit: float | None = None,
     tell: Callable[[int], None] | None = None,
     on_first: Callable[[Ran], None] | None = None,
+    shown: bool = True,
 ) -> Explanation:
     """Run a command, and find out why it fails and the least that it needs. With ``once`` it is run once, and nothing is
     confirmed. After ``limit`` seconds, and by Ctrl-C, it ends with what was seen so far. ``on_first`` is given the first run
-    before anything is made of it, and ``tell`` is told which run of the search begins. Raises what a launch raises before
+    before anything is made of it, and ``tell`` is told which run of the search begins; ``shown``: the caller sees what the
+    first run prints. Raises what a launch raises before
     its command runs."""
     begin = time.monotonic()
-    ran = runner.run(attempt.composition, shown=True)
+    ran = runner.run(attempt.composition, shown=shown)
     if on_first is not None:
         on_first(ran)
     # What traces others itself fails while it is looked at, whatever the stack permits.

@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import attrs
@@ -61,6 +62,33 @@ class Answered:
     def answer(self) -> str:
         """In words."""
         return f"no: {self.denied}" if self.denied else self.how
+
+
+@frozen(eq=False)
+class Endpoint:
+    """``HOST:PORT``, or ``:PORT`` for every host, with ``/tcp`` or ``/udp``: its ``text``, and what that says."""
+
+    text: str
+    host: str
+    port: int
+    kind: str
+
+    @property
+    def where(self) -> str:
+        """The host and the port."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is of IPv6."""
+        return self.host.startswith("[")
+
+    @property
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The address that the host is; None for a name."""
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host.strip("[]"))
+        return None
 
 
 def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
@@ -143,8 +171,8 @@ def calls_of(text: str, context: Context) -> Mapping[str, Sequence[SystemCall]]:
     match = _CALL.fullmatch(text)
     if match is not None:
         return {text: (made(match["name"], _numbers(text, match["arguments"]), context, text),)}
-    match = _ADDRESS.fullmatch(text)
-    return _of_address(match, context) if match is not None else {}
+    found = endpoint(text)
+    return _uses(found, context) if found is not None else {}
 
 
 def made(name: str, arguments: Iterable[int], context: Context, text: str, address: str = "") -> SystemCall:
@@ -178,41 +206,62 @@ def _number(word: str) -> int:
     )
 
 
-def _of_address(match: re.Match[str], context: Context) -> Mapping[str, Sequence[SystemCall]]:
-    """The calls of a service where the host is left out, or stands for all of them; those of a client; for the loopback
-    device those of either, which few programs are both of. With each goes what most programs do not go on without."""
+def endpoint(text: str) -> Endpoint | None:
+    """What ``HOST:PORT`` names; None for another text. Raises `UsageError` for a port that there is not."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        return None
     if not 0 < int(match["port"]) <= _LAST_PORT:
-        raise UsageError(f"{match[0]}: there is no such port", hint=f"ports are numbers from 1 to {_LAST_PORT}")
-    host, kind = match["host"].replace("*", "") or "0.0.0.0", match["kind"] or "tcp"  # noqa: S104
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    where = f"{host}:{match['port']}"
-    address = None
-    with suppress(ValueError):
-        address = ipaddress.ip_address(host.strip("[]"))
+        raise UsageError(f"{text}: there is no such port", hint=f"ports are numbers from 1 to {_LAST_PORT}")
+    host = match["host"].replace("*", "") or "0.0.0.0"  # noqa: S104
+    return Endpoint(text, host, int(match["port"]), match["kind"] or "tcp")
+
+
+def _uses(found: Endpoint, context: Context) -> Mapping[str, Sequence[SystemCall]]:
+    """The calls of a service where the host is left out, or stands for all of them; those of a client; for the loopback
+    device those of either, which few programs are both of."""
+    address = found.address
+    if found.host == "localhost" or (address is not None and address.is_loopback):
+        where = found.where
+        return {
+            f"a service at {where}": service(found, context),
+            f"a client of {where}": client(found, context),
+        }
     serves = address is not None and address.is_unspecified
-    is_loopback = host == "localhost" or (address is not None and address.is_loopback)
+    return {found.text: (service if serves else client)(found, context)}
 
-    def asked(name: str, words: str) -> SystemCall:
-        return made(name, (), context, words, f"{kind} {where}")
 
-    def own(name: str, words: str, *arguments: int) -> SystemCall:
-        return made(name, arguments, context, words)
+def service(found: Endpoint, context: Context) -> Sequence[SystemCall]:
+    """The calls of who serves there, with what most programs do not go on without."""
+    where, asked = found.where, partial(_at, found, context)
+    calls = [_opened(found, context)]
+    calls.append(made("setsockopt", (0, socket.SOL_SOCKET, socket.SO_REUSEADDR), context, f"take {where} again"))
+    calls.append(asked("bind", f"bind {where}"))
+    if found.kind == "tcp":
+        calls += [asked("listen", f"listen on {where}"), asked("accept4", f"be reached at {where}")]
+    calls += [made("getsockname", (), context, "know its own address"), asked("recvfrom", f"receive at {where}")]
+    return [*calls, made("sendto", (), context, f"answer from {where}")]
 
-    opened = made("socket", (family, _TYPES[kind]), context, f"open a {kind} socket", "inet")
-    knows = own("getsockname", "know its own address")
-    service = [opened, own("setsockopt", f"take {where} again", 0, socket.SOL_SOCKET, socket.SO_REUSEADDR)]
-    service.append(asked("bind", f"bind {where}"))
-    if kind == "tcp":
-        service += [asked("listen", f"listen on {where}"), asked("accept4", f"be reached at {where}")]
-    service += [knows, asked("recvfrom", f"receive at {where}"), own("sendto", f"answer from {where}")]
-    client = [opened, asked("connect", f"connect to {where}")]
-    client.append(own("getsockopt", "see whether it is connected", 0, socket.SOL_SOCKET, socket.SO_ERROR))
-    client += [knows, own("sendto", f"send to {where}"), own("recvfrom", f"receive from {where}")]
-    if is_loopback:
-        return {f"a service at {where}": service, f"a client of {where}": client}
-    if address is None:
-        client += _of_lookup(host, context)
-    return {match[0]: service if serves else client}
+
+def client(found: Endpoint, context: Context) -> Sequence[SystemCall]:
+    """The calls of who connects there, with what most programs do not go on without."""
+    where = found.where
+    calls = [_opened(found, context), _at(found, context, "connect", f"connect to {where}")]
+    calls.append(made("getsockopt", (0, socket.SOL_SOCKET, socket.SO_ERROR), context, "see whether it is connected"))
+    calls.append(made("getsockname", (), context, "know its own address"))
+    calls += [made("sendto", (), context, f"send to {where}"), made("recvfrom", (), context, f"receive from {where}")]
+    return (
+        calls if found.address is not None or found.host == "localhost" else [*calls, *_of_lookup(found.host, context)]
+    )
+
+
+def _opened(found: Endpoint, context: Context) -> SystemCall:
+    family = socket.AF_INET6 if found.is_wide else socket.AF_INET
+    return made("socket", (family, _TYPES[found.kind]), context, f"open a {found.kind} socket", "inet")
+
+
+def _at(found: Endpoint, context: Context, name: str, words: str) -> SystemCall:
+    return made(name, (), context, words, f"{found.kind} {found.where}")
 
 
 def _of_lookup(host: str, context: Context) -> Iterator[SystemCall]:

@@ -186,6 +186,9 @@ class RuleKind(Kind[Rule]):
     def show(self, value: Rule) -> str:
         return groups.load().described(value)
 
+    def is_whole(self, value: Rule) -> bool:
+        return not value.branches
+
     def changes(self, before: Rule, after: Rule) -> Sequence[ValueChange]:
         """The cases of the arguments in which the answer is another one."""
         if before.is_constant and after.is_constant:

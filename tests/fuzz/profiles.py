@@ -14,6 +14,7 @@ from typing import Any
 
 from hardening.assemble import pipeline
 from hardening.assemble.oci_fields import unknown
+from hardening.assertions import testfile
 from hardening.base import jsontext
 from hardening.base.digest import of_filter
 from hardening.base.linux.libseccomp import Libseccomp
@@ -78,6 +79,29 @@ def profile(data: bytes, place: Path) -> None:
         closed = before.at(mechanism, leaf.setting, leaf.member)
         if not (layer.exceptions or now.kind.unordered or now.kind.identity or leaf.setting == "requirement"):
             assert now.kind.is_no_looser_than(now.value, closed.value), (leaf, now.shown, closed.shown)
+
+
+def _test_files() -> Iterator[bytes]:
+    yield _fenced("docs/reference/tests.md", "toml fragment")
+
+
+def _fenced(page: str, language: str) -> bytes:
+    """The first block of a language of a page."""
+    return (ROOT / page).read_text().partition(f"```{language}\n")[2].partition("```")[0].encode()
+
+
+@target(of_toml, "hardening.assertions.testfile", seeds=_test_files, short=25)
+def assertions(data: bytes, place: Path) -> None:
+    """Each test has a name of its own, and asserts something at a line of the file."""
+    path = place / "x.test.toml"
+    path.write_bytes(data)
+    path.chmod(0o644)
+    found = testfile.read(str(path))
+    assert len({case.name for case in found.cases}) == len(found.cases) > 0
+    for case in found.cases:
+        origins = [*(item.origin for item in case.assertions), *(item.origin for item in case.commands)]
+        assert all(str(origin).startswith(f"{path}:") for origin in origins)
+        assert case.assertions or case.commands
 
 
 _TESTS = {

@@ -22,6 +22,7 @@ COMMANDS = {
     "diff": "Show what one stack permits beyond another, and what it denies.",
     "lint": "Find what is wrong with profiles.",
     "prove": "Say whether a stack stays within another, and what does not.",
+    "test": "Hold profiles to the assertions beside them.",
     "exceptions": "List exceptions with their days, and whether they are used.",
     "check": "Say what an upgrade will break, before it runs.",
     "learn": "Write the layer of what a command needs.",
@@ -45,4 +46,4 @@ MODULES = dict.fromkeys(("ps", "logs", "stop", "kill", "wait", "rm"), "container
 MODULES["schema"] = "profile"
 
 #: Commands that stand in a folder, each in a module of its own name.
-FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report", "exceptions", "inspect"), "review")
+FOLDERS = dict.fromkeys(("diff", "prove", "score", "lint", "report", "exceptions", "inspect", "test"), "review")

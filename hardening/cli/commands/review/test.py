@@ -1,0 +1,168 @@
+"""``hardening test``: hold profiles to what is asserted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from hardening.assemble import pipeline
+from hardening.assertions import coverage, operation, testfile, trying
+from hardening.assertions.testfile import TestCase, TestFile
+from hardening.assertions.trying import AssertionResult, AssertionState
+from hardening.cli import command_runs, output, start
+from hardening.cli.session import Request, Session, session
+from hardening.compose.composition import Composition
+from hardening.errors import EXIT_FINDINGS
+from hardening.report.authoring import assertions as report
+from hardening.report.authoring.assertions import CaseResult
+from hardening.report.places import shortener
+from hardening.why.attempt import Attempt
+from hardening.why.runner import CommandRunner
+
+TEXT, JSON, JUNIT, TAP = FORMATS = ("text", "json", "junit", "tap")
+EPILOG = """\b
+Examples:
+  hardening test profiles/                               what the compositions say
+  hardening test --live web.test.toml                    what the kernel says
+  hardening test --mutate ./web.toml
+  hardening test --format junit profiles/ > test.xml
+
+\b
+Exit codes: 0; 1 where an assertion fails, or with --mutate a loosening is not noticed; 2 for what cannot be read.
+"""
+
+
+@click.command("test", epilog=EPILOG)
+@click.option("--live", is_flag=True, help="Try each operation under the launcher, and run commands.")
+@click.option("--coverage", "covered", is_flag=True, help="Also show which settings no assertion looks at.")
+@click.option("--mutate", is_flag=True, help="Also loosen each setting in turn, and show what no assertion notices.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default=TEXT, show_default=True, help="How to show it.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.pass_context
+def command(context: click.Context, live: bool, covered: bool, mutate: bool, form: str, paths: tuple[str, ...]) -> int:
+    """Hold profiles to the assertions beside them: files whose names end in .test.toml, or all of a directory, or of a
+    profile the one beside it.
+
+    Without --live everything is answered from the composition, and nothing is run. With it the kernel answers, and a
+    denial only counts as one where the stack is seen to be its reason, by the mechanism that is named.
+    """
+    here = session(context)
+    found: list[CaseResult] = []
+    unnoticed = False
+    tables: list[Callable[[], None]] = []
+    for path in testfile.require_some(paths):
+        suite = Suite(here, testfile.read(path))
+        runner = suite.runner(context) if live else None
+        with output.status() as tell:
+            for case in suite.file.cases:
+                tell(f"{path}: {case.name} …")
+                found.append(CaseResult(path, case.name, tuple(suite.results(case, runner))))
+        if covered:
+            tables.append(suite.show_coverage)
+        if mutate:
+            mutants = suite.mutants()
+            unnoticed |= any(not (item.noticed or item.barrier) for item in mutants)
+            tables.append(lambda suite=suite, mutants=mutants: suite.show_mutants(mutants))  # type: ignore[misc]
+    _show(found, form)
+    for show in tables if form == TEXT else ():
+        output.show("")
+        show()
+    return EXIT_FINDINGS if unnoticed or any(case.state is AssertionState.FAILED for case in found) else 0
+
+
+class Suite:
+    """One file of assertions, with its stack."""
+
+    def __init__(self, here: Session, file: TestFile) -> None:
+        self.here, self.file = here, file
+        self.request = Request(file.profiles)
+        self.composition = here.compose(self.request)
+        self.context = pipeline.examine(self.composition, here.host)
+        self.attempt = Attempt(self.composition, here.host, here.today)
+        self._short = shortener(self.composition.stack.layers)
+
+    def results(self, case: TestCase, runner: CommandRunner | None) -> list[AssertionResult]:
+        """What came of a test; live where there is a ``runner``."""
+        found = []
+        for item in case.assertions:
+            asked = operation.read(item.asked, self.composition, self.context, item.origin)
+            self._require_mechanism(item)
+            if runner is None:
+                found.append(trying.statically(item, asked, self.composition, self.context))
+            else:
+                answer = trying.tried(asked, self.attempt, runner, self.context)
+                found.append(trying.live(item, answer))
+        found += [
+            trying.skipped(run) if runner is None else trying.run(run, self.composition, runner)
+            for run in case.commands
+        ]
+        return found
+
+    def _require_mechanism(self, item: testfile.Assertion) -> None:
+        if item.by and self.composition.mechanism(item.by) is None:
+            from hardening.base.text import nearest
+            from hardening.errors import ProfileError
+
+            names = [mechanism.name for mechanism in self.composition.mechanisms]
+            hint = nearest(item.by, names) or f"the mechanisms are {', '.join(names)}"
+            raise ProfileError(f"there is no mechanism {item.by}", origin=item.origin, hint=hint)
+
+    def runner(self, context: click.Context) -> CommandRunner:
+        """Runs under the stack, which have copies of its volumes."""
+        engine = self.here.plugins.runtime(start.DEFAULT_RUNTIME)
+        found, _ = command_runs.prepared(
+            context, self.here, self.request, self.composition, engine, ("true",),
+            profiles=self.file.profiles, seconds=trying.PATIENCE, until="", in_place=False,
+        )  # fmt: skip
+        return found
+
+    def _outcomes(self, composition: Composition) -> Sequence[bool]:
+        """What each assertion comes to under another composition."""
+        context = pipeline.examine(composition, self.here.host)
+        return [
+            trying.statically(item, operation.read(item.asked, composition, context, item.origin), composition, context)
+            .state is AssertionState.PASSED
+            for case in self.file.cases
+            for item in case.assertions
+        ]  # fmt: skip
+
+    def show_coverage(self) -> None:
+        """Which statements no assertion looks at."""
+        touched = {
+            name
+            for case in self.file.cases
+            for item in case.assertions
+            for name in operation.read(item.asked, self.composition, self.context, item.origin).touched(
+                self.composition, self.context
+            )
+        }
+        layers = coverage.own_layers(self.composition)
+        table = report.coverage(coverage.coverage(self.composition, layers, touched), f"coverage of {self.file.path}")
+        output.show_table(table.mapped(self._short))
+
+    def mutants(self) -> list[coverage.Mutant]:
+        """Each setting of the file's profiles, loosened."""
+        with output.status() as tell:
+            tell(f"{self.file.path}: loosening each setting …")
+            return [*coverage.mutants(self.attempt, coverage.own_layers(self.composition), self._outcomes)]
+
+    def show_mutants(self, found: list[coverage.Mutant]) -> None:
+        """Those that no assertion has noticed."""
+        table = report.mutants(found, f"loosened in {self.file.path}, and noticed by no assertion")
+        if table.rows:
+            output.show_table(table.mapped(self._short))
+        output.show(report.mutation_summary(found))
+
+
+def _show(found: list[CaseResult], form: str) -> None:
+    if form == JSON:
+        output.show_json(report.data(found))
+    elif form == JUNIT:
+        output.show(report.junit(found))
+    elif form == TAP:
+        for line in report.tap(found):
+            output.show(line)
+    else:
+        output.show_parts(report.lines(found))
+        output.note(report.summary(found))
