@@ -9,6 +9,7 @@ from __future__ import annotations
 from hardening.assemble import oci_fields
 from hardening.assemble.program import ProgramRuntime
 from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, HostError, ImageError, PluginError, ProfileError, SpecError, UsageError
 from hardening.images.reference import Name
 from hardening.launch.request import LaunchRequest
@@ -23,10 +24,11 @@ from hardening.mechanism.answers import (
     Verification,
     Violation,
 )
-from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, SystemCall, Way
-from hardening.mechanism.evidence import Evidence, LearntStatement, Witness
-from hardening.mechanism.findings import Finding, FindingRule, Severity
-from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, Seen, Size, SystemCall, Way
+from hardening.mechanism.evidence import Evidence, LearntStatement, Usage, Witness, unless
+from hardening.mechanism.exposure import Exposure
+from hardening.mechanism.findings import Finding, FindingRule, FindingsOf, Severity
+from hardening.mechanism.fragment import Directory, Fragment, Spec, Symlink
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Inputs, Unknown
 from hardening.mechanism.kinds import Ceiling, Choice, Exact, Flag, Kind, Order, Unordered, ValueChange
@@ -46,13 +48,14 @@ from hardening.mechanism.schema import (
     annotation,
     family,
     listing,
+    read_table,
     scalar,
 )
 from hardening.mechanism.secret_driver import SecretDriver, SecretError
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
 from hardening.profile.layers import Exemption, Layer, Stack
-from hardening.profile.source import Node
+from hardening.profile.source import Node, Origin
 
 __all__ = [
     "KINDS",
@@ -66,13 +69,16 @@ __all__ = [
     "ConfigField",
     "Context",
     "Detection",
+    "Directory",
     "Evidence",
     "Exact",
     "Exemption",
+    "Exposure",
     "Family",
     "FileRights",
     "Finding",
     "FindingRule",
+    "FindingsOf",
     "Flag",
     "Fragment",
     "HardeningError",
@@ -95,6 +101,7 @@ __all__ = [
     "Node",
     "Option",
     "Order",
+    "Origin",
     "Package",
     "PackagedMechanism",
     "PathAnswer",
@@ -103,6 +110,7 @@ __all__ = [
     "ProgramRuntime",
     "Reading",
     "Refusal",
+    "Resolved",
     "RootEntry",
     "Runtime",
     "Scalar",
@@ -111,15 +119,20 @@ __all__ = [
     "Schema",
     "SecretDriver",
     "SecretError",
+    "Seen",
     "Severity",
+    "Size",
+    "Spec",
     "SpecError",
     "Stack",
     "State",
     "Statement",
+    "Symlink",
     "SystemCall",
     "Unknown",
     "Unordered",
     "Unsupported",
+    "Usage",
     "UsageError",
     "ValueChange",
     "Verdict",
@@ -133,7 +146,9 @@ __all__ = [
     "inputs",
     "listing",
     "oci_fields",
+    "read_table",
     "roles",
     "scalar",
+    "unless",
     "used",
 ]

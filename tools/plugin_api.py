@@ -18,19 +18,21 @@ from hardening.plugin import hookspecs
 #: The names of the page, by what somebody looks for.
 SECTIONS = {
     "Registering": ("hookimpl",),
-    "Mechanisms": ("Mechanism", "PackagedMechanism", "Context", "Reading", "Host", "Fragment"),
+    "Mechanisms": (
+        "Mechanism", "PackagedMechanism", "Context", "Reading", "Host", "Fragment", "Directory", "Symlink", "Spec",
+    ),
     "Settings": (
         "scalar", "family", "listing", "annotation", "ConfigField", "Scalar", "Family", "Members", "Schema", "Leaf",
-        "Statement", "Node", "WILDCARD", "Kind", "Flag", "Choice", "Ceiling", "Exact", "Unordered",
-        "Order", "ValueChange",
+        "Statement", "Resolved", "read_table", "Node", "Origin", "WILDCARD", "Kind", "Flag", "Choice", "Ceiling",
+        "Exact", "Unordered", "Order", "ValueChange",
     ),
     "What a mechanism answers with": (
         "Unsupported", "Violation", "Implied", "MountPoint", "Option", "ImageRequest", "Verification", "State", "Finding",
-        "FindingRule", "Severity",
+        "FindingRule", "FindingsOf", "Severity", "Exposure",
     ),
     "What is denied, and what is learnt": (
-        "SystemCall", "Caller", "Cause", "Way", "PathAnswer", "FileRights", "Evidence", "LearntStatement",
-        "Witness",
+        "SystemCall", "Caller", "Cause", "Way", "Size", "PathAnswer", "Seen", "FileRights", "Evidence", "Usage",
+        "LearntStatement", "Witness", "unless",
     ),
     "What is looked at": ("Input", "Inputs", "Unknown", "inputs"),
     "Runtimes and verdicts": (

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import subprocess
+import sys
 import tomllib
-from typing import Any
+from collections.abc import Iterator
+from types import ModuleType, UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 import pytest
 
@@ -51,6 +55,51 @@ def test_every_name_of_the_interface_of_plugins_is_documented_with_its_members()
     assert marked
     assert sorted(name for section in plugin_api.SECTIONS.values() for name in section) == sorted(api.__all__)
     assert names == "\n".join(plugin_api.api_page()) + "\n", ".venv/bin/python tools/plugin_api.py prints it anew"
+
+
+#: What the program alone makes, and a plugin reads without naming what is in it.
+SHOWN = (api.Layer, api.Stack, api.Resolved, api.Name, api.Node)
+
+
+def _annotated(kind: type) -> Iterator[tuple[str, str]]:
+    """What a class says of its fields and of the arguments of its methods, and an interface of their answers, too."""
+    interface = kind in (api.Mechanism, api.Runtime, api.Scanner, api.SecretDriver)
+    yield from ((name, text) for name, text in vars(kind).get("__annotations__", {}).items() if name[0] != "_")
+    for name, member in vars(kind).items():
+        function = getattr(member, "__func__", member)
+        if inspect.isfunction(function) and function.__module__ == kind.__module__ and name[0] != "_":
+            said = function.__annotations__.items()
+            yield from ((f"{name}: {of}", text) for of, text in said if interface or of != "return")
+
+
+def _named(annotation: Any, module: ModuleType) -> Iterator[str]:
+    """The names in an annotation, and of one that stands for several types theirs."""
+    for node in ast.walk(ast.parse(annotation, mode="eval")):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _named(node.value, module)
+        if isinstance(node, ast.Name):
+            meant = vars(module).get(node.id)
+            parts = get_args(meant) if get_origin(meant) is not None or isinstance(meant, UnionType) else ()
+            yield from (part.__name__ for part in parts if isinstance(part, type)) if parts else (node.id,)
+
+
+def _of_the_program(name: str, module: ModuleType) -> bool:
+    meant = vars(module).get(name, Kind)  # what is imported for type checkers alone is not there
+    return not isinstance(meant, TypeVar) and getattr(meant, "__module__", "").startswith("hardening")
+
+
+def test_plugins_can_import_every_type_that_they_are_given_or_give() -> None:
+    exported = [getattr(api, name) for name in api.__all__]
+    known = {*vars(builtins), "PathLike", *api.__all__, api.used.Used.__name__}
+    kinds = [kind for kind in exported if isinstance(kind, type) and kind not in SHOWN]
+    said = [(kind, sys.modules[kind.__module__], *item) for kind in kinds for item in _annotated(kind)]
+    missing = [
+        f"{kind.__name__}.{where}: {name}"
+        for kind, module, where, annotation in said
+        for name in set(_named(annotation, module)) - known
+        if _of_the_program(name, module)
+    ]
+    assert not missing
 
 
 def _settings() -> list[Any]:
