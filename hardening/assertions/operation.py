@@ -24,7 +24,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import ProfileError, UsageError
 from hardening.mechanism.denial import SystemCall
-from hardening.mechanism.evidence import Witness
+from hardening.mechanism.evidence import Witness, call_attempt, may_be_made
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Family
 from hardening.profile.source import Origin
@@ -34,8 +34,6 @@ from hardening.why import question
 _OF_PATHS = MappingProxyType({"see": "seen", "read": "readable", "write": "writable", "execute": "executable"})
 _OF_ADDRESSES = ("bind", "connect")
 _CAPABILITY = re.compile(r"CAP_[A-Z_]+")
-#: Of these Python says nothing any more, or its process is another one.
-_NOT_TRIED = frozenset({"clone", "clone3", "exit", "exit_group", "fork", "rt_sigreturn", "sigreturn", "vfork"})
 
 _READ = """\
 if os.path.isdir({path!r}):
@@ -75,12 +73,6 @@ try:
     {then}
 except (ConnectionRefusedError, TimeoutError):
     pass"""
-_CALL = """\
-import ctypes, signal
-signal.signal(signal.SIGALRM, lambda *_: None), signal.alarm(2)
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.syscall({number}, *map(ctypes.c_ulong, [{arguments}])) == -1:  # {name}
-    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))"""
 _HAS_CAPABILITY = """\
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
@@ -228,8 +220,7 @@ def _of_call(text: str, composition: Composition, context: Context) -> AssertedO
     if not made:
         raise UsageError(f"{text}: no system call", hint=f"write {name}(1, 2), with names or numbers")
     (call,) = made[asked]
-    arguments = ", ".join(map(hex, call.arguments))
-    attempt = "" if name in _NOT_TRIED else _CALL.format(number=call.number, name=name, arguments=arguments)
+    attempt = call_attempt(name, call.number, call.arguments) if may_be_made(name, call.arguments) else ""
     return AssertedOperation(text, (call,), attempt=attempt, leaves=leaves)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from hardening.base.linux import abi
@@ -166,6 +166,36 @@ class Witness:
     def program(self) -> str:
         """The whole program: it prints `PERMITTED`, or ends with exit code 1 and `REFUSED` and why on standard error."""
         return _PROGRAM.format(attempt=textwrap.indent(self.attempt.strip("\n"), "    "))
+
+
+#: What returns twice, never, or into a frame that is not there, and what outlasts the process that has made it.
+_NEVER_MADE = frozenset(
+    {"clone", "clone3", "exit", "exit_group", "fork", "rt_sigreturn", "sigreturn", "uprobe", "uretprobe", "vfork",
+     "kexec_file_load", "kexec_load", "msgget", "reboot", "semget", "shmget", "syslog", "vhangup"}
+)  # fmt: skip
+#: What 0 is one's own group to, and -1 every process (kill(2)).
+TO_PROCESSES = frozenset({"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"})
+_U32 = (1 << 32) - 1
+_CALL = """\
+import ctypes, signal
+signal.signal(signal.SIGALRM, lambda *_: None), signal.alarm(2)
+libc = ctypes.CDLL(None, use_errno=True)
+result = libc.syscall({number}, *map(ctypes.c_ulong, [{arguments}]))  # {name}
+if result == -1{answered}:
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))"""
+
+
+def may_be_made(name: str, arguments: Sequence[int] = (0,)) -> bool:
+    """Whether a program may make a system call to see what comes of it. Its process goes on after it, and nobody else
+    notices."""
+    return name not in _NEVER_MADE and not (name in TO_PROCESSES and arguments[0] & _U32 in (0, _U32))
+
+
+def call_attempt(name: str, number: int, arguments: Sequence[int], error: int | None = None) -> str:
+    """An attempt that makes a call, and raises what it is refused with: ``error`` alone where given. A call that waits
+    is interrupted: then it was let."""
+    answered = "" if error is None else f" and ctypes.get_errno() == {error}"
+    return _CALL.format(number=number, name=name, arguments=", ".join(map(hex, arguments)), answered=answered)
 
 
 def unless(condition: str, refused: str, *before: str) -> str:

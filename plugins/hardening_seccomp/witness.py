@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from hardening.mechanism.evidence import Witness
+from hardening.mechanism.evidence import TO_PROCESSES, Witness, call_attempt, may_be_made
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_seccomp import groups, suid
@@ -16,25 +16,10 @@ from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spec import filter_of
 
-#: What returns twice, never, or into a frame that is not there: Python has nothing to say after it. And what somebody else
-#: would notice if it succeeded: of the machine, of its terminal, and what is left behind.
-_NOT_CALLED = frozenset(
-    {"clone", "clone3", "exit", "exit_group", "fork", "rt_sigreturn", "sigreturn", "uprobe", "uretprobe", "vfork",
-     "kexec_file_load", "kexec_load", "msgget", "reboot", "syslog", "vhangup"}
-)  # fmt: skip
-#: What -1 is every process to (kill(2)); the greatest pid there could be is none.
-_TO_PROCESSES = frozenset({"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"})
-_NO_PROCESS, _U32 = MAX_ARGUMENT ^ (1 << 31), (1 << 32) - 1
+#: The greatest pid there could be is none.
+_NO_PROCESS = MAX_ARGUMENT ^ (1 << 31)
 #: Of the calls that no layer names, so many are made: of some the kernel says what the filter does.
 _SOME = 5
-#: A call that waits is interrupted: then the filter has let it.
-_CALL = """\
-import ctypes, signal
-signal.signal(signal.SIGALRM, lambda *_: None), signal.alarm(2)
-libc = ctypes.CDLL(None, use_errno=True)
-result = libc.syscall({number}, *map(ctypes.c_ulong, [{arguments}]))  # {name}
-if result == -1 and ctypes.get_errno() == {errno}:
-    raise OSError({errno}, os.strerror({errno}))"""
 _SET_ID = """\
 import tempfile
 with tempfile.NamedTemporaryFile() as file:
@@ -52,7 +37,7 @@ def witness(settings: SeccompSettings, context: Context, leaf: Leaf, value: obje
     numbers = library.names(library.native())
     unnamed = (name for name in sorted(numbers) if name not in settings.syscalls.named)
     for name in islice(unnamed, _SOME) if leaf.member == WILDCARD else [leaf.member]:
-        if name in numbers and name not in _NOT_CALLED:
+        if name in numbers:
             yield from _calls(name, numbers[name], filter_of(settings, context).rule(name), floor)
 
 
@@ -61,12 +46,12 @@ def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]
     for pair in dict.fromkeys(pairs.leaves):
         if not is_denial(pair[1]) or (is_denial(pair[0]) and (_kills(pair[0]) or not _kills(pair[1]))):
             continue
-        arguments = vector(pairs, pair, _NO_PROCESS if name in _TO_PROCESSES else MAX_ARGUMENT)
-        if name in _TO_PROCESSES and arguments[0] & _U32 in (0, _U32):
+        arguments = vector(pairs, pair, _NO_PROCESS if name in TO_PROCESSES else MAX_ARGUMENT)
+        if not may_be_made(name, arguments):
             continue
         answered = pair[1].data if pair[1].kind is ActionKind.ERRNO else 0  # it ends here
         where = described_where(pairs, pair)
-        attempt = _CALL.format(number=number, name=name, errno=answered, arguments=", ".join(map(hex, arguments)))
+        attempt = call_attempt(name, number, arguments, answered)
         yield Witness(f"makes the system call {name}{f', where {where}' if where else ''}", attempt)
 
 

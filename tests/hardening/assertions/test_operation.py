@@ -63,5 +63,10 @@ def test_what_is_no_operation_is_told_with_what_was_meant(
     assert hint in caught.value.hint
 
 
-def test_what_ends_a_process_is_tried_by_no_program(strict: tuple[Composition, Context]) -> None:
-    assert not operation.read("exit_group", *strict, HERE).attempt
+@pytest.mark.parametrize(
+    "asked", ["exit_group", "fork", "reboot", "msgget", "kill(-1, 9)", "kill(0, 9)", "tgkill(0xffffffff)"]
+)
+def test_what_ends_a_process_or_reaches_others_is_tried_by_no_program(
+    asked: str, strict: tuple[Composition, Context]
+) -> None:
+    assert not operation.read(asked, *strict, HERE).attempt
