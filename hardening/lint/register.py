@@ -15,11 +15,13 @@ from hardening.profile.layers import Exemption, Layer, Stack
 
 @frozen
 class Registered:
-    """One exception of a ``layer``. ``days`` are those that are left, 0 on its last one and fewer once it has ended; None
-    where it has no last day. ``used`` is None where its stack does not compose, and where only a host tells it."""
+    """One exception of a ``layer``, and who is its ``owner``: of the exception, else of the layer. ``days`` are those that
+    are left, 0 on its last one and fewer once it has ended; None where it has no last day. ``used`` is None where its
+    stack does not compose, and where only a host tells it."""
 
     exception: Exemption
     layer: str
+    owner: str
     days: int | None
     used: bool | None
 
@@ -31,7 +33,7 @@ class Registered:
     @property
     def data(self) -> dict[str, Any]:
         """All of it as JSON data."""
-        own = {"owner": self.exception.owner or None, "layer": self.layer, "days": self.days, "used": self.used}
+        own = {"owner": self.owner or None, "layer": self.layer, "days": self.days, "used": self.used}
         return {**self.exception.data, **own}
 
 
@@ -56,6 +58,7 @@ def of_stack(lint: Linter, stack: Stack, *, last: bool = False) -> tuple[list[Re
         Registered(
             exception,
             layer.name,
+            exception.owner or (layer.metadata.owner if layer.metadata is not None else ""),
             (exception.expires - lint.today).days if exception.expires is not None else None,
             is_used(layer, exception),
         )

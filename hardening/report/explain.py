@@ -251,7 +251,7 @@ def register(items: Iterable[Registered]) -> Table:
     rows = tuple(
         (
             item.exception.setting,
-            item.exception.owner,
+            item.owner,
             item.exception.reason,
             item.exception.ticket,
             str(item.exception.expires or ""),

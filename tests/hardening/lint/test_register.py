@@ -20,6 +20,8 @@ uts = "private"
 """
 APP = """\
 extends = ["org.toml"]
+[profile]
+owner = "Payments"
 [namespaces]
 uts = "host"
 [[exceptions]]
@@ -53,13 +55,13 @@ def test_all_of_it_is_told_those_that_end_first_above(
         "reason": "reports the name",
         "ticket": "OPS-1",
         "expires": str(TODAY + timedelta(days=9)),
-        "origin": "app.toml:4",
+        "origin": "app.toml:6",
         "owner": "ops@example.org",
         "layer": "app",
         "days": 9,
         "used": True,
     }
-    assert (second["days"], second["used"], second["owner"]) == (None, False, None)
+    assert (second["days"], second["used"], second["owner"]) == (None, False, "Payments"), "the owner of the profile"
     assert register(capsys, "-p", "./app.toml")[1] == [first, second]
     Path("app.toml").write_text(APP.format(soon=TODAY - timedelta(days=1)))
     code, (first, _), _ = register(capsys, "app.toml")
