@@ -16,7 +16,7 @@ from hardening.base.pointer import ARGS
 from hardening.base.values import freeze, frozen
 from hardening.compose.composition import Composition, in_order
 from hardening.errors import raise_all
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import NOT_ENFORCED, Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input
@@ -199,7 +199,7 @@ def _findings(plugins: Plugins, composition: Composition, context: Context) -> I
     for lacking in context.unsupported:
         # A layer says that it may be so, and it is so on this host whatever runs: it is told, and no gate fails for it.
         yield Finding(
-            "core/not-enforced",
+            NOT_ENFORCED,
             Severity.NOTE,
             f"{lacking.leaf} is not enforced: {lacking.reason}",
             leaf=lacking.leaf,

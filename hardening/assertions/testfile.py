@@ -11,11 +11,9 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import UsageError
 from hardening.profile import source
-from hardening.profile.layers import SUFFIX
+from hardening.profile.layers import SUFFIX, TEST_SUFFIX
 from hardening.profile.source import Node, Origin
 
-#: What a file of assertions is called beside the profile that it is about.
-TEST_SUFFIX = f".test{SUFFIX}"
 _MOST_EXIT = 255
 
 

@@ -190,10 +190,9 @@ def _gates(before: Composition, after: Composition) -> Iterator[LeafDifference]:
 
 def _refusal(side: Iterable[Gate], rule: str) -> tuple[int, str, str]:
     """From which severity on some gate refuses what a rule finds, the least as a number that grows with it, and the line."""
-    severities = list(Severity)
     said = ((gate.least(rule), gate.line(rule)) for gate in side)
-    found = [(severities.index(least), str(least), str(line)) for least, line in said if least is not None]
-    return min(found, default=(len(severities), "never", ""))
+    found = [(least.rank, str(least), str(line)) for least, line in said if least is not None]
+    return min(found, default=(len(Severity), "never", ""))
 
 
 def _without(exceptions: Iterable[Exemption], others: Iterable[Exemption]) -> tuple[Exemption, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from hardening.base.text import nearest
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, ProfileError
-from hardening.mechanism.findings import EXPIRING, PLACEHOLDER, Finding, Severity, gates
+from hardening.mechanism.findings import EXPIRING, IDLE_REQUIREMENT, PLACEHOLDER, UNUSED, Finding, Severity, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 from hardening.profile.layers import TABLES, Exemption, Stack, is_placeholder
@@ -17,8 +17,6 @@ from hardening.profile.source import Origin
 
 #: How many days before its end an exception is told of.
 SOON = 30
-#: The rule about exceptions that permit nothing.
-UNUSED = "core/unused-exception"
 
 
 def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
@@ -182,7 +180,7 @@ def _idle_requirements(mechanisms: Sequence[Mechanism[Any]], leaves: Mapping[Lea
         resolved = leaves[Leaf(mechanism.name, REQUIREMENT.name)]
         if not mechanism.may_fall_short and resolved.value != REQUIREMENT.default:
             yield Finding(
-                "core/idle-requirement",
+                IDLE_REQUIREMENT,
                 Severity.WARNING,
                 f"{mechanism.name} is as strict as ever: it asks nothing of a host that might not give it",
                 leaf=f"{mechanism.name}.{REQUIREMENT.name}",

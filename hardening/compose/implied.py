@@ -15,8 +15,9 @@ import attrs
 
 from hardening.compose.composition import Composition, compose
 from hardening.compose.fold import HistoryStep, Outcome, Resolved, permission
-from hardening.compose.headers import UNUSED, find_leaves
+from hardening.compose.headers import find_leaves
 from hardening.errors import HardeningError, ProfileError, raise_all
+from hardening.mechanism.findings import UNUSED
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied, Mechanism
 from hardening.profile.layers import Exemption, Layer, Stack

@@ -9,7 +9,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Outcome, Resolved
 from hardening.lint.rules import LINT
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import IDLE_REQUIREMENT, UNUSED, Finding, Severity
 from hardening.profile.layers import FoundProfile, Layer
 from hardening.profile.source import Origin
 from hardening.profile.toml_lines import Path
@@ -28,10 +28,10 @@ def findings(layer: Layer, named: Sequence[FoundProfile]) -> Iterator[Found]:
 
 def dropped(finding: Finding, layer: Layer) -> Path:
     """What `--fix` takes out of a document for a finding of composing; nothing where a person decides."""
-    if finding.rule == "core/unused-exception":
+    if finding.rule == UNUSED:
         places = [str(exception.origin) for exception in layer.exceptions]
         return ("exceptions", places.index(finding.origin)) if finding.origin in places else ()
-    if finding.rule == "core/idle-requirement":
+    if finding.rule == IDLE_REQUIREMENT:
         return tuple(finding.leaf.split("."))
     return ()
 

@@ -6,7 +6,7 @@ What is said of a profile is about a line of its own. What its stack comes to el
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from hardening.assemble.pipeline import plugin_findings
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
-from hardening.compose.headers import UNUSED, wrong_headers
+from hardening.compose.headers import wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
 from hardening.errors import HardeningError, PluginError, UsageError
@@ -26,7 +26,7 @@ from hardening.lint.crossing import Crossing, crossings
 from hardening.lint.result import LintResult, order
 from hardening.lint.rules import RuleRegistry, registry
 from hardening.mechanism import host as hosts
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import MALFORMED, REFUSED, UNUSED, Finding, Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Reading
 from hardening.plugin.plugins import Plugins
@@ -38,7 +38,6 @@ from hardening.profile.source import Document, read
 _SHARE = 64
 #: How much of a line is shown.
 _LONGEST = 1000
-_MALFORMED, _REFUSED = "core/malformed", "core/refused"
 
 
 class Linter:
@@ -174,8 +173,8 @@ class Linter:
         known = {(str(item.origin), item.message) for item in malformed}
         refused = [item for item in error.problems if (str(item.origin), item.message) not in known]
         place = str(layer.document.origin(("extends",))) if layer is not None else f"{path}:1"
-        found = [_fault(_MALFORMED, item, str(path), place) for item in malformed]
-        found += [_fault(_REFUSED, item, str(path), place) for item in refused]
+        found = [_fault(MALFORMED, item, str(path), place) for item in malformed]
+        found += [_fault(REFUSED, item, str(path), place) for item in refused]
         return layer, [(finding, ()) for finding in found]
 
     def _malformed(self, layer: Layer) -> list[HardeningError]:
@@ -273,12 +272,4 @@ def files(paths: Sequence[str]) -> list[str]:
 
 
 def _is_profile(name: str) -> bool:
-    return name.endswith(layers.SUFFIX) and not name.startswith(".") and not name.endswith(f".test{layers.SUFFIX}")
-
-
-def by_file(results: Iterable[LintResult]) -> Mapping[str, list[LintResult]]:
-    """Results by their files."""
-    found: dict[str, list[LintResult]] = {}
-    for result in results:
-        found.setdefault(result.file, []).append(result)
-    return found
+    return name.endswith(layers.SUFFIX) and not name.startswith(".") and not name.endswith(layers.TEST_SUFFIX)

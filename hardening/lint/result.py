@@ -39,6 +39,11 @@ class LintResult:
         return self.finding.severity
 
     @property
+    def hint(self) -> str:
+        """How it is mended: what is said of this one, else of all that its rule finds."""
+        return self.finding.hint or self.rule.mend
+
+    @property
     def suppressed(self) -> bool:
         """Whether a comment in the file takes it back."""
         return bool(self.reason)
@@ -77,7 +82,7 @@ def order(results: Iterable[LintResult]) -> list[LintResult]:
 def worst(results: Iterable[LintResult]) -> Severity | None:
     """The highest severity of those that are not suppressed."""
     found = [item.severity for item in results if not item.suppressed]
-    return max(found, key=list(Severity).index, default=None)
+    return max(found, key=lambda item: item.rank, default=None)
 
 
 def counted(results: Iterable[LintResult]) -> Mapping[Severity, int]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.lint.result import COMMENT, LintResult, suppressed
-from hardening.mechanism.findings import Finding, FindingRule, Severity
+from hardening.mechanism.findings import MALFORMED, REFUSED, Finding, FindingRule, Severity
 from hardening.profile import toml_lines
 
 _COMMENT = re.compile(r"#\s*hardening:\s*(?P<word>\w*)(?:\[(?P<rules>[^\]]*)\])?(?P<reason>.*)")
 _WRITE = "write `# hardening: ignore[HRD101] why it has to be so`"
 #: What no comment takes back: a profile that cannot be used is of no use, and a comment that is wrong does nothing.
-_FIRM = ("core/malformed", "core/refused", "lint/unexplained-suppression", "lint/unused-suppression")
+_FIRM = (MALFORMED, REFUSED, "lint/unexplained-suppression", "lint/unused-suppression")
 
 
 @frozen

@@ -16,12 +16,15 @@ from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Layer
 from hardening.profile.source import Node, Origin
 
-#: The rule of what an image asks for and is not given (`hardening.compose.image_defaults`).
-NOT_TAKEN = "core/not-taken-from-image"
-#: The rule of an exception that ends soon.
-EXPIRING = "core/expiring-exception"
-#: The rule of an exception that has no reason yet.
-PLACEHOLDER = "core/placeholder-reason"
+# The rules of the core, which `hardening.compose.rules` describes: few commands need that, and many name one.
+#: Of profiles and stacks that cannot be used.
+MALFORMED, REFUSED = "core/malformed", "core/refused"
+#: Of exceptions that end soon, that have no reason yet, and that permit nothing.
+EXPIRING, PLACEHOLDER, UNUSED = "core/expiring-exception", "core/placeholder-reason", "core/unused-exception"
+#: Of a requirement that decides nothing, and of each setting that this host does not enforce.
+IDLE_REQUIREMENT, NOT_ENFORCED = "core/idle-requirement", "core/not-enforced"
+#: Of what an image asks for and is not given, and of files that are left out of its root.
+NOT_TAKEN, LEFT_OUT = "core/not-taken-from-image", "core/left-out-of-image"
 
 
 class Severity(StrEnum):
@@ -36,10 +39,14 @@ class Severity(StrEnum):
         """How people read it: ``error:`` is what a program says that has failed."""
         return "serious" if self is Severity.ERROR else str(self)
 
+    @property
+    def rank(self) -> int:
+        """Its place in their order, from 0 on; more for one that matters more."""
+        return list(Severity).index(self)
+
     def reaches(self, other: Severity) -> bool:
         """Whether it matters at least as much as ``other``."""
-        order = list(Severity)
-        return order.index(self) >= order.index(other)
+        return self.rank >= other.rank
 
 
 @frozen
@@ -79,8 +86,8 @@ def described_rules(rules: Mapping[str, FindingRule | str]) -> dict[str, Finding
 
 
 def find_rule(rule: str, rules: Mapping[str, FindingRule]) -> FindingRule | None:
-    """A rule by its whole name, among those of the one whose name stands before its slash; ``allows-*`` is "
-    "several."""
+    """A rule by its whole name, among those of the one whose name stands before its slash; ``allows-*`` is
+    several."""
     name = rule.partition("/")[2]
     return next((item for pattern, item in rules.items() if fnmatchcase(name, pattern)), None)
 
@@ -146,8 +153,8 @@ class Gate:
         """One that refuses exactly what some of several refuse."""
 
         def least(rule: str) -> Severity | None:
-            said = [gate.least(rule) for gate in gates]
-            return min((item for item in said if item is not None), key=list(Severity).index, default=None)
+            said = [least for gate in gates if (least := gate.least(rule)) is not None]
+            return min(said, key=lambda item: item.rank, default=None)
 
         rules = {rule: least(rule) for gate in gates for rule in gate.rules}
         return cls(least(""), rules, {})

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hardening.profile.signatures import Signature
 
 SUFFIX = ".toml"
+#: What a file of assertions is called beside the profile that it is about.
+TEST_SUFFIX = f".test{SUFFIX}"
 #: What the administrator of the machine says.
 MACHINE = Path("/etc/hardening")
 #: Whose a folder of profiles is: the caller's own.

@@ -34,7 +34,7 @@ def excerpts(results: Iterable[LintResult]) -> Iterator[Parts]:
             yield [(f"{margin} |", "blue")]
             yield [(f"{result.line} |", "blue"), (f" {result.text}", "")]
             yield [(f"{margin} | ", "blue"), (below + "^" * (end - first), style)]
-        for number, line in enumerate((result.finding.hint or result.rule.mend).splitlines()):
+        for number, line in enumerate(result.hint.splitlines()):
             yield [(f"{margin} = " if not number else f"{margin}   ", "blue"), ("hint: " * (not number) + line, "")]
         yield []
 
@@ -58,7 +58,7 @@ def data(results: Iterable[LintResult]) -> list[dict[str, Any]]:
             "rule": result.finding.rule,
             "severity": str(result.severity),
             "message": result.finding.message,
-            "hint": result.finding.hint or result.rule.mend or None,
+            "hint": result.hint or None,
             "setting": result.finding.leaf or None,
             "file": result.file,
             "line": result.line,
@@ -78,7 +78,7 @@ def workflow_commands(results: Iterable[LintResult]) -> Iterator[str]:
             first, end = result.columns
             where = {"file": result.file, "line": result.line, "col": first, "endColumn": end, "title": result.ident}
             named = ",".join(f"{key}={_escaped(str(value), within=True)}" for key, value in where.items())
-            text = f"{result.finding.message}\n{result.finding.hint}".strip()
+            text = f"{result.finding.message}\n{result.hint}".strip()
             yield f"::{_ANNOTATIONS[result.severity]} {named}::{_escaped(text)}"
 
 

@@ -29,7 +29,7 @@ def log(
     worst: dict[str, Severity] = {}
     for finding in findings:
         ident = _ident(finding.rule, said)
-        worst[ident] = max(finding.severity, worst.get(ident, finding.severity), key=list(Severity).index)
+        worst[ident] = max(finding.severity, worst.get(ident, finding.severity), key=lambda item: item.rank)
     idents = sorted(worst)
     descriptors = {_ident(name, said): _rule(name, rule) for name, rule in said.items()}
     driver = {

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hardening.compose.composition import Composition
-from hardening.mechanism.findings import EXPIRING, NOT_TAKEN, PLACEHOLDER, Finding, Severity
+from hardening.mechanism.findings import EXPIRING, NOT_ENFORCED, NOT_TAKEN, PLACEHOLDER, Finding, Severity
 from hardening.mechanism.mechanism import Unsupported
 from hardening.profile.layers import Exemption
-
-#: The rule of the findings that repeat a gap each.
-NOT_ENFORCED = "core/not-enforced"
 
 
 def notes(

@@ -22,7 +22,7 @@ from hardening.cli.options.entrypoint import ImageCommand
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, ImageError, Problems, UsageError, quoted
 from hardening.mechanism import inputs
-from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.findings import LEFT_OUT, Finding, Severity
 from hardening.mechanism.fragment import Spec
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.profile.layers import SUFFIX, is_path
@@ -359,7 +359,7 @@ def _findings(root: Unpacked, record: ImageRecord) -> Iterator[Any]:
 
     for line in left_out(root.about):
         yield Finding(
-            "core/left-out-of-image",
+            LEFT_OUT,
             Severity.NOTE,
             f"left out of the root: {line}",
             origin=f"image {record.name}",

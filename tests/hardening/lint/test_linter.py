@@ -195,6 +195,8 @@ def test_the_command_shows_counts_and_fails(
     )
     assert "%0Awrite umask" in second
     assert "# file: web.toml" in run("--explain", "lint/shadowed-name")[1]
+    path.write_text('[namespaces]\npid = "host"\n[capabilities]\nadd = ["SYS_PTRACE"]\n')
+    assert "%0ADrop the capability, or deny the calls." in run("--format", "github", ".")[1], "as the rule says"
     (path.parent / "two\nlines.toml").write_text("x = 1")
     assert "two\\nlines.toml:1:1: error" in run(".")[1], "a name begins no line of its own"
     for words in ((), ("-",), ("--explain", "HRD999"), ("absent.toml",)):
