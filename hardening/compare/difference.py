@@ -87,26 +87,42 @@ def both(one: Order, other: Order) -> Order:
 
 
 def compare(before: Composition, after: Composition, host: Host | None = None) -> StackComparison:
-    """Everything in which ``after`` differs from ``before``. Both were composed by the same mechanisms. With a ``host`` what
-    is stricter by its order and yet shows what it lay over there counts as what cannot be compared."""
-    seen = uncovered(before, after, host) if host is not None else {}
-    values = (
-        attrs.evolve(item, what=seen[item.leaf], order=Order.INCOMPARABLE) if item.leaf in seen else item
-        for item in differences(before, after)
-    )
-    found = (*values, *_limits(before, after), *_gates(before, after))
+    """Everything in which ``after`` differs from ``before``. Both were composed by the same mechanisms. ``host`` is as for
+    `differences`."""
+    found = (*differences(before, after, host), *_limits(before, after), *_gates(before, after))
     old, new = ([item for layer in stack.stack.layers for item in layer.exceptions] for stack in (before, after))
     return StackComparison(found, _without(new, old), _without(old, new))
 
 
-def differences(before: Composition, after: Composition) -> Iterator[LeafDifference]:
-    """The leaves of which a run has another value, by mechanism and name."""
-    for leaf, one, other in _pairs(before, after):
+def differences(before: Composition, after: Composition, host: Host | None = None) -> Iterator[LeafDifference]:
+    """The leaves of which a run has another value, by mechanism and name. With a ``host`` what is stricter by its order and
+    yet shows what it lay over there counts as what cannot be compared."""
+    for leaf, one, other, seen in _values(before, after, host):
         for change in _changes(one.kind, one.value, other.value):
+            said = attrs.evolve(change, what=seen, order=Order.INCOMPARABLE) if seen is not None else change
+            yield _of(leaf, Subject.VALUE, said, (one.origin, other.origin), (one, other))
+
+
+def beyond(composition: Composition, floor: Composition, host: Host | None = None) -> Iterator[LeafDifference]:
+    """Every leaf, as a whole, in which ``composition`` permits more than ``floor``, or cannot be compared with it. ``host``
+    is as for `differences`."""
+    for leaf, one, other, seen in _values(floor, composition, host):
+        order = one.kind.order(other.value, one.value) if seen is None else Order.INCOMPARABLE
+        if order in (Order.LOOSER, Order.INCOMPARABLE):
+            change = ValueChange(seen or "", one.shown, other.shown, order)
             yield _of(leaf, Subject.VALUE, change, (one.origin, other.origin), (one, other))
 
 
-def uncovered(before: Composition, after: Composition, host: Host) -> dict[Leaf, str]:
+def _values(
+    before: Composition, after: Composition, host: Host | None
+) -> Iterator[tuple[Leaf, Resolved, Resolved, str | None]]:
+    """The leaves of both, with words for what is seen in the place of one on a host; None where nothing is."""
+    seen = _uncovered(before, after, host) if host is not None else {}
+    for leaf, one, other in _pairs(before, after):
+        yield leaf, one, other, seen.get(leaf)
+
+
+def _uncovered(before: Composition, after: Composition, host: Host) -> dict[Leaf, str]:
     """The leaves of ``before`` in whose place something else is seen under ``after`` on a host, with words for it."""
     tighter = {
         leaf for leaf, one, other in _pairs(before, after) if one.kind.order(other.value, one.value) is Order.TIGHTER
@@ -119,15 +135,6 @@ def uncovered(before: Composition, after: Composition, host: Host) -> dict[Leaf,
         for mechanism in after.mechanisms:
             found |= mechanism.uncovered(after.settings[mechanism.name], context, before.settings[mechanism.name])
     return {leaf: words for leaf, words in found.items() if leaf in tighter}
-
-
-def beyond(composition: Composition, floor: Composition) -> Iterator[LeafDifference]:
-    """Every leaf in which ``composition`` permits more than ``floor``, or cannot be compared with it."""
-    for leaf, one, other in _pairs(floor, composition):
-        order = one.kind.order(other.value, one.value)
-        if order in (Order.LOOSER, Order.INCOMPARABLE):
-            change = ValueChange("", one.shown, other.shown, order)
-            yield _of(leaf, Subject.VALUE, change, (one.origin, other.origin), (one, other))
 
 
 def _pairs(before: Composition, after: Composition) -> Iterator[tuple[Leaf, Resolved, Resolved]]:

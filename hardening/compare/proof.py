@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import attrs
-
 from hardening.base.values import frozen
-from hardening.compare.difference import LeafDifference, beyond, differences, uncovered
+from hardening.compare.difference import LeafDifference, beyond
 from hardening.compose.composition import Composition
 from hardening.mechanism.evidence import Witness
 from hardening.mechanism.host import Host
@@ -32,13 +30,7 @@ class Counterexample:
 def violated(inner: Composition, outer: Composition, host: Host | None) -> list[LeafDifference]:
     """The leaves in which ``inner`` is not within ``outer``: the looser ones first, then those without an order. None where
     it is within. Both were composed by the same mechanisms. With a ``host`` what one lies over there counts, too."""
-    seen = uncovered(outer, inner, host) if host is not None else {}
-    shown = (
-        attrs.evolve(item, what=seen[item.leaf], order=Order.INCOMPARABLE)
-        for item in (differences(outer, inner) if seen else ())
-        if item.leaf in seen
-    )
-    return sorted((*beyond(inner, outer), *shown), key=lambda item: item.order is not Order.LOOSER)
+    return sorted(beyond(inner, outer, host), key=lambda item: item.order is not Order.LOOSER)
 
 
 def counterexamples(
