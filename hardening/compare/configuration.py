@@ -21,6 +21,8 @@ from hardening.mechanism.kinds import Order
 from hardening.mechanism.schema import Leaf
 from hardening.plugin.plugins import Plugins
 
+#: What tells an object of an array of an OCI configuration from the others, the first of these that it has.
+IDENTITY = ("destination", "path", "type", "containerID")
 _LONGEST = 120  # characters of a value
 
 
@@ -95,8 +97,7 @@ def _text(value: Any) -> str:
 
 def _key(item: Any) -> str:
     """What makes an element unique in the arrays of an OCI configuration; empty where nothing does."""
-    names = ("destination", "path", "type", "containerID") if isinstance(item, Mapping) else ()
-    return next((_text(item[name]) for name in names if name in item), "")
+    return next((_text(item[name]) for name in IDENTITY if name in item), "") if isinstance(item, Mapping) else ""
 
 
 def _decided(
@@ -136,7 +137,7 @@ def against(
             ),
             *(
                 difference(
-                    next(iter(item.leaves), item.pointer), item.pointer, _shown(item.after), _shown(item.before), less
+                    next(iter(item.leaves), item.pointer), item.pointer, shown(item.after), shown(item.before), less
                 )
                 for item in less_there
                 if item.pointer in unlike and not any(f"{item.pointer}/".startswith(f"{one}/") for one in NEUTRAL)
@@ -145,6 +146,11 @@ def against(
     )
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False) if value is not None else "nothing"
+def shown(value: Any, nothing: str = "nothing") -> str:
+    """A value as people read it, as JSON; ``nothing`` for None."""
+    return shortened(json.dumps(value, ensure_ascii=False)) if value is not None else nothing
+
+
+def shortened(text: str) -> str:
+    """One long value would make every line of a table as long; as JSON a report has the whole."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

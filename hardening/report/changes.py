@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hardening.compare.configuration import Change
+from hardening.compare.configuration import IDENTITY, Change, shortened, shown
 from hardening.mechanism.mechanism import Violation
 from hardening.report.table import Table, in_one
 
 UMASK = "/process/user/umask"
-_CELL = 120  # characters
 _MANY = 4
-#: What tells an object of an array of an OCI configuration from the others, the first of these that it has.
-_IDENTITY = ("destination", "path", "type", "containerID")
 
 
 def table(items: list[Change]) -> Table:
@@ -37,7 +33,7 @@ def _differing(before: Any, after: Any) -> tuple[Any, Any]:
     """Of two objects the members that differ, with what says which objects they are; of two arrays the elements."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         pairs = {key: (before.get(key), after.get(key)) for key in {**before, **after}}
-        named = {key: _differing(*pair) for key, pair in pairs.items() if pair[0] != pair[1] or key in _IDENTITY}
+        named = {key: _differing(*pair) for key, pair in pairs.items() if pair[0] != pair[1] or key in IDENTITY}
         return tuple(
             {key: pair[at] for key, pair in named.items() if key in side} for at, side in enumerate((before, after))
         )  # type: ignore[return-value]
@@ -68,18 +64,13 @@ def _cell(change: Change, value: Any) -> str:
     # A file mode means nothing to a reader in JSON's decimal.
     if change.pointer == UMASK and isinstance(value, int) and value >= 0:
         return f"0{value:03o}"
-    return _short(json.dumps(value, ensure_ascii=False) if value is not None else "-")
+    return shown(value, "-")
 
 
 def beyond(violations: Iterable[Violation]) -> Table:
     """What was asked for beyond a profile, a row a thing. What is allowed may be a line to paste, and is never cut."""
     alike: dict[tuple[str, str, str], list[str]] = {}
     for item in violations:
-        alike.setdefault((item.pointer, _short(item.asked), item.allowed), []).append(item.leaf)
+        alike.setdefault((item.pointer, shortened(item.asked), item.allowed), []).append(item.leaf)
     rows = tuple((*key, in_one(leaves)) for key, leaves in alike.items())
     return Table(("pointer", "asked for", "allowed", "setting"), rows, "asked for beyond the profile", expands=True)
-
-
-def _short(text: str) -> str:
-    """One long cell would make every line as long; as JSON a report has the whole."""
-    return text if len(text) <= _CELL else f"{text[: _CELL - 3]}..."
