@@ -390,15 +390,10 @@ class Mechanism(ABC, Generic[S]):
         ``context.spec`` here. What no verification names is not seen, and a receipt does not hold then."""
         return ()
 
-    def exposure(
-        self, document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]
-    ) -> Iterable[Exposure]:
+    def exposure(self, document: Mapping[str, Any], host: Host) -> Iterable[Exposure]:
         """How exposed an OCI configuration leaves its command in what this mechanism decides, whoever wrote it: the same
-        items of every configuration (``hardening score``). ``leaves`` are the values that it was composed of, by setting and
-        member; none where it was not. By themselves these are held against their strict defaults."""
-        from hardening.mechanism.exposure import by_leaves  # no launch asks
-
-        return by_leaves(self.schema, leaves, self.before_launch)
+        items of every configuration (``hardening score``)."""
+        return ()
 
     def reported(self, receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
         """Put into ``fragment`` what the kernel reports of a process (`hardening.runs.receipt`) in the words of an OCI

@@ -40,7 +40,7 @@ class PackagedMechanism(Mechanism[S]):
     | `findings` | ``findings`` |
     | `rules` | the mapping ``RULES`` of what it finds |
     | `denied` | ``denied``; without the module it denies no single call |
-    | `exposure` | ``exposure``, ``reported``; without the module its settings are held against their defaults |
+    | `exposure` | ``exposure``, ``reported``; without the module nothing of it is scored |
     | `witness` | ``witness``; without the module no program shows what it permits |
     """
 
@@ -95,12 +95,8 @@ class PackagedMechanism(Mechanism[S]):
     def verify(self, settings: S, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
         return self._stage("verify").verify(settings, context, receipt)
 
-    def exposure(
-        self, document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]
-    ) -> Iterable[Exposure]:
-        if not _has(self._package, "exposure"):
-            return super().exposure(document, host, leaves)
-        return self._stage("exposure").exposure(document, host, leaves)
+    def exposure(self, document: Mapping[str, Any], host: Host) -> Iterable[Exposure]:
+        return self._stage("exposure").exposure(document, host) if _has(self._package, "exposure") else ()
 
     def reported(self, receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
         if _has(self._package, "exposure"):

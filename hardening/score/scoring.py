@@ -95,20 +95,14 @@ def document_of(plugins: Plugins, composition: Composition, host: Host) -> dict[
 
 def of_stack(plugins: Plugins, composition: Composition, host: Host) -> Score:
     """The score of what a stack composes to on this host, required or not. Raises what `pipeline.assembled` does."""
-    document = document_of(plugins, composition, host)
-    leaves = {(leaf.mechanism, leaf.setting, leaf.member): entry.value for leaf, entry in composition.leaves.items()}
-    own = {
-        item.name: {key[1:]: value for key, value in leaves.items() if key[0] == item.name}
-        for item in composition.mechanisms
-    }
-    return _score(composition.mechanisms, document, host, own)
+    return _score(composition.mechanisms, document_of(plugins, composition, host), host)
 
 
 def of_document(mechanisms: Iterable[Mechanism[Any]], document: Mapping[str, Any], host: Host) -> Score:
     """The score of a configuration, whoever wrote it. Raises `SpecError`, or several as `Problems`, for values of other
     types than the specification gives them."""
     require_shape(document)
-    return _score(mechanisms, document, host, {})
+    return _score(mechanisms, document, host)
 
 
 def of_report(mechanisms: Iterable[Mechanism[Any]], receipt: Mapping[str, Any], host: Host) -> dict[str, Any]:
@@ -124,17 +118,12 @@ def of_report(mechanisms: Iterable[Mechanism[Any]], receipt: Mapping[str, Any], 
     return assemble(fragments).document
 
 
-def _score(
-    mechanisms: Iterable[Mechanism[Any]],
-    document: Mapping[str, Any],
-    host: Host,
-    leaves: Mapping[str, Mapping[tuple[str, str], Any]],
-) -> Score:
+def _score(mechanisms: Iterable[Mechanism[Any]], document: Mapping[str, Any], host: Host) -> Score:
     document = freeze(document)
     return Score(
         tuple(
             Item(f"{mechanism.name}.{item.name}", item.meaning, item.weight, item.share, item.found)
             for mechanism in mechanisms
-            for item in mechanism.exposure(document, host, leaves.get(mechanism.name, {}))
+            for item in mechanism.exposure(document, host)
         )
     )

@@ -3,7 +3,7 @@ modules of the kernel, by whoever has the item for labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hardening.mechanism.exposure import Exposure
@@ -13,9 +13,9 @@ from hardening_apparmor.host import ENFORCING
 from hardening_apparmor.spec import LEAF, PROFILE
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterable[Exposure]:
     """No item of its own."""
-    yield from ()
+    return ()
 
 
 def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:

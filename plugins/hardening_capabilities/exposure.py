@@ -36,7 +36,7 @@ _FIELDS = MappingProxyType(
 )
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """An item a capability: of those that the command has or could gain, which without no_new_privs is the bounding set."""
     sets = {name: {normal(item) for item in lookup(document, f"{POINTER}/{name}") or ()} for name in SETS}
     locked = lookup(document, "/process/noNewPrivileges") is True

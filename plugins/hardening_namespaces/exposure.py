@@ -26,7 +26,7 @@ _ITEMS = {
 }
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """An item a namespace; a user namespace of its own that has the host's root in it is worth half of one."""
     for name, kind in TYPES.items():
         meaning, weight = _ITEMS[name]

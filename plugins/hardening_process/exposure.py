@@ -24,7 +24,7 @@ _RESOURCES = "/linux/resources"
 _ALL = {"nofile": 1 << 20, "nproc": 1 << 22}
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """User, groups, variables, limits of a process and of its control group."""
     user = lookup(document, "/process/user") or {}
     root = not user.get("uid")

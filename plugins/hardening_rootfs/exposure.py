@@ -71,7 +71,7 @@ class ConfiguredMounts:
         return not self.host and (item is None or item.place != top or item.values().get("subset") == "pid")
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """The root, what is shown of the host and whether it can be written, devices, and the file systems of the kernel."""
     mounts = [WantedMounts(entry, ()) for entry in items(document, "/mounts")]
     shown = ConfiguredMounts(document, mounts, shares_namespace(document, "mount") == 1.0)

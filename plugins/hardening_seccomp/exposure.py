@@ -53,7 +53,7 @@ _SIBLINGS = {"x86_64": ("x86",), "aarch64": ("arm",), "s390x": ("s390",), "ppc64
 _NO_CALL = 1023  # the number of none
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """An item a group, and one for each call of which the arguments decide. Without a filter all get through."""
     native = host.of(SeccompFacts).native
     found = lookup(document, POINTER)

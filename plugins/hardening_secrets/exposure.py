@@ -11,7 +11,7 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """One item: a variable is told to every process that the command starts, and to who reads /proc/PID/environ."""
     names = [secret.target for secret in named(document) if secret.kind == ENV]
     yield Exposure("given", "hand secrets on in its variables", 100, 1.0 if names else 0.0, ", ".join(names))

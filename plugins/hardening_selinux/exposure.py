@@ -17,7 +17,7 @@ _PROFILE = "/process/apparmorProfile"  # another module of the kernel's, which c
 _LOOSE = ("unconfined_t", "spc_t", "unconfined")
 
 
-def exposure(document: Mapping[str, Any], host: Host, leaves: Mapping[tuple[str, str], Any]) -> Iterator[Exposure]:
+def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """One item: mandatory access control, by whichever module."""
     label = asked_label(document, LABEL)
     name = label.type if label is not None else str(lookup(document, _PROFILE) or "")

@@ -40,6 +40,9 @@ def test_each_mechanism_is_of_one_kind() -> None:
 @pytest.mark.parametrize("name", sorted(ENFORCING))
 def test_what_is_enforced_has_a_module_for_each_stage(name: str) -> None:
     for stage, functions in STAGES.items():
+        if (stage, name) == ("exposure", "landlock"):  # the second line of what has an item already
+            assert not (package(name) / "exposure.py").exists()
+            continue
         module = import_module(f"hardening_{name}.{stage}")
         for function in functions:
             _, *wanted = inspect.signature(getattr(Mechanism, function)).parameters.values()

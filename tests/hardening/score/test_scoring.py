@@ -12,26 +12,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from hardening.assemble.spec import assemble
 from hardening.base.pointer import lookup
 from hardening.cli.session import Session
 from hardening.errors import HardeningError
-from hardening.mechanism import host
 from hardening.mechanism.fragment import Fragment
-from hardening.mechanism.kinds import Ceiling, Flag, Unordered
-from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.schema import listing, scalar
-from hardening.profile.source import Node
 from hardening.score import scoring, weights
 from hardening.score.scoring import Score
 from hardening_capabilities.table import BY_NAME
 from tests.docs.examples import ROOT
 from tests.hardening.cli.samples import call
 from tests.support import shipped
-from tests.support.texts import composed
 
 ALLOW = "SCMP_ACT_ALLOW"
 BIND = {"destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "rw", "noexec"]}
@@ -248,38 +241,6 @@ def test_a_score_takes_at_most_half_as_long_again_as_the_composition() -> None:
         return min(found)
 
     assert least("score") < 1.5 * least("compose")
-
-
-@attrs.frozen
-class Settings:
-    closed: bool = scalar(Flag(strict=True), True, "Whether it is closed. And more.")
-    size: int = scalar(Ceiling(0, 9), 0, "How large it is.")
-    name: str = scalar(Unordered(Node.string, "a name", ("", "a")), "a", "What it is called.")
-    colours: object = listing(Node.string, "Which colours it has.", examples=("red",))
-    seen: bool = scalar(Flag(strict=True), True, "What a launch looks at.")
-
-
-class Box(Mechanism[Settings]):
-    """A mechanism that says nothing of its exposure."""
-
-    name = "box"
-    summary = "a box"
-    settings_type = Settings
-    before_launch = ("seen",)
-
-
-def test_a_mechanism_that_says_nothing_is_held_against_its_defaults() -> None:
-    def found(text: str) -> dict[str, tuple[float, str]]:
-        composition = composed(text, by=[Box()])
-        leaves = {(leaf.setting, leaf.member): entry.value for leaf, entry in composition.leaves.items()}
-        return {item.name: (item.share, item.found) for item in Box().exposure({}, host.plain(), leaves)}
-
-    tight = {"closed": (0, ""), "size": (0, ""), "colours": (0, "")}
-    assert found("[box]\nname = 'b'\nseen = false\nrequirement = 'best-effort'") == tight
-    assert found("[box]\nclosed = false\nsize = 3\ncolours = ['red']") == {
-        "closed": (1, "false"), "size": (0.5, "3"), "colours": (1, "red true"),
-    }  # fmt: skip
-    assert [*Box().exposure({}, host.plain(), {})] == []
 
 
 def test_weights_of_ones_own_replace_those_of_the_items(tmp_path: Path) -> None:
