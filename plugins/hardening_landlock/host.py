@@ -47,19 +47,23 @@ def probe(host: Host) -> LandlockFacts:
     except OSError as error:
         booted = error.errno == errno.EOPNOTSUPP
         problem = "it was booted without it" if booted else f"it has none ({error.strerror})"
-    path = HELPERS / f"landlock-{host.machine}"
-    lacking = ""
-    try:
-        if stat.S_IMODE(path.stat().st_mode) & _EVERYBODY != _EVERYBODY:
-            lacking = f"{path} cannot be executed by everybody"
-    except OSError:
-        lacking = f"there is no helper for {host.machine}"
-    return LandlockFacts(abi, problem, "" if lacking else str(path), lacking)
+    return LandlockFacts(abi, problem, *helper_for(host.machine))
 
 
 def assumed(host: Host) -> LandlockFacts:
-    """A kernel that denies all that there is, and a helper."""
-    return LandlockFacts(max(_KERNELS), helper=str(HELPERS / f"landlock-{host.machine}"))
+    """A kernel that denies all that there is."""
+    return LandlockFacts(max(_KERNELS), "", *helper_for(host.machine))
+
+
+def helper_for(machine: str) -> tuple[str, str]:
+    """`LandlockFacts.helper` of a machine, and `LandlockFacts.lacking`."""
+    path = HELPERS / f"landlock-{machine}"
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & _EVERYBODY != _EVERYBODY:
+            return "", f"{path} cannot be executed by everybody"
+    except OSError:
+        return "", f"there is no helper for {machine}"
+    return str(path), ""
 
 
 def inputs(settings: LandlockSettings, context: Context) -> Inputs:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context, MountPoint
 from hardening.mechanism.roles import RootDirectory
-from hardening_landlock.host import HELPERS, LandlockFacts, classes
+from hardening_landlock.host import LandlockFacts, classes, helper_for
 from hardening_landlock.settings import PLACES, LandlockSettings
 
 #: Each container has a place in memory at /dev, which no volume covers.
@@ -19,12 +19,12 @@ FILES = frozenset(("read", "write", "truncate", "execute", "ioctl"))
 
 def mount_points(settings: LandlockSettings) -> Sequence[MountPoint]:
     """The helper, where there is one for this machine."""
-    helper = HELPERS / f"landlock-{os.uname().machine}"
+    helper, _ = helper_for(os.uname().machine)
     restricted = classes(settings)
-    if not restricted or not helper.exists():
+    if not restricted or not helper:
         return ()
     options = ["bind", "ro", "nosuid", "nodev", "private"]
-    mount = {"destination": PLACE, "type": "bind", "source": str(helper), "options": options}
+    mount = {"destination": PLACE, "type": "bind", "source": helper, "options": options}
     return (MountPoint(PLACE, False, mount, _leaves(settings, restricted)),)
 
 

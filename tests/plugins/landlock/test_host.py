@@ -3,6 +3,8 @@ kernel."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,9 +15,9 @@ from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Members
 from hardening_capabilities.settings import CapabilitiesSettings
-from hardening_landlock.host import LandlockFacts, check, probe
+from hardening_landlock.host import LandlockFacts, assumed, check, probe
 from hardening_landlock.settings import LandlockSettings
-from hardening_landlock.spec import contribute
+from hardening_landlock.spec import contribute, mount_points
 from hardening_seccomp import Seccomp
 from hardening_seccomp.actions import DENY
 from hardening_seccomp.diagrams import constant
@@ -113,3 +115,15 @@ def test_the_kernel_and_the_package_are_asked() -> None:
     assert facts.abi >= 1
     assert (facts.problem, facts.lacking) == ("", "")
     assert probe(attrs.evolve(hosts.plain(), machine="riscv64")).lacking == "there is no helper for riscv64"
+
+
+def test_a_helper_that_not_everybody_may_execute_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardening_landlock.host.HELPERS", tmp_path)
+    helper = tmp_path / f"landlock-{os.uname().machine}"
+    helper.touch()
+    for mode, used in ((0o755, True), (0o750, False)):
+        helper.chmod(mode)
+        facts = [ask(hosts.plain()) for ask in (probe, assumed)]
+        assert [found.helper for found in facts] == [str(helper) if used else ""] * 2
+        assert all(("executed by everybody" in found.lacking) != used for found in facts)
+        assert [point.mount["source"] for point in mount_points(settings())] == ([str(helper)] if used else [])
