@@ -28,11 +28,11 @@ _DOCKER_CAPABILITIES = frozenset(
     )
 )  # fmt: skip
 #: What podman masks and write-protects, and does not print (containers/common, pkg/config).
-_MASKED = (
+MASKED = (
     "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
     "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs/selinux",
 )  # fmt: skip
-_READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 #: Type of namespace -> where docker, or podman, says how it is shared.
 _MODES = {
     "network": ("NetworkMode",), "pid": ("PidMode",), "ipc": ("IpcMode",), "uts": ("UTSMode",),
@@ -130,7 +130,7 @@ def _document(printed: _Printed, filter_of: FilterOf) -> dict[str, Any]:
     bare = {path for listed in re.findall(r"\bunmask=(\S+)", words) for path in listed.split(":")}
     shown = privileged or not {"all", "ALL"}.isdisjoint(bare)
     if podman and not shown:
-        masked, fixed = ([path for path in paths if path not in bare] for paths in (_MASKED, _READ_ONLY))
+        masked, fixed = ([path for path in paths if path not in bare] for paths in (MASKED, READ_ONLY))
     linux: dict[str, Any] = {
         "namespaces": [*_namespaces(host)], "resources": _resources(host, privileged=privileged),
         "maskedPaths": masked, "readonlyPaths": fixed,

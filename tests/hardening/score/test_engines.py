@@ -15,6 +15,7 @@ from hardening.cli.session import Session
 from hardening.errors import SpecError
 from hardening.mechanism.roles import SystemCalls
 from hardening.score import engines, scoring
+from hardening_rootfs.settings import MASKED, READ_ONLY
 from tests.hardening.cli.samples import call
 from tests.support import podman, shipped
 from tests.support.engines import bundle_of
@@ -44,6 +45,12 @@ while IFS= read -r line; do
   tr -d '\\n' <"$graph/vfs-containers/$id/userdata/config.json"; echo
 done
 """
+
+
+def test_podman_hides_what_our_roots_hide_but_for_what_newer_engines_do() -> None:
+    newer = {"/proc/interrupts", "/sys/devices/system/cpu/cpu*/thermal_throttle"}
+    assert {*engines.MASKED} == {*MASKED} - newer
+    assert engines.READ_ONLY == READ_ONLY
 
 
 def of_engine(capabilities: frozenset[str], profile: str | None) -> Mapping[str, Any] | None:
