@@ -21,7 +21,7 @@ from hardening.base.linux.libseccomp import Libseccomp
 from hardening.compare.configuration import changes
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
-from hardening.launch.config import config
+from hardening.launch.config import config, confinement
 from hardening.launch.container import leases
 from hardening.profile import source
 from hardening.profile.layers import Layer, Stack, parse_layer
@@ -303,7 +303,8 @@ def launch(data: bytes, _: Path) -> None:
     assert found.process is None or process is not None
     if found.process is not None:
         assert found.process.no_new_privileges is bool(process.get("noNewPrivileges"))
-        assert list(found.process.command.args) == process["args"]
+        command = found.process.command
+        assert confinement.joined(command.helpers, command.args) == process["args"]
     assert (found.seccomp is None) == (not (document.get("linux") or {}).get("seccomp"))
     if found.seccomp is not None:
         of_filter(found.seccomp.source, b"")

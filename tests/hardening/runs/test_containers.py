@@ -55,7 +55,7 @@ def in_background(place: Path, then: Callable[[ContainerEntry], None], **options
     if pid == 0:
         then(entry(place, "one", **options))
         os._exit(0)
-    until((place / "one").exists)
+    until((place / "one/container.json").exists)
     return pid
 
 

@@ -13,14 +13,16 @@ from hardening.base.openpgp import keyrings as openpgp
 from hardening.images.signatures import LONGEST, MOST
 from hardening_trust import lint, lookaside, subjects, verification
 from hardening_trust.commands import COMMANDS, group
+from hardening_trust.rules import RULES
 from hardening_trust.scopes import ScopeRule
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/trust.md").read_text()
 
 
-def test_every_finding_is_on_the_page_and_no_other() -> None:
+def test_every_finding_has_a_rule() -> None:
     found = set(re.findall(r'(?:_finding|Misread)\(\s*"([a-z-]+)"', inspect.getsource(lint)))
-    assert {f"trust/{rule}" for rule in found} == set(re.findall(r"`(trust/[a-z-]+)`", PAGE))
+    assert found
+    assert found <= RULES.keys()
 
 
 def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
