@@ -58,26 +58,27 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
 
 def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
-    from hardening.compose import rules  # few layers name any
-    from hardening.mechanism.findings import described_rules, find_rule
+    named = [(rule, gate.line(rule)) for gate in gates(stack.layers) for rule in gate.rules]
+    if not named:
+        return
+    from hardening.compose.rules import LINT, RuleRegistry
 
-    owners = {mechanism.name: mechanism for mechanism in mechanisms}
-    for gate in gates(stack.layers):
-        for rule in gate.rules:
-            owner, _, name = rule.partition("/")
-            known = rules.RULES if owner == rules.CORE else owners[owner].rules() if owner in owners else None
-            if known is None:
-                hint = nearest(owner, (rules.CORE, *owners))
-                hint = hint and hint.replace('"?', f'/{name}"?')
-            elif known and find_rule(rule, described_rules(known)) is None:
-                near = nearest(name, known)
-                names = ", ".join(f"{owner}/{item}" for item in sorted(known))
-                hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {names}"
-            else:
-                continue
-            if hint is not None:
-                text = f'findings.rules."{rule}": there is no such rule'
-                yield ProfileError(text, origin=gate.line(rule), hint=hint)
+    registry = RuleRegistry(mechanisms)
+    for rule, line in named:
+        owner, _, name = rule.partition("/")
+        text, hint = "there is no such rule", None
+        if owner == LINT:
+            text = "no run has findings of lint, so that this would refuse none"
+            hint = "remove this, and gate on `hardening lint --fail-on note` (or warning, error)"
+        elif owner not in registry.owners:
+            hint = nearest(owner, registry.owners)
+            hint = hint and hint.replace('"?', f'/{name}"?')
+        elif (known := registry.of(owner)) and registry.find(rule) is None:
+            near = nearest(name, known)
+            names = ", ".join(f"{owner}/{item}" for item in sorted(known))
+            hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {names}"
+        if hint is not None:
+            yield ProfileError(f'findings.rules."{rule}": {text}', origin=line, hint=hint)
 
 
 def _idle_rules(stack: Stack) -> Iterable[HardeningError]:

@@ -1,13 +1,20 @@
-"""The core's own rules: of profiles that cannot be used, of exceptions, and of what a host or an image has."""
+"""Rules by their names and ids, and the core's own: of profiles that cannot be used, of exceptions, and of what a host or
+an image has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
+from hardening.errors import PluginError
 from hardening.mechanism.findings import FindingRule, Severity
+from hardening.mechanism.mechanism import Mechanism
 
-#: Who finds what is nobody's setting.
-CORE = "core"
+#: Who finds what is nobody's setting, and what `hardening lint` alone finds.
+CORE, LINT = "core", "lint"
 #: The core's own rules, as `hardening.mechanism.mechanism.Mechanism.rules` has those of a mechanism.
 RULES: Mapping[str, FindingRule] = {
     "malformed": FindingRule(
@@ -92,3 +99,60 @@ RULES: Mapping[str, FindingRule] = {
         severity=Severity.NOTE,
     ),
 }
+
+
+class RuleRegistry:
+    """The rules of the core, of mechanisms, and of ``others`` that find something, by their owners. A mechanism is asked for
+    its own when one of them is."""
+
+    def __init__(
+        self,
+        mechanisms: Iterable[Mechanism[Any]],
+        others: Mapping[str, Mapping[str, FindingRule]] = MappingProxyType({}),
+    ) -> None:
+        self._mechanisms = {mechanism.name: mechanism for mechanism in mechanisms}
+        self._known = {CORE: RULES, **others}
+        self.owners: Sequence[str] = (*self._known, *self._mechanisms)
+
+    def of(self, owner: str) -> Mapping[str, FindingRule]:
+        """Those of one owner by their names, of which a text alone is the summary."""
+        if owner not in self._known:
+            said = self._mechanisms[owner].rules() if owner in self._mechanisms else {}
+            self._known[owner] = {
+                name: FindingRule("", rule) if isinstance(rule, str) else rule for name, rule in said.items()
+            }
+        return self._known[owner]
+
+    def find(self, rule: str) -> FindingRule | None:
+        """One by its whole name; ``allows-*`` is several."""
+        owner, _, name = rule.partition("/")
+        return next((item for pattern, item in self.of(owner).items() if fnmatchcase(name, pattern)), None)
+
+    def described(self, rule: str) -> FindingRule:
+        """That of a finding; one of its name alone where nobody describes it."""
+        return self.find(rule) or undescribed(rule)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, FindingRule]:
+        """All that have ids, in their order. Raises `PluginError` where two have one."""
+        names: dict[str, str] = {}
+        found: dict[str, FindingRule] = {}
+        for owner in self.owners:
+            for name, rule in self.of(owner).items():
+                if rule.id in found:
+                    raise PluginError(f"{owner}/{name} and {names[rule.id]} have the same id, {rule.id}")
+                if rule.id:
+                    found[rule.id], names[rule.id] = rule, f"{owner}/{name}"
+        return MappingProxyType(dict(sorted(found.items())))
+
+    def name(self, ident: str) -> str:
+        """The whole name of the rule of an id."""
+        return next(
+            f"{owner}/{name}" for owner in self.owners for name, rule in self.of(owner).items() if rule.id == ident
+        )
+
+
+def undescribed(rule: str) -> FindingRule:
+    """What can be said of a rule by its whole name alone."""
+    owner, _, name = rule.partition("/")
+    return FindingRule("", f"Something that {owner} found: {name.replace('-', ' ')}")

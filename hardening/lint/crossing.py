@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
-from hardening.lint.rules import LINT
+from hardening.compose.rules import LINT
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST, PRIVATE, CallFilter, Isolation, Privileges, RootDirectory, Volume

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Outcome, Resolved
-from hardening.lint.rules import LINT
+from hardening.compose.rules import LINT
 from hardening.mechanism.findings import IDLE_REQUIREMENT, UNUSED, Finding, Severity
 from hardening.profile.layers import FoundProfile, Layer
 from hardening.profile.source import Origin

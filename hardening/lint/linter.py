@@ -24,7 +24,7 @@ from hardening.errors import HardeningError, PluginError, UsageError
 from hardening.lint import document, suppression
 from hardening.lint.crossing import Crossing, crossings
 from hardening.lint.result import LintResult, order
-from hardening.lint.rules import RuleRegistry, registry
+from hardening.lint.rules import registry
 from hardening.mechanism import host as hosts
 from hardening.mechanism.findings import MALFORMED, REFUSED, UNUSED, Finding, Severity
 from hardening.mechanism.host import Host
@@ -47,7 +47,7 @@ class Linter:
     def __init__(self, plugins: Plugins, search: SearchPath, today: date, before: Sequence[str] = ()) -> None:
         self.plugins, self.search, self.today, self.before = plugins, search, today, before
         mechanisms = self.mechanisms = plugins.mechanisms
-        self.rules: RuleRegistry = registry(mechanisms)
+        self.rules = registry(mechanisms)
         self.host = hosts.neutral(mechanisms)
         self.memory = SharedParts()
         self.named = search.all()
@@ -71,7 +71,12 @@ class Linter:
         file = str(layer.document.file) if layer is not None else os.path.normpath(name)
         results = order(
             LintResult(
-                finding, self.rules.find(finding.rule), file, line, lines[line - 1] if line <= len(lines) else "", drop
+                finding,
+                self.rules.described(finding.rule),
+                file,
+                line,
+                lines[line - 1] if line <= len(lines) else "",
+                drop,
             )
             for finding, drop in found
             for line in [_line(finding.origin, file)]
@@ -79,9 +84,7 @@ class Linter:
         if layer is None:
             return results
         comments = suppression.comments(layer.document.text, self.rules.by_id)
-        own = self.rules.by_owner["lint"]
-        known = {f"lint/{name}": rule for name, rule in own.items()}
-        return order(suppression.applied(results, comments, known, file, lines)) if comments else results
+        return order(suppression.applied(results, comments, self.rules, file, lines)) if comments else results
 
     def stack(self, path: str) -> Stack:
         """A file with what it extends, above what stands before all of them: it is the last layer. Raises `ProfileError`."""

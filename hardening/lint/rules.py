@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
-from hardening.base.values import frozen
-from hardening.compose import rules
-from hardening.errors import PluginError
-from hardening.mechanism.findings import FindingRule, Severity, described_rules, find_rule
+from hardening.compose.rules import LINT, RuleRegistry
+from hardening.mechanism.findings import FindingRule, Severity
 from hardening.mechanism.mechanism import Mechanism
 
-#: Whose name stands before the slash of a rule of lint's own.
-LINT = "lint"
 _EXCEPTED = '[[exceptions]]\nsetting = "{}"\nreason = "the agent reports the host\'s name"\nexpires = 2026-12-31\n'
 
 RULES: Mapping[str, FindingRule] = {
@@ -176,35 +171,6 @@ RULES: Mapping[str, FindingRule] = {
 }
 
 
-@frozen(eq=False)
-class RuleRegistry:
-    """All rules: those of the core, of lint, and of every mechanism, by their owner and name, and by their ids."""
-
-    by_owner: Mapping[str, Mapping[str, FindingRule]]
-    by_id: Mapping[str, FindingRule]
-
-    def find(self, name: str) -> FindingRule:
-        """The rule of a finding; one of its name alone where nobody describes it."""
-        owner, _, rest = name.partition("/")
-        return find_rule(name, self.by_owner.get(owner, {})) or FindingRule("", f"Something that {owner} found: {rest}")
-
-    def name(self, ident: str) -> str:
-        """The whole name of the rule of an id."""
-        return next(
-            f"{owner}/{name}" for owner, own in self.by_owner.items() for name, rule in own.items() if rule.id == ident
-        )
-
-
 def registry(mechanisms: Iterable[Mechanism[Any]]) -> RuleRegistry:
-    """The rules that there are. Raises `PluginError` where two have one id."""
-    found = {rules.CORE: rules.RULES, LINT: RULES}
-    found |= {mechanism.name: described_rules(mechanism.rules()) for mechanism in mechanisms}
-    owners: dict[str, str] = {}
-    by_id: dict[str, FindingRule] = {}
-    for owner, own in found.items():
-        for name, rule in own.items():
-            if rule.id and rule.id in by_id:
-                raise PluginError(f"{owner}/{name} and {owners[rule.id]} have the same id, {rule.id}")
-            if rule.id:
-                by_id[rule.id], owners[rule.id] = rule, f"{owner}/{name}"
-    return RuleRegistry(MappingProxyType(found), MappingProxyType(dict(sorted(by_id.items()))))
+    """The rules that there are, those of lint among them."""
+    return RuleRegistry(mechanisms, {LINT: RULES})

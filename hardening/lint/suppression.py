@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hardening.base.text import nearest
 from hardening.base.values import frozen
+from hardening.compose.rules import RuleRegistry
 from hardening.lint.result import COMMENT, LintResult, suppressed
 from hardening.mechanism.findings import MALFORMED, REFUSED, Finding, FindingRule, Severity
 from hardening.profile import toml_lines
@@ -55,7 +56,7 @@ def _read(line: int, found: re.Match[str], known: Mapping[str, FindingRule]) -> 
 def applied(
     results: Sequence[LintResult],
     found: Sequence[Comment],
-    rules: Mapping[str, FindingRule],
+    rules: RuleRegistry,
     file: str,
     lines: Sequence[str],
 ) -> Iterator[LintResult]:
@@ -72,7 +73,7 @@ def applied(
 
     def about(rule: str, comment: Comment, message: str, hint: str, drop: toml_lines.Path = ()) -> LintResult:
         finding = Finding(rule, Severity.WARNING, message, origin=f"{file}:{comment.line}", hint=hint)
-        return LintResult(finding, rules[rule], file, comment.line, lines[comment.line - 1], drop)
+        return LintResult(finding, rules.described(rule), file, comment.line, lines[comment.line - 1], drop)
 
     for comment in found:
         if comment.problem:

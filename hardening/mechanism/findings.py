@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 import attrs
 
@@ -78,18 +77,6 @@ class FindingRule:
     good: str = attrs.field(default="", repr=False)
     severity: Severity = Severity.WARNING
     since: str = "0.1.0"
-
-
-def described_rules(rules: Mapping[str, FindingRule | str]) -> dict[str, FindingRule]:
-    """The rules of somebody by their names, of which a text alone is the summary."""
-    return {name: FindingRule("", rule) if isinstance(rule, str) else rule for name, rule in rules.items()}
-
-
-def find_rule(rule: str, rules: Mapping[str, FindingRule]) -> FindingRule | None:
-    """A rule by its whole name, among those of the one whose name stands before its slash; ``allows-*`` is
-    several."""
-    name = rule.partition("/")[2]
-    return next((item for pattern, item in rules.items() if fnmatchcase(name, pattern)), None)
 
 
 @frozen

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from hardening.compose.rules import LINT, RuleRegistry
 from hardening.lint.result import LintResult, counted
-from hardening.lint.rules import LINT, RuleRegistry
 from hardening.mechanism.findings import FindingRule, Severity
 from hardening.report import sarif
 
@@ -124,7 +124,8 @@ def page(rules: RuleRegistry) -> str:
         "",
         "What `hardening lint` finds in profiles ([how](lint.md)), and what a composition, a run or a report says of a "
         "stack on its host. Each rule has an id, by which a comment takes a result back and SARIF names it, and a name, "
-        "which [`[findings.rules]`](profiles.md#findings) takes. `hardening lint --explain ID` shows one.",
+        "which [`[findings.rules]`](profiles.md#findings) takes, but for those of `lint`. "
+        "`hardening lint --explain ID` shows one.",
         "",
         "| id | name | finds | severity | told by |",
         "| --- | --- | --- | --- | --- |",

@@ -12,9 +12,8 @@ from urllib.parse import quote
 
 from hardening import __version__
 from hardening.base.text import printable
-from hardening.compose.rules import CORE, RULES
-from hardening.mechanism.findings import Finding, FindingRule, Severity, described_rules, find_rule
-from hardening.mechanism.mechanism import Mechanism
+from hardening.compose.rules import undescribed
+from hardening.mechanism.findings import Finding, FindingRule, Severity
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9]\d*)", re.DOTALL)
@@ -25,7 +24,7 @@ def log(
 ) -> dict[str, Any]:
     """A SARIF log of one run. ``known`` describes rules by their whole names; what it lacks is described by its name.
     ``nowhere`` is the file of which a finding is told that has no line, at its first: code hosts show no others."""
-    said = {name: known.get(name) or _named(name) for name in sorted({finding.rule for finding in findings})}
+    said = {name: known.get(name) or undescribed(name) for name in sorted({finding.rule for finding in findings})}
     worst: dict[str, Severity] = {}
     for finding in findings:
         ident = _ident(finding.rule, said)
@@ -42,20 +41,8 @@ def log(
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
-def described(findings: Sequence[Finding], mechanisms: Sequence[Mechanism[Any]]) -> dict[str, FindingRule]:
-    """The rules of findings, as their mechanisms describe them."""
-    owners = {CORE: RULES, **{mechanism.name: described_rules(mechanism.rules()) for mechanism in mechanisms}}
-    found = {name: find_rule(name, owners.get(name.partition("/")[0], {})) for name in {item.rule for item in findings}}
-    return {name: rule for name, rule in found.items() if rule is not None}
-
-
 def _ident(name: str, known: Mapping[str, FindingRule]) -> str:
     return known[name].id or name
-
-
-def _named(name: str) -> FindingRule:
-    owner, _, rest = name.partition("/")
-    return FindingRule("", f"Something that {owner} found: {rest.replace('-', ' ')}")
 
 
 def _rule(name: str, rule: FindingRule) -> dict[str, Any]:

@@ -112,11 +112,13 @@ def _write(here: Session, assembly: Assembly, form: str, bundle: Path | None) ->
         pipeline.apply_host_changes(assembly)
         bundles.write(assembly.spec, bundle.absolute())
     elif form == "sarif":
+        from hardening.compose.rules import RuleRegistry
         from hardening.report import sarif
 
         found = [assembly.composition.located(finding) for finding in assembly.findings]
         nowhere = [layer.place for layer in assembly.composition.stack.layers if layer.document.file][-1]
-        output.show_json(sarif.log(found, sarif.described(found, assembly.composition.mechanisms), nowhere))
+        rules = RuleRegistry(assembly.composition.mechanisms)
+        output.show_json(sarif.log(found, {item.rule: rules.described(item.rule) for item in found}, nowhere))
         return EXIT_FINDINGS if _fails(assembly.composition, found) else 0
     else:
         if assembly.composition.stack.refuses_findings:

@@ -98,6 +98,10 @@ def test_a_rule_that_nobody_has_is_refused(folder: Path, capsys: pytest.CaptureF
     message = refusal(folder, capsys, "run", "--dry-run", "-p", "typo", "--", "true")
     assert "typo.toml:2: findings.rules" in message
     assert 'did you mean "core/unused-exception"?' in message
+    profile(folder, "lint", "[limits.findings.rules]\n'lint/opens-calls' = 'note'\n")
+    message = refusal(folder, capsys, "run", "--dry-run", "-p", "lint", "--", "true")
+    assert "lint.toml:2: findings.rules" in message
+    assert "gate on `hardening lint --fail-on note`" in message, "a run has no findings of lint"
 
 
 def test_what_a_layer_takes_out_of_its_own_gate_alone_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

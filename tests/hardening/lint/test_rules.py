@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from hardening.cli.session import Session
+from hardening.compose.rules import RuleRegistry
+from hardening.errors import PluginError
 from hardening.lint.linter import Linter
 from hardening.lint.rules import registry
 from hardening.mechanism.findings import FindingRule, Severity
@@ -50,9 +52,15 @@ def test_a_rule_finds_its_example_and_not_the_mended_one(ident: str, tmp_path: P
 
 
 def test_every_rule_of_ours_has_an_id_and_says_why_and_how_it_is_mended() -> None:
-    by_owner = registry(PLUGINS.mechanisms).by_owner
-    every: list[FindingRule] = [rule for own in by_owner.values() for rule in own.values()]
+    rules = registry(PLUGINS.mechanisms)
+    every = [rule for owner in rules.owners for rule in rules.of(owner).values()]
     assert all(re.fullmatch(r"HRD\d{3}", rule.id) for rule in every)
     assert all(rule.why and rule.mend for rule in every)
     assert all(rule.good != rule.bad for rule in every if rule.bad)
     assert sum(bool(rule.bad) for rule in every) > 50
+
+
+def test_an_id_is_of_one_rule_alone() -> None:
+    rule = FindingRule("HRD001", "Another")
+    with pytest.raises(PluginError, match=r"box/lid and core/malformed have the same id, HRD001"):
+        _ = RuleRegistry([], {"box": {"lid": rule}}).by_id
