@@ -20,6 +20,7 @@ from hardening.mechanism.findings import Finding, gates
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism, Reading
+from hardening.mechanism.roles import Isolation
 from hardening.mechanism.schema import WILDCARD, Leaf, Scalar
 from hardening.profile.layers import Exemption, Stack
 from hardening.profile.source import SHORTEST, Document
@@ -86,8 +87,12 @@ class Composition:
         """Whose the files of a root are that is unpacked for this, by the caller."""
         from hardening.images.ids import Ids  # most runs have no image
 
-        found = (item.id_maps(self.settings[item.name], host) for item in self.mechanisms)
-        return Ids.of(next((item for item in found if item is not None), None), os.geteuid(), os.getegid())
+        found = next((item for item in self.settings.values() if isinstance(item, Isolation)), None)
+        maps = found.id_maps(host) if found is not None else None
+        if maps is None:
+            return Ids.of(None, os.geteuid(), os.getegid())
+        uids, gids = ([(one.inside, one.outside, one.size) for one in side] for side in (maps.uids, maps.gids))
+        return Ids.of((uids, gids), os.geteuid(), os.getegid())
 
     def located(self, finding: Finding) -> Finding:
         """A finding with a place to look at: that of its leaf, where it has none itself and a layer stated the leaf."""

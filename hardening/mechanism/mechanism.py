@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
-    "IdRanges",
     "ImageRequest",
     "Implied",
     "Mechanism",
@@ -69,7 +68,6 @@ __all__ = [
 ]
 
 S = TypeVar("S")
-IdRanges = tuple[Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]]]
 P = TypeVar("P")
 T = TypeVar("T")
 
@@ -228,11 +226,6 @@ class Mechanism(ABC, Generic[S]):
         """What the configuration of an image (its ``config`` object, OCI image spec) says in this mechanism's table, as TOML
         data, and what it asks for that no image is given. Nothing of it has been checked; what loosens is not taken."""
         return {}, ()
-
-    def id_maps(self, settings: S, host: Host) -> IdRanges | None:
-        """The maps of user and of group ids of the command's own user namespace, for who owns one: ranges of the first id
-        inside, the first one outside, and how many (user_namespaces(7))."""
-        return None
 
     def build(self, leaves: Mapping[tuple[str, str], Any]) -> S:
         """The settings object from the composed values, keyed by setting and member."""

@@ -180,18 +180,6 @@ def of_image(answer: object, *_: object) -> tuple[Mapping[str, object], tuple[Im
     return freeze(dict(answer[0])), _weighed(ImageRequest, "message", "hint")(answer[1])
 
 
-def id_maps(answer: Any, *_: object) -> object:
-    if answer is None:
-        return None
-    try:
-        uids, gids = (
-            tuple((int(inside), int(outside), int(count)) for inside, outside, count in ids) for ids in answer
-        )
-    except (TypeError, ValueError):
-        raise Wrong(answer, "two sequences of three numbers each, or None") from None
-    return uids, gids
-
-
 def settings(answer: Any, of: Mechanism[Any], *_: object) -> object:
     """Settings that every stage, and every other mechanism, reads as they were composed."""
     if type(answer) is not of.settings_type:

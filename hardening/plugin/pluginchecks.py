@@ -36,7 +36,7 @@ _PREFIX = "hardening_"
 _LONGEST = 4096
 _SHOWN = 200
 #: methods of which each may be what enforces a setting
-_ENFORCING = ("contribute", "tighten", "mount_points", "prepare", "implies", "id_maps", "verify")
+_ENFORCING = ("contribute", "tighten", "mount_points", "prepare", "implies", "verify")
 
 
 def version(plugin: Plugin) -> None:

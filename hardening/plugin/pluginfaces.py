@@ -39,7 +39,6 @@ def mechanism(
         "expand": texts,
         "meant": one(str),
         "of_image": pluginanswers.of_image,
-        "id_maps": pluginanswers.id_maps,
         "build": pluginanswers.settings,
         "implies": pluginanswers.implied(installed),
         "covering": one(str, type(None)),

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import (
     Context,
-    IdRanges,
     ImageRequest,
     Implied,
     Mechanism,
@@ -64,13 +63,6 @@ class Namespaces(PackagedMechanism[NamespacesSettings]):
                 if spreads(name, other):
                     by, leaf = (Leaf(self.name, "sysctls", member) for member in (name, other))
                     yield Implied(by, leaf, value, "each interface gets its value", free=True)
-
-    def id_maps(self, settings: NamespacesSettings, host: Host) -> IdRanges | None:
-        maps = settings.id_maps(host)
-        if maps is None:
-            return None
-        uids, gids = ([(item.inside, item.outside, item.size) for item in side] for side in (maps.uids, maps.gids))
-        return uids, gids
 
     def learnt(self, settings: NamespacesSettings, context: Context, evidence: Evidence) -> Iterator[LearntStatement]:
         """A network of its own for who uses none. Names of sockets that stand in no file belong to a network, too."""

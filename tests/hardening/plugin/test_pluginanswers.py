@@ -31,8 +31,6 @@ MOUNT = MountPoint("/acme", True, {"destination": "/acme"}, ("acme.on",))
     [
         ("pointers", ["/linux/seccomp", "/process"]),
         ("known", {"rule": "what it finds"}),
-        ("id_maps", None),
-        ("id_maps", ([(0, 1000, 1)], [(0, 1000, 1)])),
         ("verifications", [Verification("acme.on", "true", "1", State.HOLDS)]),
         ("exposures", [Exposure("on", "do it", 100, 0.5), Exposure("off", "do it", 0, 1)]),
         ("own_unsupported", [Unsupported("acme.on", "no kernel", "another one", also=("acme",))]),
@@ -58,7 +56,6 @@ def test_what_fits_is_taken(form: str, answer: object) -> None:
         ("pointers", "/linux"),
         ("settings_type", dict),
         ("known", {"rule": 1}),
-        ("id_maps", ([(0, 1000)], [])),
         ("findings", [Finding("acme/x", TEXT, "x")]),
         ("verifications", [Verification("acme.on", "", "", TEXT)]),
         ("exposures", [Exposure("on", "do it", -1, 0)]),
