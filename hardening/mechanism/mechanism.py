@@ -3,8 +3,8 @@
 A mechanism owns one TOML table and the parts of the OCI spec that enforce it. The core calls it in this order:
 `probe` -> `statements` and `limits` (per layer) -> `build` -> `check` -> `contribute` -> `findings` -> `prepare`, and
 `verify` after a launch; `tighten` serves ``hardening apply``, `denied` ``hardening why``, `recording` and `learnt`
-``hardening learn``, `exposure` and `reported` ``hardening score``, `witness` ``hardening prove``. All arguments are
-frozen values of earlier stages.
+``hardening learn``, `exposure` and `reported` ``hardening score``, `reported` also ``hardening inspect``, `witness`
+``hardening prove``. All arguments are frozen values of earlier stages.
 """
 
 from __future__ import annotations
@@ -390,7 +390,7 @@ class Mechanism(ABC, Generic[S]):
 
     def reported(self, receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
         """Put into ``fragment`` what the kernel reports of a process (`hardening.runs.receipt`) in the words of an OCI
-        configuration, as far as `exposure` reads it."""
+        configuration: what `exposure` reads, and what ``hardening inspect`` shows."""
         return
 
     def leaf(self, setting: str, member: str = "") -> Leaf:
