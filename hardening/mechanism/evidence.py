@@ -139,8 +139,6 @@ class LearntStatement:
     loosens: frozenset[str] = frozenset()
 
 
-#: Lines of a program, so that somebody reads it before it is run.
-MOST_LINES = 20
 PERMITTED, REFUSED = "permitted", "refused: "
 
 _PROGRAM = """\

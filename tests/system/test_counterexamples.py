@@ -19,8 +19,8 @@ from hardening.base import places, state
 from hardening.compare.proof import Counterexample, counterexamples, violated
 from hardening.compose.composition import Composition
 from hardening.launch.request import LaunchRequest
-from hardening.mechanism.evidence import MOST_LINES
 from hardening.why.witnessed import WitnessOutcome, WitnessRunner
+from tests.hardening.mechanism.test_evidence import MOST_LINES
 from tests.support import loosenings, runs
 from tests.support.features import require
 from tests.support.loosenings import Group, Loosening
