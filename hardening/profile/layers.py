@@ -37,6 +37,8 @@ USER = "user"
 #: The tables of a profile that are no mechanism's.
 TABLES = ("exceptions", "limits", "findings", "learnt", "profile")
 HEADER = ("description", "extends", "complete", *TABLES)
+#: What an exception may say.
+OF_EXCEPTIONS = ("setting", "reason", "owner", "ticket", "expires")
 #: What stands in the place of a reason where an option is given to paste, and where a table is that somebody reviews.
 REASON, WHY = "REASON", "why this is needed"
 #: What stands there in the place of one: that, and what people write for later. Case, and what may stand around it
@@ -388,10 +390,10 @@ def _learnt(node: Node | None) -> Fingerprint | None:
 
 
 def _exemption(node: Node) -> Exemption:
-    known = ("setting", "reason", "owner", "ticket", "expires")
     for key, member in node.members():
-        if key not in known:
-            raise member.error("unknown key", hint=nearest(key, known) or f"an exception has {', '.join(known)}")
+        if key not in OF_EXCEPTIONS:
+            hint = nearest(key, OF_EXCEPTIONS) or f"an exception has {', '.join(OF_EXCEPTIONS)}"
+            raise member.error("unknown key", hint=hint)
     texts = {key: member.string().strip() for key, member in node.members() if key != "expires"}
     for key in ("setting", "reason"):
         if not texts.get(key):

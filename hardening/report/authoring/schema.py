@@ -8,7 +8,7 @@ from typing import Any
 from hardening.mechanism import findings
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import STRINGS, Family, Scalar, Setting
-from hardening.profile import fingerprint, metadata
+from hardening.profile import fingerprint, layers, metadata
 
 Data = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -28,7 +28,7 @@ def schema(mechanisms: Iterable[Mechanism[Any]]) -> Data:
 
 def _header(limits: Data) -> Data:
     severity = {"enum": [*map(str, findings.Severity), findings.NEVER]}
-    exception = {"setting": STRING, "reason": STRING, "ticket": STRING, "expires": _DATE}
+    exception = {**dict.fromkeys(layers.OF_EXCEPTIONS, STRING), "expires": _DATE}
     rules = {"type": "object", "additionalProperties": severity}
     texts = dict.fromkeys(metadata.TEXTS, STRING)
     controls = {**dict.fromkeys(metadata.OF_CONTROLS, STRING), "ids": STRINGS}

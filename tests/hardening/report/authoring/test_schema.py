@@ -38,6 +38,9 @@ def test_it_is_one_and_takes_every_profile_that_is_shipped_or_documented() -> No
             block.place: block.text for block in blocks(page) if block.language == "toml" and "profile" in block.marks
         }
     assert len(texts) > 20
+    texts["all keys"] = (
+        '[[exceptions]]\nsetting = "a.b"\nreason = "r"\nowner = "o"\nticket = "t"\nexpires = 2030-12-31\n'
+    )
     assert {place: found for place, text in texts.items() if (found := problems(text))} == {}
 
 
