@@ -44,9 +44,10 @@ class Runtime(ABC):
     #: Whether its launcher puts the values of `LaunchRequest.variables` into the command's environment; else they stand
     #: in the configuration, which goes with the run.
     takes_variables: ClassVar[bool] = False
-
     #: Whether its launcher writes `LaunchRequest.receipt`.
     writes_receipts: ClassVar[bool] = False
+    #: Whether the command's system calls go to the kernel of this host, as `Context.host_kernel` tells mechanisms.
+    host_kernel: ClassVar[bool] = True
 
     @abstractmethod
     def version(self) -> str | None:

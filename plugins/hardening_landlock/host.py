@@ -19,8 +19,6 @@ from hardening_landlock.settings import ALL, ANY, LandlockSettings
 #: Where the helper is compiled to, by machine; `landlock.c` beside it is its source.
 HELPERS = Path(__file__).parent / "helper"
 CALLS = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
-#: Runtimes that execute the command under the kernel that was asked; None where it is not known yet what will.
-_OF_THIS_KERNEL = (None, "native", "crun", "runc")
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _EVERYBODY = 0o555
 #: The version of Landlock's interface that knows more than the first, and the kernel that has it (landlock(7)).
@@ -112,8 +110,9 @@ def check(settings: LandlockSettings, context: Context) -> Iterator[Unsupported]
 
 def _obstacle(facts: LandlockFacts, context: Context) -> tuple[str, str] | None:
     """Why nothing at all can be enforced, and the remedy."""
-    if context.runtime not in _OF_THIS_KERNEL:
-        return f"{context.runtime} may have a kernel of its own, without Landlock", "use --runtime native, crun or runc"
+    if not context.host_kernel:
+        reason = f"{context.runtime} has a kernel of its own, and nothing tells whether that has Landlock"
+        return reason, "use --runtime native"
     if not facts.abi:
         return f"the kernel has no Landlock: {facts.problem}", "run Linux 5.19 or newer, with landlock among `lsm=`"
     if facts.abi < REFER:

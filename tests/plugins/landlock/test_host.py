@@ -10,14 +10,17 @@ from typing import Any
 import attrs
 import pytest
 
+from hardening.assemble import pipeline
 from hardening.mechanism import host as hosts
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Members
 from hardening_capabilities.settings import CapabilitiesSettings
+from hardening_landlock import Landlock
 from hardening_landlock.host import LandlockFacts, assumed, check, probe
 from hardening_landlock.settings import LandlockSettings
 from hardening_landlock.spec import contribute, mount_points
+from hardening_native import Native
 from hardening_seccomp import Seccomp
 from hardening_seccomp.actions import DENY
 from hardening_seccomp.diagrams import constant
@@ -98,9 +101,19 @@ def test_what_keeps_the_helper_from_its_work_is_said_before_it_runs() -> None:
     loose = attrs.evolve(_capabilities(), no_new_privileges=False)
     assert lacking(NOW, loose) == WHOLE
     assert lacking(NOW, _capabilities()) == []
-    for runtime, found in ((None, []), ("native", []), ("crun", []), ("runc", []), ("gvisor", WHOLE)):
-        where = context(NOW, runtime=runtime)
-        assert [(one.leaf, one.whole) for one in check(settings(), where)] == found
+
+
+def test_of_a_kernel_that_was_not_asked_nothing_is_claimed() -> None:
+    class Foreign(Native):
+        name = "foreign"
+        host_kernel = False
+
+    composition = composed("[landlock]\nmounts = false", by=[Landlock()])
+    here = context().host
+    for runtime, found in ((None, []), (Native(), []), (Foreign(), WHOLE)):
+        seen = pipeline.examine(composition, here, runtime=runtime)
+        assert [(one.leaf, one.whole) for one in seen.unsupported] == found
+        assert all("foreign has a kernel of its own" in one.reason for one in seen.unsupported)
 
 
 def _capabilities() -> CapabilitiesSettings:

@@ -22,6 +22,7 @@ class Gvisor(ProgramRuntime):
 
     name = "gvisor"
     program = str(Path(__file__).parent / "gvisor")
+    host_kernel = False
 
     def check(self, document: Mapping[str, Any], host: Host) -> tuple[Refusal, ...]:
         """What runsc would ignore, and what it cannot do: it needs root."""
