@@ -35,9 +35,11 @@ _OF_PATHS = MappingProxyType({"see": "seen", "read": "readable", "write": "writa
 _OF_ADDRESSES = ("bind", "connect")
 _CAPABILITY = re.compile(r"CAP_[A-Z_]+")
 
+#: What is hidden is there, and empty.
 _READ = """\
 if os.path.isdir({path!r}):
-    os.listdir({path!r})
+    if not os.listdir({path!r}):
+        raise FileNotFoundError(2, "there is nothing in it")
 else:
     file = os.open({path!r}, os.O_RDONLY | os.O_NONBLOCK)
     if os.fstat(file).st_rdev == os.stat("/dev/null").st_rdev and {path!r} != "/dev/null":
@@ -105,6 +107,11 @@ class AssertedOperation:
     path: tuple[str, str] | None = None
     attempt: str = ""
     leaves: tuple[str, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether the program may leave something in a volume."""
+        return self.path is not None and self.path[1] in ("writable", "executable")
 
     @property
     def witness(self) -> Witness:

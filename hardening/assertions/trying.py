@@ -19,6 +19,7 @@ from hardening.mechanism.denial import DENIALS, MISSING
 from hardening.mechanism.evidence import PERMITTED, REFUSED
 from hardening.mechanism.mechanism import Context
 from hardening.profile.source import Origin
+from hardening.trace.tracer import INTERRUPT
 from hardening.why.attempt import Attempt
 from hardening.why.inquiry import Explanation, inquire
 from hardening.why.runner import CommandRunner
@@ -88,12 +89,18 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     command = (*PYTHON, operation.witness.program)
     said = os.memfd_create("hardening-test", os.MFD_CLOEXEC)
     try:
-        found = inquire(attempt, attrs.evolve(runner, command=command, output=said), limit=LIMIT, shown=False)
+        # Of volumes that nothing is written to no run needs a copy.
+        runner = attrs.evolve(runner, command=command, output=said, in_place=runner.in_place or not operation.writes)
+        found = inquire(attempt, runner, limit=LIMIT, shown=False)
         first = os.pread(said, _MOST_OUTPUT, 0).decode("utf-8", "replace").partition("\n")[0]
     finally:
         os.close(said)
     if found.conclusion is Conclusion.NOT_NEEDED and first == PERMITTED:
         return LiveAnswer()
+    if found.conclusion is Conclusion.STOPPED:
+        if found.seconds < LIMIT:  # by Ctrl-C, or a signal that ends the program
+            raise KeyboardInterrupt
+        return LiveAnswer(failed=f"there is no answer after {found.seconds:.0f} seconds")
     if found.attributions:
         confirmed = all(item.confirmed for item in found.attributions)
         # What follows from a setting is the reason before anything else that might have been it.
@@ -166,6 +173,8 @@ def run(assertion: CommandAssertion, composition: Composition, runner: CommandRu
         text = os.pread(said, _MOST_OUTPUT, 0).decode("utf-8", "replace")
     finally:
         os.close(said)
+    if trace.ended == INTERRUPT:
+        raise KeyboardInterrupt
     why = ""
     if trace.ended:
         why = f"it was still at work after {PATIENCE:.0f} seconds"

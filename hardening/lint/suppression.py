@@ -60,7 +60,9 @@ def applied(
     file: str,
     lines: Sequence[str],
 ) -> Iterator[LintResult]:
-    """The results, those that a comment takes back with its reason; and what is wrong with comments."""
+    """The results, those that a comment takes back with its reason; and what is wrong with comments. Of a profile that does
+    not compose most rules have not been asked, so that nobody knows which comments are idle."""
+    whole_profile = not any(result.finding.rule in (MALFORMED, REFUSED) for result in results)
     valid = [comment for comment in found if not comment.problem]
     used: set[tuple[int, str]] = set()
     for result in results:
@@ -79,8 +81,12 @@ def applied(
         if comment.problem:
             yield about("lint/unexplained-suppression", comment, comment.problem, comment.hint)
             continue
-        idle = [rule for rule in comment.rules if (comment.line, rule) not in used]
-        if idle:
+        firm = [rule for rule in comment.rules if rules.name(rule) in _FIRM]
+        if firm:
+            message = f"{', '.join(firm)} cannot be taken back"
+            yield about("lint/unexplained-suppression", comment, message, "mend what it finds, and remove it here")
+        idle = [rule for rule in comment.rules if (comment.line, rule) not in used and rule not in firm]
+        if idle and whole_profile:
             message = f"nothing on this line is found by {', '.join(idle)}"
             whole = len(idle) == len(comment.rules)
             yield about("lint/unused-suppression", comment, message, "remove it", COMMENT if whole else ())

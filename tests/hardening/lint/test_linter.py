@@ -150,7 +150,10 @@ def test_a_comment_takes_back_what_it_names_on_its_line_alone(write: Callable[[s
     assert lines(unknown) == [(2, "HRD014"), (2, "HRD501"), (3, "HRD502")]
     assert "did you mean" in unknown[0].finding.hint
     assert lines(lint(write('x = "# hardening: ignore[HRD001] no comment"\n'))) == [(1, "HRD001")]
-    assert lines(lint(write("[process]\nx = 1 # hardening: ignore[HRD001] no\n"))) == [(2, "HRD001"), (2, "HRD015")]
+    assert lines(lint(write("[process]\nx = 1 # hardening: ignore[HRD001] no\n"))) == [(2, "HRD001"), (2, "HRD014")]
+    # Which comments are idle nobody knows of a profile that does not compose: most rules have not been asked.
+    broken = "[process]\nx = 1\n[rootfs]\nread_only = true # hardening: ignore[HRD501] why\n"
+    assert lines(lint(write(broken))) == [(2, "HRD001")]
 
 
 def test_sarif_has_a_region_for_each_result_of_every_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
