@@ -66,6 +66,10 @@ class Plugin:
         return label(self)
 
 
+class PluginTimeoutError(BaseException):
+    """A plugin takes too long. It is none of `Exception`: who tries again after whatever fails is ended, too."""
+
+
 class Wrong(Exception):
     """An answer that is none: what was ``found``, and what is ``wanted``."""
 
@@ -133,8 +137,8 @@ def aside() -> Iterator[None]:
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """Raise `TimeoutError` in what takes longer than this, again and again where it is not listened to (setitimer(2)). The
-    beats of a clock are counted and no time is compared: a process that was stopped meanwhile, with its machine or by
+    """Raise `PluginTimeoutError` in what takes longer than this, again and again where it is not listened to (setitimer(2)).
+    The beats of a clock are counted and no time is compared: a process that was stopped meanwhile, with its machine or by
     Ctrl-Z, has not taken long. Another thread than the main one has no limit (signal(7))."""
     beat, heard, began = min(1.0, seconds), 0, monotonic()
 
@@ -142,7 +146,7 @@ def bounded(seconds: float) -> Iterator[None]:
         nonlocal heard
         heard += 1
         if heard * beat >= seconds:
-            raise TimeoutError(f"it takes longer than {seconds:g} seconds")
+            raise PluginTimeoutError(f"it takes longer than {seconds:g} seconds")
 
     try:
         before = signal.signal(signal.SIGALRM, late)

@@ -52,13 +52,19 @@ def version(plugin: Plugin) -> None:
 
 
 def hooks(plugin: Plugin) -> None:
-    """Every function with the name of a hook is marked as one, is one that there is, and takes arguments that it has."""
+    """Whatever has the name of a hook, or is marked as one, is a function that is marked as one, is one that there is, and
+    takes arguments that it has. What is no function pluggy passes over."""
     specs = {name for name in dir(hookspecs) if name.startswith(_PREFIX)}
     for name, function in vars(plugin.module).items():
         options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        if (options is not None or name in specs) and not inspect.isfunction(function):
+            kind = type(function).__name__
+            raise fault(
+                plugin, f": {name} is {kind} where a function is expected", f"write def {name}(…), with @hookimpl"
+            )
         if options is None:
             own = inspect.isfunction(function) and function.__module__ == plugin.module.__name__
-            if name.startswith(_PREFIX) and (own or (name in specs and inspect.isfunction(function))):
+            if name.startswith(_PREFIX) and (own or name in specs):
                 meant = "" if name in specs else f"; {nearest(name, specs)}" if nearest(name, specs) else ""
                 raise fault(plugin, f": {name} lacks @hookimpl", f"mark it, or rename it{meant}")
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterator
@@ -213,6 +214,19 @@ def test_a_hook_without_its_mark_is_refused() -> None:
     assert refused(plugin("a", hardening_mechanisms)) == (
         "plugin a (a-dist 1): hardening_mechanisms lacks @hookimpl\nhint: mark it, or rename it"
     )
+
+
+@pytest.mark.parametrize("mark", [hookimpl, lambda item: item])
+@pytest.mark.parametrize("kind", ["partial", "object", "int"])
+def test_a_hook_that_is_no_function_is_refused_and_not_passed_over(kind: str, mark: Callable[[Any], Any]) -> None:
+    class Judge:
+        def __call__(self, candidate: Any) -> Any:
+            return ()
+
+    judge = {"partial": functools.partial(Judge()), "object": Judge(), "int": 5}[kind]
+    module = ModuleType("a")
+    vars(module)["hardening_admit"] = mark(judge) if kind != "int" else judge
+    assert ": hardening_admit is " in refused(attrs.evolve(plugin("a"), module=module))
 
 
 def test_a_hook_with_a_wrong_argument_is_refused() -> None:
