@@ -58,7 +58,9 @@ class Revision:
             words = head.split()
             # Whoever wrote the repository may have written what git itself never does: a name that leads out of it.
             if len(words) == 4 and words[1] == b"blob" and not {b"", b".", b".."} & {*path.split(b"/")}:
-                found[os.fsdecode(path)] = _TreeFile(words[0].decode(), words[2].decode(), int(words[3]))
+                found[os.fsdecode(path)] = _TreeFile(
+                    words[0].decode(), words[2].decode(), int(words[3]) if words[3].isdigit() else 0
+                )  # 0: it is missing
         return cls(name, folder, commit, found)
 
     def read(self, path: str) -> bytes:
@@ -146,10 +148,13 @@ def _texts(data: bytes) -> list[str]:
 
 
 def _git(folder: str, name: str, *words: str) -> bytes:
-    # What the caller's environment says of a repository is about another one, as in a hook of git's.
+    # What the caller's environment says of a repository is about another one, as in a hook of git's. An object that is
+    # missing is not fetched: the repository says by which program (git(1), GIT_NO_LAZY_FETCH, GIT_ALLOW_PROTOCOL).
     env = {key: value for key, value in programs.environment().items() if not key.startswith("GIT_")}
+    env |= {"LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", folder, "-c", "core.fsmonitor=false", *words]
     try:
-        done = programs.run(["git", "-C", folder, *words], b"", programs.PATIENCE, env={**env, "LC_ALL": "C"})
+        done = programs.run(command, b"", programs.PATIENCE, env=env)
     except FileNotFoundError:
         raise HostError("git is not installed", origin=f"{name}:", hint="apt install git") from None
     except subprocess.TimeoutExpired:

@@ -107,3 +107,19 @@ def test_no_program_of_the_repository_is_run(repository: Repository) -> None:
     with checked_out("HEAD", "other.toml", str(repository.folder)) as copy:
         assert copy.path.read_text() == "no = 1"
     assert not mark.exists()
+
+
+def test_what_is_missing_of_a_revision_is_fetched_from_nowhere(repository: Repository) -> None:
+    mark = repository.folder / "ran"
+    for name, value in (
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", f"ext::sh -c touch% {mark}"),
+        ("protocol.ext.allow", "always"),
+    ):
+        subprocess.run(["git", "-C", repository.folder, "config", name, value], check=True)
+    blob = subprocess.check_output(["git", "-C", repository.folder, "rev-parse", "HEAD:other.toml"], text=True).strip()
+    (repository.folder / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(UsageError), checked_out("HEAD", "other.toml", str(repository.folder)):
+        pass
+    assert not mark.exists()
