@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 import gnupg
 
-from hardening.base import files, programs
+from hardening.base import files, places, programs
 from hardening.base.linux import abi, children, kernel
 from hardening.errors import HostError
 
@@ -190,8 +190,9 @@ def start(
     """GnuPG with a home, None for the caller's own. Where it ``asks``, `gpg-agent` asks for a passphrase if there is a
     terminal, and a call may take `programs.ASKING` seconds then; in all other cases it takes `programs.PATIENCE`, and a
     passphrase that is needed is an error (`NOBODY_TO_ASK`). One that is ``private`` is given what nobody else may know; one
-    that is given what anybody may have made has so many seconds of ``cpu`` for a call. Raises `HostError`."""
-    program = programs.find("gpg")
+    that is given what anybody may have made has so many seconds of ``cpu`` for a call. Whatever PATH the caller has, it is
+    the system's program: what it says of a signature binds the caller, too. Raises `HostError`."""
+    program = programs.find("gpg", places.OF_COMMANDS)
     if program is None:
         raise HostError("GnuPG (gpg) is not installed", hint=INSTALL)
     asks = asks and programs.terminal() is not None

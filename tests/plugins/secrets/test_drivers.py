@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base import places
 from hardening.base import programs as limits
 from hardening.errors import UsageError
 from hardening.mechanism.secret_driver import LONGEST, SecretError
@@ -86,7 +87,7 @@ def test_an_agent_that_would_have_to_ask_without_a_terminal_is_said_to(kept: Kep
 
 def test_gnupg_that_is_missing_is_said_to_be(kept: Kept, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.create("db", b"x", "gpg", key="open@example.org", homedir=str(home))
-    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(places, "OF_COMMANDS", "/nonexistent")
     for use in (
         lambda: kept.open("db"),
         lambda: kept.rotate("db", b"y"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hardening import cli
+from hardening.base import places
 from hardening_trust import policy, registriesd
 from hardening_trust.requirements import ACCEPT, ExactReference, RemapIdentity, SignedBy
 from tests.support.cached import PROGRAM
@@ -123,7 +124,7 @@ def test_a_key_that_cannot_be_read_is_named_by_its_path(layer: Path, capsys: pyt
 def test_without_gnupg_the_table_is_shown_and_lint_says_so(
     layer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(layer.parent / "empty"))
+    monkeypatch.setattr(places, "OF_COMMANDS", str(layer.parent / "empty"))
     code, out, _ = typed(capsys, "show", "-p", str(layer))
     assert (code, "team.gpg" in out) == (0, True)
     code, _, error = typed(capsys, "lint", "-p", str(layer))

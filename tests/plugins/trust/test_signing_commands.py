@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hardening import cli
+from hardening.base import places
 from hardening.base.digest import sha256
 from tests.support.disks import fill, name_all, small_disk
 from tests.support.gpg import Keys
@@ -200,7 +201,7 @@ def test_without_gnupg_there_is_no_verdict(
 ) -> None:
     sign(gpg_keys, "--identity", NAME, "dir:image")
     capsys.readouterr()
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(places, "OF_COMMANDS", str(tmp_path))
     assert verify("dir:image") == 125
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -14,7 +14,7 @@ from pathlib import Path
 import gnupg as python_gnupg
 import pytest
 
-from hardening.base import programs
+from hardening.base import places, programs
 from hardening.base.openpgp import gnupg
 from hardening.base.openpgp.gnupg import GnuPG
 from hardening.errors import HostError
@@ -35,17 +35,17 @@ def home() -> Iterator[Home]:
 
 @pytest.fixture
 def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The place of another gpg, which is found first."""
+    """The place of another gpg, which the system has first."""
     place = tmp_path / "bin"
     place.mkdir()
-    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    monkeypatch.setattr(places, "OF_COMMANDS", f"{place}:{places.OF_COMMANDS}")
     return place / "gpg"
 
 
 def start(home: Home, beside: Path | None = None, script: str = "") -> GnuPG:
     """GnuPG, which runs a ``script`` where it is to sign."""
     if beside is not None:
-        real = shutil.which("gpg", path=os.environ["PATH"].partition(":")[2])
+        real = shutil.which("gpg", path=places.OF_COMMANDS.partition(":")[2])
         beside.write_text(f'#!/bin/sh\ncase "$*" in *--clear*) {script};; *) exec {real} "$@";; esac\n')
         beside.chmod(0o755)
     return gnupg.start(home.path)
@@ -84,6 +84,16 @@ def test_one_that_ends_before_it_has_read_its_input_has_a_result(beside: Path, h
     done = sign(start(home, beside, "kill -9 $$"), home)
     with pytest.raises(HostError, match="GnuPG was killed by signal 9"):
         gnupg.codes(done)
+
+
+def test_the_callers_path_names_no_gpg(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever must have their profiles signed would say themselves that they are."""
+    (tmp_path / "gpg").write_text(f"#!/bin/sh\n: >{tmp_path}/ran\n")
+    (tmp_path / "gpg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert gnupg.codes(sign(start(home), home, b"x")) == set()
+    assert start(home).rows(["--list-keys"]) != [[""]]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_an_agent_that_does_not_answer_holds_nobody_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

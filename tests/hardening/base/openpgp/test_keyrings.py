@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base import places
 from hardening.base.openpgp import keyrings as openpgp
 from hardening.base.openpgp.keyrings import Keyrings, OpenPGPNotSigned, TooSlow, keyrings
 from hardening.errors import HostError
@@ -188,7 +189,7 @@ def test_what_a_killed_process_left_goes_with_the_next(gpg_keys: Keys) -> None:
 
 
 def test_without_gnupg_there_is_a_clear_error(rings: Keyrings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(places, "OF_COMMANDS", str(tmp_path))
     with pytest.raises(HostError, match=r"GnuPG \(gpg\) is not installed") as caught:
         rings.of([b""])
     assert "install gnupg" in str(caught.value)

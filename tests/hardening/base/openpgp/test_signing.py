@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base import places
 from hardening.base.openpgp.signing import signer
 from hardening.errors import HostError, LaunchError, UsageError
 from hardening_trust import payload
@@ -99,6 +100,6 @@ def test_what_can_be_no_passphrase(gpg_keys: Keys, tmp_path: Path, data: bytes, 
 
 
 def test_without_gnupg_there_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(places, "OF_COMMANDS", str(tmp_path))
     with pytest.raises(HostError, match=r"GnuPG \(gpg\) is not installed"):
         signer("x")
