@@ -73,6 +73,7 @@ def check(settings: RootfsSettings, context: Context) -> Iterable[Unsupported]:
     require(settings)
     require_apart(settings, context)
     require_shown(settings, context)
+    spec.require_held(settings)
     around, kernel = Surroundings.of(context), context.host.kernel
     if not around.mount:
         raise ProfileError(

@@ -125,18 +125,44 @@ def anchors(settings: RootfsSettings) -> dict[str, tuple[Volume, Volume]]:
     """Of volumes that can be written, each directory above what is masked or read-only in them, which is mounted over
     itself: the volume by the place, and that part of it. A mount point cannot be renamed (EBUSY); what lies in a directory
     that can be is as writable as the rest under the new name."""
-    volumes = {volume.target: volume for volume in settings.mounted_volumes()}
-    taken = {*volumes, *settings.mounted_tmpfs()}
     found: dict[str, tuple[Volume, Volume]] = {}
-    for path in _restricted(settings) if any(volume.writable for volume in volumes.values()) else ():
-        outer = volumes.get(deepest(taken, path) or "")
-        if outer is None or not outer.writable or not os.path.lexists(outer.source + path.removeprefix(outer.target)):
+    for outer, path in _within_writable(settings):
+        if not os.path.lexists(outer.source + path.removeprefix(outer.target)):
             continue
         for place in above(path):
             if is_below(place, outer.target):
                 source = outer.source + place.removeprefix(outer.target)
                 found[place] = (outer, attrs.evolve(outer, source=source, target=place))
     return found
+
+
+def require_held(settings: RootfsSettings) -> None:
+    """Raise `ProfileError` where a masked or read-only path leads by a link in a volume that can be written: a mount holds
+    what the link leads to, and the link itself can be replaced."""
+    restricted = _restricted(settings)
+    for outer, path in _within_writable(settings):
+        for place in (*reversed(above(path)), path):
+            if not is_below(place, outer.target):
+                continue
+            if os.path.islink(outer.source + place.removeprefix(outer.target)):
+                raise ProfileError(
+                    f"{path} cannot be held: {place} is a symbolic link in {outer.source}, which can be written, and the "
+                    "command could put something else in its place",
+                    origin=outer.origin,
+                    hint="replace the link by what it leads to, or take the path from read_only_paths or masked_paths",
+                )
+            if place in restricted:
+                break  # nothing in it can be replaced
+
+
+def _within_writable(settings: RootfsSettings) -> Iterator[tuple[Volume, str]]:
+    """What is masked or read-only in volumes that can be written, each with the volume that it lies in."""
+    volumes = {volume.target: volume for volume in settings.mounted_volumes()}
+    taken = {*volumes, *settings.mounted_tmpfs()}
+    for path in sorted(_restricted(settings)) if any(volume.writable for volume in volumes.values()) else ():
+        outer = volumes.get(deepest(taken, path) or "")
+        if outer is not None and outer.writable:
+            yield outer, path
 
 
 def _restricted(settings: RootfsSettings) -> set[str]:

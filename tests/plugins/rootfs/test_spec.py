@@ -92,6 +92,41 @@ def test_patterns_reach_into_volumes(tmp_path: Path, image: Path, setting: str) 
     assert {Input("entries", f"{tmp_path}/data"), Input("name", f"{tmp_path}/data/sub/key")} <= found
 
 
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize("setting", ["masked_paths", "read_only_paths"])
+def test_a_link_that_the_command_could_replace_holds_nothing(tmp_path: Path, setting: str, uid: int) -> None:
+    for name in ("work/.git/hooks", "work/other"):
+        (tmp_path / name).mkdir(parents=True)
+    rows = {
+        ".git/hooks": ("work/.git/hooks", "../other"),
+        ".git": ("work/.git", "other"),
+        ".none": ("work/.none", "gone"),
+    }
+
+    def text(options: str, *paths: str) -> str:
+        said = ", ".join(f'"/data/{path}"' for path in paths)
+        return f'[rootfs]\nvolumes = ["{tmp_path}/work:/data:{options}"]\n{setting} = [{said}]'
+
+    for link, (place, leads) in rows.items():
+        path = {".git": ".git/hooks"}.get(link, link)
+        if (tmp_path / place).exists():
+            assert spec_of(tmp_path, text("rw", path), on=host(uid=uid))
+            (tmp_path / place).rename(tmp_path / "kept")
+        (tmp_path / place).symlink_to(leads)
+        with pytest.raises(
+            ProfileError, match=f"/data/{path} cannot be held: /data/{link} is a symbolic link"
+        ) as found:
+            spec_of(tmp_path, text("rw", path), on=host(uid=uid))
+        assert found.value.origin is not None
+        # Nobody replaces it on a read-only mount.
+        assert spec_of(tmp_path, text("ro", path), on=host(uid=uid))
+        if (tmp_path / "kept").exists():
+            (tmp_path / place).unlink()
+            (tmp_path / "kept").rename(tmp_path / place)
+    (tmp_path / "work/.git/hooks/link").symlink_to("/etc")
+    assert spec_of(tmp_path, text("rw", ".git/hooks", ".git/hooks/link"), on=host(uid=uid))
+
+
 def test_a_volume_in_a_hidden_directory_is_seen(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, '[rootfs]\nvolumes = ["/usr:/home/ann/usr:ro", "/usr:/var/log/usr:ro"]')
     assert spec.files["rootfs/home/ann/usr"] == Directory()
