@@ -148,12 +148,15 @@ class LandlockSettings:
         lenient=_SECOND,
     )
     bind: tuple[str, ...] = scalar(
-        PORTS, (ANY,), "TCP ports that are bound.", lenient="a network of the command's own has nobody else in it"
+        PORTS,
+        (ANY,),
+        "TCP ports that are bound by bind(2).",
+        lenient="a network of the command's own has nobody else in it",
     )
     connect: tuple[str, ...] = scalar(
         PORTS,
         (ANY,),
-        "TCP ports that are connected to.",
+        "TCP ports that are connected to by connect(2).",
         lenient="a network of the command's own leads nowhere",
     )
     abstract_sockets: bool = scalar(

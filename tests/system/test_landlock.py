@@ -51,6 +51,10 @@ PERMITTED = (
     "connect inside",
     "signal inside",
     "open stdout again",
+    "connect by fast open",
+    "connect by MPTCP",
+    "bind by MPTCP",
+    "listen unbound",
 )
 
 PROBE = r"""
@@ -76,11 +80,21 @@ def mount():
 def ioctl():
     with open("/dev/null") as file: fcntl.ioctl(file, 0x5401)  # TCGETS, of what is no terminal
 
-def connect(address, family=socket.AF_INET):
-    with socket.socket(family) as made: made.connect(address)
+def connect(address, family=socket.AF_INET, protocol=0):
+    with socket.socket(family, socket.SOCK_STREAM, protocol) as made: made.connect(address)
 
-def bind():
-    with socket.socket() as made: made.bind(("127.0.0.1", FACTS["bind"]))
+def bind(protocol=0):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as made: made.bind(("127.0.0.1", FACTS["bind"]))
+
+def fast_open():
+    with socket.socket() as made:
+        made.sendto(b"x", 0x20000000, ("127.0.0.1", FACTS["forbidden"]))  # MSG_FASTOPEN
+        assert made.getpeername()[1] == FACTS["forbidden"]
+
+def listen():
+    with socket.socket() as made:
+        made.listen()
+        assert made.getsockname()[1]
 
 def own_signal():
     child = os.fork()
@@ -109,6 +123,10 @@ TRIED = {
     "connect inside": lambda: connect(("127.0.0.1", FACTS["permitted"])),
     "signal inside": own_signal,
     "open stdout again": lambda: open("/dev/stdout", "a").close(),
+    "connect by fast open": fast_open,
+    "connect by MPTCP": lambda: connect(("127.0.0.1", FACTS["forbidden"]), protocol=262),
+    "bind by MPTCP": lambda: bind(262),
+    "listen unbound": listen,
 }
 found = {}
 for name, attempt in TRIED.items():
