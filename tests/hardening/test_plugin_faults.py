@@ -4,6 +4,7 @@ take for its own."""
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
@@ -318,12 +319,16 @@ def test_a_plugin_of_no_package_is_named_alike_loaded_or_announced() -> None:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is waited for longer than it takes to see that."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody is waited for longer than it takes to see that. What ends a wait would be lost in what hypothesis does when
+    garbage is collected."""
+    kept, gc.callbacks[:] = gc.callbacks[:], []
     for module, name in (
         (plugincalls, "SECONDS"), (pluginfaces, "PATIENT"), (pluginfaces, "VERSION_SECONDS"), (plugins, "PATIENT")
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 0.02)
+    yield
+    gc.callbacks[:] = kept
 
 
 def hang(*_: object) -> Any:
