@@ -14,7 +14,7 @@ from hardening.cli import output, start
 from hardening.cli.options import sides
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Session, session
-from hardening.compare.difference import LeafDifference
+from hardening.compare.difference import LeafDifference, differences
 from hardening.compare.proof import Counterexample, counterexamples, violated
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.mechanism.evidence import Witness
@@ -80,7 +80,10 @@ def command(
             )
         found = violated(compositions[0], compositions[1], here.host)
         shown = _programs(context, here, both, found, run=run, everything=everything) if found else []
-        _show(both, found, shown, as_json=as_json)
+        others = [
+            item for item in differences(compositions[1], compositions[0], here.host) if item.order is Order.OTHER
+        ]
+        _show(both, found, shown, others, as_json=as_json)
     return EXIT_FINDINGS if found else 0
 
 
@@ -120,7 +123,14 @@ def _programs(
     return tried
 
 
-def _show(both: tuple[Side, Side], found: list[LeafDifference], shown: list[_ShownProgram], *, as_json: bool) -> None:
+def _show(
+    both: tuple[Side, Side],
+    found: list[LeafDifference],
+    shown: list[_ShownProgram],
+    others: list[LeafDifference],
+    *,
+    as_json: bool,
+) -> None:
     inner, outer = both
     if as_json:
         output.show_json(
@@ -129,11 +139,15 @@ def _show(both: tuple[Side, Side], found: list[LeafDifference], shown: list[_Sho
                 "outer": outer.name,
                 "within": not found,
                 "beyond": [data.difference(item, (outer, inner)) for item in found],
+                "others": [data.difference(item, (outer, inner)) for item in others],
                 "counterexamples": [_data(item) for item in shown],
             }
         )
         return
     if not found:
+        title = "these differ, and no value of theirs counts as more than another: look at them"
+        for line in difference.paragraphs(others, (outer, inner), {Order.OTHER: title}):
+            output.show(line)
         output.show(f"{inner.name} is within {outer.name}")
         return
     titles = {

@@ -32,7 +32,10 @@ def test_without_a_program_the_settings_are_told(
     profile(tmp_path, "org", "[box]\nsize = 5\n")
     profile(tmp_path, "wide", "[box]\nsize = 9\nlabel = 'x'\n")
     assert call(session(tmp_path), "prove", "org", "within", "wide") == 0
-    assert capsys.readouterr().out == "org is within wide\n"
+    assert capsys.readouterr().out == (
+        "these differ, and no value of theirs counts as more than another: look at them:\n"
+        "  box.label: x -> (none)\n    default (tests.hardening.cli.samples), before: wide.toml:3\n\norg is within wide\n"
+    )
     assert call(session(tmp_path), "prove", "wide", "within", "org") == 1
     assert capsys.readouterr().out == (
         "wide permits more than org:\n"
