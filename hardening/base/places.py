@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+#: What the administrator says to every call, and the stack that goes before every other.
+CONFIGURATION, ENFORCED = "/etc/hardening/hardening.toml", "/etc/hardening/enforced.toml"
 LAUNCHES, CACHE, RECORDS = "launches", "cache", "records"
 #: Where other runtimes lie, whatever PATH the caller has: an ordinary user's often lacks sbin.
 OF_RUNTIMES = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")

@@ -128,6 +128,8 @@ def storable(
         return ("the operations of one run are shown",)
     if not here.stores:
         return ("this is not a call of the installed program",)
+    if cache.is_bound():
+        return ("what the administrator requires of this machine is held against each run",)
     if not _is_named(line, launch):
         return (f"the name of the container is not typed as one {cache.NAME}",)
     kept = of_argv(engine.command(Path("/"), launch))
@@ -185,7 +187,7 @@ def verdict(
     looked: Sequence[Input],
 ) -> None:
     """Keep that a bundle was admitted. ``looked`` is what the verdicts on it rest on."""
-    kept = of_argv(argv) if here.stores else None
+    kept = of_argv(argv) if here.stores and not cache.is_bound() else None
     line = next(cache.lines(list(here.words)), None)
     if kept is None or line is None or not _is_named(line, launch):
         return

@@ -4,7 +4,8 @@ An *entry* is a directory of the caller's state directory: `entry.json`, and for
 lies below a *key*: the words of a command line up to the command, who typed them, and the versions. It is valid only while
 every fingerprint that its composition took is the same again (`hardening.launch.fingerprints`), and while the files of its
 bundle are what they were. What a run decides is left open in it and filled in at each (`hardening.launch.config.variables`):
-the command, and the values of variables. Nothing is trusted that somebody else than the caller could have written.
+the command, and the values of variables. Nothing is trusted that somebody else than the caller could have written; and where
+the administrator of the machine binds the caller, nothing that the caller could (`is_bound`).
 
 Any number of launches use an entry at once, under a shared lock (flock(2)). One whose configuration names what a single
 container can have (a control group, a lease) serves one at a time, which locks `entry.json` besides.
@@ -45,6 +46,8 @@ FORMAT = 6
 HOST, IMAGE, LAUNCH = "host", "image", "launch"
 END = "--"
 NAME = "--name"
+#: The key of the machine's configuration by which layers have to be signed.
+SIGNED = "require_signed_by"
 #: The most words before an image.
 MOST = 64
 #: What a run says that has been given input, and does not pass it on.
@@ -156,10 +159,31 @@ def has_input() -> bool:
     return any(found & POLLIN for _, found in waiting.poll(0))
 
 
+def is_bound() -> bool:
+    """Whether the administrator binds this caller, by a stack before every other or by signatures: an entry that is theirs
+    to write would shed that. In doubt they are bound. Root, whose entries nobody else writes, is not."""
+    try:
+        os.lstat(places.ENFORCED)
+    except FileNotFoundError:
+        try:
+            said = files.read(places.CONFIGURATION)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        if SIGNED not in said and "\\" not in said:  # by which TOML could spell the key in another way
+            return False
+    except OSError:
+        return True
+    return os.geteuid() != 0 or trusted.root() != 0  # in a user namespace everybody can be 0
+
+
 def find(words: Sequence[str], environment: Mapping[str, str]) -> Found | None:
     """The entry for a command line, filled in and locked; None where there is none that is valid."""
     opened: list[int] = []
     try:
+        if is_bound():
+            return None
         os.getcwd()  # where there is none, the whole program says so
         place = places.state(environment, os.geteuid())
         trusted.require_secure_path(place)

@@ -8,19 +8,21 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from hardening.base import places
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import quoted
+from hardening.launch.cache import SIGNED
 from hardening.launch.fingerprints import ABSENT
-from hardening.profile.layers import MACHINE, Required, is_path
+from hardening.profile.layers import Required, is_path
 from hardening.profile.source import Node, read
 
-FILE = MACHINE / "hardening.toml"
+FILE = Path(places.CONFIGURATION)
 DEFAULT_PROFILE = "default"
-ENFORCED = MACHINE / "enforced.toml"
+ENFORCED = Path(places.ENFORCED)
 _KEYS = ("default", "profiles")
-_OF_PROFILES = ("require_signed_by",)
+_OF_PROFILES = (SIGNED,)
 #: A fingerprint is no file of keys.
 _FINGERPRINT = re.compile(r"(0x)?[0-9A-Fa-f ]{16,}")
 
@@ -57,7 +59,7 @@ def _require_known(table: Node, keys: Collection[str]) -> None:
 
 def _signed(table: Node, folder: Path) -> Required | None:
     _require_known(table, _OF_PROFILES)
-    node = table.get("require_signed_by")
+    node = table.get(SIGNED)
     if node is None:
         return None
     items = [node] if isinstance(node.raw, str) else list(node.items())

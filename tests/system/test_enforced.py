@@ -5,6 +5,7 @@ Each way is tried before and after: without the two files each does what it is f
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from hardening.base.digest import sha256
 from tests.support.features import require
 from tests.support.gpg import Keys
 from tests.support.runs import hand_over, workplace
@@ -125,6 +127,32 @@ def test_nobody_sheds_what_is_enforced(machine: Machine) -> None:
     assert "/etc/hardening/enforced.toml: the profile can be written by others" in refused
 
 
+def test_what_their_own_cache_says_sheds_nothing(machine: Machine, gpg_keys: Keys) -> None:
+    """An entry of which its owner has taken out all that would make it invalid is taken, but not where they are bound."""
+    run = f"HARDENING_STATE=$PWD/state {program(machine.user)} run -q -p ./p.toml -- readlink /proc/self/ns/net"
+    host = machine.run("readlink /proc/self/ns/net").stdout
+    assert machine.run(run).stdout == host
+    (file,) = (machine.folder / "state/cache").glob("*/*/entry.json")
+    text = json.dumps({**json.loads(file.read_bytes().partition(b"\n")[2]), "inputs": {}}).encode()
+    file.write_bytes(sha256(text).encode() + b"\n" + text)
+    (machine.folder / "p.toml").write_text("[selinux]\nrequirement = 'best-effort'\n")
+    machine.says("hardening.toml", 'default = "strict"\n')
+    assert machine.run(run).stdout == host
+    (machine.etc / "hardening/team.gpg").write_bytes(gpg_keys.public(gpg_keys.good))
+    for key in ("require_signed_by", '"require\\u005fsigned_by"'):
+        machine.says("hardening.toml", f'[profiles]\n{key} = "team.gpg"\n')
+        assert "p.toml: this profile is not signed" in machine.run(run).stderr
+    (machine.etc / "hardening/hardening.toml").unlink()
+    machine.says("enforced.toml", ENFORCED)
+    bound = machine.run(run)
+    assert (bound.returncode, bound.stdout != host) == (0, True), bound.stderr
+    assert "is held against each run" in machine.run(run.replace(" run -q ", " run --dry-run ")).stdout
+    # Nothing is kept of them, and it is there for whoever is bound no longer.
+    assert list((machine.folder / "state/cache").glob("*/*/entry.json")) == [file]
+    (machine.etc / "hardening/enforced.toml").unlink()
+    assert machine.run(run).stdout == host
+
+
 def test_a_layer_that_is_not_signed_is_none(machine: Machine, gpg_keys: Keys) -> None:
     run = f"{program(machine.user)} run -q -p ./p.toml -- readlink /proc/self/ns/net"
     assert machine.run(run).returncode == machine.run(run).returncode == 0  # which is kept
@@ -142,7 +170,7 @@ def test_a_layer_that_is_not_signed_is_none(machine: Machine, gpg_keys: Keys) ->
         assert machine.run(run).returncode == 0
     verify = machine.run(f"{program(machine.user)} profile verify ./p.toml")
     assert (verify.returncode, gpg_keys.good in verify.stdout) == (0, True)
-    # The entry that was kept meanwhile is good for as long as the signature is there, and the key.
+    # A run is good for as long as the signature is there, and the key.
     (machine.folder / "p.toml.sig").rename(machine.folder / "kept")
     assert machine.run(run).returncode == 2
     assert machine.run(f"{program(machine.user)} profile verify ./p.toml").returncode == 1
