@@ -10,22 +10,20 @@
 
 from __future__ import annotations
 
-import errno
 import posixpath
 import re
 from collections.abc import Iterator
 from types import MappingProxyType
-
-import attrs
+from typing import Any
 
 from hardening.base.linux import abi
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import ProfileError, UsageError
-from hardening.mechanism.denial import SystemCall
+from hardening.mechanism.denial import PathAnswer, SystemCall
 from hardening.mechanism.evidence import Witness, call_attempt, may_be_made
-from hardening.mechanism.mechanism import Context
+from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import Family
 from hardening.profile.source import Origin
 from hardening.why import question
@@ -128,14 +126,18 @@ class AssertedOperation:
                 yield denial
 
     def _of_path(self, composition: Composition, context: Context) -> Iterator[OperationDenial]:
+        for mechanism, answer in self._answers(composition, context):
+            if answer.denied:
+                by_stack = mechanism.name if answer.errors else ""
+                yield OperationDenial(by_stack, answer.leaf if by_stack else "", answer.denied, tuple(answer.errors))
+
+    def _answers(self, composition: Composition, context: Context) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
+        """What mechanisms make of the path, as far as it matters here; nothing where it is about none."""
         path, wanted = self.path or ("", "")
-        for mechanism in composition.mechanisms:
+        for mechanism in composition.mechanisms if path else ():
             for answer in mechanism.of_path(composition.settings[mechanism.name], context, path):
-                if answer.denied and answer.asked in ("seen", wanted):
-                    by_stack = mechanism.name if answer.errors else ""
-                    yield OperationDenial(
-                        by_stack, answer.leaf if by_stack else "", answer.denied, tuple(answer.errors)
-                    )
+                if answer.asked in ("seen", wanted):
+                    yield mechanism, answer
 
     def _of_calls(self, composition: Composition, context: Context) -> Iterator[OperationDenial]:
         for call in self.calls:
@@ -145,14 +147,8 @@ class AssertedOperation:
     def touched(self, composition: Composition, context: Context) -> Iterator[str]:
         """The full names of the leaves that decide it, permitted or not, as far as they are told."""
         yield from self.leaves
-        if self.path is None:
-            yield from (denial.leaf for denial in self.denials(composition, context))
-            return
-        path, wanted = self.path
-        for mechanism in composition.mechanisms:
-            for answer in mechanism.of_path(composition.settings[mechanism.name], context, path):
-                if answer.asked in ("seen", wanted):
-                    yield answer.leaf
+        yield from (answer.leaf for _, answer in self._answers(composition, context))
+        yield from (denial.leaf for denial in self._of_calls(composition, context))
 
 
 def read(text: str, composition: Composition, context: Context, origin: Origin) -> AssertedOperation:
@@ -200,8 +196,7 @@ def _of_capability(name: str, composition: Composition, context: Context) -> Ass
         hint = nearest(name, abi.CAPABILITIES) or "`man 7 capabilities` lists them"
         raise UsageError(f"there is no capability {name}", hint=hint)
     number, member = abi.CAPABILITIES.index(name), name.removeprefix("CAP_")
-    call = question.made("capset", (), context, f"have {name}")
-    call = attrs.evolve(call, capabilities=frozenset({member}), error=errno.EPERM)
+    call = question.having(member, context, f"have {name}")
     attempt = _HAS_CAPABILITY.format(word=number // 32, bit=hex(1 << number % 32))
     return AssertedOperation(name, (call,), attempt=attempt, leaves=_leaves(member, composition))
 
@@ -236,7 +231,6 @@ def _leaves(member: str, composition: Composition) -> tuple[str, ...]:
     found = (
         str(mechanism.leaf("", member))
         for mechanism in composition.mechanisms
-        if isinstance(mechanism.schema.settings.get(""), Family)
-        and any(leaf.mechanism == mechanism.name and leaf.member == member for leaf in composition.leaves)
+        if isinstance(mechanism.schema.settings.get(""), Family) and mechanism.leaf("", member) in composition.leaves
     )
     return tuple(found)

@@ -136,8 +136,7 @@ def _of_calls(
 
 def of_capability(tried: Attempt, context: Context, mechanism: Mechanism[Any], entry: Resolved) -> Loosening | None:
     """What would give the command, as whoever it runs, a capability; None for another leaf, and where nothing does."""
-    wanted = made("capset", (), context, "")
-    wanted = attrs.evolve(wanted, capabilities=frozenset({entry.leaf.member}), error=errno.EPERM)
+    wanted = having(entry.leaf.member, context, "")
     for cause in mechanism.denied(tried.composition.settings[mechanism.name], context, wanted):
         if cause.leaf == str(entry.leaf):
             return loosen.of_cause(tried, mechanism, cause, wanted)
@@ -163,6 +162,12 @@ def names() -> Collection[str]:
 def name_of(word: str) -> str:
     """The name of a system call by its number; any other word stands for itself."""
     return calls.name(calls.own(), int(word)) if word.isascii() and word.isdecimal() else word
+
+
+def having(capability: str, context: Context, text: str) -> SystemCall:
+    """A call that takes a capability, by its name without ``CAP_``, and is refused (capset(2))."""
+    call = made("capset", (), context, text)
+    return attrs.evolve(call, capabilities=frozenset({capability}), error=errno.EPERM)
 
 
 def calls_of(text: str, context: Context) -> Mapping[str, Sequence[SystemCall]]:
