@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shlex
 import signal
 from collections.abc import Sequence
@@ -22,14 +21,13 @@ from hardening.profile.source import Origin
 from hardening.trace.tracer import INTERRUPT
 from hardening.why.attempt import Attempt
 from hardening.why.inquiry import Explanation, inquire
-from hardening.why.runner import CommandRunner
+from hardening.why.runner import CommandRunner, listening
 from hardening.why.witnessed import PYTHON
 from hardening.why.world import Conclusion
 
 #: Seconds that a program may take, and those in which who denies it is to be found.
 PATIENCE, LIMIT = 30.0, 120.0
 _REFUSALS = (*DENIALS, errno.EROFS, errno.ENOSYS)
-_MOST_OUTPUT = 1 << 16
 _BY_SIGNAL = 128
 
 
@@ -87,14 +85,11 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     if not operation.attempt:
         return LiveAnswer(foreseen, unseen="no program can say what came of it")
     command = (*PYTHON, operation.witness.program)
-    said = os.memfd_create("hardening-test", os.MFD_CLOEXEC)
-    try:
-        # Of volumes that nothing is written to no run needs a copy.
-        runner = attrs.evolve(runner, command=command, output=said, in_place=runner.in_place or not operation.writes)
-        found = inquire(attempt, runner, limit=LIMIT, shown=False)
-        first = os.pread(said, _MOST_OUTPUT, 0).decode("utf-8", "replace").partition("\n")[0]
-    finally:
-        os.close(said)
+    # Of volumes that nothing is written to no run needs a copy.
+    runner = attrs.evolve(runner, command=command, in_place=runner.in_place or not operation.writes)
+    with listening(runner) as (heard, said):
+        found = inquire(attempt, heard, limit=LIMIT, shown=False)
+        first = said().partition("\n")[0]
     if found.conclusion is Conclusion.NOT_NEEDED and first == PERMITTED:
         return LiveAnswer()
     if found.conclusion is Conclusion.STOPPED:
@@ -166,13 +161,8 @@ def _said(denial: OperationDenial) -> str:
 
 def run(assertion: CommandAssertion, composition: Composition, runner: CommandRunner) -> AssertionResult:
     """What a command comes to, and whether it prints what it is to. Raises what a launch raises before it runs."""
-    said = os.memfd_create("hardening-test", os.MFD_CLOEXEC)
-    try:
-        runner = attrs.evolve(runner, command=assertion.command, output=said)
-        trace = runner.run_unseen(composition).trace
-        text = os.pread(said, _MOST_OUTPUT, 0).decode("utf-8", "replace")
-    finally:
-        os.close(said)
+    with listening(attrs.evolve(runner, command=assertion.command)) as (heard, said):
+        trace, text = heard.run_unseen(composition).trace, said()
     if trace.ended == INTERRUPT:
         raise KeyboardInterrupt
     why = ""

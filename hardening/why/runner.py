@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
+
+import attrs
 
 from hardening.assemble import bundles, handover, pipeline
 from hardening.assemble.bundle import write
@@ -37,6 +39,8 @@ from hardening.why.until import Until
 
 #: Most of standard input that is kept, to be given to each run.
 MOST_INPUT = 64 << 20
+#: Most of what runs say that is heard.
+MOST_HEARD = 1 << 16
 _Start: TypeAlias = Callable[[LaunchRequest, Path, Mapping[int, int], Until | None], Trace]
 
 
@@ -196,6 +200,16 @@ class CommandRunner:
     def _asked(self) -> AbstractContextManager[Until | None]:
         """The caller's check, as long as a run takes; None where it has none."""
         return Until(self.until) if self.until else nullcontext()
+
+
+@contextmanager
+def listening(runner: CommandRunner) -> Iterator[tuple[CommandRunner, Callable[[], str]]]:
+    """A runner whose runs that are not shown are heard, and what tells all that they have said so far."""
+    said = os.memfd_create("hardening-output", os.MFD_CLOEXEC)
+    try:
+        yield attrs.evolve(runner, output=said), lambda: os.pread(said, MOST_HEARD, 0).decode("utf-8", "replace")
+    finally:
+        os.close(said)
 
 
 def require_no_labels(assembly: pipeline.Assembly) -> None:

@@ -14,7 +14,7 @@ from hardening.mechanism.evidence import PERMITTED, REFUSED, Witness
 from hardening.mechanism.host import Host
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.plugins import Plugins
-from hardening.why.runner import CommandRunner, require_no_labels
+from hardening.why.runner import CommandRunner, listening, require_no_labels
 
 #: Whoever runs a program of Python reads nothing of the place where the command stands, and no packages.
 PYTHON = ("python3", "-I", "-S", "-c")
@@ -52,16 +52,14 @@ class WitnessRunner:
         assembly = pipeline.assembled(self.plugins, self.composition, self.host, command, runtime=self.engine)
         require_no_labels(assembly)
         secrets = handover.open_secrets_apart(self.plugins, self.engine, assembly.spec.config)
-        said = os.memfd_create("hardening-witness", os.MFD_CLOEXEC)
+        runner = CommandRunner(
+            plugins=self.plugins, engine=self.engine, host=self.host, command=command, launch=self.launch,
+            secrets=secrets, seconds=_SECONDS, in_place=True,
+        )  # fmt: skip
         try:
-            runner = CommandRunner(
-                plugins=self.plugins, engine=self.engine, host=self.host, command=command, launch=self.launch,
-                secrets=secrets, seconds=_SECONDS, in_place=True, output=said,
-            )  # fmt: skip
-            trace = runner.run_unseen(self.composition).trace
-            text = os.pread(said, 4096, 0).decode("utf-8", "replace").strip()
+            with listening(runner) as (heard, said):
+                trace, text = heard.run_unseen(self.composition).trace, said().strip()
         finally:
-            os.close(said)
             if secrets >= 0:
                 os.close(secrets)
         if trace.ended:

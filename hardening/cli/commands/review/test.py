@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
 from hardening.assemble import pipeline
 from hardening.assertions import coverage, operation, testfile, trying
-from hardening.assertions.testfile import TestCase, TestFile
+from hardening.assertions.operation import AssertedOperation
+from hardening.assertions.testfile import Assertion, TestCase, TestFile
 from hardening.assertions.trying import AssertionResult, AssertionState
+from hardening.base.text import nearest
 from hardening.cli import command_runs, output, start
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
-from hardening.errors import EXIT_FINDINGS
+from hardening.errors import EXIT_FINDINGS, ProfileError
+from hardening.mechanism.mechanism import Context
 from hardening.report.authoring import assertions as report
 from hardening.report.authoring.assertions import CaseResult
 from hardening.report.places import shortener
@@ -81,13 +84,19 @@ class Suite:
         self.context = pipeline.examine(self.composition, here.host)
         self.attempt = Attempt(self.composition, here.host, here.today)
         self._short = shortener(self.composition.stack.layers)
+        self._asked = self._read(self.composition, self.context)
+        self._require_mechanisms()
+
+    def _read(self, composition: Composition, context: Context) -> Mapping[Assertion, AssertedOperation]:
+        """What each assertion is about under a composition. Raises `ProfileError`."""
+        items = (item for case in self.file.cases for item in case.assertions)
+        return {item: operation.read(item.asked, composition, context, item.origin) for item in items}
 
     def results(self, case: TestCase, runner: CommandRunner | None) -> list[AssertionResult]:
         """What came of a test; live where there is a ``runner``."""
         found = []
         for item in case.assertions:
-            asked = operation.read(item.asked, self.composition, self.context, item.origin)
-            self._require_mechanism(item)
+            asked = self._asked[item]
             if runner is None:
                 found.append(trying.statically(item, asked, self.composition, self.context))
             else:
@@ -99,14 +108,12 @@ class Suite:
         ]
         return found
 
-    def _require_mechanism(self, item: testfile.Assertion) -> None:
-        if item.by and self.composition.mechanism(item.by) is None:
-            from hardening.base.text import nearest
-            from hardening.errors import ProfileError
-
-            names = [mechanism.name for mechanism in self.composition.mechanisms]
-            hint = nearest(item.by, names) or f"the mechanisms are {', '.join(names)}"
-            raise ProfileError(f"there is no mechanism {item.by}", origin=item.origin, hint=hint)
+    def _require_mechanisms(self) -> None:
+        names = [mechanism.name for mechanism in self.composition.mechanisms]
+        for item in self._asked:
+            if item.by and item.by not in names:
+                hint = nearest(item.by, names) or f"the mechanisms are {', '.join(names)}"
+                raise ProfileError(f"there is no mechanism {item.by}", origin=item.origin, hint=hint)
 
     def runner(self, context: click.Context) -> CommandRunner:
         """Runs under the stack, which have copies of its volumes."""
@@ -120,23 +127,12 @@ class Suite:
     def _outcomes(self, composition: Composition) -> Sequence[bool]:
         """What each assertion comes to under another composition."""
         context = pipeline.examine(composition, self.here.host)
-        return [
-            trying.statically(item, operation.read(item.asked, composition, context, item.origin), composition, context)
-            .state is AssertionState.PASSED
-            for case in self.file.cases
-            for item in case.assertions
-        ]  # fmt: skip
+        results = (trying.statically(*pair, composition, context) for pair in self._read(composition, context).items())
+        return [item.state is AssertionState.PASSED for item in results]
 
     def show_coverage(self) -> None:
         """Which statements no assertion looks at."""
-        touched = {
-            name
-            for case in self.file.cases
-            for item in case.assertions
-            for name in operation.read(item.asked, self.composition, self.context, item.origin).touched(
-                self.composition, self.context
-            )
-        }
+        touched = {name for asked in self._asked.values() for name in asked.touched(self.composition, self.context)}
         layers = coverage.own_layers(self.composition)
         table = report.coverage(coverage.coverage(self.composition, layers, touched), f"coverage of {self.file.path}")
         output.show_table(table.mapped(self._short))
