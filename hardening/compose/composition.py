@@ -150,9 +150,9 @@ class Composition:
             if leaf.mechanism == mechanism and resolved.stated
         }
 
-    def limits(self, mechanism: str) -> dict[tuple[str, str], Any]:
+    def limits(self, mechanism: str) -> Mapping[tuple[str, str], Any]:
         """The limits of a mechanism, by setting and member."""
-        return self._limits.get(mechanism, {})
+        return MappingProxyType(self._limits.get(mechanism, {}))  # plugins have it, and all of them the same one
 
     @cached_property
     def _limits(self) -> dict[str, dict[tuple[str, str], Any]]:

@@ -273,6 +273,8 @@ def test_stated_values_and_limits_are_known_by_leaf() -> None:
         ("files", ""): 3, ("colours", "*"): False, ("colours", "red"): True,
     }  # fmt: skip
     assert composition.limits("quota") == {("files", ""): 9}
+    with pytest.raises(TypeError):  # what one plugin writes there would bind the others
+        composition.limits("quota")["files", ""] = 10  # type: ignore[index]
     assert composition.leaves[Leaf("quota", "files")].limit_origin == "a.toml:2"
 
 
