@@ -16,7 +16,6 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import ProfileError, UsageError, quoted
-from hardening.lint.register import Registered
 from hardening.mechanism.findings import gates as gates_of
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Mechanism
@@ -244,24 +243,6 @@ def exceptions(layers: Sequence[Layer], today: date) -> Table:
     found = sorted((item for layer in layers for item in layer.exceptions), key=lambda item: item.expires or date.max)
     rows = tuple((item.setting, item.reason, item.ticket, _ends(item, today), str(item.origin)) for item in found)
     return Table(("setting", "reason", "ticket", "ends", "place"), rows, "exceptions", expands=True)
-
-
-def register(items: Iterable[Registered]) -> Table:
-    """Exceptions with who answers for them, and whether anything needs them."""
-    rows = tuple(
-        (
-            item.exception.setting,
-            item.owner,
-            item.exception.reason,
-            item.exception.ticket,
-            str(item.exception.expires or ""),
-            "" if item.days is None else "ended" if item.ended else str(item.days),
-            {True: "yes", False: "no", None: "unknown"}[item.used],
-            str(item.exception.origin),
-        )
-        for item in items
-    )
-    return Table(("setting", "owner", "reason", "ticket", "last day", "days", "used", "place"), rows, expands=True)
 
 
 def gates(layers: Sequence[Layer]) -> Table:

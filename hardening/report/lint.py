@@ -1,4 +1,4 @@
-"""Results of lint as text with excerpts, as data, as annotations of GitHub's, and as SARIF."""
+"""Results of lint as text with excerpts, as data, as annotations of GitHub's, and as SARIF; the register of exceptions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hardening.compose.rules import LINT, RuleRegistry
+from hardening.lint.register import Registered
 from hardening.lint.result import LintResult, counted
 from hardening.mechanism.findings import FindingRule, Severity
 from hardening.report import sarif
+from hardening.report.table import Table
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _ANNOTATIONS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
@@ -97,6 +99,24 @@ def log(results: Sequence[LintResult]) -> dict[str, Any]:
         if result.suppressed:
             entry["suppressions"] = [{"kind": "inSource", "justification": result.reason}]
     return found
+
+
+def register(items: Iterable[Registered]) -> Table:
+    """Exceptions with who answers for them, and whether anything needs them."""
+    rows = tuple(
+        (
+            item.exception.setting,
+            item.owner,
+            item.exception.reason,
+            item.exception.ticket,
+            str(item.exception.expires or ""),
+            "" if item.days is None else "ended" if item.ended else str(item.days),
+            {True: "yes", False: "no", None: "unknown"}[item.used],
+            str(item.exception.origin),
+        )
+        for item in items
+    )
+    return Table(("setting", "owner", "reason", "ticket", "last day", "days", "used", "place"), rows, expands=True)
 
 
 def _line(text: str) -> str:

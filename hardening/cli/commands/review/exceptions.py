@@ -9,7 +9,7 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, session
 from hardening.errors import EXIT_FINDINGS, EXIT_USAGE, UsageError
 from hardening.lint import linter, register
-from hardening.report import explain
+from hardening.report import lint as report
 
 EPILOG = """\b
 Examples:
@@ -51,7 +51,7 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, pa
     if as_json:
         output.show_json([item.data for item in items])
     elif items:
-        output.show_table(explain.register(items))
+        output.show_table(report.register(items))
     faults = [fault for _, fault in found if fault is not None]
     output.tell(problem for fault in faults for problem in fault.problems)
     return EXIT_USAGE if faults else EXIT_FINDINGS if any(item.ended for item in items) else 0
