@@ -10,7 +10,7 @@ from hardening.base.pointer import items, lookup
 from hardening.base.units import show_size
 from hardening.mechanism import idmaps
 from hardening.report import verification
-from hardening.report.table import Table
+from hardening.report.table import Table, clipped, wrapped
 from hardening.report.verification import ReceiptLine
 from hardening.runs.inspection import RunningProcess
 
@@ -57,7 +57,7 @@ def table(facts: Mapping[str, str]) -> Table:
     """The facts of one process, folded so that they fit 80 columns."""
     rows = []
     for name, text in facts.items():
-        line, *more = _folded(text)
+        line, *more = wrapped(text, "", "", _WIDTH)
         rows += [(name, line), *(("", part) for part in more)]
     return Table(("process", "the kernel says"), tuple(rows))
 
@@ -91,7 +91,7 @@ def verdicts(found: Iterable[tuple[RunningProcess, Mapping[str, Any]]]) -> Table
             item.engine,
             str(item.pid),
             answer["result"],
-            _cut(", ".join(answer["drift"] or answer["not_seen"])),
+            clipped(", ".join(answer["drift"] or answer["not_seen"]), _WIDTH),
         )
         for item, answer in found
     )
@@ -134,16 +134,3 @@ def _group(receipt: Mapping[str, Any], document: Mapping[str, Any]) -> str:
 
 def _value(number: int) -> str:
     return show_size(number) if number >= 1 << 20 else str(number)
-
-
-def _folded(text: str) -> list[str]:
-    found = [""]
-    for word in text.split(" "):
-        if found[-1] and len(found[-1]) + 1 + len(word) > _WIDTH:
-            found.append("")
-        found[-1] = f"{found[-1]} {word}".strip()
-    return found
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hardening.report.table import Table
+from hardening.report.table import Table, clipped
 from hardening.score.scoring import Item, Score, mean
 
 _COLUMNS = ("setting", "verdict", "weight", "gain", "an exposed command can")
@@ -34,8 +34,8 @@ def several(scores: Mapping[str, Score]) -> Table:
 def _row(score: Score, item: Item) -> tuple[str, ...]:
     whole = f"{item.meaning} ({item.found})"
     words = whole if item.found and len(whole) <= _WIDTH else item.meaning
-    cut = words if len(words) <= _WIDTH else f"{words[: _WIDTH - 1]}…"
-    return item.leaf.partition(".")[2], item.verdict, f"{item.weight:6.0f}", f"{score.gain(item):4.2f}", cut
+    cells = item.verdict, f"{item.weight:6.0f}", f"{score.gain(item):4.2f}", clipped(words, _WIDTH)
+    return item.leaf.partition(".")[2], *cells
 
 
 def data(score: Score) -> dict[str, Any]:

@@ -62,6 +62,11 @@ def wrapped(text: str, first: str, following: str, width: int) -> list[str]:
     return wrapper.wrap(printable(text)) or [first.rstrip()]
 
 
+def clipped(text: str, width: int) -> str:
+    """A text of at most ``width`` characters, whose end is left out."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def records(table: Table, width: int) -> str:
     """A row after the other, its first cell above the others, which have their columns' names beside them: no line is
     longer than ``width`` unless a word is."""

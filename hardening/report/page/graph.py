@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hardening.base.values import frozen
 from hardening.profile.layers import Layer
+from hardening.report.table import clipped
 
 #: Of a box, and between two of them, in units of the drawing.
 WIDTH, HEIGHT, GAP, INDENT = 250, 46, 26, 36
@@ -44,9 +45,8 @@ def drawn(layers: Sequence[Layer]) -> Graph:
             depth[id(parent.document)] = max(known, depth[id(layer.document)] + 1)
     boxes: dict[int, Box] = {}
     for row, (number, layer) in enumerate(reversed([*enumerate(layers, 1)])):
-        name = layer.name if len(layer.name) <= LONGEST else f"{layer.name[: LONGEST - 1]}…"
         x, y = depth[id(layer.document)] * INDENT + 1, row * (HEIGHT + GAP) + 1
-        boxes[id(layer.document)] = Box(x, y, name, _says(layer), number)
+        boxes[id(layer.document)] = Box(x, y, clipped(layer.name, LONGEST), _says(layer), number)
     edges = [
         _edge(boxes[id(layer.document)], boxes[id(parent.document)])
         for layer in layers
