@@ -6,7 +6,7 @@ packages ship come in through ``hardening.profiles``, whose entries name package
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
@@ -271,11 +271,15 @@ def load(among: Announced | None = None, without: Collection[str] = ()) -> Plugi
     there = brought(GROUP, among)
     for name in without:
         if all(item.name != name for item in there):
-            names = sorted(item.name for item in there)
-            hint = nearest(name, names) or f"installed: {', '.join(names)}"
-            raise UsageError(f'no such plugin: "{name}"', origin="--without", hint=hint)
+            raise unknown(name, sorted(item.name for item in there), "--without")
     kept = [loaded(item) for item in there if item.name not in without]
     return Plugins(kept, [item for item in there if item.name in without])
+
+
+def unknown(name: str, installed: Sequence[str], origin: str | None = None) -> UsageError:
+    """What is raised for a name that none of those ``installed`` has."""
+    hint = nearest(name, installed) or f"installed: {', '.join(installed)}"
+    return UsageError(f'no such plugin: "{name}"', origin=origin, hint=hint)
 
 
 def _decides(item: Brought) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from hardening.base.text import nearest
 from hardening.cli import added, output
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EXIT_LAUNCHER, PluginError, UsageError, quoted
@@ -82,8 +81,7 @@ def show_plugin(context: click.Context, name: str, as_json: bool) -> int:
     rows, problem = _rows(context)
     found = next((row for row in rows if row["name"] == name), None)
     if found is None:
-        names = [row["name"] for row in rows]
-        raise UsageError(f'no such plugin: "{name}"', hint=nearest(name, names) or f"installed: {', '.join(names)}")
+        raise plugins.unknown(name, [row["name"] for row in rows])
     if as_json:
         output.show_json(found)
     else:
@@ -146,7 +144,7 @@ def check_plugins(context: click.Context, names: tuple[str, ...], as_json: bool)
     known = [plugin.name for plugin in here.plugins.plugins]
     for name in names:
         if name not in known:
-            raise UsageError(f'no such plugin: "{name}"', hint=nearest(name, known) or f"installed: {', '.join(known)}")
+            raise plugins.unknown(name, known)
     rows = []
     with output.status() as tell:
         for plugin in here.plugins.plugins:
