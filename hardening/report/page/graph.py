@@ -23,6 +23,8 @@ class Box:
     name: str
     says: str
     number: int
+    width: int = WIDTH
+    height: int = HEIGHT
 
 
 @frozen
