@@ -122,10 +122,7 @@ def sign(key: str, passphrase_file: Path | None, files: Sequence[Path]) -> None:
     with_key = signer(key, passphrase_file)
     for file, document in texts.items():
         target, signature = signatures.place(file), with_key.sign(document.text.encode(), detach=True)
-        with wholefile.errors_as(
-            LaunchError, "cannot write the signature", origin=target, hint="see its folder's mode"
-        ):
-            behalf.write(partial(wholefile.write, target, signature))
+        _write(target, signature, "signature")
         output.show(str(target))
 
 
@@ -234,12 +231,14 @@ def format_files(check: bool, paths: Sequence[Path]) -> int:
     changed = {path: new for path, text in texts.items() if (new := formatted(text)) != text}
     for path, text in changed.items():
         if not check:
-            with wholefile.errors_as(
-                LaunchError, "cannot write the profile", origin=path, hint="see its folder's mode"
-            ):
-                behalf.write(partial(wholefile.write, path, text.encode()))
+            _write(path, text.encode(), "profile")
         output.show(str(path))
     return EXIT_FINDINGS if check and changed else 0
+
+
+def _write(path: Path, data: bytes, what: str) -> None:
+    with wholefile.errors_as(LaunchError, f"cannot write the {what}", origin=path, hint="see its folder's mode"):
+        behalf.write(partial(wholefile.write, path, data))
 
 
 @command.command(
