@@ -218,7 +218,7 @@ def fold_all(
     problems: list[HardeningError] = []
     said = _speakers(stating[-1:]) if known and stating[-1].layer.complete is None else {}
     for setting in mechanism.schema.settings.values():
-        if known and said and setting.name not in said:
+        if said and setting.name not in said:
             continue
         of_members = speakers.get(setting.name, {})
         # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
