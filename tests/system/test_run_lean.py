@@ -55,6 +55,12 @@ LAUNCH = (
     *("main", "native.native", "native.session", "native.translate", "native.mounts"),
     *("oci.external", "record.record", "record.sinks"),
 )
+#: Rooms, and a folder of commands, of which a run needs nothing.
+ROOMS = (
+    *("hardening.assertions", "hardening.cli.commands.review", "hardening.compare", "hardening.images"),
+    *("hardening.learn", "hardening.lint", "hardening.report", "hardening.score", "hardening.testing"),
+    *("hardening.trace", "hardening.upgrade", "hardening.why"),
+)
 #: Modules of other commands and of what runs a bundle.
 FOREIGN = {
     *(f"hardening.cli.commands.{path.stem}" for path in Path(commands.__file__).parent.glob("*.py")),
@@ -91,7 +97,8 @@ def test_a_plain_run_imports_nothing_dear(imported: set[str]) -> None:
 def test_a_plain_run_imports_no_other_command_and_no_runtime(imported: set[str]) -> None:
     assert {name for name in FOREIGN if find_spec(name) is None} == set()
     assert imported & FOREIGN == set()
-    assert {name for name in imported if name.startswith(("hardening.images", "hardening.report"))} == set()
+    assert {name for name in imported if name.startswith(ROOMS)} == set()
+    assert {name for name in ROOMS if find_spec(name) is None} == set()
 
 
 def test_a_plain_run_imports_of_a_mechanism_only_what_composes(imported: set[str]) -> None:
