@@ -77,27 +77,23 @@ class Keyring:
 
     def verify(self, data: bytes) -> Signed:
         """What a signed message holds. Raises `OpenPGPNotSigned`, and `HostError` where GnuPG does not work."""
-        from hardening.base.openpgp import gnupg
-
         result = self._gpg.verify(data, extra_args=["--output", "-"])
-        if result.returncode in _ENDED:
-            raise TooSlow("Invalid GPG signature: GnuPG takes too long to check it")
-        return self._signed(result, bytes(result.data), _one_result(gnupg.status(result), data))
+        return self._signed(result, bytes(result.data), data)
 
     def verify_detached(self, data: bytes, signature: bytes) -> Signed:
         """Of ``data``, of which this is the signature, the same. Raises as `verify` does."""
-        from hardening.base.openpgp import gnupg
-
         file = self._home / "signature"
         with _errors_of(self._home):
             file.write_bytes(signature)
-        result = self._gpg.verify_data(str(file), data)
-        return self._signed(result, data, _one_result(gnupg.status(result), signature, detached=True))
+        return self._signed(self._gpg.verify_data(str(file), data), data, signature, detached=True)
 
-    def _signed(self, result: GnuPGResult, content: bytes, found: str) -> Signed:
+    def _signed(self, result: GnuPGResult, content: bytes, signature: bytes, *, detached: bool = False) -> Signed:
         from hardening.base.openpgp import gnupg
 
+        if result.returncode in _ENDED:
+            raise TooSlow("Invalid GPG signature: GnuPG takes too long to check it")
         lines = gnupg.status(result)
+        found = _one_result(lines, signature, detached=detached)
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
         if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
             raise OpenPGPNotSigned(_reason(found, lines))
