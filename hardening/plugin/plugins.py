@@ -7,7 +7,7 @@ packages ship come in through ``hardening.profiles``, whose entries name package
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -180,13 +180,14 @@ class Plugins:
     ) -> Iterator[tuple[Plugin, Any]]:
         """Every implementation's answer, in the order of the plugins' names; that of the plugin ``but`` is not asked for."""
         by_name = {plugin.name: plugin for plugin in self.plugins}
+        seconds = PATIENT if hook in _WAITING else None
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             if implementation.plugin_name == but:
                 continue
             plugin = by_name[implementation.plugin_name]
             given = [asked[name] for name in implementation.argnames]
-            ask = partial(enter, private=private, unasked=unasked, seconds=PATIENT if hook in _WAITING else None)
-            yield plugin, ask(plugin, hook, implementation.function, given, take)
+            function = implementation.function
+            yield plugin, enter(plugin, hook, function, given, take, private=private, unasked=unasked, seconds=seconds)
 
     def _items(
         self, hook: str, take: Take, asked: Mapping[str, object] = MappingProxyType({}), *, but: str = ""

@@ -55,17 +55,18 @@ def examine(document: object) -> tuple[Configuration | None, list[Problem]]:
     root, read_only = _read_root(config)
     process = read_process(config)
     annotations = config.mapping("annotations")
-    for name, _ in annotations:
+    named = dict(annotations)
+    for name in named:
         if name.startswith(INTERPRETED_ANNOTATIONS):
             config.refuse(
                 "annotations", "is an instruction to another runtime, which the native launcher does not follow", name
             )
-    if HELPERS in dict(annotations) and process is not None:
-        process = _behind_helpers(config, dict(annotations)[HELPERS], process)
-    if SECRETS in dict(annotations):
-        _check_secrets(config, dict(annotations)[SECRETS], process)
+    if HELPERS in named and process is not None:
+        process = _behind_helpers(config, named[HELPERS], process)
+    if SECRETS in named:
+        _check_secrets(config, named[SECRETS], process)
     hostname, domainname = config.text("hostname", longest=64), config.text("domainname", longest=64)
-    linux = read_linux(config, dict(annotations))
+    linux = read_linux(config, named)
     mounts = read_mounts(config, linux.pop("mount_label", ""))
     config.done(UNSUPPORTED)
     if process is None or problems:

@@ -38,7 +38,8 @@ class HelperCalls:
         """Take a stop of its at a system call. `OSError`."""
         kind, _, number, arguments, _ = self._stops.read(pid)
         if kind != abi.PTRACE_SYSCALL_INFO_EXIT:
-            pointed = {str(place): _memory(pid, value) for place, value in enumerate(arguments)}
+            memory = ptrace.Memory(pid, KEPT)
+            pointed = {str(place): _pointed(memory, value) for place, value in enumerate(arguments)}
             self._call = {
                 "number": number,
                 "arguments": list(arguments),
@@ -51,9 +52,9 @@ class HelperCalls:
             self._call = None
 
 
-def _memory(pid: int, address: int) -> bytes:
+def _pointed(memory: ptrace.Memory, address: int) -> bytes:
     try:
-        return ptrace.Memory(pid, KEPT).read(address, KEPT) if address >= LOWEST else b""
+        return memory.read(address, KEPT) if address >= LOWEST else b""
     except OSError:
         return b""
 
