@@ -8,12 +8,11 @@ from enum import StrEnum
 
 import attrs
 
-from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Choice
 from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Layer
-from hardening.profile.source import Node, Origin
+from hardening.profile.source import Node, Origin, known_members
 
 # The rules of the core, which `hardening.compose.rules` describes: few commands need that, and many name one.
 #: Of profiles and stacks that cannot be used.
@@ -160,10 +159,8 @@ def gates(layers: Iterable[Layer]) -> list[Gate]:
 
 def gate(node: Node, least: str = "refuse") -> Gate:
     """The table ``[findings]``, or a limit in which another word says the severity. Raises `ProfileError`."""
-    for key, member in node.members():
-        if key not in (least, "rules"):
-            raise member.error("unknown key", hint=nearest(key, (least, "rules")) or f"the keys are {least} and rules")
-    refuse, named = node.get(least), dict(rules.members()) if (rules := node.get("rules")) else {}
+    found = known_members(node, (least, "rules"), f"the keys are {least} and rules")
+    refuse, named = found.get(least), dict(found["rules"].members()) if "rules" in found else {}
     severity = _severity(refuse) if refuse is not None else None
     for rule, member in named.items():
         if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):

@@ -20,7 +20,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError, quoted
-from hardening.profile.source import Document, Node, Origin, read
+from hardening.profile.source import Document, Node, Origin, known_members, read
 
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
@@ -390,17 +390,14 @@ def _learnt(node: Node | None) -> Fingerprint | None:
 
 
 def _exemption(node: Node) -> Exemption:
-    for key, member in node.members():
-        if key not in OF_EXCEPTIONS:
-            hint = nearest(key, OF_EXCEPTIONS) or f"an exception has {', '.join(OF_EXCEPTIONS)}"
-            raise member.error("unknown key", hint=hint)
-    texts = {key: member.string().strip() for key, member in node.members() if key != "expires"}
+    fields = known_members(node, OF_EXCEPTIONS, f"an exception has {', '.join(OF_EXCEPTIONS)}")
+    texts = {key: member.string().strip() for key, member in fields.items() if key != "expires"}
     for key in ("setting", "reason"):
         if not texts.get(key):
             raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`')
-    ends, setting = node.get("expires"), node.get("setting")
+    ends = fields.get("expires")
     return Exemption(
-        setting.filled(texts["setting"]) if setting is not None else "",
+        fields["setting"].filled(texts["setting"]),
         texts["reason"],
         texts.get("ticket", ""),
         _expiry(ends),

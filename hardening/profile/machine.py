@@ -9,14 +9,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hardening.base import places
-from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import quoted
 from hardening.launch.cache import SIGNED
 from hardening.launch.fingerprints import ABSENT
 from hardening.profile.layers import Required, is_path
-from hardening.profile.source import Node, read
+from hardening.profile.source import Node, known_members, read
 
 FILE = Path(places.CONFIGURATION)
 DEFAULT_PROFILE = "default"
@@ -45,21 +44,18 @@ def configured(file: Path = FILE, enforced: Path = ENFORCED) -> Machine:
     if not os.path.lexists(file):
         return Machine(enforced=first)
     document = read(file, file.stem, owner=Owner.ROOT)
-    _require_known(document.root, _KEYS)
-    default, profiles = document.root.get("default"), document.root.get("profiles")
+    said = _known(document.root, _KEYS)
+    default, profiles = said.get("default"), said.get("profiles")
     names = Machine().default if default is None else _profiles(default, file.parent)
     return Machine(names, document.digest, _signed(profiles, file.parent) if profiles is not None else None, first)
 
 
-def _require_known(table: Node, keys: Collection[str]) -> None:
-    for key, node in table.members():
-        if key not in keys:
-            raise node.error("unknown key", hint=nearest(key, keys) or f"it has {', '.join(keys)}")
+def _known(table: Node, keys: Collection[str]) -> dict[str, Node]:
+    return known_members(table, keys, f"it has {', '.join(keys)}")
 
 
 def _signed(table: Node, folder: Path) -> Required | None:
-    _require_known(table, _OF_PROFILES)
-    node = table.get(SIGNED)
+    node = _known(table, _OF_PROFILES).get(SIGNED)
     if node is None:
         return None
     items = [node] if isinstance(node.raw, str) else list(node.items())

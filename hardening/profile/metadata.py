@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.profile.source import Node
+from hardening.profile.source import Node, known_members
 
 TEXTS = ("title", "owner", "contact", "version")
 KEYS = (*TEXTS, "controls")
@@ -51,17 +50,14 @@ class Metadata:
 
 def read(table: Node) -> Metadata:
     """The table of a layer. Raises `ProfileError` for anything else."""
-    fields = dict(table.members())
-    _require_known(fields, KEYS)
+    fields = _known(table, KEYS)
     texts = {name: _text(fields[name]) for name in TEXTS if name in fields}
     controls = fields.get("controls")
     return Metadata(**texts, controls=tuple(_controls(controls)) if controls is not None else ())
 
 
-def _require_known(fields: dict[str, Node], known: tuple[str, ...]) -> None:
-    for key, node in fields.items():
-        if key not in known:
-            raise node.error("unknown key", hint=nearest(key, known) or f"the keys here are {', '.join(known)}")
+def _known(table: Node, keys: tuple[str, ...]) -> dict[str, Node]:
+    return known_members(table, keys, f"the keys here are {', '.join(keys)}")
 
 
 def _text(node: Node) -> str:
@@ -73,8 +69,7 @@ def _text(node: Node) -> str:
 
 def _controls(node: Node) -> Iterator[Controls]:
     for item in node.items(tables=True):
-        fields = dict(item.members())
-        _require_known(fields, OF_CONTROLS)
+        fields = _known(item, OF_CONTROLS)
         for name in OF_CONTROLS[:3]:
             if name not in fields:
                 hint = 'write framework = "NIST SP 800-53", version = "5.1.1" and ids = ["AC-6"]'

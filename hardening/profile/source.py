@@ -17,6 +17,7 @@ import attrs
 
 from hardening.base import wholefile
 from hardening.base.digest import sha256
+from hardening.base.text import nearest
 from hardening.base.values import freeze, frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import ProfileError
@@ -239,6 +240,16 @@ class Node:
             span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
             raise self.error(f"{self.raw} is out of range, it must be {span}", hint="choose a number within it")
         return self.raw
+
+
+def known_members(table: Node, known: Collection[str], otherwise: str) -> dict[str, Node]:
+    """The members of a table whose keys are ``known``. Raises `ProfileError` for any other key, with the hint ``otherwise``
+    where it is like none of them."""
+    found = dict(table.members())
+    for key, node in found.items():
+        if key not in known:
+            raise node.error("unknown key", hint=nearest(key, known) or otherwise)
+    return found
 
 
 #: How each type is written.
