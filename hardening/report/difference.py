@@ -87,7 +87,8 @@ def _grouped(items: Iterable[LeafDifference], sides: tuple[Side, Side]) -> list[
         first, second = sides
         places = (first.place(item.origins[0]), second.place(item.origins[1]))
         family = item.name.removesuffix(item.leaf.member) if item.leaf.member else item.name
-        key = _Alike(family, item.what, first.text(item.before), second.text(item.after), places, (), _reason(item))
+        values = first.text(item.before or EMPTY), second.text(item.after or EMPTY)
+        key = _Alike(family, item.what, *values, places, (), _reason(item))
         found.setdefault(key, []).append(item.leaf.member)
     return [
         attrs.evolve(group, name=group.name + members[0])
