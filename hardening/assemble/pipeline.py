@@ -176,10 +176,15 @@ def apply_host_changes(assembly: Assembly) -> None:
 def judge(assembly: Assembly, runtime: Runtime | None) -> tuple[Input, ...]:
     """Hold an assembly against the findings that its layers refuse, and everybody's verdict (`admit`), for the ``runtime``
     that will run it now, or None where it is only written. Raises `ProfileError` for the findings."""
-    if assembly.composition.stack.refuses_findings:
-        raise_all([*assembly.composition.refusals(assembly.findings)])
+    require_no_refusal(assembly)
     candidate = assembly.candidate
     return (*admit(assembly.plugins, candidate, runtime), *candidate.looked)
+
+
+def require_no_refusal(assembly: Assembly) -> None:
+    """Raise `ProfileError` for the findings that layers refuse. Where none refuses any, nothing is looked for."""
+    if assembly.composition.stack.refuses_findings:
+        raise_all([*assembly.composition.refusals(assembly.findings)])
 
 
 def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:

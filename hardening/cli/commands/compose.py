@@ -14,7 +14,7 @@ from hardening.cli.notes import QUIET, show_notes
 from hardening.cli.options import completed_by, imaged, stack
 from hardening.cli.session import Session, session
 from hardening.compose.composition import Composition
-from hardening.errors import EXIT_FINDINGS, UsageError, raise_all
+from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.mechanism.findings import Finding, count_serious
 from hardening.report import data, settings
 from hardening.report.places import shortener
@@ -121,8 +121,7 @@ def _write(here: Session, assembly: Assembly, form: str, bundle: Path | None) ->
         output.show_json(sarif.log(found, {item.rule: rules.described(item.rule) for item in found}, nowhere))
         return EXIT_FINDINGS if _fails(assembly.composition, found) else 0
     else:
-        if assembly.composition.stack.refuses_findings:
-            raise_all([*assembly.composition.refusals(assembly.findings)])
+        pipeline.require_no_refusal(assembly)
         output.show_raw(assembly.spec.config)
     return 0
 
