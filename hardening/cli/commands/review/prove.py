@@ -16,6 +16,7 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Session, session
 from hardening.compare.difference import LeafDifference, differences
 from hardening.compare.proof import Counterexample, counterexamples, violated
+from hardening.compose.composition import Composition
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.mechanism.evidence import Witness
 from hardening.mechanism.kinds import Order
@@ -72,17 +73,15 @@ def command(
     """
     here = session(context)
     with sides.named(here, inner, outer) as both:
-        compositions = [side.composition for side in both if side.composition is not None]
-        if len(compositions) < 2:
+        own, other = (side.composition for side in both)
+        if own is None or other is None:
             hint = "hardening diff holds a bundle against a stack"
             raise UsageError(
                 "a bundle has no settings of which to prove anything", origin=f"{inner} {outer}", hint=hint
             )
-        found = violated(compositions[0], compositions[1], here.host)
-        shown = _programs(context, here, both, found, run=run, everything=everything) if found else []
-        others = [
-            item for item in differences(compositions[1], compositions[0], here.host) if item.order is Order.OTHER
-        ]
+        found = violated(own, other, here.host)
+        shown = _programs(context, here, (own, other), found, run=run, everything=everything) if found else []
+        others = [item for item in differences(other, own, here.host) if item.order is Order.OTHER]
         _show(both, found, shown, others, as_json=as_json)
     return EXIT_FINDINGS if found else 0
 
@@ -90,26 +89,23 @@ def command(
 def _programs(
     context: click.Context,
     here: Session,
-    both: tuple[Side, Side],
+    stacks: tuple[Composition, Composition],
     found: list[LeafDifference],
     *,
     run: bool,
     everything: bool,
 ) -> list[_ShownProgram]:
     """A program for the first leaf that has one, or for each; of those that are run, the ones that were tried first, too."""
-    composition, other = (side.composition for side in both)
-    if composition is None or other is None:
-        raise TypeError("a bundle proves nothing")
-    items = counterexamples(composition, pipeline.examine(composition, here.host), found)
+    items = counterexamples(stacks[0], pipeline.examine(stacks[0], here.host), found)
     if not run:
         first = (_ShownProgram(item, item.witnesses[0]) for item in items if item.witnesses)
         return list(first if everything else islice(first, 1))
     context.with_resource(start.ended_by_signals())
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
     launch = start.request(context, engine, start.prepare(engine), interactive=False, receipt=None, typed=True)
-    for stack in (composition, other):
+    for stack in stacks:
         pipeline.check(stack, here.host, None, engine)  # once, and not of each program
-    runners = [WitnessRunner(stack, here.plugins, engine, here.host, launch) for stack in (composition, other)]
+    runners = [WitnessRunner(stack, here.plugins, engine, here.host, launch) for stack in stacks]
     tried: list[_ShownProgram] = []
     with output.status() as tell:
         for item in items:
