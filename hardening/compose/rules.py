@@ -133,23 +133,22 @@ class RuleRegistry:
         return self.find(rule) or undescribed(rule)
 
     @cached_property
-    def by_id(self) -> Mapping[str, FindingRule]:
-        """All that have ids, in their order. Raises `PluginError` where two have one."""
-        names: dict[str, str] = {}
-        found: dict[str, FindingRule] = {}
+    def names(self) -> Mapping[str, str]:
+        """The whole names of all that have ids, by these and in their order. Raises `PluginError` where two have one."""
+        found: dict[str, str] = {}
         for owner in self.owners:
             for name, rule in self.of(owner).items():
                 if rule.id in found:
-                    raise PluginError(f"{owner}/{name} and {names[rule.id]} have the same id, {rule.id}")
+                    raise PluginError(f"{owner}/{name} and {found[rule.id]} have the same id, {rule.id}")
                 if rule.id:
-                    found[rule.id], names[rule.id] = rule, f"{owner}/{name}"
+                    found[rule.id] = f"{owner}/{name}"
         return MappingProxyType(dict(sorted(found.items())))
 
-    def name(self, ident: str) -> str:
-        """The whole name of the rule of an id."""
-        return next(
-            f"{owner}/{name}" for owner in self.owners for name, rule in self.of(owner).items() if rule.id == ident
-        )
+    @cached_property
+    def by_id(self) -> Mapping[str, FindingRule]:
+        """The same rules themselves. Raises as `names` does."""
+        parts = {ident: name.partition("/") for ident, name in self.names.items()}
+        return MappingProxyType({ident: self.of(owner)[name] for ident, (owner, _, name) in parts.items()})
 
 
 def undescribed(rule: str) -> FindingRule:

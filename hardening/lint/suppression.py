@@ -81,7 +81,7 @@ def applied(
         if comment.problem:
             yield about("lint/unexplained-suppression", comment, comment.problem, comment.hint)
             continue
-        firm = [rule for rule in comment.rules if rules.name(rule) in _FIRM]
+        firm = [rule for rule in comment.rules if rules.names[rule] in _FIRM]
         if firm:
             message = f"{', '.join(firm)} cannot be taken back"
             yield about("lint/unexplained-suppression", comment, message, "mend what it finds, and remove it here")

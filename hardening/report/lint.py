@@ -153,16 +153,16 @@ def page(rules: RuleRegistry) -> str:
     for ident, rule in rules.by_id.items():
         told = (
             "lint, a run"
-            if rule.bad and rules.name(ident).partition("/")[0] != LINT
+            if rule.bad and rules.names[ident].partition("/")[0] != LINT
             else "lint"
             if rule.bad
             else "a run"
         )
         lines.append(
-            f"| [{ident}](#{ident.lower()}) | `{rules.name(ident)}` | {rule.summary} | {rule.severity} | {told} |"
+            f"| [{ident}](#{ident.lower()}) | `{rules.names[ident]}` | {rule.summary} | {rule.severity} | {told} |"
         )
     for ident, rule in rules.by_id.items():
-        lines += ["", f"## {ident}", "", f"`{rules.name(ident)}`, since {rule.since}. {rule.summary}.", ""]
+        lines += ["", f"## {ident}", "", f"`{rules.names[ident]}`, since {rule.since}. {rule.summary}.", ""]
         lines += [rule.why, "", rule.mend]
         if rule.bad:
             lines += ["", "Found:", "", "```toml fragment", rule.bad.rstrip(), "```"]

@@ -99,13 +99,11 @@ def command(
 
 def _explain(context: click.Context, ident: str) -> int:
     rules = registry(session(context).plugins.mechanisms)
-    wanted = (
-        ident if ident in rules.by_id else next((key for key in rules.by_id if rules.name(key) == ident), ident.upper())
-    )
+    wanted = next((key for key, name in rules.names.items() if ident in (key, name)), ident.upper())
     if wanted not in rules.by_id:
         from hardening.base.text import nearest
 
         hint = nearest(wanted, rules.by_id) or "docs/reference/rules.md lists them"
         raise UsageError(f"there is no rule {ident}", hint=hint)
-    output.show(report.explained(rules.name(wanted), rules.by_id[wanted]))
+    output.show(report.explained(rules.names[wanted], rules.by_id[wanted]))
     return 0
