@@ -57,13 +57,11 @@ def tighten(settings: RootfsSettings, context: Context, asked: RequestedRights) 
     volume = settings.volumes[destination]
     if volume is not None and real_path(volume.source) == real:
         return tighten_bind(asked.showing(followed(volume.source, volume.origin)), volume, leaf)
-    outer, anchor = spec.anchors(settings).get(destination, (None, None))
-    if (
-        outer is not None
-        and anchor is not None
-        and real == real_path(outer.source) + destination.removeprefix(outer.target)
-    ):
-        return tighten_bind(asked.showing(real), anchor, f"rootfs.volumes.{outer.target}")
+    held = spec.anchors(settings, context).get(destination)
+    if held is not None:
+        outer, anchor = held
+        if real == real_path(outer.source) + destination.removeprefix(outer.target):
+            return tighten_bind(asked.showing(real), anchor, f"rootfs.volumes.{outer.target}")
     if settings.devices[source] and destination == source:
         return _device(destination, followed(source)), f"rootfs.devices.{source}", []
     if USUAL.get(real) is not None and numbers(real) == USUAL[real]:

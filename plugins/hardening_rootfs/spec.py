@@ -108,7 +108,7 @@ def _tmpfs(settings: RootfsSettings) -> Iterable[Planned]:
 def _volumes(settings: RootfsSettings, context: Context) -> Iterable[Planned]:
     for volume in settings.mounted_volumes():
         yield _volume(volume, f"rootfs.volumes.{volume.target}", context)
-    for outer, anchor in anchors(settings).values():
+    for outer, anchor in anchors(settings, context).values():
         yield _volume(anchor, f"rootfs.volumes.{outer.target}", context)
 
 
@@ -121,10 +121,14 @@ def _volume(volume: Volume, leaf: str, context: Context) -> Planned:
     return Planned(mount, (leaf,), MountTarget(volume.target, os.path.isdir(volume.source), volume.origin))
 
 
-def anchors(settings: RootfsSettings) -> dict[str, tuple[Volume, Volume]]:
+def anchors(settings: RootfsSettings, context: Context) -> Mapping[str, tuple[Volume, Volume]]:
     """Of volumes that can be written, each directory above what is masked or read-only in them, which is mounted over
     itself: the volume by the place, and that part of it. A mount point cannot be renamed (EBUSY); what lies in a directory
     that can be is as writable as the rest under the new name."""
+    return context.once(_anchors, settings)
+
+
+def _anchors(settings: RootfsSettings, _: Context) -> Mapping[str, tuple[Volume, Volume]]:
     found: dict[str, tuple[Volume, Volume]] = {}
     for outer, path in _within_writable(settings):
         if not os.path.lexists(outer.source + path.removeprefix(outer.target)):
@@ -139,8 +143,9 @@ def anchors(settings: RootfsSettings) -> dict[str, tuple[Volume, Volume]]:
 def require_held(settings: RootfsSettings) -> None:
     """Raise `ProfileError` where a masked or read-only path leads by a link in a volume that can be written: a mount holds
     what the link leads to, and the link itself can be replaced."""
-    restricted = _restricted(settings)
-    for outer, path in _within_writable(settings):
+    held = _within_writable(settings)
+    restricted = {path for _, path in held}
+    for outer, path in held:
         for place in (*reversed(above(path)), path):
             if not is_below(place, outer.target):
                 continue
@@ -155,20 +160,15 @@ def require_held(settings: RootfsSettings) -> None:
                 break  # nothing in it can be replaced
 
 
-def _within_writable(settings: RootfsSettings) -> Iterator[tuple[Volume, str]]:
+def _within_writable(settings: RootfsSettings) -> list[tuple[Volume, str]]:
     """What is masked or read-only in volumes that can be written, each with the volume that it lies in."""
     volumes = {volume.target: volume for volume in settings.mounted_volumes()}
-    taken = {*volumes, *settings.mounted_tmpfs()}
-    for path in sorted(_restricted(settings)) if any(volume.writable for volume in volumes.values()) else ():
-        outer = volumes.get(deepest(taken, path) or "")
-        if outer is not None and outer.writable:
-            yield outer, path
-
-
-def _restricted(settings: RootfsSettings) -> set[str]:
-    """The paths in the container that the settings mask or make read-only."""
-    root, shown = settings.path.path, settings.sources()
-    return {*expand(root, settings.masked_paths, shown), *expand(root, settings.read_only_paths, shown)}
+    if not any(volume.writable for volume in volumes.values()):
+        return []
+    root, shown, taken = settings.path.path, settings.sources(), {*volumes, *settings.mounted_tmpfs()}
+    restricted = {*expand(root, settings.masked_paths, shown), *expand(root, settings.read_only_paths, shown)}
+    around = ((volumes.get(deepest(taken, path) or ""), path) for path in sorted(restricted))
+    return [(outer, path) for outer, path in around if outer is not None and outer.writable]
 
 
 def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str]:

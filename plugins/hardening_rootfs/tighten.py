@@ -38,7 +38,7 @@ def tighten(
     settings: RootfsSettings, document: Mapping[str, Any], context: Context, fragment: Fragment
 ) -> Iterator[Violation]:
     """Contribute the tightened root, mounts, paths, devices and propagation; yield what was asked for beyond them."""
-    root, kept, violations = _mounts(settings, document, context)
+    root, kept, violations = context.once(_mounts, settings, document)
     yield from _tighten_root(settings, document, root, fragment)
     yield from violations
     fragment.replace("/mounts", "rootfs.volumes")
@@ -57,14 +57,14 @@ def tighten(
 def elsewhere(settings: RootfsSettings, document: Mapping[str, Any], context: Context, place: str) -> str:
     """Where a mount at a place would lie instead, in the root of a configuration with the mounts that it keeps; empty
     where the place is itself."""
-    root, kept, _ = _mounts(settings, document, context)
+    root, kept, _ = context.once(_mounts, settings, document)
     return _led(root, place, kept)
 
 
 def kept_writable(settings: RootfsSettings, document: Mapping[str, Any], context: Context) -> list[str]:
     """The places of a configuration where the mounts that stay, or are added, let files be written; its whole root where
     that stays writable."""
-    _, kept, _ = _mounts(settings, document, context)
+    _, kept, _ = context.once(_mounts, settings, document)
     if not (settings.read_only or (document.get("root") or {}).get("readonly")):
         return ["/"]
     writable = [place for place, (mount, _) in kept.items() if not {"ro", "rro"} & {*mount.get("options", ())}]
