@@ -54,18 +54,10 @@ class ConfiguredMounts:
         """Those that show a part of the host, but for devices that every container has."""
         return [item for item in self.mounts if item.is_bind and item.place not in DEFAULT_DEVICES]
 
-    def at(self, path: str) -> WantedMounts | None:
-        """The mount that a path is seen through; None for the root's own."""
-        found = None
-        for item in self.mounts:
-            if holds(item.place, path) and (found is None or len(item.place) >= len(found.place)):
-                found = item
-        return found
-
     def hides(self, path: str) -> bool:
         """Whether a path of /proc or /sys is masked, or in none that the command has."""
         top = f"/{path.split('/')[1]}"
-        item = self.at(top)
+        item = cover(top, self.mounts)
         if path in (lookup(self.document, "/linux/maskedPaths") or ()):
             return True
         return not self.host and (item is None or item.place != top or item.values().get("subset") == "pid")
@@ -132,7 +124,7 @@ def _kernel(shown: ConfiguredMounts) -> Iterator[Exposure]:
     seen = [path for path in _TELLING if not shown.hides(path)]
     yield Exposure("masked_paths", "read what tells of the kernel", 500, len(seen) / len(_TELLING), _listed(seen))
     fixed = lookup(shown.document, "/linux/readonlyPaths") or ()
-    proc = shown.at("/proc")
+    proc = cover("/proc", shown.mounts)
     locked = proc is not None and "ro" in proc.restrictions
     loose = [path for path in _CHANGING if not (locked or path in fixed or shown.hides(path))]
     yield Exposure(

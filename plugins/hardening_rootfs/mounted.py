@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hardening.base import units
 from hardening.base.linux import mountinfo
@@ -76,9 +76,17 @@ def read(lines: Iterable[str], *, seen: bool = False) -> list[MountedTree]:
     ]  # fmt: skip
 
 
-def cover(path: str, mounts: Iterable[MountedTree]) -> MountedTree | None:
+class _Placed(Protocol):
+    @property
+    def place(self) -> str: ...
+
+
+M = TypeVar("M", bound=_Placed)
+
+
+def cover(path: str, mounts: Iterable[M]) -> M | None:
     """The mount that a path is seen through: the innermost, and of several at one place the one on top."""
-    found = None
+    found: M | None = None
     for item in mounts:
         if holds(item.place, path) and (found is None or len(item.place) >= len(found.place)):
             found = item
