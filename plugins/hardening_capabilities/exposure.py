@@ -13,6 +13,7 @@ from hardening.mechanism.host import Host
 from hardening_capabilities.settings import normal
 from hardening_capabilities.spec import POINTER, SETS
 from hardening_capabilities.table import ALL, mask_names
+from hardening_capabilities.verify import FIELDS
 
 #: As systemd-analyze weighs them (src/analyze/analyze-security.c, CapabilityBoundingSet=); what it weighs as one group is
 #: divided here. Those that it does not know weigh as their like.
@@ -31,9 +32,6 @@ _LEAST = 25.0
 _NO_NEW_PRIVILEGES = 1000.0
 #: What a capability counts for that is good for no object outside the command's own user namespace (user_namespaces(7)).
 _OWN_NAMESPACE = 0.25
-_FIELDS = MappingProxyType(
-    {"bounding": "CapBnd", "effective": "CapEff", "inheritable": "CapInh", "permitted": "CapPrm", "ambient": "CapAmb"}
-)
 
 
 def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
@@ -55,6 +53,7 @@ def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
 def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
     """The five sets and NoNewPrivs of proc_pid_status(5)."""
     status: Mapping[str, str] = receipt["status"]
-    for name, field in _FIELDS.items():
-        fragment.put(f"{POINTER}/{name}", sorted(f"CAP_{item}" for item in mask_names(int(status[field], 16))))
+    for name in SETS:
+        held = mask_names(int(status[FIELDS[name]], 16))
+        fragment.put(f"{POINTER}/{name}", sorted(f"CAP_{item}" for item in held))
     fragment.put("/process/noNewPrivileges", status["NoNewPrivs"] == "1")

@@ -12,7 +12,8 @@ from hardening_capabilities.settings import CapabilitiesSettings, normal
 from hardening_capabilities.spec import sets_of
 from hardening_capabilities.table import ALL, mask_names
 
-_FIELDS = {
+#: set -> its line of proc_pid_status(5)
+FIELDS = {
     "bounding": "CapBnd",
     "permitted": "CapPrm",
     "effective": "CapEff",
@@ -28,14 +29,14 @@ def verify(settings: CapabilitiesSettings, context: Context, receipt: Mapping[st
     bounding set cuts, only no more than that.
     """
     status: Mapping[str, str] = receipt["status"]
-    kernel = {name: _mask(status, field) for name, field in _FIELDS.items()}
+    kernel = {name: _mask(status, field) for name, field in FIELDS.items()}
     expected = _mask_of(settings.added) & kernel["bounding"]
     if receipt["namespaces"].get("user") != receipt["caller_namespaces"].get("user"):
         for name in sorted(settings.added - mask_names(expected)) if not context.has_run else ():
             yield Verification.of(f"capabilities.{name}", "added", "missing", holds=False)
     effective = idmaps.inside(idmaps.parse(receipt["uid_map"]), int(status["Uid"].split()[1]))
     wanted_sets = sets_of(mask_names(expected), settings.kept, root=effective == 0)
-    for name, field in _FIELDS.items():
+    for name, field in FIELDS.items():
         wanted = _mask_of(frozenset(map(normal, wanted_sets[name])))
         found = kernel[name]
         holds = not found & ~wanted if context.has_run else found == wanted

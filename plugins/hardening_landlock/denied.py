@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterator
 
 from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
+from hardening.mechanism.evidence import TO_PROCESSES
 from hardening.mechanism.mechanism import Context
 from hardening_landlock.settings import ALL, PLACES, PORTS, LandlockSettings
 from hardening_landlock.spec import FILES, enforced
@@ -15,7 +16,6 @@ from hardening_landlock.spec import FILES, enforced
 _WANTED = {"read": "read", "write": "write", "create": "write", "remove": "write", "execute": "execute"}
 _CHANGES = frozenset(("create", "remove"))
 _MOUNTS = frozenset(("mount", "umount2", "move_mount", "pivot_root", "mount_setattr"))
-_SIGNALS = frozenset(("kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo"))
 
 
 def denied(settings: LandlockSettings, context: Context, call: SystemCall) -> Iterator[Cause]:
@@ -40,7 +40,7 @@ def denied(settings: LandlockSettings, context: Context, call: SystemCall) -> It
         return
     if kind == "unix" and address.startswith("@") and "abstract_sockets" in handled:
         yield _cause("abstract_sockets", f"the socket {address} is of a process outside", True, Size.WIDER)
-    if call.name in _SIGNALS and "signals" in handled:
+    if call.name in TO_PROCESSES and "signals" in handled:
         yield _cause("signals", "a process outside is sent no signal", True, Size.WIDER, reaches_host=True)
     if call.name in _MOUNTS and not settings.mounts and FILES & restricted.keys():
         yield _cause("mounts", "who is confined by Landlock changes no mounts", True, Size.WIDER)

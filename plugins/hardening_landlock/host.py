@@ -95,14 +95,16 @@ def classes(settings: LandlockSettings) -> dict[str, tuple[str, int]]:
 def check(settings: LandlockSettings, context: Context) -> Iterator[Unsupported]:
     """A kernel without Landlock or with too little of it, a machine without a helper, and what would keep the helper from
     its work."""
-    if not classes(settings):
+    needed: dict[str, int] = {}
+    for setting, least in classes(settings).values():
+        needed[setting] = max(least, needed.get(setting, 0))
+    if not needed:
         return
     facts = context.host.of(LandlockFacts)
     if whole := _obstacle(facts, context):
         yield Unsupported("landlock", *whole, whole=True)
         return
-    for setting in dict.fromkeys(setting for setting, _ in classes(settings).values()):
-        least = max(least for other, least in classes(settings).values() if other == setting)
+    for setting, least in needed.items():
         if facts.abi < least:
             reason = f"version {facts.abi} of Landlock denies less than that: {setting} takes version {least}"
             yield Unsupported(f"landlock.{setting}", reason, f"run Linux {_KERNELS[least]} or newer")

@@ -25,7 +25,7 @@ def mount_points(settings: LandlockSettings) -> Sequence[MountPoint]:
         return ()
     options = ["bind", "ro", "nosuid", "nodev", "private"]
     mount = {"destination": PLACE, "type": "bind", "source": helper, "options": options}
-    return (MountPoint(PLACE, False, mount, _leaves(settings, restricted)),)
+    return (MountPoint(PLACE, False, mount, leaves(settings, restricted)),)
 
 
 def contribute(
@@ -36,10 +36,10 @@ def contribute(
     handled = enforced(settings, context)
     if handled:
         words = [PLACE, *(f"handle={word}" for word in handled), *_rules(settings, context, handled, writable)]
-        fragment.confine(words, *_leaves(settings, handled))
+        fragment.confine(words, *leaves(settings, handled))
 
 
-def _leaves(settings: LandlockSettings, words: Iterable[str]) -> tuple[str, ...]:
+def leaves(settings: LandlockSettings, words: Iterable[str]) -> tuple[str, ...]:
     """The full names of the settings that some of the helper's words are for."""
     names = dict.fromkeys(classes(settings)[word][0] for word in words)
     return tuple(f"landlock.{name}" for name in (*names, *(() if settings.mounts else ("mounts",))))

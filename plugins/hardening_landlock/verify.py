@@ -12,7 +12,7 @@ from hardening.base.values import frozen
 from hardening.mechanism.mechanism import Context, Verification
 from hardening.mechanism.roles import RootDirectory
 from hardening_landlock.settings import PLACES, PORTS, LandlockSettings
-from hardening_landlock.spec import enforced, permitted
+from hardening_landlock.spec import enforced, leaves, permitted
 
 CREATE, ADD, RESTRICT = 444, 445, 446  # the same numbers on every architecture
 _PATH, _PORT = 1, 2  # enum landlock_rule_type
@@ -85,9 +85,8 @@ def verify(settings: LandlockSettings, context: Context, receipt: Mapping[str, A
     """Hold the rulesets against the settings: one of them has to deny all that a setting does."""
     handled = enforced(settings, context)
     if receipt["helpers"] is None:
-        names = dict.fromkeys((*handled.values(), *(() if settings.mounts else ("mounts",))))
-        for name in names:
-            yield Verification.unseen(f"landlock.{name}", "confined", "nobody has seen the process confine itself")
+        for leaf in leaves(settings, handled):
+            yield Verification.unseen(leaf, "confined", "nobody has seen the process confine itself")
         return
     found = rulesets(receipt)
     if not settings.mounts:

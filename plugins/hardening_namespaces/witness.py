@@ -10,10 +10,8 @@ from hardening.mechanism.evidence import Witness, unless
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import HOST
 from hardening.mechanism.schema import Leaf
+from hardening_namespaces.host import PROC_NAMES
 from hardening_namespaces.settings import TYPES, NamespacesSettings
-
-#: Names in TOML that /proc/PID/ns has otherwise (namespaces(7)).
-_FILES = {"mount": "mnt"}
 
 
 def witness(
@@ -31,7 +29,7 @@ def witness(
         yield Witness(f"has the ids {' '.join(map(str, maps.uids))}", attempt)
     if leaf.setting not in TYPES:
         return
-    file = f"/proc/self/ns/{_FILES.get(leaf.setting, leaf.setting)}"
+    file = f"/proc/self/ns/{PROC_NAMES[leaf.setting]}"
     with suppress(OSError):  # of another user's process nobody is shown it
         inode = os.stat(file if value == HOST else str(value)).st_ino
         which = "the host's" if value == HOST else "that which is joined"
