@@ -9,7 +9,7 @@ from typing import Any
 from hardening.mechanism.exposure import Exposure
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
-from hardening_apparmor.host import ENFORCING
+from hardening_apparmor.host import read_label
 from hardening_apparmor.spec import LEAF, PROFILE
 
 
@@ -20,6 +20,6 @@ def exposure(document: Mapping[str, Any], host: Host) -> Iterable[Exposure]:
 
 def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:
     """The profiles of the process, where they stop anything."""
-    names, _, mode = str(receipt.get("apparmor") or "").partition(" (")
-    if mode.rstrip(")") in ENFORCING:
+    names, enforcing = read_label(str(receipt.get("apparmor") or ""))
+    if enforcing:
         fragment.put(PROFILE, names, LEAF)

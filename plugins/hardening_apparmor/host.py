@@ -12,6 +12,7 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_apparmor.settings import ApparmorSettings
+from hardening_apparmor.spec import LEAF
 
 ENABLED = "sys/module/apparmor/parameters/enabled"
 LOADED = "sys/kernel/security/apparmor/profiles"
@@ -52,6 +53,13 @@ def assumed(host: Host) -> ApparmorFacts:
     return ApparmorFacts(loaded=MappingProxyType({}))
 
 
+def read_label(label: str) -> tuple[str, bool]:
+    """The names in a label of a process (``/proc/PID/attr/apparmor/current``), ``a//&b (enforce)``, and whether they stop
+    anything."""
+    names, _, mode = label.partition(" (")
+    return names, mode.rstrip(")") in ENFORCING
+
+
 def inputs(settings: ApparmorSettings, context: Context) -> Inputs:
     """The state of AppArmor, and the profiles that are loaded."""
     yield from host_inputs.kernel(f"/{ENABLED}", f"/{LOADED}")
@@ -62,17 +70,18 @@ def check(settings: ApparmorSettings, context: Context) -> Iterator[Unsupported]
     if not settings.profile:
         return
     facts = context.host.of(ApparmorFacts)
-    leaf = "apparmor.profile"
     if facts.inactive:
-        yield Unsupported(
-            leaf, f"AppArmor is not active: {facts.inactive}", "boot with apparmor among `lsm=`", whole=True
-        )
-    elif context.runtime == _NATIVE:
-        yield Unsupported(leaf, "the runtime native sets no AppArmor profile", "use --runtime crun", whole=True)
-    for name in settings.profile if facts.loaded is not None and not facts.inactive else ():
-        mode = facts.loaded.get(name) if facts.loaded is not None else None
+        reason = f"AppArmor is not active: {facts.inactive}"
+        yield Unsupported(LEAF, reason, "boot with apparmor among `lsm=`", whole=True)
+        return
+    if context.runtime == _NATIVE:
+        yield Unsupported(LEAF, "the runtime native sets no AppArmor profile", "use --runtime crun", whole=True)
+    if facts.loaded is None:
+        return
+    for name in settings.profile:
+        mode = facts.loaded.get(name)
         if mode is None:
-            yield Unsupported(leaf, f"no profile {name} is loaded", "load it with apparmor_parser(8)", whole=True)
+            yield Unsupported(LEAF, f"no profile {name} is loaded", "load it with apparmor_parser(8)", whole=True)
         elif mode not in ENFORCING:
             reason = f"the profile {name} is in mode {mode}: it records what it would deny and stops nothing"
-            yield Unsupported(leaf, reason, f"run aa-enforce {name}", whole=True)
+            yield Unsupported(LEAF, reason, f"run aa-enforce {name}", whole=True)

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism.mechanism import Context, Verification
-from hardening_apparmor.host import ENFORCING
+from hardening_apparmor.host import read_label
 from hardening_apparmor.settings import STACK, ApparmorSettings
 from hardening_apparmor.spec import LEAF
 
 
 def verify(settings: ApparmorSettings, context: Context, receipt: Mapping[str, Any]) -> Iterator[Verification]:
-    """Hold the label of the command (``/proc/PID/attr/apparmor/current``) against the settings: ``a//&b (enforce)``."""
+    """Hold the label of the command against the settings."""
     label = str(receipt["apparmor"] or "")
-    names, _, mode = label.partition(" (")
-    holds = {*names.split(STACK)} >= {*settings.profile} and (not settings.profile or mode.rstrip(")") in ENFORCING)
+    names, enforcing = read_label(label)
+    holds = {*names.split(STACK)} >= {*settings.profile} and (not settings.profile or enforcing)
     yield Verification.of(LEAF, STACK.join(settings.profile) or "any", label or "none", holds)
