@@ -114,6 +114,11 @@ def is_denial(action: Action) -> bool:
     return action.is_no_looser_than(EPERM)
 
 
+def is_fatal(action: Action) -> bool:
+    """Whether a process that does not expect it ends by the answer (SIGSYS)."""
+    return action.kind >= ActionKind.TRAP
+
+
 def from_returned(value: int) -> Action:
     """The action that the kernel takes for a returned 32-bit value; an unknown one kills the process (seccomp(2))."""
     kind = _KINDS_BY_RETURN.get(value & RET_ACTION_FULL, ActionKind.KILL_PROCESS)

@@ -14,7 +14,7 @@ from hardening.mechanism.denial import Cause, Size, SystemCall, Way
 from hardening.mechanism.evidence import LENDING, telling
 from hardening.mechanism.mechanism import Context
 from hardening_seccomp import bpf, equivalents, groups, multiplex, suid
-from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, Action, ActionKind, is_denial
+from hardening_seccomp.actions import ALLOW, DENY, ENOSYS, Action, ActionKind, is_denial, is_fatal
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, Op, Rule, where
 from hardening_seccomp.diagrams import apply, constant, select
@@ -25,7 +25,6 @@ from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of, is_young, may_set_capabilities, unrestricted
 
-_KILLING = (ActionKind.TRAP, ActionKind.KILL_THREAD, ActionKind.KILL_PROCESS)
 #: Errnos of `suid.restricted`, which no rule of a layer says.
 _RESTRICTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
 #: Calls of which no use is more dangerous than another: what permits one permits all.
@@ -81,7 +80,7 @@ def _may_answer(settings: SeccompSettings, call: SystemCall) -> bool:
 
 def _outcome(action: Action) -> str:
     """What the caller gets for an answer; empty where the call runs."""
-    if action.kind in _KILLING:
+    if is_fatal(action):
         return "SIGSYS"
     if action.kind is ActionKind.TRACE:
         return "ENOSYS"  # without a tracer that takes it (seccomp(2))
@@ -139,7 +138,7 @@ def _fallback(name: str, action: Action) -> frozenset[str] | None:
 def _ways(leaf: str, rule: Rule, call: SystemCall, action: Action) -> Iterator[Way]:
     """Another errno, the call with these arguments, all of the call."""
     falls_back = call.name in groups.load().fallbacks
-    if action.kind in _KILLING or (falls_back and action != ENOSYS):
+    if is_fatal(action) or (falls_back and action != ENOSYS):
         yield Way(leaf, apply(lambda was: DENY if is_denial(was) else was, rule), Size.ANSWER)
     asked = where(Comparison(index, Op.MASKED_EQ, call.arguments[index] & bits, bits) for index, bits in _telling(call))
     if not asked.is_constant:

@@ -82,12 +82,17 @@ class DockerProfile:
     path: Path | None = None
 
     @property
-    def ambiguous(self) -> Sequence[str]:
-        """The system calls with overlapping entries of different actions."""
+    def by_call(self) -> Mapping[str, Sequence[ConditionEntry]]:
+        """The entries of each system call."""
         listed: dict[str, list[ConditionEntry]] = {}
         for name, entry in self.entries:
             listed.setdefault(name, []).append(entry)
-        return [name for name, found in listed.items() if is_ambiguous(found)]
+        return listed
+
+    @property
+    def ambiguous(self) -> Sequence[str]:
+        """The system calls with overlapping entries of different actions."""
+        return [name for name, found in self.by_call.items() if is_ambiguous(found)]
 
 
 #: Where podman's own profile is (containers/common, pkg/seccomp); docker has its own built in, which permits less.
@@ -104,10 +109,7 @@ def composed(profile: str | None, target: DockerTarget) -> Mapping[str, Any] | N
         if path is None:
             return None
         found = read_file(path, target)
-    listed: dict[str, list[ConditionEntry]] = {}
-    for name, entry in found.entries:
-        listed.setdefault(name, []).append(entry)
-    rules = {name: rule_of(entries, found.default) for name, entries in listed.items()}
+    rules = {name: rule_of(entries, found.default) for name, entries in found.by_call.items()}
     return emit(Filter(found.default, rules, found.architectures | {target.architecture})).document
 
 

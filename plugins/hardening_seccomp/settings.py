@@ -10,7 +10,7 @@ from functools import cached_property
 from hardening.base.linux.libseccomp import YOUNG
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Flag, Kind, Order, Unordered, ValueChange
+from hardening.mechanism.kinds import Flag, Kind, Unordered, ValueChange
 from hardening.mechanism.roles import CallFilter
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
@@ -132,12 +132,6 @@ def _dump_comparison(item: Comparison) -> dict[str, object]:
     return {"index": item.index, "op": item.op.value, "width": item.width, **shown}
 
 
-def _order(action: Action, other: Action) -> Order:
-    if action.is_no_looser_than(other):
-        return Order.OTHER if other.is_no_looser_than(action) else Order.TIGHTER
-    return Order.LOOSER
-
-
 @frozen(eq=False)
 class RuleKind(Kind[Rule]):
     """What a filter answers to one system call, for every argument vector.
@@ -187,7 +181,7 @@ class RuleKind(Kind[Rule]):
         return groups.load().described(value)
 
     def is_whole(self, value: Rule) -> bool:
-        return not value.branches
+        return value.is_constant
 
     def changes(self, before: Rule, after: Rule) -> Sequence[ValueChange]:
         """The cases of the arguments in which the answer is another one."""
@@ -195,7 +189,9 @@ class RuleKind(Kind[Rule]):
             return super().changes(before, after)
         answers = apply(lambda *pair: pair, before, after)
         return [
-            ValueChange(described_where(answers, (one, other)), str(one), str(other), _order(other, one))
+            ValueChange(
+                described_where(answers, (one, other)), str(one), str(other), self.order(constant(other), constant(one))
+            )
             for one, other in dict.fromkeys(answers.leaves)
             if one != other
         ]

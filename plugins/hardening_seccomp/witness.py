@@ -9,7 +9,7 @@ from hardening.mechanism.evidence import TO_PROCESSES, Witness, call_attempt, ma
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_seccomp import groups, suid
-from hardening_seccomp.actions import Action, ActionKind, is_denial
+from hardening_seccomp.actions import Action, ActionKind, is_denial, is_fatal
 from hardening_seccomp.conditions import Rule, described_where
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, Diagram, apply
 from hardening_seccomp.host import SeccompFacts
@@ -44,7 +44,7 @@ def witness(settings: SeccompSettings, context: Context, leaf: Leaf, value: obje
 def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]:
     pairs = apply(lambda *pair: pair, rule, groups.load().answered(name, floor))
     for pair in dict.fromkeys(pairs.leaves):
-        if not is_denial(pair[1]) or (is_denial(pair[0]) and (_kills(pair[0]) or not _kills(pair[1]))):
+        if not is_denial(pair[1]) or (is_denial(pair[0]) and (is_fatal(pair[0]) or not is_fatal(pair[1]))):
             continue
         arguments = vector(pairs, pair, _NO_PROCESS if name in TO_PROCESSES else MAX_ARGUMENT)
         if not may_be_made(name, arguments):
@@ -53,11 +53,6 @@ def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]
         where = described_where(pairs, pair)
         attempt = call_attempt(name, number, arguments, answered)
         yield Witness(f"makes the system call {name}{f', where {where}' if where else ''}", attempt)
-
-
-def _kills(action: Action) -> bool:
-    """Whether a process that does not expect it ends by the answer."""
-    return action.kind >= ActionKind.TRAP
 
 
 def vector(pairs: Diagram[tuple[Action, Action]], wanted: tuple[Action, Action], free: int) -> list[int]:
