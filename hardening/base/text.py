@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: What stands for what is cut away begins so.
 CUT = "…(+"
@@ -53,6 +53,11 @@ def shortened(words: list[str], longest: int) -> list[str]:
             return [*words[:index], cut(word, max(longest - size, 0)), *counted, *earlier]
         size += length
     return words
+
+
+def listed(words: Sequence[str], most: int = 3, rest: str = "more") -> str:
+    """The first words, at ``most`` so many, and how many others there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} {rest}" if len(words) > most else "")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

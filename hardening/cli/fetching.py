@@ -15,6 +15,7 @@ import attrs
 import click
 
 from hardening.base import state
+from hardening.base.text import listed
 from hardening.cli import output
 from hardening.errors import UsageError, quoted
 from hardening.images import reference
@@ -177,8 +178,7 @@ def left_out(about: Any) -> Iterator[str]:
     for why, path in about.get("skipped", ()):
         kinds.setdefault(str(why), []).append(str(path))
     for why, paths in sorted(kinds.items()):
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        yield f"{why}: {', '.join(paths[:3])}{more}"
+        yield f"{why}: {listed(paths)}"
 
 
 @contextmanager

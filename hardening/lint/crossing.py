@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hardening.base.text import listed
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.rules import LINT
@@ -55,8 +56,7 @@ def _calls(named: _Names, privileges: Privileges, calls: CallFilter) -> Iterator
         run = [call for call in opened if calls.lets_run(call)]
         leaf = named(privileges, capability)
         if run:
-            shown = ", ".join(run[:_SHOWN]) + (f" and {len(run) - _SHOWN} more" if len(run) > _SHOWN else "")
-            text = f"{capability} opens {shown}, which the filter lets run"
+            text = f"{capability} opens {listed(run, _SHOWN)}, which the filter lets run"
             yield _found("opens-calls", text, [leaf, *(named(calls, call) for call in run)])
         elif opened and not privileges.has_other_uses(capability):
             text = f"the filter denies every system call that {capability} is for, such as {opened[0]}"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from hardening.base.linux import abi
+from hardening.base.text import listed
 from hardening.base.values import frozen
 from hardening.mechanism.denial import Caller, SystemCall
 
@@ -93,7 +94,7 @@ def seen(uses: Iterable[Usage]) -> str:
     """Several uses in words, as `Usage.seen`."""
     found = tuple(uses)
     by = sorted({program for use in found for program in use.programs})
-    shown = ", ".join(by[:3]) + (f" and {len(by) - 3} more" if len(by) > 3 else "")
+    shown = listed(by)
     if not any(use.runs for use in found):
         return f"not seen, but {shown} could make it"
     if not all(use.often for use in found):  # also where some are of a kind that is counted, such as maps of programs

@@ -9,6 +9,7 @@ from typing import Any
 
 from hardening.base.files import is_below
 from hardening.base.pointer import items, lookup
+from hardening.base.text import listed
 from hardening.base.values import frozen
 from hardening.launch.config.model import DEFAULT_DEVICES
 from hardening.mechanism.exposure import Exposure, shares_namespace
@@ -142,7 +143,7 @@ def _kernel(shown: ConfiguredMounts) -> Iterator[Exposure]:
 
 
 def _listed(found: Sequence[str]) -> str:
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} others" if len(found) > 3 else "")
+    return listed(found, rest="others")
 
 
 def reported(receipt: Mapping[str, Any], host: Host, fragment: Fragment) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hardening.base.linux.libseccomp import Libseccomp
 from hardening.base.pointer import lookup
+from hardening.base.text import listed
 from hardening.errors import SpecError
 from hardening.mechanism.exposure import Exposure
 from hardening.mechanism.fragment import Fragment
@@ -62,8 +63,8 @@ def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     model = read(_only(found, asked), native=native).model if found else Filter(ALLOW)
     for group, (meaning, weight) in _GROUPS.items():
         passed = sorted(name for name in members[group] if not all(map(is_denial, model.rule(name).leaves)))
-        named = ", ".join(passed[:3]) + (f" and {len(passed) - 3} others" if len(passed) > 3 else "")
-        yield Exposure(group, meaning, weight, 1.0 if passed else 0.0, named if found else "no filter")
+        named = listed(passed, rest="others") if found else "no filter"
+        yield Exposure(group, meaning, weight, 1.0 if passed else 0.0, named)
     for name, (call, arguments, meaning, weight) in _CALLS.items():
         answer = model.rule(call).value([*arguments, *[0] * (ARGUMENTS - len(arguments))])
         yield Exposure(name, meaning, weight, 0.0 if is_denial(answer) else 1.0, "" if found else "no filter")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardening.base.text import cut, nearest, printable, shortened
+from hardening.base.text import cut, listed, nearest, printable, shortened
 
 
 def test_what_would_act_on_a_terminal_is_shown_as_escapes() -> None:
@@ -18,6 +18,13 @@ def test_long_texts_are_cut_and_say_so() -> None:
     assert shortened(["a", "b"], 100) == ["a", "b"]
     assert shortened(["aaaa", "bbbb", "c", "d"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+2 arguments)"]
     assert shortened(["aaaa", "bbbb", "…(+5 arguments)"], 7) == ["aaaa", "bb…(+2 bytes)", "…(+5 arguments)"]
+    assert [listed(["a", "b", "c", "d"][:count]) for count in (0, 1, 3, 4)] == [
+        "",
+        "a",
+        "a, b, c",
+        "a, b, c and 1 more",
+    ]
+    assert listed("abcd", 2, "others") == "a, b and 2 others"
 
 
 def test_the_beginning_of_a_name_stands_for_it_before_one_that_is_spelt_alike() -> None:
