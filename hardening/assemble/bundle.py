@@ -111,17 +111,18 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def given_config(path: Path) -> dict[str, Any]:
     """The same, or for ``-`` that of standard input."""
-    return read_config(path) if str(path) != "-" else parse_config(given_text(path), "standard input")
+    return read_config(path) if str(path) != "-" else parse_config(*given_text(path))
 
 
-def given_text(path: Path) -> bytes:
-    """The bytes of a file that somebody wrote, at most one more than may be read of a configuration; of standard input for
-    ``-``. Raises `HardeningError`."""
+def given_text(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file that somebody wrote, at most one more than may be read of a configuration, and where they come
+    from; of standard input for ``-``. Raises `HardeningError`."""
+    piped = str(path) == "-"
+    origin = "standard input" if piped else str(path)
     try:
-        with open(0 if str(path) == "-" else files.open_file(str(path)), "rb", closefd=str(path) != "-") as file:
-            return file.read(MAX_BYTES + 1)
+        with open(0 if piped else files.open_file(str(path)), "rb", closefd=not piped) as file:
+            return file.read(MAX_BYTES + 1), origin
     except OSError as error:
-        origin = path if str(path) != "-" else "standard input"
         raise HardeningError(f"cannot read the configuration: {error.strerror}", origin=origin) from None
 
 

@@ -13,6 +13,7 @@ import attrs
 
 from hardening.assemble import pipeline
 from hardening.assemble.foreign import require_shape
+from hardening.assemble.spec import assemble
 from hardening.base.values import freeze, frozen
 from hardening.mechanism.fragment import Fragment
 
@@ -66,8 +67,7 @@ class Score:
 
     def gain(self, *items: Item) -> float:
         """How much less the whole score would be with these items mended."""
-        whole = sum(item.weight for item in self.items)
-        return HIGHEST * sum(item.weight * item.share for item in items) / whole if whole else 0.0
+        return _weighed(items, self.items)
 
     @property
     def parts(self) -> Mapping[str, tuple[Item, ...]]:
@@ -84,7 +84,11 @@ class Score:
 
 def mean(items: Sequence[Item]) -> float:
     """The score of some items; 0 where nothing has a weight."""
-    weight = sum(item.weight for item in items)
+    return _weighed(items, items)
+
+
+def _weighed(items: Sequence[Item], whole: Sequence[Item]) -> float:
+    weight = sum(item.weight for item in whole)
     return HIGHEST * sum(item.weight * item.share for item in items) / weight if weight else 0.0
 
 
@@ -107,8 +111,6 @@ def of_document(mechanisms: Iterable[Mechanism[Any]], document: Mapping[str, Any
 
 def of_report(mechanisms: Iterable[Mechanism[Any]], receipt: Mapping[str, Any], host: Host) -> dict[str, Any]:
     """What the kernel reports of a process (`hardening.runs.receipt`) as an OCI configuration, as far as it is scored."""
-    from hardening.assemble.spec import assemble
-
     fragments = []
     receipt = freeze(receipt)
     for mechanism in mechanisms:

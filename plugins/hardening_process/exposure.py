@@ -27,11 +27,10 @@ _ALL = {"nofile": 1 << 20, "nproc": 1 << 22}
 def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     """User, groups, variables, limits of a process and of its control group."""
     user = lookup(document, "/process/user") or {}
-    root = not user.get("uid")
-    whose = "root" if maps_root(document) else "root of its own user namespace"
-    yield Exposure(
-        "user", "act as root", 2000, 0.0 if not root else 1.0 if whose == "root" else 0.25, whose if root else ""
-    )
+    share, whose = 0.0, ""
+    if not user.get("uid"):
+        share, whose = (1.0, "root") if maps_root(document) else (0.25, "root of its own user namespace")
+    yield Exposure("user", "act as root", 2000, share, whose)
     groups = [str(group) for group in user.get("additionalGids") or () if group != user.get("gid", 0)]
     yield Exposure("groups", "use what further groups may", 200, 1.0 if groups else 0.0, ", ".join(groups))
     named = [entry.partition("=") for entry in items(document, ENVIRONMENT)]

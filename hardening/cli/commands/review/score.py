@@ -136,4 +136,4 @@ def _containers(here: Session, file: Path) -> dict[str, dict[str, Any]]:
     def of_engine(capabilities: frozenset[str], profile: str | None) -> Mapping[str, Any] | None:
         return filters.of_engine(capabilities, profile, here.host) if filters is not None else None
 
-    return engines.read(bundle.given_text(file), str(file) if str(file) != "-" else "standard input", of_engine)
+    return engines.read(*bundle.given_text(file), of_engine)
