@@ -117,16 +117,17 @@ def _values(
     before: Composition, after: Composition, host: Host | None
 ) -> Iterator[tuple[Leaf, Resolved, Resolved, str | None]]:
     """The leaves of both, with words for what is seen in the place of one on a host; None where nothing is."""
-    seen = _uncovered(before, after, host) if host is not None else {}
-    for leaf, one, other in _pairs(before, after):
+    pairs = [*_pairs(before, after)]
+    seen = _uncovered(pairs, before, after, host) if host is not None else {}
+    for leaf, one, other in pairs:
         yield leaf, one, other, seen.get(leaf)
 
 
-def _uncovered(before: Composition, after: Composition, host: Host) -> dict[Leaf, str]:
+def _uncovered(
+    pairs: Iterable[tuple[Leaf, Resolved, Resolved]], before: Composition, after: Composition, host: Host
+) -> dict[Leaf, str]:
     """The leaves of ``before`` in whose place something else is seen under ``after`` on a host, with words for it."""
-    tighter = {
-        leaf for leaf, one, other in _pairs(before, after) if one.kind.order(other.value, one.value) is Order.TIGHTER
-    }
+    tighter = {leaf for leaf, one, other in pairs if one.kind.order(other.value, one.value) is Order.TIGHTER}
     if not tighter:
         return {}
     found: dict[Leaf, str] = {}
