@@ -11,8 +11,7 @@ RULES: Mapping[str, FindingRule] = {
         "HRD101",
         "A capability that can lead to all of root's power",
         "Each such capability gives away more than its name says; the result has how. In a user namespace of the "
-        "command's own "
-        "it reaches only what belongs to that, and the finding is a note.",
+        "command's own it reaches only what belongs to that, and the finding is a note.",
         "Take the smaller way that the result names, and drop the capability.",
         '[capabilities]\ndrop = ["ALL"]\nadd = ["SYS_PTRACE"]\n',
         '[capabilities]\ndrop = ["ALL"]\n',
@@ -30,8 +29,8 @@ RULES: Mapping[str, FindingRule] = {
         "HRD103",
         "A capability without effect",
         "A network namespace heeds only capabilities over the user namespace that owns it (user_namespaces(7)): "
-        "NET_ADMIN, "
-        "NET_BIND_SERVICE and NET_RAW do nothing with the host's network and a user namespace of the command's own.",
+        "NET_ADMIN, NET_BIND_SERVICE and NET_RAW do nothing with the host's network and a user namespace of the "
+        "command's own.",
         "Drop it, or give the command a network of its own.",
         '[namespaces]\nnet = "host"\n[capabilities]\nadd = ["NET_BIND_SERVICE"]\n',
         '[namespaces]\nnet = "private"\n[capabilities]\nadd = ["NET_BIND_SERVICE"]\n',

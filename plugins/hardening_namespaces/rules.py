@@ -10,9 +10,9 @@ RULES: Mapping[str, FindingRule] = {
     "shared-*": FindingRule(
         "HRD201",
         "A namespace that is shared",
-        "What belongs to the namespace is in reach of the command: with the host's PID namespace every process, "
-        "with its network "
-        "every abstract socket and loopback service (namespaces(7)). A shared UTS or cgroup namespace is a note.",
+        "What belongs to the namespace is in reach of the command: with the host's PID namespace every process, with "
+        "its network every abstract socket and loopback service (namespaces(7)). A shared UTS or cgroup namespace is a "
+        "note.",
         'Write `"private"` for it.',
         '[namespaces]\nipc = "host"\n',
         '[namespaces]\nipc = "private"\n',

@@ -10,9 +10,8 @@ RULES: Mapping[str, FindingRule] = {
     "root": FindingRule(
         "HRD501",
         "A command that runs as root",
-        "Root of a container holds whatever capabilities it has over every file and process there, and is root "
-        "of the host where "
-        "it has no user namespace of its own; with one the finding is a note.",
+        "Root of a container holds whatever capabilities it has over every file and process there, and is root of the "
+        "host where it has no user namespace of its own; with one the finding is a note.",
         'Name an ordinary user, such as `user = "1000"`.',
         '[process]\nuser = "0"\n',
         '[process]\nuser = "1000"\n',
@@ -46,9 +45,8 @@ RULES: Mapping[str, FindingRule] = {
     "unlimited": FindingRule(
         "HRD505",
         "A resource without a ceiling",
-        "Without a ceiling of `nofile`, `memlock` or `core` one process can exhaust the host, or leave its "
-        "memory behind "
-        "(getrlimit(2)).",
+        "Without a ceiling of `nofile`, `memlock` or `core` one process can exhaust the host, or leave its memory "
+        "behind (getrlimit(2)).",
         "Give it a number in `[process.rlimits]`.",
         '[process.rlimits]\ncore = "unlimited"\n',
         "[process.rlimits]\ncore = 0\n",

@@ -10,9 +10,8 @@ RULES: Mapping[str, FindingRule] = {
     "system-volume": FindingRule(
         "HRD401",
         "A directory of the host that is shown whole",
-        "Of `/`, `/etc`, `/home` and their like a command needs some files, and is shown the secrets, sockets "
-        "and programs of all "
-        "others.",
+        "Of `/`, `/etc`, `/home` and their like a command needs some files, and is shown the secrets, sockets and "
+        "programs of all others.",
         "Name the files or directories that are needed.",
         '[rootfs]\nvolumes.add = ["/var:/host:ro"]\n',
         '[rootfs]\nvolumes.add = ["/srv/www:/srv/www:ro"]\n',
@@ -131,9 +130,8 @@ RULES: Mapping[str, FindingRule] = {
     "control-socket": FindingRule(
         "HRD415",
         "A volume with a socket that gives control of the host",
-        "Whoever talks to the socket of an engine, a bus or a manager has it start what they like, with the "
-        "rights of root or of the caller: a socket of theirs, or one with a name that such a service gives to "
-        "its own.",
+        "Whoever talks to the socket of an engine, a bus or a manager has it start what they like, with the rights of "
+        "root or of the caller: a socket of theirs, or one with a name that such a service gives to its own.",
         "There is no secure path to share this socket.",
         severity=Severity.ERROR,
     ),
@@ -159,8 +157,8 @@ RULES: Mapping[str, FindingRule] = {
     "discarded-top": FindingRule(
         "HRD419",
         "What is made at the top of a writable root and goes with the run",
-        "A limit withholds devices, so that another runtime than the native launcher gets a layer over the top "
-        "of the root: what is made there is not kept.",
+        "A limit withholds devices, so that another runtime than the native launcher gets a layer over the top of the "
+        "root: what is made there is not kept.",
         "Write below its directories, or use `--runtime native`.",
     ),
 }

@@ -51,11 +51,9 @@ RULES: Mapping[str, FindingRule] = {
     "delicate": FindingRule(
         "HRD314",
         "A rule that libseccomp may build wrongly",
-        "libseccomp gets it in several entries that order numbers or look at several arguments. Before 2.6.1 it "
-        "merges some of "
-        "them wrongly (GHSA-4q85-33p6-j5g6), and never comes back from others. Each launch proves its filter, "
-        "and writes such a "
-        "rule plainer: then more is denied than it says.",
+        "libseccomp gets it in several entries that order numbers or look at several arguments. Before 2.6.1 it merges "
+        "some of them wrongly (GHSA-4q85-33p6-j5g6), and never comes back from others. Each launch proves its filter, "
+        "and writes such a rule plainer: then more is denied than it says.",
         "Compare for equality (`eq`, `masked_eq`), one argument a rule, or have libseccomp 2.6.1 or newer.",
         '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 0, op = "gt", value = 8 }]\n'
         '[[seccomp.rules]]\nnames = ["personality"]\naction = "allow"\nargs = [{ index = 1, op = "eq", value = 3 '
@@ -79,8 +77,8 @@ RULES: Mapping[str, FindingRule] = {
     "multiplexed": FindingRule(
         "HRD308",
         "A call that carries others and is answered as the strictest of them",
-        "`socketcall` and `ipc` carry calls whose arguments no filter sees: one of them runs only where "
-        "everything behind it does.",
+        "`socketcall` and `ipc` carry calls whose arguments no filter sees: one of them runs only where everything "
+        "behind it does.",
         "Allow it, and each call that it carries, by name, for programs that need it.",
     ),
     "old-libseccomp": FindingRule(
@@ -94,8 +92,8 @@ RULES: Mapping[str, FindingRule] = {
     "overlap": FindingRule(
         "HRD310",
         "Entries of a profile that overlap",
-        "Entries of the file have different actions for the same call. The strictest applies here, and "
-        "libseccomp orders them by their comparisons for docker and podman.",
+        "Entries of the file have different actions for the same call. The strictest applies here, and libseccomp "
+        "orders them by their comparisons for docker and podman.",
         "Write entries that exclude each other.",
     ),
     "overruled": FindingRule(
@@ -108,8 +106,8 @@ RULES: Mapping[str, FindingRule] = {
     "stricter": FindingRule(
         "HRD312",
         "A rule that cannot be written exactly",
-        "libseccomp takes no form that says exactly this, so that more is denied than the layers say; the result "
-        "has what.",
+        "libseccomp takes no form that says exactly this, so that more is denied than the layers say; the result has "
+        "what.",
         "Use fewer or simpler comparisons, or libseccomp 2.6.1 or newer.",
     ),
     "unknown-syscall": FindingRule(

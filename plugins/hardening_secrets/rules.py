@@ -11,8 +11,7 @@ RULES: Mapping[str, FindingRule] = {
         "HRD801",
         "A secret that is a variable",
         "Every process of the command inherits it, /proc shows it to all of the same user, and what prints an "
-        "environment prints "
-        "it.",
+        "environment prints it.",
         "Give it as a file, which is weaker in none of these.",
         '[secrets]\ngiven = ["token,type=env,target=TOKEN"]\n',
         '[secrets]\ngiven = ["token"]\n',
@@ -37,8 +36,8 @@ RULES: Mapping[str, FindingRule] = {
     "missing": FindingRule(
         "HRD804",
         "A secret that the caller has not got",
-        "You have no secret of that name, so that a run of yours stops unless another plugin gives it. It is "
-        "told where nothing is run.",
+        "You have no secret of that name, so that a run of yours stops unless another plugin gives it. It is told "
+        "where nothing is run.",
         "`hardening secret create NAME FILE`.",
     ),
     "store": FindingRule(

@@ -34,9 +34,8 @@ RULES: Mapping[str, FindingRule] = {
     "host-namespace": FindingRule(
         "HRD604",
         "A namespace of the host that undoes the separation by labels",
-        "With the host's PID or IPC namespace, whatever the policy lets the command's type do to processes or "
-        "shared memory, it "
-        "does to those of the host.",
+        "With the host's PID or IPC namespace, whatever the policy lets the command's type do to processes or shared "
+        "memory, it does to those of the host.",
         'Write `"private"` for it in `[namespaces]`.',
         '[namespaces]\npid = "host"\n[selinux]\nenabled = true\n',
         '[namespaces]\npid = "private"\n[selinux]\nenabled = true\n',

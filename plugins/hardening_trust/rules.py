@@ -26,9 +26,8 @@ RULES: Mapping[str, FindingRule] = {
     "never-matches": FindingRule(
         "HRD703",
         "A trust scope that never matches",
-        "No image has this name: a short one, one with a scheme or capital letters, or a wildcard with a port. "
-        "What it requires is "
-        "required of nothing, and the default decides.",
+        "No image has this name: a short one, one with a scheme or capital letters, or a wildcard with a port. What it "
+        "requires is required of nothing, and the default decides.",
         "Spell the name out as the registry has it, or remove the scope.",
         '[trust]\ndefault = "reject"\n[trust.docker]\n"busybox" = "accept"\n',
         '[trust]\ndefault = "reject"\n[trust.docker]\n"docker.io/library/busybox" = "accept"\n',
@@ -81,8 +80,8 @@ RULES: Mapping[str, FindingRule] = {
     "key-unusable": FindingRule(
         "HRD710",
         "A key that cannot verify anything",
-        "It holds no OpenPGP key, or one that cannot sign; for `sigstoreSigned`, no public key in PEM, or one of "
-        "a kind that is not taken.",
+        "It holds no OpenPGP key, or one that cannot sign; for `sigstoreSigned`, no public key in PEM, or one of a "
+        "kind that is not taken.",
         "Export one that signs: `gpg --export KEY`.",
         severity=Severity.ERROR,
     ),
