@@ -68,11 +68,18 @@ def version(program: str | os.PathLike[str]) -> str | None:
     return words[-1] if done.returncode == 0 and words else None
 
 
+def of_other_types(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+    """Values of other types than the specification gives them, which no program is known to enforce."""
+    from hardening.assemble.oci_fields import misfits
+
+    for pointer, wanted in misfits(document):
+        yield Refusal(pointer, f"{wanted} is expected: {name} may ignore this", "correct it, or leave it out")
+
+
 def _of_no_specification(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
-    from hardening.assemble.oci_fields import misfits, unknown
+    from hardening.assemble.oci_fields import unknown
 
     for item in unknown(document):
         what = f"is not a field of the OCI runtime spec: {name} would ignore it"
         yield Refusal(item.pointer, what, "leave the field out, or use --runtime native")
-    for pointer, wanted in misfits(document):
-        yield Refusal(pointer, f"{wanted} is expected: {name} may ignore this", "correct it, or leave it out")
+    yield from of_other_types(name, document)

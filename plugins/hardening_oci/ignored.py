@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardening.assemble.oci_fields import misfits, unknown
+from hardening.assemble.oci_fields import unknown
+from hardening.assemble.program import of_other_types
 from hardening.base.linux import abi
 from hardening.base.pointer import escape
 from hardening.base.values import frozen
@@ -60,8 +61,7 @@ def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], h
     for item in unknown(document):
         reading = f"reads it as {item.taken_for}" if name == "runc" and item.taken_for else "would ignore it"
         yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} {reading}", HINT)
-    for pointer, wanted in misfits(document):
-        yield Refusal(pointer, f"{wanted} is expected: {name} may ignore this", "correct it, or leave it out")
+    yield from of_other_types(name, document)
     for entry in FIELDS[name]:
         if version < entry.since and _get(document, entry.pointer) is not None:
             yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
