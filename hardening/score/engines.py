@@ -16,6 +16,7 @@ from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, SpecError
 from hardening.launch.config.model import DEFAULT_DEVICES
+from hardening.mechanism import idmaps
 
 T = TypeVar("T")
 
@@ -137,9 +138,10 @@ def _document(printed: _Printed, filter_of: FilterOf) -> dict[str, Any]:
         "devices": [_device(item) for item in host.tables("Devices")],
     }  # fmt: skip
     for side, key in (("uid", "UidMap"), ("gid", "GidMap")):
-        rows = [[*map(int, line.split(":"))] for line in host.table("IDMappings").texts(key) if _is_map(line)]
-        if rows:
-            linux[f"{side}Mappings"] = [{"containerID": a, "hostID": b, "size": size} for a, b, size in rows]
+        lines = filter(_is_map, host.table("IDMappings").texts(key))
+        ranges = [idmaps.IdRange(*map(int, line.split(":"))) for line in lines]
+        if ranges:
+            linux[f"{side}Mappings"] = idmaps.to_oci(ranges)
     profile = options.get("seccomp")
     if not privileged and profile != "unconfined":
         named = None if profile in (None, "builtin", "") else profile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
 from typing import Any
 
@@ -73,7 +73,7 @@ def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     yield Exposure("architectures", "make calls of other architectures", _ARCHITECTURES, share, words)
 
 
-def _only(found: Mapping[str, Any], names: frozenset[str] | set[str]) -> dict[str, Any]:
+def _only(found: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """A filter with the entries of some calls alone, which are read in a fraction of the time."""
     entries = [(entry, [name for name in entry["names"] if name in names]) for entry in found.get("syscalls") or ()]
     return {**found, "syscalls": [{**entry, "names": kept} for entry, kept in entries if kept]}
