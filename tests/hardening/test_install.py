@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,7 @@ def program(wheel: Path) -> Iterator[Path]:
     site = next(folder.glob("lib/python*/site-packages"))
     depend(site)
     add_backend(site)
+    time.sleep(0.1)  # code that is younger than the process that loads it is not vouched for
     yield folder / "bin/hardening"
     shutil.rmtree(folder)
 
@@ -141,6 +143,7 @@ def beside(wheel: Path) -> Iterator[tuple[Path, Path]]:
     command = ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, *command], check=True)
     depend(next((folder / "env").glob("lib/python*/site-packages")))
+    time.sleep(0.1)  # as above
     yield folder / "env/bin/hardening", packages
     shutil.rmtree(folder)
 
