@@ -20,7 +20,7 @@ from hardening.mechanism.findings import NOT_ENFORCED, Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input
-from hardening.mechanism.mechanism import Context, MountPoint, Violation
+from hardening.mechanism.mechanism import Context, MountPoint, Unsupported, Violation
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.admission import Candidate, Verdict, require_admission, require_no_rejection
 from hardening.plugin.plugins import Plugins
@@ -74,12 +74,18 @@ def assembled(
         fragments.append(fragment)
     fragments.append(_of_command(command))
     spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
-    found = tuple(runtime.unsupported(spec.document)) if runtime is not None else ()
+    found = _lacking(runtime, spec) if runtime is not None else ()
     if found:
         raise_all([error for lacking in found if (error := refusal(composition, lacking)) is not None])
         context = attrs.evolve(context, unsupported=(*context.unsupported, *found))
         spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
     return Assembly(plugins, composition, host, context, spec)
+
+
+def _lacking(runtime: Runtime, spec: Spec) -> tuple[Unsupported, ...]:
+    """What a runtime does not enforce, told as its own: what one lacks says nothing of another."""
+    found = runtime.unsupported(spec.document)
+    return tuple(attrs.evolve(item, reason=f"under {runtime.name}: {item.reason}") for item in found)
 
 
 def tighten(

@@ -65,7 +65,8 @@ class ScannedRoot:
 class Scanner(ABC):
     """Looks at a root. It is called in a process of its own that sees the root through a read-only mount without devices,
     setuid and programs, and it starts nothing of the root's. What it raises is told as `UNREAD`, with its name, and refuses
-    the root where something of its kinds is denied; so does one file that takes it a minute."""
+    the root where something of its kinds is denied; so is a minute that one file takes it, after which it is asked
+    nothing more."""
 
     #: In lists, and in errors.
     name: ClassVar[str]

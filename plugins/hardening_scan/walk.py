@@ -123,11 +123,12 @@ class _Walk:
         self._characters: Counter[str] = Counter()
         self._tree, self._scanners, self._limits = tree, scanners, limits
         self._concerns = {scanner: concerns(scanner) for scanner in scanners}
+        self._late: set[Scanner] = set()
         self._end = time.monotonic() + limits.patience
 
     def run(self) -> None:
         """Show every file to every scanner."""
-        signal.setitimer(signal.ITIMER_REAL, self._limits.file)
+        self._wait(self._limits.file)
         top = os.open(f"/proc/self/fd/{self._tree}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._show("/", top)
@@ -164,19 +165,22 @@ class _Walk:
                 else:
                     yield item
 
-        signal.setitimer(signal.ITIMER_REAL, self._limits.whole)
+        self._wait(self._limits.whole)
         self._ask(scanner, "/", others)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return packages
 
     def whole(self, scanner: Scanner, root: ScannedRoot) -> None:
         """Show the root as a whole to a scanner."""
-        signal.setitimer(signal.ITIMER_REAL, self._limits.whole)
+        self._wait(self._limits.whole)
         self._ask(scanner, "/", lambda: scanner.whole(root))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ask(self, scanner: Scanner, path: str, question: Callable[[], Iterable[Detection]]) -> None:
-        """Keep what a scanner finds. What it fails with is no acceptance, and keeps no other scanner from its work."""
+        """Keep what a scanner finds. What it fails with is no acceptance, and keeps no other scanner from its work. One that
+        has once taken too long is not asked again: it would take as long for each file."""
+        if scanner in self._late:
+            return
         may_be = self._concerns[scanner]
         try:
             for item in question():
@@ -187,12 +191,19 @@ class _Walk:
         except MemoryError:
             raise
         except _Late:
-            self._unread(path, f"the scanner {scanner.name} takes too long", may_be)
-            signal.setitimer(signal.ITIMER_REAL, self._limits.file)
+            self._late.add(scanner)
+            said = f"the scanner {scanner.name} takes too long with {path}, and is not asked again"
+            self._unread("/", said, may_be)
+            self._wait(self._limits.file)
         except OSError as error:
             self._unread(path, f"the scanner {scanner.name} cannot look at it: {error.strerror}", may_be)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a fault of some package: it refuses, and hides nothing of the others
             self._unread(path, f"the scanner {scanner.name} failed: {type(error).__name__}", may_be)
+
+    @staticmethod
+    def _wait(seconds: float) -> None:
+        """`_Late` after so long, and again each second for who catches even that."""
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1)
 
     def _unread(self, path: str, why: str, may_be: frozenset[str] = frozenset(DENIABLE)) -> None:
         self._add(Detection(UNREAD, path, why), may_be)
@@ -236,7 +247,7 @@ class _Walk:
             raise _Full(f"more than {self._limits.entries} files: the rest is not looked at")
         if time.monotonic() > self._end:
             raise _Full(f"it takes longer than {self._limits.patience:.0f} seconds: the rest is not looked at")
-        signal.setitimer(signal.ITIMER_REAL, self._limits.file)
+        self._wait(self._limits.file)
         try:
             place = kernel.openat2(folder, os.fsencode(name), os.O_PATH | os.O_NOFOLLOW, _RESOLVE)
         except OSError as error:

@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from hardening.assemble import pipeline
+from hardening.cli import notes
 from hardening.compose.composition import Composition, compose
 from hardening.errors import HostError, PluginError, Problems, SpecError
 from hardening.launch.request import LaunchRequest
@@ -325,6 +326,17 @@ def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
     with pytest.raises(SpecError) as caught:
         pipeline.admit(loaded, candidate(assembled(loaded, "a.height = 1")), Motor())
     assert str(caught.value) == "config.json:/a/height: the motor ignores heights (motor)\nhint: use wheels"
+
+
+def test_what_one_runtime_lacks_is_told_again_of_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = plugins(Gate("a"))
+    lacking = Unsupported("a", "no ground", "", whole=True)
+    for name in ("motor", "engine", "motor"):
+        kind = type("Other", (Motor,), {"name": name, "unsupported": lambda self, document: [lacking]})
+        assembly = assembled(loaded, 'a.requirement = "best-effort"', runtime=kind())
+        assert list(notes.of_run(assembly, tmp_path, interactive=True)) == []
+    told = [f"not enforced: a: under {name}: no ground" for name in ("motor", "engine")]
+    assert capsys.readouterr().err.splitlines() == told
 
 
 def test_one_rejection_outweighs_every_acceptance() -> None:

@@ -76,18 +76,13 @@ def test_what_a_scanner_cannot_look_at_is_no_acceptance(tmp_path: Path) -> None:
 
 
 class Broken(Scanner):
-    """A scanner with faults: it raises, it does not end, and it finds what it does not name."""
+    """A scanner with faults: it raises, and it finds what it does not name."""
 
     name = "broken"
     summary = "of a test"
     kinds = ("external",)
 
     def entry(self, entry: RootEntry) -> Iterator[Detection]:
-        if entry.path.endswith("/slow"):
-            try:
-                time.sleep(600)
-            except Exception:  # noqa: BLE001  # as others write it
-                return
         if entry.path.endswith("/fault"):
             yield Detection("external", entry.path, "before the fault")
             raise ValueError("what was in the file")
@@ -98,17 +93,36 @@ class Broken(Scanner):
         return [Detection("external", "/", "found after all that")]
 
 
-def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_and_hides_no_other(tmp_path: Path) -> None:
+class Hanging(Broken):
+    """It comes to no end with any file, whatever it is told, and with the root."""
+
+    name = "hanging"
+
+    def entry(self, entry: RootEntry) -> Iterator[Detection]:
+        yield Detection("external", entry.path, "before it hangs")
+        while True:
+            try:
+                time.sleep(600)
+            except Exception:  # noqa: BLE001  # as others write it
+                return
+
+    def whole(self, root: ScannedRoot) -> list[Detection]:
+        raise AssertionError("it is asked again")
+
+
+def test_a_scanner_that_fails_or_does_not_end_is_told_by_its_name_once_and_hides_no_other(tmp_path: Path) -> None:
     require("userns")
-    for name in ("fault", "slow", "strange", "zz"):
+    for name in ("fault", "strange", "zz"):
         (tmp_path / name).touch()
     (tmp_path / "zz").chmod(0o4755)
-    limits = walk.WalkLimits(file=0.5)
-    scanned = examine.examine(str(tmp_path), (Broken(), Modes()), Ids(), limits)
+    began = time.monotonic()
+    scanned = examine.examine(str(tmp_path), (Broken(), Hanging(), Modes()), Ids(), walk.WalkLimits(file=0.5))
+    assert time.monotonic() - began < 1.5  # of four files and the root, one
     assert {(item.kind, item.path, item.detail) for item in scanned.findings} == {
         ("external", "/fault", "before the fault"),
         ("unread", "/fault", "the scanner broken failed: ValueError"),
-        ("unread", "/slow", "the scanner broken takes too long"),
+        ("external", "/", "before it hangs"),
+        ("unread", "/", "the scanner hanging takes too long with /, and is not asked again"),
         ("unread", "/", "the scanner broken finds the kind setuid, which it does not name"),
         ("external", "/", "found after all that"),
         ("setuid", "/zz", "mode 4755"),
