@@ -46,7 +46,7 @@ class LaunchRequest(Frozen):
     - ``secrets``: the descriptor with the values of the secrets that the bundle names (`hardening.launch.secret.handed`),
       ``variables`` that of the variables of which it has the names alone (`hardening.launch.config.variables`).
     - ``tracer``: a connected socket, to whose other end init's pid is told before it says a word; it goes on when one byte
-      has come back (`hardening.launch.native.traced`).
+      has come back (`hardening.launch.native.native.have_traced`).
     - ``name``, ``profiles``: what `hardening ps` shows.
     - ``detach``, ``auto_remove``: it runs in the background; nothing is kept of it when it has ended.
     - ``log_size``: the bytes that the log of a detached container may take.

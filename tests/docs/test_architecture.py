@@ -49,7 +49,7 @@ def test_no_folder_is_a_crowd() -> None:
 
 
 def test_no_import_comes_back_to_where_it_began() -> None:
-    """For types, and within functions, too. Those of the native launcher are left."""
+    """For types, and within functions, too."""
     graph = grimp.build_graph("hardening", cache_dir=None)
     found = {
         module
@@ -57,4 +57,4 @@ def test_no_import_comes_back_to_where_it_began() -> None:
         for imported in graph.find_modules_directly_imported_by(module)
         if graph.chain_exists(importer=imported, imported=module)
     }
-    assert {name for name in found if not name.startswith("hardening.launch.native.")} == set()
+    assert found == set()

@@ -52,7 +52,7 @@ SLOW = {
 #: What of a mechanism's room only other commands use, and the findings that a quiet run does not show.
 ELSEWHERE = {"findings", "tighten", "verify", "question", "docker", "ignored", "mcs", "requirements", "written"}
 LAUNCH = (
-    *("main", "native.native", "native.session", "native.translate", "native.mounts"),
+    *("main", "native.native", "native.session", "native.translate", "native.root", "native.mounts"),
     *("oci.external", "record.record", "record.sinks"),
 )
 #: Rooms, and a folder of commands, of which a run needs nothing.

@@ -16,8 +16,8 @@ from hardening.launch.native.operation import Building
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hardening.launch.config.model import Device
-    from hardening.launch.native.mounts import Root
     from hardening.launch.native.operation import LaunchState
+    from hardening.launch.native.root import Root
 
 LINKS = {
     "fd": "/proc/self/fd",

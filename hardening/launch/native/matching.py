@@ -6,7 +6,8 @@ import _stat as stat
 
 from hardening.base import patterns
 from hardening.base.linux.system import os
-from hardening.launch.native.mounts import MaskPath, ProtectPath, Root
+from hardening.launch.native.mounts import MaskPath, ProtectPath
+from hardening.launch.native.root import Root
 
 
 class ProtectMatching(ProtectPath):

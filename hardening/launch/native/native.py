@@ -221,6 +221,18 @@ class _Run:
                     report.helpers, lambda stopped: report.write(target, stopped, self._state.program)
                 )
         if self._context.request.tracer >= 0:
-            from hardening.launch.native import traced
+            have_traced(supervisor.pid, self._context.request.tracer)
 
-            traced.have_traced(supervisor.pid, self._context.request.tracer)
+
+def have_traced(pid: int, tracer: int) -> None:
+    """Tell a pid, as a line, to the socket ``tracer``, and wait until its other end answers with one byte: from then on init
+    lets itself be traced by nobody. `LaunchError` where the other end is closed."""
+    with Step("have the container's first process traced"):
+        try:
+            os.write(tracer, f"{pid}\n".encode())
+            answer = os.read(tracer, 1)
+        except (BrokenPipeError, ConnectionResetError):
+            answer = b""
+    os.close(tracer)
+    if not answer:
+        raise LaunchError("whoever was to trace the launch has ended, or may not")

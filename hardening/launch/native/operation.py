@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hardening.launch.config.bundle import Bundle
     from hardening.launch.config.model import Invocation
     from hardening.launch.native.channel import Channel
-    from hardening.launch.native.mounts import Root
+    from hardening.launch.native.root import Root
     from hardening.launch.secret.handed import Handed
 
     Operations: TypeAlias = "tuple[Operation, ...]"

@@ -12,8 +12,9 @@ from hardening.base.linux.failure import Step
 from hardening.base.linux.system import os, signal
 from hardening.errors import LaunchError
 from hardening.launch.native import lookup, sources
-from hardening.launch.native.mounts import UnmappedRootError, clone_device
+from hardening.launch.native.mounts import clone_device
 from hardening.launch.native.operation import Building, Preparation, Surrender
+from hardening.launch.native.root import UnmappedRootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ ANY_DIRECTORY = "import posix; posix.getcwd = lambda: '/'"
 #: A launcher that changes the root as simple tools do.
 CHROOT = """
 from hardening.base.linux import kernel
-from hardening.launch.native import mounts
+from hardening.launch.native import root
 import posix
 def attach(self):
     place = posix.open("/mnt", posix.O_PATH)
@@ -33,7 +33,7 @@ def attach(self):
 def enter(self, propagation, *, recursive):
     posix.fchdir(self.tree)
     posix.chroot(".")
-mounts.Root.attach, mounts.Root.enter = attach, enter
+root.Root.attach, root.Root.enter = attach, enter
 """
 SESSION_KEY = f"""
 import ctypes

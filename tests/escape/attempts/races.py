@@ -32,10 +32,10 @@ int main(int count, char **names) {
 #: Looks a place up again and again, with the launcher's own code, and tells of one that lies outside.
 LOOK_UP = """
 import os as full
-from hardening.launch.native import mounts
+from hardening.launch.native import root as building
 FIND
 def look_up():
-    root = mounts.Root(full.open("FOLDER/root", full.O_PATH | full.O_DIRECTORY), None)
+    root = building.Root(full.open("FOLDER/root", full.O_PATH | full.O_DIRECTORY), None)
     outside = full.stat("FOLDER/host/inner")
     for _ in range(TIMES):
         try:
@@ -56,7 +56,7 @@ def find(self, path, flags=full.O_PATH, resolve=0):
     if not full.path.realpath(whole).startswith("FOLDER/root/"):
         raise OSError(1, "leads out of the root")
     return full.open(whole, flags | full.O_CLOEXEC)
-mounts.Root.find = find
+building.Root.find = find
 """
 SAFE_TIMES, NAIVE_TIMES = 20_000, 500_000
 

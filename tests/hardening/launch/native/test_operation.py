@@ -19,6 +19,7 @@ from hardening.launch.config.model import ConfigCapabilities, ConfigMount, Names
 from hardening.launch.native import identity, joins, mounts, namespaces, sources
 from hardening.launch.native.channel import pair
 from hardening.launch.native.operation import STAGES, LaunchState, Operation
+from hardening.launch.native.root import Root
 from hardening.launch.native.translate import translate
 from tests.docs.examples import ROOT
 from tests.support import bundles, runs
@@ -131,7 +132,7 @@ def refusal(operation: Operation) -> str:
         os.setresuid(NOBODY, NOBODY, NOBODY)
     bundle = Bundle(directory="/", document={}, text=b"", sha256="")
     state = LaunchState((operation,), bundle, config.read(bundles.config("true")).process.command)
-    state.root = mounts.Root(os.open("/", os.O_PATH), pair()[0])
+    state.root = Root(os.open("/", os.O_PATH), pair()[0])
     try:
         state.perform(type(operation))
     except LaunchError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from hardening.errors import LaunchError
 from hardening.launch import main
-from hardening.launch.native.traced import have_traced
+from hardening.launch.native.native import have_traced
 from hardening.launch.request import LaunchRequest
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hardening.base import trusted
-from hardening.launch.native import mounts
 from hardening.launch.native.channel import pair
+from hardening.launch.native.root import Root
 from tests.support.features import require
 
 OWNER = 4711
@@ -43,7 +43,7 @@ def test_only_what_was_made_is_given_to_whom_its_directory_belongs(
     made("mkdir", os.mkdir)
     made("mknod", os.mknod)
     near, far = pair()
-    root = mounts.Root(os.open(tmp_path, os.O_PATH), far)
+    root = Root(os.open(tmp_path, os.O_PATH), far)
     os.close(root.target("/made", directory=moved != "file"))
     os.close(root.tree)
     assert (tmp_path / "made").stat().st_uid == (OWNER if moved == "nothing" else 0)
