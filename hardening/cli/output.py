@@ -66,15 +66,13 @@ def show_raw(data: bytes) -> None:
 
 
 def save(target: Path, data: bytes) -> None:
-    """Write the bytes of a document to the file that somebody has named for it. A device or a pipe, such as /dev/null, is
-    written to, and not replaced. Raises `UsageError`."""
+    """Write the bytes of a document to the file that somebody has named for it, as `behalf.save` does. Raises
+    `UsageError`."""
     from hardening.base import wholefile
+    from hardening.launch.record import behalf
 
     with wholefile.errors_as(UsageError, "cannot write it", origin=target, hint="name a file that you can write to"):
-        if target.exists() and not (target.is_file() or target.is_dir()):
-            target.write_bytes(data)
-        else:  # what /dev/stdout leads to, and not that link
-            wholefile.write(Path(os.path.realpath(target)), data)
+        behalf.save(str(target), data)
 
 
 def show_json(data: object) -> None:

@@ -14,6 +14,7 @@ from hardening.base import jsontext, wholefile
 from hardening.base.linux import abi
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, UsageError
+from hardening.launch.record import behalf
 from hardening.learn.rules import collapsed
 from hardening.learn.software import Software
 from hardening.mechanism.denial import Caller, SystemCall
@@ -240,7 +241,7 @@ def write(path: Path, recording: Recording) -> None:
     if len(text) > jsontext.MAX_BYTES:
         raise UsageError("it would be too large to be read again", origin=path, hint="begin with a new file")
     with wholefile.errors_as(UsageError, "cannot write it", origin=path, hint="name a file that you can write to"):
-        wholefile.write(path, text.encode())
+        behalf.save(str(path), text.encode())
 
 
 class _Malformed(Exception):

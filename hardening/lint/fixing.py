@@ -6,7 +6,6 @@ that was taken out.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from hardening.base import wholefile
 from hardening.errors import ProfileError
+from hardening.launch.record import behalf
 from hardening.lint.linter import Linter
 from hardening.lint.result import COMMENT, LintResult
 from hardening.profile import toml_lines
@@ -36,9 +36,7 @@ def fix(lint: Linter, path: str) -> Iterator[str]:
         with wholefile.errors_as(
             ProfileError, "cannot be mended", origin=path, hint="make the file writable, or mend it by hand"
         ):
-            wholefile.write(
-                Path(os.path.realpath(path)), (text.replace("\n", "\r\n") if "\r\n" in data else text).encode()
-            )
+            behalf.save(path, (text.replace("\n", "\r\n") if "\r\n" in data else text).encode())
         lint.forget(path)
         yield from (
             f"{result.file}:{result.line}: {result.ident}: taken out: {result.finding.message}" for result in done

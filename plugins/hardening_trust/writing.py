@@ -34,7 +34,7 @@ def replace(path: Path, text: str) -> None:
     hint = "nothing was changed; check its directory"
     room = "nothing was changed; free space on that disk"
     with wholefile.errors_as(LaunchError, "cannot be written", origin=path, hint=hint, room=room):
-        behalf.write(lambda: wholefile.write(Path(os.path.realpath(path)), text.encode()))
+        behalf.save(str(path), text.encode())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import attrs
@@ -71,7 +72,16 @@ WRITERS = {
     "in place": (("apply", "-q", "-p", "strict", "--in-place", "{}/config.json"), "config.json"),
     "set": (("trust", "set", "--into", "{}/mine.toml", "-t", "reject", "quay.io/x"), "mine.toml"),
     "export": (("trust", "export", "-p", "strict", "{}/new"), "new/policy.json"),
+    "report": (("report", "-p", "strict", "-o", "{}/report.html"), "report.html"),
+    "new": (("profile", "new", "-o", "{}/new.toml", "new"), "new.toml"),
+    "format": (("profile", "format", "{}/plain.toml"), "plain.toml"),
+    "fix": (("lint", "--fix", "{}/plain.toml"), "plain.toml"),
+    "plugin": (("plugin", "new", "quota", "--into", "{}/quota"), "quota/pyproject.toml"),
 }
+#: By which variable the caller is named, one after another: whom each names is held beside `behalf`.
+NAMED = dict(zip(WRITERS, cycle(("SUDO_UID", "DOAS_USER", "PKEXEC_UID")), strict=False))
+#: A profile with something to mend, and to lay out.
+PLAIN = "# hardening: ignore[HRD005] nothing is there\n[process]\numask='077'\n"
 
 
 @cache
@@ -81,16 +91,16 @@ def composed() -> str:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("variable", ["SUDO_UID", "DOAS_USER", "PKEXEC_UID"])
-def test_every_option_that_writes_does_so_with_the_rights_of_who_has_called(
-    place: Place, variable: str, name: str
-) -> None:
-    words, file = WRITERS[name]
+def test_all_that_writes_does_so_with_the_rights_of_who_has_called(place: Place, name: str) -> None:
+    (words, file), variable = WRITERS[name], NAMED[name]
     said = {variable: place.person.name if variable == "DOAS_USER" else str(place.person.uid)}
     source = place.root / "source.json"
     for path in (source, place.root / "config.json", place.own / "config.json"):
         path.write_text(composed())
-    os.chown(place.own / "config.json", place.person.uid, place.person.gid)
+    for folder in (place.root, place.own):
+        (folder / "plain.toml").write_text(PLAIN)
+    for path in place.own.iterdir():
+        os.chown(path, place.person.uid, place.person.gid)
     argv = [str(source) if word == "SOURCE" else word for word in words]
     done = place.call(PROGRAM, *(word.format(place.own) for word in argv), sudo=False, **said)
     assert done.returncode == 0, done.stderr

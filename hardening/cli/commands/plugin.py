@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -13,6 +14,7 @@ import click
 from hardening.cli import added, output
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EXIT_LAUNCHER, PluginError, UsageError, quoted
+from hardening.launch.record import behalf
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
@@ -118,8 +120,8 @@ def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) 
         if folder.exists() and any(folder.iterdir()):
             raise UsageError("not empty", origin=folder, hint="name a new folder with --into")
         for path, text in files(name, kind, __version__).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text)
+            behalf.write(partial((folder / path).parent.mkdir, parents=True, exist_ok=True))
+            behalf.save(str(folder / path), text.encode(), new=True)
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", origin=folder, hint="name another --into") from None
     output.show(

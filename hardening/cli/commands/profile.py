@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hardening.base import files, wholefile
 from hardening.base.units import timestamp
 from hardening.base.wholefile import Owner
 from hardening.cli import output
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
-from hardening.errors import EXIT_FINDINGS, HardeningError, LaunchError, ProfileError, UsageError
+from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError
 from hardening.launch.record import behalf
 from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, parse_layer, resolve
 from hardening.profile.machine import FILE
@@ -122,7 +120,7 @@ def sign(key: str, passphrase_file: Path | None, files: Sequence[Path]) -> None:
     with_key = signer(key, passphrase_file)
     for file, document in texts.items():
         target, signature = signatures.place(file), with_key.sign(document.text.encode(), detach=True)
-        _write(target, signature, "signature")
+        output.save(target, signature)
         output.show(str(target))
 
 
@@ -206,7 +204,7 @@ def new(context: click.Context, extends: Sequence[str], target: Path | None, nam
         owner = "nobody yet"
     text = scaffold(path.stem, extends, owner, here.plugins.mechanisms)
     try:
-        behalf.write(partial(files.create, str(path), text.encode(), 0o644, durable=False))
+        behalf.save(str(path), text.encode(), new=True)
     except FileExistsError:
         raise UsageError("is there already", origin=path, hint="name another file: -o FILE") from None
     except OSError as error:
@@ -231,14 +229,9 @@ def format_files(check: bool, paths: Sequence[Path]) -> int:
     changed = {path: new for path, text in texts.items() if (new := formatted(text)) != text}
     for path, text in changed.items():
         if not check:
-            _write(path, text.encode(), "profile")
+            output.save(path, text.encode())
         output.show(str(path))
     return EXIT_FINDINGS if check and changed else 0
-
-
-def _write(path: Path, data: bytes, what: str) -> None:
-    with wholefile.errors_as(LaunchError, f"cannot write the {what}", origin=path, hint="see its folder's mode"):
-        behalf.write(partial(wholefile.write, path, data))
 
 
 @command.command(

@@ -3,9 +3,11 @@ to files of the caller's choice."""
 
 from __future__ import annotations
 
+import _stat as stat
 import errno
 
-from hardening.base import files
+from hardening.base import files, links
+from hardening.base.files import Opened
 from hardening.base.linux import children
 from hardening.base.linux.system import os
 
@@ -77,6 +79,36 @@ def write(action: Callable[[], None]) -> None:
     if answer or code:
         number = int(answer or (errno.EIO if code > 0 else errno.EINTR))
         raise OSError(number, os.strerror(number))
+
+
+def save(path: str, data: bytes, *, new: bool = False) -> None:
+    """`write` the file that somebody has named, all of it or nothing; one that is there keeps its mode, and is none where it
+    is to be ``new``. Links on the way are followed where they are root's or of who writes: another user's folder, in which
+    root writes, leads nowhere else. A device or a pipe is written to. `OSError`."""
+    write(lambda: _save(path, data, new))
+
+
+def _save(path: str, data: bytes, new: bool) -> None:
+    mode = 0o644
+    if not new:
+        try:
+            with Opened(links.find(path)) as found:
+                kind = stat.S_IFMT(os.fstat(found).st_mode)
+                # What the kernel has opened is named as the kernel names it: without links.
+                place = f"/proc/self/fd/{found}"
+                if kind not in (stat.S_IFREG, stat.S_IFDIR):
+                    with Opened(os.open(place, os.O_WRONLY | os.O_CLOEXEC)) as stream:
+                        files.write_all(stream, data)
+                    return
+                mode, path = stat.S_IMODE(os.fstat(found).st_mode), files.decode(os.readlink(files.encode(place)))
+        except FileNotFoundError:
+            pass
+    folder, _, name = path.rpartition("/")
+    with Opened(links.find(folder or ("/" if path.startswith("/") else "."))) as there:
+        if new:
+            files.create(name, data, mode, there)
+        else:
+            files.replace(name, data, mode, there, durable=True)
 
 
 def require_replaceable(path: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,13 +114,5 @@ def _keep(
 
 def _write(path: Path, data: bytes) -> None:
     """Write a signature to a file, which is replaced as a whole, or to what is none: a pipe, a terminal."""
-
-    def make() -> None:
-        if path.exists() and not path.is_file():
-            with path.open("wb", buffering=0) as file:
-                file.write(data)
-        else:
-            wholefile.write(Path(os.path.realpath(path)), data)
-
     with wholefile.errors_as(LaunchError, "cannot write the signature", origin=path, hint="name another file"):
-        behalf.write(make)
+        behalf.save(str(path), data)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.base.links import ForeignLinkError
 from hardening.launch.record import behalf
 from tests.support.features import require
 
@@ -74,3 +75,42 @@ def test_the_kernel_judges_each_write(tmp_path: Path, monkeypatch: pytest.Monkey
     assert caught.value.errno == errno.EACCES
     assert os.getuid() == os.geteuid() == 0
     assert not (tmp_path / "file").exists()
+
+
+def test_links_of_others_lead_root_nowhere(tmp_path: Path) -> None:
+    """Also where root acts for nobody but itself, in the folder of somebody else."""
+    require("root")
+    theirs, own = tmp_path / "theirs", tmp_path / "own"
+    precious = own / "precious"
+    for folder in (theirs, own):
+        folder.mkdir()
+    precious.write_text("precious")
+    precious.chmod(0o640)
+    for name, target in (("file", precious), ("folder", own), ("dangling", own / "new")):
+        (theirs / name).symlink_to(target)
+    for path in (theirs, *theirs.iterdir()):
+        os.lchown(path, 65533, 65533)
+    for name in ("file", "folder/precious", "folder/new", "dangling"):
+        with pytest.raises(ForeignLinkError, match="belongs to uid 65533"):
+            behalf.save(str(theirs / name), b"x")
+    with pytest.raises(FileExistsError):
+        behalf.save(str(theirs / "file"), b"x", new=True)
+    assert ([path.name for path in own.iterdir()], precious.read_text()) == (["precious"], "precious")
+    # What lies there is written nevertheless, and one's own links lead where they lead.
+    for made in (theirs / "new", own / "new"):
+        behalf.save(str(made), b"new", new=True)
+        assert made.read_bytes() == b"new"
+    (own / "link").symlink_to("precious")
+    behalf.save(str(own / "link"), b"x")
+    assert (precious.read_bytes(), precious.stat().st_mode & 0o777, (own / "link").is_symlink()) == (b"x", 0o640, True)
+
+
+def test_a_stream_is_written_to(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    behalf.save(f"/dev/fd/{writer}", b"one")
+    behalf.save("/dev/null", b"two")
+    assert os.read(reader, 9) == b"one"
+    with pytest.raises(IsADirectoryError):
+        behalf.save(str(tmp_path), b"x")
+    for descriptor in (reader, writer):
+        os.close(descriptor)
