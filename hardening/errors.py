@@ -136,6 +136,27 @@ class Problems(HardeningError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
+class Gathering:
+    """Errors of parts that are each looked at, whatever the others are: an error ``with`` it is kept, and `raise_all` raises
+    all that are there."""
+
+    def __init__(self) -> None:
+        self.problems: list[HardeningError] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, HardeningError):
+            return False
+        self.problems.append(error)
+        return True
+
+    def raise_all(self) -> None:
+        """As the function of that name does."""
+        raise_all(self.problems)
+
+
 def raise_all(problems: list[HardeningError]) -> None:
     """Raise nothing, the single problem, or all of them as one `Problems`."""
     if len(problems) == 1:

@@ -153,12 +153,13 @@ class AssertedOperation:
 
 def read(text: str, composition: Composition, context: Context, origin: Origin) -> AssertedOperation:
     """The operation that some words say. Raises `ProfileError` at their ``origin``."""
-    verb, _, rest = text.partition(" ")
+    text = text.strip()
+    verb, rest = _split(text)
     try:
         if verb in _OF_PATHS and rest:
-            return _of_path(verb, rest.strip(), text)
+            return _of_path(verb, rest, text)
         if verb in _OF_ADDRESSES and rest:
-            return _of_address(verb, rest.strip(), text, composition, context)
+            return _of_address(verb, rest, text, composition, context)
         if _CAPABILITY.fullmatch(text):
             return _of_capability(text, composition, context)
         return _of_call(text, composition, context)
@@ -166,9 +167,14 @@ def read(text: str, composition: Composition, context: Context, origin: Origin) 
         raise ProfileError(error.message, origin=origin, hint=error.hint) from None
 
 
+def _split(text: str) -> tuple[str, str]:
+    verb, _, rest = text.partition(" ")
+    return verb, rest.strip()
+
+
 def _of_path(verb: str, path: str, text: str) -> AssertedOperation:
     if not path.startswith("/"):
-        raise UsageError(f"{path}: no absolute path", hint=f"write {verb} /{path}")
+        raise UsageError(f"no absolute path: {text}", hint=f'write "{verb} {posixpath.normpath(f"/{path}")}"')
     path = posixpath.normpath(path)
     attempt = {"see": "os.lstat({path!r})", "read": _READ, "write": _WRITE, "execute": _EXECUTE}[verb]
     return AssertedOperation(text, path=(path, _OF_PATHS[verb]), attempt=attempt.format(path=path))
@@ -177,7 +183,8 @@ def _of_path(verb: str, path: str, text: str) -> AssertedOperation:
 def _of_address(verb: str, address: str, text: str, composition: Composition, context: Context) -> AssertedOperation:
     found = question.endpoint(address)
     if found is None:
-        raise UsageError(f"{address}: no address", hint=f"write {verb} 127.0.0.1:8080 or {verb} :8080/udp")
+        meant = f":{address}" if address.isdecimal() else "127.0.0.1:8080"
+        raise UsageError(f"no address: {text}", hint=f'write "{verb} {meant}", and /udp behind it for UDP')
     serves = verb == "bind"
     made = question.service(found, context) if serves else question.client(found, context)
     # What a service answers is another thing than whether it may have its port, and to be reached is up to the network.
@@ -194,7 +201,7 @@ def _of_address(verb: str, address: str, text: str, composition: Composition, co
 def _of_capability(name: str, composition: Composition, context: Context) -> AssertedOperation:
     if name not in abi.CAPABILITIES:
         hint = nearest(name, abi.CAPABILITIES) or "`man 7 capabilities` lists them"
-        raise UsageError(f"there is no capability {name}", hint=hint)
+        raise UsageError(f"no capability: {name}", hint=hint)
     number, member = abi.CAPABILITIES.index(name), name.removeprefix("CAP_")
     call = question.having(member, context, f"have {name}")
     attempt = _HAS_CAPABILITY.format(word=number // 32, bit=hex(1 << number % 32))
@@ -204,26 +211,35 @@ def _of_capability(name: str, composition: Composition, context: Context) -> Ass
 def _of_call(text: str, composition: Composition, context: Context) -> AssertedOperation:
     name = text.partition("(")[0]
     if name not in question.names():
-        hint = nearest(name, [*question.names(), *_OF_PATHS, *_OF_ADDRESSES])
-        raise UsageError(
-            f"{text}: no operation",
-            hint=hint
-            or "write read /PATH, write /PATH, bind :PORT, CAP_NAME, or a system call: mount, socket(AF_INET)",
-        )
+        raise UsageError(f"no operation: {text}" if text else "no operation", hint=_meant(text))
     leaves = _leaves(name, composition)
     if text == name and any(
         not entry.kind.is_whole(entry.value) for leaf in leaves for entry in composition.meant(leaf)
     ):
         raise UsageError(
-            f"{name} depends on its arguments", hint=f"write them: {name}(1, 2), or {name}() for arguments that are 0"
+            f"depends on its arguments: {name}",
+            hint=f'write them: "{name}(1, 2)", or "{name}()" for arguments that are 0',
         )
     asked = text if text != name else f"{name}()"
     made = question.calls_of(asked, context)
     if not made:
-        raise UsageError(f"{text}: no system call", hint=f"write {name}(1, 2), with names or numbers")
+        raise UsageError(f"no system call: {text}", hint=f'write "{name}(1, 2)", with names or numbers')
     (call,) = made[asked]
     attempt = call_attempt(name, call.number, call.arguments) if may_be_made(name, call.arguments) else ""
     return AssertedOperation(text, (call,), attempt=attempt, leaves=leaves)
+
+
+def _meant(text: str) -> str:
+    """What was probably meant by words that are no operation."""
+    verb, rest = _split(text)
+    verbs, capability = [*_OF_PATHS, *_OF_ADDRESSES], f"CAP_{text.upper().removeprefix('CAP_')}"
+    if rest:
+        found = nearest(verb.lower(), verbs)
+    elif capability in abi.CAPABILITIES:
+        found = f'did you mean "{capability}"?'
+    else:
+        found = nearest(text.partition("(")[0], [*question.names(), *verbs])
+    return found or 'write "read /PATH", "write /PATH", "bind :PORT", "CAP_NAME" or a system call, "socket(AF_INET)"'
 
 
 def _leaves(member: str, composition: Composition) -> tuple[str, ...]:

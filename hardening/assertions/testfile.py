@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.errors import UsageError
+from hardening.errors import Gathering, UsageError
 from hardening.profile import source
 from hardening.profile.layers import SUFFIX, TEST_SUFFIX
-from hardening.profile.source import Node, Origin
+from hardening.profile.source import Node, Origin, known_members
 
+T = TypeVar("T")
 _MOST_EXIT = 255
+_A_NAME, _A_COMMAND = 'write name = "serves on its port"', 'write { command = ["nginx", "-t"] }'
 
 
 class Expected(StrEnum):
@@ -58,13 +61,14 @@ class TestCase:
 
 @frozen(eq=False)
 class TestFile:
-    """A file of assertions: the profiles of its stack, by name or path, and its cases."""
+    """A file of assertions: the profiles of its stack, by name or path, its cases, and where the profiles are named."""
 
     __test__ = False
 
     path: str
     profiles: tuple[str, ...]
     cases: tuple[TestCase, ...]
+    origin: Origin
 
 
 def files(paths: Sequence[str]) -> list[str]:
@@ -84,82 +88,101 @@ def files(paths: Sequence[str]) -> list[str]:
 
 
 def read(path: str) -> TestFile:
-    """Raises `ProfileError`, with the line, for what is no file of assertions."""
+    """Raises `ProfileError`, or `Problems` with several, each with its line, for what is no file of assertions."""
     root = source.read(Path(path), path).root
-    _require_known(root, ("profiles", "test"))
-    named = root.get("profiles")
-    profiles = (
-        (f"{path.removesuffix(TEST_SUFFIX)}{SUFFIX}",) if named is None else tuple(_profiles(named, Path(path).parent))
-    )
-    tests = root.get("test")
-    cases = [_case(node) for node in tests.items(tables=True)] if tests is not None else []
-    if not cases:
-        raise root.error("no assertions", hint='write [[test]] with a name, and allows = ["read /etc/hosts"]')
-    names: set[str] = set()
-    for case, node in zip(cases, tests.items(tables=True) if tests is not None else (), strict=True):
-        if case.name in names:
-            raise node.error(f'"{case.name}" is the name of another test', hint="give each a name of its own")
-        names.add(case.name)
-    return TestFile(path, profiles, tuple(cases))
+    each, profiles = Gathering(), [f"{path.removesuffix(TEST_SUFFIX)}{SUFFIX}"]
+    with each:
+        _members(root, ("profiles", "test"))
+    with each:
+        profiles = [*_profiles(named, Path(path).parent)] if (named := root.get("profiles")) is not None else profiles
+    cases: dict[str, TestCase] = {}
+    with each:
+        tests = root.get("test")
+        nodes = [*tests.items(tables=True)] if tests is not None else []
+        if not nodes and not each.problems:
+            raise root.error("no assertions", hint='write [[test]] with a name, and allows = ["read /etc/hosts"]')
+        for node in nodes:
+            with each:
+                case = _case(node)
+                if case.name in cases:
+                    raise node.error(f'"{case.name}" is the name of another test', hint="give each a name of its own")
+                cases[case.name] = case
+    each.raise_all()
+    return TestFile(path, tuple(profiles), tuple(cases.values()), (root.get("profiles") or root).origin)
 
 
-def _profiles(node: Node, folder: Path) -> Iterator[str]:
+def _profiles(named: Node, folder: Path) -> Iterator[str]:
     """Names as they are; paths as they are seen from the folder of the file."""
-    for item in node.items():
-        name = item.string()
+    texts = _each(Node.string, named.items())
+    if not texts:
+        raise named.error("no profile", hint="name one, or leave it out for the profile beside the file")
+    for name in texts:
         yield os.path.normpath(folder / name) if name.startswith(("./", "../")) else name
 
 
 def _case(node: Node) -> TestCase:
-    _require_known(node, ("name", *Expected, "runs"))
-    name = node.get("name")
-    if name is None:
-        raise node.error("a test without a name", hint='write name = "serves on its port"')
-    assertions = [
-        _assertion(item, expected)
-        for expected in Expected
-        if (listed := node.get(expected)) is not None
-        for item in listed.items()
-    ]
-    commands = node.get("runs")
-    runs = [_command(item) for item in commands.items(tables=True)] if commands is not None else []
-    if not assertions and not runs:
+    each, name, table = Gathering(), "", node.table()
+    with each:
+        fields = _members(node, ("name", *Expected, "runs"))
+        name = fields["name"].string().strip() if "name" in fields else ""
+        if not name:
+            raise fields.get("name", node).error("a test without a name", hint=_A_NAME)
+    assertions: list[Assertion] = []
+    commands: list[CommandAssertion] = []
+    for key, raw in table.items():
+        listed = node.child(key, raw)
+        with each:
+            if key == "runs":
+                commands += _each(_command, listed.items())
+            elif key in [*Expected]:
+                assertions += _each(partial(_assertion, Expected(key)), listed.items())
+    if not (assertions or commands or each.problems):
         raise node.error("a test that asserts nothing", hint="write allows, denies or runs")
-    return TestCase(name.string(), tuple(assertions), tuple(runs))
+    each.raise_all()
+    return TestCase(name, tuple(assertions), tuple(commands))
 
 
-def _assertion(node: Node, expected: Expected) -> Assertion:
+def _assertion(expected: Expected, node: Node) -> Assertion:
     if not isinstance(node.raw, dict):
         return Assertion(expected, node.string(), "", node.origin)
-    _require_known(node, ("what", "by"))
-    what, by = node.get("what"), node.get("by")
-    if what is None:
+    fields = _members(node, ("what", "by"))
+    if "what" not in fields:
         raise node.error("no operation", hint='write { what = "write /etc", by = "rootfs" }')
-    if by is not None and expected is Expected.ALLOWS:
-        raise by.error("nothing denies what is permitted", hint="leave it out, or write it below denies")
-    return Assertion(expected, what.string(), by.string() if by is not None else "", node.origin)
+    if "by" in fields and expected is Expected.ALLOWS:
+        raise fields["by"].error("nothing denies what is permitted", hint="leave it out, or write it below denies")
+    texts = dict(zip(fields, _each(Node.string, fields.values()), strict=True))
+    return Assertion(expected, texts["what"], texts.get("by", ""), node.origin)
 
 
 def _command(node: Node) -> CommandAssertion:
-    _require_known(node, ("command", "exit", "prints"))
-    words, code, prints = node.get("command"), node.get("exit"), node.get("prints")
-    command = tuple(item.string() for item in words.items()) if words is not None else ()
-    if not command:
-        raise node.error("no command", hint='write command = ["nginx", "-t"]')
-    return CommandAssertion(
-        command,
-        code.integer(0, _MOST_EXIT) if code is not None else 0,
-        prints.string() if prints is not None else "",
-        node.origin,
-    )
+    if not isinstance(node.raw, dict):
+        raise node.error("no command", hint=_A_COMMAND)
+    fields, each = _members(node, ("command", "exit", "prints")), Gathering()
+    words, code, prints = [], 0, ""
+    with each:
+        words = _each(Node.string, fields["command"].items()) if "command" in fields else []
+        if not words:
+            raise node.error("no command", hint=_A_COMMAND)
+    with each:
+        code = fields["exit"].integer(0, _MOST_EXIT) if "exit" in fields else 0
+    with each:
+        prints = fields["prints"].string() if "prints" in fields else ""
+    each.raise_all()
+    return CommandAssertion(tuple(words), code, prints, node.origin)
 
 
-def _require_known(node: Node, keys: Sequence[str]) -> None:
-    """Raise `ProfileError` for a key that says nothing."""
-    for key, child in node.members():
-        if key not in keys:
-            hint = nearest(key, keys) or f"the keys are {', '.join(keys)}"
-            raise child.error("no such key", hint=hint)
+def _members(node: Node, keys: Sequence[str]) -> dict[str, Node]:
+    return known_members(node, keys, f"the keys are {', '.join(keys)}")
+
+
+def _each(read: Callable[[Node], T], nodes: Iterable[Node]) -> list[T]:
+    """What is read of each node; raises all that is wrong with them at once."""
+    each, found = Gathering(), list[T]()
+    for node in nodes:
+        with each:
+            found.append(read(node))
+    each.raise_all()
+    return found
 
 
 def require_some(paths: Sequence[str]) -> list[str]:

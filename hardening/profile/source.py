@@ -20,7 +20,7 @@ from hardening.base.digest import sha256
 from hardening.base.text import nearest
 from hardening.base.values import freeze, frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import ProfileError
+from hardening.errors import ProfileError, raise_all
 from hardening.profile import toml_lines
 
 MAX_BYTES = 1 << 20
@@ -243,12 +243,11 @@ class Node:
 
 
 def known_members(table: Node, known: Collection[str], otherwise: str) -> dict[str, Node]:
-    """The members of a table whose keys are ``known``. Raises `ProfileError` for any other key, with the hint ``otherwise``
-    where it is like none of them."""
+    """The members of a table whose keys are ``known``. Raises `ProfileError`, or `Problems` with several, for other keys,
+    with the hint ``otherwise`` where one is like none of them."""
     found = dict(table.members())
-    for key, node in found.items():
-        if key not in known:
-            raise node.error("unknown key", hint=nearest(key, known) or otherwise)
+    others = [(node, nearest(key, known)) for key, node in found.items() if key not in known]
+    raise_all([node.error("unknown key", hint=hint or otherwise) for node, hint in others])
     return found
 
 

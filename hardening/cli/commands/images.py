@@ -10,7 +10,7 @@ from hardening.base.units import timestamp
 from hardening.cli import fetching, output
 from hardening.cli.options import completed_by, stack
 from hardening.cli.session import session
-from hardening.errors import EXIT_FINDINGS, EndedError, HardeningError, ImageError, raise_all
+from hardening.errors import EXIT_FINDINGS, EndedError, Gathering, ImageError
 from hardening.images import inuse, reference
 from hardening.images.store import ImageRecord, ImageStore
 from hardening.report.table import Table
@@ -82,15 +82,13 @@ def images(as_json: bool, check: bool) -> int:
 def rmi(force: bool, names: tuple[str, ...]) -> None:
     """Remove images, by name or by digest, and what no other image needs. What a command runs from stays until it ends."""
 
-    store, problems = fetching.existing_store(), list[HardeningError]()
+    store, each = fetching.existing_store(), Gathering()
     for name in names:
-        try:
+        with each:
             _remove(store, name, force=force)
-        except HardeningError as error:
-            problems.append(error)
     if store is not None and not store.prune():
         output.note("somebody else uses the store: what is not needed any more goes with the next rmi")
-    raise_all(problems)
+    each.raise_all()
 
 
 def _remove(store: ImageStore | None, name: str, *, force: bool) -> None:

@@ -48,7 +48,8 @@ def test_who_denies_it_is_told(asked: str, by: str | None, strict: tuple[Composi
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [
-        ("read etc/hosts", "write read /etc/hosts"), ("writes /etc", "write"), ("mont", "mount"), ("bind 80", "bind"),
+        ("read etc/hosts", 'write "read /etc/hosts"'), ("writes /etc", '"write"'), ("Read /etc", '"read"'),
+        ("mont", '"mount"'), ("bind 80", '"bind :80"'), ("cap_kill", '"CAP_KILL"'), ("SYS_ADMIN", '"CAP_SYS_ADMIN"'),
         ("bind :0", "ports"), ("CAP_SYS_ADMN", "CAP_SYS_ADMIN"), ("socketpair", "socketpair(1, 2)"), ("mount(1,2", "mount"),
         ("connect :1:2", "connect"), ("", "read /PATH"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardening.assertions.testfile import Expected, files, read
-from hardening.errors import ProfileError
+from hardening.errors import Problems, ProfileError
 
 GOOD = """profiles = ["./web.toml", "org"]
 [[test]]
@@ -52,8 +52,8 @@ def test_without_profiles_it_is_about_the_one_beside_it(tmp_path: Path) -> None:
         ("", 1, "no assertions"),
         ('[[test]]\ndenies = ["mount"]\n', 1, "without a name"),
         ('[[test]]\nname = "x"\n', 1, "asserts nothing"),
-        ('[[test]]\nname = "x"\ndeny = ["mount"]\n', 3, "no such key"),
-        ('[[tests]]\nname = "x"\n', 1, "no such key"),
+        ('[[test]]\nname = "x"\ndeny = ["mount"]\n', 3, "unknown key"),
+        ('[[tests]]\nname = "x"\n', 1, "unknown key"),
         (
             '[[test]]\nname = "x"\nallows = [{ what = "mount", by = "seccomp" }]\n',
             3,
@@ -68,6 +68,10 @@ def test_without_profiles_it_is_about_the_one_beside_it(tmp_path: Path) -> None:
             4,
             "the name of another test",
         ),
+        ('[[test]]\nname = " "\ndenies = ["mount"]\n', 2, "without a name"),
+        ('[[test]]\nname = "x"\nallows = []\n', 1, "asserts nothing"),
+        ('profiles = []\n[[test]]\nname = "x"\ndenies = ["mount"]\n', 1, "no profile"),
+        ('[[test]]\nname = "x"\nruns = ["true"]\n', 3, "no command"),
         ("[test]\nname = 1\n", 1, "where an array is expected"),
         ("[[test]\n", 1, "not TOML"),
     ],
@@ -77,6 +81,30 @@ def test_what_is_wrong_is_told_at_its_line(text: str, line: int, what: str, tmp_
         read(written(tmp_path, text))
     assert str(caught.value.origin).endswith(f"web.test.toml:{line}")
     assert caught.value.hint
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = """profile = ["org", 3]
+profiles = ["org", 3]
+[[test]]
+nme = "x"
+denies = [
+  { what = 1, by = 2 },
+  { wat = "mount", bye = "seccomp" },
+]
+allows = "x"
+runs = [{ command = [1], exit = "0", prints = 3 }]
+[[test]]
+name = "y"
+allows = [{ what = "mount", by = "seccomp" }]
+"""
+    with pytest.raises(Problems) as caught:
+        read(written(tmp_path, text))
+    found = [(str(item.origin).rpartition(":")[2], item.message, item.hint or "") for item in caught.value.problems]
+    assert [line for line, _, _ in found] == ["1", "2", "4", "6", "6", "7", "7", "9", "10", "10", "10", "13"], found
+    assert [hint for _, what, hint in found if "unknown" in what] == [
+        'did you mean "profiles"?', 'did you mean "name"?', 'did you mean "what"?', 'did you mean "by"?',
+    ]  # fmt: skip
 
 
 def test_a_directory_stands_for_the_files_in_it_and_a_profile_for_the_one_beside_it(tmp_path: Path) -> None:

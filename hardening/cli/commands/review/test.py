@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import click
@@ -11,12 +12,14 @@ from hardening.assertions import coverage, operation, testfile, trying
 from hardening.assertions.operation import AssertedOperation
 from hardening.assertions.testfile import Assertion, TestCase, TestFile
 from hardening.assertions.trying import AssertionResult, AssertionState
+from hardening.base import state
 from hardening.base.text import nearest
 from hardening.cli import command_runs, output, start
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
-from hardening.errors import EXIT_FINDINGS, ProfileError
+from hardening.errors import EXIT_FINDINGS, Gathering, ProfileError, raise_all
 from hardening.mechanism.mechanism import Context
+from hardening.profile.layers import is_path
 from hardening.report.authoring import assertions as report
 from hardening.report.authoring.assertions import CaseResult
 from hardening.report.places import shortener
@@ -54,13 +57,12 @@ def command(context: click.Context, live: bool, covered: bool, mutate: bool, for
     found: list[CaseResult] = []
     unnoticed = False
     tables: list[Callable[[], None]] = []
-    for path in testfile.require_some(paths):
-        suite = Suite(here, testfile.read(path))
+    for suite in _read(here, testfile.require_some(paths)):
         runner = suite.runner(context) if live else None
         with output.status() as tell:
             for case in suite.file.cases:
-                tell(f"{path}: {case.name} …")
-                found.append(CaseResult(path, case.name, tuple(suite.results(case, runner))))
+                tell(f"{suite.file.path}: {case.name} …")
+                found.append(CaseResult(suite.file.path, case.name, tuple(suite.results(case, runner))))
         if covered:
             tables.append(suite.show_coverage)
         if mutate:
@@ -74,23 +76,52 @@ def command(context: click.Context, live: bool, covered: bool, mutate: bool, for
     return EXIT_FINDINGS if unnoticed or any(case.state is AssertionState.FAILED for case in found) else 0
 
 
+def _read(here: Session, paths: Sequence[str]) -> list[Suite]:
+    """The files, before anything of one is tried. Raises all that is wrong with them."""
+    each, found = Gathering(), list[Suite]()
+    for path in paths:
+        with each:
+            found.append(Suite(here, testfile.read(path)))
+    each.raise_all()
+    return found
+
+
 class Suite:
     """One file of assertions, with its stack."""
 
     def __init__(self, here: Session, file: TestFile) -> None:
         self.here, self.file = here, file
         self.request = Request(file.profiles)
-        self.composition = here.compose(self.request)
+        self.composition = self._composed()
         self.context = pipeline.examine(self.composition, here.host)
         self.attempt = Attempt(self.composition, here.host, here.today)
         self._short = shortener(self.composition.stack.layers)
         self._asked = self._read(self.composition, self.context)
-        self._require_mechanisms()
+
+    def _composed(self) -> Composition:
+        """Its stack. Raises `ProfileError`, for a profile that there is not at the line that names it."""
+        missing = [name for name in self.file.profiles if is_path(name) and not os.path.lexists(state.expanded(name))]
+        hint = 'write profiles = ["NAME", "./PATH.toml"], as they are seen from the folder of this file'
+        raise_all([ProfileError(f"there is no {name}", origin=self.file.origin, hint=hint) for name in missing])
+        try:
+            return self.here.compose(self.request)
+        except ProfileError as error:
+            error.origin = error.origin or self.file.origin
+            raise
 
     def _read(self, composition: Composition, context: Context) -> Mapping[Assertion, AssertedOperation]:
-        """What each assertion is about under a composition. Raises `ProfileError`."""
-        items = (item for case in self.file.cases for item in case.assertions)
-        return {item: operation.read(item.asked, composition, context, item.origin) for item in items}
+        """What each assertion is about under a composition. Raises `ProfileError`, or `Problems` with several."""
+        names = [mechanism.name for mechanism in composition.mechanisms]
+        each, found = Gathering(), dict[Assertion, AssertedOperation]()
+        for item in (item for case in self.file.cases for item in case.assertions):
+            with each:
+                found[item] = operation.read(item.asked, composition, context, item.origin)
+            with each:
+                if item.by and item.by not in names:
+                    hint = nearest(item.by, names) or f"the mechanisms are {', '.join(names)}"
+                    raise ProfileError(f"there is no mechanism {item.by}", origin=item.origin, hint=hint)
+        each.raise_all()
+        return found
 
     def results(self, case: TestCase, runner: CommandRunner | None) -> list[AssertionResult]:
         """What came of a test; live where there is a ``runner``."""
@@ -107,13 +138,6 @@ class Suite:
             for run in case.commands
         ]
         return found
-
-    def _require_mechanisms(self) -> None:
-        names = [mechanism.name for mechanism in self.composition.mechanisms]
-        for item in self._asked:
-            if item.by and item.by not in names:
-                hint = nearest(item.by, names) or f"the mechanisms are {', '.join(names)}"
-                raise ProfileError(f"there is no mechanism {item.by}", origin=item.origin, hint=hint)
 
     def runner(self, context: click.Context) -> CommandRunner:
         """Runs under the stack, which have copies of its volumes."""

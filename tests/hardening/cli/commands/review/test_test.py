@@ -102,13 +102,26 @@ def test_what_cannot_be_read_is_said(
     assert "hint: " in said
 
 
-def test_a_mechanism_that_there_is_none_of_is_told_with_the_nearest(
+def test_all_that_is_wrong_with_files_is_told_at_once_and_nothing_is_tried(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "web.test.toml").write_text('[[test]]\nname = "x"\ndenies = [{ what = "mount", by = "secomp" }]\n')
-    assert main(["test", "web.toml"]) == 2
-    assert "web.test.toml:3: there is no mechanism secomp" in (said := capsys.readouterr().err)
-    assert '"seccomp"' in said
+    (folder / "web.test.toml").write_text(
+        '[[test]]\nname = "x"\ndenies = [{ what = "mount", by = "secomp" }, "mont"]\nallows = ["reed /etc"]\n'
+    )
+    (folder / "a.test.toml").write_text('profiles = ["strct"]\n[[test]]\nname = "x"\nallows = ["getpid"]\n')
+    (folder / "b.test.toml").write_text('[[test]]\nname = "x"\nallows = ["getpid"]\n')
+    (folder / "c.test.toml").write_text('profiles = ["strict"]\n[[test]]\nname = "x"\nallows = ["getpid"]\n')
+    assert main(["test", "."]) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err.splitlines() == [
+        'error: a.test.toml:1: no such profile: "strct"', 'hint: did you mean "strict"?',
+        "error: b.test.toml:1: there is no ./b.toml",
+        'hint: write profiles = ["NAME", "./PATH.toml"], as they are seen from the folder of this file',
+        "error: web.test.toml:3: there is no mechanism secomp", 'hint: did you mean "seccomp"?',
+        "error: web.test.toml:3: no operation: mont", 'hint: did you mean "mount"?',
+        "error: web.test.toml:4: no operation: reed /etc", 'hint: did you mean "read"?',
+    ]  # fmt: skip
 
 
 @pytest.mark.system
