@@ -60,8 +60,7 @@ class LeafDifference:
     @property
     def exception(self) -> Exemption | None:
         """What permitted the second value in its own stack; None where no earlier layer said anything stricter."""
-        found = self.entries[1].steps if self.entries is not None and self.subject is Subject.VALUE else ()
-        return next((step.exception for step in reversed(found) if step.exception is not None), None)
+        return self.entries[1].exception if self.entries is not None and self.subject is Subject.VALUE else None
 
 
 @frozen(eq=False)

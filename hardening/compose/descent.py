@@ -55,8 +55,10 @@ class _Member(Fold):
             raise TypeError("a member is folded from entries that know their place")
         if entry.inherited is not None:
             # Its earlier limits have been met; the one of this layer cuts what is inherited as it would cut any value.
-            self.value, self.origin = self._cut(entry.inherited.value), entry.inherited.origin
+            self.value, self.origin = entry.inherited.value, entry.inherited.origin
             self.steps = [*entry.inherited.steps, *self.steps]
+            if self.limit is not None and (cut := self._cut(self.value)) is not self.value:
+                self._record_cut(entry.layer, self.limit, cut)
         if self.leaf.member == WILDCARD:
             super()._take(entry, default)
         else:

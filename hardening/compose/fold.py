@@ -113,6 +113,17 @@ class Resolved:
         return described_origin(self.origin, self.steps)
 
     @property
+    def exception(self) -> Exemption | None:
+        """What permitted the value: the last exception for a loosening that no limit and no later layer has taken back."""
+        found: Exemption | None = None
+        before: Any = None
+        for step in self.steps:
+            if step.exception is not None and not self.kind.is_no_looser_than(self.value, before):
+                found = step.exception
+            before = step.after if step.stated else before
+        return found
+
+    @property
     def limit_shown(self) -> str:
         """The ceiling as text; empty where there is none."""
         return self.kind.show(self.limit) if self.limit_origin else ""
@@ -205,11 +216,10 @@ class Fold:
         self._record(layer, said, Outcome.LIMIT)
         if self.origin is not None and not self.kind.is_no_looser_than(self.value, self.limit.value):
             if self.completed:
-                self.value = self._nearest(self.limit, self.value)
+                cut = self._nearest(self.limit, self.value)
             else:
-                self.value = self._intersect_values(self.limit, self.value, self.origin)
-            self.origin = said.origin
-            self._record(layer, said, Outcome.CUT)
+                cut = self._intersect_values(self.limit, self.value, self.origin)
+            self._record_cut(layer, self.limit, cut)
 
     def _say(self, layer: Layer, said: Statement, exception: Exemption | None) -> None:
         is_upper_bound = said.is_upper_bound and exception is None
@@ -232,17 +242,12 @@ class Fold:
         self.value, self.completed = value, False
         self._record(layer, said, outcome, used)
         if cut is not value and self.limit is not None:
-            self.value, self.origin = cut, self.limit.origin
-            self._record(layer, self.limit, Outcome.CUT)
+            self._record_cut(layer, self.limit, cut)
 
     def _rest_on(self, default: Any, origin: str) -> str:
-        """Take the default, within the limit, and return its origin."""
-        self.value = default
-        if self.limit is not None:
-            self.value = self._nearest(self.limit, default)
-            if not self.kind.is_no_looser_than(self.value, default):
-                return str(self.limit.origin)
-        return origin
+        """Take the default, within the limit, and return the origin of which of them decided."""
+        self.value = default if self.limit is None else self._nearest(self.limit, default)
+        return origin if self.limit is None or self.value is default else str(self.limit.origin)
 
     def _closes(self, default: Any) -> bool:
         """Whether a complete layer states a default: not one without an order, nor that all other members are permitted
@@ -253,9 +258,9 @@ class Fold:
 
     def _complete(self, layer: Layer, said: Statement) -> None:
         self.value, self.origin, self.completed = said.value, said.origin, True
-        if self.limit is not None:
-            self.value = self._nearest(self.limit, said.value)
         self._record(layer, said, Outcome.COMPLETED)
+        if self.limit is not None and (cut := self._nearest(self.limit, said.value)) is not said.value:
+            self._record_cut(layer, self.limit, cut)
 
     def _nearest(self, limit: Statement, default: Any) -> Any:
         """A default within a limit. One that excludes it altogether, such as another root, leaves its own value."""
@@ -315,6 +320,11 @@ class Fold:
         if within is None or not self.kind.parts:
             return "keep the stricter value"
         return f"write {inline(self.kind.show(within))} ({self.kind.parts}), the loosest that is within both"
+
+    def _record_cut(self, layer: Layer, limit: Statement, value: Any) -> None:
+        """From here on it is the limit that decides the value."""
+        self.value, self.origin = value, limit.origin
+        self._record(layer, limit, Outcome.CUT)
 
     def _record(self, layer: Layer, said: Statement, outcome: Outcome, exception: Exemption | None = None) -> None:
         stated = self.origin is not None

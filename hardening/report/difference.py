@@ -88,7 +88,7 @@ def _grouped(items: Iterable[LeafDifference], sides: tuple[Side, Side]) -> list[
         places = (first.place(item.origins[0]), second.place(item.origins[1]))
         family = item.name.removesuffix(item.leaf.member) if item.leaf.member else item.name
         values = first.text(item.before or EMPTY), second.text(item.after or EMPTY)
-        key = _Alike(family, item.what, *values, places, (), _reason(item))
+        key = _Alike(family, item.what, *values, places, (), _reason(item, second))
         found.setdefault(key, []).append(item.leaf.member)
     return [
         attrs.evolve(group, name=group.name + members[0])
@@ -98,8 +98,11 @@ def _grouped(items: Iterable[LeafDifference], sides: tuple[Side, Side]) -> list[
     ]
 
 
-def _reason(item: LeafDifference) -> str:
-    return item.exception.reason if item.exception is not None else ""
+def _reason(item: LeafDifference, side: Side | None = None) -> str:
+    """Why it was permitted, for one ``side`` with the line that says so."""
+    if item.exception is None:
+        return ""
+    return item.exception.reason + (f" ({side.place(str(item.exception.origin))})" if side is not None else "")
 
 
 def verdict(found: StackComparison, sides: tuple[Side, Side]) -> str:

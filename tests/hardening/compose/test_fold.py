@@ -107,6 +107,21 @@ def test_an_exception_that_is_not_needed_is_not_used() -> None:
     assert [step.exception for step in resolved.steps] == [None, None]
 
 
+def test_the_exception_of_a_value_is_that_of_the_loosening_that_it_still_is() -> None:
+    def permitting(*builds: Build) -> str | None:
+        found = fold(*builds).exception
+        return str(found.origin) if found is not None else None
+
+    raised, again = entry(5, excepted=True), entry(7, excepted=True)
+    assert permitting(entry(3), raised) == "b.toml:1"
+    for later in (entry(4), entry(limit=4)):
+        assert permitting(entry(3), raised, later) == "b.toml:1"
+    for later in (entry(3), entry(limit=2)):
+        assert permitting(entry(3), raised, later) is None
+    assert permitting(entry(3), raised, again, entry(6)) == "c.toml:1"
+    assert permitting(entry(3), raised, again, entry(4)) == "b.toml:1"
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
@@ -150,8 +165,10 @@ def test_a_limit_is_no_statement() -> None:
     assert fold(entry(limit=3)).value == 0
 
 
-def test_a_limit_cuts_a_default() -> None:
-    assert fold(entry(limit=3), default=7).value == 3
+def test_a_limit_cuts_a_default_and_is_the_line_that_decides() -> None:
+    cut, within = fold(entry(limit=3), default=7), fold(entry(limit=7), default=7)
+    assert (cut.value, cut.origin, cut.stated) == (3, "a.toml:9", False)
+    assert (within.value, within.origin) == (7, "default (hardening_quota)")
 
 
 def test_a_limit_that_excludes_the_default_leaves_its_own_value() -> None:
@@ -259,6 +276,8 @@ def test_a_limit_that_excludes_the_default_of_a_complete_layer_leaves_its_own_va
     both = [entry(limit="/b"), complete(entry())]
     resolved = fold(*(both if first else reversed(both)), kind=PATH, default="/a")
     assert (resolved.value, resolved.stated) == ("/b", True)
+    assert (resolved.origin, outcomes(resolved)[-1]) == (f"{'a' if first else 'b'}.toml:9", Outcome.CUT)
+    assert (resolved.origin, outcomes(resolved)[-1]) == (f"{'a' if first else 'b'}.toml:9", Outcome.CUT)
 
 
 # --- shipped profiles -------------------------------------------------------------------------------------------------
