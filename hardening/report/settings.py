@@ -32,17 +32,17 @@ def stack(composition: Composition) -> Table:
     return Table(("", "layer", "description", "file"), tuple(rows), "stack")
 
 
-def metadata(layers: Iterable[Layer], *, controls: bool = False) -> Table:
-    """What layers say of themselves, ``controls`` as well, and who has signed them; no row of one of which neither is
-    known."""
+def metadata(layers: Iterable[Layer]) -> Table:
+    """What layers say of themselves, and who has signed them; no row of one of which neither is known."""
     rows: list[tuple[str, ...]] = []
     for layer in layers:
         said, signed = layer.metadata or Metadata(), layer.signature.key if layer.signature is not None else ""
-        found = [" ".join(filter(None, (said.title, said.version))), *map(str, said.controls if controls else ())]
-        owner = ", ".join(filter(None, (said.owner, said.contact)))
-        if any(found) or owner or signed:
-            rows.append((layer.name, found[0], owner, signed))
-            rows += [("", line, "", "") for line in found[1:]]
+        title, owner = (
+            " ".join(filter(None, (said.title, said.version))),
+            ", ".join(filter(None, (said.owner, said.contact))),
+        )
+        if title or owner or signed:
+            rows.append((layer.name, title, owner, signed))
     return Table(("profile", "title", "owner", "signed by"), tuple(rows), "profiles")
 
 

@@ -18,6 +18,45 @@ SHOWN = (
 )
 
 
+DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
+#: The texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, "contrast ratio" and "relative luminance").
+CONTRASTS = """(() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const light = (colours) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    const linear = [...canvas.getImageData(0, 0, 1, 1).data].map((one) => one / 255)
+      .map((one) => one <= .04045 ? one / 12.92 : ((one + .055) / 1.055) ** 2.4);
+    return .2126 * linear[0] + .7152 * linear[1] + .0722 * linear[2];
+  };
+  const known = new Map(), found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const own = node.parentElement;
+    if (!node.data.trim() || !own.checkVisibility() || own.closest("script")) continue;
+    const grounds = [];
+    for (let one = own; one; one = one.parentElement) grounds.unshift(getComputedStyle(one).backgroundColor);
+    const behind = own.matches("svg .number") ? ".dot" : ".box";
+    if (own.matches("svg *")) grounds.push(getComputedStyle(own.parentElement.querySelector(behind)).fill);
+    const ink = getComputedStyle(own)[own.matches("svg *") ? "fill" : "color"], key = [...grounds, ink].join();
+    if (!known.has(key)) {
+      const two = [light(grounds), light([...grounds, ink])].sort((one, other) => one - other);
+      known.set(key, (two[1] + .05) / (two[0] + .05));
+    }
+    if (known.get(key) < 4.5) found.push([node.data, known.get(key)]);
+  }
+  return found;
+})()"""
+
+
+def where(name: str) -> str:
+    """Asks whether an element is on the screen, and what it is folded in open."""
+    return (
+        f"(one => [(top => top >= 0 && top < innerHeight)(one.getBoundingClientRect().top), one.closest('details').open])"
+        f"(document.getElementById({name!r}))"
+    )
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("report") / "web.html"
@@ -60,13 +99,51 @@ def test_a_person_reads_and_searches_it(file: Path) -> None:
         assert page.ask(ground) == dark
         page.click("#theme")
 
-        # A link from a place leads to the values that decide it; a value opens.
+        # A link leads to the value that decides, which opens, also where it stands among others like it.
         page.ask("document.querySelector('#files').scrollIntoView()")
-        page.click("#files + p + .tree a")
-        top = page.ask("document.querySelector('#v-rootfs').getBoundingClientRect().top")
-        assert 0 <= top < 200
-        page.click("#v-rootfs + .values summary")
-        assert page.ask("document.querySelector('#v-rootfs + .values details').open")
+        page.click("#files .tree a")
+        assert page.ask(where("rootfs.read_only")) == [True, True]
+        page.ask("location.hash = 'seccomp.read'")
+        page.wait("document.getElementById('seccomp.read').closest('details').open")
+        assert page.ask(where("seccomp.read")) == [True, True]
+        page.wait("document.querySelector('nav [aria-current]')?.hash == '#why'")
+        page.click("#v-rootfs summary")
+
+        # By the keyboard: to the report, through the matrix as one stop, and from what is found to what is found.
+        page.open(file)
+        page.press("Tab")
+        assert page.ask("document.activeElement.textContent") == "To the report"
+        page.ask("document.querySelector('.chip').focus()")
+        first = page.ask("document.activeElement.textContent")
+        page.press("ArrowRight")
+        assert page.ask("document.activeElement.textContent") != first
+        page.press("Home")
+        assert page.ask("document.activeElement.textContent") == first
+        page.press("/")
+        page.type("ptrace")
+        page.press("Enter")
+        page.wait("[...CSS.highlights.get('found')][0].getBoundingClientRect().top > 0")
+        page.press("Escape")
+
+        # Every text has the contrast that WCAG 2.2 wants (AA, 1.4.3), in both colours, and what is folded as well.
+        for scheme in ("light", "dark"):
+            page.colours(scheme)
+            page.open(file)
+            page.ask("document.querySelectorAll('details').forEach(item => item.open = true)")
+            assert page.ask(CONTRASTS) == []
+
+        # On paper it is light and whole, without what only a screen can do.
+        page.call("Emulation.setEmulatedMedia", media="print", features=DARK)
+        page.open(file)
+        page.ask("dispatchEvent(new Event('beforeprint'))")
+        assert page.ask(ground) == "rgba(0, 0, 0, 0)"
+        assert page.ask("getComputedStyle(document.body).color") == "rgb(22, 32, 44)"
+        assert page.ask("[...document.querySelectorAll('header, nav')].some(one => one.checkVisibility())") is False
+        assert page.ask("[...document.querySelectorAll('details')].every(one => one.open)")
+        page.ask("dispatchEvent(new Event('afterprint'))")
+        assert not page.ask("[...document.querySelectorAll('details')].every(one => one.open)")
+        page.call("Emulation.setEmulatedMedia", media="", features=[])
+        page.colours("light")
 
         # On a phone nothing has to be moved sideways, with everything open.
         page.size(360, 740)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Container
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from markupsafe import Markup
 from hardening.assemble.enforcement import enforcement, refusal
 from hardening.assemble.pipeline import Assembly
 from hardening.base.text import printable
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.schema import WILDCARD
 from hardening.report import data, explain, settings
 from hardening.report.page import graph, permits, values
 from hardening.report.places import shortener
@@ -31,6 +34,7 @@ def page(assembly: Assembly, today: date) -> str:
     layers = composition.stack.layers
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     in_short = shortener(layers)
+    known = {str(leaf) for leaf in composition.leaves}
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -51,15 +55,26 @@ def page(assembly: Assembly, today: date) -> str:
         score=scoring.of_stack(assembly.plugins, composition, assembly.host),
         mean=scoring.mean,
         values=values.grouped(composition, in_short),
+        known=known,
+        anchor=lambda leaf: _anchor(leaf, known),
         exceptions=explain.exceptions(layers, today).mapped(in_short),
         gates=explain.gates(layers).mapped(in_short),
-        about=settings.metadata(layers, controls=True),
-        findings=settings.findings(assembly.findings).mapped(in_short),
+        findings=settings.findings(sorted(assembly.findings, key=_urgency)).mapped(in_short),
         enforcement=enforcement(composition, assembly.context.unsupported),
         refused=[item for item in assembly.context.unsupported if refusal(composition, item) is not None],
         in_short=in_short,
         today=today,
     )
+
+
+def _anchor(leaf: str, known: Container[str]) -> str:
+    """Where the page tells of a leaf: the leaf itself, what all others of its family have, or its table."""
+    table, _, _ = leaf.partition(".")
+    return next((name for name in (leaf, f"{table}.{WILDCARD}") if name in known), f"v-{table}")
+
+
+def _urgency(finding: Finding) -> int:
+    return -finding.severity.rank
 
 
 def _shown(value: object) -> object:

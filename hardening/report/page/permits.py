@@ -14,7 +14,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError
-from hardening.mechanism.mechanism import Context
+from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import WILDCARD, Family
 from hardening.report.explain import whole_table_members
 from hardening.why import question
@@ -51,11 +51,13 @@ class Degree(StrEnum):
 
 @frozen(eq=False)
 class NamePermission:
-    """One name of a matrix, with its value in words."""
+    """One name of a matrix, with its value in words, its leaf, and what that means more than any other of the matrix."""
 
     name: str
     degree: Degree
     value: str
+    leaf: str
+    meaning: str
 
 
 @frozen(eq=False)
@@ -151,20 +153,23 @@ def _matrices(composition: Composition) -> Iterator[Matrix]:
             # Who looks for a system call wants to find it, whether or not a layer has its name.
             named |= {member for name in question.names() for member in whole_table_members(mechanism, name)}
             found = {
-                member: _permission(family, member, composition.at(mechanism, "", member)) for member in sorted(named)
+                member: _permission(mechanism, family, member, composition.at(mechanism, "", member))
+                for member in sorted(named)
             }
             rest = found.pop(WILDCARD)
             if found:
                 yield Matrix(mechanism.name, mechanism.summary, tuple(found.values()), rest)
 
 
-def _permission(family: Family[Any], member: str, entry: Resolved) -> NamePermission:
+def _permission(mechanism: Mechanism[Any], family: Family[Any], member: str, entry: Resolved) -> NamePermission:
+    leaf = mechanism.leaf("", member)
     kind, value = entry.kind, entry.value
     if kind.is_no_looser_than(value, family.absent):
         degree = Degree.DENIED
     else:
         degree = Degree.ALLOWED if kind.is_loosest(value) else Degree.PARTLY
-    return NamePermission(member, degree, entry.shown)
+    meaning = mechanism.meaning(leaf).removeprefix(family.help).strip()
+    return NamePermission(member, degree, entry.shown, str(leaf), meaning)
 
 
 def _tree(composition: Composition, context: Context, document: Mapping[str, Any]) -> TreePlace:

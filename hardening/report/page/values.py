@@ -24,12 +24,10 @@ class ValueStep:
 
 @frozen(eq=False)
 class ValueGroup:
-    """Leaves that have one value, one limit and one history. ``names`` are those below their ``family``, which is empty
-    where a leaf stands alone; ``number`` tells it from the others of the page."""
+    """Leaves of one ``family`` that have one value, one limit and one history."""
 
-    number: int
     family: str
-    names: tuple[str, ...]
+    leaves: tuple[str, ...]
     meaning: str
     value: str
     limit: str
@@ -52,20 +50,19 @@ class ValueTable:
 
 def grouped(composition: Composition, in_short: Callable[[str], str]) -> Sequence[ValueTable]:
     """The leaves of each mechanism, those that a layer states first."""
-    numbers = iter(range(len(composition.leaves)))
     return [
         ValueTable(
             mechanism.name,
             mechanism.summary,
             composition.required(mechanism.name),
-            tuple(_groups(composition, mechanism, in_short, numbers)),
+            tuple(_groups(composition, mechanism, in_short)),
         )
         for mechanism in composition.mechanisms
     ]
 
 
 def _groups(
-    composition: Composition, mechanism: Mechanism[object], in_short: Callable[[str], str], numbers: Iterator[int]
+    composition: Composition, mechanism: Mechanism[object], in_short: Callable[[str], str]
 ) -> Iterator[ValueGroup]:
     alike: dict[tuple[object, ...], list[Resolved]] = {}
     for leaf, entry in sorted(composition.leaves.items()):
@@ -73,13 +70,10 @@ def _groups(
             alike.setdefault(_likeness(leaf, entry, in_short), []).append(entry)
     for entries in sorted(alike.values(), key=lambda found: not found[0].stated):
         first = entries[0]
-        family = str(mechanism.leaf(first.leaf.setting)) if first.leaf.member else ""
-        names = tuple(entry.leaf.member or str(entry.leaf) for entry in entries)
         yield ValueGroup(
-            next(numbers),
-            family,
-            names,
-            mechanism.schema.settings[first.leaf.setting].help,
+            str(mechanism.leaf(first.leaf.setting)),
+            tuple(str(entry.leaf) for entry in entries),
+            mechanism.meaning(first.leaf) if len(entries) == 1 else mechanism.schema.settings[first.leaf.setting].help,
             first.shown or EMPTY,
             first.limit_shown,
             in_short(first.limit_origin),

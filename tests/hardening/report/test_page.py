@@ -7,7 +7,9 @@ import hashlib
 import re
 from collections import Counter
 from datetime import date
+from html import escape
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 
@@ -64,6 +66,12 @@ def test_everything_of_a_stack_stands_in_it(web: Assembly, text: str) -> None:
     for layer in web.composition.stack.layers:
         assert layer.description in words
     assert all(finding.message in words for finding in web.findings)
+    titles = [layer.metadata.title for layer in web.composition.stack.layers if layer.metadata is not None]
+    assert titles[-1] == re.findall("<h1[^>]*>(.*?)</h1>", text)[0]
+    controls = [
+        str(item) for layer in web.composition.stack.layers if layer.metadata for item in layer.metadata.controls
+    ]
+    assert Counter(controls) == Counter(re.findall("<li>(.*mapping.*?)</li>", text.replace("</li>", "</li>\n")))
     score = scoring.of_stack(web.plugins, web.composition, web.host)
     assert f"{score.total:.1f} of 10: {score.word}." in words
     assert all(item.meaning in words for item in score.items if item.share)
@@ -71,13 +79,16 @@ def test_everything_of_a_stack_stands_in_it(web: Assembly, text: str) -> None:
     assert web.composition.stack.layers[-1].place not in words
 
 
-def test_its_links_lead_somewhere_and_it_asks_for_nothing(text: str) -> None:
+def test_its_links_lead_somewhere_and_it_asks_for_nothing(web: Assembly, text: str) -> None:
     document = Document(text)
     names = Counter(document.values("id"))
     assert [name for name, count in names.items() if count > 1] == []
     outward = [value for _, name, value in document.attributes if name in ("href", "src", "action", "srcset", "style")]
     assert {link for link in outward if not link.startswith("#")} == {"data:,"}
-    assert [link for link in outward if link.startswith("#") and link[1:] not in names] == []
+    inward = [unquote(link[1:]) for link in outward if link.startswith("#")]
+    assert [link for link in inward if link not in names] == []
+    assert {str(leaf) for leaf in web.composition.leaves} <= {*names}
+    assert {"rootfs.tmpfs./tmp", "namespaces.net", "seccomp.ioctl"} <= {*inward}
     assert len(text.encode()) < LARGEST
 
 
@@ -114,6 +125,12 @@ def test_the_matrices_say_what_the_configuration_does(web: Assembly, may: permit
     assert {"ptrace", "mount", "bpf"} <= {item.name for item in calls.of("denied")}
 
 
+def test_what_is_allowed_in_part_says_under_which_condition(may: permits.Permits, text: str) -> None:
+    words = re.sub(r"<[^>]*>|\s+", " ", text)
+    for item in _matrix(may, "seccomp").of("partly"):
+        assert re.search(rf"{item.name}\s+{re.escape(escape(item.value))}\s+{re.escape(item.meaning[:20])}", words)
+
+
 def test_the_files_are_what_the_mounts_make_of_them(may: permits.Permits) -> None:
     places = {place.path: place for place in may.places}
     assert [places[path].kind for path in ("/root", "/etc/shadow", "/tmp", "/usr")] == [
@@ -135,10 +152,12 @@ def test_the_network_is_answered_for(may: permits.Permits) -> None:
     assert (whose["network"], whose["pid"]) == ("the host's", "its own")
 
 
-def test_the_graph_has_each_layer_once_below_those_that_extend_it() -> None:
+def test_the_graph_has_each_layer_once_below_those_that_extend_it_and_no_line_behind_one() -> None:
     found = graph.drawn(shipped.composed(["web", "strict"]).stack.layers)
     assert [box.name for box in found.boxes] == ["strict", "web", "default", "base"]
     assert len(found.edges) == 3
-    at = {box.name: box for box in found.boxes}
-    assert at["base"].x > at["default"].x > at["web"].x == at["strict"].x
+    assert found.words == "strict extends base; web extends default; default extends base"
+    columns = {int(column) for edge in found.edges for column in re.findall(r"H(\d+)q", edge)}
+    assert len(columns) == 2
+    assert max(columns) < min(box.x for box in found.boxes)
     assert found.height >= max(box.y for box in found.boxes) + graph.HEIGHT
