@@ -195,14 +195,26 @@ def require_no_refusal(assembly: Assembly) -> None:
 
 def admit(plugins: Plugins, candidate: Candidate, runtime: Runtime | None) -> tuple[Input, ...]:
     """Ask the runtime and every plugin for a verdict: what these rest on (`Verdict.looked`). Raises `SpecError` for a
-    rejection, and for a launch that nobody accepts."""
+    rejection, for a launch that nobody accepts, and for a configuration of others with values of types that the
+    specification does not give them: no plugin sees such."""
+    own = [Verdict(runtime.name, tuple(runtime.check(candidate.whole, candidate.host)))] if runtime is not None else []
+    if candidate.composition is None:
+        _require_types(candidate.whole, own)
     verdicts = plugins.admit(candidate)
     if runtime is None:
         require_no_rejection(verdicts)
     else:
-        own = Verdict(runtime.name, tuple(runtime.check(candidate.whole, candidate.host)))
-        require_admission([own, *verdicts])
+        require_admission([*own, *verdicts])
     return tuple(item for verdict in verdicts for item in verdict.looked)
+
+
+def _require_types(document: Mapping[str, Any], own: Sequence[Verdict]) -> None:
+    from hardening.assemble.foreign import require_shape
+    from hardening.assemble.oci_fields import misfits
+
+    if any(misfits(document)):
+        require_no_rejection(own)  # whose words name the remedy
+        require_shape(document)
 
 
 def _findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:

@@ -6,7 +6,7 @@ plugin brings. No test framework is needed: a check gives what it found broken, 
 """
 
 from hardening.mechanism.host import plain, probe
-from hardening.testing.contracts import check_driver, check_runtime, check_scanner, scanned
+from hardening.testing.contracts import check_driver, check_policy, check_runtime, check_scanner, scanned
 from hardening.testing.kinds import Broken, check_kind
 from hardening.testing.laws import check_mechanism, check_stack
 from hardening.testing.mechanisms import check_all, check_contribute, check_inputs, check_tighten, check_verify
@@ -21,6 +21,7 @@ __all__ = [
     "check_inputs",
     "check_kind",
     "check_mechanism",
+    "check_policy",
     "check_runtime",
     "check_scanner",
     "check_stack",

@@ -1,23 +1,31 @@
-"""Checks of what a runtime, a scanner and a secret driver are held to. Each gives what it found broken, as
-`hardening.testing.laws` does."""
+"""Checks of what a runtime, a scanner, a secret driver and the hooks that judge are held to. Each gives what it found
+broken, as `hardening.testing.laws` does."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
+from hardening.compose.composition import Composition
 from hardening.errors import HardeningError, UsageError
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.host import Host
+from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Detection, RootEntry, Scanner
 from hardening.mechanism.secret_driver import LONGEST, SecretDriver, SecretError
 from hardening.plugin import pluginfaces
+from hardening.plugin.admission import Candidate, Verdict
+from hardening.plugin.plugincalls import Plugin
+from hardening.plugin.plugins import Plugins
 from hardening.testing.kinds import Broken
 from hardening.testing.mechanisms import OpenWatch, undeclared
 from hardening.testing.stacks import of_test
@@ -35,16 +43,28 @@ def check_driver(driver: SecretDriver, options: Mapping[str, str] | None = None)
     face: SecretDriver = pluginfaces.secret_driver(of_test(driver), driver)
     with TemporaryDirectory() as folder:
         os.chmod(folder, 0o700)
-        return list(_driver(face, Path(folder), dict(options or {})))
+        broken: list[Broken] = []
+        try:
+            broken += check_options(driver)
+            broken.extend(_driver(face, Path(folder), face.options(options or {})))
+        except HardeningError as error:
+            broken.append(Broken("it answers", str(error).replace(_VALUE.decode(), "…")))
+        return broken
 
 
-def _driver(driver: SecretDriver, folder: Path, given: Mapping[str, str]) -> Iterator[Broken]:
+def check_options(driver: SecretDriver) -> list[Broken]:
+    """The one of these that keeps nothing: an option that the driver does not know is refused."""
+    face: SecretDriver = pluginfaces.secret_driver(of_test(driver), driver)
     try:
-        driver.options({_STRANGE: "x"})
-        yield Broken("an unknown option is refused", f"{driver.name} takes {_STRANGE}")
+        face.options({_STRANGE: "x"})
     except UsageError:
-        pass
-    options = driver.options(given)
+        return []
+    except HardeningError as error:
+        return [Broken("it answers", str(error))]
+    return [Broken("an unknown option is refused", f"{driver.name} takes {_STRANGE}")]
+
+
+def _driver(driver: SecretDriver, folder: Path, options: Mapping[str, Any]) -> Iterator[Broken]:
     values = {"first": _VALUE, "second": b"\0\xff\n", "third": b"x" * LONGEST}
     for key, value in values.items():
         driver.store(folder, key, value, options)
@@ -149,3 +169,44 @@ def check_runtime(runtime: Runtime, host: Host, document: Mapping[str, Any]) -> 
     if face.version() is not None:
         ask("command answers", partial(face.command, Path("/bundle"), LaunchRequest()))
     return list(dict.fromkeys(broken))
+
+
+def check_policy(
+    module: ModuleType, host: Host, composition: Composition, document: Mapping[str, Any] | None = None
+) -> list[Broken]:
+    """What the hooks of a module say of a composition (`hardening.testing.composed`) and of ``document``, what that composes
+    to or a whole one, is the same when they are asked again; `hardening_admit` raises nothing, whatever a configuration
+    leaves out; they open nothing but what `hardening_inputs` and the verdicts name."""
+    asked, opened, broken = Plugins([Plugin("policy", module, "", "")]), OpenWatch(), list[Broken]()
+
+    def ask(law: str, question: Callable[[], Any]) -> Any:
+        answers: list[Any] = []
+        try:
+            paths = opened.by(lambda: answers.extend((question(), question())))
+        except HardeningError as error:
+            broken.append(Broken(law, str(error)))
+            return None
+        if answers[0] != answers[1]:
+            broken.append(Broken("who is asked again says the same", f"{answers[0]}, and then {answers[1]}"))
+        looked = [item for verdict in answers[0] if isinstance(verdict, Verdict) for item in verdict.looked]
+        for name in undeclared(paths, [*declared, *looked]):
+            broken.append(Broken("inputs name what is looked at", f"{name} is opened"))
+        return answers[0]
+
+    declared: list[Input | Unknown] = []
+    declared += ask("hardening_inputs answers", lambda: asked.inputs(composition, host)) or ()
+    ask("hardening_inspect answers", lambda: asked.inspect(composition, host))
+    for given, of in itertools.product(_strange(document or {}), (composition, None)):
+        candidate = Candidate(json.dumps(given).encode(), host, of)
+        ask("hardening_admit raises nothing", partial(asked.admit, candidate))
+    return list(dict.fromkeys(broken))
+
+
+def _strange(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A configuration, what is known of an image before it is fetched, and the first without each part, or with nothing in
+    it. That its values are of the specification's types the core has seen to."""
+    yield document
+    yield {"ociVersion": "1.2.0"}
+    for part in ("annotations", "hooks", "linux", "mounts", "process", "root"):
+        yield {name: value for name, value in document.items() if name != part}
+        yield {**document, part: [] if part == "mounts" else {}}

@@ -143,12 +143,16 @@ import json
 import $module
 
 from hardening.api import Candidate
-from hardening.testing import composed, plain
+from hardening.testing import check_policy, composed, plain
 
 
 def judged(*capabilities: str) -> object:
     document = {"process": {"capabilities": {"bounding": list(capabilities)}}}
     return $module.hardening_admit(Candidate(json.dumps(document).encode(), plain()))
+
+
+def test_it_keeps_to_what_judges_are_held_to() -> None:
+    assert check_policy($module, plain(), composed("", by=[]), {"process": {"capabilities": {}}}) == []
 
 
 def test_a_profile_says_what_it_is_for() -> None:

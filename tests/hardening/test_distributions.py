@@ -58,7 +58,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 def test_the_tests_of_each_pass(installed: Installed) -> None:
-    assert installed.tests.rstrip().splitlines()[-1].startswith("15 passed"), installed.tests
+    assert installed.tests.rstrip().splitlines()[-1].startswith("17 passed"), installed.tests
 
 
 def test_each_registers_and_keeps_the_laws(installed: Installed, tmp_path: Path) -> None:
@@ -80,6 +80,10 @@ def test_each_registers_and_keeps_the_laws(installed: Installed, tmp_path: Path)
     assert {row["interface"] for row in rows.values()} == {"1"}
     checked = installed.call("plugin", "check", "--json", *rows, cwd=tmp_path)
     assert (checked.returncode, json.loads(checked.stdout)) == (0, []), checked.stderr
+    assert [line.partition(": ")[2].partition(":")[0] for line in checked.stderr.splitlines()] == [
+        "runtime acme-runtime of acme-runtime",
+        "secret driver acme-secret-driver of acme-secret-driver",
+    ]
 
 
 def test_a_new_mechanism_stands_beside_ours(installed: Installed, tmp_path: Path) -> None:

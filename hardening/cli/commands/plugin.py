@@ -138,16 +138,16 @@ def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) 
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.pass_context
 def check_plugins(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
-    """Hold what installed plugins bring against the laws and checks of hardening.testing, all or those named. Mechanisms,
-    runtimes and scanners are asked; no secret is written, so drivers are not."""
-    from hardening.testing.installed import check_plugin
+    """Hold what installed plugins bring against the laws and checks of hardening.testing, all or those named. What is not
+    asked is told."""
+    from hardening.testing.installed import check_plugin, unchecked
 
     here = session(context)
     known = [plugin.name for plugin in here.plugins.plugins]
     for name in names:
         if name not in known:
             raise plugins.unknown(name, known)
-    rows = []
+    rows, left = [], []
     with output.status() as tell:
         for plugin in here.plugins.plugins:
             if not names or plugin.name in names:
@@ -156,6 +156,9 @@ def check_plugins(context: click.Context, names: tuple[str, ...], as_json: bool)
                 rows += [
                     {"plugin": plugin.name, "of": of, "law": item.law, "shown": item.evidence} for of, item in found
                 ]
+                left += [(plugin.name, *item) for item in unchecked(here.plugins, plugin)]
+    for name, of, why in left:
+        output.note(f"not checked: {of} of {name}: {why}")
     cells = tuple(tuple(row.values()) for row in rows)
     if rows or as_json:
         output.show_either(rows, Table(("plugin", "of", "broken", "what shows it"), cells), as_json=as_json)

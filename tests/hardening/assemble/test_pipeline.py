@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -326,6 +327,23 @@ def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
     with pytest.raises(SpecError) as caught:
         pipeline.admit(loaded, candidate(assembled(loaded, "a.height = 1")), Motor())
     assert str(caught.value) == "config.json:/a/height: the motor ignores heights (motor)\nhint: use wheels"
+
+
+def test_no_judge_sees_a_configuration_with_values_of_other_types() -> None:
+    seen: list[object] = []
+
+    @hookimpl
+    def hardening_admit(candidate: Candidate) -> None:
+        seen.append(candidate.document)
+
+    motor = type("Easy", (Motor,), {"check": lambda *_: ()})()
+    judges = plugins(Gate("a"), hooks=[hardening_admit])
+    wrong: list[dict[str, object]] = [{"process": []}, {"root": {"path": 7}}]
+    for whole in wrong:
+        with pytest.raises(SpecError, match=r"(process: an object|root/path: a string) is expected"):
+            pipeline.admit(judges, Candidate(json.dumps(whole).encode(), HOST), motor)
+    pipeline.admit(judges, Candidate(b'{"process": {}}', HOST), motor)
+    assert seen == [{"process": {}}]
 
 
 def test_what_one_runtime_lacks_is_told_again_of_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,17 @@
-"""Each check of a driver, a scanner and a runtime finds what it is for, and nothing in one that is right."""
+"""Each check of a driver, a scanner, a runtime and a policy finds what it is for, and nothing in one that is right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
 
 from hardening.api import (
+    Candidate,
     Detection,
     Host,
     LaunchRequest,
@@ -19,10 +22,12 @@ from hardening.api import (
     Scanner,
     SecretDriver,
     SecretError,
+    Verdict,
+    hookimpl,
     inputs,
 )
 from hardening.mechanism.inputs import Inputs
-from hardening.testing import check_driver, check_runtime, check_scanner, plain
+from hardening.testing import check_driver, check_policy, check_runtime, check_scanner, composed, plain
 from tests.support import shipped
 
 DOCUMENT = {"ociVersion": "1.2.0", "process": {"args": ["/bin/true"], "cwd": "/"}}
@@ -190,3 +195,33 @@ def test_ours_keep_to_it() -> None:
         assert check_scanner(scanner) == []
     assert check_driver(plugins.secret_drivers["file"]) == []
     assert check_runtime(plugins.runtime("crun"), host, DOCUMENT) == []
+
+
+def judging(**hooks: Callable[..., object]) -> ModuleType:
+    """A module with these hooks, which looks at nothing."""
+    module = ModuleType("acme_policy")
+    for name, deed in {"inputs": lambda: (), **hooks}.items():
+        vars(module)[f"hardening_{name}"] = hookimpl(deed)
+    return module
+
+
+def nothing_wrong(candidate: Candidate) -> Verdict | None:
+    return None if "process" in candidate.composed else Verdict("acme", (Refusal("/process", "there is none"),))
+
+
+@pytest.mark.parametrize(
+    ("hooks", "law"),
+    [
+        ({"inspect": lambda composition: 1 / 0}, "hardening_inspect answers"),
+        ({"inputs": lambda: ["text"]}, "hardening_inputs answers"),
+        ({"admit": lambda candidate: candidate.composed["process"] and None}, "hardening_admit raises nothing"),
+        ({"admit": lambda candidate: Path("/etc/group").read_bytes() and None}, "inputs name what is looked at"),
+        ({"admit": lambda candidate: Verdict(str(time.monotonic_ns()))}, "who is asked again says the same"),
+    ],
+)
+def test_a_policy_is_held_to_what_it_promises(hooks: dict[str, Callable[..., object]], law: str) -> None:
+    made = composed("", by=[])
+    assert law in {item.law for item in check_policy(judging(**hooks), plain(), made, DOCUMENT)}
+    assert check_policy(judging(admit=nothing_wrong), plain(), made, DOCUMENT) == []
+    if "admit" in hooks and law.startswith("inputs"):
+        assert check_policy(judging(**hooks, inputs=lambda: inputs.file("/etc/group")), plain(), made, DOCUMENT) == []

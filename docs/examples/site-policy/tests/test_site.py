@@ -5,7 +5,7 @@ import acme_site
 import pytest
 
 from hardening.api import Candidate, Verdict
-from hardening.testing import composed, plain
+from hardening.testing import check_policy, composed, plain
 
 
 @pytest.fixture
@@ -17,6 +17,12 @@ def never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def judged(**sets: list[str]) -> Verdict | None:
     document = {"process": {"capabilities": sets}}
     return acme_site.hardening_admit(Candidate(json.dumps(document).encode(), plain()))
+
+
+def test_it_keeps_to_what_judges_are_held_to(never: Path) -> None:
+    never.write_text("CAP_CHOWN\n")
+    document = {"process": {"capabilities": {"bounding": ["CAP_CHOWN"]}}}
+    assert check_policy(acme_site, plain(), composed("", by=[]), document) == []
 
 
 def test_what_is_on_the_list_never_runs(never: Path) -> None:
