@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError
 from hardening.launch.record import behalf
-from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, parse_layer, resolve
+from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, is_path, parse_layer, resolve
 from hardening.profile.machine import FILE
 from hardening.profile.placeholders import NAMES, NoPlaceholder
 from hardening.profile.source import read
@@ -190,19 +191,20 @@ def _verified(
 @click.argument("name")
 @click.pass_context
 def new(context: click.Context, extends: Sequence[str], target: Path | None, name: str) -> None:
-    """Write a profile that is to be filled in, with what it may say as comments. Nothing is replaced."""
+    """Write a profile that is to be filled in: what it may say, and what holds already by what it extends, as comments.
+    Nothing is replaced."""
     from hardening.report.authoring.scaffold import scaffold
 
     here = session(context)
     if not name.isprintable() or "/" in name or not name.strip("."):
         raise UsageError("a profile is named as a file is", origin=name, hint="hardening profile new orders")
-    resolve(extends, here.search)  # what it extends is there
+    base = here.compose(Request(tuple(extends)))
     path = target or Path(f"{name.removesuffix(SUFFIX)}{SUFFIX}")
     try:
         owner = NAMES["user"]()
     except NoPlaceholder:
         owner = "nobody yet"
-    text = scaffold(path.stem, extends, owner, here.plugins.mechanisms)
+    text = scaffold(path.stem, [_seen_from(path.parent, one) for one in extends], owner, base)
     try:
         behalf.save(str(path), text.encode(), new=True)
     except FileExistsError:
@@ -212,6 +214,14 @@ def new(context: click.Context, extends: Sequence[str], target: Path | None, nam
             f"cannot be written: {error.strerror}", origin=path, hint="name another file: -o FILE"
         ) from None
     output.show(str(path))
+
+
+def _seen_from(folder: Path, profile: str) -> str:
+    """What a profile in a folder calls another one that the caller names."""
+    if not is_path(profile) or profile.startswith(("/", "~")):
+        return profile
+    path = os.path.relpath(profile, folder)
+    return path if path.startswith("..") else f"./{path}"
 
 
 @command.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,10 @@ def test_a_new_profile_replaces_nothing_and_extends_what_is_there(
         assert says in capsys.readouterr().err
     assert Path("orders.toml").read_text() == text
     assert not Path("other.toml").exists()
+    # What it extends is the same file from its own folder on.
+    Path("below").mkdir(mode=0o755)
+    assert main(["profile", "new", "--extends", "./base.toml", "-o", "below/job.toml", "job"], here) == 0
+    assert tomllib.loads(Path("below/job.toml").read_text())["extends"] == ["../base.toml"]
 
 
 def test_of_several_files_none_is_laid_out_where_one_is_no_profile(

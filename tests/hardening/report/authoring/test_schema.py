@@ -13,13 +13,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hardening.compose.composition import compose
+from hardening.cli.session import Request, Session
+from hardening.compose.composition import Composition
 from hardening.report.authoring import schema
 from hardening.report.authoring.scaffold import scaffold
 from hardening_capabilities import Capabilities
 from tests.docs.examples import ROOT, blocks
-from tests.support.runs import host_of, installed
-from tests.support.texts import TODAY, stack
+from tests.support.runs import installed
 
 MECHANISMS = installed().mechanisms
 VALIDATOR = jsonschema.Draft7Validator(schema.schema(MECHANISMS))
@@ -76,19 +76,31 @@ def test_every_setting_is_listed() -> None:
     assert re.search(r"^\| `read_only` \| `true` or `false` \| `true` \| Whether the root", text, re.MULTILINE)
 
 
-def values(text: str) -> dict[str, Any]:
-    found = compose(stack(text), MECHANISMS, host_of(None, installed()), TODAY)
+def values(found: Composition) -> dict[str, Any]:
     return {str(leaf): entry.value for leaf, entry in found.leaves.items()}
 
 
-def test_a_new_profile_is_one_and_offers_what_stands_anyway() -> None:
-    text = scaffold("orders", [], "me", MECHANISMS)
-    assert problems(text) == []
-    # Each line of a setting, taken out of its comment, is the default.
-    offered = text.partition("# expires")[2].partition("\n")[2]
-    tables = re.sub(r"^# (\[\w+\]|[\w.]+ = .*)$", r"\1", offered, flags=re.MULTILINE)
-    assert problems(tables) == []
-    assert values(tables) == values(text) == values("")
+@pytest.mark.parametrize("extends", [(), ("web",), ("agent",)], ids=" ".join)
+def test_a_new_profile_offers_what_holds_by_what_it_extends(extends: tuple[str, ...], tmp_path: Path) -> None:
+    here = Session(installed())
+    base = here.compose(Request(extends))
+    text = scaffold("orders", extends, "me", base)
+    # Each line of a setting, taken out of its comment, says what holds anyway.
+    header, offered = text.split("# Below", 1)
+    taken = header + re.sub(r"^# (\[\w+\]|[\w.\"/]+ = .*)$", r"\1", f"# Below{offered}", flags=re.MULTILINE)
+    profile = tmp_path / "orders.toml"
+    for written in (text, taken):
+        assert problems(written) == []
+        profile.write_text(written)
+        profile.chmod(0o644)
+        assert values(here.compose(Request((str(profile),)))) == values(base)
+    said = {
+        (): '# umask = "077"\n',
+        ("web",): '# umask = "027"  # web.toml:25 (shipped)\n',
+        ("agent",): '# cwd = "{cwd}"  # agent.toml:27 (shipped)\n',
+    }
+    assert said[extends] in text
+    assert len(tomllib.loads(taken)) > len(tomllib.loads(text)) + 8
 
 
 def test_taplo_checks_profiles_by_it(tmp_path: Path) -> None:
