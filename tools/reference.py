@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hardening.lint.rules import registry
+from hardening.compose.rules import RuleRegistry
 from hardening.mechanism.schema import Scalar
 from hardening.plugin import plugins
 from hardening.report.lint import page
@@ -13,7 +13,7 @@ from hardening.report.lint import page
 def main() -> int:
     installed = plugins.load()
     if sys.argv[1:] == ["rules"]:
-        print(page(registry(installed.mechanisms)), end="")
+        print(page(RuleRegistry(installed.mechanisms)), end="")
         return 0
     mechanism = installed.mechanism(sys.argv[1]) if len(sys.argv) == 2 else None
     if mechanism is None:

@@ -228,11 +228,14 @@ def _findings(plugins: Plugins, composition: Composition, context: Context) -> I
             leaf=lacking.leaf,
             hint=lacking.remedy,
         )
-    yield from plugin_findings(plugins, composition, context)
+    yield from of_settings(plugins, composition, context)
 
 
-def plugin_findings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:
-    """What mechanisms and other plugins say of a composition, and not the core."""
+def of_settings(plugins: Plugins, composition: Composition, context: Context) -> Iterable[Finding]:
+    """What mechanisms and other plugins find in composed settings, and what several of them come to together."""
+    from hardening.compose.crossing import crossings  # no quiet launch asks
+
     for mechanism in composition.mechanisms:
         yield from mechanism.findings(composition.settings[mechanism.name], context)
     yield from plugins.inspect(composition, context.host)
+    yield from crossings(composition.settings, context)

@@ -19,7 +19,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY, Resolved, text
 from hardening.errors import HardeningError
-from hardening.mechanism.findings import Gate, Severity, gates
+from hardening.mechanism.findings import Gate, Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Kind, Order, ValueChange
 from hardening.mechanism.mechanism import Mechanism
@@ -187,7 +187,7 @@ def _limits(before: Composition, after: Composition) -> Iterator[LeafDifference]
 
 def _gates(before: Composition, after: Composition) -> Iterator[LeafDifference]:
     """The rules whose findings refuse a run of one of them from another severity on; that of all others has no name."""
-    found = [gates(item.stack.layers) for item in (before, after)]
+    found = [item.gates for item in (before, after)]
     for rule in sorted({rule for side in found for gate in side for rule in gate.places}):
         (rank, old, place), (other, new, other_place) = (_refusal(side, rule) for side in found)
         if rank != other:

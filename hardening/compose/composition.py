@@ -16,7 +16,7 @@ from hardening.compose.fold import Resolved
 from hardening.compose.headers import told_of, unchanged_until, wrong_headers
 from hardening.compose.part import SharedParts, part
 from hardening.errors import HardeningError, PluginError, ProfileError, raise_all
-from hardening.mechanism.findings import Finding, gates
+from hardening.mechanism.findings import Finding, Gate, gates
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism, Reading
@@ -95,22 +95,34 @@ class Composition:
         return Ids.of((uids, gids), os.geteuid(), os.getegid())
 
     def located(self, finding: Finding) -> Finding:
-        """A finding with a place to look at: that of its leaf, where it has none itself and a layer stated the leaf."""
-        place = next((entry.origin for entry in self.meant(finding.leaf) if entry.stated), "") if finding.leaf else ""
-        return finding if finding.origin or not place else attrs.evolve(finding, origin=place)
+        """A finding with a place to look at: that of the first of its leaves that a layer stated, where it has none."""
+        if finding.origin:
+            return finding
+        leaves = (leaf for leaf in (finding.leaf, *finding.also) if leaf)
+        place = next((entry.origin for leaf in leaves for entry in self.meant(leaf) if entry.stated), "")
+        return attrs.evolve(finding, origin=place) if place else finding
+
+    @cached_property
+    def gates(self) -> Sequence[Gate]:
+        """Which findings its layers refuse, rules by their names. Raises as `hardening.compose.rules.by_name` does."""
+        if not self.stack.refuses_findings:
+            return ()
+        from hardening.compose.rules import by_name  # few stacks do
+
+        return by_name(gates(self.stack.layers), self.mechanisms)
 
     def refusals(self, findings: Iterable[Finding]) -> list[ProfileError]:
         """An error for each finding that some layer's ``[findings]`` refuses."""
-        refusing = gates(self.stack.layers)
+        refusing = self.gates
         refused = []
         for finding in map(self.located, findings) if refusing else ():
             line = next((place for gate in refusing if (place := gate.refuses(finding)) is not None), None)
             if line is not None:
                 text = f"{finding.message} ({finding.rule}, {finding.severity}), which {line} refuses"
                 hint = finding.hint or f"leave out what it is about, or have {line} changed"
-                never = [gate.places[finding.rule] for gate in refusing if gate.rules.get(finding.rule, "") is None]
-                if never:
-                    hint += f"; no layer lifts it: {never[0]} is for its own layer alone, and {line} decides"
+                lifted = next((place for gate in refusing if (place := gate.lifts(finding.rule)) is not None), None)
+                if lifted is not None:
+                    hint += f"; no layer lifts it: {lifted} is for its own layer alone, and {line} decides"
                 refused.append(ProfileError(text, origin=finding.origin or None, hint=hint))
         return refused
 

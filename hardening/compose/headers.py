@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardening.base.text import nearest
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, ProfileError
-from hardening.mechanism.findings import EXPIRING, IDLE_REQUIREMENT, PLACEHOLDER, UNUSED, Finding, Severity, gates
+from hardening.mechanism.findings import EXPIRING, IDLE_REQUIREMENT, PLACEHOLDER, UNUSED, Finding, Gate, Severity, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
 from hardening.profile.layers import TABLES, Exemption, Stack, is_placeholder
@@ -18,13 +18,16 @@ from hardening.profile.source import Origin
 #: How many days before its end an exception is told of.
 SOON = 30
 
+if TYPE_CHECKING:
+    from hardening.compose.rules import RuleRegistry
+
 
 def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: date) -> Iterable[HardeningError]:
     """Tables that nobody owns, exceptions that have expired or name nothing, and rules that nobody has."""
     yield from _unknown_tables(stack, mechanisms)
     yield from _unusable_exceptions(stack, mechanisms, today)
     yield from _unknown_rules(stack, mechanisms)
-    yield from _idle_rules(stack)
+    yield from _idle_rules(stack, mechanisms)
 
 
 def told_of(
@@ -58,22 +61,26 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
 
 def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
-    named = [(rule, gate.line(rule)) for gate in gates(stack.layers) for rule in gate.rules]
-    if not named:
+    found = gates(stack.layers)
+    if not any(gate.rules for gate in found):
         return
     from hardening.compose.rules import LINT, RuleRegistry
 
     registry = RuleRegistry(mechanisms)
-    for rule, line in named:
-        owner, _, name = rule.partition("/")
+    yield from _named_twice(found, registry)
+    for rule, line in ((rule, gate.line(rule)) for gate in found for rule in gate.rules):
+        whole = registry.whole(rule)
+        owner, _, name = whole.partition("/")
         text, hint = "there is no such rule", None
         if owner == LINT:
             text = "no run has findings of lint, so that this would refuse none"
             hint = "remove this, and gate on `hardening lint --fail-on note` (or warning, error)"
+        elif not name:
+            hint = registry.nearest(rule)
         elif owner not in registry.owners:
             hint = nearest(owner, registry.owners)
             hint = hint and hint.replace('"?', f'/{name}"?')
-        elif (known := registry.of(owner)) and registry.find(rule) is None:
+        elif (known := registry.of(owner)) and registry.find(whole) is None:
             near = nearest(name, known)
             names = ", ".join(f"{owner}/{item}" for item in sorted(known))
             hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {names}"
@@ -81,10 +88,25 @@ def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterab
             yield ProfileError(f'findings.rules."{rule}": {text}', origin=line, hint=hint)
 
 
-def _idle_rules(stack: Stack) -> Iterable[HardeningError]:
+def _named_twice(found: Sequence[Gate], registry: RuleRegistry) -> Iterable[HardeningError]:
+    """Rules of which one layer speaks by their id and by their name."""
+    for gate in found:
+        known: dict[str, str] = {}
+        for rule in gate.rules:
+            other = known.setdefault(registry.whole(rule), rule)
+            if other != rule:
+                text = f'findings.rules."{rule}": it is {other}, which this layer names at {gate.line(other)}'
+                yield ProfileError(text, origin=gate.line(rule), hint="remove one of them")
+
+
+def _idle_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules that a layer takes out of what it refuses, where it refuses nothing: it cannot be meant, for no layer lifts what
     another refuses."""
-    all_gates = gates(stack.layers)
+    if not stack.refuses_findings:
+        return
+    from hardening.compose.rules import by_name
+
+    all_gates = by_name(gates(stack.layers), mechanisms)
     for gate in all_gates:
         for rule, least in gate.rules.items():
             if least is None and gate.refuse is None:

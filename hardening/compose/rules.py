@@ -1,5 +1,5 @@
-"""Rules by their names and ids, and the core's own: of profiles that cannot be used, of exceptions, and of what a host or
-an image has."""
+"""Rules by their names and ids, and the core's own: of profiles that cannot be used, of exceptions, of what a host or an
+image has, and of a file alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from hardening.base.text import nearest
+from hardening.compose import crossing
 from hardening.errors import PluginError
-from hardening.mechanism.findings import FindingRule, Severity
+from hardening.mechanism.findings import FindingRule, Gate, Severity
 from hardening.mechanism.mechanism import Mechanism
 
 #: Who finds what is nobody's setting, and what `hardening lint` alone finds.
 CORE, LINT = "core", "lint"
+_EXCEPTED = '[[exceptions]]\nsetting = "{}"\nreason = "the agent reports the host\'s name"\nexpires = 2026-12-31\n'
 #: The core's own rules, as `hardening.mechanism.mechanism.Mechanism.rules` has those of a mechanism.
 RULES: Mapping[str, FindingRule] = {
     "malformed": FindingRule(
@@ -44,9 +47,7 @@ RULES: Mapping[str, FindingRule] = {
         'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
         '[[exceptions]]\nsetting = "namespaces.uts"\nreason = "the agent reports the host\'s name"\nexpires = '
         "2026-01-20\n",
-        'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
-        '[[exceptions]]\nsetting = "namespaces.uts"\nreason = "the agent reports the host\'s name"\nexpires = '
-        "2026-12-31\n",
+        'extends = ["strict"]\n[namespaces]\nuts = "host"\n' + _EXCEPTED.format("namespaces.uts"),
         severity=Severity.NOTE,
     ),
     "placeholder-reason": FindingRule(
@@ -56,9 +57,7 @@ RULES: Mapping[str, FindingRule] = {
         "Write why it is needed.",
         'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
         '[[exceptions]]\nsetting = "namespaces.uts"\nreason = "TODO"\nexpires = 2026-12-31\n',
-        'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
-        '[[exceptions]]\nsetting = "namespaces.uts"\nreason = "the agent reports the host\'s name"\nexpires = '
-        "2026-12-31\n",
+        'extends = ["strict"]\n[namespaces]\nuts = "host"\n' + _EXCEPTED.format("namespaces.uts"),
     ),
     "unused-exception": FindingRule(
         "HRD005",
@@ -99,19 +98,87 @@ RULES: Mapping[str, FindingRule] = {
         severity=Severity.NOTE,
     ),
 }
+#: Those of `hardening lint` alone: of a file, and of what it says beside the layers before it.
+OF_LINT: Mapping[str, FindingRule] = {
+    "unreachable-limit": FindingRule(
+        "HRD010",
+        "A limit that no layer can reach",
+        "An earlier limit is stricter, and limits intersect: what this one seems to permit nobody ever gets.",
+        "Write what the earlier limit leaves, or have that one changed.",
+        'extends = ["base"]\n[limits.rootfs]\npropagation = "shared"\n',
+        'extends = ["base"]\n[limits.rootfs]\npropagation = "private"\n',
+    ),
+    "shadowed-name": FindingRule(
+        "HRD011",
+        "A profile whose name stands for another one",
+        "`-p NAME` and `extends` take the other file, and where both lie on the search path the name is refused.",
+        "Give the file a name of its own.",
+        '# file: web.toml\ndescription = "our web servers"\nextends = ["strict"]\n',
+        '# file: shop.toml\ndescription = "our web servers"\nextends = ["strict"]\n',
+    ),
+    "restated": FindingRule(
+        "HRD012",
+        "A line that says what an earlier layer says already",
+        "It changes nothing now, and keeps the value when the earlier layer becomes looser: say so, or leave it out.",
+        "Remove it, or keep it with a comment that takes the result back.",
+        'extends = ["strict"]\n[rootfs]\nread_only = true\n',
+        'extends = ["strict"]\n[rootfs]\nshm_size = "1M"\n',
+        severity=Severity.NOTE,
+    ),
+    "endless-exception": FindingRule(
+        "HRD013",
+        "An exception without a last day",
+        "Nobody looks at it again.",
+        "Add `expires`, by which it is reviewed.",
+        'extends = ["strict"]\n[namespaces]\nuts = "host"\n'
+        + _EXCEPTED.format("namespaces.uts").replace("expires = 2026-12-31\n", ""),
+        'extends = ["strict"]\n[namespaces]\nuts = "host"\n' + _EXCEPTED.format("namespaces.uts"),
+        severity=Severity.NOTE,
+    ),
+    "unexplained-suppression": FindingRule(
+        "HRD014",
+        "A comment for lint that takes nothing back",
+        "It has no reason, or names a rule that there is not: the result stays.",
+        "Write `# hardening: ignore[HRD101] why it has to be so`.",
+        '[process]\nuser = "0"  # hardening: ignore[HRD501]\n',
+        '[process]\nuser = "0"  # hardening: ignore[HRD501] the installer writes to /usr\n',
+    ),
+    "unused-suppression": FindingRule(
+        "HRD015",
+        "A comment that takes back what nothing finds",
+        "It would hide the next result of its rule on this line.",
+        "Remove it; `hardening lint --fix` does.",
+        '[process]\nuser = "1000"  # hardening: ignore[HRD501] the installer writes to /usr\n',
+        '[process]\nuser = "1000"\n',
+    ),
+    "empty-table": FindingRule(
+        "HRD016",
+        "A table that says nothing",
+        "A reader takes it for a setting.",
+        "Remove it; `hardening lint --fix` does.",
+        'extends = ["strict"]\n[selinux]\n',
+        'extends = ["strict"]\n',
+        severity=Severity.NOTE,
+    ),
+    "repeated-element": FindingRule(
+        "HRD017",
+        "An element that an array has twice",
+        "Whoever takes one of them out believes that it is gone.",
+        "Remove one; `hardening lint --fix` does.",
+        '[capabilities]\ndrop = ["NET_RAW", "CHOWN", "NET_RAW"]\n',
+        '[capabilities]\ndrop = ["NET_RAW", "CHOWN"]\n',
+        severity=Severity.NOTE,
+    ),
+}
 
 
 class RuleRegistry:
-    """The rules of the core, of mechanisms, and of ``others`` that find something, by their owners. A mechanism is asked for
-    its own when one of them is."""
+    """The rules of the core, of lint and of mechanisms, by their owners. A mechanism is asked for its own when one of them
+    is."""
 
-    def __init__(
-        self,
-        mechanisms: Iterable[Mechanism[Any]],
-        others: Mapping[str, Mapping[str, FindingRule]] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, mechanisms: Iterable[Mechanism[Any]]) -> None:
         self._mechanisms = {mechanism.name: mechanism for mechanism in mechanisms}
-        self._known = {CORE: RULES, **others}
+        self._known = {CORE: {**RULES, **crossing.RULES}, LINT: OF_LINT}
         self.owners: Sequence[str] = (*self._known, *self._mechanisms)
 
     def of(self, owner: str) -> Mapping[str, FindingRule]:
@@ -144,11 +211,32 @@ class RuleRegistry:
                     found[rule.id] = f"{owner}/{name}"
         return MappingProxyType(dict(sorted(found.items())))
 
+    def whole(self, rule: str) -> str:
+        """The whole name of one that is named by its id; the same for any other word. Raises as `names` does."""
+        return rule if "/" in rule else self.names.get(rule, rule)
+
+    def nearest(self, word: str) -> str:
+        """A hint at the rule that a word may mean, which is no rule: by its id, its name, or the end of that."""
+        whole = [f"{owner}/{name}" for owner in self.owners for name in self.of(owner)]
+        ends = {name.partition("/")[2]: name for name in whole}
+        if word in ends:
+            return f'did you mean "{ends[word]}"?'
+        near = nearest(word.upper(), self.names) if "/" not in word else nearest(word, whole)
+        return near or "docs/reference/rules.md lists them, by id and name"
+
     @cached_property
     def by_id(self) -> Mapping[str, FindingRule]:
         """The same rules themselves. Raises as `names` does."""
         parts = {ident: name.partition("/") for ident, name in self.names.items()}
         return MappingProxyType({ident: self.of(owner)[name] for ident, (owner, _, name) in parts.items()})
+
+
+def by_name(gates: Sequence[Gate], mechanisms: Iterable[Mechanism[Any]]) -> Sequence[Gate]:
+    """The same with the names of rules in the place of their ids. Raises as `RuleRegistry.names` does."""
+    if all("/" in rule for gate in gates for rule in gate.rules):
+        return gates
+    names = RuleRegistry(mechanisms).names
+    return [gate.renamed(names) for gate in gates]
 
 
 def undescribed(rule: str) -> FindingRule:

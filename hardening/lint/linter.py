@@ -6,25 +6,24 @@ What is said of a profile is about a line of its own. What its stack comes to el
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 import attrs
 
-from hardening.assemble.pipeline import plugin_findings
+from hardening.assemble.pipeline import of_settings
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.compose.headers import wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
+from hardening.compose.rules import RuleRegistry
 from hardening.errors import HardeningError, PluginError, UsageError
 from hardening.lint import document, suppression
-from hardening.lint.crossing import Crossing, crossings
 from hardening.lint.result import LintResult, order
-from hardening.lint.rules import registry
 from hardening.mechanism import host as hosts
 from hardening.mechanism.findings import MALFORMED, REFUSED, UNUSED, Finding, Severity
 from hardening.mechanism.host import Host
@@ -47,7 +46,7 @@ class Linter:
     def __init__(self, plugins: Plugins, search: SearchPath, today: date, before: Sequence[str] = ()) -> None:
         self.plugins, self.search, self.today, self.before = plugins, search, today, before
         mechanisms = self.mechanisms = plugins.mechanisms
-        self.rules = registry(mechanisms)
+        self.rules = RuleRegistry(mechanisms)
         self.host = hosts.neutral(mechanisms)
         self.memory = SharedParts()
         self.named = search.all()
@@ -83,7 +82,7 @@ class Linter:
         )
         if layer is None:
             return results
-        comments = suppression.comments(layer.document.text, self.rules.by_id)
+        comments = suppression.comments(layer.document.text, self.rules)
         return order(suppression.applied(results, comments, self.rules, file, lines)) if comments else results
 
     def stack(self, path: str) -> Stack:
@@ -153,13 +152,10 @@ class Linter:
                 composition, self.host, composition.stack.layers[-1], finding.leaf
             ):
                 continue
-            if (placed := own.placed(finding, (finding.leaf,))) is not None:
+            if (placed := own.placed(finding)) is not None:
                 yield placed, document.dropped(finding, composition.stack.layers[-1])
-        for finding in plugin_findings(self.plugins, composition, context):
-            if (placed := own.placed(finding, (finding.leaf,))) is not None:
-                yield placed, ()
-        for crossing in crossings(composition, context):
-            if (placed := own.crossing(crossing)) is not None:
+        for finding in of_settings(self.plugins, composition, context):
+            if (placed := own.placed(finding)) is not None:
                 yield placed, ()
 
     def _faults(
@@ -208,11 +204,11 @@ class _Own:
         self.layer = composition.stack.layers[-1]
         self.prefix = f"{self.layer.document.file}:"
 
-    def placed(self, finding: Finding, leaves: Iterable[str]) -> Finding | None:
-        """A finding at its line there: where it is said to be, else where one of the leaves was stated or limited last."""
+    def placed(self, finding: Finding) -> Finding | None:
+        """A finding at its line there: where it is said to be, else where one of its leaves was stated or limited last."""
         if finding.origin:
             return finding if finding.origin.startswith(self.prefix) else None
-        spoken = [leaf for leaf in leaves if leaf and self._speaks_of(leaf)]
+        spoken = [leaf for leaf in (finding.leaf, *finding.also) if leaf and self._speaks_of(leaf)]
         steps = (step for leaf in spoken for entry in self._entries(leaf) for step in entry.steps[::-1])
         origin = next((step.origin for step in steps if step.origin.startswith(self.prefix)), None)
         return attrs.evolve(finding, origin=origin) if origin is not None else None
@@ -227,12 +223,6 @@ class _Own:
     def _speaks_of(self, leaf: str) -> bool:
         table = leaf.partition(".")[0]
         return self.layer.complete is not None or table in self.layer.tables or table in self.layer.limits
-
-    def crossing(self, crossing: Crossing) -> Finding | None:
-        """The same of one that several settings make."""
-        places = (str(volume.origin) for volume in crossing.volumes)
-        origin = next((place for place in places if place.startswith(self.prefix)), "")
-        return self.placed(attrs.evolve(crossing.finding, origin=origin), crossing.leaves)
 
 
 def _fault(rule: str, error: HardeningError, file: str, otherwise: str) -> Finding:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.compose.rules import RuleRegistry
 from hardening.lint.result import COMMENT, LintResult, suppressed
-from hardening.mechanism.findings import MALFORMED, REFUSED, Finding, FindingRule, Severity
+from hardening.mechanism.findings import MALFORMED, REFUSED, Finding, Severity
 from hardening.profile import toml_lines
 
 _COMMENT = re.compile(r"#\s*hardening:\s*(?P<word>\w*)(?:\[(?P<rules>[^\]]*)\])?(?P<reason>.*)")
@@ -29,8 +28,8 @@ class Comment:
     hint: str
 
 
-def comments(text: str, known: Mapping[str, FindingRule]) -> Sequence[Comment]:
-    """Those of a profile that are for lint; ``known`` are the rules by their ids."""
+def comments(text: str, known: RuleRegistry) -> Sequence[Comment]:
+    """Those of a profile that are for lint."""
     if "hardening:" not in text:
         return ()
     return [
@@ -40,14 +39,14 @@ def comments(text: str, known: Mapping[str, FindingRule]) -> Sequence[Comment]:
     ]
 
 
-def _read(line: int, found: re.Match[str], known: Mapping[str, FindingRule]) -> Comment:
+def _read(line: int, found: re.Match[str], known: RuleRegistry) -> Comment:
     rules = tuple(rule.strip() for rule in (found["rules"] or "").split(",") if rule.strip())
     reason, problem, hint = found["reason"].strip(" -—:"), "", _WRITE
-    stranger = next((rule for rule in rules if rule not in known), None)
+    stranger = next((rule for rule in rules if rule not in known.names), None)
     if found["word"] != "ignore" or not rules:
         problem = "this comment is none that lint knows"
     elif stranger is not None:
-        problem, hint = f"there is no rule {stranger}", nearest(stranger, known) or "docs/reference/rules.md has all"
+        problem, hint = f"there is no rule {stranger}", known.nearest(stranger)
     elif not reason:
         problem = f"no reason is given for ignoring {', '.join(rules)}"
     return Comment(line, rules, reason, problem, hint)

@@ -50,7 +50,7 @@ class Severity(StrEnum):
 @frozen
 class Finding:
     """One observation. ``rule`` is a stable identifier such as ``seccomp/unknown-syscall``, ``leaf`` the setting that it
-    is about, ``origin`` the place to look at."""
+    is about, ``also`` those that make it together with that one, ``origin`` the place to look at."""
 
     rule: str
     severity: Severity
@@ -58,6 +58,7 @@ class Finding:
     leaf: str = ""
     origin: str = ""
     hint: str = ""
+    also: tuple[str, ...] = ()
 
 
 @frozen
@@ -128,11 +129,27 @@ class Gate:
 
     def least(self, rule: str) -> Severity | None:
         """The severity from which on it refuses what a rule finds; None is never."""
-        return self.rules.get(rule, self.refuse)
+        return self.rules.get(self._key(rule), self.refuse)
 
     def line(self, rule: str) -> Origin:
         """The line that says so."""
-        return self.places[rule if rule in self.rules else ""]
+        return self.places[self._key(rule)]
+
+    def _key(self, rule: str) -> str:
+        """Where it speaks of a rule: by its name, or that of all that begin as one with a ``*`` does; else empty."""
+        if rule in self.rules:
+            return rule
+        return next((key for key in self.rules if key.endswith("*") and rule.startswith(key[:-1])), "")
+
+    def lifts(self, rule: str) -> Origin | None:
+        """The line by which it takes a rule out of what it refuses, or None."""
+        key = self._key(rule)
+        return self.places[key] if key and self.rules[key] is None else None
+
+    def renamed(self, names: Mapping[str, str]) -> Gate:
+        """The same with other names of rules, such as those that ids stand for."""
+        rules = {names.get(rule, rule): least for rule, least in self.rules.items()}
+        return Gate(self.refuse, rules, {names.get(rule, rule): place for rule, place in self.places.items()})
 
     @classmethod
     def of_all(cls, gates: Sequence[Gate]) -> Gate:
@@ -152,7 +169,8 @@ _SEVERITY = Choice((NEVER, *reversed([str(item) for item in Severity])))
 
 
 def gates(layers: Iterable[Layer]) -> list[Gate]:
-    """What layers say in ``[findings]``, and as a limit in ``[limits.findings]``. Raises `ProfileError`."""
+    """What layers say in ``[findings]``, and as a limit in ``[limits.findings]``, with rules as they are written there:
+    `hardening.compose.rules.by_name` has their names. Raises `ProfileError`."""
     tables = [((layer.findings, "refuse"), (layer.findings_limit, "at")) for layer in layers]
     return [gate(node, least) for pair in tables for node, least in pair if node is not None]
 
@@ -163,8 +181,9 @@ def gate(node: Node, least: str = "refuse") -> Gate:
     refuse, named = found.get(least), dict(found["rules"].members()) if "rules" in found else {}
     severity = _severity(refuse) if refuse is not None else None
     for rule, member in named.items():
-        if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+", rule):
-            raise member.error("no rule of a finding", hint='rules are written as reports show them: "process/root"')
+        if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+\*?|[\w-]+", rule):
+            hint = 'rules are written as reports show them, "process/root" or "HRD501"'
+            raise member.error("no rule of a finding", hint=hint)
     places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
     return Gate(severity, {rule: _severity(member) for rule, member in named.items()}, places)
 

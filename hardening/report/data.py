@@ -138,8 +138,8 @@ def composition(composition: Composition) -> Data:
 
 
 def findings(items: Iterable[Finding]) -> list[Data]:
-    """Findings, in their order: ``rule``, ``severity``, ``message``, and ``leaf``, ``origin`` and ``hint`` where they have
-    one."""
+    """Findings, in their order: ``rule``, ``severity``, ``message``, and ``leaf``, ``origin``, ``hint`` and ``also`` where
+    they have one."""
     return [{name: value or None for name, value in attrs.asdict(item).items()} for item in items]
 
 

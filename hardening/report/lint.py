@@ -125,7 +125,8 @@ def _line(text: str) -> str:
 
 def explained(name: str, rule: FindingRule) -> str:
     """What a rule finds, why that is wrong, and how it is mended."""
-    parts = [f"{rule.id} ({name}): {rule.summary}.", rule.why, rule.mend]
+    head = f"{rule.id} ({name})" if rule.id else name
+    parts = [f"{head}: {rule.summary}.", rule.why, rule.mend]
     if rule.bad:
         parts += [f"It finds something of\n\n{_indented(rule.bad)}", f"and nothing of\n\n{_indented(rule.good)}"]
     else:
@@ -144,7 +145,7 @@ def page(rules: RuleRegistry) -> str:
         "",
         "What `hardening lint` finds in profiles ([how](lint.md)), and what a composition, a run or a report says of a "
         "stack on its host. Each rule has an id, by which a comment takes a result back and SARIF names it, and a name, "
-        "which [`[findings.rules]`](profiles.md#findings) takes, but for those of `lint`. "
+        "which [`[findings.rules]`](profiles.md#findings) takes as well, but for those of `lint`. "
         "`hardening lint --explain ID` shows one.",
         "",
         "| id | name | finds | severity | told by |",

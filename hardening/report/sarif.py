@@ -75,7 +75,8 @@ def _result(finding: Finding, ident: str, idents: Sequence[str], nowhere: str) -
             "region": {"startLine": int(place["line"])},
         }
     if finding.leaf:
-        location["logicalLocations"] = [{"fullyQualifiedName": printable(finding.leaf)}]
+        leaves = (finding.leaf, *finding.also)
+        location["logicalLocations"] = [{"fullyQualifiedName": printable(leaf)} for leaf in leaves]
     if location:
         result["locations"] = [location]
     return result

@@ -8,7 +8,7 @@ from typing import Any
 from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
-from hardening.mechanism.findings import Finding, Gate, gates
+from hardening.mechanism.findings import Finding, Gate
 from hardening.profile.layers import Layer
 from hardening.profile.metadata import Metadata
 from hardening.report.table import Table
@@ -76,7 +76,7 @@ def profile(composition: Composition) -> str:
 
     names = ", ".join(layer.name for layer in composition.stack.layers)
     tables: dict[str, object] = {"description": f"composed of {names}"}
-    refusing = gates(composition.stack.layers)
+    refusing = composition.gates
     if refusing:
         gate = Gate.of_all(refusing)
         least = {"refuse": str(gate.refuse)} if gate.refuse is not None else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hardening.assemble.pipeline import examine, plugin_findings
+from hardening.assemble.pipeline import examine, of_settings
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
 from hardening.mechanism.findings import Finding, Severity
@@ -34,7 +34,7 @@ def warnings(attempt: Attempt, loosening: Loosening, plugins: Plugins) -> tuple[
 
 
 def _warnings(attempt: Attempt, composition: Composition, plugins: Plugins) -> Iterator[Finding]:
-    for item in plugin_findings(plugins, composition, examine(composition, attempt.host)):
+    for item in of_settings(plugins, composition, examine(composition, attempt.host)):
         if item.severity is not Severity.NOTE:
             yield item
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import pytest
 
 from hardening import api
-from hardening.lint.rules import registry
+from hardening.compose.rules import RuleRegistry
 from hardening.mechanism.kinds import Kind
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import Scalar, Setting
@@ -157,7 +157,7 @@ def test_every_shipped_profile_has_a_page_that_names_its_exceptions(name: str) -
 
 
 def test_the_page_of_rules_is_what_tools_reference_prints() -> None:
-    assert (REFERENCE / "rules.md").read_text() == lint.page(registry(MECHANISMS)), (
+    assert (REFERENCE / "rules.md").read_text() == lint.page(RuleRegistry(MECHANISMS)), (
         "tools/reference.py rules > docs/reference/rules.md"
     )
 

@@ -98,10 +98,17 @@ def test_a_rule_that_nobody_has_is_refused(folder: Path, capsys: pytest.CaptureF
     message = refusal(folder, capsys, "run", "--dry-run", "-p", "typo", "--", "true")
     assert "typo.toml:2: findings.rules" in message
     assert 'did you mean "core/unused-exception"?' in message
-    profile(folder, "lint", "[limits.findings.rules]\n'lint/opens-calls' = 'note'\n")
-    message = refusal(folder, capsys, "run", "--dry-run", "-p", "lint", "--", "true")
-    assert "lint.toml:2: findings.rules" in message
-    assert "gate on `hardening lint --fail-on note`" in message, "a run has no findings of lint"
+    for rule in ("lint/restated", "HRD012"):
+        profile(folder, "lint", f"[limits.findings.rules]\n'{rule}' = 'note'\n")
+        message = refusal(folder, capsys, "run", "--dry-run", "-p", "lint", "--", "true")
+        assert "lint.toml:2: findings.rules" in message
+        assert "gate on `hardening lint --fail-on note`" in message, "a run has no findings of lint"
+    for word, meant in (("HRD00", "HRD001"), ("hrd0055", "HRD005"), ("unused-exception", "core/unused-exception")):
+        profile(folder, "typo", f"[findings.rules]\n{word} = 'note'\n")
+        message = refusal(folder, capsys, "run", "--dry-run", "-p", "typo", "--", "true")
+        assert f'did you mean "{meant}"?' in message
+    profile(folder, "twice", "[findings.rules]\nHRD005 = 'note'\n'core/unused-exception' = 'warning'\n")
+    assert f"which this layer names at {folder}/twice.toml:2" in refusal(folder, capsys, "compose", "-p", "twice")
 
 
 def test_what_a_layer_takes_out_of_its_own_gate_alone_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

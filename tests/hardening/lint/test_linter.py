@@ -28,7 +28,7 @@ from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugincalls import Plugin
 from hardening.plugin.plugins import Plugins
 from hardening.report import lint as report
-from tests.hardening.lint.test_rules import PLUGINS, RULES, TODAY
+from tests.hardening.compose.test_rules import PLUGINS, RULES, TODAY
 from tests.support import sarif
 
 FAULTY = """\

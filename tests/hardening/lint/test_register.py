@@ -11,7 +11,7 @@ import pytest
 
 from hardening.cli import main
 from hardening.cli.session import Session
-from tests.hardening.lint.test_rules import PLUGINS
+from tests.hardening.compose.test_rules import PLUGINS
 
 TODAY = datetime.now(UTC).date()
 ORG = """\

@@ -79,7 +79,7 @@ def test_a_layer_only_ever_adds_and_one_flat_layer_says_the_same(one: str, two: 
         ("findings.refuse = 'errors'", "errors"),
         ("findings.refuze = 'error'", "unknown key"),
         ("findings = 'error'", "a table is expected"),
-        ("[findings.rules]\nlid = 'error'", "no rule of a finding"),
+        ("[findings.rules]\n'the lid' = 'error'", "no rule of a finding"),
     ],
 )
 def test_what_says_nothing_is_refused(text: str, message: str) -> None:

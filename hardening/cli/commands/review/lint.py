@@ -9,10 +9,10 @@ import click
 from hardening.cli import output
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import session
+from hardening.compose.rules import RuleRegistry
 from hardening.errors import EXIT_FINDINGS, UsageError
 from hardening.lint import fixing, linter
 from hardening.lint.result import worst
-from hardening.lint.rules import registry
 from hardening.mechanism.findings import Severity
 from hardening.report import lint as report
 
@@ -49,7 +49,7 @@ Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
     help="The severity from which on a result is exit code 1.",
 )
 @click.option("--fix", is_flag=True, help="Mend what can be mended without a decision; comments and order stay.")
-@click.option("--explain", "ident", metavar="ID", help="Show what a rule finds, and why.")
+@click.option("--explain", "ident", metavar="ID", help="Show what a rule, by its id or its name, finds, and why.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.pass_context
 def command(
@@ -98,12 +98,10 @@ def command(
 
 
 def _explain(context: click.Context, ident: str) -> int:
-    rules = registry(session(context).plugins.mechanisms)
-    wanted = next((key for key, name in rules.names.items() if ident in (key, name)), ident.upper())
-    if wanted not in rules.by_id:
-        from hardening.base.text import nearest
-
-        hint = nearest(wanted, rules.by_id) or "docs/reference/rules.md lists them"
-        raise UsageError(f"there is no rule {ident}", hint=hint)
-    output.show(report.explained(rules.names[wanted], rules.by_id[wanted]))
+    rules = RuleRegistry(session(context).plugins.mechanisms)
+    name = rules.whole(ident.upper() if "/" not in ident else ident)
+    rule = rules.find(name)
+    if rule is None:
+        raise UsageError(f"there is no rule {ident}", hint=rules.nearest(ident))
+    output.show(report.explained(name, rule))
     return 0

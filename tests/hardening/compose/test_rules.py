@@ -13,14 +13,14 @@ from hardening.cli.session import Session
 from hardening.compose.rules import RuleRegistry
 from hardening.errors import PluginError
 from hardening.lint.linter import Linter
-from hardening.lint.rules import registry
 from hardening.mechanism.findings import FindingRule, Severity
+from tests.hardening.cli.samples import Box
 from tests.support import runs
 
 #: The day on which the examples are written.
 TODAY = date(2026, 1, 1)
 PLUGINS = runs.installed()
-RULES = registry(PLUGINS.mechanisms).by_id
+RULES = RuleRegistry(PLUGINS.mechanisms).by_id
 
 
 @cache
@@ -52,7 +52,7 @@ def test_a_rule_finds_its_example_and_not_the_mended_one(ident: str, tmp_path: P
 
 
 def test_every_rule_of_ours_has_an_id_and_says_why_and_how_it_is_mended() -> None:
-    rules = registry(PLUGINS.mechanisms)
+    rules = RuleRegistry(PLUGINS.mechanisms)
     every = [rule for owner in rules.owners for rule in rules.of(owner).values()]
     assert all(re.fullmatch(r"HRD\d{3}", rule.id) for rule in every)
     assert all(rule.why and rule.mend for rule in every)
@@ -61,6 +61,9 @@ def test_every_rule_of_ours_has_an_id_and_says_why_and_how_it_is_mended() -> Non
 
 
 def test_an_id_is_of_one_rule_alone() -> None:
-    rule = FindingRule("HRD001", "Another")
+    class Another(Box):
+        def rules(self) -> dict[str, FindingRule | str]:
+            return {"lid": FindingRule("HRD001", "Another")}
+
     with pytest.raises(PluginError, match=r"box/lid and core/malformed have the same id, HRD001"):
-        _ = RuleRegistry([], {"box": {"lid": rule}}).by_id
+        _ = RuleRegistry([Another()]).by_id
