@@ -37,10 +37,15 @@ class RunningProcess:
     pid: int
 
 
-def report(pid: int, document: Mapping[str, Any] | None = None, *, filters: bool = False) -> dict[str, Any]:
-    """What a receipt would have of a process (`hardening.runs.receipt`), the caller standing for its launcher. With the
-    ``document`` that it is to be held against, its namespaces are entered for what is visible there; with that, or with
-    ``filters``, it stands still for a moment.
+def launcher(document: Mapping[str, Any]) -> Report:
+    """The caller in the place of the launcher of processes that are held against an OCI configuration, for `report`."""
+    return Report(Bundle(directory="/bundle", document=dict(document), text=b"", sha256=""), None)
+
+
+def report(pid: int, held: Report | None = None, *, filters: bool = False) -> dict[str, Any]:
+    """What a receipt would have of a process (`hardening.runs.receipt`), the caller standing for its launcher. Where it is
+    ``held`` against a configuration, its namespaces are entered for what is visible there; then, and with ``filters``, it
+    stands still for a moment.
 
     Raises `EndedError` where there is no such process, or no longer, and `HardeningError` for one that the caller may not
     look at.
@@ -58,9 +63,8 @@ def report(pid: int, document: Mapping[str, Any] | None = None, *, filters: bool
             raise HardeningError(
                 f"process {pid} cannot be looked at: {error.strerror}", hint="ask as root, or as the user who runs it"
             ) from None
-        made = Report(Bundle(directory="/bundle", document=dict(document or {}), text=b"", sha256=""), None)
-        with _standing(pid) if filters or document is not None else nullcontext():
-            found = made.outside(pid) | {"observed": {}} if document is None else made.gather(pid)
+        with _standing(pid) if filters or held is not None else nullcontext():
+            found = launcher({}).outside(pid) | {"observed": {}} if held is None else held.gather(pid)
         found["seccomp"]["digest"] = None  # nobody says what was loaded
         found["helpers"] = None  # nobody has seen it start
         if select.select([descriptor], [], [], 0)[0]:

@@ -17,10 +17,13 @@ from hardening.base import jsontext, wholefile
 from hardening.base.linux import mountinfo
 from hardening.base.values import freeze
 from hardening.compose.composition import Composition
+from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError, LaunchError
 from hardening.mechanism.mechanism import Context, Mechanism, Verification
 from hardening.mechanism.schema import REQUIREMENT, WILDCARD, Family, Leaf
 
+#: What a leaf is named by in a line, itself or its family, and its value.
+_Stated = tuple[str, Resolved]
 _HINT = "`hardening run --receipt FILE` writes one"
 _NUMBERS = ("loginuid", "oom_score_adj")
 _ID = r"\d{1,10}"
@@ -159,27 +162,37 @@ def verify(composition: Composition, context: Context, receipt: Mapping[str, Any
     leaf that none of them names."""
     receipt = freeze(receipt)
     found: list[Verification] = []
+    restricting = context.once(_restricting, composition)
     for mechanism in composition.mechanisms:
         own = list(mechanism.verify(composition.settings[mechanism.name], context, receipt))
-        found += own + list(_unseen(composition, mechanism, own))
+        found += own + list(_unseen(mechanism.name, restricting[mechanism.name], own))
     return found
 
 
-def _unseen(
-    composition: Composition, mechanism: Mechanism[Any], lines: Iterable[Verification]
-) -> Iterator[Verification]:
+def _unseen(mechanism: str, leaves: Mapping[str, _Stated], lines: Iterable[Verification]) -> Iterator[Verification]:
     """The leaves of a mechanism that restrict something, and that no line names; of a family one line."""
     seen = {name for line in lines for name in (line.leaf, *line.also)}
     lacking: dict[str, str] = {}
+    for leaf, (family, resolved) in leaves.items():
+        if seen.isdisjoint((leaf, family)):
+            lacking.setdefault(family, resolved.shown)
+    for name, shown in lacking.items():
+        yield Verification.unseen(name, shown, f"{mechanism} does not look at it")
+
+
+def _restricting(composition: Composition, _: Context) -> dict[str, dict[str, _Stated]]:
+    """By mechanism, the leaves that restrict something once the command runs."""
+    mechanisms = {mechanism.name: mechanism for mechanism in composition.mechanisms}
+    found: dict[str, dict[str, _Stated]] = {name: {} for name in mechanisms}
     for leaf, resolved in composition.leaves.items():
-        if leaf.mechanism != mechanism.name or leaf.setting == REQUIREMENT.name or _is_before(mechanism, leaf):
+        mechanism = mechanisms[leaf.mechanism]
+        if leaf.setting == REQUIREMENT.name or _is_before(mechanism, leaf):
             continue
         setting = mechanism.schema.settings[leaf.setting]
-        family = str(mechanism.leaf(leaf.setting, WILDCARD)) if isinstance(setting, Family) else str(leaf)
-        if not seen.intersection((str(leaf), family)) and not setting.kind.is_loosest(resolved.value):
-            lacking.setdefault(family, setting.kind.show(resolved.value))
-    for name, shown in lacking.items():
-        yield Verification.unseen(name, shown, f"{mechanism.name} does not look at it")
+        if not setting.kind.is_loosest(resolved.value):
+            family = mechanism.leaf(leaf.setting, WILDCARD) if isinstance(setting, Family) else leaf
+            found[leaf.mechanism][str(leaf)] = str(family), resolved
+    return found
 
 
 def _is_before(mechanism: Mechanism[Any], leaf: Leaf) -> bool:

@@ -78,6 +78,10 @@ def plan(settings: RootfsSettings, context: Context) -> dict[str, Planned]:
 
 def shown_secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
     """What stays hidden that the root would show, as paths in it, without what a host's own never has."""
+    return context.once(_shown_secrets, settings)
+
+
+def _shown_secrets(settings: RootfsSettings, context: Context) -> tuple[str, ...]:
     found = sources.kept_in_root(settings.path.path, secrets(settings, context))
     return tuple(path for path in found if not (settings.path.is_host and path in hidden.VOLATILE))
 

@@ -7,7 +7,8 @@ filters the process has beyond those of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from hardening.base import digest
@@ -19,7 +20,7 @@ from hardening_seccomp import bpf, groups
 from hardening_seccomp.actions import EPERM
 from hardening_seccomp.answers import AnswerReader
 from hardening_seccomp.compile import compile_filter
-from hardening_seccomp.filters import Filter, rule_is_no_looser_than
+from hardening_seccomp.filters import rule_is_no_looser_than
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.oci import strictest
 from hardening_seccomp.settings import SeccompSettings
@@ -39,18 +40,14 @@ _SAFE = ("not vulnerable", "not affected", "thread force mitigated", "globally m
 
 def verify(settings: SeccompSettings, context: Context, receipt: Mapping[str, Any]) -> Iterable[Verification]:
     """The filter, its architectures and its flags."""
-    library = context.host.of(SeccompFacts).library
-    if library is None:
+    if context.host.of(SeccompFacts).library is None:
         yield Verification.unseen(_LEAF, str(strictest(settings.syscalls.rest)), "there is no libseccomp here", *_ALSO)
         return
-    model = filter_of(settings, context)
-    loaded = _is_loaded(model, library, receipt)
-    rest, data = settings.syscalls.rest, groups.load()
-    ruled = sum(rule != data.answered(name, rest) for name, rule in model.rules.items())
-    expected = f"{ruled} calls by rules, else {strictest(rest)}"
+    loaded = receipt["seccomp"]["digest"] in context.once(_digests, settings)
+    expected = context.once(_expected, settings)
     programs = receipt["seccomp"]["filters"]
     if programs is not None:
-        yield from _read_back(model, library, programs, expected)
+        yield from _read_back(context.once(_judge, settings), programs, expected)
     elif context.has_run and receipt["status"].get("Seccomp") == "2":
         yield Verification.unseen(_LEAF, expected, "its filters may not be read", *_ALSO)
     else:
@@ -66,11 +63,17 @@ def _beyond(receipt: Mapping[str, Any]) -> int:
     return int(text) - own if text.isdecimal() and own is not None else 0
 
 
-def _is_loaded(model: Filter, library: Libseccomp, receipt: Mapping[str, Any]) -> bool:
-    """Whether the launcher has loaded this very filter, or has given it to the runtime that did."""
-    compiled = compile_filter(model, library)
+def _expected(settings: SeccompSettings, context: Context) -> str:
+    rest, data = settings.syscalls.rest, groups.load()
+    ruled = sum(rule != data.answered(name, rest) for name, rule in filter_of(settings, context).rules.items())
+    return f"{ruled} calls by rules, else {strictest(rest)}"
+
+
+def _digests(settings: SeccompSettings, context: Context) -> tuple[str, str]:
+    """Of this very filter, as a launcher has given it to a runtime, and as it has loaded it."""
+    compiled = compile_filter(filter_of(settings, context), context.host.of(SeccompFacts).required_library())
     given = digest.sha256(digest.canonical(compiled.document))
-    return receipt["seccomp"]["digest"] in (given, digest.of_filter(compiled.document, compiled.program))
+    return given, digest.of_filter(compiled.document, compiled.program)
 
 
 def _flags(settings: SeccompSettings, receipt: Mapping[str, Any], *, loaded: bool) -> Verification:
@@ -87,16 +90,28 @@ def _flags(settings: SeccompSettings, receipt: Mapping[str, Any], *, loaded: boo
     return Verification.unseen(_FLAGS, expected, "another filter was loaded, and no program tells its flags")
 
 
-def _read_back(model: Filter, library: Libseccomp, programs: Sequence[str], expected: str) -> Iterator[Verification]:
+def _judge(settings: SeccompSettings, context: Context) -> Callable[[str], list[str]]:
+    """What tells the calls that a program, in hexadecimal, answers more loosely, once of each: many processes have the
+    same. It raises `SpecError` or `ValueError` for one that cannot be judged."""
+    library = context.host.of(SeccompFacts).required_library()
+    spans = wanted(filter_of(settings, context), library)
+
+    @cache
+    def looser(text: str) -> list[str]:
+        return sorted(set(_looser(spans, bpf.decode(bytes.fromhex(text)), library)), key=_order)
+
+    return looser
+
+
+def _read_back(judge: Callable[[str], list[str]], programs: Sequence[str], expected: str) -> Iterator[Verification]:
     """The kernel takes the strictest answer of all filters, so that one which is strict enough is enough."""
     if not programs:
         yield Verification.of(_LEAF, expected, "no filter", False, *_ALSO)
         return
-    spans = wanted(model, library)
     problems = []
     for text in programs:
         try:
-            looser = sorted(set(_looser(spans, bpf.decode(bytes.fromhex(text)), library)), key=_order)
+            looser = judge(text)
         except (SpecError, ValueError) as error:
             problems.append(f"a filter that cannot be judged: {error}")
             continue

@@ -126,6 +126,11 @@ def test_drift_is_seen_leaf_by_leaf() -> None:
         stack = (identity, "-p", "strict", "--set", "selinux.requirement=best-effort")
         assert verdict(own, *stack)["drift"] == []
         assert verdict(own, *stack, *KILL)["drift"] == []  # it may give up what it was given
+        plugins, host = shipped.here()
+        document = scoring.document_of(plugins, shipped.composed(("strict",)), host)
+        held = inspection.launcher(document)
+        first = inspection.report(pid, held)["observed"]
+        assert (first["sysctls"], len(held.references)) == ({}, 1)
         changes: dict[str, Callable[[], object]] = {
             "namespaces.hostname": within(pid, "--uts", "hostname", "other"),
             "namespaces.sysctls.*": within(pid, "--net", "sysctl", "-w", "net.ipv4.ip_forward=1"),
@@ -139,6 +144,12 @@ def test_drift_is_seen_leaf_by_leaf() -> None:
             assert leaf in found - drift, (leaf, found)
             assert drift <= found
             drift = found
+        # New namespaces are not made again for another process, and what differs from them is seen all the same.
+        known = {kind: dict(values) for kind, (values, _) in held.references.items()}
+        then = inspection.report(pid, held)["observed"]
+        assert then["sysctls"]["net.ipv4.ip_forward"] == "1" != then["new_sysctls"]["net.ipv4.ip_forward"]
+        assert then == inspection.report(pid, inspection.launcher(document))["observed"]
+        assert known == {kind: values for kind, (values, _) in held.references.items()}
         own.say("rm", "-f", identity)
 
 

@@ -15,7 +15,7 @@ from hardening.launch.cgroup.hierarchy import read_hierarchies
 from hardening.launch.config import confinement, variables
 from hardening.launch.record import behalf
 from hardening.launch.record.helpercalls import HelperCalls
-from hardening.launch.record.observe import Observation, descriptors, environment, observe
+from hardening.launch.record.observe import Observation, References, descriptors, environment, observe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Report:
         self._secrets = secrets
         self._variables = variables.public(bundle.document)
         self._status = _status("/proc/self")
+        #: What was learnt of new namespaces, for those who look at others against the same configuration.
+        self.references: References = {}
         #: What is done before the command.
         self.helpers = HelperCalls(len(confinement.helpers(bundle.document)))
         own = namespaces()
@@ -117,6 +119,7 @@ class Report:
         ):  # of another user they are the container's root's to read
             inside = observed.pop(key, None)
             found[key] = inside if found[key] is None else found[key]
+        self.references.update(observed.pop("references", {}))
         found["observed"] = observed
         if self._secrets is not None:
             found["secrets"] = self._secrets.observe(pid)
@@ -141,7 +144,7 @@ class Report:
             return None
         return of_filter(seccomp, program) if program is not None else sha256(canonical(seccomp))
 
-    def _observe(self, pid: int, mounts: str) -> dict[str, object]:
+    def _observe(self, pid: int, mounts: str) -> dict[str, Any]:
         document = self._bundle.document
         linux = table(document, "/linux")
         paths = [path for key in ("maskedPaths", "readonlyPaths") for path in linux.get(key) or ()]
@@ -156,7 +159,8 @@ class Report:
         root = os.path.realpath(os.path.join(directory, str(lookup(document, "/root/path") or "/")))
         sysctls = {str(name): str(value) for name, value in (linux.get("sysctl") or {}).items()}
         wanted = Observation(paths=tuple(paths), mounts=frozenset(places), memory=tuple(memory), nodes=tuple(nodes),
-                        made=root.startswith(f"{directory}/"), sysctls=sysctls, variables=self._variables)  # fmt: skip
+                        made=root.startswith(f"{directory}/"), sysctls=sysctls, variables=self._variables,
+                        references=self.references)  # fmt: skip
         return observe(pid, wanted)
 
 
@@ -230,9 +234,10 @@ def _tty(place: str) -> int | None:
 
 def _cgroup_values(place: str) -> Iterator[tuple[str, str]]:
     """What the control groups of a process limit, by the names of their files."""
+    hierarchies = read_hierarchies()
     for line in (_text(f"{place}/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
-        for hierarchy in read_hierarchies():
+        for hierarchy in hierarchies:
             if hierarchy.unified == (not controllers) and set(controllers.split(",")) & {"", *hierarchy.controllers}:
                 for name in _CEILINGS:
                     text = _text(f"{hierarchy.mount}/{path.lstrip('/')}/{name}")

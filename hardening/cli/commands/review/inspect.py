@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 import click
 
 from hardening.assemble import pipeline
+from hardening.base.linux import children
 from hardening.cli import output
 from hardening.cli.commands.containers import complete
 from hardening.cli.options import imaged, stack
@@ -86,8 +88,8 @@ def _chosen(pid: int | None, podman: str | None, container: str | None) -> Runni
 
 def _show(here: Session, item: RunningProcess, composition: Composition | None, as_json: bool) -> int:
     if composition is None:
-        report = inspection.report(item.pid)
-        facts = process.data(report, of_report(here.plugins.mechanisms, report, here.host))
+        _, *seen = _reported(here, item)
+        facts = process.data(*seen)
         if as_json:
             output.show_json(facts)
         else:
@@ -104,24 +106,33 @@ def _show(here: Session, item: RunningProcess, composition: Composition | None, 
 
 def _show_all(here: Session, found: Sequence[RunningProcess], composition: Composition | None, as_json: bool) -> int:
     if composition is None:
-        reports = [*_each(found, lambda item: inspection.report(item.pid))]
-        rows = [(item, report, of_report(here.plugins.mechanisms, report, here.host)) for item, report in reports]
+        rows = _each(found, partial(_reported, here))
         facts = [attrs.asdict(item) | {"facts": process.data(report, document)} for item, report, document in rows]
         output.show_either(facts, process.lines(rows), as_json=as_json)
         return 0
-    verdicts = [(item, process.verdict(lines)) for item, lines in _each(found, _held(here, composition))]
+    held = _held(here, composition)
+    verdicts = _each(found, lambda item: (item, process.verdict(held(item))))
     answers = [attrs.asdict(item) | answer for item, answer in verdicts]
     output.show_either(answers, process.verdicts(verdicts), as_json=as_json)
     return EXIT_FINDINGS if any(answer["drift"] for _, answer in verdicts) else 0
 
 
-def _each(found: Iterable[RunningProcess], look: Callable[[RunningProcess], T]) -> Iterator[tuple[RunningProcess, T]]:
+def _each(found: Sequence[RunningProcess], look: Callable[[RunningProcess], T]) -> list[T]:
     """What is seen of each process, but for those that have ended since they were listed."""
-    for item in found:
+
+    def seen(item: RunningProcess) -> T | None:
         try:
-            yield item, look(item)
+            return look(item)
         except EndedError:
-            continue
+            return None
+
+    return [answer for answer in children.side_by_side(found, seen) if answer is not None]
+
+
+def _reported(here: Session, item: RunningProcess) -> tuple[RunningProcess, dict[str, Any], dict[str, Any]]:
+    """A process with its report, and that in the words of an OCI configuration."""
+    report = inspection.report(item.pid)
+    return item, report, of_report(here.plugins.mechanisms, report, here.host)
 
 
 def _held(here: Session, composition: Composition) -> Callable[[RunningProcess], list[ReceiptLine]]:
@@ -129,9 +140,10 @@ def _held(here: Session, composition: Composition) -> Callable[[RunningProcess],
     examined = pipeline.examine(composition, here.host)
     spec = pipeline.assembled(here.plugins, composition, here.host, context=examined).spec
     within = attrs.evolve(examined, spec=spec, has_run=True)
+    launcher = inspection.launcher(spec.document)
 
     def look(item: RunningProcess) -> list[ReceiptLine]:
-        found = receipt.verify(composition, within, inspection.report(item.pid, spec.document))
+        found = receipt.verify(composition, within, inspection.report(item.pid, launcher))
         return verification.judge(composition, found, within.unsupported)
 
     return look

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from hardening.base.linux import abi
-from hardening.base.linux.children import Holder, ask, end_with
+from hardening.base.linux.children import Holder, ask, end_with, side_by_side
 from tests.support.features import require
 from tests.support.patience import is_over, until
 
@@ -23,6 +23,24 @@ def test_how_a_child_ends_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     assert ask(lambda _: os._exit(7)) == (b"", 7)
     assert ask(lambda _: os.kill(os.getpid(), signal.SIGKILL)) == (b"", -signal.SIGKILL)
     assert capfd.readouterr() == ("", "")
+
+
+def test_items_are_done_side_by_side_and_what_a_process_does_not_answer_here() -> None:
+    own = os.getpid()
+
+    def work(item: int) -> tuple[int, int]:
+        if item == 3 and os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item * item, os.getpid()
+
+    found = side_by_side(range(40), work)
+    assert [square for square, _ in found] == [item * item for item in range(40)]
+    count = len(os.sched_getaffinity(0))
+    assert {pid for _, pid in found[3::count]} == {found[0][1]} == {own}
+    assert len({pid for _, pid in found}) == count  # one of them has answered nothing
+    with pytest.raises(ZeroDivisionError):
+        side_by_side([1, 1, 0], lambda item: 1 / item)
+    assert side_by_side([], work) == []
 
 
 def test_a_child_whose_parent_is_over_already_ends() -> None:
