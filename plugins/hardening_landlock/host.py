@@ -120,7 +120,7 @@ def _obstacle(facts: LandlockFacts, context: Context) -> tuple[str, str] | None:
     if facts.abi < REFER:
         return "version 1 of Landlock lets nothing be moved between directories", "run Linux 5.19 or newer"
     if not facts.helper:
-        return facts.lacking, "run it on x86_64" if "no helper" in facts.lacking else "make it mode 755"
+        return facts.lacking, "run it on x86_64 or aarch64" if "no helper" in facts.lacking else "make it mode 755"
     privileges = context.of(Privileges)
     if privileges is not None and not privileges.no_new_privileges:
         return (

@@ -25,6 +25,16 @@ static long call(long number, long a, long b, long c, long d)
 	return result;
 }
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall begin\n\thlt\n");
+#elif defined(__aarch64__)
+enum { WRITE = 64, CLOSE = 57, FCNTL = 25, EXECVE = 221, EXIT = 94, OPENAT = 56, DIRECTORY = 040000 };
+static long call(long number, long a, long b, long c, long d)
+{
+	register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	__asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+	return x0;
+}
+__asm__(".globl _start\n_start:\n\tmov x29, #0\n\tmov x30, #0\n\tmov x0, sp\n\tbl begin\n\tbrk #0\n");
 #else
 #error "this architecture has no helper yet: say how it makes a system call"
 #endif

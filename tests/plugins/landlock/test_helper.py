@@ -1,32 +1,34 @@
-"""`plugins/hardening_landlock/helper`: the program is what its source says, and ends before the command where it cannot
+"""`plugins/hardening_landlock/helper`: the programs are what their source says, and end before the command where they cannot
 confine."""
 
 from __future__ import annotations
 
+import errno
+import re
 import subprocess
 from pathlib import Path
 
+from hardening.base.linux.libseccomp import Libseccomp
 from hardening_landlock.host import HELPERS
 from tests.support.features import require
 
 PROGRAM = HELPERS / "landlock-x86_64"
-#: How it is compiled (`plugins/hardening_landlock/helper/landlock.c`).
+SOURCE = HELPERS / "landlock.c"
+#: How it is compiled (`plugins/hardening_landlock/helper/landlock.c`), and what else for a machine.
 GCC = (
-    *(
-        "gcc",
-        "-Os",
-        "-std=gnu11",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-static",
-        "-nostdlib",
-        "-ffreestanding",
-        "-fno-builtin",
-    ),
-    *("-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-pic", "-no-pie"),
-    *("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,noseparate-code", "-s"),
+    "-Os -std=gnu11 -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector "
+    "-fno-asynchronous-unwind-tables -fno-pic -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,noseparate-code -s"
 )
+MACHINES = {"x86_64": "-fcf-protection=none", "aarch64": "-mbranch-protection=none"}
+#: The calls that the source has numbers of, by its words for them.
+CALLS = {
+    "WRITE": "write",
+    "CLOSE": "close",
+    "FCNTL": "fcntl",
+    "EXECVE": "execve",
+    "EXIT": "exit_group",
+    "OPENAT": "openat",
+}
 CASES = [
     (["handle=write", "--", "sh", "-c", "exit 3"], 3, ""),
     (["handle=write", "--", "no-such-command"], 127, "no-such-command: No such file or directory"),
@@ -62,14 +64,61 @@ def test_it_ends_with_the_code_of_what_went_wrong() -> None:
     assert [ended(PROGRAM, words) for words, _, _ in CASES] == [(code, "", said) for _, code, said in CASES]
 
 
-def test_the_program_is_what_its_source_compiles_to(tmp_path: Path) -> None:
-    require("landlock")
+def made(machine: str, place: Path, source: Path = SOURCE) -> Path:
+    """The helper of a machine, compiled anew."""
+    program = place / f"landlock-{machine}"
+    compile_it = [f"{machine}-linux-gnu-gcc", *GCC.split(), MACHINES[machine], "-o", str(program), str(source)]
+    subprocess.run(compile_it, check=True)
+    return program
+
+
+def test_the_programs_are_what_their_source_compiles_to(tmp_path: Path) -> None:
     require("x86_64")
-    made = tmp_path / "landlock"
-    subprocess.run([*GCC, "-o", str(made), str(HELPERS / "landlock.c")], check=True)
-    # Another compiler makes another program, which has to do the same.
-    assert compiler(made) != compiler(PROGRAM) or made.read_bytes() == PROGRAM.read_bytes()
-    assert [ended(made, words) for words, _, _ in CASES] == [(code, "", said) for _, code, said in CASES]
+    assert sorted(path.name for path in HELPERS.glob("landlock-*")) == sorted(f"landlock-{name}" for name in MACHINES)
+    for machine in MACHINES:
+        new, kept = made(machine, tmp_path), HELPERS / f"landlock-{machine}"
+        # Another compiler makes another program, which has to do the same.
+        assert compiler(new) != compiler(kept) or new.read_bytes() == kept.read_bytes()
+    require("landlock")
+    assert [ended(tmp_path / PROGRAM.name, words) for words, _, _ in CASES] == [
+        (code, "", said) for _, code, said in CASES
+    ]
+
+
+def test_that_of_another_machine_starts_and_confines_or_ends(tmp_path: Path) -> None:
+    """qemu-user has no Landlock: the helper ends before the command. Where calls that return 0 stand in its place, it comes
+    to the command as it does on this machine."""
+    require("x86_64")
+    before = ("qemu-aarch64",)
+    kept, lacking = HELPERS / "landlock-aarch64", (125, "", "landlock_create_ruleset: Function not implemented")
+    for words, code, said in (CASES[0], CASES[5], CASES[-1]):
+        early = said.startswith(("no word", "no command"))
+        assert ended(kept, words, *before) == ((code, "", said) if early else lacking)
+    yielding = tmp_path / "yielding.c"  # sched_yield(2)
+    yielding.write_text(re.sub(r"\b44[456]\b", "124", SOURCE.read_text()))
+    program = made("aarch64", tmp_path, yielding)
+    for words, code, said in CASES:
+        if "70000" not in str(words) and words[0] != "handle=execute":  # what only the kernel refuses
+            assert ended(program, words, *before) == (code, "", said)
+    traced = ended(program, ["handle=read", "read=/etc", "read=/etc/passwd", "--", "/bin/true"], *before, "-strace")[2]
+    opened = r'openat\(AT_FDCWD,"(\S+)",(\S+)\) = (?:-1 errno=)?(\d+)'
+    place, folder = "O_RDONLY|O_CLOEXEC|O_PATH", "O_RDONLY|O_DIRECTORY|O_CLOEXEC|O_PATH"
+    assert re.findall(opened, traced) == [
+        ("/etc", folder, "3"), ("/etc/passwd", folder, str(errno.ENOTDIR)), ("/etc/passwd", place, "3"),
+    ]  # fmt: skip
+
+
+def test_it_calls_each_kernel_by_its_numbers() -> None:
+    library = Libseccomp.load()
+    source = SOURCE.read_text()
+    for machine in MACHINES:
+        numbers = dict(re.findall(r"(\w+) = (\w+)", source.partition(f"defined(__{machine}__)")[2].partition("}")[0]))
+        assert numbers.pop("DIRECTORY") in ("0200000", "040000")
+        token = library.architecture(machine)
+        assert token is not None
+        assert {CALLS[word]: int(number) for word, number in numbers.items()} == {
+            name: library.resolved(token, name) for name in CALLS.values()
+        }
 
 
 def test_it_gives_itself_no_right_to_confine() -> None:
