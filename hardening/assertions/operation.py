@@ -77,10 +77,10 @@ _HAS_CAPABILITY = """\
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-libc.capget(header, sets)
-sets[{word} * 3] |= {bit}
-if libc.capset(header, sets):
-    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))"""
+if libc.capget(header, sets):
+    sys.exit(f"capget: {{os.strerror(ctypes.get_errno())}}")
+if not sets[{word} * 3] & {bit}:
+    raise PermissionError(1, "it is not in effect")"""
 
 
 @frozen(eq=False)
@@ -98,13 +98,14 @@ class OperationDenial:
 class AssertedOperation:
     """One operation. ``calls`` are what a program makes for it, none of a path; ``path`` is that and how mechanisms answer
     it; ``attempt`` is Python that tries it (`Witness`), empty where no program can; ``leaves`` decide it, as far as they
-    have its name."""
+    have its name, and with ``is_state`` nobody but whose they are: it is about what a process has, and not about a call."""
 
     asked: str
     calls: tuple[SystemCall, ...] = ()
     path: tuple[str, str] | None = None
     attempt: str = ""
     leaves: tuple[str, ...] = ()
+    is_state: bool = False
 
     @property
     def writes(self) -> bool:
@@ -140,8 +141,11 @@ class AssertedOperation:
                     yield mechanism, answer
 
     def _of_calls(self, composition: Composition, context: Context) -> Iterator[OperationDenial]:
+        owners = {leaf.partition(".")[0] for leaf in self.leaves}
         for call in self.calls:
             for mechanism, _, cause in question.denied(composition, context, call):
+                if self.is_state and mechanism.name not in owners:
+                    continue
                 yield OperationDenial(mechanism.name, cause.leaf, cause.what)
 
     def touched(self, composition: Composition, context: Context) -> Iterator[str]:
@@ -205,7 +209,7 @@ def _of_capability(name: str, composition: Composition, context: Context) -> Ass
     number, member = abi.CAPABILITIES.index(name), name.removeprefix("CAP_")
     call = question.having(member, context, f"have {name}")
     attempt = _HAS_CAPABILITY.format(word=number // 32, bit=hex(1 << number % 32))
-    return AssertedOperation(name, (call,), attempt=attempt, leaves=_leaves(member, composition))
+    return AssertedOperation(name, (call,), attempt=attempt, leaves=_leaves(member, composition), is_state=True)
 
 
 def _of_call(text: str, composition: Composition, context: Context) -> AssertedOperation:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from hardening.base.values import frozen
 from hardening.errors import Gathering, UsageError
 from hardening.profile import source
-from hardening.profile.layers import SUFFIX, TEST_SUFFIX
+from hardening.profile.layers import SUFFIX, TEST_SUFFIX, is_placeholder
 from hardening.profile.source import Node, Origin, known_members
 
 T = TypeVar("T")
@@ -60,14 +60,25 @@ class TestCase:
 
 
 @frozen(eq=False)
+class Untested:
+    """A setting, or all below a name, that no assertion is to look at, for a ``reason``."""
+
+    setting: str
+    reason: str
+    origin: Origin
+
+
+@frozen(eq=False)
 class TestFile:
-    """A file of assertions: the profiles of its stack, by name or path, its cases, and where the profiles are named."""
+    """A file of assertions: the profiles of its stack, by name or path, its cases, what it leaves out, and where the
+    profiles are named."""
 
     __test__ = False
 
     path: str
     profiles: tuple[str, ...]
     cases: tuple[TestCase, ...]
+    untested: tuple[Untested, ...]
     origin: Origin
 
 
@@ -92,7 +103,7 @@ def read(path: str) -> TestFile:
     root = source.read(Path(path), path).root
     each, profiles = Gathering(), [f"{path.removesuffix(TEST_SUFFIX)}{SUFFIX}"]
     with each:
-        _members(root, ("profiles", "test"))
+        _members(root, ("profiles", "test", "untested"))
     with each:
         profiles = [*_profiles(named, Path(path).parent)] if (named := root.get("profiles")) is not None else profiles
     cases: dict[str, TestCase] = {}
@@ -107,8 +118,14 @@ def read(path: str) -> TestFile:
                 if case.name in cases:
                     raise node.error(f'"{case.name}" is the name of another test', hint="give each a name of its own")
                 cases[case.name] = case
+    untested: list[Untested] = []
+    with each:
+        left_out = root.get("untested")
+        untested += _each(_untested, left_out.items(tables=True)) if left_out is not None else []
     each.raise_all()
-    return TestFile(path, tuple(profiles), tuple(cases.values()), (root.get("profiles") or root).origin)
+    return TestFile(
+        path, tuple(profiles), tuple(cases.values()), tuple(untested), (root.get("profiles") or root).origin
+    )
 
 
 def _profiles(named: Node, folder: Path) -> Iterator[str]:
@@ -118,6 +135,16 @@ def _profiles(named: Node, folder: Path) -> Iterator[str]:
         raise named.error("no profile", hint="name one, or leave it out for the profile beside the file")
     for name in texts:
         yield os.path.normpath(folder / name) if name.startswith(("./", "../")) else name
+
+
+def _untested(node: Node) -> Untested:
+    keys = ("setting", "reason")
+    texts = {key: item.string().strip() for key, item in _members(node, keys).items()}
+    missing = next((key for key in keys if not texts.get(key)), "")
+    if missing or is_placeholder(texts["reason"]):
+        hint = 'write setting = "process.rlimits" and reason = "sizes, which no operation tells apart"'
+        raise node.error(f"no {missing or 'reason'}", hint=hint)
+    return Untested(texts["setting"], texts["reason"], node.origin)
 
 
 def _case(node: Node) -> TestCase:

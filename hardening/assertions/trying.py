@@ -19,6 +19,7 @@ from hardening.mechanism.evidence import PERMITTED, REFUSED
 from hardening.mechanism.mechanism import Context
 from hardening.profile.source import Origin
 from hardening.trace.tracer import INTERRUPT
+from hardening.why import loosen, question, together
 from hardening.why.attempt import Attempt
 from hardening.why.inquiry import Explanation, inquire
 from hardening.why.runner import CommandRunner, listening
@@ -27,6 +28,7 @@ from hardening.why.world import Conclusion
 
 #: Seconds that a program may take, and those in which who denies it is to be found.
 PATIENCE, LIMIT = 30.0, 120.0
+_NOT_SHOWN = "no run without it has shown that"
 _REFUSALS = (*DENIALS, errno.EROFS, errno.ENOSYS)
 _BY_SIGNAL = 128
 
@@ -87,6 +89,8 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     command = (*PYTHON, operation.witness.program)
     # Of volumes that nothing is written to no run needs a copy.
     runner = attrs.evolve(runner, command=command, in_place=runner.in_place or not operation.writes)
+    if operation.is_state:
+        return _of_state(foreseen, attempt, runner, context)
     with listening(runner) as (heard, said):
         found = inquire(attempt, heard, limit=LIMIT, shown=False)
         first = said().partition("\n")[0]
@@ -110,7 +114,7 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     silent = first.startswith(REFUSED) and not refused  # such as an empty file in the place of a masked one
     answered = tuple(item for item in foreseen if silent or {*item.errors} & refused.keys())
     if answered:
-        return LiveAnswer(answered, "no run without it has shown that")
+        return LiveAnswer(answered, _NOT_SHOWN)
     if not first.startswith(REFUSED) and found.ran.trace.status - _BY_SIGNAL not in (signal.SIGSYS, signal.SIGKILL):
         return LiveAnswer(failed=f"could not be tried: {first or f'it ended with {found.ran.trace.status}'}")
     if foreseen and not refused.keys().isdisjoint(MISSING):  # on the host it is missing as well
@@ -118,9 +122,35 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     return LiveAnswer(tuple(_by_others(found, refused)))
 
 
+def _of_state(
+    foreseen: Sequence[OperationDenial], attempt: Attempt, runner: CommandRunner, context: Context
+) -> LiveAnswer:
+    """Of what a process has or not, which no call is denied for: confirmed where it has it with what the composition names
+    loosened."""
+
+    def answer(composition: Composition) -> str:
+        with listening(runner) as (heard, said):
+            heard.run_unseen(composition)
+            return said().partition("\n")[0]
+
+    first = answer(attempt.composition)
+    if first == PERMITTED:
+        return LiveAnswer()
+    if not first.startswith(REFUSED):
+        return LiveAnswer(failed=f"could not be tried: {first}")
+    if not foreseen:
+        return LiveAnswer((OperationDenial("", "", first.removeprefix(REFUSED)),))
+    named = (pair for denial in foreseen for pair in loosen.named(attempt.composition, denial.leaf))
+    ways = [way for pair in named if (way := question.of_capability(attempt, context, *pair)) is not None]
+    after = together.composed(attempt, ways) if ways and not ways[0].barrier else None
+    if isinstance(after, Composition) and answer(after) == PERMITTED:
+        return LiveAnswer(tuple(foreseen))
+    return LiveAnswer(tuple(foreseen), next((way.barrier for way in ways if way.barrier), _NOT_SHOWN))
+
+
 def _unconfirmed(found: Explanation) -> str:
     barriers = (item.barrier or item.untried for item in found.attributions)
-    return next(filter(None, barriers), "no run without it has shown that")
+    return next(filter(None, barriers), _NOT_SHOWN)
 
 
 def _refused(found: Explanation) -> dict[int, str]:

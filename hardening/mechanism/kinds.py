@@ -100,7 +100,8 @@ class Kind(ABC, Generic[T]):
         return True
 
     def candidates(self, value: T) -> Sequence[T]:
-        """Values of which ``hardening explain`` offers one that is looser than this."""
+        """Values that may be looser than this. Where one is made of parts: those with a single part looser, each in turn.
+        ``hardening explain`` offers the first of the smallest, ``hardening test --mutate`` tries every one of these."""
         return self.samples()
 
     def show(self, value: T) -> str:
@@ -262,3 +263,7 @@ class Exact(Kind[T]):
 
     def samples(self) -> Sequence[T]:
         return self.examples
+
+    def candidates(self, value: T) -> Sequence[T]:
+        """The first example that is another one: the rest stand for it as well."""
+        return [item for item in self.examples if not self.is_no_looser_than(item, value)][:1]

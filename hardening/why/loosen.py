@@ -48,6 +48,21 @@ def smallest(
     return _first(attempt, mechanism, entry, _offers(attempt, mechanism, entry, within), opens=opens)
 
 
+def steps(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Iterator[tuple[str, Composition | str]]:
+    """Each of the smallest looser values of a leaf, in words, with the composition that has it and an exception for it, or
+    why nothing does: what people write where that is all there is, and else one part of the value after the other."""
+    kind = entry.kind
+    if kind.unordered:
+        return
+    smallest = [*_least(attempt, mechanism, entry, _looser(kind, entry))]
+    for value, data, _ in smallest or [*_written(mechanism, entry)][:1]:
+        after = composed(attempt, _excepted((entry,), {mechanism.name: data}))
+        if isinstance(after, HardeningError):
+            yield kind.show(value), after.message
+        elif _reaches(mechanism, entry, after, value):
+            yield kind.show(value), after
+
+
 def of_path(attempt: Attempt, mechanism: Mechanism[Any], path: str, answer: PathAnswer) -> Loosening | None:
     """The first way past an answer about a path after which the same is answered with no `no` any more; where there is none,
     why the last one is refused."""
@@ -176,12 +191,23 @@ def _offers(
 ) -> Iterator[tuple[Any, Mapping[str, Any], bool]]:
     """Values to try, with TOML data that says them, and whether no other value is smaller: first what people write, then
     the smallest that there are."""
+    yield from _written(mechanism, entry)
+    yield from _least(attempt, mechanism, entry, looser)
+
+
+def _written(mechanism: Mechanism[Any], entry: Resolved) -> Iterator[tuple[Any, Mapping[str, Any], bool]]:
     kind = entry.kind
     for value, data in mechanism.permissions(entry.leaf):
         if _is_looser(kind, value, entry.value) and (
             not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)
         ):
             yield value, data, False
+
+
+def _least(
+    attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved, looser: Sequence[Any]
+) -> Iterator[tuple[Any, Mapping[str, Any], bool]]:
+    kind = entry.kind
     for value in _minimal(kind, looser):
         # Only these kinds give every value that they have as a sample.
         least = value == entry.limit or isinstance(kind, Flag | Choice)

@@ -46,6 +46,10 @@ class Profiles(Kind[tuple[str, ...]]):
     def samples(self) -> Sequence[tuple[str, ...]]:
         return ((), ("web",), ("base",), ("base", "web"))
 
+    def candidates(self, value: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+        """Each name in turn left out."""
+        return [tuple(other for other in value if other != name) for name in value]
+
     def show(self, value: tuple[str, ...]) -> str:
         return STACK.join(value) or "none"
 

@@ -75,7 +75,8 @@ class Places(Permitted):
         return ((), ("/srv/data",), ("/srv",), ("/opt", "/srv/data"), ("/opt", "/srv"), ALL)
 
     def candidates(self, value: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
-        return (ALL,)
+        """Each place in turn with the one above it; all, where there is none."""
+        return [self.smallest([*value, posixpath.dirname(place)]) for place in value] or (ALL,)
 
 
 @frozen(eq=False)

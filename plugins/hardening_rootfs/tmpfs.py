@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+import attrs
+
 from hardening.base.text import nearest
 from hardening.base.units import show_size
 from hardening.base.values import frozen
@@ -88,6 +90,17 @@ class TmpfsKind(Kind[Tmpfs | None]):
             Tmpfs(mode=0o1750),
             Tmpfs(mode=0o777),
         )
+
+    def candidates(self, value: Tmpfs | None) -> Sequence[Tmpfs | None]:
+        """The same with one right more, a permission of its top directory for others than its owner, or twice the size."""
+        if value is None:
+            return self.samples()
+        modes = [value.mode | bits for bits in (0o050, 0o070, 0o005, 0o007)] + [value.mode & ~STICKY]
+        return [
+            *(attrs.evolve(value, rights=value.rights | {right}) for right in FLAGS),
+            *(attrs.evolve(value, mode=mode) for mode in modes),
+            attrs.evolve(value, size=2 * value.size),
+        ]
 
     def show(self, value: Tmpfs | None) -> str:
         if value is None:

@@ -95,11 +95,16 @@ class VolumeKind(Kind[Volume | None]):
         )
 
     def candidates(self, value: Volume | None) -> Sequence[Volume | None]:
-        """The same volume with one right more: no sample has its source."""
+        """The same volume with one right more, the usual ones first, or another option one step looser: no sample has its
+        source."""
         if value is None:
             return self.samples()
-        usual = (right for right in RIGHTS if right in USUAL_RIGHTS)
-        return [attrs.evolve(value, rights=value.rights | {right}, origin=None) for right in usual]
+        rights = sorted(RIGHTS, key=lambda right: right not in USUAL_RIGHTS)
+        looser: list[dict[str, Any]] = [{"rights": value.rights | {right}} for right in rights]
+        looser += [{"recursive": True}, {"idmap": True}]
+        for name, words, said in (("propagation", PROPAGATION, value.propagation), ("relabel", RELABEL, value.relabel)):
+            looser += [{name: word} for word in words[words.index(said) + 1 :][:1]]
+        return [attrs.evolve(value, origin=None, **one) for one in looser]
 
     def show(self, value: Volume | None) -> str:
         return NONE if value is None else f"{value.source}:{value.target}:{','.join(_said(value))}"

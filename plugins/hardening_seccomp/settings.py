@@ -30,6 +30,7 @@ from hardening_seccomp.conditions import (
     partial,
     rule_of,
     singly,
+    where,
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, WIDTH, apply, constant
 from hardening_seccomp.filters import rule_intersect, rule_is_no_looser_than
@@ -39,6 +40,8 @@ from hardening_seccomp.oci import ARCHITECTURES, architecture_of, strictest
 FAMILY = ""
 NATIVE = "native"
 MAX_DUMPED = 1024
+#: The most cases of a call's arguments that are told apart where one is to be allowed.
+_MOST_CASES = 12
 _TOML_MAX = (1 << 63) - 1
 
 
@@ -176,6 +179,16 @@ class RuleKind(Kind[Rule]):
             rule_of([ConditionEntry(ALLOW), ConditionEntry(DENY, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], DENY),
             rule_of([ConditionEntry(LOG, (Comparison(0, Op.NE, 1),)), ConditionEntry(ALLOW, (low,))], DENY),
         )
+
+    def candidates(self, value: Rule) -> Sequence[Rule]:
+        """Each case of the arguments that is not allowed, allowed; of all alike, logged or allowed."""
+        if value.is_constant:
+            return (constant(LOG), constant(ALLOW))
+        try:
+            cases = entries(value, ALLOW, _MOST_CASES, Style.WRITTEN)
+        except TooManyEntries:
+            return (constant(ALLOW),)
+        return [apply(lambda held, answer: ALLOW if held else answer, where(case.comparisons), value) for case in cases]
 
     def show(self, value: Rule) -> str:
         return groups.load().described(value)

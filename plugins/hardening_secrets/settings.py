@@ -110,8 +110,10 @@ class UseKind(Kind[Use | None]):
         return self._uses("db")
 
     def candidates(self, value: Use | None) -> Sequence[Use | None]:
-        """Those of the same secret."""
-        return self._uses(value.name) if value is not None else self.samples()
+        """The same file for one more to read, and those of the same secret."""
+        if value is None:
+            return self.samples()
+        return (*(attrs.evolve(value, mode=value.mode | bit) for bit in (0o040, 0o004)), *self._uses(value.name))
 
     def _uses(self, name: str) -> Sequence[Use | None]:
         plain = Use(name, MOUNT, usual(name))

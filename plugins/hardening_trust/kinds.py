@@ -60,6 +60,10 @@ class RequirementsKind(Kind["Requirements"]):
 
         return samples()
 
+    def candidates(self, value: Requirements) -> Sequence[Requirements]:
+        """Each requirement in turn left out; any, where all is rejected."""
+        return [value - {item} for item in value] if value != REJECT else self.samples()
+
     def show(self, value: Requirements) -> str:
         if not value:
             return "accept"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hardening.assertions.coverage import Mutant, StatementCoverage
+from hardening.assertions.coverage import StatementCoverage
 from hardening.assertions.trying import AssertionResult, AssertionState
 from hardening.base.values import frozen
 from hardening.report.table import Table, in_one
@@ -122,25 +122,6 @@ def coverage(found: Sequence[StatementCoverage], title: str) -> Table:
         for item in ordered
     )
     return Table(("line", "setting", "looked at"), tuple(rows), title, expands=True)
-
-
-def mutants(found: Sequence[Mutant], title: str) -> Table:
-    """The loosenings that no assertion has noticed."""
-    rows = (
-        (item.entry.origin, str(item.entry.leaf), item.entry.shown, item.loosened)
-        for item in found
-        if not (item.noticed or item.barrier)
-    )
-    return Table(("line", "setting", "is", "could be"), tuple(rows), title, expands=True)
-
-
-def mutation_summary(found: Sequence[Mutant]) -> str:
-    """How many were noticed, in a line."""
-    tried = [item for item in found if not item.barrier]
-    noticed = sum(item.noticed for item in tried)
-    left = len(found) - len(tried)
-    rest = f"; {left} more cannot be loosened here" if left else ""
-    return f"{noticed} of {len(tried)} loosenings are noticed{rest}"
 
 
 def _some(names: Sequence[str]) -> str:

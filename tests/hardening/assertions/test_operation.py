@@ -45,6 +45,13 @@ def test_who_denies_it_is_told(asked: str, by: str | None, strict: tuple[Composi
     compile(found.witness.program, asked, "exec")
 
 
+def test_a_capability_is_had_or_not_whichever_calls_a_filter_lets_through(strict: tuple[Composition, Context]) -> None:
+    # The filter of strict denies capset(2), with which a process takes one into effect.
+    found = operation.read("CAP_KILL", *strict, HERE)
+    assert [denial.leaf for denial in found.denials(*strict)] == ["capabilities.KILL"]
+    assert "seccomp" in {denial.mechanism for denial in operation.read("capset", *strict, HERE).denials(*strict)}
+
+
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [

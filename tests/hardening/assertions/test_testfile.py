@@ -73,6 +73,8 @@ def test_without_profiles_it_is_about_the_one_beside_it(tmp_path: Path) -> None:
         ('profiles = []\n[[test]]\nname = "x"\ndenies = ["mount"]\n', 1, "no profile"),
         ('[[test]]\nname = "x"\nruns = ["true"]\n', 3, "no command"),
         ("[test]\nname = 1\n", 1, "where an array is expected"),
+        (GOOD + '[[untested]]\nsetting = "process"\n', 7, "no reason"),
+        (GOOD + '[[untested]]\nsetting = "process"\nreason = "TODO"\n', 7, "no reason"),
         ("[[test]\n", 1, "not TOML"),
     ],
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import attrs
 import click
 
 from hardening.assemble import pipeline
@@ -17,15 +18,20 @@ from hardening.base.text import nearest
 from hardening.cli import command_runs, output, start
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
-from hardening.errors import EXIT_FINDINGS, Gathering, ProfileError, raise_all
+from hardening.compose.fold import Resolved
+from hardening.errors import EXIT_FINDINGS, Gathering, ProfileError, UsageError, raise_all
 from hardening.mechanism.mechanism import Context
 from hardening.profile.layers import is_path
+from hardening.profile.source import Origin
 from hardening.report.authoring import assertions as report
 from hardening.report.authoring.assertions import CaseResult
 from hardening.report.places import shortener
+from hardening.report.table import Table
 from hardening.why.attempt import Attempt
 from hardening.why.runner import CommandRunner
 
+#: What a mutation's results are told under, as a test's.
+LOOSENED = "what is loosened is noticed"
 TEXT, JSON, JUNIT, TAP = FORMATS = ("text", "json", "junit", "tap")
 EPILOG = """\b
 Examples:
@@ -54,26 +60,25 @@ def command(context: click.Context, live: bool, covered: bool, mutate: bool, for
     denial only counts as one where the stack is seen to be its reason, by the mechanism that is named.
     """
     here = session(context)
+    if covered and form != TEXT:
+        raise UsageError("--coverage is a table for people", hint="leave out --format, or --coverage")
     found: list[CaseResult] = []
-    unnoticed = False
-    tables: list[Callable[[], None]] = []
+    tables: list[Table] = []
     for suite in _read(here, testfile.require_some(paths)):
         runner = suite.runner(context) if live else None
         with output.status() as tell:
             for case in suite.file.cases:
                 tell(f"{suite.file.path}: {case.name} …")
                 found.append(CaseResult(suite.file.path, case.name, tuple(suite.results(case, runner))))
-        if covered:
-            tables.append(suite.show_coverage)
-        if mutate:
-            mutants = suite.mutants()
-            unnoticed |= any(not (item.noticed or item.barrier) for item in mutants)
-            tables.append(lambda suite=suite, mutants=mutants: suite.show_mutants(mutants))  # type: ignore[misc]
+            if mutate:
+                tell(f"{suite.file.path}: loosening each setting …")
+                found.append(CaseResult(suite.file.path, LOOSENED, tuple(suite.mutants())))
+        tables += [suite.coverage()] if covered else []
     _show(found, form)
-    for show in tables if form == TEXT else ():
+    for table in tables:
         output.show("")
-        show()
-    return EXIT_FINDINGS if unnoticed or any(case.state is AssertionState.FAILED for case in found) else 0
+        output.show_table(table)
+    return EXIT_FINDINGS if any(case.state is AssertionState.FAILED for case in found) else 0
 
 
 def _read(here: Session, paths: Sequence[str]) -> list[Suite]:
@@ -120,6 +125,12 @@ class Suite:
                 if item.by and item.by not in names:
                     hint = nearest(item.by, names) or f"the mechanisms are {', '.join(names)}"
                     raise ProfileError(f"there is no mechanism {item.by}", origin=item.origin, hint=hint)
+        for left_out in self.file.untested:
+            with each:
+                if not composition.meant(left_out.setting):
+                    known = nearest(left_out.setting, [*names, *map(str, composition.leaves)])
+                    hint = known or "`hardening explain` shows what the stack has"
+                    raise ProfileError(f"no setting: {left_out.setting}", origin=left_out.origin, hint=hint)
         each.raise_all()
         return found
 
@@ -154,25 +165,25 @@ class Suite:
         results = (trying.statically(*pair, composition, context) for pair in self._read(composition, context).items())
         return [item.state is AssertionState.PASSED for item in results]
 
-    def show_coverage(self) -> None:
+    def coverage(self) -> Table:
         """Which statements no assertion looks at."""
         touched = {name for asked in self._asked.values() for name in asked.touched(self.composition, self.context)}
-        layers = coverage.own_layers(self.composition)
-        table = report.coverage(coverage.coverage(self.composition, layers, touched), f"coverage of {self.file.path}")
-        output.show_table(table.mapped(self._short))
+        found = coverage.coverage(self.composition, self._decided(), touched)
+        return report.coverage(found, f"coverage of {self.file.path}").mapped(self._short)
 
-    def mutants(self) -> list[coverage.Mutant]:
-        """Each setting of the file's profiles, loosened."""
-        with output.status() as tell:
-            tell(f"{self.file.path}: loosening each setting …")
-            return [*coverage.mutants(self.attempt, coverage.own_layers(self.composition), self._outcomes)]
+    def mutants(self) -> Iterator[AssertionResult]:
+        """What comes of each setting of the file's profiles, loosened."""
+        for item in coverage.mutants(self.attempt, self._decided(), self._outcomes):
+            result = item.result
+            place = Origin(result.origin.layer, self._short(result.origin.place))
+            yield attrs.evolve(result, why=self._short(result.why), origin=place)
 
-    def show_mutants(self, found: list[coverage.Mutant]) -> None:
-        """Those that no assertion has noticed."""
-        table = report.mutants(found, f"loosened in {self.file.path}, and noticed by no assertion")
-        if table.rows:
-            output.show_table(table.mapped(self._short))
-        output.show(report.mutation_summary(found))
+    def _decided(self) -> Iterator[Resolved]:
+        """What the file's own profiles decide, but for what it leaves out."""
+        left_out = {entry.leaf for item in self.file.untested for entry in self.composition.meant(item.setting)}
+        for entry in coverage.decided(self.composition, coverage.own_layers(self.composition)):
+            if entry.leaf not in left_out:
+                yield entry
 
 
 def _show(found: list[CaseResult], form: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -67,20 +68,104 @@ def test_json_junit_and_tap_say_the_same(capsys: pytest.CaptureFixture[str]) -> 
     assert " # SKIP " in points[2]
 
 
-def test_what_nobody_looks_at_and_what_nobody_would_notice_is_named(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+#: Settings that are planted, compound ones too: each with the parts that nobody notices, and what notices all of them.
+PLANTED = {
+    "capabilities.KILL": (("root only",), ["denies CAP_KILL"]),
+    "landlock.read": (("/srv",), ["denies read /srv/other"]),
+    "landlock.bind": (("any",), ["denies bind :8081 by landlock"]),
+    "namespaces.net": (("host",), ["denies connect 192.0.2.1:80 by namespaces"]),
+    "process.umask": (("037", "067", "057", "073", "076", "075"), []),
+    "rootfs.hidden_paths./usr/share/doc": (("false",), ["denies see /usr/share/doc/bash"]),
+    "rootfs.tmpfs./run/web": (("exec",), ["denies execute /run/web"]),
+    "rootfs.volumes./data": (("exec",), ["denies execute /data by rootfs"]),
+    "seccomp.getrandom": (("log",), ["denies getrandom"]),
+    "seccomp.personality": (
+        ("allow if arg0 & 0xffffffff == 0x8", "else allow"),
+        ["denies personality(8)", "denies personality(9)"],
+    ),
+    "seccomp.socket": (("allow",), ["denies socket(17) by seccomp"]),
+}
+LOOSE = """extends = ["strict"]
+[namespaces]
+net = "private"
+[capabilities]
+drop = ["KILL"]
+[rootfs]
+tmpfs.add = ["/run/web:size=8M,noexec"]
+volumes.add = ["/usr/share:/data:ro,noexec"]
+hidden_paths.add = ["/usr/share/doc"]
+[process]
+umask = "077"
+user = "0"
+[landlock]
+read = ["/usr", "/etc", "/srv/data", "/proc", "/dev", "/bin", "/lib", "/lib64"]
+bind = [8080]
+[seccomp]
+allow = ["bind", "listen", "connect"]
+deny = ["getrandom"]
+[[seccomp.rules]]
+names = ["socket"]
+action = "allow"
+args = [{ index = 0, op = "eq", value = 2 }]
+[[seccomp.rules]]
+names = ["personality"]
+action = "errno:EPERM"
+args = [{ index = 0, op = "eq", value = 8 }]
+"""
+
+
+LOOSE += "".join(
+    f'[[exceptions]]\nsetting = "{setting}"\nreason = "it needs that"\n'
+    for setting in (
+        "process.user", "rootfs.tmpfs./run/web", "rootfs.volumes./data",
+        *(f"seccomp.{name}" for name in ("bind", "listen", "connect", "socket")),
+    )
+)  # fmt: skip
+LEFT_OUT = '[[untested]]\nsetting = "process"\nreason = "modes of new files, which no operation tells"\n'
+
+
+def asserting(names: Iterable[str]) -> str:
+    """A file with what notices these planted settings."""
+    texts = (text for name in names for text in PLANTED[name][1])
+    words = (text.removeprefix("denies ").partition(" by ") for text in texts)
+    said = ", ".join(f'{{ what = "{what}"' + (f', by = "{by}" }}' if by else " }") for what, _, by in words)
+    return f'[[test]]\nname = "x"\nallows = ["getpid"]\ndenies = [{said}]\n'
+
+
+@pytest.mark.parametrize("share", [slice(0, 0), slice(None, None, 2), slice(None)])
+def test_each_part_of_each_setting_that_nobody_would_notice_is_named_with_its_line(
+    share: slice, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Each is planted: the umask is asserted by nothing, and the system call by the second file alone.
+    (folder / "web.toml").write_text(LOOSE)
+    asserted = [*PLANTED][share]
+    (folder / "web.test.toml").write_text(asserting(asserted) + (LEFT_OUT if asserted else ""))
+    code = main(["test", "--mutate", "--format", "json", "web.toml"])
+    tests = json.loads(capsys.readouterr().out)
+    assert tests[0]["state"] == "passed", tests[0]
+    failed = {item["assertion"].split()[1]: item for item in tests[1]["assertions"] if item["state"] == "failed"}
+    assert {name: item["why"].partition(" (")[0] for name, item in failed.items()} == {
+        name: f"nothing notices {'; '.join(parts)}"
+        for name, (parts, _) in PLANTED.items()
+        if name not in asserted and not (asserted and name == "process.umask")
+    }
+    for name, item in failed.items():
+        file, _, line = item["origin"].rpartition(":")
+        said = " ".join(LOOSE.splitlines()[int(line) - 1 :][:2])  # a rule stands below its header
+        assert name.rpartition(".")[2].rpartition("/")[2] in said, (name, item["origin"])
+        assert file == "web.toml"
+    assert code == bool(failed)
+
+
+def test_what_no_assertion_looks_at_is_shown_by_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "web.test.toml").write_text('[[test]]\nname = "x"\nallows = ["write /run/web"]\n')
-    assert main(["test", "--coverage", "--mutate", "web.toml"]) == 1
-    without = capsys.readouterr().out
-    assert "process.umask" in without.partition("coverage")[2].partition("loosened in")[0]
-    assert {"process.umask", "seccomp.getrandom"} <= set(without.partition("loosened in")[2].split())
-    (folder / "web.test.toml").write_text('[[test]]\nname = "x"\ndenies = ["getrandom"]\n')
-    assert main(["test", "--mutate", "web.toml"]) == 1
-    noticed = capsys.readouterr().out
-    assert "process.umask" in noticed
-    assert "seccomp.getrandom" not in noticed
+    assert main(["test", "--coverage", "web.toml"]) == 0
+    rows = capsys.readouterr().out.partition("coverage")[2].splitlines()
+    assert [row.split()[:2] + row.split()[-3:-2] for row in rows[2:]] == [
+        ["web.toml:5", "process.umask", "0"], ["web.toml:7", "seccomp.getrandom", "0"],
+        ["web.toml:3", "rootfs.tmpfs./run/web", "1"],
+    ]  # fmt: skip
+    assert main(["test", "--coverage", "--format", "tap", "web.toml"]) == 2
+    assert "--coverage" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
