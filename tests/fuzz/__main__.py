@@ -1,7 +1,8 @@
 """Fuzz the readers: ``python -m tests.fuzz [TARGET …] [-n INPUTS]``, coverage-guided where atheris is installed.
 
 Each target runs in a process of its own, and has one row of the table; findings are kept in ``build/fuzz``, each beside
-what it raised. Exit code 1: there is a finding.
+what it raised. With ``--keep`` the inputs that reach lines which no seed does go to ``tests/fuzz/reached``, where every run
+of the tests tries them again. Exit code 1: there is a finding.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 
 from tests.fuzz import harness
 
-PACKAGES = ("hardening", *(path.name for path in (harness.ROOT / "plugins").glob("hardening_*")))
 HEADS = ("target", "inputs", "accepted", "refused", "seconds", "slowest s", "peak MiB", "lines", "findings")
 
 
@@ -27,23 +27,31 @@ def main() -> int:
     parser.add_argument("targets", nargs="*")
     parser.add_argument("-n", "--inputs", type=int, default=10_000, help="of each target")
     parser.add_argument("-s", "--seed", type=int, default=int(time.time()))
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("-k", "--keep", action="store_true", help="the inputs that reach lines which no seed does")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--fewest", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
         return alone(asked.inputs, asked.seed, *asked.one)
+    if asked.fewest:
+        return fewest(*asked.fewest)
+    if asked.keep and (sys.version_info < (3, 12) or not importlib.util.find_spec("atheris")):
+        parser.error("--keep needs atheris, which leads the inputs, and the lines that Python 3.12 and later tell")
     unknown = set(asked.targets) - set(harness.targets())
     if unknown:
         parser.error(f"there is no target {', '.join(sorted(unknown))}: there are {', '.join(harness.targets())}")
     print(" | ".join(HEADS), flush=True)
-    return max(row(name, asked.inputs, asked.seed) for name in asked.targets or harness.targets())
+    return max(row(name, asked.inputs, asked.seed, asked.keep) for name in asked.targets or harness.targets())
 
 
-def row(name: str, inputs: int, seed: int) -> int:
+def row(name: str, inputs: int, seed: int, is_kept: bool) -> int:
     """Fuzz one target in a process of its own, and print its row."""
     began = time.monotonic()
     with harness.temporary() as folder:  # here: what leads the inputs ends its process without another word
-        argv = [sys.executable, "-m", "tests.fuzz", "--one", name, folder, "-n", str(inputs), "-s", str(seed)]
-        done = subprocess.run(argv, cwd=harness.ROOT, capture_output=True, umask=0o022, check=False)
+        led = harness.targets()[name].of  # an input that is led by all that runs takes three times as long
+        done = _process(["-n", str(inputs), "-s", str(seed), "--one", name, folder, *led])
+        if is_kept and (text := _process(["--fewest", name, folder]).stdout):
+            (harness.REACHED / name).write_bytes(text)
     try:
         found: dict[str, Any] = json.loads(done.stdout.rpartition(b"\0")[2])
     except ValueError:
@@ -60,13 +68,29 @@ def row(name: str, inputs: int, seed: int) -> int:
     return int(bool(found["findings"]))
 
 
-def alone(inputs: int, seed: int, name: str, folder: str) -> int:
-    """In the process of one target, with a directory: fuzz, and write the report to the standard output after a NUL."""
+def _process(words: list[str]) -> subprocess.CompletedProcess[bytes]:
+    argv = [sys.executable, "-m", "tests.fuzz", *words]
+    return subprocess.run(argv, cwd=harness.ROOT, capture_output=True, umask=0o022, check=False)
+
+
+def fewest(name: str, folder: str) -> int:
+    """In a process that nothing leads: of what was found the fewest inputs, to the standard output, as `Target.reached`
+    reads them."""
+    target = harness.targets()[name]
+    found = [path.read_bytes() for path in Path(folder, "corpus").iterdir()]
+    for data in harness.fewest(harness.Run(target, Path(folder, "place")), found):
+        print(json.dumps(data.decode("latin-1")))
+    return 0
+
+
+def alone(inputs: int, seed: int, name: str, folder: str, *led: str) -> int:
+    """In the process of one target, with a directory, and the modules that lead: fuzz, and write the report to the standard
+    output after a NUL."""
     guided = importlib.util.find_spec("atheris") is not None
     if guided:
         import atheris
 
-        with atheris.instrument_imports(include=list(PACKAGES)):
+        with atheris.instrument_imports(include=list(led)):
             target = harness.targets()[name]
     else:
         target = harness.targets()[name]

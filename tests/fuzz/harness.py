@@ -28,6 +28,7 @@ from hardening.errors import HardeningError
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+REACHED = HERE / "reached"
 #: Seconds of processor time and MiB that one input may take. The tests, beside seven others, take five times the seconds.
 SECONDS, MEMORY = 2.0, 450
 LONGEST = 1 << 16
@@ -58,10 +59,20 @@ class Target:
 
     @cached_property
     def pool(self) -> list[bytes]:
+        """Its seeds, and what led the fuzzer to lines that no seed reaches."""
+        return [*self.begun, *self.reached]
+
+    @cached_property
+    def begun(self) -> list[bytes]:
         """Its seeds: those that are made, and the files of its corpus, what is right and what was a finding once."""
         place = HERE / "corpus" / self.name
         kept = sorted(place.iterdir()) if place.is_dir() else []
         return [*self.seeds(), *(path.read_bytes() for path in kept)]
+
+    @cached_property
+    def reached(self) -> list[bytes]:
+        """What `--keep` has kept: a line is an input, as a JSON string of a character a byte."""
+        return [json.loads(line).encode("latin-1") for line in _lines(REACHED / self.name)]
 
 
 def _lines(path: Path) -> list[str]:
@@ -257,27 +268,44 @@ def functions(module: str) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def covered() -> Iterator[set[tuple[str, int]]]:
-    """The lines that are run meanwhile; none before Python 3.12."""
+    """The lines of ours, without those of tests, that are run meanwhile; none before Python 3.12."""
     import sys
 
     lines: set[tuple[str, int]] = set()
+    ours = (f"{ROOT}/hardening/", f"{ROOT}/plugins/")
     watch = getattr(sys, "monitoring", None)
     if watch is None:
         yield lines
         return
 
     def line(code: Any, number: int) -> object:
-        lines.add((code.co_filename, number))
+        if code.co_filename.startswith(ours):
+            lines.add((code.co_filename, number))
         return watch.DISABLE  # once is enough
 
     watch.use_tool_id(watch.COVERAGE_ID, "fuzz")
     watch.register_callback(watch.COVERAGE_ID, watch.events.LINE, line)
     watch.set_events(watch.COVERAGE_ID, watch.events.LINE)
+    watch.restart_events()  # of lines that somebody has seen before
     try:
         yield lines
     finally:
         watch.set_events(watch.COVERAGE_ID, 0)
         watch.free_tool_id(watch.COVERAGE_ID)
+
+
+def fewest(run: Run, found: Iterable[bytes]) -> list[bytes]:
+    """Of inputs those, the shortest first, that reach lines which neither a seed nor a shorter one does."""
+    kept = []
+    with covered() as lines:
+        for data in run.target.begun:
+            run.one(data)
+        for data in sorted({*run.target.reached, *found}, key=lambda item: (len(item), item)):
+            before = len(lines)
+            run.one(data)
+            if len(lines) > before:
+                kept.append(data)
+    return kept
 
 
 def keep(place: Path, name: str, finding: str, data: bytes, text: str) -> Path:

@@ -23,6 +23,7 @@ from hardening.compose.composition import Composition, compose
 from hardening.errors import HardeningError
 from hardening.launch.config import config, confinement
 from hardening.launch.container import leases
+from hardening.lint import fixing
 from hardening.profile import source
 from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import Document
@@ -36,6 +37,7 @@ from hardening_seccomp.spec import filter_of
 from tests.fuzz.harness import ROOT, target
 from tests.fuzz.mutate import of_json, of_toml
 from tests.hardening.assemble.test_foreign import FULL
+from tests.hardening.compose.test_rules import RULES, linter
 from tests.plugins.seccomp import files, stacks
 from tests.support import bundles, shipped, texts
 
@@ -102,6 +104,30 @@ def assertions(data: bytes, place: Path) -> None:
         origins = [*(item.origin for item in case.assertions), *(item.origin for item in case.commands)]
         assert all(str(origin).startswith(f"{path}:") for origin in origins)
         assert case.assertions or case.commands
+
+
+def _linted() -> Iterator[bytes]:
+    return (rule.bad.encode() for rule in RULES.values() if rule.bad)
+
+
+@target(
+    of_toml, "hardening.lint.linter hardening.lint.document hardening.lint.crossing hardening.lint.suppression"
+    " hardening.lint.fixing hardening.profile.toml_lines", seeds=_linted, short=40,
+)  # fmt: skip
+def lint(data: bytes, place: Path) -> None:
+    """Each result has a rule and a line of the file; what is mended says no more than before, and is mended once."""
+    path = place / "x.toml"
+    path.write_bytes(data)
+    path.chmod(0o644)
+    linter().forget(str(path))
+    results = linter().lint(str(path))
+    for result in results:
+        assert result.ident in RULES, result
+        assert result.line == 1 or result.line <= len(data.splitlines()), result
+        str(result.finding.message).encode()
+    done = list(fixing.fix(linter(), str(path)))
+    assert list(fixing.fix(linter(), str(path))) == []
+    assert (path.read_bytes() == data) == (done == [])
 
 
 _TESTS = {

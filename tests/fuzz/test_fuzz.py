@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from hardening.images import media
 from hardening.launch.config.bundle import SECRETS
-from tests.fuzz.harness import HERE, ROOT, SECONDS, Run, in_child, targets
+from tests.fuzz.harness import HERE, ROOT, SECONDS, Run, fewest, in_child, targets
 from tests.fuzz.images import berkeley
 from tests.support import bundles
 from tests.support.features import require
@@ -137,3 +138,16 @@ def test_a_target_gives_its_rights_up_in_a_clone_that_only_root_may_enter() -> N
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1].endswith(" | 0"), done.stdout + done.stderr
     assert done.returncode == 0
+
+
+def test_what_is_kept_is_of_a_target() -> None:
+    kept = [path for folder in ("corpus", "reached", "words") for path in HERE.glob(f"{folder}/*")]
+    assert {path.name for path in kept} <= targets().keys()
+
+
+def test_of_inputs_the_fewest_are_kept_that_reach_new_lines(tmp_path: Path) -> None:
+    target = attrs.evolve(
+        targets()["name"], name="nothing is kept of it", seeds=lambda: [b"docker.io/library/busybox:1"]
+    )
+    found = [b"docker.io/library/busybox:2", b"UPPERCASE", b"UPPER", b"a/b:1"]
+    assert fewest(Run(target, tmp_path), found) == ([b"UPPER"] if sys.version_info >= (3, 12) else [])

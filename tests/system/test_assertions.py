@@ -120,7 +120,7 @@ def stack(values: dict[str, str]) -> str:
     return LOOSE.format(**{**default, **values})
 
 
-@pytest.mark.sampled("mechanism", "asked", one_in=8)
+@pytest.mark.sampled("mechanism")
 @pytest.mark.parametrize(("mechanism", "asked"), CASES)
 def test_a_planted_denial_is_that_of_its_mechanism(mechanism: str, asked: str, tmp_path: Path) -> None:
     require("root")

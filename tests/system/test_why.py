@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.features import require
 from tests.support.forking import typed
+from tests.support.patience import until
 from tests.support.runs import workplace
 from tests.support.users import User, ordinary, program
 
@@ -574,15 +575,12 @@ def test_nothing_is_left_of_one_that_was_killed(place: Place) -> None:
         place.argv("why", "-p", "strict", "--", "sleep", "60"), cwd=place.folder, env=place.environment,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    end = time.monotonic() + 30
-    while not place.left() and time.monotonic() < end:
-        time.sleep(0.1)
-    time.sleep(1)
+    until(place.left)
+    time.sleep(1)  # to be in the middle of it
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert place.call("run", "-q", "-p", "strict", "--", "true").returncode == 0
-    while place.left() and time.monotonic() < end:
-        time.sleep(0.1)
+    until(lambda: place.left() == [], place.left)
 
 
 @pytest.mark.parametrize("option", [("--runtime", "crun"), ("-d",)])
