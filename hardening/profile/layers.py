@@ -78,10 +78,13 @@ class Exemption:
 
 @frozen
 class Required:
-    """The files of keys by one of which layers have to be signed, and where that is said."""
+    """By whom layers have to be signed, and where that is said: one of the keys of some files, or one of those with a
+    fingerprint, each of which is looked up in the files of the ``keyring``."""
 
     keys: tuple[Path, ...]
     origin: Origin
+    fingerprints: tuple[tuple[str, Origin], ...] = ()
+    keyring: tuple[Path, ...] = ()
 
 
 @frozen(eq=False)
@@ -276,7 +279,7 @@ def _verified(
     # Of a package who could have written it is asked as of code, and the enforced stack is who requires this.
     files = {layer: layer.document.file for layer in layers if not (layer.shipped or layer.enforced)}
     texts = {file: layer.document.text for layer, file in files.items() if file is not None}
-    found = signatures.verify(texts, required.keys, required.origin)
+    found = signatures.verify(texts, required)
     kept = {layer: found.signatures.get(file) for layer, file in files.items() if file is not None}
     signed = [attrs.evolve(layer, signature=kept.get(layer)) for layer in layers]
     return signed, (*consulted, *found.looked), found.until

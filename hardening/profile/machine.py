@@ -21,9 +21,11 @@ FILE = Path(places.CONFIGURATION)
 DEFAULT_PROFILE = "default"
 ENFORCED = Path(places.ENFORCED)
 _KEYS = ("default", "profiles")
-_OF_PROFILES = (SIGNED,)
-#: A fingerprint is no file of keys.
-_FINGERPRINT = re.compile(r"(0x)?[0-9A-Fa-f ]{16,}")
+_KEYRING = "keyring"
+_OF_PROFILES = (SIGNED, _KEYRING)
+#: What is a fingerprint, or was to be one, and no file of keys; and how many digits a whole one has, by its version.
+_FINGERPRINT = re.compile(r"(?:0x)?((?:[0-9A-Fa-f][ :]*){16,})")
+_DIGITS = (40, 64)
 
 
 @frozen
@@ -55,21 +57,42 @@ def _known(table: Node, keys: Collection[str]) -> dict[str, Node]:
 
 
 def _signed(table: Node, folder: Path) -> Required | None:
-    node = _known(table, _OF_PROFILES).get(SIGNED)
+    said = _known(table, _OF_PROFILES)
+    node, ring = said.get(SIGNED), said.get(_KEYRING)
+    items, rings = (_strings(one) if one is not None else [] for one in (node, ring))
+    prints = [(item, found[1]) for item in items if (found := _FINGERPRINT.fullmatch(item.string()))]
+    if ring is not None and not prints:
+        raise ring.error("no fingerprint is looked up in it", hint=f"name one in {SIGNED}, or leave it out")
     if node is None:
         return None
-    items = [node] if isinstance(node.raw, str) else list(node.items())
     if not items:
         raise node.error("names no key: no layer could be signed", hint="name a file of keys, or leave it out")
-    for item in items:
-        if _FINGERPRINT.fullmatch(item.string()):
-            hint = f"`gpg --export {quoted(item.string())} >{quoted(f'{folder}/keys.gpg')}` writes one: name that"
-            raise item.error("is a fingerprint, where a file of keys is expected", hint=hint)
-    return Required(tuple(folder / item.string() for item in items), node.origin)
+    if prints and not rings:
+        hint = f'`gpg --export {quoted(prints[0][1])} >{quoted(f"{folder}/keys.gpg")}`, and {_KEYRING} = "keys.gpg"'
+        raise prints[0][0].error(f"is a fingerprint, and there is no {_KEYRING} that has its key", hint=hint)
+    names = [item.string() for item in items]
+    return Required(
+        tuple(folder / name for name in names if not _FINGERPRINT.fullmatch(name)), node.origin,
+        tuple((_whole(item, text), item.origin) for item, text in prints),
+        tuple(folder / item.string() for item in rings),
+    )  # fmt: skip
+
+
+def _whole(item: Node, text: str) -> str:
+    """A fingerprint as GnuPG writes it. Raises `ProfileError` for a part of one, which several keys can have."""
+    digits = re.sub("[ :]", "", text).upper()
+    if len(digits) not in _DIGITS:
+        hint = f"`gpg --fingerprint {quoted(digits)}` shows the whole one, of {_DIGITS[0]} digits"
+        raise item.error(f"is no whole fingerprint: it has {len(digits)} digits", hint=hint)
+    return digits
+
+
+def _strings(node: Node) -> list[Node]:
+    return [node] if isinstance(node.raw, str) else list(node.items())
 
 
 def _profiles(node: Node, folder: Path) -> tuple[str, ...]:
-    items = [node] if isinstance(node.raw, str) else list(node.items())
+    items = _strings(node)
     if not items:
         raise node.error("names no profile", hint=f'write default = "{DEFAULT_PROFILE}"')
     names = [item.string() for item in items]

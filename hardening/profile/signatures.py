@@ -7,14 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import attrs
+
 from hardening.base import wholefile
 from hardening.base.digest import sha256
-from hardening.base.openpgp.keyrings import Keyring, OpenPGPNotSigned, keyrings
+from hardening.base.openpgp.keyrings import Keyring, Keyrings, OpenPGPNotSigned, keyrings
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import HardeningError, ProfileError, quoted, raise_all
+from hardening.profile.layers import Required
 
 SUFFIX = ".sig"
+#: Digests for which somebody can make two texts with one signature (RFC 9580, 9.5).
+_WEAK = {1: "MD5", 2: "SHA-1", 3: "RIPEMD-160"}
 LONGEST, LONGEST_KEYS = 64 << 10, 16 << 20
 
 
@@ -48,23 +53,37 @@ def place(file: Path) -> Path:
     return file.with_name(file.name + SUFFIX)
 
 
-def verify(texts: Mapping[Path, str], keys: Sequence[Path], required: object, owner: Owner = Owner.ROOT) -> Verified:
-    """Hold the text of each file against its signature by one of ``keys``, which are files of an ``owner`` as is asked for;
-    ``required`` names the place that says so. Raises
-    `ProfileError`, or `Problems` with several, for those that are not signed, or not by one of the keys, and `HostError`
-    where GnuPG does not work."""
+def verify(texts: Mapping[Path, str], required: Required, owner: Owner = Owner.ROOT) -> Verified:
+    """Hold the text of each file against its signature by one of the keys that are ``required``, whose files are of an
+    ``owner`` as is asked for. Raises `ProfileError`, or `Problems` with several, for those that are not signed, or not by
+    one of the keys, and for a fingerprint without its key, and `HostError` where GnuPG does not work."""
     looked: list[tuple[Path, str]] = []
     found: dict[Path, Signature] = {}
     problems: list[HardeningError] = []
     with keyrings() as rings:
-        ring = rings.of(list(_keys(keys, owner, looked)))
+        ring = _ring(rings, required, owner, looked)
         for file, text in texts.items():
             try:
-                found[file] = _signature(file, text.encode(), ring, required, looked)
+                found[file] = _signature(file, text.encode(), ring, required.origin, looked)
             except ProfileError as error:
                 problems.append(error)
     raise_all(problems)
     return Verified(found, tuple(looked))
+
+
+def _ring(rings: Keyrings, required: Required, owner: Owner, looked: list[tuple[Path, str]]) -> Keyring:
+    """The keys that are accepted, and no others."""
+    whole = list(_keys(required.keys, owner, looked))
+    if not required.fingerprints:
+        return rings.of(whole)
+    ring = rings.of([*whole, *_keys(required.keyring, owner, looked)])
+    for fingerprint, origin in required.fingerprints:
+        if fingerprint not in ring.primaries:
+            names = ", ".join(map(str, required.keyring))
+            hint = f"`gpg --export {fingerprint} >FILE` writes it, if it is no subkey's: that of its primary key stands here"
+            raise ProfileError(f"there is no key {fingerprint} in {names}", origin=origin, hint=hint)
+    named = frozenset(fingerprint for fingerprint, _ in required.fingerprints)
+    return attrs.evolve(ring, primaries=named | (rings.of(whole).primaries if whole else frozenset()))
 
 
 def _keys(keys: Sequence[Path], owner: Owner, looked: list[tuple[Path, str]]) -> Iterator[bytes]:
@@ -88,6 +107,8 @@ def _signature(file: Path, data: bytes, ring: Keyring, required: object, looked:
     looked.append((kept, sha256(signature)))
     try:
         signed = ring.verify_detached(data, signature[:LONGEST])
+        if signed.digest in _WEAK:
+            raise OpenPGPNotSigned(f"Invalid GPG signature: its digest, {_WEAK[signed.digest]}, is too weak")
     except OpenPGPNotSigned as error:
         text = f"{error}; {required} requires a good one"
         hint = f"review {quoted(str(file))}, and sign it again with a key that is accepted: {sign}"

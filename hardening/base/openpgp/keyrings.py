@@ -57,13 +57,15 @@ class TooSlow(OpenPGPNotSigned):
 
 @attrs.frozen
 class Signed:
-    """A message with a good signature: its content, the fingerprint of the key that signed and of its primary key, and the
-    time when the signature or the key expires, in seconds since 1970, or None."""
+    """A message with a good signature: its content, the fingerprint of the key that signed and of its primary key, the
+    time when the signature or the key expires, in seconds since 1970, or None, and the digest that is signed, by its number
+    (RFC 9580, 9.5)."""
 
     content: bytes
     key: str
     primary: str
     expires: int | None
+    digest: int
 
 
 @attrs.frozen(eq=False)
@@ -97,13 +99,13 @@ class Keyring:
         valid = [words for keyword, words in lines if keyword == "VALIDSIG"]
         if found != "GOODSIG" or result.returncode != 0 or len(valid) != 1 or len(valid[0]) < 10:
             raise OpenPGPNotSigned(_reason(found, lines))
-        key, until, primary = valid[0][0], valid[0][3], valid[0][9]
-        if not _is_number(until):
-            raise OpenPGPNotSigned(f"Invalid GPG signature: GnuPG says that it ends at {until}")
+        key, until, digest, primary = (valid[0][number] for number in (0, 3, 7, 9))
+        if not (_is_number(until) and _is_number(digest)):
+            raise OpenPGPNotSigned(f"Invalid GPG signature: GnuPG says that it ends at {until}, with digest {digest}")
         if primary not in self.primaries:
             raise OpenPGPNotSigned(f"Signature by key {primary} is not accepted")
         times = [int(until), self._expiries.get(key, 0), self._expiries.get(primary, 0)]
-        return Signed(content, key, primary, min((time for time in times if time), default=None))
+        return Signed(content, key, primary, min((time for time in times if time), default=None), int(digest))
 
 
 @attrs.frozen(eq=False)

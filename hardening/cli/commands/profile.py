@@ -16,10 +16,10 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError
 from hardening.launch.record import behalf
-from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, is_path, parse_layer, resolve
+from hardening.profile.layers import SUFFIX, FoundProfile, Required, SearchPath, is_path, parse_layer, resolve
 from hardening.profile.machine import FILE
 from hardening.profile.placeholders import NAMES, NoPlaceholder
-from hardening.profile.source import read
+from hardening.profile.source import Origin, read
 from hardening.report.table import Table
 
 
@@ -144,18 +144,16 @@ def verify(context: click.Context, keys: Sequence[Path], as_json: bool, profiles
     """Say of profiles, and of all that they extend, who has signed them. Exit code 1: one is not signed by a key that is
     accepted. Profiles of installed packages have no signature."""
     here = session(context)
-    required = here.machine.signed
-    files = tuple(keys) or (required.keys if required is not None else ())
-    if not files:
+    required = Required(tuple(keys), Origin("", "--keys")) if keys else here.machine.signed
+    if required is None:
         hint = "name a file of keys: --keys FILE (`gpg --export ID >FILE` writes one)"
         raise UsageError(f"nobody says whose signature is accepted: there is no require_signed_by in {FILE}", hint=hint)
-    origin = "--keys" if keys or required is None else required.origin
     texts = {
         layer.document.file: layer.document.text
         for layer in resolve(profiles, here.search).layers
         if layer.document.file is not None and not layer.shipped
     }
-    entries = [*_verified(texts, files, origin, Owner.ANY if keys else Owner.ROOT)]
+    entries = [*_verified(texts, required, Owner.ANY if keys else Owner.ROOT)]
     rows = tuple(
         (entry["file"], entry["key"] or "refused", entry["problem"] or entry["until"] or "") for entry in entries
     )
@@ -163,15 +161,13 @@ def verify(context: click.Context, keys: Sequence[Path], as_json: bool, profiles
     return EXIT_FINDINGS if any(entry["problem"] for entry in entries) else 0
 
 
-def _verified(
-    texts: Mapping[Path, str], keys: Sequence[Path], origin: object, owner: Owner
-) -> Iterator[dict[str, Any]]:
+def _verified(texts: Mapping[Path, str], required: Required, owner: Owner) -> Iterator[dict[str, Any]]:
     from hardening.profile import signatures
 
     for file, text in texts.items():
         entry: dict[str, Any] = {"file": str(file), "key": None, "until": None, "problem": None}
         try:
-            found = signatures.verify({file: text}, keys, origin, owner).signatures[file]
+            found = signatures.verify({file: text}, required, owner).signatures[file]
         except ProfileError as error:
             yield {**entry, "problem": error.message}
             continue

@@ -53,7 +53,11 @@ def test_it_says_which_profiles_a_command_has_that_names_none(
      ("defalt = 'x'", ":1: defalt: unknown key\nhint: did you mean"), ("[", ":1: not TOML"),
      ("[profiles]\nrequire_signed = 1", ":2: profiles.require_signed: unknown key\nhint: did you mean"),
      ("[profiles]\nrequire_signed_by = []", ":2: profiles.require_signed_by: names no key"),
-     (f"[profiles]\nrequire_signed_by = '{'0A' * 20}'", "is a fingerprint, where a file of keys is expected\nhint:")],
+     (f"[profiles]\nrequire_signed_by = '{'0A' * 20}'", ":2: profiles.require_signed_by: is a fingerprint, and there is no"),
+     ("[profiles]\nkeyring = 'k'\nrequire_signed_by = ['a.gpg', '0x0A0A 0a0a 0a0a 0a0a']",
+      ":3: profiles.require_signed_by[1]: is no whole fingerprint: it has 16 digits"),
+     ("[profiles]\nkeyring = 'k'\nrequire_signed_by = 'a.gpg'", ":2: profiles.keyring: no fingerprint is looked up in it"),
+     ("[profiles]\nkeyrings = 'k'", ":2: profiles.keyrings: unknown key\nhint: did you mean \"keyring\"")],
 )  # fmt: skip
 def test_what_is_malformed_is_an_error_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     require("root")
@@ -69,6 +73,11 @@ def test_keys_lie_from_its_folder_on_and_the_enforced_stack_beside_it(tmp_path: 
     assert (found.signed.keys, str(found.signed.origin), found.enforced) == (
         (tmp_path / "a.gpg", Path("/k/b.gpg")), f"{file}:1", None
     )  # fmt: skip
+    said = f'profiles = {{ require_signed_by = ["a.gpg", "{"0a0A " * 10}"], keyring = "k.gpg" }}\n'
+    signed = configured(written(tmp_path, said)).signed
+    assert signed is not None
+    assert (signed.keys, [name for name, _ in signed.fingerprints]) == ((tmp_path / "a.gpg",), ["0A" * 20])
+    assert signed.keyring == (tmp_path / "k.gpg",)
     enforced.symlink_to("nowhere")  # which is no way to be without one
     assert configured(file, enforced).enforced == configured(tmp_path / "none", enforced).enforced == enforced
 

@@ -20,6 +20,7 @@ from hardening.profile.source import Origin, command_line
 from tests.support.features import require
 from tests.support.gpg import Keys, revoked_key
 
+LINE = Origin("hardening", "hardening.toml:2")
 TEXT = '# a comment\nextends = "shipped"\n[process]\numask = "077"\n'
 
 
@@ -41,11 +42,16 @@ class Place:
 
     def stack(self, said: Mapping[str, object] | None = None, *accepted: str) -> Stack:
         """The stack of the profile, where the keys ``accepted``, else the good one, are required."""
+        return self.required(Required((self.file(*(accepted or (self.keys.good,))),), LINE), said)
+
+    def file(self, *keys: str) -> Path:
         file = self.folder / "keys.gpg"
-        file.write_bytes(self.keys.public(*(accepted or (self.keys.good,))))
+        file.write_bytes(self.keys.public(*keys))
         file.chmod(0o644)
+        return file
+
+    def required(self, required: Required, said: Mapping[str, object] | None = None) -> Stack:
         search = SearchPath((SearchDirectory(self.folder / "shipped", "package", shipped=True),))
-        required = Required((file,), Origin("hardening", "hardening.toml:2"))
         typed = command_line(said, {("exceptions",): "--exception x"}) if said is not None else None
         return resolve([str(self.profile)], search, typed, signed=required)
 
@@ -109,7 +115,50 @@ def test_other_keys_and_those_that_are_past_are_refused(place: Place) -> None:
     place.stack(None, keys.revoked)
     (place.folder / "keys.gpg").write_bytes(revoked_key(keys))
     with pytest.raises(HardeningError, match="is revoked"):
-        signatures.verify({place.profile: TEXT}, [place.folder / "keys.gpg"], "x")
+        signatures.verify({place.profile: TEXT}, Required((place.folder / "keys.gpg",), LINE))
+
+
+def test_what_is_weak_past_or_of_another_file_is_refused(place: Place) -> None:
+    keys, text = place.keys, TEXT.encode()
+    detached = ("--detach-sign",)
+    for options, now, says in (
+        (
+            ("--default-sig-expire", "1d", *detached),
+            "20240105T000000",
+            f"expired on 2024-01-06, made by key {keys.good}",
+        ),
+        (("--digest-algo", "SHA1", *detached), "", "its digest, SHA-1, is too weak"),
+        (("--digest-algo", "RIPEMD160", *detached), "", "its digest, RIPEMD-160, is too weak"),
+    ):
+        place.signed(keys.signed(text, options=options, now=now))
+        assert says in place.refused()
+    # Of another profile, under the name of this one's.
+    place.signed(keys.signed(b"[process]\n", options=detached))
+    assert f"what key {keys.good[-16:]} signed has been changed" in place.refused()
+
+
+def test_a_key_is_one_of_a_keyring_that_has_its_fingerprint(place: Place) -> None:
+    keys = place.keys
+    ring = place.file(keys.good, keys.other, keys.primary)
+
+    def by(*fingerprints: str, files: tuple[Path, ...] = ()) -> Stack:
+        return place.required(Required(files, LINE, tuple((one, LINE) for one in fingerprints), (ring,)))
+
+    place.sign(keys.good)
+    (_, team) = by(keys.other, keys.good).layers
+    assert team.signature is not None
+    assert team.signature.key == keys.good
+    with pytest.raises(HardeningError, match=f"Signature by key {keys.good} is not accepted"):
+        by(keys.other)
+    by(keys.other, files=(ring,))  # whose keys are all accepted
+    # What a subkey has signed is signed by its primary key, by whose fingerprint it is known.
+    place.signed(keys.signed(TEXT.encode(), key=keys.subkey, options=("--detach-sign",)))
+    (_, team) = by(keys.primary).layers
+    assert team.signature is not None
+    assert team.signature.key == keys.primary
+    for wrong in (keys.subkey, keys.expired):
+        with pytest.raises(HardeningError, match=f"hardening.toml:2: there is no key {wrong} in {ring}"):
+            by(wrong)
 
 
 def test_what_expires_is_valid_to_the_day_before(place: Place) -> None:
