@@ -80,7 +80,7 @@ def _ring(rings: Keyrings, required: Required, owner: Owner, looked: list[tuple[
     for fingerprint, origin in required.fingerprints:
         if fingerprint not in ring.primaries:
             names = ", ".join(map(str, required.keyring))
-            hint = f"`gpg --export {quoted(fingerprint)} >FILE` writes it, if it is no subkey's: that of its primary key stands here"
+            hint = f"`gpg --export {quoted(fingerprint)} >FILE` writes it; of a subkey name that of its primary key"
             raise ProfileError(f"there is no key {fingerprint} in {names}", origin=origin, hint=hint)
     named = frozenset(fingerprint for fingerprint, _ in required.fingerprints)
     return attrs.evolve(ring, primaries=named | (rings.of(whole).primaries if whole else frozenset()))
