@@ -25,7 +25,7 @@ from hardening.profile.source import Document, Node, Origin, known_members, read
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
     from hardening.profile.metadata import Metadata
-    from hardening.profile.signatures import Signature
+    from hardening.profile.signatures import Required, Signature
 
 SUFFIX = ".toml"
 #: What a file of assertions is called beside the profile that it is about.
@@ -74,17 +74,6 @@ class Exemption:
             "expires": self.expires.isoformat() if self.expires else None,
             "origin": str(self.origin),
         }
-
-
-@frozen
-class Required:
-    """By whom layers have to be signed, and where that is said: one of the keys of some files, or one of those with a
-    fingerprint, each of which is looked up in the files of the ``keyring``."""
-
-    keys: tuple[Path, ...]
-    origin: Origin
-    fingerprints: tuple[tuple[str, Origin], ...] = ()
-    keyring: tuple[Path, ...] = ()
 
 
 @frozen(eq=False)

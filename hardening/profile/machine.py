@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hardening.base import places
 from hardening.base.values import frozen
@@ -14,8 +15,11 @@ from hardening.base.wholefile import Owner
 from hardening.errors import quoted
 from hardening.launch.cache import SIGNED
 from hardening.launch.fingerprints import ABSENT
-from hardening.profile.layers import Required, is_path
+from hardening.profile.layers import is_path
 from hardening.profile.source import Node, known_members, read
+
+if TYPE_CHECKING:
+    from hardening.profile.signatures import Required
 
 FILE = Path(places.CONFIGURATION)
 DEFAULT_PROFILE = "default"
@@ -57,6 +61,8 @@ def _known(table: Node, keys: Collection[str]) -> dict[str, Node]:
 
 
 def _signed(table: Node, folder: Path) -> Required | None:
+    from hardening.profile.signatures import Required  # on few machines they are
+
     said = _known(table, _OF_PROFILES)
     node, ring = said.get(SIGNED), said.get(_KEYRING)
     items, rings = (_strings(one) if one is not None else [] for one in (node, ring))

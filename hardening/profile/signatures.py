@@ -15,12 +15,23 @@ from hardening.base.openpgp.keyrings import Keyring, Keyrings, OpenPGPNotSigned,
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import HardeningError, ProfileError, quoted, raise_all
-from hardening.profile.layers import Required
+from hardening.profile.source import Origin
 
 SUFFIX = ".sig"
 #: Digests for which somebody can make two texts with one signature (RFC 9580, 9.5).
 _WEAK = {1: "MD5", 2: "SHA-1", 3: "RIPEMD-160"}
 LONGEST, LONGEST_KEYS = 64 << 10, 16 << 20
+
+
+@frozen
+class Required:
+    """By whom layers have to be signed, and where that is said: one of the keys of some files, or one of those with a
+    fingerprint, each of which is looked up in the files of the ``keyring``."""
+
+    keys: tuple[Path, ...]
+    origin: Origin
+    fingerprints: tuple[tuple[str, Origin], ...] = ()
+    keyring: tuple[Path, ...] = ()
 
 
 @frozen

@@ -16,9 +16,11 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError
 from hardening.launch.record import behalf
-from hardening.profile.layers import SUFFIX, FoundProfile, Required, SearchPath, is_path, parse_layer, resolve
+from hardening.profile import signatures
+from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, is_path, parse_layer, resolve
 from hardening.profile.machine import FILE
 from hardening.profile.placeholders import NAMES, NoPlaceholder
+from hardening.profile.signatures import Required
 from hardening.profile.source import Origin, read
 from hardening.report.table import Table
 
@@ -113,7 +115,6 @@ Examples:
 def sign(key: str, passphrase_file: Path | None, files: Sequence[Path]) -> None:
     """Sign profiles with a key of yours: FILE.sig, beside each FILE, is a detached signature of OpenPGP."""
     from hardening.base.openpgp.signing import signer
-    from hardening.profile import signatures
 
     texts = {file: read(file, file.stem) for file in files}
     for document in texts.values():
@@ -162,8 +163,6 @@ def verify(context: click.Context, keys: Sequence[Path], as_json: bool, profiles
 
 
 def _verified(texts: Mapping[Path, str], required: Required, owner: Owner) -> Iterator[dict[str, Any]]:
-    from hardening.profile import signatures
-
     for file, text in texts.items():
         entry: dict[str, Any] = {"file": str(file), "key": None, "until": None, "problem": None}
         try:

@@ -15,7 +15,8 @@ from hardening.base.digest import sha256
 from hardening.base.openpgp.signing import signer
 from hardening.errors import HardeningError
 from hardening.profile import signatures
-from hardening.profile.layers import Required, SearchDirectory, SearchPath, Stack, resolve
+from hardening.profile.layers import SearchDirectory, SearchPath, Stack, resolve
+from hardening.profile.signatures import Required
 from hardening.profile.source import Origin, command_line
 from tests.support.features import require
 from tests.support.gpg import Keys, revoked_key
