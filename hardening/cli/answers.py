@@ -87,9 +87,10 @@ def _show_answers(tried: Attempt, answers: Iterable[Answered], title: str, wante
     output.show_table(table.mapped(_in_short(tried)))
     for item in answers:
         if item.loosening is not None:
-            show_loosening(item.loosening, None, f" {wanted.format(item.asked)}")
+            show_loosening(tried, item.loosening, None, f" {wanted.format(item.asked)}")
         if item.advice:
-            output.show(f"\n{item.asked}: {item.advice}")
+            output.show("")
+            output.show_wrapped(f"{item.asked}: {item.advice}")
 
 
 def _row(item: Answered) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ def _show_use(tried: Attempt, use: str, found: list[Answered], plugins: Plugins)
     else:
         others = [item if _barred(item) else attrs.evolve(item, loosening=None) for item in found]
         _show_answers(tried, others, use, "for {}")
-        show_loosening(whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
+        show_loosening(tried, whole, None, f" for {use}" if all(map(_can_be_had, found)) else f" for the rest of {use}")
     for warning in _warned(tried, whole, plugins):
         output.show(f"\nwarning: {warning}")
 
@@ -260,7 +261,7 @@ def _show_leaf(tried: Attempt, entry: Resolved, asked: Question | None, as_json:
     else:
         output.show("  no layer sets it")
     if way is not None:
-        show_loosening(way, refused)
+        show_loosening(tried, way, refused)
     elif not entry.kind.unordered and entry.kind.is_loosest(entry.value):
         output.show(f"\nno loosening: nothing is looser than {entry.shown}")
 
@@ -274,15 +275,17 @@ def _show_answer(asked: Question | None) -> None:
         output.show(f"{asked.name}({', '.join(asked.arguments)}): {asked.result}\n")
 
 
-def show_loosening(way: Loosening, refused: Pending | None, wanted: str = "") -> None:
+def show_loosening(tried: Attempt, way: Loosening, refused: Pending | None, wanted: str = "") -> None:
     """A loosening to paste, or why there is none; ``refused`` is the say that it is to stand beside, ``wanted`` what for."""
     output.show("")
     if way.barrier:
-        output.show(f"no loosening{wanted}: {way.barrier}")
+        output.show_wrapped(f"no loosening{wanted}: {_in_short(tried)(way.barrier)}")
         return
     which = f"a loosening{wanted}, for example" if way.example else f"smallest loosening{wanted},"
     where = f"in the layer of {refused.origin}" if refused else ""
-    output.show(f"{which} to {way.shown or EMPTY}, {pasted(way, where)}")
+    first, _, rest = f"{which} to {way.shown or EMPTY}, {pasted(way, where)}".partition("\n")
+    output.show_wrapped(first)
+    output.show(rest)
 
 
 def pasted(way: Loosening, where: str = "") -> str:

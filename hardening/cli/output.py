@@ -113,20 +113,18 @@ def tell(problems: Iterable[HardeningError]) -> None:
             note(line)
 
 
-def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True) -> None:
-    """Write a table: drawn on a terminal, aligned text elsewhere. Without a ``heading`` it goes on from another."""
-    from hardening.report.table import plain, records
-
+def show_table(table: Table, *, to_stderr: bool = False, heading: bool = True, as_lines: bool = False) -> None:
+    """Write a table: drawn on a terminal, aligned text elsewhere, and records where it has no room. Without a ``heading``
+    it goes on from another; ``as_lines`` leaves each row of what is no terminal's on one line, for grep(1)."""
     stream = sys.stderr if to_stderr else sys.stdout
-    text = plain(table)
-    if table.expands and max(map(len, text.split("\n"))) > width(stream):
-        print(records(table, width(stream)), file=stream)
-    elif is_terminal(stream):
+    if is_terminal(stream):
         from hardening.report.terminal import draw
 
         draw(table, stream, heading=heading)
     else:
-        print(text if heading else text.partition("\n")[2], file=stream)
+        from hardening.report.table import plain
+
+        print(plain(table, sys.maxsize if as_lines else width(stream), heading=heading), file=stream)
 
 
 def width(stream: TextIO | None = None) -> int:
@@ -138,7 +136,7 @@ def width(stream: TextIO | None = None) -> int:
     return max(int(said) if said.isascii() and said.isdecimal() else found or 80, _NARROWEST)
 
 
-def show_wrapped(text: str, indentation: str) -> None:
+def show_wrapped(text: str, indentation: str = "") -> None:
     """Write text to standard output in lines that have room, behind an indentation."""
     from hardening.report.table import wrapped
 

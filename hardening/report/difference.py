@@ -16,7 +16,7 @@ from hardening.compose.fold import EMPTY
 from hardening.mechanism.kinds import Order
 from hardening.profile.layers import Exemption
 from hardening.report.places import shortener
-from hardening.report.table import Table, in_one
+from hardening.report.table import Table, alike_in_one
 
 _WIDTH = 80
 #: What is read first stands first.
@@ -205,10 +205,7 @@ def _code(text: str) -> str:
 
 def beyond(items: Iterable[LeafDifference]) -> Table:
     """Leaves in which one stack permits more than another, in one row those of a family that do so alike."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for item in items:
-        family = (item.leaf.mechanism, item.leaf.setting if item.leaf.member else str(item.leaf))
-        values = (item.after or EMPTY, item.before or EMPTY, item.origins[1], _reason(item))
-        alike.setdefault((*family, *values), []).append(str(item.leaf))
-    rows = tuple((in_one(names), *key[2:]) for key, names in alike.items())
+    rows = alike_in_one(
+        (item.leaf, (item.after or EMPTY, item.before or EMPTY, item.origins[1], _reason(item))) for item in items
+    )
     return Table(("leaf", "value", "instead of", "decided by", "reason"), rows, expands=True)

@@ -7,17 +7,17 @@ from typing import Any
 
 from hardening.assemble.enforcement import Enforcement
 from hardening.compose.composition import Composition
-from hardening.compose.fold import Resolved
+from hardening.compose.fold import EMPTY, Resolved
 from hardening.mechanism.findings import Finding, Gate
 from hardening.profile.layers import Layer
 from hardening.profile.metadata import Metadata
-from hardening.report.table import Table
+from hardening.report.table import Table, alike_in_one
 
 
 def leaves(entries: Iterable[Resolved], title: str = "") -> Table:
-    """Leaves with what decided them."""
-    rows = tuple((str(entry.leaf), entry.shown, entry.limit_shown, entry.origin) for entry in entries)
-    return Table(("leaf", "value", "limit", "decided by"), rows, title)
+    """Leaves with what decided them, in one row those of a family that have the same."""
+    rows = alike_in_one((entry.leaf, (entry.shown or EMPTY, entry.limit_shown, entry.origin)) for entry in entries)
+    return Table(("leaf", "value", "limit", "decided by"), rows, title, expands=True)
 
 
 def stack(composition: Composition) -> Table:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 
 import attrs
 
 from hardening.base.text import printable
 from hardening.base.values import frozen
+from hardening.mechanism.schema import Leaf
+
+#: Spaces between two columns.
+_GAP = 2
+#: What a column that is cut or wrapped before all others keeps at least.
+LEAST = 12
 
 
 @frozen
 class Table:
     """Rows of cells. ``title`` stands above, and may be empty.
 
-    With ``last``, the name of a column, no other cell is cut or folded on a narrow terminal: ``narrow`` are columns that
-    are left out there, in this order, and then the cells of ``last`` are cut, or ``folded``.
+    Where a line has no room, cells are wrapped: with ``last``, the name of a column, those of that one alone. On a terminal
+    they are cut instead, unless they are to be ``folded``, and the columns of ``narrow`` are left out before, in this order.
 
-    With ``expands`` it is shown as `records` where a line has no room, as psql does (``\\x auto``): its rows are read one by
-    one, and nobody cuts columns out of them.
+    With ``expands`` it is shown as `records` instead, as psql does (``\\x auto``): its rows are read one by one, and nobody
+    leaves out columns of them. So is every other table whose longest words have no room beside each other.
     """
 
     columns: tuple[str, ...]
@@ -41,6 +49,45 @@ def shown(table: Table) -> list[int]:
     return [at for at, _ in enumerate(table.columns) if not table.rows or any(row[at] for row in table.rows)]
 
 
+@frozen
+class FittedTable:
+    """A table that a line has room for: the places of its columns, their widths, and of each row the lines of each cell."""
+
+    kept: tuple[int, ...]
+    widths: tuple[int, ...]
+    rows: tuple[tuple[list[str], ...], ...]
+
+
+def fitted(table: Table, width: int, gap: int = _GAP) -> FittedTable | None:
+    """The table in lines of at most ``width``, no word of it broken, with ``gap`` between two columns; None where that has
+    no room."""
+    rows = [tuple(map(printable, row)) for row in table.rows]
+    kept = shown(table)
+    widths = {at: max(len(row[at]) for row in (table.columns, *rows)) for at in kept}
+
+    def missing() -> int:
+        return sum(widths[at] + gap for at in kept) - gap - width
+
+    if missing() > 0:
+        if table.expands:
+            return None
+        last = table.columns.index(table.last) if table.last else -1
+        least = {
+            at: max(len(word) for row in rows for word in [table.columns[at], *_BREAK.split(row[at])]) for at in kept
+        }
+        if last in kept:  # one long word would widen every row
+            least = {at: widths[at] if at != last else min(LEAST, widths[at]) for at in kept}
+        widths = {at: min(widths[at], max(width, least[at])) for at in kept}
+        while missing() > 0:
+            at = max(kept, key=lambda at: (widths[at] > least[at], widths[at]))
+            if widths[at] <= least[at]:
+                return None
+            widths[at] -= 1
+    cells = [tuple(wrapped(row[at], "", "", widths[at]) if len(row[at]) > widths[at] else [row[at]] for at in kept)
+             for row in rows]  # fmt: skip
+    return FittedTable(tuple(kept), tuple(widths[at] for at in kept), tuple(cells))
+
+
 def in_one(names: Sequence[str]) -> str:
     """Names of leaves in one cell; of those of one family it stands before their members, ``capabilities: KILL, SETUID``."""
     families = {found[0] if (found := re.match(r"[^/]*\.", name)) else "" for name in names}
@@ -49,10 +96,22 @@ def in_one(names: Sequence[str]) -> str:
     return f"{family[:-1]}: {listed}" if family else listed
 
 
-class _Wrapper(textwrap.TextWrapper):
-    """Breaks lines at spaces, and after the commas of options."""
+def alike_in_one(leaves: Iterable[tuple[Leaf, tuple[str, ...]]]) -> tuple[tuple[str, ...], ...]:
+    """Rows of leaves and what is told of each, in one row those of a family of which the same is told."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for leaf, told in leaves:
+        alike.setdefault((leaf.mechanism, leaf.setting if leaf.member else str(leaf), *told), []).append(str(leaf))
+    return tuple((in_one(names), *told) for (_, _, *told), names in alike.items())
 
-    wordsep_simple_re = re.compile(r"(\s+|(?<=,)(?=\S))")
+
+#: Spaces, and what follows the commas of options and the colons of a list of paths, as in ``PATH``.
+_BREAK = re.compile(r"(\s+|(?<=,)(?=\S)|(?<=:)(?=/(?!/)))")
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks lines where that may be done."""
+
+    wordsep_simple_re = _BREAK
 
 
 def wrapped(text: str, first: str, following: str, width: int) -> list[str]:
@@ -82,15 +141,17 @@ def records(table: Table, width: int) -> str:
     return "\n\n".join(map("\n".join, parts))
 
 
-def plain(table: Table) -> str:
+def plain(table: Table, width: int = sys.maxsize, *, heading: bool = True) -> str:
     """The table as aligned columns, for pipes and for people without a terminal; without rows the heading alone, with
-    them no empty columns."""
-    rows = [tuple(printable(cell) for cell in row) for row in table.rows]
-    kept = shown(table)
-    lines = [table.title] if table.title else []
-    heading = tuple(name.upper() for name in table.columns)
-    widths = [max(len(row[index]) for row in (heading, *rows)) for index in kept]
-    for row in (heading, *rows):
-        cells = [row[index].ljust(width) for index, width in zip(kept, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
+    them no empty columns. A row is one line, or where that is longer than ``width`` several, or `records`. Without a
+    ``heading`` it goes on from another."""
+    whole = fitted(table, width)
+    if whole is None:
+        return records(table, width)
+    lines = [table.title] if table.title and heading else []
+    head = tuple([table.columns[at].upper()] for at in whole.kept)
+    for row in (head, *whole.rows) if heading else whole.rows:
+        for cells in zip_longest(*row, fillvalue=""):
+            padded = (cell.ljust(wide) for cell, wide in zip(cells, whole.widths, strict=True))
+            lines.append((_GAP * " ").join(padded).rstrip())
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from hardening.base.text import printable
-from hardening.report.table import Table, shown
+from hardening.report.table import LEAST, Table, fitted, records, shown
 from hardening.report.tree import TreeNode
 
 _STYLES = {
@@ -33,32 +33,36 @@ _STYLES = {
 }
 
 
-#: What the column that is cut or folded keeps at least, in cells.
-_LEAST = 12
 _GAP = 3  # cells between two columns: a space on each side of a separator
 _EDGES = 2
 
 
 def draw(table: Table, stream: TextIO, *, heading: bool = True) -> None:
-    """Draw a table. Long cells are folded, and cut only where the table says so."""
+    """Draw a table. Long cells are wrapped, and cut only where the table says so."""
     console = Console(file=stream, highlight=False, width=_columns(stream))
+    whole = None if table.last else fitted(table, console.width - _EDGES, _GAP)
+    if whole is None and not table.last:
+        print(records(table, console.width), file=stream)
+        return
     drawn = Drawn(
         title=printable(table.title) or None,
         title_justify="left",
-        title_style="bold",
+        title_style=_STYLES.get(table.title, "bold"),
         box=box.SIMPLE_HEAD if heading else None,
         show_header=heading,
         padding=(0, 1) if heading else (0, _GAP - 1, 0, 1),
         pad_edge=False,
     )
-    kept = shown(table)
-    if table.last:
+    if whole is None:
+        kept = shown(table)
         _fit(table, kept, drawn, console)
+        rows = [tuple(printable(row[index]) for index in kept) for row in table.rows]
     else:
-        for index in kept:
-            drawn.add_column(table.columns[index], overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(Text(printable(row[index]), style=_STYLES.get(row[index], "")) for index in kept))
+        for index, wide in zip(whole.kept, whole.widths, strict=True):
+            drawn.add_column(table.columns[index], width=wide, no_wrap=True)
+        rows = [tuple(map("\n".join, row)) for row in whole.rows]
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     console.print(drawn)
 
 
@@ -101,7 +105,7 @@ def _fit(table: Table, kept: list[int], drawn: Drawn, console: Console) -> None:
         for index in kept
     }
     last = table.columns.index(table.last)
-    least = min(_LEAST, widths.get(last, 0))
+    least = min(LEAST, widths.get(last, 0))
 
     def taken() -> int:
         """The width of all the others."""

@@ -57,10 +57,16 @@ def unseen(lines: Iterable[ReceiptLine]) -> list[str]:
     return [*dict.fromkeys(line.leaf for line in lines if line.result is State.NOT_SEEN)]
 
 
-def table(lines: Iterable[ReceiptLine]) -> Table:
-    """The comparisons as a table."""
-    rows = tuple((line.leaf, _shown(line.expected), _shown(line.kernel), line.result) for line in lines)
-    return Table(("leaf", "composed", "kernel says", "result"), rows)
+def tables(lines: Iterable[ReceiptLine]) -> list[Table]:
+    """The comparisons, a table a result; what somebody has to look at is the first."""
+    alike: dict[State, list[tuple[str, ...]]] = {
+        state: [] for state in (State.DIFFERS, State.NOT_SEEN, State.NOT_ENFORCED, State.HOLDS)
+    }
+    for line in lines:
+        alike[line.result].append((line.leaf, _shown(line.expected), _shown(line.kernel)))
+    return [
+        Table(("leaf", "composed", "kernel says"), tuple(rows), str(state)) for state, rows in alike.items() if rows
+    ]
 
 
 def _shown(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from hardening.images.ids import Ids
 from hardening.images.unpacking import child
 from hardening.learn import recording, software
 from hardening.report import data
+from hardening.report.places import shortener
 from hardening.report.table import Table
 from hardening.upgrade import foretell, look, source
 from hardening.upgrade.difference import Difference
@@ -109,7 +110,7 @@ def command(
     if as_json:
         output.show_json(_data(found, against))
     else:
-        _show(found)
+        _show(found, shortener((*tried.composition.stack.layers, *tried.pending)))
     return EXIT_FINDINGS if any(item.likely or fail_on == PERHAPS for item in found.breakages) else 0
 
 
@@ -224,15 +225,15 @@ class _Checked:
         return (after, ()) if refusal is None else (self.tried, (foretell.of_stack(refusal),))
 
 
-def _show(found: Foretold) -> None:
+def _show(found: Foretold, in_short: Callable[[str], str]) -> None:
     columns = ("kind", "what", "file", "package", "program", "setting", "decided by")
     likely = [item for item in found.breakages if item.likely]
     others = [item for item in found.breakages if not item.likely]
     if likely:
-        output.show_table(Table(columns, tuple(_rows(likely))))
+        output.show_table(Table(columns, tuple(_rows(likely))).mapped(in_short))
     if others:
         output.show("\nPerhaps, where what is new is used:\n" if likely else "Perhaps, where what is new is used:\n")
-        output.show_table(Table(columns, tuple(_rows(others))))
+        output.show_table(Table(columns, tuple(_rows(others))).mapped(in_short))
     for lines in dict.fromkeys(_remedies((*likely, *others))):
         output.show(f"\n{lines}")
     for note in found.notes:

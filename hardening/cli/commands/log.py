@@ -145,7 +145,7 @@ def _show(chosen: Sequence[Data], found: FoundRecords, as_json: bool, *, heading
             print(json.dumps(record))
     elif chosen:
         table = _table(chosen, frozenset(whose(record) for record in found.records if record["event"] == "end"))
-        output.show_table(table, heading=heading)
+        output.show_table(table, heading=heading, as_lines=True)
     elif heading:
         output.note("no records")
     sys.stdout.flush()

@@ -91,7 +91,7 @@ def show(context: click.Context, as_json: bool, name: str) -> None:
         )
         return
     # As comments, so that what is shown is a profile again.
-    for line in explain.tree(stack.layers):
+    for line in explain.tree(stack.layers, output.width() - 2):
         output.show(f"# {line}")
     output.show(text.rstrip("\n"))
 

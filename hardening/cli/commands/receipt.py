@@ -49,7 +49,7 @@ def command(context: click.Context, profiles: tuple[str, ...], image: str | None
     if as_json:
         output.show_json({"holds": holds, "checks": [attrs.asdict(line) for line in lines]})
     else:
-        output.show_table(verification.table(lines))
+        output.show_tables(*verification.tables(lines))
         if not holds:
             output.note(
                 "hint: if the run had other profiles, options or image, give them here as they were given there"

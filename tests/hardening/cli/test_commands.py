@@ -78,7 +78,10 @@ def test_compose_as_toml_composes_to_the_same(folder: Path, capsys: pytest.Captu
         assert (one["limit"] or {}).get("shown") == (other["limit"] or {}).get("shown")
 
 
-def test_compose_as_settings_names_what_decided(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compose_as_settings_names_what_decided(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert call(session(folder), "compose", "--format", "settings") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["box.size", "5", f"{folder}/default.toml:4"] in rows

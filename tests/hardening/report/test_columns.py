@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,13 +71,40 @@ def test_doctor_is_one_screen_and_all_of_it_is_not(here: Session, capsys: pytest
     assert main(["doctor"], here) == 0
     screen = capsys.readouterr().out.splitlines()
     assert len(screen) <= 24
+    assert not any(len(line) > 80 for line in screen)
     assert main(["doctor", "--all"], here) == 0
     whole = capsys.readouterr().out.splitlines()
     assert len(whole) > len(screen)
     assert not any(line.startswith("seccomp ") for line in screen)
     assert any(line.startswith("seccomp ") for line in whole)
-    enforced = next(line for line in screen if line.startswith("mechanism  enforced"))
-    assert {"capabilities", "namespaces", "rootfs"} <= set(enforced.replace(",", " ").split())
+    _, _, enforced = " ".join(screen).partition("mechanism  enforced")
+    assert {"capabilities", "namespaces", "rootfs"} <= set(enforced.partition("mechanism")[0].replace(",", " ").split())
+
+
+#: What prints tables and trees; the lines of a pull request, a compiler and a shell are not wrapped.
+COMMANDS = (
+    *(
+        "explain -p web",
+        "explain -p web seccomp",
+        "explain -p web rootfs",
+        "explain -p web process",
+        "explain -p web /etc/shadow",
+    ),
+    *("explain -p web capabilities.KILL", "explain -p web --beyond strict", "compose -q -p web --format settings"),
+    *("score -p web --all", "diff strict web", "prove web within strict", "trust show -p web", "inspect --all -p web"),
+    *("trust explain -p web docker.io/library/busybox", "profile list", "plugin list", "exceptions profiles", "doctor"),
+    *("doctor --all", "images", "ps -a", "secret ls", "secret drivers"),
+)
+
+
+def test_no_line_that_can_be_broken_is_wider_than_80_columns(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        main(command.split(), here)
+        found = capsys.readouterr().out
+        assert found, command
+        # What is to be pasted is one line, and a cell of one word cannot be wrapped.
+        wide = [line for line in found.splitlines() if len(line) > 80 and not re.search(r"(^|  )\S+$", line)]
+        assert [line for line in wide if not line.startswith("    --") and "`hardening " not in line] == [], command
 
 
 def test_of_objects_and_arrays_what_differs_is_shown() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.report.table import Table, plain
+from hardening.report.table import Table, fitted, plain
 
 
 def test_columns_are_aligned_and_empty_ones_left_out() -> None:
@@ -23,3 +23,34 @@ def test_a_row_is_always_one_printable_line(rows: list[tuple[str, str]]) -> None
     lines = plain(Table(("a", "b"), tuple(rows))).split("\n")
     assert len(lines) in (0, 1, len(rows) + 1)
     assert all(line.isprintable() for line in lines)
+
+
+CELLS = st.lists(st.sampled_from(["a", "name", "--option=1,two", "a-longer-word", "a/path/of/several/names"])).map(
+    " ".join
+)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1), st.integers(10, 60), st.sampled_from(["", "b"]))
+def test_a_table_that_has_room_breaks_no_word(rows: list[tuple[str, str, str]], width: int, last: str) -> None:
+    table = Table(("a", "b", "c"), tuple(rows), last=last)
+    found = fitted(table, width)
+    if found is None:
+        words = [word for row in rows for cell in row for word in cell.split()]
+        assert last or sum(sorted(map(len, words))[-3:]) + 4 > width
+        return
+    assert sum(found.widths) + 2 * (len(found.widths) - 1) <= width
+    for row, cells in zip(rows, found.rows, strict=True):
+        for at, lines in zip(found.kept, cells, strict=True):
+            assert " ".join(lines).replace(",", " ").split() == row[at].replace(",", " ").split()
+
+
+def test_a_row_without_room_is_wrapped_and_else_a_record() -> None:
+    table = Table(("name", "what"), (("one", "some words of it"), ("two", "")))
+    assert plain(table, 17).splitlines() == ["NAME  WHAT", "one   some words", "      of it", "two"]
+    assert plain(table, 17, heading=False).splitlines() == ["one   some words", "      of it", "two"]
+    long = Table(("name", "what"), (("one", "some-words-of-it"),))
+    assert plain(long, 17).splitlines() == ["one", "  what  some-words-of-it"]
+    assert plain(Table(long.columns, long.rows, last="what"), 18).splitlines() == [
+        "NAME  WHAT",
+        "one   some-words-of-it",
+    ]

@@ -100,7 +100,7 @@ def _show(here: Session, item: RunningProcess, composition: Composition | None, 
     if as_json:
         output.show_json({**answer, "checks": [attrs.asdict(line) for line in lines]})
     else:
-        output.show_table(verification.table(lines))
+        output.show_tables(*verification.tables(lines))
     return EXIT_FINDINGS if answer["drift"] else 0
 
 
