@@ -180,6 +180,8 @@ def _limits(before: Composition, after: Composition) -> Iterator[LeafDifference]
             changes = _changes(one.kind, one.limit, other.limit)
         else:
             order = Order.LOOSER if one.limit_origin else Order.TIGHTER
+            if one.kind.is_loosest(one.limit if one.limit_origin else other.limit):
+                order = Order.OTHER  # a limit that leaves everything to later layers
             old, new = (text(item.kind, item.limit) if item.limit_origin else UNLIMITED for item in (one, other))
             changes = (ValueChange("", old, new, order),)
         yield from (_of(leaf, Subject.LIMIT, change, origins, (one, other)) for change in changes)

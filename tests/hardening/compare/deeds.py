@@ -46,6 +46,8 @@ PLACES = {
     **{f"selinux.{name}": "auto" for name in ("user", "role", "type", "level", "mount_label")},
     "rootfs.path": None,
 }  # fmt: skip
+#: Settings whose values name something of the host.
+_NAMING = ("rootfs.volumes", "rootfs.tmpfs", "secrets.given")
 CEILINGS = ("rootfs.shm_size", *(f"process.resources.{name}" for name in ("pids", "memory", "memory_swap", "cpu")))
 #: Settings of which no value permits more than another.
 NEUTRAL = ("process.cwd", "process.set_environment", "namespaces.hostname", "namespaces.domainname",
@@ -200,6 +202,21 @@ def _satisfied(requirement: Any, image: Any, world: Sequence[tuple[str, str]]) -
 
 
 # --- everything -----------------------------------------------------------------------------------------------------------
+
+
+def of_any(name: str, value: Any, calls: Collection[tuple[int, ...]]) -> Deeds:
+    """What a value of a setting permits, one of system calls or of images, too."""
+    if name == "seccomp.":
+        return _called(value, calls)
+    if name == "trust.":
+        return frozenset().union(*(_accepted(value, image) for image in IMAGES))
+    return of(name, value)
+
+
+def anything(name: str, samples: Collection[Any], calls: Collection[tuple[int, ...]]) -> Deeds:
+    """What some value of a setting permits: of places and names there is always another one."""
+    others = {"another"} if name in (*PLACES, *_NAMING) else set()
+    return frozenset().union(others, *(of_any(name, value, calls) for value in samples))
 
 
 def all_of(

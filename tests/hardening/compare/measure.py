@@ -1,8 +1,10 @@
 """Hold `diff` and `prove` against a second reading of what settings permit: ``python -m tests.hardening.compare.measure``.
 
 Stacks of random layers are composed, mechanism by mechanism, and every two of a batch are compared: by the orders of the
-leaves, and by the deeds that the composed settings permit (`tests.hardening.compare.deeds`). Exit code 1: an order says that
-a stack is within another which lacks one of its deeds, or not within one that has them all where orders are exact.
+leaves, and by the deeds that the composed settings permit, and that limits leave to later layers
+(`tests.hardening.compare.deeds`); of some stacks by what the BPF programs answer that their filters are compiled to. Exit
+code 1: an order says that a stack is within another which lacks one of its deeds, or not within one that has them all where
+orders are exact.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from functools import cache
@@ -22,27 +24,32 @@ from typing import Any
 import attrs
 
 from hardening.base.values import frozen
-from hardening.compare.difference import StackComparison, Subject, compare
+from hardening.compare.difference import StackComparison, Subject, both, compare
 from hardening.compare.proof import violated
 from hardening.compose.composition import Composition
 from hardening.compose.composition import compose as composed
 from hardening.errors import HardeningError
 from hardening.mechanism import host
 from hardening.mechanism.kinds import Order
-from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.schema import WILDCARD, Family
+from hardening.mechanism.mechanism import Context, Mechanism
+from hardening.mechanism.schema import WILDCARD, Family, Leaf
 from hardening.plugin import plugins
 from hardening.profile.layers import Stack
 from hardening.testing.laws import Case, random_case, to_layer
-from hardening_seccomp import SeccompSettings
+from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM, KILL_PROCESS, LOG
+from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, rule_of
-from hardening_seccomp.diagrams import MAX_ARGUMENT, apply
+from hardening_seccomp.diagrams import MAX_ARGUMENT, apply, constant
+from hardening_seccomp.spec import filter_of
 from hardening_seccomp.witness import vector
 from tests.hardening.compare import deeds
+from tests.hardening.compare.deeds import Deeds
+from tests.plugins.seccomp.written import LIBRARY
 
+NO_LIMIT = object()
 STACKS = 24  # of a batch
-HEADS = ("mechanism", "pairs", "within", "tighter", "looser", "neither", "stricter", "disagree")
+HEADS = ("mechanism", "pairs", "within", "tighter", "looser", "neither", "limits", "by BPF", "stricter", "disagree")
 #: Whose orders take the stricter answer where they cannot tell: keys and identities that come to the same.
 INEXACT = ("trust",)
 _TODAY = date(2000, 1, 1)
@@ -79,7 +86,7 @@ class Batch:
         said = [sample for sample in samples if sample[0] in chosen]
         found = []
         for _ in range(self.size):
-            cases = [_excepted(random_case(said, chance)) for _ in range(chance.randint(1, 3))]
+            cases = [_excepted(mechanism, random_case(said, chance)) for _ in range(chance.randint(1, 3))]
             layers = tuple(to_layer(mechanism, case, f"layer{number}") for number, case in enumerate(cases))
             try:
                 found.append(composed(Stack(layers), [mechanism, *others], here, _TODAY))
@@ -88,9 +95,14 @@ class Batch:
         return found
 
 
-def _excepted(case: Case) -> Case:
-    """The case without limits, which are no deeds, and permitted in all that it says."""
-    return attrs.evolve(case, limits={}, exceptions=frozenset(case.statements))
+def _excepted(mechanism: Mechanism[Any], case: Case) -> Case:
+    """The case permitted in all that it says, and without limits that mean nothing."""
+    settings = mechanism.schema.settings
+    limits = {key: value for key, value in case.limits.items() if not settings[key[0]].kind.unordered}
+    for name in {name for name, _ in limits}:
+        if isinstance(setting := settings[name], Family) and setting.listed:
+            limits[name, WILDCARD] = setting.absent
+    return attrs.evolve(case, limits=limits, exceptions=frozenset(case.statements))
 
 
 def _rules(chance: Random) -> Iterator[tuple[str, str, Rule]]:
@@ -126,32 +138,55 @@ def judged(batch: Batch) -> Row:
     """Every two stacks of a batch, in both directions."""
     row = Row()
     found = batch.compositions()
+    programs = [*map(_program, found[: batch.size // 2])] if batch.mechanism == "seccomp" else []
     for one, other in permutations(range(len(found)), 2):
-        _judge(row, found[one], found[other], f"{batch.mechanism} {batch.number} ({one}, {other})")
+        where = f"{batch.mechanism} {batch.number} ({one}, {other})"
+        _judge(row, found[one], found[other], where)
+        if max(one, other) < len(programs):
+            _judge_programs(row, (found[one], found[other]), (programs[one], programs[other]), where)
     return row
 
 
 def _judge(row: Row, before: Composition, after: Composition, where: str) -> None:
     row.counts["pairs"] += 1
     table = where.partition(" ")[0]
-    told = _order(compare(before, after))
+    found = compare(before, after)
     seen = permitted(before, after, table)
     row.counts[{Order.SAME: "within"}.get(seen, "neither" if seen is Order.INCOMPARABLE else str(seen))] += 1
     is_within = not violated(before, after, None)
-    if told is not seen or is_within is not (seen in (Order.SAME, Order.LOOSER)):
-        down, up = (Order.SAME, Order.TIGHTER), (Order.SAME, Order.LOOSER)
-        sound = all(seen in held for held in (down, up) if told in held) and (seen in up or not is_within)
-        stricter = table in INEXACT and sound
-        row.counts["stricter" if stricter else "disagree"] += 1
-        if not stricter:
-            row.wrong.append(f"{where}: {told}, prove says {'within' if is_within else 'not within'}, deeds: {seen}")
+    _hold(row, where, _order(found, Subject.VALUE), seen, within=is_within)
+    left = left_by_limits(before, after, table)
+    row.counts["limits"] += left is not Order.SAME
+    told = _order(found, Subject.LIMIT)
+    _hold(row, f"{where}, limits", told, left, within=told in (Order.SAME, Order.LOOSER))
 
 
-def _order(found: StackComparison) -> Order:
-    """How the values of the second stand to those of the first; those that permit the same are the same here."""
-    values = [item for item in found.differences if item.subject is Subject.VALUE]
-    order = attrs.evolve(found, differences=tuple(values)).order
+def _hold(row: Row, where: str, told: Order, seen: Order, *, within: bool) -> None:
+    """Hold what is told against what is seen."""
+    if told is seen and within is (seen in (Order.SAME, Order.LOOSER)):
+        return
+    down, up = (Order.SAME, Order.TIGHTER), (Order.SAME, Order.LOOSER)
+    sound = all(seen in held for held in (down, up) if told in held) and (seen in up or not within)
+    stricter = where.partition(" ")[0] in INEXACT and sound
+    row.counts["stricter" if stricter else "disagree"] += 1
+    if not stricter:
+        row.wrong.append(f"{where}: {told}, {'within' if within else 'not within'}; deeds: {seen}")
+
+
+def _order(found: StackComparison, subject: Subject, settings: Collection[str] | None = None) -> Order:
+    """How the values, or limits, of the second stand to those of the first; those that permit the same are the same here."""
+    items = (item for item in found.differences if item.subject is subject)
+    kept = tuple(item for item in items if settings is None or item.leaf.setting in settings)
+    order = attrs.evolve(found, differences=kept).order
     return Order.SAME if order is Order.OTHER else order
+
+
+def _stands(pairs: Iterable[tuple[Deeds, Deeds]]) -> Order:
+    """How the second of each stand to the first, of all together."""
+    fewer = more = False
+    for old, new in pairs:
+        fewer, more = fewer or not old <= new, more or not new <= old
+    return Order.INCOMPARABLE if fewer and more else Order.TIGHTER if fewer else Order.LOOSER if more else Order.SAME
 
 
 def permitted(before: Composition, after: Composition, table: str) -> Order:
@@ -166,16 +201,30 @@ def permitted(before: Composition, after: Composition, table: str) -> Order:
                 rules = getattr(one, attribute), getattr(other, attribute)
                 named = {name: None for name in named if rules[0][name] is not rules[1][name]}
             members[setting.name] = [*named, *UNNAMED.get(setting.name, ("/x",)), WILDCARD]
-    calls = _vectors(one, other) if isinstance(one, SeccompSettings) and isinstance(other, SeccompSettings) else ()
+    calls = vectors(pair for _, pair in _unlike(one, other)) if isinstance(one, SeccompSettings) else ()
     pairs = zip(
         deeds.all_of(table, mechanism.schema, one, members, calls),
         deeds.all_of(table, mechanism.schema, other, members, calls),
         strict=True,
     )
-    fewer = more = False
-    for (_, old), (_, new) in (*pairs, *_requirement(before, after, table)):
-        fewer, more = fewer or not old <= new, more or not new <= old
-    return Order.INCOMPARABLE if fewer and more else Order.TIGHTER if fewer else Order.LOOSER if more else Order.SAME
+    return _stands((old, new) for (_, old), (_, new) in (*pairs, *_requirement(before, after, table)))
+
+
+def left_by_limits(before: Composition, after: Composition, table: str) -> Order:
+    """How what the limits of the second leave to later layers stands to what those of the first do."""
+    mechanism = installed()[0][table]
+    leaves = {leaf for stack in (before, after) for leaf in stack.leaves if leaf.mechanism == table}
+    pairs = {leaf: (before.limit(leaf, NO_LIMIT), after.limit(leaf, NO_LIMIT)) for leaf in sorted(leaves)}
+    pairs = {leaf: both for leaf, both in pairs.items() if both[0] is not both[1]}
+    rules = (both for leaf, both in pairs.items() if (table, leaf.setting) == ("seccomp", ""))
+    calls = vectors((constant(ALLOW) if one is NO_LIMIT else one, constant(ALLOW) if other is NO_LIMIT else other)
+                    for one, other in rules)  # fmt: skip
+
+    def left(leaf: Leaf, limit: Any) -> Deeds:
+        name, kind = f"{table}.{leaf.setting}", mechanism.schema.settings[leaf.setting].kind
+        return deeds.anything(name, kind.samples(), calls) if limit is NO_LIMIT else deeds.of_any(name, limit, calls)
+
+    return _stands((left(leaf, old), left(leaf, new)) for leaf, (old, new) in pairs.items())
 
 
 def _requirement(before: Composition, after: Composition, table: str) -> Iterator[Any]:
@@ -185,17 +234,52 @@ def _requirement(before: Composition, after: Composition, table: str) -> Iterato
     yield tuple((name, deeds.of(name, words[stack.required(table)])) for stack in (before, after))
 
 
-def _vectors(one: SeccompSettings, other: SeccompSettings) -> list[tuple[int, ...]]:
+def _unlike(one: SeccompSettings, other: SeccompSettings) -> Iterator[tuple[str, tuple[Rule, Rule]]]:
+    """The calls whose rules differ."""
+    for name in {**one.syscalls.named, **other.syscalls.named}:
+        if one.syscalls[name] is not other.syscalls[name]:
+            yield name, (one.syscalls[name], other.syscalls[name])
+
+
+def vectors(rules: Iterable[tuple[Rule, Rule]]) -> list[tuple[int, ...]]:
     """Arguments at and beside what conditions compare with, and for each pair of answers some that lead to it: whether there
     are others is what the orders have to know."""
     chance = Random(0)
     found = [tuple(chance.choice(_NUMBERS) for _ in range(6)) for _ in range(24)]
-    for name in {**one.syscalls.named, **other.syscalls.named}:
-        rules = one.syscalls[name], other.syscalls[name]
-        if rules[0] is not rules[1]:
-            pairs = apply(lambda *pair: pair, *rules)
-            found += [tuple(vector(pairs, pair, MAX_ARGUMENT)) for pair in dict.fromkeys(pairs.leaves)]
+    for pair in rules:
+        pairs = apply(lambda *pair: pair, *pair)
+        found += [tuple(vector(pairs, pair, MAX_ARGUMENT)) for pair in dict.fromkeys(pairs.leaves)]
     return found
+
+
+# --- what the compiled filters answer -------------------------------------------------------------------------------------
+
+
+def _program(found: Composition) -> bpf.Program:
+    context = Context(installed()[1], found.composed)
+    return bpf.decode(compile_filter(filter_of(found.settings["seccomp"], context), LIBRARY).program)
+
+
+def _judge_programs(
+    row: Row, stacks: tuple[Composition, Composition], programs: tuple[bpf.Program, bpf.Program], where: str
+) -> None:
+    """What two programs answer to calls of this machine, which knows neither rules nor their order."""
+    row.counts["by BPF"] += 1
+    one, other = (stack.settings["seccomp"] for stack in stacks)
+    numbers = LIBRARY.names(LIBRARY.native())
+    calls = [(numbers[name], arguments) for name, pair in _unlike(one, other) if name in numbers
+             for arguments in vectors([pair])]  # fmt: skip
+    calls += [(numbers["acct"], (0,)), (numbers["chmod"], (0, 0o4755)), (numbers["chmod"], (0, 0o755))]
+    seen = Order.SAME
+    for number, arguments in calls:
+        old, new = (bpf.evaluate(program, LIBRARY.native(), number, arguments).action.kind for program in programs)
+        seen = both(seen, Order.TIGHTER if new > old else Order.LOOSER if new < old else Order.SAME)
+    told = _order(compare(*stacks), Subject.VALUE, ("", "restrict_suid_sgid"))
+    # What one setting refuses, the other may refuse as well: then there is nothing to be seen of a difference.
+    unlike = one.restrict_suid_sgid is not other.restrict_suid_sgid
+    if told is not seen and not (unlike and (told is Order.INCOMPARABLE or seen is Order.SAME)):
+        row.counts["disagree"] += 1
+        row.wrong.append(f"{where}, by BPF: {told}; answers: {seen}")
 
 
 def measure(pairs: int, jobs: int, only: Sequence[str] = ()) -> tuple[dict[str, Row], float]:

@@ -1,4 +1,5 @@
-"""`hardening/compare/difference.py` agrees with a second reading of what settings permit; a wrong order would be seen."""
+"""`hardening/compare/difference.py` agrees with a second reading of what settings permit, limits leave and compiled filters
+answer; a wrong order would be seen."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ import pytest
 from hardening.mechanism.kinds import Ceiling, Kind
 from hardening_process.kinds import RlimitKind, below
 from hardening_rootfs.volumes import VolumeKind
+from hardening_seccomp import bpf
 from hardening_secrets.settings import UseKind
+from tests.hardening.compare import measure
 from tests.hardening.compare.measure import Batch, installed, judged
 from tests.support.sample import is_whole
 
@@ -41,3 +44,18 @@ def test_a_wrong_order_is_seen(
     assert not judged(batch).wrong
     monkeypatch.setattr(kind, "is_no_looser_than", wrong)
     assert judged(batch).wrong
+
+
+def test_a_wrong_order_of_limits_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch("scan", 0, 10)
+    assert not judged(batch).wrong
+    monkeypatch.setattr(Kind, "is_loosest", lambda self, value: False)
+    assert {line.partition(":")[0].endswith(", limits") for line in judged(batch).wrong} == {True}
+
+
+def test_a_filter_that_answers_something_else_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowing = (bpf.Instruction(bpf.RET_K, 0, 0, 0x7FFF0000),)
+    monkeypatch.setattr(measure, "_program", lambda found: allowing)
+    row = judged(Batch("seccomp", 1, 8, ("",)))
+    assert row.counts["by BPF"]
+    assert {line.partition(":")[0].endswith(", by BPF") for line in row.wrong} == {True}
