@@ -19,7 +19,6 @@ from hardening_namespaces.settings import TYPES, NamespacesSettings
 from hardening_process.kinds import RlimitKind
 from hardening_process.settings import ProcessSettings
 from hardening_rootfs.settings import RootfsSettings
-from hardening_seccomp.actions import ALLOW
 from hardening_seccomp.settings import SeccompSettings
 
 #: The pages count the system calls of one machine: groups also hold names that only others have.
@@ -61,10 +60,7 @@ def native_calls() -> frozenset[str]:
 
 
 def _syscalls(settings: SeccompSettings) -> Iterator[tuple[str, str]]:
-    native = native_calls()
-    rules = [rule for name, rule in settings.syscalls.named.items() if name in native]
-    whole = sum(rule.is_constant and ALLOW in rule.leaves for rule in rules)
-    partly = sum(not rule.is_constant and ALLOW in rule.leaves for rule in rules)
+    whole, partly = settings.permitted(native_calls())
     yield "system calls allowed, of x86-64", f"{whole}, and {partly} with some arguments"
     yield "any other system call", f"`{settings.syscalls.rest.leaves[0]}`"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 
@@ -300,6 +300,11 @@ class SeccompSettings(CallFilter):
 
     def lets_run(self, call: str) -> bool:
         return not all(map(is_denial, self.syscalls[call].leaves))
+
+    def permitted(self, calls: Collection[str]) -> tuple[int, int]:
+        """How many of these system calls get through, and how many others with some arguments."""
+        denied = [list(map(is_denial, self.syscalls[call].leaves)) for call in calls]
+        return sum(not any(leaves) for leaves in denied), sum(any(leaves) and not all(leaves) for leaves in denied)
 
 
 #: What the lists of the table say.

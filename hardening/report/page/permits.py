@@ -147,11 +147,13 @@ def _matrices(composition: Composition) -> Iterator[Matrix]:
     for mechanism in composition.mechanisms:
         family = mechanism.schema.settings.get("")
         if isinstance(family, Family):
-            named = {
+            # Who looks for a system call wants to find it, whether or not a layer has its name; and what no call of this
+            # machine is called permits nothing here.
+            calls = {name for name in question.names() if name in whole_table_members(mechanism, name)}
+            stated = {
                 leaf.member for leaf in composition.leaves if (leaf.mechanism, leaf.setting) == (mechanism.name, "")
             }
-            # Who looks for a system call wants to find it, whether or not a layer has its name.
-            named |= {member for name in question.names() for member in whole_table_members(mechanism, name)}
+            named = {WILDCARD, *calls} if calls else stated
             found = {
                 member: _permission(mechanism, family, member, composition.at(mechanism, "", member))
                 for member in sorted(named)

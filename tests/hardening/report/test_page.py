@@ -18,7 +18,11 @@ from hardening.assemble.pipeline import Assembly
 from hardening.report.page import graph, page, permits
 from hardening.report.page.permits import Matrix
 from hardening.score import scoring
+from hardening_seccomp.host import SeccompFacts
+from hardening_seccomp.settings import SeccompSettings
+from hardening_seccomp.verify import verify
 from tests.support import shipped
+from tools import facts
 
 #: The largest page that there may be; bytes.
 LARGEST = 1 << 20
@@ -123,6 +127,17 @@ def test_the_matrices_say_what_the_configuration_does(web: Assembly, may: permit
     assert unconditional <= allowed
     assert {"socket", "ioctl"} <= {item.name for item in calls.of("partly")}
     assert {"ptrace", "mount", "bpf"} <= {item.name for item in calls.of("denied")}
+
+
+def test_the_page_a_receipt_and_the_documentation_count_the_same_calls(web: Assembly, may: permits.Permits) -> None:
+    calls, settings = _matrix(may, "seccomp"), web.composition.settings["seccomp"]
+    assert isinstance(settings, SeccompSettings)
+    whole, partly = (len(calls.of(degree)) for degree in ("allowed", "partly"))
+    assert (whole, partly) == settings.permitted(web.context.host.of(SeccompFacts).native_names) > (0, 0)
+    line = next(iter(verify(settings, web.context, {"status": {}, "seccomp": {"filters": [], "digest": None}})))
+    assert line.expected == f"{whole} calls, {partly} more with some arguments, else deny"
+    if web.context.host.machine == facts.ARCHITECTURE:
+        assert f"| {whole}, and {partly} with some arguments |" in facts.table("web")
 
 
 def test_what_is_allowed_in_part_says_under_which_condition(may: permits.Permits, text: str) -> None:
