@@ -10,12 +10,11 @@ from hardening.base.pointer import items, lookup
 from hardening.base.units import show_size
 from hardening.mechanism import idmaps
 from hardening.report import verification
-from hardening.report.table import Table, clipped, wrapped
+from hardening.report.table import Table
 from hardening.report.verification import ReceiptLine
 from hardening.runs.inspection import RunningProcess
 
 _SETS, _LOCKED = "/process/capabilities", "/process/noNewPrivileges"
-_WIDTH = 56
 _UNSET = 2**32 - 1  # of a login uid (audit(8))
 _MODES = {"0": "none", "1": "strict", "2": "filter"}
 
@@ -54,12 +53,8 @@ def data(receipt: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, s
 
 
 def table(facts: Mapping[str, str]) -> Table:
-    """The facts of one process, folded so that they fit 80 columns."""
-    rows = []
-    for name, text in facts.items():
-        line, *more = wrapped(text, "", "", _WIDTH)
-        rows += [(name, line), *(("", part) for part in more)]
-    return Table(("process", "the kernel says"), tuple(rows))
+    """The facts of one process."""
+    return Table(("process", "the kernel says"), tuple(facts.items()), last="the kernel says", folded=True)
 
 
 def lines(found: Iterable[tuple[RunningProcess, Mapping[str, Any], Mapping[str, Any]]]) -> Table:
@@ -74,7 +69,7 @@ def lines(found: Iterable[tuple[RunningProcess, Mapping[str, Any], Mapping[str, 
         for item, receipt, document in found
     )  # fmt: skip
     columns = ("name", "engine", "pid", "user", "caps", "nnp", "seccomp", "root", "shared with you")
-    return Table(columns, rows, last="name", narrow=("engine",))
+    return Table(columns, rows, last="shared with you", folded=True)
 
 
 def verdict(lines: Sequence[ReceiptLine]) -> dict[str, Any]:
@@ -86,16 +81,10 @@ def verdict(lines: Sequence[ReceiptLine]) -> dict[str, Any]:
 def verdicts(found: Iterable[tuple[RunningProcess, Mapping[str, Any]]]) -> Table:
     """A line a container, with the leaves in which it is not what the stack composes to, or was not seen to be."""
     rows = tuple(
-        (
-            item.name,
-            item.engine,
-            str(item.pid),
-            answer["result"],
-            clipped(", ".join(answer["drift"] or answer["not_seen"]), _WIDTH),
-        )
+        (item.name, item.engine, str(item.pid), answer["result"], ", ".join(answer["drift"] or answer["not_seen"]))
         for item, answer in found
     )
-    return Table(("name", "engine", "pid", "result", "in"), rows, last="in")
+    return Table(("name", "engine", "pid", "result", "in"), rows, last="in", folded=True)
 
 
 def _user(receipt: Mapping[str, Any]) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hardening.report.table import Table, clipped
+from hardening.report.table import Table
 from hardening.score.scoring import Item, Score, mean
 
 _COLUMNS = ("setting", "verdict", "weight", "gain", "an exposed command can")
-_WIDTH = 37
 
 
 def tables(score: Score, *, whole: bool) -> list[Table]:
@@ -18,9 +17,8 @@ def tables(score: Score, *, whole: bool) -> list[Table]:
     for name, items in score.parts.items():
         rows = tuple(_row(score, item) for item in items if whole or item.share)
         gain = score.gain(*items)
-        found.append(
-            Table(_COLUMNS, rows, f"{name}: {mean(items):.1f} of 10, {gain:.1f} of the whole", last=_COLUMNS[-1])
-        )
+        title = f"{name}: {mean(items):.1f} of 10, {gain:.1f} of the whole"
+        found.append(Table(_COLUMNS, rows, title, last=_COLUMNS[-1], folded=True))
     return found
 
 
@@ -32,10 +30,8 @@ def several(scores: Mapping[str, Score]) -> Table:
 
 
 def _row(score: Score, item: Item) -> tuple[str, ...]:
-    whole = f"{item.meaning} ({item.found})"
-    words = whole if item.found and len(whole) <= _WIDTH else item.meaning
-    cells = item.verdict, f"{item.weight:6.0f}", f"{score.gain(item):4.2f}", clipped(words, _WIDTH)
-    return item.leaf.partition(".")[2], *cells
+    words = f"{item.meaning} ({item.found})" if item.found else item.meaning
+    return item.leaf.partition(".")[2], item.verdict, f"{item.weight:6.0f}", f"{score.gain(item):4.2f}", words
 
 
 def data(score: Score) -> dict[str, Any]:

@@ -183,7 +183,8 @@ def _control_group(settings: ProcessSettings, context: Context, receipt: Mapping
     }
     expected = f"below {settings.cgroup}" if settings.cgroup else "the caller's, or below it"
     if context.has_run and not settings.cgroup:
-        return Verification.of("process.resources.cgroup", "that of whoever launched it", receipt["cgroup"] or "", True)
+        groups = ", ".join(dict.fromkeys(_groups(receipt["cgroup"]).values()))
+        return Verification.of("process.resources.cgroup", "that of whoever launched it", groups, True)
     shown = ", ".join(sorted(beyond or set(moved.values()))) or "the caller's"
     held = not beyond and (bool(moved) or not settings.cgroup)
     return Verification.of("process.resources.cgroup", expected, shown, held)
