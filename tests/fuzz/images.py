@@ -63,7 +63,7 @@ def manifest(data: bytes, _: Path) -> None:
     assert len(blobs) <= media.MAX_LAYERS + 1 or found is not None
 
 
-@target(of_json, "hardening.compose.image_defaults hardening_process.image hardening.images.media", short=100)
+@target(of_json, "hardening.compose.image_defaults hardening_process.users hardening.images.media", short=100)
 def imageconfig(data: bytes, _: Path) -> None:
     """What it says to the mechanisms is text that a configuration can hold."""
     plugins, host = shipped.here()

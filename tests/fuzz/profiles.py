@@ -111,7 +111,7 @@ def _linted() -> Iterator[bytes]:
 
 
 @target(
-    of_toml, "hardening.lint.linter hardening.lint.document hardening.lint.crossing hardening.lint.suppression"
+    of_toml, "hardening.lint.linter hardening.lint.document hardening.compose.crossing hardening.lint.suppression"
     " hardening.lint.fixing hardening.profile.toml_lines", seeds=_linted, short=40,
 )  # fmt: skip
 def lint(data: bytes, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -140,9 +141,11 @@ def test_a_target_gives_its_rights_up_in_a_clone_that_only_root_may_enter() -> N
     assert done.returncode == 0
 
 
-def test_what_is_kept_is_of_a_target() -> None:
+def test_what_is_kept_is_of_a_target_and_what_leads_is_there() -> None:
     kept = [path for folder in ("corpus", "reached", "words") for path in HERE.glob(f"{folder}/*")]
     assert {path.name for path in kept} <= targets().keys()
+    led = {module for target in targets().values() for module in target.of}
+    assert [module for module in led if importlib.util.find_spec(module) is None] == []
 
 
 def test_of_inputs_the_fewest_are_kept_that_reach_new_lines(tmp_path: Path) -> None:
