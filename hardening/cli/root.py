@@ -10,6 +10,7 @@ import click
 from hardening import __version__
 from hardening.cli.added import OWN, load, owner, summary
 from hardening.cli.commands import COMMANDS, FOLDERS, MODULES
+from hardening.cli.options import completed_by
 from hardening.cli.session import session
 from hardening.errors import UsageError
 
@@ -74,6 +75,7 @@ class LazyGroup(click.Group):
     "--without",
     multiple=True,
     metavar="PLUGIN",
+    shell_complete=completed_by("complete_plugin"),
     help="Leave a plugin out. Nothing is launched without one that has a say in it.",
 )
 @click.pass_context

@@ -73,7 +73,7 @@ Exit codes: 0; 1 where something is likely to break, or with --fail-on perhaps m
     help="End with exit code 1 for what is likely to break alone, or for what may, too.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
-@click.argument("words", nargs=-1, metavar="[PROFILE] [-- COMMAND]")
+@click.argument("words", nargs=-1, metavar="[PROFILE] [-- COMMAND]", shell_complete=stack.complete_profile)
 @click.pass_context
 def command(
     context: click.Context,

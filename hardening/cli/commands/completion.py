@@ -25,7 +25,7 @@ Examples:
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
     """Print the completion script of SHELL. It completes commands, options, and the names of profiles, runtimes, settings,
-    images, containers and secrets."""
+    images, containers, secrets, plugins and rules."""
     # The script's text alone: click's own source() also asks the installed bash for its version.
     kinds = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
     complete = kinds[shell](context.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE)

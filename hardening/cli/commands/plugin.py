@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hardening.cli import added, output
+from hardening.cli.options import completed_by
 from hardening.cli.session import session
 from hardening.errors import EXIT_FINDINGS, EXIT_LAUNCHER, PluginError, UsageError, quoted
 from hardening.launch.record import behalf
@@ -37,15 +38,6 @@ _NAMES = {"hooks": "hook", "commands": "command", "profiles": "profiles"}
 _SPEC = f"{hookspecs.PROJECT}_spec"
 #: What runtimes have or have not.
 _ABILITIES = ("describes", "detaches", "takes_secrets", "takes_variables", "writes_receipts")
-
-
-#: Columns of what `show` prints.
-WIDTH = 100
-
-
-def complete_plugin(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The names of plugins that begin with what was typed."""
-    return [item.name for item in brought(plugins.GROUP, session(ctx).announced) if item.name.startswith(incomplete)]
 
 
 @click.group("plugin")
@@ -75,7 +67,7 @@ def list_plugins(context: click.Context, as_json: bool) -> int:
     epilog="\b\nExamples:\n  hardening plugin show seccomp\n  hardening plugin show seccomp --json\n\n"
     "\b\nExit code 125: it cannot be used, or is in the way of another one.\n",
 )
-@click.argument("name", shell_complete=complete_plugin)
+@click.argument("name", shell_complete=completed_by("complete_plugin"))
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.pass_context
 def show_plugin(context: click.Context, name: str, as_json: bool) -> int:
@@ -90,7 +82,7 @@ def show_plugin(context: click.Context, name: str, as_json: bool) -> int:
         lines = list(_lines(found))
         width = max(len(what) for what, _ in lines) + 2
         for what, text in lines:
-            output.show(fill(text, WIDTH, initial_indent=what.ljust(width), subsequent_indent=" " * width))
+            output.show(fill(text, output.width(), initial_indent=what.ljust(width), subsequent_indent=" " * width))
     if problem is not None:
         raise problem
     return EXIT_LAUNCHER if found["problem"] else 0
@@ -134,7 +126,7 @@ def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) 
     epilog="\b\nExamples:\n  hardening plugin check quota\n  hardening plugin check --json\n\n"
     "\b\nExit code 1: something is broken; 125: a plugin cannot be used.\n",
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_plugin)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=completed_by("complete_plugin"))
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.pass_context
 def check_plugins(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:

@@ -62,8 +62,8 @@ class _AskingCommand(stack.StackCommand):
         if "--" in args:
             return False
         read = self.make_parser(ctx).parse_args(list(args))[0]
-        words = read["command"]
-        if not isinstance(words, tuple):  # nothing is asked, as with --help
+        words = read.get("command")
+        if not isinstance(words, tuple):  # nothing is asked, as with --help, or it is still being typed
             return False
         if not imaged.is_option(ctx, words[1:]) or "entrypoint" in read:
             return False

@@ -1,4 +1,4 @@
-"""What a shell may put in the place of what was typed of a setting or an image."""
+"""What a shell may put in the place of what was typed of a setting, an image, a plugin or a rule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from hardening.cli.session import session
+from hardening.compose.rules import RuleRegistry
 from hardening.errors import HardeningError
+from hardening.plugin import plugins
+from hardening.plugin.installed import brought
 
 
 def complete_setting(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -37,6 +40,25 @@ def complete_image(ctx: click.Context, parameter: click.Parameter, incomplete: s
         names = [record.name for record in store.records()] if store is not None else []
         found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
         return found or [CompletionItem(incomplete, type="file")]
+    return []
+
+
+def complete_plugin(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The plugins that begin with what was typed."""
+    found = brought(plugins.GROUP, session(ctx).announced)
+    return [CompletionItem(item.name) for item in found if item.name.startswith(incomplete)]
+
+
+def complete_rule(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The rules whose ids, or whole names, begin with what was typed."""
+    with suppress(HardeningError):
+        rules = RuleRegistry(session(ctx).plugins.mechanisms)
+        words = [(word, name) for ident, name in rules.names.items() for word in (ident, name)]
+        return [
+            CompletionItem(word, help=rules.described(name).summary)
+            for word, name in words
+            if word.startswith(incomplete)
+        ]
     return []
 
 

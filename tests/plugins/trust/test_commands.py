@@ -83,7 +83,10 @@ def test_a_full_disk_leaves_a_policy_as_it_is(here: Path, layer: Path, capsys: p
         assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()} == before
 
 
-def test_the_table_is_that_of_podman(layer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_that_of_podman(
+    layer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # places have no spaces
     code, out, _ = typed(capsys, "show", "-p", str(layer))
     rows = [line.split() for line in out.splitlines()]
     assert code == 0

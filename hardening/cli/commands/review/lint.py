@@ -7,6 +7,7 @@ import os
 import click
 
 from hardening.cli import output
+from hardening.cli.options import completed_by
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import session
 from hardening.compose.rules import RuleRegistry
@@ -49,7 +50,13 @@ Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
     help="The severity from which on a result is exit code 1.",
 )
 @click.option("--fix", is_flag=True, help="Mend what can be mended without a decision; comments and order stay.")
-@click.option("--explain", "ident", metavar="ID", help="Show what a rule, by its id or its name, finds, and why.")
+@click.option(
+    "--explain",
+    "ident",
+    metavar="ID",
+    shell_complete=completed_by("complete_rule"),
+    help="Show what a rule, by its id or its name, finds, and why.",
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.pass_context
 def command(

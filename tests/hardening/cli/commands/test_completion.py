@@ -1,4 +1,4 @@
-"""Completion, by a real bash with the script that `hardening completion bash` prints."""
+"""Completion, by real shells with the scripts that `hardening completion` prints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from click.shell_completion import ShellComplete
+
+from hardening.cli.root import root
+from hardening.cli.session import Session
 from tests.support.images import archive, entry, layout
 
 PROGRAM = Path(sys.executable).with_name("hardening")
@@ -15,18 +20,54 @@ TYPED = {
     "hardening expl": ["explain"],
     "hardening run -p stri": ["strict"],
     "hardening run --set rootfs.prop": ["rootfs.propagation"],
-    "hardening compose --exception selinux.rel": ["selinux.relabel"],
-    "hardening explain capabilities.no": ["capabilities.no_new_privileges"],
     "hardening rmi oci": ["oci:{image}:v1"],
     "hardening explain --image oci": ["oci:{image}:v1"],
     "hardening run -p strict oci": ["oci:{image}:v1"],
     "hardening run -p strict -- oci": [],
+}
+#: The same without a shell.
+KNOWN = {
+    "hardening compose --exception selinux.rel": ["selinux.relabel"],
+    "hardening explain capabilities.no": ["capabilities.no_new_privileges"],
+    "hardening run --seccomp-al": ["--seccomp-allow"],
+    "hardening why -p stri": ["strict"],
+    "hardening check stri": ["strict"],
+    "hardening lint --explain seccomp/unk": ["seccomp/unknown-syscall"],
+    "hardening --without root": ["rootfs"],
 }
 _SCRIPT = """
 source <(hardening completion bash)
 typed() { COMP_WORDS=($1) COMPREPLY=(); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _hardening_completion hardening 2>/dev/null
           echo "${COMPREPLY[*]}"; }
 """
+
+
+def test_names_that_the_installed_plugins_bring_are_known() -> None:
+    complete = ShellComplete(root, {"obj": Session()}, "hardening", "_HARDENING_COMPLETE")
+    for typed, names in KNOWN.items():
+        _, *words, last = typed.split()
+        assert [item.value for item in complete.get_completions(words, last)] == names, typed
+
+
+#: The same in the others: fish(1) is asked, and of zsh(1) what its completion system would be given.
+_OTHERS = {
+    "fish": ["hardening completion fish | source", 'complete -C "{words}"'],
+    "zsh": [
+        "compdef() { :; }; compadd() { print -l ${(P)@[-1]}; }; _describe() { print -l ${(P)@[-2]}; }",
+        "source <(hardening completion zsh)",
+        "words=({words}); CURRENT=$#words; _hardening_completion",
+    ],
+}
+
+
+@pytest.mark.parametrize("shell", _OTHERS)
+def test_other_shells_complete_names_with_what_they_are(shell: str) -> None:
+    *script, asked = _OTHERS[shell]
+    lines = [*script, *(asked.replace("{words}", words) for words in ("hardening run -p stri", "hardening expl"))]
+    environment = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
+    done = subprocess.run([shell, "-c", "\n".join(lines)], env=environment, text=True, capture_output=True, check=True)
+    found = [line.replace("\t", ":").split(":")[:2] for line in done.stdout.splitlines()]
+    assert [(name, bool(told)) for name, told in found] == [("strict", True), ("explain", True)], done.stderr
 
 
 def test_names_of_all_kinds_are_completed(tmp_path: Path) -> None:
