@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @frozen(eq=False)
 class Request:
-    """Which stack a command line asks for: profiles, and the layer that its options form. ``reader`` gives the documents,
+    """Which stack a command line asks for: profiles, and the layer that its options form. ``reader`` gives the layers,
     where not all lie where they belong."""
 
     profiles: tuple[str, ...]
@@ -109,7 +109,6 @@ class Session:
         from hardening.launch.fingerprints import ABSENT
         from hardening.profile.layers import resolve
         from hardening.profile.machine import ENFORCED, FILE
-        from hardening.profile.source import read
 
         for name in request.profiles:
             self._require(name)
@@ -118,7 +117,7 @@ class Session:
         absent = ((ENFORCED, ABSENT),) if machine.enforced is None else ()
         return resolve(
             request.profiles, self.search, request.options, ((FILE, machine.digest), *absent),
-            request.reader or read, enforced=machine.enforced, signed=machine.signed,
+            request.reader, enforced=machine.enforced, signed=machine.signed,
         )  # fmt: skip
 
     def _require(self, profile: str) -> None:

@@ -16,8 +16,9 @@ loosens them only with an exception.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -148,6 +149,14 @@ class LayerStatements:
     statements: Mapping[tuple[str, str], Statement]
     limits: Mapping[tuple[str, str], Statement]
     exceptions: Mapping[tuple[str, str], Exemption]
+
+    @cached_property
+    def members(self) -> Mapping[str, Collection[str]]:
+        """The members of which it says something, by setting."""
+        found: dict[str, dict[str, None]] = {}
+        for setting, member in (*self.statements, *self.limits):
+            found.setdefault(setting, {})[member] = None
+        return found
 
     def entry(self, setting: str, member: str) -> LeafEntry:
         """What it contributes to one leaf of a scalar, or of a family whose members stand side by side."""

@@ -164,7 +164,9 @@ def find_leaves(mechanism: Mechanism[Any], name: str) -> list[tuple[Setting, str
 def _unused_exceptions(stack: Stack, leaves: Mapping[Leaf, Resolved]) -> Iterable[Finding]:
     if not any(layer.exceptions and not layer.shipped for layer in stack.layers):
         return
-    used = {id(step.exception) for resolved in leaves.values() for step in resolved.steps if step.exception is not None}
+    tables = {exception.setting.partition(".")[0] for layer in stack.layers for exception in layer.exceptions}
+    steps = (step for leaf, resolved in leaves.items() if leaf.mechanism in tables for step in resolved.steps)
+    used = {id(step.exception) for step in steps if step.exception is not None}
     for layer in stack.layers:
         for exception in layer.exceptions:
             # Of one that is shipped, a limit before it may have cut the need.

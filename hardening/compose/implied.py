@@ -20,6 +20,7 @@ from hardening.errors import HardeningError, ProfileError, raise_all
 from hardening.mechanism.findings import UNUSED
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied, Mechanism
+from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Exemption, Layer, Stack
 
 TYPE_CHECKING = False
@@ -46,12 +47,12 @@ def hold(composition: Composition, host: Host) -> Composition:
     """The composition with each exception that permits what a value amounts to in the history of that value. Raises
     `ProfileError`, or `Problems` with several, for what no exception permits, and for what is beyond a limit."""
     problems: list[HardeningError] = []
-    leaves = dict(composition.leaves)
+    used: dict[Leaf, Resolved] = {}
     for mechanism in composition.mechanisms:
         settings, limits = composition.settings[mechanism.name], composition.limits(mechanism.name)
         for implied in mechanism.implies(settings, limits, host):
             by = composition.at(mechanism, implied.by.setting, implied.by.member).leaf
-            said = leaves[by]
+            said = used.get(by) or composition.leaves[by]
             try:
                 exception = _permitted(composition, implied, said)
             except ProfileError as error:
@@ -60,14 +61,13 @@ def hold(composition: Composition, host: Host) -> Composition:
             if exception is not None:
                 place, value = exception.origin, said.value
                 step = HistoryStep(place.layer, place, value, Outcome.EXCEPTED, True, value, exception, said.kind)
-                leaves[by] = attrs.evolve(said, steps=(*said.steps, step))
+                used[by] = attrs.evolve(said, steps=(*said.steps, step))
     raise_all(problems)
-    findings = composition.findings
-    if any(finding.rule == UNUSED for finding in findings):
-        steps = (step for leaf in leaves.values() for step in leaf.steps)
-        used = {str(step.exception.origin) for step in steps if step.exception is not None}
-        findings = tuple(f for f in findings if f.rule != UNUSED or f.origin not in used)
-    return attrs.evolve(composition, leaves=MappingProxyType(leaves), findings=findings)
+    if not used:
+        return composition
+    needed = {str(step.exception.origin) for leaf in used.values() for step in leaf.steps if step.exception is not None}
+    findings = tuple(f for f in composition.findings if f.rule != UNUSED or f.origin not in needed)
+    return attrs.evolve(composition, leaves=MappingProxyType({**composition.leaves, **used}), findings=findings)
 
 
 def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Exemption | None:

@@ -36,44 +36,53 @@ class MechanismPart:
 class SharedParts:
     """What earlier stacks came to, for who composes many that have layers in common: a mechanism's part is the same wherever
     the same documents speak of it, and what it asked for of other mechanisms is the same. One more layer is folded upon what
-    those before it came to. Good for one host."""
+    those before it came to, and nothing of it is kept: of thousands of files each is the last layer once. Good for one
+    host."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[object, ...], list[MechanismPart]] = {}
         self._listened: dict[tuple[object, ...], list[tuple[Reading, LayerStatements]]] = {}
         self._documents: dict[int, Document] = {}  # which live as long as their numbers are good
+        self._last: Layer | None = None
 
     def part(self, layers: Sequence[Layer], mechanism: Mechanism[Any], reading: Reading) -> MechanismPart:
         """The part of a mechanism, composed where that is new."""
-        speaking = [layer for layer in layers if _speaks(layer, mechanism)]
-        key = (mechanism.name, *map(self._key, speaking))
+        self._last = layers[-1]
+        return self._part([layer for layer in layers if _speaks(layer, mechanism)], mechanism, reading)
+
+    def _part(self, speaking: Sequence[Layer], mechanism: Mechanism[Any], reading: Reading) -> MechanismPart:
+        key = (mechanism.name, *map(_key, speaking))
         for known in self._parts.get(key, ()):
             if _answered_alike(known.reading, reading):
                 return known
         before = attrs.evolve(reading, noted=[], looked=[])
-        base = self.part(speaking[:-1], mechanism, before) if len(speaking) > 1 else None
+        base = self._part(speaking[:-1], mechanism, before) if len(speaking) > 1 else None
         found = part(speaking, mechanism, reading, base=base, memory=self)
-        if not found.problems:
+        if not found.problems and self._last not in speaking:
             self._parts.setdefault(key, []).append(found)
+            self._documents |= {id(layer.document): layer.document for layer in speaking}
         return found
 
     def listen(self, layer: Layer, mechanism: Mechanism[Any], reading: Reading, place: int) -> LayerStatements:
         """What a layer says to a mechanism, read where that is new. Raises as `Mechanism.statements` does."""
-        known = self._listened.setdefault((mechanism.name, place, self._key(layer)), [])
+        if layer is self._last:
+            return _listened(layer, mechanism, reading, place)
+        known = self._listened.setdefault((mechanism.name, place, _key(layer)), [])
         hit = next((entry for entry in known if _answered_alike(entry[0], reading)), None)
         if hit is None:
             alone = attrs.evolve(reading, noted=[], looked=[])
             hit = alone, _listened(layer, mechanism, alone, place)
             known.append(hit)
+            self._documents[id(layer.document)] = layer.document
         before, found = hit
         reading.noted.extend(before.noted)
         reading.looked.extend(before.looked)
         reading.asked.extend(before.asked)
         return found
 
-    def _key(self, layer: Layer) -> tuple[object, ...]:
-        self._documents[id(layer.document)] = layer.document
-        return (id(layer.document), layer.shipped, layer.asked)
+
+def _key(layer: Layer) -> tuple[object, ...]:
+    return (id(layer.document), layer.shipped, layer.asked)
 
 
 def _answered_alike(before: Reading, reading: Reading) -> bool:
@@ -102,7 +111,8 @@ def part(
     refused += _bind(mechanism, resolved, reading)
     if wrong or refused:
         return MechanismPart(None, {}, [*wrong, *refused], reading)
-    settings = mechanism.build({(at.setting, at.member): one.value for at, one in resolved.items()})
+    values = {(at.setting, at.member): one.value for at, one in resolved.items()}
+    settings = mechanism.build(MappingProxyType(values))
     return MechanismPart(settings, resolved, (), reading)
 
 
@@ -212,15 +222,17 @@ def fold_all(
     known: Mapping[Leaf, Resolved] = MappingProxyType({}),
 ) -> tuple[dict[Leaf, Resolved], list[HardeningError]]:
     """Every leaf; ``known`` are those of the layers before the last: what that says nothing of is taken from there."""
-    speakers = _speakers(stating)
+    said = stating[-1].members if known and stating[-1].layer.complete is None else None
     source = f"default ({type(mechanism).__module__})"
     resolved: dict[Leaf, Resolved] = dict(known)
     problems: list[HardeningError] = []
-    said = _speakers(stating[-1:]) if known and stating[-1].layer.complete is None else {}
     for setting in mechanism.schema.settings.values():
-        if said and setting.name not in said:
+        if said is not None and setting.name not in said:
             continue
-        of_members = speakers.get(setting.name, {})
+        last = said[setting.name] if said is not None else {WILDCARD}
+        # All members, where the last layer says something of all of them, or of those above others.
+        alone = None if WILDCARD in last or (isinstance(setting, Family) and setting.above is not None) else last
+        of_members = _speakers(stating, setting.name, alone if alone is None else {*alone, WILDCARD})
         # A layer that is complete states what is unstated, and what it says of `*` goes for every member.
         general = {part: None for part in stating if part.layer.complete is not None} | of_members.get(WILDCARD, {})
         if isinstance(setting, Scalar):
@@ -234,9 +246,7 @@ def fold_all(
             continue
         else:
             named = [member for name, member in offered if name == setting.name]
-            members = dict.fromkeys([*setting.default, *of_members, *named, WILDCARD])
-            if said and WILDCARD not in (last := said[setting.name]):
-                members = dict.fromkeys(last)
+            members = dict.fromkeys(alone or [*setting.default, *of_members, *named, WILDCARD])
             defaults = {member: setting.default.get(member, setting.rest) for member in members}
         for member, default in defaults.items():
             leaf = mechanism.leaf(setting.name, member)
@@ -291,13 +301,16 @@ def _offered(found: Resolved, said: Statement | ImageError, default: Any) -> Res
     return attrs.evolve(found, value=said.value, origin=str(said.origin))
 
 
-def _speakers(stating: Sequence[LayerStatements]) -> dict[str, dict[str, dict[LayerStatements, None]]]:
-    """By setting and member, the layers that say something of it: a leaf is folded over those alone, so that the time for a
-    stack grows with what its layers say, and not with their number times the number of leaves."""
-    found: dict[str, dict[str, dict[LayerStatements, None]]] = {}
+def _speakers(
+    stating: Sequence[LayerStatements], setting: str, members: Collection[str] | None
+) -> dict[str, dict[LayerStatements, None]]:
+    """By member of a setting, all of them or these, the layers that say something of it: a leaf is folded over those alone,
+    so that the time for a stack grows with what its layers say, and not with their number times the number of leaves."""
+    found: dict[str, dict[LayerStatements, None]] = {}
     for part in stating:
-        for setting_name, member in [*part.statements, *part.limits]:
-            found.setdefault(setting_name, {}).setdefault(member, {})[part] = None
+        spoken = part.members.get(setting, ())
+        for member in spoken if members is None else [member for member in members if member in spoken]:
+            found.setdefault(member, {})[part] = None
     return found
 
 

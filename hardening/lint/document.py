@@ -99,7 +99,8 @@ def in_stack(layer: Layer, composition: Composition) -> Iterator[Found]:
     prefix = f"{layer.document.file}:"
     stated: dict[str, list[_Statement]] = {}
     unreached: dict[str, Finding] = {}
-    for resolved in composition.leaves.values():
+    spoken = {*layer.tables, *layer.limits} if layer.complete is None else {*composition.settings}
+    for resolved in (entry for leaf, entry in composition.leaves.items() if leaf.mechanism in spoken):
         for index, step in enumerate(resolved.steps):
             if step.layer != layer.name or not step.origin.startswith(prefix):
                 continue

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -28,10 +27,11 @@ from hardening.mechanism import host as hosts
 from hardening.mechanism.findings import MALFORMED, REFUSED, UNUSED, Finding, Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Reading
+from hardening.mechanism.schema import Leaf
+from hardening.plugin.plugincalls import aside
 from hardening.plugin.plugins import Plugins
 from hardening.profile import layers
-from hardening.profile.layers import Layer, SearchPath, Stack, parse_layer
-from hardening.profile.source import Document, read
+from hardening.profile.layers import Layer, SearchPath, Stack, read_layer
 
 #: How many files are worth a process of their own.
 _SHARE = 64
@@ -50,7 +50,7 @@ class Linter:
         self.host = hosts.neutral(mechanisms)
         self.memory = SharedParts()
         self.named = search.all()
-        self._documents: dict[tuple[Path, Owner], Document] = {}
+        self._layers: dict[tuple[Path, Owner], Layer] = {}
 
     def lint(self, path: str) -> list[LintResult]:
         """The results of one file, those taken back by comments among them, in the order of its lines."""
@@ -82,6 +82,7 @@ class Linter:
         )
         if layer is None:
             return results
+        self._layers.pop((Path(file), Owner.ANY), None)  # of thousands of files each is looked at once
         comments = suppression.comments(layer.document.text, self.rules)
         return order(suppression.applied(results, comments, self.rules, file, lines)) if comments else results
 
@@ -96,7 +97,10 @@ class Linter:
 
     def all(self, paths: Sequence[str], processes: int = 1) -> list[LintResult]:
         """The results of several files, of many side by side in as many ``processes``."""
-        share = min(processes, len(paths) // _SHARE)
+        with aside():  # once for all of them: each call of a plugin would do it
+            return self._all(paths, min(processes, len(paths) // _SHARE))
+
+    def _all(self, paths: Sequence[str], share: int) -> list[LintResult]:
         if share < 2:
             return [result for path in paths for result in self.lint(path)]
         import multiprocessing
@@ -127,16 +131,16 @@ class Linter:
         every = [results for found in answers for results in found]
         return order(result for results in every for result in results)
 
-    def _read(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
-        known = self._documents.get((path, owner))
+    def _read(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Layer:
+        known = self._layers.get((path, owner))
         if known is None:
-            known = self._documents[path, owner] = read(path, name, owner=owner)
+            known = self._layers[path, owner] = read_layer(path, name, owner=owner)
         return known
 
     def forget(self, path: str) -> None:
         """Read a file anew, which has been changed."""
         real = os.path.realpath(path)
-        self._documents = {key: item for key, item in self._documents.items() if os.path.realpath(key[0]) != real}
+        self._layers = {key: item for key, item in self._layers.items() if os.path.realpath(key[0]) != real}
 
     def _findings(self, composition: Composition) -> Iterator[tuple[Finding, tuple[str | int, ...]]]:
         context = Context(
@@ -165,7 +169,7 @@ class Linter:
         path = Path(os.path.normpath(name))
         layer, malformed = None, []
         try:
-            layer = parse_layer(self._read(path, path.name.removesuffix(layers.SUFFIX)))
+            layer = self._read(path, path.name.removesuffix(layers.SUFFIX))
             malformed = self._malformed(layer)
         except HardeningError as fault:
             malformed = list(fault.problems)
@@ -213,12 +217,12 @@ class _Own:
         origin = next((step.origin for step in steps if step.origin.startswith(self.prefix)), None)
         return attrs.evolve(finding, origin=origin) if origin is not None else None
 
-    @cached_property
-    def _names(self) -> dict[str, Resolved]:
-        return {str(leaf): entry for leaf, entry in self.composition.leaves.items()}
-
-    def _entries(self, leaf: str) -> list[Resolved]:
-        return [self._names[leaf]] if leaf in self._names else self.composition.meant(leaf)
+    def _entries(self, leaf: str) -> Sequence[Resolved]:
+        owner, _, below = leaf.partition(".")
+        mechanism = self.composition.mechanism(owner)
+        found = mechanism.schema.find(below) if mechanism is not None else None
+        entry = self.composition.leaves.get(Leaf(owner, found[0].name, found[1])) if found is not None else None
+        return [entry] if entry is not None else self.composition.meant(leaf)
 
     def _speaks_of(self, leaf: str) -> bool:
         table = leaf.partition(".")[0]

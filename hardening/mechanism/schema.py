@@ -9,6 +9,7 @@ of the members that they name.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -242,10 +243,10 @@ class Schema:
             fields[field.name] = setting
         return cls(MappingProxyType(fields))
 
-    @property
+    @cached_property
     def settings(self) -> Mapping[str, Setting]:
         """All settings by name, the core's ``requirement`` included."""
-        return {setting.name: setting for setting in (*self.fields.values(), REQUIREMENT)}
+        return MappingProxyType({setting.name: setting for setting in (*self.fields.values(), REQUIREMENT)})
 
     def find(self, name: str) -> tuple[Setting, str] | None:
         """The setting and the member that a name such as ``volumes./data`` means, or None."""

@@ -188,9 +188,10 @@ def face(
     limits: Mapping[str, float] = MappingProxyType({}),
 ) -> Any:
     """An object of ``interface`` that stands for ``item``: its ``attributes`` as they are now, and its methods, called by
-    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly, and the
-    interface's ``own``; errors of those ``unasked`` are about the plugin. ``limits`` are the seconds that a method may
-    take, where it is not `SECONDS`. Raises `PluginError` for attributes that are not as they should be."""
+    `enter` with the answers that ``methods`` name, but for the ``plain`` ones, which are called directly, the interface's
+    ``own``, and what ``item`` has from there and calls nothing; errors of those ``unasked`` are about the plugin. ``limits``
+    are the seconds that a method may take, where it is not `SECONDS`. Raises `PluginError` for attributes that are not as
+    they should be."""
     kind = type(item).__name__
 
     def method(name: str, take: Take) -> Callable[..., Any]:
@@ -223,13 +224,21 @@ def face(
 
     public = [name for name, value in vars(interface).items() if isfunction(value) and not name.startswith("_")]
     # A method whose answer nobody looks at would be a way around `enter`: to add one without its form fails at once.
-    body: dict[str, Any] = {name: method(name, methods[name]) for name in public if name not in (*own, *plain)}
+    kept = (*own, *plain, *(name for name in public if _calls_nothing(interface, name, item)))
+    body: dict[str, Any] = {name: method(name, methods[name]) for name in public if name not in kept}
     body |= {name: direct(name) for name in plain}
     made: Any = object.__new__(
         type(kind, (interface,), {**body, "__setattr__": _refuse, "__module__": type(item).__module__})
     )
     vars(made).update(enter(plugin, kind, read, (), one(dict), private=private, unasked=True))
     return made
+
+
+def _calls_nothing(interface: type[Any], name: str, item: Any) -> bool:
+    """Whether a method is the interface's and calls nothing, as one that gives ``()``: nothing of a plugin runs there."""
+    default = vars(interface)[name]
+    is_default = getattr(getattr(item, name, None), "__func__", None) is default
+    return is_default and not default.__code__.co_names
 
 
 def _first_line(kind: type[Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -143,6 +144,14 @@ class SearchPath:
         own = [] if config is None else [SearchDirectory(Path(config, "hardening/profiles"), USER)]
         return cls((SearchDirectory(MACHINE / "profiles", "system"), *own, *shipped))
 
+    @cached_property
+    def _shipped(self) -> tuple[str, ...]:
+        return tuple(f"{os.path.realpath(folder.path)}/" for folder in self.folders if folder.shipped)
+
+    def ships(self, path: Path) -> bool:
+        """Whether a file, by its path without links, is one of an installed package's."""
+        return str(path).startswith(self._shipped)
+
     def of_root(self) -> SearchPath:
         """The folders that are not the caller's."""
         return SearchPath(tuple(folder for folder in self.folders if folder.owner != USER))
@@ -218,17 +227,18 @@ def resolve(
     search: SearchPath,
     command_line: Document | None = None,
     consulted: Sequence[tuple[Path, str]] = (),
-    reader: Reader = read,
+    reader: Reader | None = None,
     *,
     enforced: Path | None = None,
     signed: Required | None = None,
 ) -> Stack:
     """The stack of the named profiles, left to right, what each extends before it, the command line last; ``reader`` gives
-    the documents. The stack of the ``enforced`` profile, of which all is root's, goes before them, and all but that are
-    ``signed``.
+    the layers of files. The stack of the ``enforced`` profile, of which all is root's, goes before them, and all but that
+    are ``signed``.
 
     Raises `ProfileError` for a profile that does not exist, cannot be read, is part of a cycle, or is not signed.
     """
+    reader = reader or read_layer
     first = _Builder(search.of_root(), reader, Owner.ROOT)
     if enforced is not None:
         first.add(str(enforced), None, Path(), ())
@@ -275,9 +285,14 @@ def _verified(
 
 
 class Reader(Protocol):
-    """What gives the document of a file, as `hardening.profile.source.read` does."""
+    """What gives the layer of a file, as `read_layer` does."""
 
-    def __call__(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document: ...
+    def __call__(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Layer: ...
+
+
+def read_layer(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Layer:
+    """The layer of the profile at ``path``. Raises as `hardening.profile.source.read` and `parse_layer` do."""
+    return parse_layer(read(path, name, owner=owner))
 
 
 class _Builder:
@@ -285,7 +300,6 @@ class _Builder:
         self.search = search
         self.read = reader
         self.owner = owner
-        self.shipped = [Path(os.path.realpath(folder.path)) for folder in search.folders if folder.shipped]
         self.layers: dict[Path, Layer] = {}
         self.found: dict[str, FoundProfile] = {}
 
@@ -305,16 +319,13 @@ class _Builder:
         if origin is not None and not os.path.lexists(path):
             hint = "a path in `extends` is relative to the directory of the profile with the `extends`"
             raise ProfileError(f"extends {profile}, and there is no {path}", origin=origin, hint=hint)
-        layer = parse_layer(self.read(path, name, owner=self.owner or (Owner.ANY if by_path else Owner.OWN)))
+        layer = self.read(path, name, owner=self.owner or (Owner.ANY if by_path else Owner.OWN))
         extended = zip(layer.extends, _extends(layer.document.root), strict=True)
         before = [self.add(parent, node.origin, path.parent, (*chain, (key, name))) for parent, node in extended]
-        asked = next((above for place, above in chain if self._ships(place)), name)
+        asked = next((above for place, above in chain if self.search.ships(place)), name)
         parents = tuple(self.layers[one] for one in before)
-        self.layers[key] = attrs.evolve(layer, shipped=self._ships(key), asked=asked, parents=parents)
+        self.layers[key] = attrs.evolve(layer, shipped=self.search.ships(key), asked=asked, parents=parents)
         return key
-
-    def _ships(self, path: Path) -> bool:
-        return any(path.is_relative_to(place) for place in self.shipped)
 
     def _by_path(self, profile: str, folder: Path) -> tuple[Path, str]:
         path = Path(os.path.normpath(folder / state.expanded(profile)))

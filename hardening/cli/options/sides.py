@@ -13,7 +13,8 @@ from hardening.base.wholefile import Owner
 from hardening.cli.session import Request, Session
 from hardening.compare.difference import StackComparison, compare
 from hardening.errors import HardeningError, UsageError
-from hardening.profile.source import Document, read
+from hardening.profile.layers import Layer, parse_layer
+from hardening.profile.source import read
 from hardening.report.difference import Side, renamed
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def _side(here: Session, name: str, kept: ExitStack) -> Side:
     shown: dict[str, str] = {}
     copies: list[Copy] = []
 
-    def reader(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
+    def reader(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Layer:
         copy = next((item for item in copies if path.is_relative_to(item.top)), None)
-        return (read if copy is None else copy.read)(path, name, owner=owner)
+        return parse_layer((read if copy is None else copy.read)(path, name, owner=owner))
 
     try:
         profiles = tuple(_profiles(name, copies, shown, kept))
