@@ -78,6 +78,8 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
         return None
     other = composition.at(owner, implied.leaf.setting, implied.leaf.member)
     kind = other.kind
+    standing = next((step for step in reversed(said.steps) if step.origin == said.origin), None)
+    remedy = implied.remedy or (standing.place.elsewhere if standing is not None else "")
     if other.limit_origin and not kind.is_no_looser_than(implied.value, other.limit):
         place = other.limit_origin.rpartition(":")[0]
         shipped = any(layer.shipped and layer.place == place for layer in composition.stack.layers)
@@ -85,21 +87,22 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
             f"{implied.by}: {implied.what}: {other.leaf} is limited to {other.limit_shown} at {other.limit_origin}",
             origin=said.origin,
             hint=(implied.instead if shipped else "")
-            or f"no exception lifts a limit: {implied.remedy or 'stay within it'}, or have it changed where it is set",
+            or f"no exception lifts a limit: {remedy or 'stay within it'}, or have it changed where it is set",
         )
     if implied.free or kind.is_no_looser_than(implied.value, other.value):
         return None
     # Whoever has said another value before has permitted what that one amounts to, and nothing of this.
-    standing = next((step for step in reversed(said.steps) if step.origin == said.origin), None)
     layers = [layer for layer in composition.stack.layers if standing is not None and _is_of(standing, layer)]
     for layer in layers:
         for exception in layer.exceptions:
             if exception.setting.startswith(f"{owner.name}.") and _means(owner, exception, implied):
                 return exception
+    last = layers[-1] if layers else None
+    fixed = last is not None and last.shipped and remedy  # of a package: nobody adds to it
     raise ProfileError(
         f"{implied.by}: {implied.what}: {other.leaf} is {other.shown}, set at {other.described_origin}",
         origin=said.origin,
-        hint=f"{implied.remedy or 'leave it out'}, or add {permission(implied.leaf, layers[-1] if layers else None)}",
+        hint=fixed or f"{remedy or 'leave it out'}, or add {permission(implied.leaf, last)}",
     )
 
 

@@ -47,6 +47,13 @@ class Origin:
     def __str__(self) -> str:
         return self.place
 
+    @property
+    def elsewhere(self) -> str:
+        """What to do where the value cannot be because of where the caller stands: a hint; empty for any other value."""
+        from hardening.profile import placeholders  # few profiles have any
+
+        return placeholders.elsewhere(self.written)
+
 
 def _view(places: Mapping[toml_lines.Path, str]) -> Mapping[toml_lines.Path, str]:
     return MappingProxyType(places)

@@ -52,9 +52,8 @@ def destination(text: str, node: Node) -> str:
     """A place in the container for a mount: absolute, normalised, not one that the mechanism fills itself."""
     path = inside(text, node)
     if path in RESERVED or path.startswith(("/proc/", "/sys/")):
-        raise node.error(
-            f"{path} cannot be a mount's destination", hint="the mechanism mounts /proc, /sys, /dev and the root itself"
-        )
+        hint = node.origin.elsewhere or "the mechanism mounts /proc, /sys, /dev and the root itself"
+        raise node.error(f"{path} cannot be a mount's destination", hint=hint)
     return path
 
 

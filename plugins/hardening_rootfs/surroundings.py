@@ -190,7 +190,8 @@ def require_apart(settings: RootfsSettings, context: Context) -> None:
             raise ProfileError(
                 f"rootfs.{name}: {path}{where} must lie apart: {why}",
                 origin=origin,
-                hint=f"name the directories below it that the command needs, {hint}",
+                hint=(origin.elsewhere if origin else "")
+                or f"name the directories below it that the command needs, {hint}",
             )
 
 

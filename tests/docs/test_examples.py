@@ -58,12 +58,18 @@ def _name(page: Path) -> str:
 
 
 def _readings() -> list[Any]:
-    """Every page, and the pages for both once more as an ordinary user."""
+    """Every page, one for ordinary users alone as one of them, and the pages for both once more as such."""
     both = [page for page in pages() if page in FOR_BOTH and os.geteuid() == 0]
     return [
-        *(pytest.param(page, False, id=_name(page)) for page in pages()),
+        *(pytest.param(page, os.geteuid() == 0 and _is_for_users(page), id=_name(page)) for page in pages()),
         *(pytest.param(page, True, id=f"{_name(page)}-rootless") for page in both),
     ]
+
+
+def _is_for_users(page: Path) -> bool:
+    """Whether root reads none of a page's commands."""
+    readers = {block.marks.get("as") for block in blocks(page) if block.language == "console"}
+    return readers == {"user"}
 
 
 @attrs.frozen

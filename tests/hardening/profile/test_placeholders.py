@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardening.cli.session import Request, Session
 from hardening.compose.composition import Composition
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
@@ -100,3 +101,18 @@ def test_without_a_working_directory_it_says_so(here: Path, monkeypatch: pytest.
     monkeypatch.chdir(gone)
     gone.rmdir()
     assert "there is no working directory" in refused(here, '[process]\ncwd = "{cwd}"')
+
+
+@pytest.mark.parametrize(
+    ("place", "says"), [("/", "cannot be a mount's destination"), ("/home", "shows what is hidden"), ("~", "hidden")]
+)
+def test_where_the_place_is_wrong_the_remedy_is_another_place(
+    place: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(os.path.expanduser(place))
+    with pytest.raises(HardeningError) as caught:
+        Session(installed()).compose(Request(("agent",)))
+    hint = str(caught.value.hint)
+    assert says in str(caught.value)
+    assert "[[exceptions]]" not in hint
+    assert f"{{cwd}} is {os.getcwd()} here" in hint or (os.getcwd(), "/srv" in hint) == ("/root", True)
