@@ -59,8 +59,9 @@ def elsewhere(written: str) -> str:
     """What to do where a value cannot be that the working directory was filled into; empty for any other."""
     if f"{{{CWD}}}" not in written:
         return ""
-    project = "~/project" if os.getuid() else "/srv/project"  # what lies in /root no profile shows
-    return f"`mkdir -p {project} && cd {project}`, or `cd` to a project that you have: {{{CWD}}} is {_cwd()} here"
+    # What lies in /root no profile shows.
+    go = "`mkdir -p ~/project && cd ~/project`" if os.getuid() else "`mkdir -p /srv/project && cd /srv/project`"
+    return f"{go}, or `cd` to a project that you have: {{{CWD}}} is {_cwd()} here"
 
 
 def fill(text: str) -> tuple[str, frozenset[str]]:
