@@ -1,20 +1,22 @@
-"""Two OCI configurations held against each other, by JSON pointer, with the leaves behind each change; and one that is there
-already against a stack, by what tightening makes of it."""
+"""Two OCI configurations held against each other, by JSON pointer, with the leaves behind each change, or with the order
+that a field has by itself; and one that is there already against a stack, by what tightening makes of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from hardening.assemble import pipeline
-from hardening.assemble.foreign import NEUTRAL
-from hardening.base.pointer import above, escape, lookup
+from hardening.assemble.foreign import DIRECTIVES, NEUTRAL, require_shape
+from hardening.base.pointer import above, escape, lookup, unescape
 from hardening.base.values import frozen
-from hardening.compare.difference import LeafDifference, StackComparison, Subject
+from hardening.compare.difference import LeafDifference, StackComparison, Subject, both
 from hardening.compose.composition import Composition
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Order
@@ -24,6 +26,16 @@ from hardening.plugin.plugins import Plugins
 #: What tells an object of an array of an OCI configuration from the others, the first of these that it has.
 IDENTITY = ("destination", "path", "type", "containerID")
 _LONGEST = 120  # characters of a value
+#: Fields whose order the specification gives (config.md, config-linux.md): arrays of what is given, and of what is withheld;
+#: flags that withhold; and ceilings, of which none is the loosest.
+_GIVING = frozenset(
+    f"/process/capabilities/{name}" for name in ("bounding", "effective", "permitted", "inheritable", "ambient")
+)
+_WITHHOLDING = frozenset({"/linux/maskedPaths", "/linux/readonlyPaths"})
+_FLAGS = frozenset({"/root/readonly", "/process/noNewPrivileges"})
+_CEILINGS = frozenset(f"/linux/resources/{name}" for name in ("pids/limit", "memory/limit"))
+_NAMESPACES, _RLIMITS, _FILTER = "/linux/namespaces", "/process/rlimits", "/linux/seccomp"
+_NOTHING = "nothing"
 
 
 @frozen
@@ -140,13 +152,95 @@ def against(
                     next(iter(item.leaves), item.pointer), item.pointer, shown(item.after), shown(item.before), less
                 )
                 for item in less_there
-                if item.pointer in unlike and not any(f"{item.pointer}/".startswith(f"{one}/") for one in NEUTRAL)
+                if item.pointer in unlike and not _is_neutral(item.pointer)
             ),
         )
     )
 
 
-def shown(value: Any, nothing: str = "nothing") -> str:
+def between(before: Mapping[str, Any], after: Mapping[str, Any], files: tuple[Path, Path]) -> StackComparison:
+    """How one configuration stands to another, field by field, as far as a field has an order by itself: a change of any
+    other cannot be compared. Raises `SpecError` for values of types that the specification does not give them."""
+    for document in (before, after):
+        require_shape(document)
+
+    def difference(change: Change, order: Order, old: str, new: str) -> LeafDifference:
+        place, member, what = change.pointer, "", ""
+        array = place.rpartition("/")[0]
+        if array in _GIVING | _WITHHOLDING:
+            place, member = array, str(change.after if change.before is None else change.before)
+            old, new = (_NOTHING if value is None else "there" for value in (change.before, change.after))
+        elif isinstance(item := change.after if change.before is None else change.before, Mapping):
+            what = next((str(item[name]) for name in IDENTITY if name in item), "")
+        places = (f"{files[0]}:{place}", f"{files[1]}:{place}")
+        return LeafDifference(Leaf(place, "", member), Subject.VALUE, what, old, new, order, places)
+
+    found = [
+        difference(item, _order(item), *map(shown, _unlike(item.before, item.after)))
+        for item in changes({**before, "linux": _ceilings(before)}, {**after, "linux": _ceilings(after)}, {})
+    ]
+    old, new = (lookup(document, _FILTER) for document in (before, after))
+    if _text(old) != _text(new):
+        order = Order.LOOSER if new is None else Order.TIGHTER if old is None else Order.INCOMPARABLE
+        sizes = (_NOTHING if item is None else f"{len(_text(item))} bytes" for item in (old, new))
+        found.append(difference(Change(_FILTER, None, None), order, *sizes))
+    return StackComparison(tuple(found))
+
+
+def _ceilings(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The part for Linux with its ceilings, there or not, and without the filter: a rule of it says nothing by itself."""
+    found = document.get("linux") or {}
+    ceilings = {"pids": {}, "memory": {}, **(found.get("resources") or {})}
+    return {key: value for key, value in found.items() if key != "seccomp"} | {"resources": ceilings}
+
+
+def _unlike(before: Any, after: Any) -> tuple[Any, Any]:
+    """Two values without what both have alike."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        parts = {key: _unlike(before.get(key), after.get(key)) for key in {**before, **after}}
+        kept = [(key, *pair) for key, pair in parts.items() if _text(before.get(key)) != _text(after.get(key))]
+        return {key: old for key, old, _ in kept}, {key: new for key, _, new in kept}
+    if isinstance(before, list) and isinstance(after, list):
+        old, new = set(map(_text, before)), set(map(_text, after))
+        return [item for item in before if _text(item) not in new], [item for item in after if _text(item) not in old]
+    return before, after
+
+
+def _order(change: Change) -> Order:
+    """How a configuration with the second value stands to one with the first."""
+    place, old, new = change.pointer, change.before, change.after
+    array = place.rpartition("/")[0]
+    if _is_neutral(place):
+        return Order.OTHER
+    if place in _FLAGS:
+        return Order.OTHER if bool(old) is bool(new) else Order.TIGHTER if new else Order.LOOSER
+    if {place, array} & (_GIVING | _WITHHOLDING):  # an element, or all of an array
+        return Order.TIGHTER if (new is None) is bool({place, array} & _GIVING) else Order.LOOSER
+    if array == _NAMESPACES and None in (old, new):
+        # One that is joined may be anybody's, and what one of its own for users comes to depends on its maps.
+        item = new if old is None else old
+        made = item.keys() == {"type"} and item["type"] != "user"
+        return Order.INCOMPARABLE if not made else Order.TIGHTER if old is None else Order.LOOSER
+    if place in _CEILINGS and 0 not in (old, new):
+        return _of_numbers([math.inf if item is None or item < 0 else item for item in (old, new)])
+    if array == _RLIMITS and None not in (old, new):
+        return _of_numbers(*([item.get(name, 0) for item in (old, new)] for name in ("soft", "hard")))
+    return Order.INCOMPARABLE
+
+
+def _of_numbers(*ceilings: Sequence[float]) -> Order:
+    """How some numbers stand to others, of each a pair, where a smaller one is the tighter."""
+    orders = (Order.TIGHTER if new < old else Order.LOOSER if new > old else Order.SAME for old, new in ceilings)
+    return reduce(both, orders, Order.SAME)
+
+
+def _is_neutral(place: str) -> bool:
+    """Whether a field gives nothing to what is run; of annotations, those that no runtime acts on."""
+    name = unescape(place.removeprefix("/annotations/")) if place.startswith("/annotations/") else ""
+    return any(f"{place}/".startswith(f"{one}/") for one in NEUTRAL) and not name.startswith(DIRECTIVES)
+
+
+def shown(value: Any, nothing: str = _NOTHING) -> str:
     """A value as people read it, as JSON; ``nothing`` for None."""
     return shortened(json.dumps(value, ensure_ascii=False)) if value is not None else nothing
 

@@ -12,7 +12,7 @@ from hardening.base.pointer import CONFIG
 from hardening.base.wholefile import Owner
 from hardening.cli.session import Request, Session
 from hardening.compare.difference import StackComparison, compare
-from hardening.errors import HardeningError, UsageError
+from hardening.errors import HardeningError
 from hardening.profile.layers import Layer, parse_layer
 from hardening.profile.source import read
 from hardening.report.difference import Side, renamed
@@ -29,18 +29,19 @@ def named(here: Session, before: str, after: str) -> Iterator[tuple[Side, Side]]
 
 
 def compared(here: Session, before: Side, after: Side) -> StackComparison:
-    """How the second side stands to the first. Raises `UsageError` for two bundles, of which nobody composed either."""
-    stacks = [side.composition for side in (before, after) if side.composition is not None]
-    if before.composition is not None and after.composition is not None:
-        return compare(before.composition, after.composition, here.host)
-    if not stacks:
-        hint = "hold each against the profiles that it was made of"
-        raise UsageError("two bundles have no order", origin=f"{before.name} {after.name}", hint=hint)
+    """How the second side stands to the first. Raises what reading a bundle, or tightening it, raises."""
+    one, other = before.composition, after.composition
+    if one is not None and other is not None:
+        return compare(one, other, here.host)
     from hardening.assemble.bundle import read_config
-    from hardening.compare.configuration import against
+    from hardening.compare.configuration import against, between
 
-    file = Path(before.name if before.composition is None else after.name)
-    return against(here.plugins, stacks[0], here.host, read_config(file), _file(file), first=before.composition is None)
+    stack, first = (other, True) if one is None else (one, False)
+    if stack is None:
+        both = Path(before.name), Path(after.name)
+        return between(read_config(both[0]), read_config(both[1]), (_file(both[0]), _file(both[1])))
+    file = Path(before.name if first else after.name)
+    return against(here.plugins, stack, here.host, read_config(file), _file(file), first=first)
 
 
 def _side(here: Session, name: str, kept: ExitStack) -> Side:

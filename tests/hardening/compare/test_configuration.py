@@ -1,13 +1,18 @@
-"""What differs between two configurations."""
+"""What differs between two configurations, and which of them permits more."""
 
 from __future__ import annotations
 
+import json
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.compare.configuration import Change, changes
+from hardening.compare.configuration import Change, between, changes
+from hardening.mechanism.kinds import Order
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["a", "b"]),
@@ -65,6 +70,81 @@ def test_true_is_not_1() -> None:
         Change("/b/0", True, None),
         Change("/b/0", None, 1),
     ]
+
+
+WHOLE: dict[str, Any] = {
+    "ociVersion": "1.2.0",
+    "root": {"path": "/a", "readonly": True},
+    "process": {
+        "args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "noNewPrivileges": True,
+        "capabilities": {"bounding": ["CAP_CHOWN"]},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}],
+    },
+    "mounts": [{"destination": "/tmp", "type": "tmpfs", "options": ["noexec"]}],
+    "linux": {
+        "namespaces": [{"type": "pid"}, {"type": "network", "path": "/x"}],
+        "maskedPaths": ["/proc/kcore"],
+        "resources": {"pids": {"limit": 5}},
+        "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
+    },
+    "annotations": {"a": "b", "run.oci.keep_original_groups": "1"},
+}  # fmt: skip
+
+
+def changed(pointer: str, value: Any) -> dict[str, Any]:
+    """The whole with another value at a pointer; None takes it away, for an element of an array ``-1`` is a new one."""
+    found: dict[str, Any] = json.loads(json.dumps(WHOLE))
+    *path, last = pointer.removeprefix("/").split("/")
+    inner: Any = reduce(lambda part, key: part[int(key)] if isinstance(part, list) else part[key], path, found)
+    if isinstance(inner, list):
+        inner[:] = [*inner, value] if last == "-1" else [*inner[: int(last)], *([] if value is None else [value]),
+                                                         *inner[int(last) + 1 :]]  # fmt: skip
+    elif value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value", "order"),
+    [
+        ("/process/capabilities/bounding/-1", "CAP_KILL", Order.LOOSER),
+        ("/process/capabilities/bounding", None, Order.TIGHTER),
+        ("/linux/maskedPaths/-1", "/x", Order.TIGHTER),
+        ("/linux/maskedPaths", None, Order.LOOSER),
+        ("/root/readonly", None, Order.LOOSER),
+        ("/process/noNewPrivileges", False, Order.LOOSER),
+        ("/linux/namespaces/0", None, Order.LOOSER),
+        ("/linux/namespaces/-1", {"type": "ipc"}, Order.TIGHTER),
+        ("/linux/namespaces/-1", {"type": "user"}, Order.INCOMPARABLE),
+        ("/linux/namespaces/1", None, Order.INCOMPARABLE),
+        ("/linux/resources/pids/limit", 4, Order.TIGHTER),
+        ("/linux/resources/pids/limit", 0, Order.INCOMPARABLE),
+        ("/linux/resources/pids/limit", -1, Order.LOOSER),
+        ("/linux/resources", None, Order.LOOSER),
+        ("/linux/resources/memory", {"limit": 100}, Order.TIGHTER),
+        ("/process/rlimits/0/soft", 11, Order.LOOSER),
+        ("/process/rlimits/0", {"type": "RLIMIT_NOFILE", "soft": 9, "hard": 21}, Order.INCOMPARABLE),
+        ("/process/rlimits/0", None, Order.INCOMPARABLE),
+        ("/mounts/0/options", [], Order.INCOMPARABLE),
+        ("/linux/seccomp", None, Order.LOOSER),
+        ("/linux/seccomp/defaultAction", "SCMP_ACT_ALLOW", Order.INCOMPARABLE),
+        ("/annotations/a", "c", Order.OTHER),
+        ("/annotations/run.oci.keep_original_groups", "0", Order.INCOMPARABLE),
+        ("/root/path", "/b", Order.OTHER),
+        ("/process/user/uid", 1, Order.INCOMPARABLE),
+    ],
+)
+def test_of_two_configurations_a_field_says_which_permits_more_or_that_it_cannot_be_said(
+    pointer: str, value: Any, order: Order
+) -> None:
+    files = Path("/a"), Path("/b")
+    after = changed(pointer, value)
+    (there,), (back,) = (between(*pair, files).differences for pair in ((WHOLE, after), (after, WHOLE)))
+    opposite = {Order.LOOSER: Order.TIGHTER, Order.TIGHTER: Order.LOOSER}
+    assert (there.order, back.order) == (order, opposite.get(order, order))
+    assert between(WHOLE, WHOLE, files).differences == ()
 
 
 @given(DOCUMENTS)

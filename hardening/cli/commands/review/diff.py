@@ -43,8 +43,8 @@ def command(context: click.Context, form: str, as_json: bool, before: str, after
     decides.
 
     Each of A and B is a profile by name or path, several with commas between them (org,./web.toml), as -p repeated has them,
-    or a profile as a revision of git has it (REV:PATH; what it extends is read of that revision, too). One of them may be a
-    bundle, or its config.json.
+    or a profile as a revision of git has it (REV:PATH; what it extends is read of that revision, too). Either may be a
+    bundle, or its config.json; of two, what has no order of its own cannot be compared.
     """
     here = session(context)
     with sides.named(here, before, after) as both:
