@@ -20,7 +20,7 @@ from hardening.mechanism.mechanism import Context, Violation
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import foreign_binds, foreign_devices, foreign_root, mounts, sources
 from hardening_rootfs.foreign_root import ForeignRoot
-from hardening_rootfs.paths import above, holds, resolve
+from hardening_rootfs.paths import above, deepest, holds, resolve
 from hardening_rootfs.rights import PLACES, RequestedRights, Tightened, tighten_kernel, tighten_tmpfs
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.spec import expand, limits_devices
@@ -44,7 +44,7 @@ def tighten(
     fragment.replace("/mounts", "rootfs.volumes")
     for destination, (mount, leaf) in kept.items():
         fragment.item("/mounts", destination, mount, leaf)
-    hides = _hides(settings, context, root, kept) - set(kept)
+    hides = {path for path in _hides(settings, context, root, kept) - set(kept) if not _is_new(kept, path)}
     shown = {place: mount["source"] for place, (mount, _) in kept.items() if RequestedRights("", mount).kind == "bind"}
     yield from _tighten_paths(settings, document, root, shown, hides, context, fragment)
     yield from _tighten_propagation(settings, document, fragment)
@@ -190,6 +190,13 @@ def _hides(settings: RootfsSettings, context: Context, root: ForeignRoot, kept: 
             inside = sources.kept_in(mount["source"], withhold, recursive=recursive)
             found |= {os.path.normpath(f"{place}/{path}") for path in inside}
     return found
+
+
+def _is_new(kept: Mapping[str, Kept], path: str) -> bool:
+    """Whether a path lies in a file system that is mounted empty, where nothing of the root is seen."""
+    over = deepest(kept, path)
+    mount = kept[over][0] if over is not None else {}
+    return over is not None and RequestedRights("", mount).kind != "bind" and COPIES not in mount.get("options", ())
 
 
 def _mapped_groups(document: Mapping[str, Any], context: Context) -> list[tuple[int, int]]:

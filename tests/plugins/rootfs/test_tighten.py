@@ -291,6 +291,10 @@ def test_paths_are_joined(tmp_path: Path) -> None:
 def test_a_bundle_of_the_hosts_root_hides_its_secrets(tmp_path: Path) -> None:
     found = tighten(tmp_path, document() | {"root": {"path": "/"}})
     assert {"/etc/shadow", "/root", "/home"} <= set(found.linux["maskedPaths"])
+    over = document(mount("/etc", "tmpfs", "tmpfs", "size=1M")) | {"root": {"path": "/"}}
+    new = tighten(tmp_path, over, '[rootfs]\ntmpfs.add = ["/etc:size=1M"]\n')
+    assert "/etc" in new.mounts
+    assert not {path for path in new.linux["maskedPaths"] if path.startswith("/etc/")}  # nothing of it is seen there
 
 
 @pytest.mark.parametrize(
