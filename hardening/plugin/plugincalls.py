@@ -12,6 +12,7 @@ when it was registered, whose methods lead through `enter`.
 from __future__ import annotations
 
 import os
+import posix
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -70,6 +71,10 @@ class PluginTimeoutError(BaseException):
     """A plugin takes too long. It is none of `Exception`: who tries again after whatever fails is ended, too."""
 
 
+class PluginExitError(BaseException):
+    """A plugin ends this process, or puts another program in its place, whose exit code would be taken for a verdict."""
+
+
 class Wrong(Exception):
     """An answer that is none: what was ``found``, and what is ``wanted``."""
 
@@ -100,7 +105,7 @@ def enter(
     for what is ``unasked``: where nothing is asked about what somebody has said, any error is about the plugin."""
     given = [freeze(item) for item in arguments]
     try:
-        with aside(), bounded(SECONDS if seconds is None else seconds):
+        with aside(), staying(), bounded(SECONDS if seconds is None else seconds):
             return take(function(*given), of, *given)
     except HardeningError as error:
         if error.message.startswith("plugin ") if isinstance(error, PluginError) else not unasked:
@@ -161,6 +166,32 @@ def bounded(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
         if delay:
             signal.setitimer(signal.ITIMER_REAL, max(delay - (monotonic() - began), 0.001), again)
+
+
+#: What ends a process without an exception, or puts another program in its place.
+_ENDING = ("_exit", "execv", "execve")
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """Raise `PluginExitError` in what ends this process meanwhile by Python's own means; a child may end as it likes."""
+    own, before = os.getpid(), [(module, name, getattr(module, name)) for module in (os, posix) for name in _ENDING]
+
+    def instead(name: str, end: Callable[..., object]) -> Callable[..., object]:
+        def ends(*given: Any) -> object:
+            if os.getpid() != own:
+                return end(*given)
+            raise PluginExitError(f"it calls os.{name}")
+
+        return ends
+
+    for module, name, end in before:
+        setattr(module, name, instead(name, end))
+    try:
+        yield
+    finally:
+        for module, name, end in before:
+            setattr(module, name, end)
 
 
 def describe(error: BaseException, module: str, *, private: bool = False) -> str:

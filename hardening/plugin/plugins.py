@@ -40,6 +40,7 @@ from hardening.plugin.plugincalls import (
     label,
     one,
     package,
+    staying,
 )
 from hardening.profile.layers import SearchDirectory
 
@@ -333,7 +334,7 @@ def loaded(item: Brought) -> Plugin:
     """Import one plugin. Raises `PluginError`."""
     pluginchecks.requirement(item)
     try:
-        with aside(), bounded(SECONDS):
+        with aside(), staying(), bounded(SECONDS):
             module = import_module(item.value)
     except KeyboardInterrupt:
         raise

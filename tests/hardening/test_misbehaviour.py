@@ -3,6 +3,7 @@ letter. Each deed in each method and hook stands in `test_plugin_faults.py`."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -119,6 +120,7 @@ def contributing(deed: Callable[[Fragment], Any]) -> list[Any]:
 ROWS: dict[str, list[Any]] = {
     "raises an exception, of whatever kind": method("check", raises),
     "ends the program": hook("hardening_admit", lambda candidate: sys.exit(0)),
+    "ends the process, or has another program take its place": hook("hardening_admit", lambda candidate: os._exit(0)),
     "raises one where secrets are handled": hook("hardening_secrets", lambda document: secret()),
     "hangs, or answers late": method("check", hangs),
     "answers with another type": method("check", lambda *_: 42),

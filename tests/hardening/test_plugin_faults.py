@@ -673,6 +673,16 @@ def {hook}:
 """
 DEEDS = {
     "exit": ("hardening_admit()", "sys.exit(0)", "failed in hardening_admit: SystemExit: 0"),
+    "_exit": (
+        "hardening_admit()",
+        "import os; os._exit(0)",
+        "failed in hardening_admit: PluginExitError: it calls os._exit",
+    ),
+    "exec": (
+        "hardening_inputs()",
+        "import posix; posix.execv('/bin/true', ['true'])",
+        "failed in hardening_inputs: PluginExit",
+    ),
     "raise": ("hardening_admit()", "raise ValueError('x')", "failed in hardening_admit: ValueError: x"),
     "inputs": (
         "hardening_inputs()",
@@ -708,6 +718,21 @@ def test_a_gate_is_never_green_for_a_plugin_that_fails(name: str, tmp_path: Path
     assert "plugin chaos (acme-chaos 1.0)" in done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_child_of_a_plugin_ends_as_it_likes(tmp_path: Path) -> None:
+    deed = "import os; pid = os.fork(); pid or os._exit(7); assert os.waitpid(pid, 0)[1] == 7 << 8; return ()"
+    installed(tmp_path, MODULE.format(hook="hardening_inputs()", deed=deed))
+    done = call(tmp_path, "compose", "-q", "-p", "default", "--", "true")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("deed", ["import os; os._exit(0)", "from os import execl; execl('/bin/true', 'true')"])
+def test_a_module_that_ends_the_process_when_it_is_imported_is_told(deed: str, tmp_path: Path) -> None:
+    installed(tmp_path, deed + MODULE.format(hook="hardening_inputs()", deed="return ()"))
+    done = call(tmp_path, "explain", "-p", "default", "rootfs.read_only")
+    assert done.returncode == 125
+    assert "plugin chaos (acme-chaos 1.0) cannot be imported: PluginExitError: it calls os." in done.stderr
 
 
 def test_what_a_plugin_prints_spoils_no_answer_and_its_container_is_as_strict(tmp_path: Path) -> None:
