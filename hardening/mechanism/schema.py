@@ -46,8 +46,7 @@ class Leaf:
 @frozen
 class Statement:
     """What a layer says of one leaf. ``is_no_looser_than`` makes it an upper bound: it never loosens, it intersects.
-    ``word`` is what
-    the layer wrote instead of the leaf's own name, such as a group; an exception can be for all of it."""
+    ``word`` is what the layer wrote instead of the leaf's own name, such as a group; an exception can be for all of it."""
 
     setting: str
     member: str
@@ -234,10 +233,14 @@ class Schema:
 
     @classmethod
     def of(cls, settings_type: type) -> Schema:
-        """Read the declarations of an attrs class."""
+        """Read the declarations of an attrs class. Raises `TypeError` for a field that declares no setting."""
         fields: dict[str, Setting] = {}
         for field in attrs.fields(settings_type):
-            setting: Setting = field.metadata["setting"]
+            setting: Setting | None = field.metadata.get("setting")
+            if setting is None:
+                raise TypeError(
+                    f"{settings_type.__name__}.{field.name} is declared by none of scalar, family and listing"
+                )
             if (isinstance(setting, Scalar) and not setting.name) or setting.name == "\0":
                 setting = attrs.evolve(setting, name=field.name)
             fields[field.name] = setting

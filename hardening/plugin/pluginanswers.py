@@ -32,7 +32,7 @@ from hardening.mechanism.mechanism import (
     Violation,
 )
 from hardening.mechanism.runtime import Refusal
-from hardening.mechanism.schema import REQUIREMENT, Schema, Statement
+from hardening.mechanism.schema import REQUIREMENT, ConfigField, Family, Schema, Setting, Statement
 from hardening.plugin.admission import Verdict
 from hardening.plugin.plugincalls import Take, Wrong, items, nothing
 from hardening.profile.layers import HEADER
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from hardening.mechanism.exposure import Exposure
 
 _NAME = r"[a-z][a-z0-9_-]*"
+_SETTING = r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?"
+_POINTER = r"(/[^/]+)+"
 _FLAG = r"-[A-Za-z]|--[a-z][a-z0-9-]+"
 #: settings that make the root, whose owner decides about all mounts
 _OF_THE_ROOT = ("/root/path", "/root/readonly")
@@ -65,7 +67,7 @@ NAMED: Mapping[str, Take] = {"name": _name, "summary": _summary}
 def pointers(answer: object, *_: object) -> tuple[str, ...]:
     found: tuple[str, ...] = items(str)(answer)
     for pointer in found:
-        if not re.fullmatch(r"(/[^/]+)+", pointer):
+        if not re.fullmatch(_POINTER, pointer):
             raise Wrong(answer, f"JSON pointers, which {pointer!r} is not, as owns")
     return found
 
@@ -81,11 +83,33 @@ def schema(answer: object, *_: object) -> Schema:
         raise Wrong(answer, "Schema as schema")
     names = [setting.name for setting in answer.fields.values()]
     for setting in answer.fields.values():
+        if not isinstance(setting.name, str) or not re.fullmatch(_SETTING, setting.name):
+            raise Wrong(
+                setting.name, f"a name of letters, digits, _ and -, with dots between, which {setting.name!r} is not,"
+            )
         if not isinstance(setting.kind, Kind):
             raise Wrong(setting.kind, f"a Kind for the setting {setting.name}")
+        if not isinstance(setting.help, str):
+            raise Wrong(setting.help, f"a text as help of the setting {setting.name}")
+        for name, function in _functions(setting).items():
+            if not callable(function):
+                raise Wrong(function, f"a function as {name} of the setting {setting.name}")
         if setting.name == REQUIREMENT.name or names.count(setting.name) > 1:
             raise Wrong(setting, f"another name than {setting.name}, which there is already,")
     return answer
+
+
+def _functions(setting: Setting) -> Mapping[str, object]:
+    """What of a setting somebody calls."""
+    if isinstance(setting, Family):
+        given = {"read_member": setting.read_member, "read_item": setting.read_item, "above": setting.above}
+        return {name: function for name, function in given.items() if function is not None}
+    field = setting.field
+    if field is None:
+        return {}
+    if not isinstance(field, ConfigField) or not re.fullmatch(_POINTER, str(field.pointer)):
+        raise Wrong(field, f"a JSON pointer, or a ConfigField with one, as field of the setting {setting.name}")
+    return {"write": field.write, "read": field.read}
 
 
 def known(answer: object, *_: object) -> Mapping[str, str]:
@@ -125,6 +149,15 @@ def rules(answer: object, *_: object) -> Mapping[str, FindingRule | str]:
     ):
         raise Wrong(answer, "a mapping of names to texts, or to Rules,")
     return answer
+
+
+def own_findings(answer: object, of: Mechanism[Any], *_: object) -> tuple[Finding, ...]:
+    """Of the mechanism's own rules: profiles refuse findings by these names."""
+    found: tuple[Finding, ...] = findings(answer)
+    for finding in found:
+        if not finding.rule.startswith(f"{of.name}/"):
+            raise Wrong(finding, f"a rule of {of.name}/…, which {finding.rule!r} is not,")
+    return found
 
 
 def verifications(answer: object, *_: object) -> tuple[Verification, ...]:

@@ -6,17 +6,19 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from hardening import __version__
 from hardening.base.text import nearest
-from hardening.errors import PluginError
+from hardening.errors import HardeningError, PluginError
 from hardening.mechanism import roles
 from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.schema import WILDCARD, Scalar
+from hardening.mechanism.schema import WILDCARD, Scalar, Setting
 from hardening.plugin import hookspecs
 from hardening.plugin.installed import Brought
-from hardening.plugin.plugincalls import OWN, Plugin, fault, package
+from hardening.plugin.plugincalls import OWN, Plugin, enter, fault, nothing, package
+from hardening.profile.source import Document, Node
 
 #: what a hook implementation may not be marked with
 ORDERING = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook")
@@ -129,6 +131,34 @@ def enforcement(plugin: Plugin, kind: type[Any], mechanism: Mechanism[Any]) -> N
                 f": nothing does anything with {mechanism.name}.{setting.name}",
                 "say where it stands (field=), write a method, or name it in before_launch",
             )
+
+
+def declared(plugin: Plugin, mechanism: Mechanism[Any]) -> None:
+    """Each value that a setting declares is one that its kind reads as a layer writes it: any other would fail far from
+    here, where nobody knows whose it is. Ours keep this by a test, which costs no start anything."""
+    if plugin.distribution == OWN:
+        return
+    for setting in mechanism.schema.fields.values():
+        enter(plugin, f"{mechanism.name}.{setting.name}", partial(_read_back, mechanism.name, setting), (), nothing)
+
+
+def _read_back(table: str, setting: Setting) -> None:
+    """Raise `PluginError` for a value of which `Kind.parse` reads another one, or none. That of a list's items need not be
+    written as the kind has it. None is that there is none."""
+    if isinstance(setting, Scalar):
+        values = {"default": setting.default} if setting.default is not None or not setting.kind.optional else {}
+    else:
+        named = {f"default {member}": value for member, value in setting.default.items()}
+        found = {"rest": setting.rest, "absent": setting.absent, **named}
+        values = {} if setting.listed else {what: value for what, value in found.items() if value is not None}
+    for what, value in values.items():
+        node = Node(setting.kind.dump(value), (table, setting.name), Document(table, None, {}, {}))
+        try:
+            problem = "" if setting.kind.parse(node) == value else "another one is read"
+        except HardeningError as error:
+            problem = error.message
+        if problem:
+            raise PluginError(f"{table}.{setting.name}: the {what} {value!r:.{_SHOWN}} is none of its kind: {problem}")
 
 
 def types(mechanisms: Sequence[Mechanism[Any]], owner: Callable[[Mechanism[Any]], Plugin]) -> None:

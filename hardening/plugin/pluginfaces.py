@@ -67,7 +67,7 @@ def mechanism(
         "contribute": pluginanswers.contributed,
         "prepare": nothing,
         "tighten": pluginanswers.tightened,
-        "findings": pluginanswers.findings,
+        "findings": pluginanswers.own_findings,
         "verify": pluginanswers.verifications,
         "exposure": pluginanswers.exposures,
         "reported": nothing,
@@ -83,6 +83,7 @@ def mechanism(
         limits={"prepare": PATIENT},
     )
     pluginchecks.enforcement(plugin, type(item), made)
+    pluginchecks.declared(plugin, made)
     return made
 
 

@@ -15,10 +15,12 @@ import attrs
 from hardening.assemble.pipeline import examine
 from hardening.base.pointer import lookup
 from hardening.compose.composition import Composition
+from hardening.compose.rules import RuleRegistry
 from hardening.errors import HardeningError, PluginError
 from hardening.launch.config.bundle import Bundle
 from hardening.launch.config.confinement import POINTER
 from hardening.launch.record.receipt import Report
+from hardening.mechanism.findings import Finding
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism
@@ -116,17 +118,22 @@ def _cut(
 def check_inputs(mechanism: Mechanism[Any], host: Host, others: Sequence[Mechanism[Any]] = ()) -> list[Broken]:
     """What it opens while it checks, contributes and looks for findings is what `inputs` declares (sys.addaudithook),
     for the strict defaults and each sample; what it probes is what it declares for some of them. What is only asked for its
-    existence or status is not seen here."""
+    existence or status is not seen here. What it finds is of its `rules`, where it names any."""
     face, opened = registered(mechanism), OpenWatch()
+    rules = RuleRegistry([face])
     everything: list[Input | Unknown] = []
 
     def looks(found: Composition) -> Iterator[Broken]:
         settings, context = found.settings[face.name], examine(found, host)
         declared = list(face.inputs(settings, context))
         everything.extend(declared)
-        paths = opened.by(lambda: (face.check(settings, context), face.findings(settings, context)))
+        said: list[Iterable[Finding]] = []
+        paths = opened.by(lambda: face.check(settings, context))
+        paths |= opened.by(lambda: said.append(face.findings(settings, context)))
         paths |= opened.by(lambda: contribute(face, found, host, context))
         yield from (_forgotten(face, path) for path in undeclared(paths, declared))
+        for rule in {item.rule for item in said[0] if face.rules() and rules.find(item.rule) is None}:
+            yield Broken("rules name what is found", f"{rule} is none of them, so that no profile can name it")
 
     broken = [*_each(mechanism, host, others, looks)]
     broken += [_forgotten(face, path) for path in undeclared(opened.by(lambda: face.probe(host)), everything)]

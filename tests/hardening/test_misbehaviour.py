@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.api import Candidate, Ceiling, Fragment, Mechanism, Option, Runtime, hookimpl, scalar
+from hardening.api import Candidate, Ceiling, Finding, Fragment, Mechanism, Option, Runtime, Severity, hookimpl, scalar
 from hardening.assemble.pipeline import assembled
 from hardening.compose.composition import compose
 from hardening.errors import HardeningError
@@ -78,7 +78,9 @@ def use(given: list[Plugin]) -> None:
     """Everything that is asked of plugins, from their registration to a verdict."""
     loaded, host = Plugins(given), plain()
     made = compose(stack(), loaded.mechanisms, host, TODAY)
-    loaded.admit(Candidate(assembled(loaded, made, host).spec.config, host, made))
+    assembly = assembled(loaded, made, host)
+    assert not assembly.findings
+    loaded.admit(Candidate(assembly.spec.config, host, made))
     loaded.inputs(made, host)
     loaded.secrets(NAMED)
 
@@ -139,6 +141,11 @@ ROWS: dict[str, list[Any]] = {
         lambda part: part.item("/mounts", "/mnt", {"destination": "/mnt"}, "quota.files")
     ),
     "contributes what is no JSON data": contributing(lambda part: part.put("/x", {1}, "quota.files")),
+    "declares a value that its kind does not read": registering("mechanisms", type("Quota", (Quota,), {
+        "settings_type": attrs.make_class("Wrong", {"files": scalar(Ceiling(0, 99), 100, "x")}, frozen=True)})()),
+    "finds something under a rule of another's": method(
+        "findings", lambda *_: [Finding("seccomp/kill", Severity.NOTE, "x")]
+    ),
     "contributes, and does not tighten": registering("mechanisms", type("Quota", (Quota,), {"contribute": raises})()),
     "has a setting that nothing does anything with": registering("mechanisms", type("Quota", (Mechanism,), {
         "name": "quota", "settings_type": attrs.make_class("Idle", {"files": scalar(Ceiling(), 0, "x")}, frozen=True)})()),

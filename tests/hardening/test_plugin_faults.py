@@ -34,11 +34,11 @@ from hardening.mechanism.evidence import LearntStatement
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input
-from hardening.mechanism.kinds import Ceiling
+from hardening.mechanism.kinds import Ceiling, Choice
 from hardening.mechanism.mechanism import Context, Implied, Mechanism, Reading, Unsupported, Violation
 from hardening.mechanism.runtime import Runtime
 from hardening.mechanism.scanner import Scanner
-from hardening.mechanism.schema import Leaf, scalar
+from hardening.mechanism.schema import Leaf, family, listing, scalar
 from hardening.mechanism.secret_driver import SecretDriver
 from hardening.plugin import hookspecs, pluginanswers, plugincalls, pluginchecks, pluginfaces, plugins
 from hardening.plugin.admission import Candidate, Verdict
@@ -48,7 +48,7 @@ from hardening.plugin.plugincalls import face, fault
 from hardening.plugin.plugins import Plugin, Plugins
 from hardening.profile.layers import parse_layer
 from hardening.profile.source import Document
-from tests.support import forking
+from tests.support import forking, shipped
 from tests.support.texts import TODAY, stack
 
 HIDDEN = "hunter2"
@@ -653,6 +653,42 @@ def test_frozen_data_is_data() -> None:
     for value, change in ((data["a"], "append"), (data["a"][1], "update"), (data, "pop")):
         with pytest.raises(TypeError, match="frozen"):
             getattr(value, change)({})
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        (attrs.field(default=5), r"failed in .*: TypeError: S\.level is declared by none of scalar, family and listing"),
+        (scalar(Ceiling, 0, "x"), "answers with ABCMeta where a Kind for the setting level"),  # type: ignore[arg-type]
+        (scalar(Ceiling(0, 9), 10, "x"), r"chaos\.level: the default 10 is none of its kind: .*it must be from 0 to 9"),
+        (scalar(Ceiling(0, 9), "0", "x"), "the default '0' is none of its kind: .*an integer is expected"),  # type: ignore[misc]
+        (scalar(Ceiling("0", "9"), 0, "x"), r"failed in chaos\.level: TypeError"),  # type: ignore[arg-type]
+        (scalar(Choice(("a", "b")), "c", "x"), 'the default .c. is none of its kind: .*"c" is none of a, b'),
+        (scalar(Ceiling(), 0, "x", name="a b"), "a name of letters, digits, _ and -, with dots between, which 'a b' is not"),
+        (scalar(Ceiling(), 0, "x", field="annotations/x"), "as field of the setting level"),
+        (scalar(Ceiling(), 0, 5), "a text as help of the setting level"),  # type: ignore[arg-type]
+        (family(Ceiling(), rest=0, absent=-1, help="x"), "the absent -1 is none of its kind"),
+        (family(Ceiling(), rest=0, absent=0, default={"a": -1}, help="x"), "the default a -1 is none of its kind"),
+        (family(Ceiling(), rest=0, absent=0, default=["a"], help="x"), r"failed in chaos\.level: AttributeError"),  # type: ignore[arg-type]
+        (listing("x", "x"), "a function as read_member of the setting level"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_declared_wrongly_is_named_with_its_plugin(declared: Any, message: str) -> None:
+    made = attrs.make_class("S", {"level": declared}, frozen=True)
+    with pytest.raises(PluginError, match=rf"^plugin chaos \(chaos-dist 1\.0\).*{message}"):
+        loaded(mechanism=type("Chaos", (Chaos,), {"settings_type": made})())
+
+
+def test_what_ours_declare_is_of_its_kind() -> None:
+    theirs, (plugins, _) = attrs.evolve(PLUGIN, distribution="acme"), shipped.here()
+    for mechanism in plugins.mechanisms:
+        pluginchecks.declared(theirs, mechanism)
+
+
+def test_a_finding_is_of_a_rule_of_its_own_mechanism() -> None:
+    deed = lambda self, *_: [Finding("seccomp/kill", Severity.NOTE, "x")]  # noqa: E731
+    with pytest.raises(PluginError, match=r"a rule of chaos/…, which 'seccomp/kill' is not"):
+        misbehaving(Chaos, "findings", deed).findings(*arguments(Chaos, "findings"))
 
 
 # --- the program ------------------------------------------------------------------------------------------------------

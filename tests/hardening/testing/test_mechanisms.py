@@ -13,9 +13,11 @@ import pytest
 from hardening.api import (
     Ceiling,
     Context,
+    Finding,
     Flag,
     Fragment,
     Mechanism,
+    Severity,
     Unsupported,
     Violation,
     annotation,
@@ -110,6 +112,15 @@ class Probing(Right):
         return ()
 
 
+class Undeclaring(Right):
+    def rules(self) -> dict[str, str]:
+        return {"most": "More than one", "open-*": "Something open"}
+
+    def findings(self, settings: Settings, context: Context) -> Iterator[Finding]:
+        for rule in ("most", "open-door", "gone"):
+            yield Finding(f"right/{rule}", Severity.NOTE, "x")
+
+
 class Unseen(Right):
     before_launch = ("quiet",)
 
@@ -122,6 +133,7 @@ BROKEN = [
     (Shrinking, check_tighten, "tighten is idempotent"),
     (Forgetful, check_inputs, "inputs name what is looked at"),
     (Probing, check_inputs, "inputs name what is looked at"),
+    (Undeclaring, check_inputs, "rules name what is found"),
     (Unseen, check_verify, "verify names each setting"),
 ]
 
