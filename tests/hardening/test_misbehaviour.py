@@ -3,6 +3,7 @@ letter. Each deed in each method and hook stands in `test_plugin_faults.py`."""
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import sys
@@ -131,7 +132,7 @@ ROWS: dict[str, list[Any]] = {
     "has a hook with other arguments": hook("hardening_admit", lambda what: None),
     "has a hook with a misspelt name": hook("hardening_admitt", lambda candidate: None),
     "wraps or reorders others": hook("hardening_admit", lambda candidate: None, tryfirst=True),
-    "changes what it is given": method("build", lambda self, leaves: leaves.clear()),
+    "changes what it is given": method("build", lambda self, leaves: operator.setitem(leaves, ("files", ""), 9)),
     "takes an option of ours": method("options", lambda self: [Option(("--json",), "files", "x")]),
     "takes an option that it has no setting for": method("options", lambda self: [Option(("--quota",), "gone", "x")]),
     "brings a runtime of another's name twice": registering("runtimes", *([type("R", (Runtime,), {
