@@ -301,7 +301,9 @@ def _planned() -> dict[str, Any]:
 
 @cache
 def _own() -> list[bytes]:
-    return [json.dumps(_planned()).encode(), json.dumps(bundles.config("true")).encode()]
+    planned = copy.deepcopy(_planned())
+    del planned["linux"]["seccomp"]["syscalls"][5:]  # the launcher reads no more of a filter than its digest
+    return [json.dumps(planned).encode(), json.dumps(bundles.config("true")).encode()]
 
 
 @target(
