@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 
 from hardening.base.linux.libseccomp import YOUNG
 from hardening.base.text import nearest
@@ -135,6 +135,20 @@ def _dump_comparison(item: Comparison) -> dict[str, object]:
     return {"index": item.index, "op": item.op.value, "width": item.width, **shown}
 
 
+@cache
+def _samples() -> Sequence[Rule]:
+    low = Comparison(1, Op.LE, 7)
+    return (
+        constant(KILL_PROCESS),
+        constant(DENY),
+        constant(LOG),
+        constant(ALLOW),
+        rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 1),))], DENY),
+        rule_of([ConditionEntry(ALLOW), ConditionEntry(DENY, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], DENY),
+        rule_of([ConditionEntry(LOG, (Comparison(0, Op.NE, 1),)), ConditionEntry(ALLOW, (low,))], DENY),
+    )
+
+
 @frozen(eq=False)
 class RuleKind(Kind[Rule]):
     """What a filter answers to one system call, for every argument vector.
@@ -169,16 +183,7 @@ class RuleKind(Kind[Rule]):
         )
 
     def samples(self) -> Sequence[Rule]:
-        low = Comparison(1, Op.LE, 7)
-        return (
-            constant(KILL_PROCESS),
-            constant(DENY),
-            constant(LOG),
-            constant(ALLOW),
-            rule_of([ConditionEntry(ALLOW, (Comparison(0, Op.EQ, 1),))], DENY),
-            rule_of([ConditionEntry(ALLOW), ConditionEntry(DENY, (Comparison(0, Op.MASKED_EQ, 4, 6), low))], DENY),
-            rule_of([ConditionEntry(LOG, (Comparison(0, Op.NE, 1),)), ConditionEntry(ALLOW, (low,))], DENY),
-        )
+        return _samples()
 
     def candidates(self, value: Rule) -> Sequence[Rule]:
         """Each case of the arguments that is not allowed, allowed; of all alike, logged or allowed."""
