@@ -131,7 +131,7 @@ def _guided(run: harness.Run, corpus: Path, inputs: int, seed: int, report: Any)
     def mutate(data: bytes, longest: int, number: int) -> bytes:
         source = random.Random(number)
         if source.randrange(2):  # what libFuzzer keeps for the lines that it reached is seldom right
-            data = source.choice(run.target.pool)
+            data = source.choice(run.target.begun)
         if source.randrange(5) == 0:
             return bytes(atheris.Mutate(data, longest))
         return run.mutation(source, data)[:longest]
