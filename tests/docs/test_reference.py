@@ -25,7 +25,7 @@ from hardening.profile import layers
 from hardening.report import lint
 from tests.docs.examples import ROOT
 from tests.fuzz.harness import targets
-from tools import man, plugin_api
+from tools import man, picture, plugin_api
 
 REFERENCE = ROOT / "docs/reference"
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("hardening_")}
@@ -203,3 +203,7 @@ def test_the_manual_page_is_what_the_commands_say() -> None:
     assert written == current, "write it anew: .venv/bin/python tools/man.py"
     assert [line for line in written if not line.isascii()] == []
     assert {f'.SS "hardening {name} ' in "\n".join(written) for name in ("run", "report", "secret create")} == {True}
+
+
+def test_the_picture_of_the_readme_is_that_of_the_tutorial() -> None:
+    assert picture.PICTURE.read_text() == picture.picture(), "write it anew: .venv/bin/python tools/picture.py"

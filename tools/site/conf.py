@@ -4,13 +4,14 @@ search needs neither a server nor a network. Pages stay as they are read in the 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 _ROOT = Path(__file__).parents[2]
 #: The folders of `docs`, in the order of the side bar; others follow by their names.
-_PARTS = {"howto": "How to", "profiles": "Profiles", "reference": "Reference", "software": "Real software",
+_PARTS = {"profiles": "Profiles", "reference": "Reference", "software": "Real software",
           "bench": "Numbers", "adr": "Decisions"}  # fmt: skip
 
 project = html_title = "hardening"
@@ -33,12 +34,22 @@ def _read(_: Sphinx, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\(([./\w-]+)/\)", lambda found: f"]({found[1]}/{_first(page.parent / found[1])})", source[0])
     if name == root_doc:
         others = {path.parent.name: path.parent.name.capitalize() for path in sorted(_ROOT.glob("docs/*/*.md"))}
+        others.pop("howto")
         parts = [
             ("", ["tutorial"]),
+            ("How to", [*_howtos(source[0])]),
             *((title, [f"{folder}/**"]) for folder, title in {**_PARTS, **others, **_PARTS}.items()),
         ]
         parts.append(("The project", ["architecture", "../README", "../SECURITY", "../CONTRIBUTING", "../CHANGELOG"]))
         source[0] += "".join(_toctree(title, pages) for title, pages in parts)
+
+
+def _howtos(index: str) -> Iterator[str]:
+    """The guides in the order of the first page, under short names: what all of them begin with is the heading's."""
+    for page in dict.fromkeys(re.findall(r"\]\((howto/[\w-]+)\.md", index)):
+        heading = (_ROOT / f"docs/{page}.md").read_text(encoding="utf-8").partition("\n")[0]
+        name = heading.removeprefix("# ").removeprefix("How to ")
+        yield f"{name[:1].upper()}{name[1:]} <{page}>"
 
 
 def _first(folder: Path) -> str:
