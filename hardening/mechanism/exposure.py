@@ -7,10 +7,12 @@ what the kernel says of a process. So one score means the same of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hardening.base.pointer import items
+import attrs
+
+from hardening.base.pointer import items, lookup
 from hardening.base.values import frozen
 
 
@@ -33,6 +35,21 @@ def shares_namespace(document: Mapping[str, Any], kind: str) -> float:
     a half for one that it joins by a path, 0 for one of its own."""
     entries = [entry for entry in items(document, "/linux/namespaces") if entry.get("type") == kind]
     return 1.0 if not entries else 0.5 if any(entry.get("path") for entry in entries) else 0.0
+
+
+def enclosing(found: Iterable[Exposure], document: Mapping[str, Any]) -> Iterator[Exposure]:
+    """The items of what encloses a command: nothing encloses one that has the host's CAP_SYS_ADMIN and no filter, as a
+    privileged container's has. It mounts what was hidden or read-only once more, and enters whatever it then sees."""
+    held = {
+        name for key in ("permitted", "effective") for name in lookup(document, f"/process/capabilities/{key}") or ()
+    }
+    enclosed = "CAP_SYS_ADMIN" not in held or shares_namespace(document, "user") == 0
+    enclosed = enclosed or bool(lookup(document, "/linux/seccomp"))
+    for item in found:
+        if enclosed or item.share == 1:
+            yield item
+        else:
+            yield attrs.evolve(item, share=1.0, found="undone with SYS_ADMIN, which no filter keeps from mounting")
 
 
 def maps_root(document: Mapping[str, Any], side: str = "uid") -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hardening.mechanism import idmaps
-from hardening.mechanism.exposure import Exposure, maps_root, shares_namespace
+from hardening.mechanism.exposure import Exposure, enclosing, maps_root, shares_namespace
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening_namespaces.host import PROC_NAMES
@@ -27,6 +27,11 @@ _ITEMS = {
 
 
 def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
+    """An item a namespace, as far as it encloses the command."""
+    return enclosing(_items(document), document)
+
+
+def _items(document: Mapping[str, Any]) -> Iterator[Exposure]:
     """An item a namespace; a user namespace of its own that has the host's root in it is worth half of one."""
     for name, kind in TYPES.items():
         meaning, weight = _ITEMS[name]

@@ -12,7 +12,7 @@ from hardening.base.pointer import items, lookup
 from hardening.base.text import listed
 from hardening.base.values import frozen
 from hardening.launch.config.model import DEFAULT_DEVICES
-from hardening.mechanism.exposure import Exposure, shares_namespace
+from hardening.mechanism.exposure import Exposure, enclosing, shares_namespace
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.host import Host
 from hardening.mechanism.roles import RIGHTS
@@ -37,7 +37,7 @@ _CHANGING = ("/proc/sys", "/proc/sysrq-trigger")
 _SOCKETS = ("/run", "/var/run", "/")
 #: File systems that show the kernel and not files of the host, although several mounts are of one.
 _KERNEL = frozenset(
-    {"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "securityfs", "bpf", "tracefs", "debugfs"}
+    {"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "securityfs", "bpf", "tracefs", "debugfs", "nsfs"}
 )
 _TYPES = {"shared": 1.0, "slave": 0.5}
 
@@ -65,6 +65,11 @@ class ConfiguredMounts:
 
 
 def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
+    """What is hidden or read-only, as far as that encloses the command."""
+    return enclosing(_items(document), document)
+
+
+def _items(document: Mapping[str, Any]) -> Iterator[Exposure]:
     """The root, what is shown of the host and whether it can be written, devices, and the file systems of the kernel."""
     mounts = [WantedMounts(entry, ()) for entry in items(document, "/mounts")]
     shown = ConfiguredMounts(document, mounts, shares_namespace(document, "mount") == 1.0)
@@ -77,7 +82,8 @@ def exposure(document: Mapping[str, Any], host: Host) -> Iterator[Exposure]:
     )
     yield _devices(shown)
     yield from _kernel(shown)
-    executable = [item.place for item in mounts if "ro" not in item.restrictions and "noexec" not in item.restrictions]
+    holding = [item for item in mounts if item.entry.get("type") not in _KERNEL]
+    executable = [item.place for item in holding if {"ro", "noexec"}.isdisjoint(item.restrictions)]
     executable = [place for place in executable if not place.startswith(("/proc", "/sys", "/dev"))]
     found = [*([] if read_only else ["/"]), *executable]
     yield Exposure("tmpfs", "execute what it has written", 100, 1.0 if found else 0.0, _listed(found))

@@ -31,12 +31,15 @@ from tests.support.users import ordinary
 
 pytestmark = pytest.mark.system
 SLEEP = ["sleep", "60"]
+#: Nothing encloses who may mount.
+ENCLOSED = ["setpriv", "--bounding-set=-sys_admin"]
 
 
 @contextmanager
 def started(*words: str) -> Iterator[int]:
     """A process that has become the last of its words' programs."""
-    with subprocess.Popen([*words, *SLEEP], stdin=subprocess.DEVNULL) as child:
+    argv = [*words, *ENCLOSED] if words[:1] == ("unshare",) else [*ENCLOSED, *words]  # which takes what it loses last
+    with subprocess.Popen([*argv, *SLEEP], stdin=subprocess.DEVNULL) as child:
         until(lambda: Path(f"/proc/{child.pid}/cmdline").read_bytes() == b"sleep\x0060\0")
         try:
             yield child.pid
@@ -90,6 +93,14 @@ def test_each_thing_that_is_taken_from_a_process_is_seen_and_no_other() -> None:
         given = {"process.umask"} - tighter  # which the bare one was given
         assert changed - WITH_MOUNTS - given == tighter, words
         assert bool(changed & WITH_MOUNTS) == ("namespaces.mount" in tighter), words
+
+
+def test_nothing_encloses_who_may_mount(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("root")
+    monkeypatch.setattr(sys.modules[__name__], "ENCLOSED", [])
+    with started("unshare", "--net", "--mount") as pid:
+        found = shares(pid)
+    assert {share for leaf, share in found.items() if leaf.startswith(("namespaces.", "rootfs."))} == {1}
 
 
 def test_a_process_scores_as_the_stack_that_it_runs_under() -> None:

@@ -188,12 +188,12 @@ def test_several_containers_are_a_line_each(tmp_path: Path, capsys: pytest.Captu
     second[0]["Name"] = "/two"
     file = tmp_path / "inspected.json"
     file.write_text(json.dumps([*printed_by_docker(), *second]))
-    assert call(Session(plugins), "score", "--inspect", str(file), "--threshold", "9") == 0
+    assert call(Session(plugins), "score", "--inspect", str(file), "--threshold", "9.95") == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["CONTAINER", "two", "one"]  # the most exposed first
     assert call(Session(plugins), "score", "--inspect", str(file), "--threshold", "5", "--json") == 1
     found = json.loads(capsys.readouterr().out)
-    assert found["two"]["score"] > 5 > found["one"]["score"]
+    assert found["two"]["score"] > 9.5 > 5 > found["one"]["score"]
     file.write_text("{")
     assert call(Session(plugins), "score", "--inspect", str(file)) == 2
     assert "not JSON" in capsys.readouterr().err
