@@ -16,15 +16,22 @@ from hardening.mechanism.evidence import Witness
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Order
 from hardening.mechanism.mechanism import Context
+from hardening.runs.receipt import is_before_launch
+
+#: Why no program shows a setting: the core's own and those that `Mechanism.before_launch` names, and all others of which
+#: nothing is said.
+BEFORE = "it decides whether a launch comes to be, and is judged before it"
+UNKNOWN = "its mechanism knows none for this host"
 
 
 @frozen(eq=False)
 class Counterexample:
-    """A leaf in which one stack permits more than another, and the programs that show it: what shows it best first, none
-    where no process could."""
+    """A leaf in which one stack permits more than another, and the programs that show it: what shows it best first; or
+    ``why`` none does."""
 
     difference: LeafDifference
     witnesses: tuple[Witness, ...]
+    why: str = ""
 
 
 def violated(inner: Composition, outer: Composition, host: Host | None) -> list[LeafDifference]:
@@ -42,5 +49,11 @@ def counterexamples(
         if mechanism is None or item.entries is None:
             raise TypeError("a leaf of no mechanism")
         floor, own = item.entries
+        if is_before_launch(mechanism, item.leaf):
+            yield Counterexample(item, (), BEFORE)
+            continue
         settings = composition.settings[mechanism.name]
-        yield Counterexample(item, tuple(mechanism.witness(settings, context, item.leaf, own.value, floor.value)))
+        said = [*mechanism.witness(settings, context, item.leaf, own.value, floor.value)]
+        programs = tuple(one for one in said if one.attempt)
+        why = next((one.what for one in said if not one.attempt), UNKNOWN)
+        yield Counterexample(item, programs, "" if programs else why)

@@ -156,10 +156,11 @@ print("permitted")
 class Witness:
     """What a process may do under one value of a leaf, and not under another: ``what`` says it in words, ``attempt`` in
     lines of Python that raise `OSError` where the kernel refuses it, with ``os`` and ``sys`` imported. It changes nothing
-    that outlasts the process: the volumes of a stack are the host's own."""
+    that outlasts the process: the volumes of a stack are the host's own. Without an attempt ``what`` says why no program
+    shows it."""
 
     what: str
-    attempt: str
+    attempt: str = ""
 
     @property
     def program(self) -> str:

@@ -303,8 +303,8 @@ class Mechanism(ABC, Generic[S]):
 
     def witness(self, settings: S, context: Context, leaf: Leaf, value: Any, floor: Any) -> Iterable[Witness]:
         """Programs that the kernel lets do something under ``value``, which these settings have for a leaf, and refuses the
-        same where the leaf is ``floor``, which is stricter or cannot be compared: what shows it best first, none where no
-        process could (``hardening prove``)."""
+        same where the leaf is ``floor``, which is stricter or cannot be compared: what shows it best first; or one without
+        an attempt, which says why no program does (``hardening prove``)."""
         return ()
 
     def uncovered(self, settings: S, context: Context, before: S) -> Iterable[tuple[Leaf, str]]:

@@ -41,7 +41,7 @@ class PackagedMechanism(Mechanism[S]):
     | `rules` | the mapping ``RULES`` of what it finds |
     | `denied` | ``denied``; without the module it denies no single call |
     | `exposure` | ``exposure``, ``reported``; without the module nothing of it is scored |
-    | `witness` | ``witness``; without the module no program shows what it permits |
+    | `witness` | ``witness``; without the module nothing is known to show what it permits |
     """
 
     _package: ClassVar[str]

@@ -186,7 +186,7 @@ def _restricting(composition: Composition, _: Context) -> dict[str, dict[str, _S
     found: dict[str, dict[str, _Stated]] = {name: {} for name in mechanisms}
     for leaf, resolved in composition.leaves.items():
         mechanism = mechanisms[leaf.mechanism]
-        if leaf.setting == REQUIREMENT.name or _is_before(mechanism, leaf):
+        if is_before_launch(mechanism, leaf):
             continue
         setting = mechanism.schema.settings[leaf.setting]
         if not setting.kind.is_loosest(resolved.value):
@@ -195,5 +195,6 @@ def _restricting(composition: Composition, _: Context) -> dict[str, dict[str, _S
     return found
 
 
-def _is_before(mechanism: Mechanism[Any], leaf: Leaf) -> bool:
-    return not {WILDCARD, leaf.setting}.isdisjoint(mechanism.before_launch)
+def is_before_launch(mechanism: Mechanism[Any], leaf: Leaf) -> bool:
+    """Whether a process shows nothing of a leaf: the core's own setting, and what `Mechanism.before_launch` names."""
+    return leaf.setting == REQUIREMENT.name or not {WILDCARD, leaf.setting}.isdisjoint(mechanism.before_launch)

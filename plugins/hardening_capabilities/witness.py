@@ -40,3 +40,5 @@ def witness(
             yield Witness(*_DEEDS[leaf.member])
         held = f'int(status["CapEff"], 16) >> {BY_NAME[leaf.member].number} & 1'
         yield Witness(f"has CAP_{leaf.member} in its effective set", unless(held, f"no CAP_{leaf.member}", _STATUS))
+    else:
+        yield Witness("it is for capabilities that have no name yet")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from hardening.mechanism.evidence import Witness
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.schema import Leaf
 from hardening_landlock.settings import ANY, MOST_PORT, PLACES, PORTS, LandlockSettings
 
+#: Why no program shows these.
+_SILENT: Mapping[str, str] = MappingProxyType(
+    {"execute": "it takes a program in a place where all others are denied",
+     "ioctl": "it takes a device in a place where all others are denied",
+     "mounts": "it takes rights over mounts, which capabilities and the filter decide first",
+     **dict.fromkeys(("abstract_sockets", "signals"), "it takes a process outside that has a part in it")}
+)  # fmt: skip
 #: Places that roots have, for rules that permit all of them; the first ones are no part of how a program starts.
 _USUAL = ("/tmp", "/var", "/etc", "/proc", "/usr")  # noqa: S108
 _CONNECTS = """\
@@ -24,6 +32,8 @@ def witness(
     settings: LandlockSettings, context: Context, leaf: Leaf, value: object, floor: object
 ) -> Iterator[Witness]:
     """What no process outside has a part in: files and ports."""
+    if leaf.setting in _SILENT:
+        yield Witness(_SILENT[leaf.setting])
     if not isinstance(value, tuple) or not isinstance(floor, tuple):
         return
     if leaf.setting in ("read", "write"):

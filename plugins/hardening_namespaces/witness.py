@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 
 from hardening.mechanism.evidence import Witness, unless
 from hardening.mechanism.mechanism import Context
@@ -22,16 +21,22 @@ def witness(
         path = f"/proc/sys/{leaf.member.replace('.', '/')}"
         attempt = unless(f"open({path!r}).read().split() == {str(value).split()!r}", "another value")
         yield Witness(f"finds {leaf.member} at {value}", attempt)
-    maps = settings.id_maps(context.host) if leaf.setting in ("id_map", "uid_map") else None
+    maps = settings.id_maps(context.host) if leaf.setting in ("id_map", "uid_map", "gid_map") else None
     if maps is not None:
-        words = [str(number) for item in maps.uids for number in (item.inside, item.outside, item.size)]
-        attempt = unless(f'open("/proc/self/uid_map").read().split() == {words!r}', "other ids")
-        yield Witness(f"has the ids {' '.join(map(str, maps.uids))}", attempt)
+        side, ranges = ("gid", maps.gids) if leaf.setting == "gid_map" else ("uid", maps.uids)
+        words = [str(number) for item in ranges for number in (item.inside, item.outside, item.size)]
+        attempt = unless(f'open("/proc/self/{side}_map").read().split() == {words!r}', "other ids")
+        yield Witness(f"has the {side}s {' '.join(map(str, ranges))}", attempt)
+    elif leaf.setting in ("id_map", "uid_map", "gid_map"):
+        yield Witness("without a user namespace of its own no ids are mapped")
     if leaf.setting not in TYPES:
         return
     file = f"/proc/self/ns/{PROC_NAMES[leaf.setting]}"
-    with suppress(OSError):  # of another user's process nobody is shown it
+    try:
         inode = os.stat(file if value == HOST else str(value)).st_ino
-        which = "the host's" if value == HOST else "that which is joined"
-        attempt = unless(f'os.stat("{file}").st_ino == {inode}', "another namespace")
-        yield Witness(f"is in a {leaf.setting} namespace that is {which}", attempt)
+    except OSError:  # of another user's process nobody is shown it
+        yield Witness("the caller cannot look at it to tell it from others")
+        return
+    which = "the host's" if value == HOST else "that which is joined"
+    attempt = unless(f'os.stat("{file}").st_ino == {inode}', "another namespace")
+    yield Witness(f"is in a {leaf.setting} namespace that is {which}", attempt)

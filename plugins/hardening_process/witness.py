@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from hardening.mechanism.evidence import Witness, unless
 from hardening.mechanism.mechanism import Context
@@ -10,6 +11,16 @@ from hardening.mechanism.schema import Leaf
 from hardening_process.kinds import MAX_LIMIT, ResourceLimit
 from hardening_process.settings import ProcessSettings
 
+#: Why no program shows these.
+_SILENT: Mapping[str, str] = MappingProxyType(
+    {
+        "terminal": "a program that is run for it has no terminal",
+        "resources.memory_swap": "what is swapped out is the kernel's choice",
+        "resources.cpu": "no call is refused for it, and all take longer",
+        "resources.cgroup": "it says who counts, and no call is refused for it",
+    }
+)
+_TOO_MUCH = "a program that shows it would take too much of the host"
 #: What a program may take to show that it is there.
 _MOST_PROCESSES, _MOST_MEMORY = 2000, 1 << 29
 _PROCESSES = """\
@@ -33,12 +44,19 @@ def witness(settings: ProcessSettings, context: Context, leaf: Leaf, value: obje
         yield Witness(f"has an OOM score adjustment below {floor}", attempt)
     elif leaf.setting == "environment":
         yield Witness(f"knows the caller's {leaf.member}", unless(f'"{leaf.member}" in os.environ', "no such variable"))
-    elif leaf.setting == "groups" and leaf.member.isdecimal():
-        yield Witness(f"is of group {leaf.member}", unless(f"{leaf.member} in os.getgroups()", "no such group"))
-    elif leaf.setting == "resources.pids" and isinstance(floor, int) and floor <= _MOST_PROCESSES:
-        yield Witness(f"has {floor + 1} processes", _PROCESSES.format(more=floor))
-    elif leaf.setting == "resources.memory" and isinstance(floor, int) and floor <= _MOST_MEMORY:
-        yield Witness(f"has {floor} bytes of memory", f'memory = b"x" * {floor}')
+    elif leaf.setting == "groups":
+        number = leaf.member if leaf.member.isdecimal() else f"grp.getgrnam({leaf.member!r}).gr_gid"
+        yield Witness(
+            f"is of group {leaf.member}", unless(f"{number} in os.getgroups()", "no such group", "import grp")
+        )
+    elif leaf.setting == "resources.pids" and isinstance(floor, int):
+        more = floor <= _MOST_PROCESSES
+        yield Witness(f"has {floor + 1} processes", _PROCESSES.format(more=floor)) if more else Witness(_TOO_MUCH)
+    elif leaf.setting == "resources.memory" and isinstance(floor, int):
+        more = floor <= _MOST_MEMORY
+        yield Witness(f"has {floor} bytes of memory", f'memory = b"x" * {floor}') if more else Witness(_TOO_MUCH)
+    elif leaf.setting in _SILENT:
+        yield Witness(_SILENT[leaf.setting])
     elif leaf.setting == "user":
         found = settings.resolve(context)
         ids = unless(f"(os.geteuid(), os.getegid()) == ({found.uid}, {found.gid})", "another user or group")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from hardening.mechanism.evidence import Witness, unless
 from hardening.mechanism.mechanism import Context
@@ -24,6 +25,13 @@ _FLAGS = {
     "suid": ("ST_NOSUID", "gains privileges by files of"),
     "dev": ("ST_NODEV", "uses devices of"),
 }
+#: Why no program shows these.
+_SILENT: Mapping[str, str] = MappingProxyType(
+    {"propagation": "it takes a mount that is made on the other side",
+     **dict.fromkeys(("volume_sources", "volume_destinations", "volume_options", "volume_sockets"),
+                     "it says which volumes a stack may have, and a run shows those that it has")}
+)  # fmt: skip
+_RELABELLED = "it gives files of the host another label, which outlasts a program"
 #: Bytes that a program may fill to show that they are there.
 _MOST = 256 << 20
 
@@ -31,6 +39,8 @@ _MOST = 256 << 20
 def witness(settings: RootfsSettings, context: Context, leaf: Leaf, value: object, floor: object) -> Iterator[Witness]:
     """Each asks the kernel about a path, and writes to nothing but memory of its own."""
     name, path = leaf.setting, leaf.member
+    if name in _SILENT:
+        yield Witness(_SILENT[name])
     if isinstance(value, Volume):
         yield from _volume(value, floor if isinstance(floor, Volume) else None)
     elif isinstance(value, Tmpfs):
@@ -65,16 +75,36 @@ def witness(settings: RootfsSettings, context: Context, leaf: Leaf, value: objec
 
 
 def _shown(inside: str, source: str, what: str) -> Iterator[Witness]:
-    with suppress(OSError):  # what the caller cannot look at, nobody can tell from something else
+    try:
         found = os.stat(source)
-        seen = f"(found.st_dev, found.st_ino) == ({found.st_dev}, {found.st_ino})"
-        yield Witness(what, unless(seen, "something else is there", f"found = os.stat({inside!r})"))
+    except OSError:
+        yield Witness("the caller cannot look at it to tell it from others")
+        return
+    seen = f"(found.st_dev, found.st_ino) == ({found.st_dev}, {found.st_ino})"
+    yield Witness(what, unless(seen, "something else is there", f"found = os.stat({inside!r})"))
 
 
 def _volume(value: Volume, floor: Volume | None) -> Iterator[Witness]:
     if floor is None or floor.source != value.source:
         yield from _shown(value.target, value.source, f"looks into {value.source} of the host at {value.target}")
     yield from _rights(value.target, value.rights, floor.rights if floor is not None else ())
+    if floor is None:
+        return
+    if value.propagation != floor.propagation:
+        yield Witness(_SILENT["propagation"])
+    if value.relabel != floor.relabel:
+        yield Witness(_RELABELLED)
+    if value.recursive and not floor.recursive:
+        yield Witness("what is mounted below the source comes and goes")
+    if value.idmap != floor.idmap:
+        yield from _owned(value.target, value.source)
+
+
+def _owned(target: str, source: str) -> Iterator[Witness]:
+    with suppress(OSError):
+        uid = os.stat(source).st_uid
+        attempt = unless(f"os.stat({target!r}).st_uid == {uid}", "another owner")
+        yield Witness(f"finds the owner of {source} at {target}", attempt)
 
 
 def _tmpfs(path: str, value: Tmpfs, floor: Tmpfs | None) -> Iterator[Witness]:
@@ -92,6 +122,9 @@ def _tmpfs(path: str, value: Tmpfs, floor: Tmpfs | None) -> Iterator[Witness]:
             f"has the permissions {bits:03o} at {path}",
             unless(f"os.stat({path!r}).st_mode & 0o{bits:o}", "its mode lacks them"),
         )
+    if floor.mode & ~value.mode & 0o1000:
+        attempt = unless(f"not os.stat({path!r}).st_mode & 0o1000", "only their owners may")
+        yield Witness(f"removes files of others at {path}", attempt)
 
 
 def _rights(path: str, rights: Collection[str], floor: Collection[str]) -> Iterator[Witness]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 
 from hardening.mechanism.evidence import TO_PROCESSES, Witness, call_attempt, may_be_made
 from hardening.mechanism.mechanism import Context
@@ -20,6 +21,12 @@ from hardening_seccomp.spec import filter_of
 _NO_PROCESS = MAX_ARGUMENT ^ (1 << 31)
 #: Of the calls that no layer names, so many are made: of some the kernel says what the filter does.
 _SOME = 5
+#: Why no program shows these.
+_SILENT: Mapping[str, str] = MappingProxyType(
+    {"architectures": "no program of Python makes calls of another architecture",
+     "flags.spec-allow": "what a processor does ahead of time no call shows"}
+)  # fmt: skip
+_UNSEEN = "such a call ends who makes it, outlasts it, or is answered alike"
 _SET_ID = """\
 import tempfile
 with tempfile.NamedTemporaryFile() as file:
@@ -31,6 +38,8 @@ def witness(settings: SeccompSettings, context: Context, leaf: Leaf, value: obje
     so that the kernel answers with another error. A filter that kills ends the program instead."""
     if leaf.setting == suid.SETTING:
         yield Witness("gives a file of its own a set-user-ID bit", _SET_ID)
+    if leaf.setting in _SILENT:
+        yield Witness(_SILENT[leaf.setting])
     if leaf.setting or not isinstance(floor, Diagram):
         return
     library = context.host.of(SeccompFacts).required_library()
@@ -39,6 +48,7 @@ def witness(settings: SeccompSettings, context: Context, leaf: Leaf, value: obje
     for name in islice(unnamed, _SOME) if leaf.member == WILDCARD else [leaf.member]:
         if name in numbers:
             yield from _calls(name, numbers[name], filter_of(settings, context).rule(name), floor)
+    yield Witness(_UNSEEN if leaf.member in {*numbers, WILDCARD} else "this machine has no such call")
 
 
 def _calls(name: str, number: int, rule: Rule, floor: Rule) -> Iterator[Witness]:

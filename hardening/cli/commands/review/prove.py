@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import click
 
 from hardening.assemble import pipeline
+from hardening.base.text import listed
 from hardening.base.values import frozen
 from hardening.cli import output, start
 from hardening.cli.options import sides
@@ -80,9 +81,9 @@ def command(
                 "a bundle has no settings of which to prove anything", origin=f"{inner} {outer}", hint=hint
             )
         found = violated(own, other, here.host)
-        shown = _programs(context, here, (own, other), found, run=run, everything=everything) if found else []
+        shown, silent = _programs(context, here, (own, other), found, run=run, everything=everything)
         others = [item for item in differences(other, own, here.host) if item.order is Order.OTHER]
-        _show(both, found, shown, others, as_json=as_json)
+        _show(both, found, (shown, silent), others, as_json=as_json)
     return EXIT_FINDINGS if found else 0
 
 
@@ -94,12 +95,14 @@ def _programs(
     *,
     run: bool,
     everything: bool,
-) -> list[_ShownProgram]:
-    """A program for the first leaf that has one, or for each; of those that are run, the ones that were tried first, too."""
-    items = counterexamples(stacks[0], pipeline.examine(stacks[0], here.host), found)
+) -> tuple[list[_ShownProgram], list[Counterexample]]:
+    """A program for the first leaf that has one, or for each; of those that are run, the ones that were tried first, too.
+    And the leaves that were looked at and have none."""
+    items = counterexamples(stacks[0], pipeline.examine(stacks[0], here.host), found) if found else iter(())
+    silent: list[Counterexample] = []
     if not run:
-        first = (_ShownProgram(item, item.witnesses[0]) for item in items if item.witnesses)
-        return list(first if everything else islice(first, 1))
+        first = (_ShownProgram(item, item.witnesses[0]) for item in _with_programs(items, silent))
+        return list(first if everything else islice(first, 1)), silent
     context.with_resource(start.ended_by_signals())
     engine = here.plugins.runtime(start.DEFAULT_RUNTIME)
     launch = start.request(context, engine, start.prepare(engine), interactive=False, receipt=None, typed=True)
@@ -108,7 +111,7 @@ def _programs(
     runners = [WitnessRunner(stack, here.plugins, engine, here.host, launch) for stack in stacks]
     tried: list[_ShownProgram] = []
     with output.status() as tell:
-        for item in items:
+        for item in _with_programs(items, silent):
             for witness in item.witnesses:
                 tell(f"{item.difference.leaf}: {witness.what} …")
                 tried.append(_ShownProgram(item, witness, (runners[0].run(witness), runners[1].run(witness))))
@@ -116,18 +119,27 @@ def _programs(
                     break
             if tried and (tried[-1].shows or len(tried) >= _MOST_TRIED) and not everything:
                 break
-    return tried
+    return tried, silent
+
+
+def _with_programs(items: Iterable[Counterexample], silent: list[Counterexample]) -> Iterator[Counterexample]:
+    """Those that have programs; all others go to ``silent`` as they are met."""
+    for item in items:
+        if item.witnesses:
+            yield item
+        else:
+            silent.append(item)
 
 
 def _show(
     both: tuple[Side, Side],
     found: list[LeafDifference],
-    shown: list[_ShownProgram],
+    answers: tuple[list[_ShownProgram], list[Counterexample]],
     others: list[LeafDifference],
     *,
     as_json: bool,
 ) -> None:
-    inner, outer = both
+    (inner, outer), (shown, silent) = both, answers
     if as_json:
         output.show_json(
             {
@@ -137,6 +149,7 @@ def _show(
                 "beyond": [data.difference(item, (outer, inner)) for item in found],
                 "others": [data.difference(item, (outer, inner)) for item in others],
                 "counterexamples": [_data(item) for item in shown],
+                "without_program": [{"leaf": str(item.difference.leaf), "why": item.why} for item in silent],
             }
         )
         return
@@ -155,8 +168,8 @@ def _show(
     for item in _worth_showing(shown):
         for line in _described(item, both):
             output.show(line)
-    if not shown:
-        output.show("no program shows it on this machine")
+    for line in _silent(silent):
+        output.show(line)
     for line in difference.wrapped(f"{inner.name} is not within {outer.name}"):
         output.show(line)
 
@@ -175,6 +188,17 @@ def _described(item: _ShownProgram, both: tuple[Side, Side]) -> Iterator[str]:
             yield from difference.wrapped(f"under {side.name}: {outcome.text}")
         if not item.shows:
             yield "it shows nothing: something else decides as well"
+        yield ""
+
+
+def _silent(items: list[Counterexample]) -> Iterator[str]:
+    """The leaves that no program shows, those together of which the same is why."""
+    reasons: dict[str, list[str]] = {}
+    for item in items:
+        reasons.setdefault(item.why, []).append(str(item.difference.leaf))
+    for why, leaves in reasons.items():
+        yield from difference.wrapped(f"no program shows {listed(leaves)}: {why}")
+    if items:
         yield ""
 
 

@@ -40,7 +40,7 @@ def test_without_a_program_the_settings_are_told(
     assert capsys.readouterr().out == (
         "wide permits more than org:\n"
         "  box.size: 5 -> 9\n    wide.toml:2, before: org.toml:2\n\n"
-        "no program shows it on this machine\nwide is not within org\n"
+        "no program shows box.size: its mechanism knows none for this host\n\nwide is not within org\n"
     )
 
 

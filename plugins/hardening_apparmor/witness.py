@@ -1,0 +1,17 @@
+"""Why no program shows what a profile permits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hardening.mechanism.evidence import Witness
+from hardening.mechanism.mechanism import Context
+from hardening.mechanism.schema import Leaf
+from hardening_apparmor.settings import ApparmorSettings
+
+
+def witness(
+    settings: ApparmorSettings, context: Context, leaf: Leaf, value: object, floor: object
+) -> Iterator[Witness]:
+    """One without an attempt, for every setting."""
+    yield Witness("what a profile permits, that profile says")
