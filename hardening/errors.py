@@ -6,6 +6,13 @@ with the error's code.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
 EXIT_LAUNCHER = 125
@@ -151,6 +158,12 @@ class Gathering:
             return False
         self.problems.append(error)
         return True
+
+    def attempt(self, read: Callable[[], T]) -> T | None:
+        """What ``read`` gives, None where it raises."""
+        with self:
+            return read()
+        return None
 
     def raise_all(self) -> None:
         """As the function of that name does."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardening.base.text import nearest
 from hardening.compose.fold import Resolved
-from hardening.errors import HardeningError, ProfileError
+from hardening.errors import Gathering, HardeningError, ProfileError
 from hardening.mechanism.findings import EXPIRING, IDLE_REQUIREMENT, PLACEHOLDER, UNUSED, Finding, Gate, Severity, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
@@ -26,8 +26,12 @@ def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: dat
     """Tables that nobody owns, exceptions that have expired or name nothing, and rules that nobody has."""
     yield from _unknown_tables(stack, mechanisms)
     yield from _unusable_exceptions(stack, mechanisms, today)
-    yield from _unknown_rules(stack, mechanisms)
-    yield from _idle_rules(stack, mechanisms)
+    each = Gathering()
+    found = each.attempt(lambda: gates(stack.layers))
+    yield from each.problems
+    if found:
+        yield from _unknown_rules(found, mechanisms)
+        yield from _idle_rules(found, mechanisms)
 
 
 def told_of(
@@ -59,9 +63,8 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
                     yield node.error("no plugin owns this table", hint=hint)
 
 
-def _unknown_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+def _unknown_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
-    found = gates(stack.layers)
     if not any(gate.rules for gate in found):
         return
     from hardening.compose.rules import LINT, RuleRegistry
@@ -99,14 +102,12 @@ def _named_twice(found: Sequence[Gate], registry: RuleRegistry) -> Iterable[Hard
                 yield ProfileError(text, origin=gate.line(rule), hint="remove one of them")
 
 
-def _idle_rules(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+def _idle_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
     """Rules that a layer takes out of what it refuses, where it refuses nothing: it cannot be meant, for no layer lifts what
     another refuses."""
-    if not stack.refuses_findings:
-        return
     from hardening.compose.rules import by_name
 
-    all_gates = by_name(gates(stack.layers), mechanisms)
+    all_gates = by_name(found, mechanisms)
     for gate in all_gates:
         for rule, least in gate.rules.items():
             if least is None and gate.refuse is None:

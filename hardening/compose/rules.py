@@ -24,7 +24,7 @@ RULES: Mapping[str, FindingRule] = {
         "HRD001",
         "A profile that cannot be read",
         "A file that is no TOML, or says what no setting can be, is refused wherever it is named: nothing of it holds.",
-        "Correct the line that is named.",
+        "Write what is expected there: `hardening schema` has all that a profile may say, with what it means.",
         '[process]\numask = "77x"\n',
         '[process]\numask = "077"\n',
         severity=Severity.ERROR,

@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from hardening.assemble.pipeline import of_settings
+from hardening.base.text import listed
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
@@ -20,7 +21,7 @@ from hardening.compose.headers import wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
 from hardening.compose.rules import RuleRegistry
-from hardening.errors import HardeningError, PluginError, UsageError
+from hardening.errors import Gathering, HardeningError, PluginError, UsageError
 from hardening.lint import document, suppression
 from hardening.lint.result import LintResult, order
 from hardening.mechanism import host as hosts
@@ -30,8 +31,9 @@ from hardening.mechanism.mechanism import Context, Reading
 from hardening.mechanism.schema import Leaf
 from hardening.plugin.plugincalls import aside
 from hardening.plugin.plugins import Plugins
-from hardening.profile import layers
-from hardening.profile.layers import Layer, SearchPath, Stack, read_layer
+from hardening.profile import layers, source, toml_lines
+from hardening.profile.layers import Layer, SearchPath, Stack, parse_layer, read_layer
+from hardening.profile.source import Document, Node
 
 #: How many files are worth a process of their own.
 _SHARE = 64
@@ -41,7 +43,7 @@ _LONGEST = 1000
 
 class Linter:
     """Lints profiles that may have layers in common; what they share is read and composed once. ``before`` are profiles
-    that stand before each of them in a stack, such as an organisation's."""
+    that stand before each of them in a stack, such as an organisation's. Raises as composing these does."""
 
     def __init__(self, plugins: Plugins, search: SearchPath, today: date, before: Sequence[str] = ()) -> None:
         self.plugins, self.search, self.today, self.before = plugins, search, today, before
@@ -51,6 +53,9 @@ class Linter:
         self.memory = SharedParts()
         self.named = search.all()
         self._layers: dict[tuple[Path, Owner], Layer] = {}
+        if before:  # what is wrong with these is the fault of no file
+            stack = layers.resolve(before, search, reader=self._read)
+            compose_here(stack, mechanisms, self.host, today, memory=self.memory)
 
     def lint(self, path: str) -> list[LintResult]:
         """The results of one file, those taken back by comments among them, in the order of its lines."""
@@ -76,6 +81,7 @@ class Linter:
                 line,
                 lines[line - 1] if line <= len(lines) else "",
                 drop,
+                span=_span(layer.document, finding, drop) if layer is not None else None,
             )
             for finding, drop in found
             for line in [_line(finding.origin, file)]
@@ -98,7 +104,7 @@ class Linter:
     def all(self, paths: Sequence[str], processes: int = 1) -> list[LintResult]:
         """The results of several files, of many side by side in as many ``processes``."""
         with aside():  # once for all of them: each call of a plugin would do it
-            return self._all(paths, min(processes, len(paths) // _SHARE))
+            return _once(self._all(paths, min(processes, len(paths) // _SHARE)))
 
     def _all(self, paths: Sequence[str], share: int) -> list[LintResult]:
         if share < 2:
@@ -167,12 +173,12 @@ class Linter:
     ) -> tuple[Layer | None, list[tuple[Finding, tuple[str | int, ...]]]]:
         """Why a profile, or its stack, cannot be had: every fault of the file itself, and what its stack is refused for."""
         path = Path(os.path.normpath(name))
-        layer, malformed = None, []
-        try:
-            layer = self._read(path, path.name.removesuffix(layers.SUFFIX))
-            malformed = self._malformed(layer)
-        except HardeningError as fault:
-            malformed = list(fault.problems)
+        each = Gathering()
+        read = each.attempt(lambda: source.read(path, path.name.removesuffix(layers.SUFFIX)))
+        layer = parse_layer(read, each) if read is not None else None
+        if layer is not None:
+            each.problems += self._malformed(layer)
+        malformed = [fault for error in each.problems for fault in error.problems]
         known = {(str(item.origin), item.message) for item in malformed}
         refused = [item for item in error.problems if (str(item.origin), item.message) not in known]
         place = str(layer.document.origin(("extends",))) if layer is not None else f"{path}:1"
@@ -236,6 +242,42 @@ def _fault(rule: str, error: HardeningError, file: str, otherwise: str) -> Findi
         message = f"{origin}: {message}" if origin and origin != file else message
         origin = otherwise if origin != file else f"{file}:1"
     return Finding(rule, Severity.ERROR, message, _setting(message), origin, error.hint or "")
+
+
+def _once(results: Sequence[LintResult]) -> list[LintResult]:
+    """The results of several files, without what a stack is refused for and another of these files has as its own fault:
+    that says which files wait for it."""
+    own = {f"{item.finding.origin}: {item.finding.message}" for item in results}
+    waiting: dict[str, list[str]] = {}
+    for item in results:
+        if item.finding.rule == REFUSED and item.finding.message in own:
+            waiting.setdefault(item.finding.message, []).append(item.file)
+
+    def told(item: LintResult) -> LintResult:
+        files = waiting.get(f"{item.finding.origin}: {item.finding.message}")
+        if files is None:
+            return item
+        hint = f"{item.hint}; until then no stack of {listed(files, 3)} composes"
+        return attrs.evolve(item, finding=attrs.evolve(item.finding, hint=hint))
+
+    return [told(item) for item in results if item.finding.rule != REFUSED or item.finding.message not in own]
+
+
+def _span(document: Document, finding: Finding, drop: toml_lines.Path) -> tuple[int, int] | None:
+    """The columns of the element of an array that a finding is about, by what `--fix` takes out, or by the name that its
+    message begins with."""
+    head = finding.message.partition(": ")[0]
+    named = head.endswith("]")
+    path = drop or next((path for path in document.places if named and Node(None, path, document).dotted == head), ())
+    if not path or not isinstance(path[-1], int):
+        return None
+    begins, ends = toml_lines.spans(document.text).get(path, (0, 0))
+    text = document.text[begins:ends]
+    if str(document.origin(path)) != finding.origin or text.startswith("[") or "\n" in text or not text:
+        return None
+    quotes = text[0] in "\"'" and len(text) > 2
+    line = document.text.rfind("\n", 0, begins)
+    return begins + quotes - line, ends - quotes - line
 
 
 def _setting(message: str) -> str:

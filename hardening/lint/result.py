@@ -18,7 +18,8 @@ COMMENT: TomlPath = ("#",)
 @frozen
 class LintResult:
     """What a rule found in the ``file`` as it was named, at a ``line`` counted from 1, whose text is ``text``. ``drop`` is
-    what `--fix` takes out of the document; ``reason`` is that of the comment by which it is suppressed."""
+    what `--fix` takes out of the document; ``reason`` is that of the comment by which it is suppressed; ``span`` are its
+    columns, where it is about one element of an array."""
 
     finding: Finding
     rule: FindingRule
@@ -27,6 +28,7 @@ class LintResult:
     text: str = ""
     drop: TomlPath = ()
     reason: str = ""
+    span: tuple[int, int] | None = None
 
     @property
     def ident(self) -> str:
@@ -52,6 +54,8 @@ class LintResult:
     def columns(self) -> tuple[int, int]:
         """The first column of what it is about, counted from 1, and the one behind: the member of the setting that the line
         names, else its key, else all of it."""
+        if self.span is not None:
+            return self.span
         names = [part for part in (*_names(self.finding.leaf), *_quoted(self.finding.message)) if part]
         for name in names:
             found = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", self.text)

@@ -12,7 +12,6 @@ from hardening.mechanism.findings import MALFORMED, REFUSED, Finding, Severity
 from hardening.profile import toml_lines
 
 _COMMENT = re.compile(r"#\s*hardening:\s*(?P<word>\w*)(?:\[(?P<rules>[^\]]*)\])?(?P<reason>.*)")
-_WRITE = "write `# hardening: ignore[HRD101] why it has to be so`"
 #: What no comment takes back: a profile that cannot be used is of no use, and a comment that is wrong does nothing.
 _FIRM = (MALFORMED, REFUSED, "lint/unexplained-suppression", "lint/unused-suppression")
 
@@ -41,7 +40,7 @@ def comments(text: str, known: RuleRegistry) -> Sequence[Comment]:
 
 def _read(line: int, found: re.Match[str], known: RuleRegistry) -> Comment:
     rules = tuple(rule.strip() for rule in (found["rules"] or "").split(",") if rule.strip())
-    reason, problem, hint = found["reason"].strip(" -—:"), "", _WRITE
+    reason, problem, hint = found["reason"].strip(" -—:"), "", ""
     stranger = next((rule for rule in rules if rule not in known.names), None)
     if found["word"] != "ignore" or not rules:
         problem = "this comment is none that lint knows"
@@ -78,7 +77,11 @@ def applied(
 
     for comment in found:
         if comment.problem:
-            yield about("lint/unexplained-suppression", comment, comment.problem, comment.hint)
+            meant = comment.rules or sorted(
+                {item.ident for item in results if item.line == comment.line and item.finding.rule not in _FIRM}
+            )
+            write = f"write `# hardening: ignore[{', '.join(meant)}] why it has to be so`" if meant else "remove it"
+            yield about("lint/unexplained-suppression", comment, comment.problem, comment.hint or write)
             continue
         firm = [rule for rule in comment.rules if rules.names[rule] in _FIRM]
         if firm:

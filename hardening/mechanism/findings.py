@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 
 import attrs
 
 from hardening.base.values import frozen
+from hardening.errors import Gathering
 from hardening.mechanism.kinds import Choice
 from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Layer
-from hardening.profile.source import Node, Origin, known_members
+from hardening.profile.source import Node, Origin, gathered_members
 
 # The rules of the core, which `hardening.compose.rules` describes: few commands need that, and many name one.
 #: Of profiles and stacks that cannot be used.
@@ -172,20 +174,29 @@ def gates(layers: Iterable[Layer]) -> list[Gate]:
     """What layers say in ``[findings]``, and as a limit in ``[limits.findings]``, with rules as they are written there:
     `hardening.compose.rules.by_name` has their names. Raises `ProfileError`."""
     tables = [((layer.findings, "refuse"), (layer.findings_limit, "at")) for layer in layers]
-    return [gate(node, least) for pair in tables for node, least in pair if node is not None]
+    each = Gathering()
+    said = ((node, least) for pair in tables for node, least in pair if node is not None)
+    found = [each.attempt(partial(gate, node, least)) for node, least in said]
+    each.raise_all()
+    return [item for item in found if item is not None]
 
 
 def gate(node: Node, least: str = "refuse") -> Gate:
-    """The table ``[findings]``, or a limit in which another word says the severity. Raises `ProfileError`."""
-    found = known_members(node, (least, "rules"), f"the keys are {least} and rules")
-    refuse, named = found.get(least), dict(found["rules"].members()) if "rules" in found else {}
-    severity = _severity(refuse) if refuse is not None else None
+    """The table ``[findings]``, or a limit in which another word says the severity. Raises `ProfileError`, or
+    `Problems` with several."""
+    each = Gathering()
+    found = gathered_members(node, (least, "rules"), f"the keys are {least} and rules", each)
+    refuse, rules = found.get(least), found.get("rules")
+    named = dict(each.attempt(lambda: [*rules.members()]) or ()) if rules is not None else {}
+    severity = each.attempt(partial(_severity, refuse)) if refuse is not None else None
     for rule, member in named.items():
         if not re.fullmatch(r"[a-z0-9_-]+/[a-z0-9_-]+\*?|[\w-]+", rule):
             hint = 'rules are written as reports show them, "process/root" or "HRD501"'
-            raise member.error("no rule of a finding", hint=hint)
+            each.problems.append(member.error("no rule of a finding", hint=hint))
+    said = {rule: each.attempt(partial(_severity, member)) for rule, member in named.items()}
+    each.raise_all()
     places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
-    return Gate(severity, {rule: _severity(member) for rule, member in named.items()}, places)
+    return Gate(severity, said, places)
 
 
 def _severity(node: Node) -> Severity | None:

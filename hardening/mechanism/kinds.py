@@ -148,7 +148,7 @@ class Choice(Kind[str]):
         value = node.string()
         if value not in self.values:
             values = ", ".join(item or '""' for item in self.values)
-            raise node.error(f'"{value}" is none of {values}', hint=nearest(value, self.values))
+            raise node.error(f'"{value}" is none of {values}', hint=nearest(value, self.values) or "write one of these")
         return value
 
     def is_no_looser_than(self, a: str, b: str) -> bool:

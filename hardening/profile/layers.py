@@ -7,9 +7,9 @@ holds each profile once, at its first place.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -20,8 +20,8 @@ from hardening.base import places, state
 from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import ProfileError, quoted
-from hardening.profile.source import Document, Node, Origin, known_members, read
+from hardening.errors import Gathering, ProfileError, quoted
+from hardening.profile.source import Document, Node, Origin, gathered_members, read
 
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
@@ -347,41 +347,49 @@ def _extends(root: Node) -> Iterator[Node]:
         yield from node.items()
 
 
-def parse_layer(document: Document) -> Layer:
-    """Split a document into header, exceptions, limits and mechanism tables."""
-    root = document.root
-    description = root.get("description")
-    tables = {key: node for key, node in root.members() if key not in HEADER}
-    for key, node in tables.items():
-        if not isinstance(node.raw, dict):
-            raise node.error(
-                "unknown key", hint=nearest(key, HEADER) or f"a profile has {', '.join(HEADER)} and tables"
-            )
-    complete = root.get("complete")
-    limits = root.get("limits")
-    exceptions = root.get("exceptions")
-    return Layer(
+def parse_layer(document: Document, faults: Gathering | None = None) -> Layer:
+    """Split a document into header, exceptions, limits and mechanism tables. What is wrong in these ``faults`` have, and the
+    layer has not; it is raised where that is None."""
+    root, each = document.root, faults or Gathering()
+    description, complete, limits, exceptions = map(root.get, ("description", "complete", "limits", "exceptions"))
+    limited = dict(each.attempt(lambda: [*limits.members()]) or ()) if limits is not None else {}
+    listed = each.attempt(lambda: [*exceptions.items(tables=True)]) if exceptions is not None else None
+    is_complete = each.attempt(complete.boolean) if complete is not None else False
+    found = Layer(
         name=document.name,
         document=document,
-        description=description.string() if description else "",
-        extends=tuple(node.string() for node in _extends(root)),
-        tables=MappingProxyType(tables),
-        limits=MappingProxyType({key: node for key, node in limits.members() if key != "findings"} if limits else {}),
-        exceptions=tuple(_exemption(node) for node in exceptions.items(tables=True)) if exceptions else (),
-        complete=complete.origin if complete is not None and complete.boolean() else None,
+        description=each.attempt(description.string) or "" if description is not None else "",
+        extends=each.attempt(lambda: tuple(node.string() for node in _extends(root))) or (),
+        tables=MappingProxyType(
+            {key: node for key, node in root.members() if key not in HEADER and _is_table(node, each)}
+        ),
+        limits=MappingProxyType({key: node for key, node in limited.items() if key != "findings"}),
+        exceptions=tuple(_exemptions(listed or (), each)),
+        complete=complete.origin if complete is not None and is_complete else None,
         findings=root.get("findings"),
-        findings_limit=limits.get("findings") if limits else None,
-        learnt=_learnt(root.get("learnt")),
-        metadata=_metadata(root.get("profile")),
+        findings_limit=limited.get("findings"),
+        learnt=each.attempt(lambda: _learnt(root.get("learnt"))),
+        metadata=each.attempt(lambda: _metadata(root.get("profile"), each)),
     )
+    if faults is None:
+        each.raise_all()
+    return found
 
 
-def _metadata(node: Node | None) -> Metadata | None:
+def _is_table(node: Node, each: Gathering) -> bool:
+    if isinstance(node.raw, dict):
+        return True
+    hint = nearest(node.dotted, HEADER) or f"a profile has {', '.join(HEADER)} and tables"
+    each.problems.append(node.error("unknown key", hint=hint))
+    return False
+
+
+def _metadata(node: Node | None, each: Gathering) -> Metadata | None:
     if node is None:
         return None
     from hardening.profile import metadata
 
-    return metadata.read(node)
+    return metadata.read(node, each)
 
 
 def _learnt(node: Node | None) -> Fingerprint | None:
@@ -392,18 +400,34 @@ def _learnt(node: Node | None) -> Fingerprint | None:
     return fingerprint.read(node)
 
 
-def _exemption(node: Node) -> Exemption:
-    fields = known_members(node, OF_EXCEPTIONS, f"an exception has {', '.join(OF_EXCEPTIONS)}")
-    texts = {key: member.string().strip() for key, member in fields.items() if key != "expires"}
-    for key in ("setting", "reason"):
-        if not texts.get(key):
-            raise node.error(f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`')
+def _exemptions(nodes: Iterable[Node], each: Gathering) -> Iterator[Exemption]:
+    """Those of which nothing is wrong."""
+    for node in nodes:
+        before = len(each.problems)
+        found = each.attempt(partial(_exemption, node, each))
+        if found is not None and len(each.problems) == before:
+            yield found
+
+
+def _exemption(node: Node, each: Gathering) -> Exemption:
+    before = len(each.problems)
+    fields = gathered_members(node, OF_EXCEPTIONS, f"an exception has {', '.join(OF_EXCEPTIONS)}", each)
+    read = {key: each.attempt(member.string) for key, member in fields.items() if key != "expires"}
+    texts = {key: text.strip() for key, text in read.items() if text is not None}
     ends = fields.get("expires")
+    expires = each.attempt(lambda: _expiry(ends))
+    for key in ("setting", "reason"):
+        # Of one whose key is misspelt that is said.
+        if not texts.get(key) and (key in fields or len(each.problems) == before):
+            raise fields.get(key, node).error(
+                f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`'
+            )
+    setting = texts.get("setting", "")
     return Exemption(
-        fields["setting"].filled(texts["setting"]),
-        texts["reason"],
+        fields["setting"].filled(setting) if setting else "",
+        texts.get("reason", ""),
         texts.get("ticket", ""),
-        _expiry(ends),
+        expires,
         node.origin,
         ends.origin if ends else None,
         texts.get("owner", ""),

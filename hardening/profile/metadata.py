@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from hardening.base.values import frozen
-from hardening.profile.source import Node, known_members
+from hardening.errors import Gathering
+from hardening.profile.source import Node, gathered_members
 
 TEXTS = ("title", "owner", "contact", "version")
 KEYS = (*TEXTS, "controls")
@@ -48,16 +49,17 @@ class Metadata:
         return {**{name: getattr(self, name) or None for name in TEXTS}, "controls": controls}
 
 
-def read(table: Node) -> Metadata:
-    """The table of a layer. Raises `ProfileError` for anything else."""
-    fields = _known(table, KEYS)
-    texts = {name: _text(fields[name]) for name in TEXTS if name in fields}
-    controls = fields.get("controls")
-    return Metadata(**texts, controls=tuple(_controls(controls)) if controls is not None else ())
+def read(table: Node, each: Gathering) -> Metadata:
+    """The table of a layer; ``each`` has what is wrong in it. Raises `ProfileError` for what is no table."""
+    fields = _known(table, KEYS, each)
+    texts = {name: each.attempt(partial(_text, fields[name])) or "" for name in TEXTS if name in fields}
+    listed = each.attempt(lambda: [*fields["controls"].items(tables=True)]) if "controls" in fields else None
+    found = (each.attempt(partial(_controls, item, each)) for item in listed or ())
+    return Metadata(**texts, controls=tuple(item for item in found if item is not None))
 
 
-def _known(table: Node, keys: tuple[str, ...]) -> dict[str, Node]:
-    return known_members(table, keys, f"the keys here are {', '.join(keys)}")
+def _known(table: Node, keys: tuple[str, ...], each: Gathering) -> dict[str, Node]:
+    return gathered_members(table, keys, f"the keys here are {', '.join(keys)}", each)
 
 
 def _text(node: Node) -> str:
@@ -67,15 +69,14 @@ def _text(node: Node) -> str:
     return text
 
 
-def _controls(node: Node) -> Iterator[Controls]:
-    for item in node.items(tables=True):
-        fields = _known(item, OF_CONTROLS)
-        for name in OF_CONTROLS[:3]:
-            if name not in fields:
-                hint = 'write framework = "NIST SP 800-53", version = "5.1.1" and ids = ["AC-6"]'
-                raise item.error(f"{name} is missing", hint=hint)
-        ids = tuple(_text(one) for one in fields["ids"].items())
-        if not ids:
-            raise fields["ids"].error("names no control", hint="name one, or leave the framework out")
-        mapping = _text(fields["mapping"]) if "mapping" in fields else ""
-        yield Controls(_text(fields["framework"]), _text(fields["version"]), ids, mapping)
+def _controls(item: Node, each: Gathering) -> Controls:
+    fields = _known(item, OF_CONTROLS, each)
+    for name in OF_CONTROLS[:3]:
+        if name not in fields:
+            hint = 'write framework = "NIST SP 800-53", version = "5.1.1" and ids = ["AC-6"]'
+            raise item.error(f"{name} is missing", hint=hint)
+    ids = tuple(_text(one) for one in fields["ids"].items())
+    if not ids:
+        raise fields["ids"].error("names no control", hint="name one, or leave the framework out")
+    mapping = _text(fields["mapping"]) if "mapping" in fields else ""
+    return Controls(_text(fields["framework"]), _text(fields["version"]), ids, mapping)

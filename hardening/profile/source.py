@@ -20,7 +20,7 @@ from hardening.base.digest import sha256
 from hardening.base.text import nearest
 from hardening.base.values import freeze, frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import ProfileError, raise_all
+from hardening.errors import Gathering, ProfileError, raise_all
 from hardening.profile import toml_lines
 
 MAX_BYTES = 1 << 20
@@ -220,7 +220,7 @@ class Node:
         if not isinstance(self.raw, str):
             raise self.wrong_type("a string")
         if "\0" in self.raw:
-            raise self.error("a string with a NUL character")
+            raise self.error("a string with a NUL character", hint="remove it: no path, name or argument has one")
         return self.raw
 
     def filled(self, text: str | None = None) -> str:
@@ -256,6 +256,14 @@ def known_members(table: Node, known: Collection[str], otherwise: str) -> dict[s
     others = [(node, nearest(key, known)) for key, node in found.items() if key not in known]
     raise_all([node.error("unknown key", hint=hint or otherwise) for node, hint in others])
     return found
+
+
+def gathered_members(table: Node, known: Collection[str], otherwise: str, each: Gathering) -> dict[str, Node]:
+    """The same without other keys, whose errors ``each`` has. Raises `ProfileError` for what is no table."""
+    found = dict(table.members())
+    with each:
+        known_members(table, known, otherwise)
+    return {key: node for key, node in found.items() if key in known}
 
 
 #: How each type is written.

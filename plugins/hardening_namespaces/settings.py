@@ -85,7 +85,10 @@ def _ranges(node: Node) -> tuple[IdRange, ...]:
             )
         inside, outside, size = (*map(int, parts), 1)[:3]
         if not size or inside + size > 2**32 - 1 or outside + size > 2**32 - 1:
-            raise item.error("the range is empty, or goes beyond the ids there are")
+            raise item.error(
+                "the range is empty, or goes beyond the ids there are",
+                hint="ids go up to 4294967294, and a size from 1 on",
+            )
         ranges.append(IdRange(inside, outside, size))
     _refuse_overlap(node, ranges)
     return tuple(sorted(ranges))
@@ -96,7 +99,9 @@ def _refuse_overlap(node: Node, ranges: list[IdRange]) -> None:
         ordered = sorted(ranges, key=lambda item: getattr(item, side))
         for first, second in itertools.pairwise(ordered):
             if getattr(first, side) + first.size > getattr(second, side):
-                raise node.error(f"{first} and {second} overlap")
+                raise node.error(
+                    f"{first} and {second} overlap", hint="each id belongs to one range: shorten one of them"
+                )
 
 
 @frozen(eq=False)

@@ -146,7 +146,10 @@ class RlimitKind(Kind[ResourceLimit]):
 
     def _checked(self, node: Node, soft: int | None, hard: int | None) -> ResourceLimit:
         if not below(soft, hard):
-            raise node.error(f"the soft limit {_show(soft)} is above the hard limit {_show(hard)}")
+            raise node.error(
+                f"the soft limit {_show(soft)} is above the hard limit {_show(hard)}",
+                hint="write SOFT:HARD, the lower one first",
+            )
         return ResourceLimit(soft, hard)
 
     def is_no_looser_than(self, a: ResourceLimit, b: ResourceLimit) -> bool:

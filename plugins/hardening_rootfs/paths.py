@@ -40,7 +40,7 @@ def host_path(text: str, node: Node) -> str:
     """A path on the host as an absolute one: placeholders are filled in, ``~`` is the caller's home, and a relative path
     starts at the folder of the profile that says it (on the command line, at the current folder)."""
     if not text:
-        raise node.error("the path is empty")
+        raise node.error("the path is empty", hint='name a path, such as "/srv/data"')
     filled = node.filled(text)
     expanded = state.expanded(filled) if text.startswith("~") else filled
     if expanded.startswith("~"):

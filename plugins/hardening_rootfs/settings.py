@@ -80,7 +80,7 @@ def _source(node: Node) -> str:
 def _grant(node: Node) -> str:
     word = node.string()
     if word not in GRANTS:
-        raise node.error(f'"{word}" is none of {", ".join(GRANTS)}', hint=nearest(word, GRANTS))
+        raise node.error(f'"{word}" is none of {", ".join(GRANTS)}', hint=nearest(word, GRANTS) or "write one of these")
     return word
 
 

@@ -130,7 +130,7 @@ def _from_text(text: str, node: Node, place: str = "") -> Tmpfs:
         if key not in _OPTIONS or bool(value) != (key in ("size", "mode")):
             raise node.error(f'unknown option "{option}" for a tmpfs', hint=nearest(key, _OPTIONS) or _HINT)
         if key in values:
-            raise node.error(f"{key} is given twice")
+            raise node.error(f"{key} is given twice", hint="remove one of them")
         values[key] = value or True
     return _build(values, node, place or _place(node))
 
@@ -149,7 +149,7 @@ def _build(values: Mapping[str, object], node: Node, place: str) -> Tmpfs:
     mode = _mode(values["mode"], node) if "mode" in values else usual_mode(place)
     for flag, without in FLAGS.items():
         if values.get(flag) and without in values:
-            raise node.error(f"{flag} and {without} contradict each other")
+            raise node.error(f"{flag} and {without} contradict each other", hint="remove one of them")
     return Tmpfs(size, mode, frozenset(flag for flag in FLAGS if values.get(flag)))
 
 

@@ -137,7 +137,7 @@ def read_item(node: Node) -> tuple[str, Volume]:
             raise node.error(f'unknown option "{option}" for a volume', hint=hint)
         name, value = _WORDS[option]
         if name in said and said[name][1] != value:
-            raise node.error(f"{said[name][0]} and {option} contradict each other")
+            raise node.error(f"{said[name][0]} and {option} contradict each other", hint="remove one of them")
         said[name] = (option, value)
     values: dict[str, Any] = {name: value for name, (_, value) in said.items()}
     rights = frozenset(right for right in RIGHTS if values.pop(right, right in USUAL_RIGHTS))
@@ -165,7 +165,7 @@ def _from_table(node: Node) -> tuple[str, str, list[str]]:
             raise member.error("unknown key", hint=nearest(key, known) or f"a volume has {', '.join(known)}")
     source, target, options = (node.get(key) for key in known)
     if source is None or target is None:
-        raise node.error("a volume needs source and target")
+        raise node.error("a volume needs source and target", hint='write {source = "/srv/data", target = "/data"}')
     return source.string(), target.string(), [item.string() for item in options.items()] if options else []
 
 

@@ -57,7 +57,10 @@ class Permission(Flag):
     def parse(self, node: Node) -> bool:
         value = node.string()
         if value not in (ALLOW, DENY):
-            raise node.error(f'"{value}" is neither "{ALLOW}" nor "{DENY}"', hint=nearest(value, (ALLOW, DENY)))
+            raise node.error(
+                f'"{value}" is neither "{ALLOW}" nor "{DENY}"',
+                hint=nearest(value, (ALLOW, DENY)) or "write one of them",
+            )
         return value == ALLOW
 
     def grammar(self) -> str:

@@ -69,9 +69,13 @@ def read_comparison(node: Node, names: Sequence[str]) -> Comparison:
     word = fields["op"].string()
     words = [op.value for op in Op]
     if word not in words:
-        raise fields["op"].error(f'"{word}" is none of {", ".join(words)}', hint=nearest(word, words))
+        raise fields["op"].error(
+            f'"{word}" is none of {", ".join(words)}', hint=nearest(word, words) or "write one of these"
+        )
     if (word == "masked_eq") != ("mask" in fields):
-        raise node.error("masked_eq, and only masked_eq, takes a mask")
+        raise node.error(
+            "masked_eq, and only masked_eq, takes a mask", hint='write op = "masked_eq" and mask = 0x…, or neither'
+        )
     value = read_number(fields["value"])
     mask = read_number(fields["mask"]) if "mask" in fields else MAX_ARGUMENT
     width = _width(node, fields.get("width"), names, index)
@@ -81,14 +85,17 @@ def read_comparison(node: Node, names: Sequence[str]) -> Comparison:
             hint="write the number without its upper half, or set width = 64",
         )
     if value & ~mask:
-        raise node.error("the value has bits that the mask does not, so this never matches")
+        raise node.error(
+            "the value has bits that the mask does not, so this never matches",
+            hint="add these bits to the mask, or leave them out of the value",
+        )
     return Comparison(index, Op(word), value, mask, width)
 
 
 def _width(node: Node, stated: Node | None, names: Sequence[str], index: int) -> int:
     if stated is not None:
         if stated.integer() not in (32, WIDTH):
-            raise stated.error("width is 32 or 64")
+            raise stated.error("width is 32 or 64", hint="write width = 32, or width = 64")
         return stated.integer()
     widths = {groups.load().width(name, index) for name in names}
     if len(widths) > 1:
@@ -164,7 +171,7 @@ class RuleKind(Kind[Rule]):
         for item in node.items():
             action = item.get("action")
             if action is None:
-                raise item.error("action is missing")
+                raise item.error("action is missing", hint='write { action = "errno" }')
             cases = item.get("args")
             comparisons = tuple(read_comparison(one, ()) for one in cases.items()) if cases else ()
             parts.append(partial(ConditionEntry(read_action(action), comparisons)))
@@ -250,7 +257,7 @@ def read_call(node: Node) -> str:
     """The name of a system call; raises `ProfileError` for an unknown one."""
     name, known = node.string(), calls()
     if name not in known:
-        raise node.error(f'unknown system call "{name}"', hint=nearest(name, known))
+        raise node.error(f'unknown system call "{name}"', hint=nearest(name, known) or "syscalls(2) has their names")
     return name
 
 

@@ -139,11 +139,11 @@ class TableReader:
             if key not in ("names", "action", "args"):
                 raise extra.error("unknown key", hint="a rule has names, action and args")
         if "names" not in fields or "action" not in fields:
-            raise node.error("a rule needs names and action")
+            raise node.error("a rule needs names and action", hint='write names = ["ptrace"] and action = "errno"')
         action = read_action(fields["action"])
         names = [name for item in fields["names"].items() for name in self._names(item)]
         if not names:
-            raise fields["names"].error("a rule needs at least one name")
+            raise fields["names"].error("a rule needs at least one name", hint="name a system call, or remove the rule")
         if not is_denial(action):
             words = [item for item in fields["names"].items() if not item.string().startswith(groups.PREFIX)]
             self.asked |= {item.string(): item.origin for item in words}

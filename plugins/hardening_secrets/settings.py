@@ -194,7 +194,7 @@ def _from_table(node: Node) -> dict[str, object]:
     for key, member in node.members():
         known = _known(key, node)
         if isinstance(member.raw, bool) or not isinstance(member.raw, str | int):
-            raise member.error("text or a number is expected")
+            raise member.error("text or a number is expected", hint='write it in quotes: "text"')
         if known == "mode" and not isinstance(member.raw, str):
             raise member.error("a mode is written in octal digits", hint='as text: mode = "0440"')
         _once(values, known, member.raw, node)
@@ -226,7 +226,7 @@ def _known(key: str, node: Node) -> str:
 
 def _once(values: dict[str, object], key: str, value: object, node: Node) -> None:
     if key in values:
-        raise node.error(f"{'the name' if key == 'source' else key} is given twice")
+        raise node.error(f"{'the name' if key == 'source' else key} is given twice", hint="remove one of them")
     values[key] = value
 
 

@@ -15,7 +15,9 @@ READ_ONLY = "read-only"
 def _name(node: Node) -> str:
     value = node.string()
     if not is_name(value):
-        raise node.error(f'"{value}" is not the name of an SELinux user, role or type')
+        raise node.error(
+            f'"{value}" is not the name of an SELinux user, role or type', hint='write one, such as "container_t"'
+        )
     return value
 
 

@@ -56,6 +56,20 @@ def texts() -> Iterator[tuple[str, ast.JoinedStr]]:
                 yield f"{file.relative_to(ROOT)}:{node.lineno}", node
 
 
+def test_whoever_reads_of_a_wrong_value_is_told_what_to_write() -> None:
+    """`Node.error`: a second argument, which is no nearest word alone, for there may be none."""
+    for file in sorted([*ROOT.glob("hardening/**/*.py"), *ROOT.glob("plugins/**/*.py")]):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(node, ast.Raise)
+                and isinstance(made := node.exc, ast.Call)
+                and isinstance(made.func, ast.Attribute)
+            ):
+                hints = [*made.args[1:], *(word.value for word in made.keywords if word.arg == "hint")]
+                alone = [isinstance(hint, ast.Call) and getattr(hint.func, "id", "") == "nearest" for hint in hints]
+                assert made.func.attr != "error" or alone == [False], f"{file}:{node.lineno}"
+
+
 def unquoted(text: ast.JoinedStr) -> Iterator[str]:
     """What is put into a command in a text, and not quoted."""
     before = ""

@@ -19,6 +19,7 @@ from hardening.cli import main
 from hardening.cli.commands import COMMANDS, PROGRAM
 from hardening.cli.session import Session
 from hardening.compose.composition import Composition
+from hardening.errors import HardeningError
 from hardening.lint import fixing, linter
 from hardening.lint.result import LintResult
 from hardening.mechanism.findings import Finding, Severity
@@ -68,6 +69,58 @@ def test_every_fault_of_a_file_is_a_result_with_its_line(write: Callable[[str], 
     assert [result.text[result.columns[0] - 1 : result.columns[1] - 1] for result in faults] == [
         "umsk", "umask", "rlimits.nofil", "FOO", "[nothing]",
     ]  # fmt: skip
+
+
+HEADERS = """\
+[profile]
+titel = "x"
+owner = 3
+[[exceptions]]
+seting = "process.umask"
+reason = "x"
+[[exceptions]]
+setting = "process.umask"
+reason = " "
+expires = "soon"
+[findings]
+refus = "error"
+rules.HRD501 = "erro"
+rules."a b" = "note"
+[limits]
+findings = 3
+[capabilities]
+add = ["CHOWN", "none", "KILL"]
+drop = [3]
+[rootfs]
+volumes.add = ["/a:/b:ro", "/{nosuch}:/c:ro"]
+"""
+
+
+def test_every_fault_of_a_header_is_told_beside_those_of_tables_at_its_words(write: Callable[[str], Path]) -> None:
+    results = lint(write(HEADERS))
+    assert {result.ident for result in results} == {"HRD001"}
+    assert [result.line for result in results] == [2, 3, 5, 9, 10, 12, 13, 14, 16, 18, 19, 21]
+    words = {result.line: result.text[result.columns[0] - 1 : result.columns[1] - 1] for result in results}
+    assert (words[2], words[12], words[18], words[21]) == ("titel", "refus", "none", "/{nosuch}:/c:ro")
+    hints = {result.line: result.finding.hint for result in results}
+    assert all(hints.values())
+    assert "{{nosuch}} is the text itself" in hints[21]
+
+
+def test_a_cause_is_one_result_and_what_stands_before_all_files_is_none_of_theirs(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('extends = ["corp"]\n')
+    for number in range(5):
+        (tmp_path / f"app{number}.toml").write_text('extends = ["base.toml"]\n')
+    here = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
+    results = [item for item in here.all(linter.files([str(tmp_path)])) if item.severity is Severity.ERROR]
+    assert [os.path.basename(item.file) for item in results] == ["base.toml"]
+    assert "until then no stack of" in results[0].hint
+    assert "app2.toml and 2 more composes" in results[0].hint
+    (alone,) = here.all([str(tmp_path / "app1.toml")])
+    assert "base.toml:1: no such profile" in alone.finding.message, "of who looks at one file alone"
+    with pytest.raises(HardeningError, match="no such profile") as caught:
+        linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY, (str(tmp_path / "base.toml"),))
+    assert str(caught.value.origin) == f"{tmp_path}/base.toml:1"
 
 
 def test_what_is_no_toml_or_no_file_is_a_result_too(write: Callable[[str], Path], tmp_path: Path) -> None:
@@ -147,6 +200,9 @@ def test_a_comment_takes_back_what_it_names_on_its_line_alone(write: Callable[[s
     assert lines(results) == [(3, "HRD502")]
     assert [result.reason for result in results] == ["the installer writes to /usr", ""]
     unknown = lint(write(text.replace("HRD501", "HRD599")))
+    for comment in ("ignore[HRD501]", "noqa"):
+        unexplained = lint(write(f'[process]\nuser = "0"  # hardening: {comment}\n'))[0]
+        assert unexplained.finding.hint == "write `# hardening: ignore[HRD501] why it has to be so`"
     assert lines(unknown) == [(2, "HRD014"), (2, "HRD501"), (3, "HRD502")]
     assert "did you mean" in unknown[0].finding.hint
     assert lines(lint(write('x = "# hardening: ignore[HRD001] no comment"\n'))) == [(1, "HRD001")]
