@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from hardening.assemble.pipeline import examine
+from hardening.assertions.operation import may_be_asserted
 from hardening.assertions.trying import AssertionResult, AssertionState
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
@@ -16,7 +17,7 @@ from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.schema import Leaf
+from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening.profile.layers import is_path
 from hardening.profile.source import Origin
 from hardening.why import loosen
@@ -38,8 +39,7 @@ class StatementCoverage:
 @frozen(eq=False)
 class Mutants:
     """One leaf, with one part of its value a step looser after the other, in words: those that some assertion has
-    ``noticed``, those that none has, and those that do not count, with the reason: they do not compose, or no operation
-    tells them apart."""
+    ``noticed``, those that none has, and those that do not compose, with the reason."""
 
     entry: Resolved
     noticed: tuple[str, ...]
@@ -72,10 +72,12 @@ def own_layers(composition: Composition) -> frozenset[str]:
 
 
 def decided(composition: Composition, layers: Collection[str]) -> Iterator[Resolved]:
-    """The leaves whose value a statement of these layers has decided, in the order of their names."""
+    """The leaves whose value a statement of these layers has decided, in the order of their names. That a layer is complete
+    is none of a leaf."""
+    whole = {str(layer.complete) for layer in composition.stack.layers}
     for _, entry in sorted(composition.leaves.items()):
         said = [step for step in entry.steps if step.origin == entry.origin]
-        if said and said[-1].layer in layers:
+        if said and said[-1].layer in layers and entry.origin not in whole:
             yield entry
 
 
@@ -107,27 +109,27 @@ def mutants(
     before = outcomes(composition)
     for entry in decided:
         mechanism = composition.mechanism(entry.leaf.mechanism)
-        current = unlimited.composition.find(entry.leaf)
+        current = unlimited.composition.leaves.get(entry.leaf)  # none of a leaf that nothing but a limit names
         if mechanism is None or current is None:
             continue
         noticed, unnoticed, barred = list[str](), list[str](), list[str]()
         for value, after in loosen.steps(unlimited, mechanism, current):
-            shown = _new_of(value, current.shown)
             if not isinstance(after, Composition):
-                barred.append(f"{shown}: {after}")
+                barred += [f"{value}: {after}"] if entry.leaf.member != WILDCARD else []
             elif _differs(before, after, outcomes):
-                noticed.append(shown)
+                noticed.append(value)
             elif _is_told(mechanism, entry.leaf, composition, after, tried.host):
-                unnoticed.append(shown)
-            else:
-                barred.append(f"{shown}: no operation tells it")
+                unnoticed.append(_new_of(current, after))
         if noticed or unnoticed or barred:
             yield Mutants(entry, tuple(noticed), tuple(unnoticed), tuple(barred))
 
 
 def _is_told(mechanism: Mechanism[Any], leaf: Leaf, before: Composition, after: Composition, host: Host) -> bool:
-    """Whether an assertion could tell two compositions apart by a leaf of a path: what is asked of that is answered in
-    another way. Of any other leaf nobody knows."""
+    """Whether an assertion could tell two compositions apart: by the name of a leaf that is a table's own, which has to be
+    one that can be asserted here, or by that of a path, of which the same is answered in another way. Of any other leaf
+    nobody knows."""
+    if not leaf.setting:
+        return may_be_asserted(leaf.member)
 
     def answers(composition: Composition) -> list[tuple[str, bool]]:
         context = examine(composition, host)
@@ -137,10 +139,16 @@ def _is_told(mechanism: Mechanism[Any], leaf: Leaf, before: Composition, after: 
     return not leaf.member.startswith("/") or answers(before) != answers(after)
 
 
-def _new_of(shown: str, before: str) -> str:
-    """What of a value's text is not in that of another one, as far as both are lists."""
-    words, known = shown.split(","), {word.strip() for word in before.split(",")}
-    return ",".join(word.strip() for word in words if word.strip() not in known) or shown
+def _new_of(entry: Resolved, after: Composition) -> str:
+    """What of a leaf's value is another one, in words: of lists what is new in them."""
+    new = after.find(entry.leaf)
+    changes = entry.kind.changes(entry.value, new.value) if new is not None else ()
+    known = {word.strip() for word in entry.shown.split(",")}
+    parts: list[str] = []
+    for change in changes:
+        words = [word for word in map(str.strip, change.after.split(",")) if word not in known]
+        parts += [f"{change.after} if {change.what}"] if change.what else [",".join(words) or change.after]
+    return " and ".join(parts)
 
 
 def _differs(before: Outcomes, after: Composition, outcomes: Callable[[Composition], Outcomes]) -> bool:

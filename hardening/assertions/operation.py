@@ -24,7 +24,7 @@ from hardening.errors import ProfileError, UsageError
 from hardening.mechanism.denial import PathAnswer, SystemCall
 from hardening.mechanism.evidence import Witness, call_attempt, may_be_made
 from hardening.mechanism.mechanism import Context, Mechanism
-from hardening.mechanism.schema import Family
+from hardening.mechanism.schema import WILDCARD, Family
 from hardening.profile.source import Origin
 from hardening.why import question
 
@@ -143,10 +143,12 @@ class AssertedOperation:
     def _of_calls(self, composition: Composition, context: Context) -> Iterator[OperationDenial]:
         owners = {leaf.partition(".")[0] for leaf in self.leaves}
         for call in self.calls:
-            for mechanism, _, cause in question.denied(composition, context, call):
+            for mechanism, asked, cause in question.denied(composition, context, call):
                 if self.is_state and mechanism.name not in owners:
                     continue
-                yield OperationDenial(mechanism.name, cause.leaf, cause.what)
+                # Where something permits it a run has to show that; else the kernel's own answer does.
+                errors = (asked.error,) if asked.error and not cause.ways else ()
+                yield OperationDenial(mechanism.name, cause.leaf, cause.what, errors)
 
     def touched(self, composition: Composition, context: Context) -> Iterator[str]:
         """The full names of the leaves that decide it, permitted or not, as far as they are told."""
@@ -244,6 +246,11 @@ def _meant(text: str) -> str:
     else:
         found = nearest(text.partition("(")[0], [*question.names(), *verbs])
     return found or 'write "read /PATH", "write /PATH", "bind :PORT", "CAP_NAME" or a system call, "socket(AF_INET)"'
+
+
+def may_be_asserted(member: str) -> bool:
+    """Whether the name of a leaf that stands in a table by itself, or what all others have, is an operation here."""
+    return member == WILDCARD or member in question.names() or f"CAP_{member}" in abi.CAPABILITIES
 
 
 def _leaves(member: str, composition: Composition) -> tuple[str, ...]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from hardening.base.values import frozen
-from hardening.errors import Gathering, UsageError
+from hardening.errors import Gathering, UsageError, raise_all
 from hardening.profile import source
 from hardening.profile.layers import SUFFIX, TEST_SUFFIX, is_placeholder
 from hardening.profile.source import Node, Origin, known_members
 
 T = TypeVar("T")
 _MOST_EXIT = 255
+_NONE = "no assertions to try"
 _A_NAME, _A_COMMAND = 'write name = "serves on its port"', 'write { command = ["nginx", "-t"] }'
 
 
@@ -171,13 +172,13 @@ def _case(node: Node) -> TestCase:
 
 def _assertion(expected: Expected, node: Node) -> Assertion:
     if not isinstance(node.raw, dict):
-        return Assertion(expected, node.string(), "", node.origin)
+        return Assertion(expected, node.filled(), "", node.origin)
     fields = _members(node, ("what", "by"))
     if "what" not in fields:
         raise node.error("no operation", hint='write { what = "write /etc", by = "rootfs" }')
     if "by" in fields and expected is Expected.ALLOWS:
         raise fields["by"].error("nothing denies what is permitted", hint="leave it out, or write it below denies")
-    texts = dict(zip(fields, _each(Node.string, fields.values()), strict=True))
+    texts = dict(zip(fields, _each(Node.filled, fields.values()), strict=True))
     return Assertion(expected, texts["what"], texts.get("by", ""), node.origin)
 
 
@@ -214,11 +215,11 @@ def _each(read: Callable[[Node], T], nodes: Iterable[Node]) -> list[T]:
 
 def require_some(paths: Sequence[str]) -> list[str]:
     """The files that are meant. Raises `UsageError` where there is none."""
-    if not paths:
-        raise UsageError("no assertions to try", hint="name files or directories: `hardening test profiles/`")
     found = files(paths)
     if not found:
-        raise UsageError(
-            f"there are no assertions in {', '.join(paths)}", hint=f"they are files that end in {TEST_SUFFIX}"
-        )
+        hint = f"they are files that end in {TEST_SUFFIX}" if paths else "name files, directories or profiles: `-p web`"
+        raise UsageError(f"there are no assertions in {', '.join(paths)}" if paths else _NONE, hint=hint)
+    hint = f"those of a profile stand beside it: web{TEST_SUFFIX} beside web{SUFFIX}"
+    missing = [path for path in found if not os.path.lexists(path)]
+    raise_all([UsageError(f"{_NONE}: there is no {path}", hint=hint) for path in missing])
     return found

@@ -26,8 +26,8 @@ from hardening.why.runner import CommandRunner, listening
 from hardening.why.witnessed import PYTHON
 from hardening.why.world import Conclusion
 
-#: Seconds that a program may take, and those in which who denies it is to be found.
-PATIENCE, LIMIT = 30.0, 120.0
+#: Seconds that a program may take where nobody says otherwise; who denies it is to be found in so many times as long.
+PATIENCE, _SEARCH = 30.0, 4
 _NOT_SHOWN = "no run without it has shown that"
 _REFUSALS = (*DENIALS, errno.EROFS, errno.ENOSYS)
 _BY_SIGNAL = 128
@@ -91,23 +91,23 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     runner = attrs.evolve(runner, command=command, in_place=runner.in_place or not operation.writes)
     if operation.is_state:
         return _of_state(foreseen, attempt, runner, context)
+    limit = None if runner.seconds is None else _SEARCH * runner.seconds
     with listening(runner) as (heard, said):
-        found = inquire(attempt, heard, limit=LIMIT, shown=False)
+        found = inquire(attempt, heard, limit=limit, shown=False)
         first = said().partition("\n")[0]
     if found.conclusion is Conclusion.NOT_NEEDED and first == PERMITTED:
         return LiveAnswer()
     if found.conclusion is Conclusion.STOPPED:
-        if found.seconds < LIMIT:  # by Ctrl-C, or a signal that ends the program
+        if limit is None or found.seconds < limit:  # by Ctrl-C, or a signal that ends the program
             raise KeyboardInterrupt
         return LiveAnswer(failed=f"there is no answer after {found.seconds:.0f} seconds")
     if found.attributions:
         confirmed = all(item.confirmed for item in found.attributions)
         # What follows from a setting is the reason before anything else that might have been it.
         certain = [item for item in found.attributions if item.cause.certain and not confirmed]
-        named = (
-            (item.cause.leaf.partition(".")[0], item.cause.leaf, item.cause.what)
-            for item in certain or found.attributions
-        )
+        causes = [item.cause for item in certain or found.attributions]
+        words = {denial.leaf: denial.why for denial in foreseen}  # one reason has one text, seen or foreseen
+        named = ((one.leaf.partition(".")[0], one.leaf, words.get(one.leaf, one.what)) for one in causes)
         return LiveAnswer(tuple(OperationDenial(*one) for one in named), "" if confirmed else _unconfirmed(found))
     refused = _refused(found)
     # A path that nobody can be given shows no mechanism by a trial; that the kernel answers as one says it does is seen.
@@ -197,7 +197,7 @@ def run(assertion: CommandAssertion, composition: Composition, runner: CommandRu
         raise KeyboardInterrupt
     why = ""
     if trace.ended:
-        why = f"it was still at work after {PATIENCE:.0f} seconds"
+        why = f"it was still at work after {runner.seconds:g} seconds (--timeout)"
     elif trace.status != assertion.exit:
         last = text.strip().rpartition("\n")[2]
         why = f"it ended with {trace.status}, and not with {assertion.exit}{f': {last}' if last else ''}"

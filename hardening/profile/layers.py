@@ -163,7 +163,7 @@ class SearchPath:
             for folder in self.folders
             if folder.path.is_dir()
             for path in folder.path.iterdir()
-            if path.suffix == SUFFIX
+            if path.suffix == SUFFIX and not path.name.endswith(TEST_SUFFIX)
         ]
         return sorted(found, key=lambda item: item.name)
 
@@ -172,7 +172,7 @@ class SearchPath:
         found: dict[str, FoundProfile] = {}
         for folder in self.folders:
             path = folder.path / (name + SUFFIX)
-            if name and os.path.lexists(path):
+            if name and os.path.lexists(path) and not path.name.endswith(TEST_SUFFIX):
                 found.setdefault(os.path.realpath(path), FoundProfile(name, path, folder.owner))
         return list(found.values())
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
-from hardening.profile.layers import Layer
+from hardening.profile.layers import SUFFIX, TEST_SUFFIX, Layer
 
 
 def shortener(layers: Iterable[Layer]) -> Callable[[str], str]:
-    """What writes ``strict.toml:23 (shipped)`` for the whole path of a shipped layer, with or without a line, and
-    ``(strict.toml, shipped)`` where it stands in brackets."""
-    shipped = {layer.place: PurePath(layer.place).name for layer in layers if layer.shipped}
+    """What writes ``strict.toml:23 (shipped)`` for the whole path of a shipped layer, or of the assertions beside it, with
+    or without a line, and ``(strict.toml, shipped)`` where it stands in brackets."""
+    of_layers = [layer.place for layer in layers if layer.shipped]
+    beside = [place.removesuffix(SUFFIX) + TEST_SUFFIX for place in of_layers]
+    shipped = {place: PurePath(place).name for place in (*of_layers, *beside)}
     if not shipped:
         return str
     any_of = "|".join(map(re.escape, shipped))

@@ -62,7 +62,7 @@ class RequirementsKind(Kind["Requirements"]):
 
     def candidates(self, value: Requirements) -> Sequence[Requirements]:
         """Each requirement in turn left out; any, where all is rejected."""
-        return [value - {item} for item in value] if value != REJECT else self.samples()
+        return [value - {item} for item in value] if value != REJECT else [frozenset()]
 
     def show(self, value: Requirements) -> str:
         if not value:

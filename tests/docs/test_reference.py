@@ -25,12 +25,13 @@ from hardening.profile import layers
 from hardening.report import lint
 from tests.docs.examples import ROOT
 from tests.fuzz.harness import targets
+from tests.support import shipped
 from tools import man, picture, plugin_api
 
 REFERENCE = ROOT / "docs/reference"
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("hardening_")}
 MECHANISMS = plugins.load().mechanisms
-SHIPPED = sorted(path.stem for path in (ROOT / "profiles/hardening_profiles").glob("*.toml"))
+SHIPPED = [path.stem for path in shipped.FILES]
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -46,7 +46,7 @@ SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")  # in th
 
 
 def _profiles() -> Iterator[bytes]:
-    for path in sorted((ROOT / "profiles/hardening_profiles").glob("*.toml")):
+    for path in shipped.FILES:
         yield path.read_bytes()
 
 

@@ -11,8 +11,18 @@ from hardening.cli.session import Request, Session
 from hardening.compose.composition import Composition, compose
 from hardening.mechanism.host import Host
 from hardening.plugin.plugins import Plugins
+from hardening.profile.layers import SUFFIX, TEST_SUFFIX
 from tests.support import runs
-from tests.support.users import User
+from tests.support.users import REPOSITORY, User
+
+#: The files of the profiles, without those of assertions beside them.
+FILES = tuple(
+    sorted(
+        path
+        for path in (REPOSITORY / "profiles/hardening_profiles").glob(f"*{SUFFIX}")
+        if not path.name.endswith(TEST_SUFFIX)
+    )
+)
 
 
 @cache

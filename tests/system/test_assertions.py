@@ -133,3 +133,6 @@ def test_a_planted_denial_is_that_of_its_mechanism(mechanism: str, asked: str, t
     with click.Context(click.Command("test"), obj=suite.here) as context:
         answer = trying.tried(made, suite.attempt, suite.runner(context), suite.context)
     assert {denial.mechanism for denial in answer.denials} == {mechanism}, answer
+    # The kernel is asked of each, and the reason is the one that the composition gives, in its words.
+    foreseen = {(denial.leaf, denial.why) for denial in made.denials(suite.composition, suite.context)}
+    assert {(denial.leaf, denial.why) for denial in answer.denials} <= foreseen

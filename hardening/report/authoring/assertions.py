@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hardening.assertions.coverage import StatementCoverage
@@ -32,13 +32,14 @@ class CaseResult:
         )
 
 
-def lines(cases: Sequence[CaseResult]) -> Iterator[Sequence[tuple[str, str]]]:
-    """Each test with what of it has not passed, as lines of parts with their styles."""
+def lines(cases: Sequence[CaseResult], short: Callable[[str], str] = str) -> Iterator[Sequence[tuple[str, str]]]:
+    """Each test with what of it has not passed, as lines of parts with their styles; ``short`` shortens places."""
     for case in cases:
-        yield [(f"{case.state:<7}", _STYLES[case.state]), (f" {case.file}: {case.name}", "")]
+        yield [(f"{case.state:<7}", _STYLES[case.state]), (f" {short(case.file)}: {case.name}", "")]
         for item in case.results:
             if item.state is not AssertionState.PASSED:
-                yield [(f"        {item.origin}: ", "bold"), (f"{item.text}: {item.why}", "")]
+                place = short(str(item.origin))
+                yield [(f"        {place}: ", "bold"), (f"{item.text}: {short(item.why)}", "")]
 
 
 def summary(cases: Sequence[CaseResult]) -> str:
@@ -79,8 +80,8 @@ def tap(cases: Sequence[CaseResult]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """A description of TAP's: in one line, and with no `#` that begins a directive."""
-    return " ".join(text.split()).replace("#", "\\#")
+    """A description of TAP's: in one line, and with no `#` that begins a directive (TAP 14, Escaping)."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("#", "\\#")
 
 
 def junit(cases: Sequence[CaseResult]) -> str:
@@ -102,9 +103,9 @@ def junit(cases: Sequence[CaseResult]) -> str:
                 ElementTree.SubElement(one, "failure", message=_text(item.why))
             elif item.state is AssertionState.SKIPPED:
                 ElementTree.SubElement(one, "skipped", message=_text(item.why))
-    for suite in suites.values():
-        for name, tag in (("tests", "testcase"), ("failures", "testcase/failure"), ("skipped", "testcase/skipped")):
-            suite.set(name, str(len(suite.findall(tag))))
+    for one, cases_of in ((top, ".//testcase"), *((suite, "testcase") for suite in suites.values())):
+        for name, tag in (("tests", ""), ("failures", "/failure"), ("skipped", "/skipped"), ("errors", "/error")):
+            one.set(name, str(len(one.findall(f"{cases_of}{tag}"))))
     ElementTree.indent(top)
     return ElementTree.tostring(top, encoding="unicode", xml_declaration=True)
 

@@ -16,7 +16,6 @@ from hardening.profile.metadata import Controls, Metadata
 from hardening.report import data, settings
 from tests.support import shipped
 from tests.support.texts import layer as layer_of
-from tests.support.users import REPOSITORY
 
 TEXT = """
 [profile]
@@ -89,7 +88,7 @@ def test_a_record_has_version_and_owner(tmp_path: Path) -> None:
     assert PROFILES in assembly.spec.document["annotations"]
 
 
-SHIPPED = sorted(path.stem for path in (REPOSITORY / "profiles/hardening_profiles").glob("*.toml"))
+SHIPPED = [path.stem for path in shipped.FILES]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

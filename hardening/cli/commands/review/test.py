@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import attrs
 import click
+from click.core import ParameterSource
 
 from hardening.assemble import pipeline
 from hardening.assertions import coverage, operation, testfile, trying
@@ -16,13 +16,13 @@ from hardening.assertions.trying import AssertionResult, AssertionState
 from hardening.base import state
 from hardening.base.text import nearest
 from hardening.cli import command_runs, output, start
+from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import EXIT_FINDINGS, Gathering, ProfileError, UsageError, raise_all
 from hardening.mechanism.mechanism import Context
 from hardening.profile.layers import is_path
-from hardening.profile.source import Origin
 from hardening.report.authoring import assertions as report
 from hardening.report.authoring.assertions import CaseResult
 from hardening.report.places import shortener
@@ -38,6 +38,7 @@ Examples:
   hardening test profiles/                               what the compositions say
   hardening test --live web.test.toml                    what the kernel says
   hardening test --mutate ./web.toml
+  hardening test -p web                                  what is asserted of a profile by its name
   hardening test --format junit profiles/ > test.xml
 
 \b
@@ -46,13 +47,37 @@ Exit codes: 0; 1 where an assertion fails, or with --mutate a loosening is not n
 
 
 @click.command("test", epilog=EPILOG)
+@click.option(
+    "-p",
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="PROFILE",
+    shell_complete=complete_profile,
+    help="The assertions beside a profile, by its name or path; repeatable.",
+)
 @click.option("--live", is_flag=True, help="Try each operation under the launcher, and run commands.")
+@command_runs.in_place_option
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=trying.PATIENCE, show_default=True, metavar="SECONDS",
+    help="How long each run may take; 0: for ever.",
+)  # fmt: skip
 @click.option("--coverage", "covered", is_flag=True, help="Also show which settings no assertion looks at.")
 @click.option("--mutate", is_flag=True, help="Also loosen each setting in turn, and show what no assertion notices.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default=TEXT, show_default=True, help="How to show it.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.pass_context
-def command(context: click.Context, live: bool, covered: bool, mutate: bool, form: str, paths: tuple[str, ...]) -> int:
+def command(
+    context: click.Context,
+    profiles: tuple[str, ...],
+    live: bool,
+    in_place: bool,
+    timeout: float,
+    covered: bool,
+    mutate: bool,
+    form: str,
+    paths: tuple[str, ...],
+) -> int:
     """Hold profiles to the assertions beside them: files whose names end in .test.toml, or all of a directory, or of a
     profile the one beside it.
 
@@ -60,12 +85,18 @@ def command(context: click.Context, live: bool, covered: bool, mutate: bool, for
     denial only counts as one where the stack is seen to be its reason, by the mechanism that is named.
     """
     here = session(context)
+    stray = [name for name in ("in_place", "timeout") if not live and _is_typed(context, name)]
+    if stray:
+        option = f"--{stray[0].replace('_', '-')}"
+        raise UsageError(f"{option} is for runs, and nothing is run", hint="add --live, or leave it out")
     if covered and form != TEXT:
         raise UsageError("--coverage is a table for people", hint="leave out --format, or --coverage")
     found: list[CaseResult] = []
     tables: list[Table] = []
-    for suite in _read(here, testfile.require_some(paths)):
-        runner = suite.runner(context) if live else None
+    named = [name if is_path(name) else str(here.search.find(name).path) for name in profiles]
+    suites = _read(here, testfile.require_some([*named, *paths]))
+    for suite in suites:
+        runner = suite.runner(context, timeout, in_place=in_place) if live else None
         with output.status() as tell:
             for case in suite.file.cases:
                 tell(f"{suite.file.path}: {case.name} …")
@@ -74,11 +105,16 @@ def command(context: click.Context, live: bool, covered: bool, mutate: bool, for
                 tell(f"{suite.file.path}: loosening each setting …")
                 found.append(CaseResult(suite.file.path, LOOSENED, tuple(suite.mutants())))
         tables += [suite.coverage()] if covered else []
-    _show(found, form)
+    short = shortener(layer for suite in suites for layer in suite.composition.stack.layers)
+    _show(found, form, short)
     for table in tables:
         output.show("")
-        output.show_table(table)
+        output.show_table(table.mapped(short))
     return EXIT_FINDINGS if any(case.state is AssertionState.FAILED for case in found) else 0
+
+
+def _is_typed(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _read(here: Session, paths: Sequence[str]) -> list[Suite]:
@@ -100,7 +136,6 @@ class Suite:
         self.composition = self._composed()
         self.context = pipeline.examine(self.composition, here.host)
         self.attempt = Attempt(self.composition, here.host, here.today)
-        self._short = shortener(self.composition.stack.layers)
         self._asked = self._read(self.composition, self.context)
 
     def _composed(self) -> Composition:
@@ -150,12 +185,14 @@ class Suite:
         ]
         return found
 
-    def runner(self, context: click.Context) -> CommandRunner:
-        """Runs under the stack, which have copies of its volumes."""
+    def runner(
+        self, context: click.Context, seconds: float = trying.PATIENCE, *, in_place: bool = False
+    ) -> CommandRunner:
+        """Runs under the stack of at most so many ``seconds``, 0 for ever, which have copies of its volumes, or these."""
         engine = self.here.plugins.runtime(start.DEFAULT_RUNTIME)
         found, _ = command_runs.prepared(
             context, self.here, self.request, self.composition, engine, ("true",),
-            profiles=self.file.profiles, seconds=trying.PATIENCE, until="", in_place=False,
+            profiles=self.file.profiles, seconds=seconds or None, until="", in_place=in_place,
         )  # fmt: skip
         return found
 
@@ -169,14 +206,12 @@ class Suite:
         """Which statements no assertion looks at."""
         touched = {name for asked in self._asked.values() for name in asked.touched(self.composition, self.context)}
         found = coverage.coverage(self.composition, self._decided(), touched)
-        return report.coverage(found, f"coverage of {self.file.path}").mapped(self._short)
+        return report.coverage(found, f"coverage of {self.file.path}")
 
     def mutants(self) -> Iterator[AssertionResult]:
         """What comes of each setting of the file's profiles, loosened."""
         for item in coverage.mutants(self.attempt, self._decided(), self._outcomes):
-            result = item.result
-            place = Origin(result.origin.layer, self._short(result.origin.place))
-            yield attrs.evolve(result, why=self._short(result.why), origin=place)
+            yield item.result
 
     def _decided(self) -> Iterator[Resolved]:
         """What the file's own profiles decide, but for what it leaves out."""
@@ -186,7 +221,7 @@ class Suite:
                 yield entry
 
 
-def _show(found: list[CaseResult], form: str) -> None:
+def _show(found: list[CaseResult], form: str, short: Callable[[str], str]) -> None:
     if form == JSON:
         output.show_json(report.data(found))
     elif form == JUNIT:
@@ -195,5 +230,5 @@ def _show(found: list[CaseResult], form: str) -> None:
         for line in report.tap(found):
             output.show(line)
     else:
-        output.show_parts(report.lines(found))
+        output.show_parts(report.lines(found, short))
         output.note(report.summary(found))

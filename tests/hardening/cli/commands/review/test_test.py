@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -58,10 +59,12 @@ def test_json_junit_and_tap_say_the_same(capsys: pytest.CaptureFixture[str]) -> 
         texts[form] = capsys.readouterr().out
     states = [item["state"] for case in json.loads(texts["json"]) for item in case["assertions"]]
     assert states == ["passed", "failed", "skipped", "passed", "failed"]
-    (suite,) = ElementTree.fromstring(texts["junit"])
-    assert {key: suite.get(key) for key in ("tests", "failures", "skipped")} == {
-        "tests": "5", "failures": "2", "skipped": "1",
-    }  # fmt: skip
+    suites = ElementTree.fromstring(texts["junit"])
+    (suite,) = suites
+    for item in (suites, suite):
+        assert {key: item.get(key) for key in ("tests", "failures", "skipped", "errors")} == {
+            "tests": "5", "failures": "2", "skipped": "1", "errors": "0",
+        }  # fmt: skip
     points = [line for line in texts["tap"].splitlines() if "ok " in line]
     assert [line.startswith("not ok") for line in points] == [state == "failed" for state in states]
     assert "1..5" in texts["tap"]
@@ -80,10 +83,10 @@ PLANTED = {
     "rootfs.volumes./data": (("exec",), ["denies execute /data by rootfs"]),
     "seccomp.getrandom": (("log",), ["denies getrandom"]),
     "seccomp.personality": (
-        ("allow if arg0 & 0xffffffff == 0x8", "else allow"),
+        ("allow if arg0 == 0x8", "allow if arg0 != 0x8"),
         ["denies personality(8)", "denies personality(9)"],
     ),
-    "seccomp.socket": (("allow",), ["denies socket(17) by seccomp"]),
+    "seccomp.socket": (("allow if arg0 != 0x2",), ["denies socket(17) by seccomp"]),
 }
 LOOSE = """extends = ["strict"]
 [namespaces]
@@ -209,6 +212,25 @@ def test_all_that_is_wrong_with_files_is_told_at_once_and_nothing_is_tried(
     ]  # fmt: skip
 
 
+def test_what_is_for_runs_alone_is_refused_without_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--in-place"], ["--timeout", "3"]):
+        assert main(["test", *words, "web.toml"]) == 2
+        assert f"{words[0]} is for runs" in capsys.readouterr().err
+
+
+def test_perl_reads_the_tap_with_every_character_that_means_something_there(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "odd # TODO \\\\ # SKIP"
+    (folder / "web.test.toml").write_text(TEST.replace('"writes"', f'"{odd}"'))
+    assert main(["test", "--format", "tap", "web.toml"]) == 1
+    (folder / "out.tap").write_text(capsys.readouterr().out)
+    found = subprocess.run(["prove", "-e", "cat", "out.tap"], capture_output=True, text=True, check=False)
+    assert "Tests: 5 Failed: 2)" in found.stdout
+    assert "skipped subtest: 2 okay" in found.stdout, found.stdout
+    assert "Parse errors" not in found.stdout
+
+
 @pytest.mark.system
 def test_live_the_kernel_answers_and_commands_are_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "web.test.toml").write_text(
@@ -221,3 +243,24 @@ def test_live_the_kernel_answers_and_commands_are_run(folder: Path, capsys: pyte
     states = [item["state"] for item in case["assertions"]]
     assert states == ["passed", "passed", "passed", "failed", "passed", "failed"]
     assert "rootfs." in case["assertions"][3]["why"]
+
+
+@pytest.mark.system
+def test_live_a_command_has_its_time_and_writes_to_copies_unless_in_place(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = folder / "data"
+    volume.mkdir(mode=0o777)
+    (folder / "web.toml").write_text(
+        f'extends = ["default"]\n[rootfs]\nvolumes.add = ["{volume}:/data"]\n[namespaces]\nuser = "host"\n'
+        '[[exceptions]]\nsetting = "rootfs.volumes./data"\nreason = "what it works on"\n'
+        '[[exceptions]]\nsetting = "namespaces.user"\nreason = "the volume is root\'s"\n'
+    )
+    (folder / "web.test.toml").write_text(
+        '[[test]]\nname = "x"\nruns = [{ command = ["touch", "/data/x"] }, { command = ["sleep", "60"] }]\n'
+    )
+    for words, written in (([], False), (["--in-place"], True)):
+        assert main(["test", "--live", "--timeout", "1.5", *words, "web.toml"]) == 1
+        assert "runs sleep 60: it was still at work after 1.5 seconds" in (said := capsys.readouterr().out), said
+        assert "touch" not in said
+        assert (volume / "x").exists() == written
