@@ -1,5 +1,5 @@
-"""What the shipped profiles promise holds, by their compositions; whole, nothing of them could be looser unnoticed, and the
-kernel says the same."""
+"""`profiles/hardening_profiles`: what they promise holds by their compositions; whole, nothing could be looser unnoticed,
+and the kernel says the same."""
 
 from __future__ import annotations
 
