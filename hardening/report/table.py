@@ -16,7 +16,7 @@ from hardening.mechanism.schema import Leaf
 
 #: Spaces between two columns.
 _GAP = 2
-#: What a column that is cut or wrapped before all others keeps at least.
+#: What a column that is cut or wrapped keeps at least: a narrower one is not read, but spelt out.
 LEAST = 12
 
 
@@ -72,11 +72,13 @@ def fitted(table: Table, width: int, gap: int = _GAP) -> FittedTable | None:
         if table.expands:
             return None
         last = table.columns.index(table.last) if table.last else -1
-        least = {
-            at: max(len(word) for row in rows for word in [table.columns[at], *_BREAK.split(row[at])]) for at in kept
-        }
-        if last in kept:  # one long word would widen every row
-            least = {at: widths[at] if at != last else min(LEAST, widths[at]) for at in kept}
+        least = {at: max(min(widths[at], LEAST), len(table.columns[at])) for at in kept}
+        if last in kept:  # one long word there would widen every row
+            least |= {at: widths[at] for at in kept if at != last}
+        else:
+            least = {
+                at: max([least[at], *(len(word) for row in rows for word in _BREAK.split(row[at]))]) for at in kept
+            }
         widths = {at: min(widths[at], max(width, least[at])) for at in kept}
         while missing() > 0:
             at = max(kept, key=lambda at: (widths[at] > least[at], widths[at]))

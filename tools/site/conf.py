@@ -20,7 +20,7 @@ root_doc = "docs/index"
 include_patterns = ["docs/**", "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 exclude_patterns = [".*", "build", "hardening", "plugins", "profiles", "scripts", "tests", "tools"]
 html_theme = "furo"
-html_copy_source = False
+html_copy_source = html_show_copyright = False
 #: They would be fetched, which a browser does not do without a server.
 html_show_search_summary = False
 myst_heading_anchors = 4
