@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hardening.base import places
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import quoted
+from hardening.errors import ProfileError, quoted
 from hardening.launch.cache import SIGNED
 from hardening.launch.fingerprints import ABSENT
 from hardening.profile.layers import is_path
@@ -46,14 +46,26 @@ class Machine:
 def configured(file: Path = FILE, enforced: Path = ENFORCED) -> Machine:
     """What the files say that there are. Raises `ProfileError` for one that is malformed, not root's, or that others can
     write. A path in it starts at its folder."""
-    first = enforced if os.path.lexists(enforced) else None
-    if not os.path.lexists(file):
+    first = enforced if _is_there(enforced) else None
+    if not _is_there(file):
         return Machine(enforced=first)
     document = read(file, file.stem, owner=Owner.ROOT)
     said = _known(document.root, _KEYS)
     default, profiles = said.get("default"), said.get("profiles")
     names = Machine().default if default is None else _profiles(default, file.parent)
     return Machine(names, document.digest, _signed(profiles, file.parent) if profiles is not None else None, first)
+
+
+def _is_there(file: Path) -> bool:
+    """Whether a file is there: only of one that the kernel does not find nothing is taken. Raises `ProfileError`."""
+    try:
+        os.lstat(file)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        hint = "it binds every call: see that the caller reaches it"
+        raise ProfileError(f"cannot be looked at: {error.strerror}", origin=file, hint=hint) from None
+    return True
 
 
 def _known(table: Node, keys: Collection[str]) -> dict[str, Node]:

@@ -20,7 +20,7 @@ from hardening.base.digest import sha256
 from hardening.base.text import nearest
 from hardening.base.values import freeze, frozen
 from hardening.base.wholefile import Owner
-from hardening.errors import Gathering, ProfileError, raise_all
+from hardening.errors import Gathering, ProfileError, quoted, raise_all
 from hardening.profile import toml_lines
 
 MAX_BYTES = 1 << 20
@@ -341,6 +341,9 @@ def parse_toml(text: str) -> dict[str, object]:
 
 
 def _parse(text: str, path: Path) -> dict[str, object]:
+    if text.startswith("\ufeff"):
+        hint = rf"`sed -i '1s/^\xef\xbb\xbf//' {quoted(str(path))}` takes it out"
+        raise ProfileError("not TOML: it begins with a byte order mark", origin=f"{path}:1", hint=hint)
     try:
         return parse_toml(text)
     except tomllib.TOMLDecodeError as error:

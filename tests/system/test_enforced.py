@@ -49,6 +49,11 @@ WAYS = {
     "nothing kept": f"{RUN} --fresh -p ./p.toml --",
     "a bundle": "{h} launch bundle #",
     "a bundle, again": "{h} launch bundle #",
+    "a base of the caller's": f"XDG_CONFIG_HOME=$PWD/shadow {RUN} -p ./p.toml --",
+    "a user namespace": f"HARDENING_STATE=$PWD/state unshare -r {RUN} -p ./p.toml --",
+    "a link to the program": "ln -sf {h} mine; ./mine run -q -p ./p.toml --",
+    "no environment": f"env -i {RUN} -p ./p.toml --",
+    "a profile by its descriptor": f"exec 3<p.toml; {RUN} -p /dev/fd/3 --",
     "what apply is asked to keep": "{h} apply -q -p ./p.toml bundle -o other/config.json >&2; {h} launch other #",
 }  # fmt: skip
 
@@ -97,9 +102,21 @@ def machine() -> Iterator[Machine]:
         etc = outer / "etc"
         subprocess.run(["cp", "-a", "/etc/.", str(etc)], check=True)
         (etc / "hardening").mkdir(exist_ok=True)
-        for name in ("config/hardening/profiles", "home", "own/etc/hardening", "state", "other"):
+        for name in (
+            "config/hardening/profiles",
+            "shadow/hardening/profiles",
+            "home",
+            "own/etc/hardening",
+            "state",
+            "other",
+        ):
             (folder / name).mkdir(parents=True)
-        for name, text in (("p", LOOSE), ("config/hardening/profiles/mine", LOOSE), ("own/etc/hardening/enforced", "")):
+        for name, text in (
+            ("p", LOOSE),
+            ("config/hardening/profiles/mine", LOOSE),
+            ("own/etc/hardening/enforced", ""),
+            ("shadow/hardening/profiles/base", ""),
+        ):
             (folder / f"{name}.toml").write_text(text)
         for path in (folder, *folder.rglob("*")):
             hand_over(path, user)
@@ -121,6 +138,15 @@ def test_nobody_sheds_what_is_enforced(machine: Machine) -> None:
     cut = {"a shipped profile, by the cache"}
     assert {way for way, what in after.items() if what == "private"} == cut, after
     assert all("/etc/hardening/enforced.toml" in what or what == "private" for what in after.values()), after
+    # Programs and code of their own are not those that are run; a plugin that is left out binds.
+    (machine.folder / "own/crun").write_text("#!/bin/sh\necho own\n")
+    (machine.folder / "own/crun").chmod(0o755)
+    (machine.folder / "own/click.py").write_text("print('own')\n")
+    run = "run -q --fresh --runtime crun -p strict -- readlink /proc/self/ns/net"
+    theirs = machine.run(f"PATH=$PWD/own:$PATH PYTHONPATH=$PWD/own {program(machine.user)} {run}")
+    assert theirs.stdout.startswith("net:["), theirs
+    without = machine.run(f"{program(machine.user)} --without namespaces {run}")
+    assert (without.returncode, without.stdout) == (2, ""), without
     # Of a file that somebody else could write nothing is taken, and nothing goes without it.
     (machine.etc / "hardening/enforced.toml").chmod(0o666)
     refused = machine.run(f"{program(machine.user)} run -q -p strict -- true").stderr

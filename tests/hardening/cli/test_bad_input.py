@@ -58,6 +58,7 @@ PROFILES = [
     Case("cycle", "extends = 'bad'\n", f"{BAD}:1", "is circular: bad -> bad", "remove one of them"),
     Case("missing parent", "extends = [\n'default', 'defualt']\n", f"{BAD}:2", 'no such profile: "defualt"', '"default"?'),
     Case("not TOML", "[box]\nsize = = 1\n", f"{BAD}:2", "not TOML", ""),
+    Case("byte order mark", "\ufeff[box]\nsize = 1\n", f"{BAD}:1", "begins with a byte order mark", "sed -i '1s/"),
     Case("absurd number", f"[box]\nsize = {'9' * 5000}\n", BAD, "an integer of more than 64 bits", "no setting takes"),
     Case("absurd hexadecimal number", f"[box]\nsize = 0x{'f' * 5000}\n", BAD, "an integer of more than 64 bits", ""),
     Case("twice", "[box]\nsize = 1\nsize = 1\n", f"{BAD}:3", "not TOML", ""),

@@ -82,6 +82,12 @@ def test_keys_lie_from_its_folder_on_and_the_enforced_stack_beside_it(tmp_path: 
     assert configured(file, enforced).enforced == configured(tmp_path / "none", enforced).enforced == enforced
 
 
+def test_what_cannot_be_looked_at_binds_nevertheless(tmp_path: Path) -> None:
+    (tmp_path / "no folder").write_text("")
+    with pytest.raises(ProfileError, match=r"no folder/enforced\.toml: cannot be looked at: Not a directory"):
+        configured(tmp_path / "none", tmp_path / "no folder/enforced.toml")
+
+
 def test_nobody_but_root_says_it(tmp_path: Path) -> None:
     path = written(tmp_path, 'default = "org"')
     if os.geteuid() == 0:
