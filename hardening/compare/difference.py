@@ -6,7 +6,7 @@ are all there is to compare. The order is that of each setting's kind (`hardenin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import reduce
@@ -22,11 +22,12 @@ from hardening.errors import HardeningError
 from hardening.mechanism.findings import Gate, Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Kind, Order, ValueChange
-from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Exemption
 
 UNLIMITED = "no limit"
+#: A leaf, and what it comes to in two compositions.
+_Pair = tuple[Leaf, Resolved, Resolved]
 
 
 class Subject(StrEnum):
@@ -88,7 +89,8 @@ def both(one: Order, other: Order) -> Order:
 def compare(before: Composition, after: Composition, host: Host | None = None) -> StackComparison:
     """Everything in which ``after`` differs from ``before``. Both were composed by the same mechanisms. ``host`` is as for
     `differences`."""
-    found = (*differences(before, after, host), *_limits(before, after), *_gates(before, after))
+    pairs = _unlike(before, after)
+    found = (*_of_values(pairs, before, after, host), *_limits(pairs), *_gates(before, after))
     old, new = ([item for layer in stack.stack.layers for item in layer.exceptions] for stack in (before, after))
     return StackComparison(found, _without(new, old), _without(old, new))
 
@@ -96,7 +98,13 @@ def compare(before: Composition, after: Composition, host: Host | None = None) -
 def differences(before: Composition, after: Composition, host: Host | None = None) -> Iterator[LeafDifference]:
     """The leaves of which a run has another value, by mechanism and name. With a ``host`` what is stricter by its order and
     yet shows what it lay over there counts as what cannot be compared."""
-    for leaf, one, other, seen in _values(before, after, host):
+    yield from _of_values(_unlike(before, after), before, after, host)
+
+
+def _of_values(
+    pairs: Sequence[_Pair], before: Composition, after: Composition, host: Host | None
+) -> Iterator[LeafDifference]:
+    for leaf, one, other, seen in _values(pairs, before, after, host):
         for change in _changes(one.kind, one.value, other.value):
             said = attrs.evolve(change, what=seen, order=Order.INCOMPARABLE) if seen is not None else change
             yield _of(leaf, Subject.VALUE, said, (one.origin, other.origin), (one, other))
@@ -105,7 +113,7 @@ def differences(before: Composition, after: Composition, host: Host | None = Non
 def beyond(composition: Composition, floor: Composition, host: Host | None = None) -> Iterator[LeafDifference]:
     """Every leaf, as a whole, in which ``composition`` permits more than ``floor``, or cannot be compared with it. ``host``
     is as for `differences`."""
-    for leaf, one, other, seen in _values(floor, composition, host):
+    for leaf, one, other, seen in _values(_unlike(floor, composition), floor, composition, host):
         order = one.kind.order(other.value, one.value) if seen is None else Order.INCOMPARABLE
         if order in (Order.LOOSER, Order.INCOMPARABLE):
             change = ValueChange(seen or "", one.shown, other.shown, order)
@@ -113,18 +121,15 @@ def beyond(composition: Composition, floor: Composition, host: Host | None = Non
 
 
 def _values(
-    before: Composition, after: Composition, host: Host | None
+    pairs: Sequence[_Pair], before: Composition, after: Composition, host: Host | None
 ) -> Iterator[tuple[Leaf, Resolved, Resolved, str | None]]:
-    """The leaves of both, with words for what is seen in the place of one on a host; None where nothing is."""
-    pairs = [*_pairs(before, after)]
+    """The leaves, with words for what is seen in the place of one on a host; None where nothing is."""
     seen = _uncovered(pairs, before, after, host) if host is not None else {}
     for leaf, one, other in pairs:
         yield leaf, one, other, seen.get(leaf)
 
 
-def _uncovered(
-    pairs: Iterable[tuple[Leaf, Resolved, Resolved]], before: Composition, after: Composition, host: Host
-) -> dict[Leaf, str]:
+def _uncovered(pairs: Sequence[_Pair], before: Composition, after: Composition, host: Host) -> dict[Leaf, str]:
     """The leaves of ``before`` in whose place something else is seen under ``after`` on a host, with words for it."""
     tighter = {leaf for leaf, one, other in pairs if one.kind.order(other.value, one.value) is Order.TIGHTER}
     if not tighter:
@@ -137,18 +142,20 @@ def _uncovered(
     return {leaf: words for leaf, words in found.items() if leaf in tighter}
 
 
-def _pairs(before: Composition, after: Composition) -> Iterator[tuple[Leaf, Resolved, Resolved]]:
-    for mechanism in before.mechanisms:
-        for leaf in _named(mechanism, before, after):
-            yield (
-                leaf,
-                before.at(mechanism, leaf.setting, leaf.member),
-                after.at(mechanism, leaf.setting, leaf.member),
-            )
-
-
-def _named(mechanism: Mechanism[Any], *compositions: Composition) -> list[Leaf]:
-    return sorted({leaf for item in compositions for leaf in item.leaves if leaf.mechanism == mechanism.name})
+def _unlike(before: Composition, after: Composition) -> list[_Pair]:
+    """The leaves that have another value, or limit, by mechanism and name. Few differ of a thousand, so that those alone are
+    sorted."""
+    mechanisms = {mechanism.name: (place, mechanism) for place, mechanism in enumerate(before.mechanisms)}
+    found: list[_Pair] = []
+    for leaf in {**before.leaves, **after.leaves}:
+        mechanism = mechanisms[leaf.mechanism][1]
+        one, other = (
+            item.leaves.get(leaf) or item.at(mechanism, leaf.setting, leaf.member) for item in (before, after)
+        )
+        limited = bool(one.limit_origin), bool(other.limit_origin)
+        if one.value != other.value or limited[0] is not limited[1] or (limited[0] and one.limit != other.limit):
+            found.append((leaf, one, other))
+    return sorted(found, key=lambda pair: (mechanisms[pair[0].mechanism][0], pair[0]))
 
 
 def _of(
@@ -169,9 +176,9 @@ def _changes(kind: Kind[Any], before: Any, after: Any) -> Iterable[ValueChange]:
         yield attrs.evolve(change, before=change.before or EMPTY, after=change.after or EMPTY)
 
 
-def _limits(before: Composition, after: Composition) -> Iterator[LeafDifference]:
+def _limits(pairs: Sequence[_Pair]) -> Iterator[LeafDifference]:
     """The leaves that later layers may loosen less, or more."""
-    for leaf, one, other in _pairs(before, after):
+    for leaf, one, other in pairs:
         origins = (one.limit_origin, other.limit_origin)
         if not any(origins):
             continue

@@ -197,10 +197,13 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A text as code, in a cell."""
-    shown = " ".join(text.split()).replace("|", "\\|")
-    fence = "``" if "`" in shown else "`"
-    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"
+    """A text as code, in a cell. A pipe divides cells in code, too, and a backslash there is one: what has such a letter is
+    written as HTML, each letter of markup by its number."""
+    shown = " ".join(text.split())
+    if not {"`", "|", "\\"} & {*shown}:
+        return f"`{shown}`"
+    letters = (letter if letter.isalnum() or letter == " " else f"&#{ord(letter)};" for letter in shown)
+    return f"<code>{''.join(letters)}</code>"
 
 
 def beyond(items: Iterable[LeafDifference]) -> Table:

@@ -46,6 +46,10 @@ def result() -> dict[str, Any]:
             "check": {"hardening": [2.0], "beside": [0.5]},
             "failing run": {"hardening": [0.06], "beside": [0.04]},
         },
+        "comparing": {
+            "diff": {"strict default": [1.2, 1.1, 1.4], "default strict": [1.3]},
+            "prove": {"strict default": [1.6]},
+        },
         "memory": {"root": {"hardening run": [8.0, 9.5, 10.0], "crun": [1.5]}, "an ordinary user": {"crun": [1.5]}},
         "curves": {"profiles": {"10": [0.01], "100": [0.1], "1000": [1.0]}},
         "instructions": {

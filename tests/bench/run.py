@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from tests.bench import composing, explaining, filters, launches, machine, memory, steps, verifying
+from tests.bench import comparing, composing, explaining, filters, launches, machine, memory, steps, verifying
 from tests.bench.contenders import BenchError, Contender, Place
 from tests.bench.page import COMPOSING, LAUNCHER
 from tests.bench.samples import in_turns
@@ -84,6 +84,8 @@ class Bench:
         notes += [f"Not measured as {who}: {note}" for who, timed_ in rooted.items() for note in timed_.notes]
         result["images"] = {who: timed_.samples for who, timed_ in rooted.items()}
         result["curves"] = self._curves()
+        say("comparing shipped stacks")
+        result["comparing"] = json.loads(self._script(comparing.__file__, str(min(self.size.repeats, 3))))
         result["explaining"] = self._explained(next(iter(places.values()))[0])
         place = next(iter(places.values()))[0]
         result["asking"] = self._asked(place)

@@ -65,6 +65,9 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
     )
     yield from _of_images(result)
     yield from _of_asking(result)
+    for command, pairs in result.get("comparing", {}).items():
+        worst = max(medians(pairs).values(), default=None)
+        yield Target(f"`hardening {command}` of two shipped profiles, the worst pair / composing both", worst, 1.5)
     memory = medians(result["memory"].get("root") or {})
     yield Target("PSS of all that waits for the command", memory.get(RUN), 9.0, "MB")
     for name, points in result["curves"].items():

@@ -44,6 +44,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     assert {what: set(found) for what, found in result["asking"].items()} == {
         what: {"hardening", "beside"} for what in (WHY, FORESEEN, FAILING, *RECORDED)
     }
+    assert set(result["comparing"]) == {"diff", "prove"}
     assert set(result["curves"]) == {"layers", "profiles", "search", "scopes"}
     assert result["imports"]["launcher"]
     if os.geteuid() == 0:

@@ -22,6 +22,8 @@ def test_each_target_and_its_value() -> None:
         "`trust verify` of 100 images, `docker:` / skopeo": (0.25, "reached"),
         "`trust explain`, 10,000 scopes / 10": (2.1e-6 / 2e-6, "reached"),
         "`hardening learn`, a hundred short processes recorded / unrecorded": (1.5, "reached"),
+        "`hardening diff` of two shipped profiles, the worst pair / composing both": (1.3, "reached"),
+        "`hardening prove` of two shipped profiles, the worst pair / composing both": (1.6, "missed"),
         "PSS of all that waits for the command": (9.5, "missed"),
         "composing: profiles, exponent of the fit": (1.0, "reached"),
         "`strict`: worst allowed system call, BPF instructions / crun's filter": (12 / 326, "reached"),

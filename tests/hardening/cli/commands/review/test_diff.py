@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from hardening.cli import main
 from tests.hardening.cli.samples import call, profile, session
@@ -106,10 +107,39 @@ def test_markdown_is_a_table_in_which_nothing_of_a_profile_is_markup(
     code, text = diff(folder, capsys, "org", "label", "--format", "markdown")
     assert code == 1
     assert text.splitlines()[0] == "**label permits what org does**"
-    assert "| `box.label` | `(none)` | `` `<b>\\| `` | label.toml:5, before: default" in text
+    assert "| `box.label` | `(none)` | <code>&#96;&#60;b&#62;&#124;</code> | label.toml:5, before: default" in text
     assert "| `box.size` | \\[x\\](y) \\| \\<i\\> | label.toml:6 |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:3]} == {5}
+
+
+@pytest.mark.parametrize(
+    "text", ["`", "a``b", "|", "a\\|b", "\\", "</code>", "<!-- -->", "&amp;", "*_~#", "x\ny", "[a](b)"]
+)
+def test_whatever_a_profile_says_is_one_cell_of_the_table(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    said = json.dumps(text)
+    profile(
+        folder,
+        "said",
+        ORG.replace("5", "9") + f"label = {said}\n[[exceptions]]\nsetting = 'box.size'\nreason = {said}\n",
+    )
+    found = diff(folder, capsys, "org", "said", "--format", "markdown")[1]
+    parsed = MarkdownIt("commonmark").enable("table").parse(found)
+    rows: list[list[str]] = []
+    for at, token in enumerate(parsed):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type in ("td_open", "th_open"):
+            rows[-1].append("".join(
+                part.content for part in parsed[at + 1].children or () if part.type != "html_inline"
+            ))  # fmt: skip
+    shown = " ".join(text.split())
+    (label,) = (row for row in rows if row[0] == "box.label")
+    assert label[2] == shown
+    assert ["box.size", shown] in [row[:2] for row in rows]
+    assert all(len(row) in (3, 4, 5) for row in rows)
 
 
 def test_json_has_every_difference_with_its_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
