@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from hardening.base.places import OF_RUNTIMES
+from hardening.base.pointer import lookup
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs
@@ -15,6 +17,7 @@ from hardening.mechanism.inputs import program as inspected
 from hardening.mechanism.runtime import Refusal, Runtime
 
 _PATIENCE = 10.0  # seconds
+HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"
 
 
 class ProgramRuntime(Runtime):
@@ -24,6 +27,12 @@ class ProgramRuntime(Runtime):
 
     #: The program's name, where that is not the runtime's, or its whole path.
     program: ClassVar[str] = ""
+    #: Whether the program behaves as crun does, and not as runc: its log is text, it takes cgroup2 alone, and an ordinary
+    #: user calls it outside of the container's user namespace.
+    like_crun: ClassVar[bool] = False
+    #: The fields of a configuration that it leaves out without a word, by their JSON pointers, each with the version that
+    #: first reads it, which is empty where none does: they are refused.
+    ignores: ClassVar[Mapping[str, str]] = MappingProxyType({})
     detaches: ClassVar[bool] = True
 
     def find(self) -> str | None:
@@ -40,9 +49,17 @@ class ProgramRuntime(Runtime):
         return version(found) if found is not None else None
 
     def check(self, document: Mapping[str, Any], host: Host) -> Sequence[Refusal]:
-        """What no version of the specification has, and values of other types than that gives them: no program is known to
-        enforce such. Whoever knows what this one ignores overrides it, and adds that."""
-        return tuple(_of_no_specification(self.name, document))
+        """What no version of the specification has, values of other types than that gives them, of which no program is known
+        to enforce any, and what this one ``ignores``. Whoever knows more of it overrides this, and adds that."""
+        return (*_of_no_specification(self.name, document), *self._ignored(document))
+
+    def _ignored(self, document: Mapping[str, Any]) -> Iterator[Refusal]:
+        stated = [pointer for pointer in self.ignores if lookup(document, pointer) is not None]
+        version = (self.version() or "") if stated else ""
+        for pointer in stated:
+            since = self.ignores[pointer]
+            if not since or numbers(version) < numbers(since):
+                yield Refusal(pointer, f"{self.name} {version.partition('+')[0]} ignores it", HINT)
 
     def inputs(self, host: Host) -> Inputs:
         """Which program has this name, and that it is the same."""
@@ -51,7 +68,7 @@ class ProgramRuntime(Runtime):
             yield from inspected(os.path.join(directory, name))
 
     def command(self, bundle: Path, request: LaunchRequest) -> list[str]:
-        return request.argv(bundle, self.find() or self.program or self.name)
+        return request.changed(crun=self.like_crun).argv(bundle, self.find() or self.program or self.name)
 
 
 def version(program: str | os.PathLike[str]) -> str | None:
@@ -68,6 +85,16 @@ def version(program: str | os.PathLike[str]) -> str | None:
     return words[-1] if done.returncode == 0 and words else None
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `1.1.15+ds1` -> (1, 1, 15)."""
+    parts = []
+    for part in text.split("+")[0].split("-")[0].split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
 def of_other_types(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
     """Values of other types than the specification gives them, which no program is known to enforce."""
     from hardening.assemble.oci_fields import misfits
@@ -80,6 +107,6 @@ def _of_no_specification(name: str, document: Mapping[str, Any]) -> Iterator[Ref
     from hardening.assemble.oci_fields import unknown
 
     for item in unknown(document):
-        what = f"is not a field of the OCI runtime spec: {name} would ignore it"
-        yield Refusal(item.pointer, what, "leave the field out, or use --runtime native")
+        reading = f", or read it as {item.taken_for}" if item.taken_for else ""
+        yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} would ignore it{reading}", HINT)
     yield from of_other_types(name, document)

@@ -36,6 +36,7 @@ class LaunchRequest(Frozen):
     - ``bundle``: the directory with `config.json`; ``sha256``: the digest of that which was admitted, any other is refused.
     - ``id``, ``state``: the name of the launch, and the state directory in which others find it. Without, it is not found.
     - ``runtime``: the whole path of another runtime; the native launcher without.
+    - ``crun``: that one behaves as crun does: its log is text, it takes cgroup2 alone, and makes its user namespace itself.
     - ``stdin``: the command gets standard input.
     - ``typed``: somebody has typed the command, who knows of no configuration that could be wrong about it.
     - ``hints``: they may be told, where the command has failed, how to ask what was denied.
@@ -56,6 +57,7 @@ class LaunchRequest(Frozen):
     id: str = ""
     state: str = ""
     runtime: str = ""
+    crun: bool = False
     stdin: bool = False
     typed: bool = False
     hints: bool = False
@@ -74,7 +76,7 @@ class LaunchRequest(Frozen):
     log_size: int = 16 * 1024 * 1024
 
     #: What a cache entry may decide, because it follows from what the entry was made for.
-    KEPT = ("stdin", "typed", "hints", "profiles", "detach", "auto_remove", "log_size")
+    KEPT = ("crun", "stdin", "typed", "hints", "profiles", "detach", "auto_remove", "log_size")
     #: What it may only repeat of the line that was typed.
     TYPED = ("runtime",)
     #: What is this launch's own: no entry decides it.

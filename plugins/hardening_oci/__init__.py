@@ -1,7 +1,7 @@
 """The runtimes `crun` and `runc`: the same bundle under a program that others maintain.
 
 The launcher starts them as its children and keeps the promises of the native launcher: signals, exit code, receipt,
-nothing left behind. What a runtime would ignore in a configuration is refused before the launch (`ignored.py`).
+nothing left behind. What a runtime would ignore in a configuration is refused before the launch (``ignores``, `ignored.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from hardening.assemble.program import ProgramRuntime
+from hardening.assemble.program import ProgramRuntime, numbers
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs, way
 from hardening.mechanism.runtime import Refusal, Runtime
@@ -28,7 +28,8 @@ class _OciRuntime(ProgramRuntime):
         from hardening_oci import ignored  # no native launch needs it
 
         return (
-            *ignored.refusals(self.name, ignored.numbers(self.version() or ""), document, host),
+            *super().check(document, host),
+            *ignored.refusals(self.name, numbers(self.version() or ""), document, host),
             *ignored.kept_groups(self.name, document, host),
             *ignored.joined(self.name, document, host),
         )
@@ -43,6 +44,9 @@ class Crun(_OciRuntime):
 
     name: ClassVar[str] = "crun"
     summary: ClassVar[str] = "The OCI runtime crun, as a child of the launcher"
+    like_crun: ClassVar[bool] = True
+    # Seen with 1.21.
+    ignores: ClassVar[Mapping[str, str]] = {"/process/execCPUAffinity": ""}
 
 
 class Runc(_OciRuntime):
@@ -50,6 +54,16 @@ class Runc(_OciRuntime):
 
     name: ClassVar[str] = "runc"
     summary: ClassVar[str] = "The OCI runtime runc, as a child of the launcher"
+    # Seen with 1.1.15; the versions from which a field is read are those of the release notes.
+    ignores: ClassVar[Mapping[str, str]] = {
+        "/process/execCPUAffinity": "",
+        "/domainname": "1.2",
+        "/linux/timeOffsets": "1.2",
+        "/linux/personality": "1.2",
+        "/process/scheduler": "1.2",
+        "/process/ioPriority": "1.2",
+        "/linux/intelRdt": "",
+    }
 
 
 @hookimpl

@@ -10,11 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hardening.assemble.oci_fields import unknown
-from hardening.assemble.program import of_other_types
+from hardening.assemble.program import HINT
 from hardening.base.linux import abi
 from hardening.base.pointer import escape
-from hardening.base.values import frozen
 from hardening.errors import LaunchError
 from hardening.launch.config.config import INTERPRETED_ANNOTATIONS
 from hardening.launch.config.config_mounts import ACCESS_TIMES, ATTRIBUTES, OPPOSITES, PROPAGATION, is_bind
@@ -24,31 +22,6 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.roles import SystemCalls
 from hardening.mechanism.runtime import Refusal
 
-NEVER = (10**6,)
-HINT = "leave the field out, or use --runtime native, which refuses or enforces every field"
-
-
-@frozen
-class Ignored:
-    """A field that a runtime does not read before version ``since``."""
-
-    pointer: str
-    since: tuple[int, ...]
-
-
-# Seen with crun 1.21 and runc 1.1.15; the versions from which a field is read are those of their release notes.
-FIELDS: Mapping[str, tuple[Ignored, ...]] = {
-    "crun": (Ignored("/process/execCPUAffinity", NEVER),),
-    "runc": (
-        Ignored("/process/execCPUAffinity", NEVER),
-        Ignored("/domainname", (1, 2)),
-        Ignored("/linux/timeOffsets", (1, 2)),
-        Ignored("/linux/personality", (1, 2)),
-        Ignored("/process/scheduler", (1, 2)),
-        Ignored("/process/ioPriority", (1, 2)),
-        Ignored("/linux/intelRdt", NEVER),
-    ),
-}
 # Options of bind mounts that a runtime drops although it knows their neighbours.
 OPTIONS: Mapping[str, frozenset[str]] = {
     "crun": frozenset({"nosymfollow", "symfollow", "rnosymfollow", "rsymfollow"}),
@@ -57,34 +30,18 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 
 
 def refusals(name: str, version: tuple[int, ...], document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
-    """Every field of a configuration that runtime ``name`` would ignore, or take for another, on this host."""
-    for item in unknown(document):
-        reading = f"reads it as {item.taken_for}" if name == "runc" and item.taken_for else "would ignore it"
-        yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} {reading}", HINT)
-    yield from of_other_types(name, document)
-    for entry in FIELDS[name]:
-        if version < entry.since and _get(document, entry.pointer) is not None:
-            yield Refusal(entry.pointer, f"{name} {_dotted(version)} ignores it", HINT)
+    """Every value in a field of a configuration that runtime ``name`` reads and would ignore all the same on this host; the
+    fields that it does not read stand in its class."""
     yield from _version(name, document)
     yield from _annotations(name, document)
     yield from _capabilities(name, document)
     yield from _mounts(name, version, document)
-    yield from _linux(name, document)
+    yield from _linux(name, version, document)
     yield from _resources(name, document, host.uid)
     yield from _groups(name, document, host.uid)
     yield from _unmapped_root(name, document)
     yield from _syscalls(name, document, host)
     yield from _secrets(name, document)
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `1.1.15+ds1` -> (1, 1, 15)."""
-    parts = []
-    for part in text.split("+")[0].split("-")[0].split("."):
-        if not part.isdecimal():
-            break
-        parts.append(int(part))
-    return tuple(parts)
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -169,12 +126,16 @@ def is_bind_option(option: str) -> bool:
     return option in known or (option.startswith("r") and option[1:] in known)
 
 
-def _linux(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
+def _linux(name: str, version: tuple[int, ...], document: Mapping[str, Any]) -> Iterator[Refusal]:
     propagation = _get(document, "/linux/rootfsPropagation")
     if propagation and str(propagation).removeprefix("r") not in PROPAGATION:
         yield Refusal("/linux/rootfsPropagation", f"{name} ignores {propagation!r}", HINT)
     elif name == "runc" and propagation in ("shared", "rshared"):
         yield Refusal("/linux/rootfsPropagation", "runc leaves the root private all the same", HINT)
+    for index, entry in enumerate(_items(document, "/linux/namespaces")):
+        if name == "runc" and version < (1, 2) and _get(entry, "/type") == "time":
+            hint = 'write time = "host" in [namespaces], or use --runtime native or crun'
+            yield Refusal(f"/linux/namespaces/{index}", f"runc {_dotted(version)} knows no time namespace", hint)
     for key in ("maskedPaths", "readonlyPaths"):
         for index, path in enumerate(_items(document, f"/linux/{key}")):
             if isinstance(path, str) and "*" in path:

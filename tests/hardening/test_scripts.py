@@ -64,6 +64,15 @@ def test_python_starts_isolated_and_writes_no_bytecode(prefix: Path, words: tupl
     assert said(prefix / "bin/hardening", *words) == f"1 1 {lean}\n"
 
 
+@pytest.mark.parametrize("fd", [0, 1, 2])
+def test_a_directory_for_a_standard_stream_is_bad_usage_and_no_finding(prefix: Path, fd: int) -> None:
+    """Python does not start with one, and ends with 1."""
+    line = f"exec {fd}< /; exec {prefix}/bin/hardening doctor"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert fd == 2 or done.stderr.startswith(f"hardening: descriptor {fd} is a directory\nhint: ")
+
+
 def test_the_script_finds_itself_under_every_name(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("else where")
     (elsewhere / "hardening").symlink_to(prefix / "bin/hardening")

@@ -178,6 +178,7 @@ def launcher(
     request = LaunchRequest(
         id=f"test-{os.urandom(4).hex()}",
         state="" if native else str(state),
+        crun=runtime == "crun",
         stdin=stdin,
         remove=remove,
         debug=debug,

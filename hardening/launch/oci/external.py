@@ -51,7 +51,7 @@ def run(bundle: Bundle, context: LaunchContext) -> int:
     report = receipt.Report(bundle, context.secrets) if context.request.receipt else None
     kernel.prctl(abi.PR_SET_CHILD_SUBREAPER, 1)
     refuse_nodes(bundle, context.request.runtime)
-    enter_view(context.request.runtime, bundle.document)
+    enter_view(bundle.document, crun=context.request.crun)
     # What the runtime can reach shows only from here.
     refuse_fifos(bundle)
     refuse_links(bundle)
@@ -201,7 +201,8 @@ class _ExternalRun:
         self._bundle = bundle
         self._context = context
         self._state = os.path.join(context.directory.path, RUNTIME)
-        self._runtime = RuntimeProgram(context.request.runtime, context.request.id, self._state, mask)
+        asked = context.request
+        self._runtime = RuntimeProgram(asked.runtime, asked.id, self._state, mask, crun=asked.crun)
         self._report = report
         self._secrets = context.secrets
         self._feed: Feed | None = None

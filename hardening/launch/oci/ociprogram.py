@@ -42,10 +42,11 @@ ROOT = "root"  # in it, the directory for what the runtime writes down
 
 class RuntimeProgram:
     """A runtime and one container of it, whose state is in the directory ``state``. ``mask`` are the signals that the
-    runtime finds blocked."""
+    runtime finds blocked; ``crun`` says that it behaves as crun does."""
 
-    def __init__(self, program: str, identity: str, state: str, mask: frozenset[int]) -> None:
+    def __init__(self, program: str, identity: str, state: str, mask: frozenset[int], *, crun: bool = False) -> None:
         self.program = program
+        self.crun = crun
         self.identity = identity
         self.state = state
         self._log = os.path.join(state, LOG)
@@ -54,7 +55,8 @@ class RuntimeProgram:
     def make_state(self, document: object) -> None:
         """Make the state directory of a configuration's container, in that of its launch. `LaunchError`."""
         linux = table(document, "/linux")
-        view = {"linux": {key: linux[key] for key in ("uidMappings", "gidMappings") if key in linux}}
+        maps = {key: linux[key] for key in ("uidMappings", "gidMappings") if key in linux}
+        view = {"linux": maps, "crun": self.crun}
         with Step(f"make the runtime's state directory {self.state}", hint=ROOM):
             os.mkdir(self.state, 0o700)
             try:
@@ -79,7 +81,7 @@ class RuntimeProgram:
         """The command line of the runtime."""
         root = os.path.join(self.state, ROOT)
         # crun would print its late errors as JSON to the container's standard error.
-        style = "text" if is_crun(self.program) else "json"
+        style = "text" if self.crun else "json"
         return [self.program, "--root", root, "--log", self._log, "--log-format", style, *words]
 
     def spawn(self, argv: list[str], standard: list[int] | None) -> int:
@@ -120,22 +122,20 @@ class RuntimeProgram:
                 lines = [line.strip() for line in file if line.strip()]
         except FileNotFoundError:
             return ""
-        if is_crun(self.program):
-            return lines[-1].decode(errors="replace") if lines else ""
         try:
             # Some runtimes end no entry with a newline (runsc).
             text = b"".join(lines).replace(b"}{", b"}\n{")
             entries = [jsontext.parse(line, self._log) for line in text.splitlines()]
         except HardeningError:
-            return b"; ".join(lines).decode(errors="replace")
+            return lines[-1].decode(errors="replace")
         errors = [entry for entry in entries if isinstance(entry, dict) and entry.get("level") in ("error", "fatal")]
         return str(errors[-1].get("msg", "")) if errors else ""
 
 
-def enter_view(program: str, document: object) -> None:
+def enter_view(document: object, *, crun: bool) -> None:
     """Move this process to where the runtime sees what it needs: cgroup2 for crun, a user namespace for an ordinary user.
     `LaunchError`."""
-    if is_crun(program):
+    if crun:
         from hardening.launch.oci.cgroup2_only import show_only_cgroup2
 
         show_only_cgroup2(document)
@@ -178,8 +178,10 @@ def _delete_abandoned(state: str) -> None:
         return
     if files.exists(os.path.join(state, LOG)):
         os.unlink(os.path.join(state, LOG))  # the runtime would wait for who reads from a FIFO in its place
-    enter_view(program, read_json(state, VIEW))
-    RuntimeProgram(program, os.path.basename(os.path.dirname(state)), state, frozenset()).delete()
+    view = read_json(state, VIEW)
+    crun = lookup(view, "/crun") is True
+    enter_view(view, crun=crun)
+    RuntimeProgram(program, os.path.basename(os.path.dirname(state)), state, frozenset(), crun=crun).delete()
 
 
 def _kill_started(state: str) -> None:
@@ -216,11 +218,6 @@ def kill(process: int) -> None:
         signal.pidfd_send_signal(process, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def is_crun(program: str) -> bool:
-    """Whether a runtime's program is crun, by its name."""
-    return os.path.basename(program).startswith("crun")
 
 
 def classify(text: str) -> int:

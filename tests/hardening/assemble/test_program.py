@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from hardening.assemble import program
-from hardening.assemble.program import ProgramRuntime
+from hardening.assemble.program import ProgramRuntime, numbers
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.host import plain
 from hardening.testing import check_runtime
 from hardening_oci import Crun, Runc
-from hardening_oci.ignored import numbers
 from tests.support.users import REPOSITORY
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from hardening.assemble.program import ProgramRuntime
 from hardening.launch.config.bundle import SECRETS
+from hardening.launch.request import LaunchRequest
 from hardening.launch.secret import secrets
 from hardening.mechanism import host as hosts
 from hardening.mechanism.host import Host
-from hardening_oci import ignored
+from hardening.mechanism.runtime import Refusal
+from hardening_oci import Crun, Runc, ignored
 from tests.support import bundles, shipped
 from tests.support.bundles import plain
 
@@ -24,8 +29,18 @@ def caller(uid: int) -> Host:
 
 
 def pointers(name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None) -> set[str]:
-    version = version or {"crun": CRUN, "runc": RUNC}[name]
-    return {refusal.pointer for refusal in ignored.refusals(name, version, document, caller(uid))}
+    """Where `check` refuses something, but for what it says of groups and namespaces that are joined."""
+    return {refusal.pointer for refusal in refusals(name, document, uid, version)}
+
+
+def refusals(
+    name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None
+) -> list[Refusal]:
+    base, usual = {"crun": (Crun, CRUN), "runc": (Runc, RUNC)}[name]
+    numbers = version or usual
+    known = type("Known", (base,), {"version": lambda self: ".".join(map(str, numbers))})()
+    fields = ProgramRuntime.check(known, document, caller(uid))
+    return [*fields, *ignored.refusals(name, numbers, document, caller(uid))]
 
 
 @pytest.mark.parametrize("name", ["crun", "runc"])
@@ -159,9 +174,29 @@ def test_a_later_version_reads_more() -> None:
     assert pointers("runc", plain(domainname="x"), version=(1, 2, 3)) == set()
 
 
-@pytest.mark.parametrize(("key", "runc"), [("UID", "runc reads it as uid"), ("new", "runc would ignore it")])
-def test_a_key_is_said_to_be_what_the_runtime_makes_of_it(key: str, runc: str) -> None:
+@pytest.mark.parametrize(("key", "words"), [("UID", "would ignore it, or read it as uid"), ("new", "would ignore it")])
+def test_a_key_is_said_to_be_what_the_runtime_makes_of_it(key: str, words: str) -> None:
     document = plain(process__user={"uid": 0, "gid": 0, key: 0})
-    for name, version, words in (("crun", CRUN, "crun would ignore it"), ("runc", RUNC, runc)):
-        (found,) = ignored.refusals(name, version, document, caller(0))
-        assert (found.pointer, words in found.reason) == (f"/process/user/{key}", True)
+    for name in ("crun", "runc"):
+        (found,) = refusals(name, document)
+        assert (found.pointer, found.reason.endswith(f"{name} {words}")) == (f"/process/user/{key}", True)
+
+
+def test_a_namespace_that_runc_does_not_know_is_refused_with_the_remedy() -> None:
+    document = plain(linux__namespaces=[{"type": "mount"}, {"type": "time"}])
+    assert pointers("crun", document) == pointers("runc", document, version=(1, 2)) == set()
+    (found,) = refusals("runc", document)
+    assert (found.pointer, found.reason) == ("/linux/namespaces/1", "runc 1.1.15 knows no time namespace")
+
+
+def test_a_runtime_of_others_says_what_it_ignores_by_its_class() -> None:
+    kind = type(
+        "Acme",
+        (Crun,),
+        {"name": "acme", "ignores": {"/hostname": "2.1", "/domainname": ""}, "version": lambda self: "2"},
+    )
+    found = ProgramRuntime.check(kind(), plain(hostname="a", domainname="b"), caller(0))
+    assert [(item.pointer, item.reason) for item in found] == [
+        ("/hostname", "acme 2 ignores it"), ("/domainname", "acme 2 ignores it"),
+    ]  # fmt: skip
+    assert json.loads(kind().command(Path("/b"), LaunchRequest(id="a", state="/s"))[-1])["crun"] is True

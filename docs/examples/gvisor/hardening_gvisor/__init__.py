@@ -23,10 +23,12 @@ class Gvisor(ProgramRuntime):
     name = "gvisor"
     program = str(Path(__file__).parent / "gvisor")
     host_kernel = False
+    ignores = dict.fromkeys(IGNORED, "")
 
     def check(self, document: Mapping[str, Any], host: Host) -> tuple[Refusal, ...]:
         """What runsc would ignore, and what it cannot do: it needs root."""
-        return (*super().check(document, host), *_refused(document, host))
+        needs = () if host.root else (Refusal("", "runsc needs root", "use --runtime native"),)
+        return (*super().check(document, host), *needs)
 
     def unsupported(self, document: Mapping[str, Any]) -> Iterator[Unsupported]:
         """Its kernel knows no SELinux: the label of the configuration binds nothing inside."""
@@ -37,15 +39,6 @@ class Gvisor(ProgramRuntime):
         """The script, and the program that it starts."""
         yield from super().inputs(host)
         yield from inputs.program(RUNSC)
-
-
-def _refused(document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
-    if not host.root:
-        yield Refusal("", "runsc needs root", "use --runtime native")
-    for pointer in IGNORED:
-        section, _, name = pointer[1:].partition("/")
-        if name in (document.get(section) or {}):
-            yield Refusal(pointer, "gVisor ignores it", "leave the field out, or use --runtime native")
 
 
 @hookimpl
