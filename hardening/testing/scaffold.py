@@ -176,10 +176,7 @@ umask = "022"
 """
 
 _RUNTIME = '''\
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from hardening.api import Host, ProgramRuntime, Refusal, hookimpl
+from hardening.api import ProgramRuntime, hookimpl
 
 hardening_api = "1"
 
@@ -188,10 +185,8 @@ class $Class(ProgramRuntime):
     """The program $name, with the command line of runc."""
 
     name = "$name"
-
-    def check(self, document: Mapping[str, Any], host: Host) -> Iterator[Refusal]:
-        """What $name would ignore in a configuration: each field that it does not implement belongs here."""
-        yield from super().check(document, host)
+    #: Each field of a configuration that it does not read belongs here, with the version that first does, if any.
+    ignores = {"/linux/intelRdt": ""}
 
 
 @hookimpl
