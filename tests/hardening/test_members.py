@@ -21,7 +21,6 @@ from hardening.errors import HardeningError, LaunchError, SpecError
 from hardening.launch.config import config
 from hardening.launch.config.model import Configuration
 from hardening.mechanism.host import Host
-from hardening_oci import ignored
 from tests.docs.examples import ROOT
 from tests.hardening.assemble.test_oci_fields import variants
 from tests.support import members, ocischema, shipped
@@ -29,7 +28,6 @@ from tests.support import members, ocischema, shipped
 PAGE = ROOT / "docs/reference/configuration.md"
 ALL = dict(ocischema.members())
 LEAVES = [member for member in ALL if not any(other.startswith(f"{member}/") for other in ALL)]
-VERSIONS = {"crun": (1, 21), "runc": (1, 1, 15)}
 WINDOWS = ("/process/commandLine", "/process/user/username")
 REFUSED = "/linux/seccomp/listener"
 #: What the table leaves to the launcher's digest of the filter: none of it is read by the native launcher.
@@ -126,7 +124,7 @@ def attrs_of(found: Configuration) -> dict[str, Any]:
 def runtime(name: str, member: str) -> str:
     """Whether a launch under another runtime is refused for a member: what that would ignore."""
     document, pointer = members.containing(member, members.values(member, ALL[member])[0])
-    found = {item.pointer for item in ignored.refusals(name, VERSIONS[name], document, host())}
+    found = {item.pointer for item in members.ignored(name, document, host())}
     return "refused" if touches(pointer, [*found - {"/linux/mountLabel"}]) else ""  # by the host
 
 
@@ -194,8 +192,8 @@ def test_null_nul_and_another_type_are_refused_with_the_pointer(member: str) -> 
         with pytest.raises(HardeningError, match="is expected") as caught:
             require_shape(document)
         assert pointer in str(caught.value)
-        for name, version in VERSIONS.items():
-            assert pointer in {item.pointer for item in ignored.refusals(name, version, document, host())}
+        for name in ("crun", "runc"):
+            assert pointer in {item.pointer for item in members.ignored(name, document, host())}
 
 
 @sampled
@@ -243,8 +241,8 @@ def test_a_member_in_another_case_is_none(member: str) -> None:
         kept, unknown = without_unknown(document)
         assert lookup(kept, pointer) is None
         assert pointer in {item.pointer for item in unknown}
-        for name, version in VERSIONS.items():
-            assert pointer in {item.pointer for item in ignored.refusals(name, version, document, host())}
+        for name in ("crun", "runc"):
+            assert pointer in {item.pointer for item in members.ignored(name, document, host())}
 
 
 @sampled

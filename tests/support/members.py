@@ -7,7 +7,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hardening.assemble.program import ProgramRuntime
 from hardening.base.digest import ANNOTATION
+from hardening.mechanism.host import Host
+from hardening.mechanism.runtime import Refusal
+from hardening_oci import Crun, Runc
+from hardening_oci.ignored import refusals
 from tests.support import bundles
 
 IDS = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
@@ -160,3 +165,13 @@ def expanded(pattern: str) -> Iterator[str]:
     words, _, after = rest.partition("}")
     for word in words.split(","):
         yield from expanded(f"{before}{word.strip()}{after}")
+
+
+def ignored(
+    name: str, document: Mapping[str, Any], host: Host, version: tuple[int, ...] | None = None
+) -> list[Refusal]:
+    """What crun or runc of a version refuses as ignored, but for what it says of groups and namespaces that are joined."""
+    base, usual = {"crun": (Crun, (1, 21)), "runc": (Runc, (1, 1, 15))}[name]
+    numbers = version or usual
+    known = type("Known", (base,), {"version": lambda self: ".".join(map(str, numbers))})()
+    return [*ProgramRuntime.check(known, document, host), *refusals(name, numbers, document, host)]

@@ -15,12 +15,10 @@ from hardening.launch.request import LaunchRequest
 from hardening.launch.secret import secrets
 from hardening.mechanism import host as hosts
 from hardening.mechanism.host import Host
-from hardening.mechanism.runtime import Refusal
-from hardening_oci import Crun, Runc, ignored
-from tests.support import bundles, shipped
+from hardening_oci import Crun, ignored
+from tests.support import bundles, members, shipped
 from tests.support.bundles import plain
 
-CRUN, RUNC = (1, 21), (1, 1, 15)
 ONE_ID = [{"containerID": 0, "hostID": 1000, "size": 1}]
 
 
@@ -30,17 +28,7 @@ def caller(uid: int) -> Host:
 
 def pointers(name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None) -> set[str]:
     """Where `check` refuses something, but for what it says of groups and namespaces that are joined."""
-    return {refusal.pointer for refusal in refusals(name, document, uid, version)}
-
-
-def refusals(
-    name: str, document: dict[str, Any], uid: int = 0, version: tuple[int, ...] | None = None
-) -> list[Refusal]:
-    base, usual = {"crun": (Crun, CRUN), "runc": (Runc, RUNC)}[name]
-    numbers = version or usual
-    known = type("Known", (base,), {"version": lambda self: ".".join(map(str, numbers))})()
-    fields = ProgramRuntime.check(known, document, caller(uid))
-    return [*fields, *ignored.refusals(name, numbers, document, caller(uid))]
+    return {refusal.pointer for refusal in members.ignored(name, document, caller(uid), version)}
 
 
 @pytest.mark.parametrize("name", ["crun", "runc"])
@@ -178,14 +166,14 @@ def test_a_later_version_reads_more() -> None:
 def test_a_key_is_said_to_be_what_the_runtime_makes_of_it(key: str, words: str) -> None:
     document = plain(process__user={"uid": 0, "gid": 0, key: 0})
     for name in ("crun", "runc"):
-        (found,) = refusals(name, document)
+        (found,) = members.ignored(name, document, caller(0))
         assert (found.pointer, found.reason.endswith(f"{name} {words}")) == (f"/process/user/{key}", True)
 
 
 def test_a_namespace_that_runc_does_not_know_is_refused_with_the_remedy() -> None:
     document = plain(linux__namespaces=[{"type": "mount"}, {"type": "time"}])
     assert pointers("crun", document) == pointers("runc", document, version=(1, 2)) == set()
-    (found,) = refusals("runc", document)
+    (found,) = members.ignored("runc", document, caller(0))
     assert (found.pointer, found.reason) == ("/linux/namespaces/1", "runc 1.1.15 knows no time namespace")
 
 
