@@ -344,9 +344,9 @@ def read_action(name: object, data: object, origin: object | None, pointer: str)
 
 
 def read_names(value: object, origin: object | None, pointer: str) -> Sequence[str]:
-    """The names of one entry; at least one."""
+    """The names of one entry; at least one, and none that C, or no text, would hold in part."""
     names = _list(value, origin, pointer)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    if not names or not all(isinstance(name, str) and name and name.isascii() and name.isprintable() for name in names):
         raise SpecError(f"{pointer} is not a list of system call names", origin=origin)
     return names
 

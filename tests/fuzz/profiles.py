@@ -144,7 +144,7 @@ def _holds(test: Mapping[str, Any], arguments: tuple[int, ...]) -> bool:
     value, wanted, name = arguments[test["index"]], test.get("value", 0), test["op"].removeprefix("SCMP_CMP_")
     if name == "MASKED_EQ":
         # Of both what the mask leaves (seccomp_rule_add(3)).
-        return bool((value ^ test.get("valueTwo", 0)) & wanted == 0)
+        return bool((value ^ (test.get("valueTwo") or 0)) & wanted == 0)
     return bool(_TESTS[name](value, wanted))
 
 

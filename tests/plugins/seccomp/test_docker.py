@@ -133,6 +133,14 @@ def test_names_of_errnos_go_before_numbers() -> None:
             "/syscalls/0/errnoRet: errno 0",
         ),
         (b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}', "name or names"),
+        *(
+            (
+                b'{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["%s"], "action": "SCMP_ACT_LOG"}]}'
+                % name,
+                words,
+            )
+            for name, words in ((b"\\udcff", "not a list of system call names"), (b"read\\u0000x", "not a list"))
+        ),
         (
             b'{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}',
             "/listenerPath: nothing here serves a seccomp listener",
