@@ -143,7 +143,8 @@ def examine(
     points = mount_points(composition)
     context = Context(
         host, composition.composed, bundle=bundle, mount_points=points, image=composition.image,
-        runtime=runtime.name if runtime is not None else None, host_kernel=runtime is None or runtime.host_kernel,
+        runtime=runtime.name if runtime is not None else None, lacking=runtime.lacking if runtime is not None else (),
+        host_kernel=runtime is None or runtime.host_kernel,
         profiles=composition.stack.files, limit=composition.limit, limits=composition.limits,
     )  # fmt: skip
     for mechanism in in_order(composition.mechanisms):

@@ -109,11 +109,11 @@ class Context:
     ``bundle`` is where the bundle will be written, or None where nothing will be, and then a mechanism reserves nothing;
     ``bundle_stays`` is False for one that goes with the single run that it is made for. ``origin`` is the directory where a
     foreign configuration was found. ``mount_points`` are those of all mechanisms. ``image`` is what the root was made of, if
-    that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name
-    of the one that will run it, None where that is not known; without ``host_kernel`` that has a kernel of its own, of which
-    ``host`` says nothing. ``profiles`` are the files of the layers. With ``has_run`` the process that `verify` is to judge
-    no longer stands at its first instruction, and somebody else may have launched it: what it may change by itself is no
-    drift, as where it works, what it has opened, or a right that it has given up.
+    that is an image. ``spec`` is what everything composes to, for `verify` alone. ``runtime`` is the name of the one that
+    will run it, None where that is not known, ``lacking`` the fields with which it can do nothing; without ``host_kernel``
+    that has a kernel of its own, of which ``host`` says nothing. ``profiles`` are the files of the layers. With ``has_run``
+    the process that `verify` is to judge no longer stands at its first instruction, and somebody else may have launched it:
+    what it may change by itself is no drift, as where it works, what it has opened, or a right that it has given up.
 
     ``limit(leaf, otherwise=None)`` is the limit that binds a leaf, that of the nearest member above it where no layer names
     its member; ``otherwise`` where there is none. ``limits(mechanism)`` are all of a mechanism, by setting and member. The
@@ -131,6 +131,7 @@ class Context:
     image: Used | None = None
     spec: Spec | None = None
     runtime: str | None = None
+    lacking: tuple[str, ...] = ()
     host_kernel: bool = True
     profiles: tuple[str, ...] = ()
     has_run: bool = False

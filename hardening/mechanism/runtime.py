@@ -48,6 +48,9 @@ class Runtime(ABC):
     writes_receipts: ClassVar[bool] = False
     #: Whether the command's system calls go to the kernel of this host, as `Context.host_kernel` tells mechanisms.
     host_kernel: ClassVar[bool] = True
+    #: Fields of a configuration with which it can do nothing, and which it refuses: JSON pointers. What a mechanism would
+    #: put there is not enforced under it (`Context.lacking`).
+    lacking: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def version(self) -> str | None:

@@ -68,7 +68,7 @@ def pointers(answer: object, *_: object) -> tuple[str, ...]:
     found: tuple[str, ...] = items(str)(answer)
     for pointer in found:
         if not re.fullmatch(_POINTER, pointer):
-            raise Wrong(answer, f"JSON pointers, which {pointer!r} is not, as owns")
+            raise Wrong(answer, f"JSON pointers, which {pointer!r} is not,")
     return found
 
 

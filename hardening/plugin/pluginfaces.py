@@ -90,7 +90,7 @@ def mechanism(
 def runtime(plugin: Plugin, item: Runtime) -> Runtime:
     """The face of a runtime; raises `PluginError`."""
     flags = ("detaches", "takes_secrets", "takes_variables", "writes_receipts", "host_kernel")
-    attributes = {**pluginanswers.NAMED, **dict.fromkeys(flags, one(bool))}
+    attributes = {**pluginanswers.NAMED, **dict.fromkeys(flags, one(bool)), "lacking": pluginanswers.pointers}
     methods: dict[str, Take] = {
         "version": one(str, type(None)),
         "check": pluginanswers.refusals,

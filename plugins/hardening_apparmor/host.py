@@ -12,13 +12,12 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Inputs
 from hardening.mechanism.mechanism import Context, Unsupported
 from hardening_apparmor.settings import ApparmorSettings
-from hardening_apparmor.spec import LEAF
+from hardening_apparmor.spec import LEAF, PROFILE
 
 ENABLED = "sys/module/apparmor/parameters/enabled"
 LOADED = "sys/kernel/security/apparmor/profiles"
 #: What stops a command: in other modes the kernel only records.
 ENFORCING = ("enforce", "kill")
-_NATIVE = "native"
 
 
 @frozen
@@ -74,8 +73,9 @@ def check(settings: ApparmorSettings, context: Context) -> Iterator[Unsupported]
         reason = f"AppArmor is not active: {facts.inactive}"
         yield Unsupported(LEAF, reason, "boot with apparmor among `lsm=`", whole=True)
         return
-    if context.runtime == _NATIVE:
-        yield Unsupported(LEAF, "the runtime native sets no AppArmor profile", "use --runtime crun", whole=True)
+    if PROFILE in context.lacking:
+        reason = f"the runtime {context.runtime} sets no AppArmor profile"
+        yield Unsupported(LEAF, reason, "use --runtime crun", whole=True)
     if facts.loaded is None:
         return
     for name in settings.profile:

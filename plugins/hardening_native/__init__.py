@@ -29,6 +29,7 @@ class Native(Runtime):
     takes_secrets = True
     writes_receipts = True
     takes_variables = True
+    lacking = ("/process/apparmorProfile",)
 
     def version(self) -> str | None:
         return hardening.__version__

@@ -329,6 +329,12 @@ def test_what_the_runtime_ignores_is_refused_at_its_pointer() -> None:
     assert str(caught.value) == "config.json:/a/height: the motor ignores heights (motor)\nhint: use wheels"
 
 
+def test_mechanisms_are_told_what_the_runtime_can_do_nothing_with() -> None:
+    kind = type("Plain", (Motor,), {"lacking": ("/hostname",)})
+    for runtime, lacking in ((kind(), ("/hostname",)), (Motor(), ()), (None, ())):
+        assert pipeline.examine(composed(plugins(Gate("a"))), HOST, runtime=runtime).lacking == lacking
+
+
 def test_no_judge_sees_a_configuration_with_values_of_other_types() -> None:
     seen: list[object] = []
 

@@ -14,6 +14,7 @@ from hardening.mechanism.mechanism import Context
 from hardening_apparmor.findings import findings
 from hardening_apparmor.host import ENABLED, LOADED, ApparmorFacts, check, probe
 from hardening_apparmor.settings import ApparmorSettings
+from tests.support import shipped
 
 WEB = ApparmorSettings(profile=("web",))
 NOW = ApparmorFacts(
@@ -65,5 +66,6 @@ def test_what_only_root_sees_is_not_taken_for_nothing(tmp_path: Path) -> None:
 def test_what_is_not_enforced_has_a_reason_and_a_remedy(
     profile: tuple[str, ...], facts: ApparmorFacts, runtime: str | None, reason: str
 ) -> None:
-    found = list(check(ApparmorSettings(profile=profile), context(facts, runtime=runtime)))
+    lacking = shipped.here()[0].runtime(runtime).lacking if runtime else ()
+    found = list(check(ApparmorSettings(profile=profile), context(facts, runtime=runtime, lacking=lacking)))
     assert [reason in one.reason and bool(one.remedy) and one.whole for one in found] == ([True] if reason else [])

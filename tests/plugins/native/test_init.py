@@ -32,6 +32,14 @@ def test_its_check_names_fields_by_pointer() -> None:
     assert (refusal.pointer, refusal.reason) == ("/hooks", "the native launcher runs no hooks")
 
 
+def test_what_it_can_do_nothing_with_it_refuses() -> None:
+    for pointer in Native.lacking:
+        document = bundles.config("true")
+        section, _, name = pointer[1:].partition("/")
+        document[section][name] = "web"
+        assert [refusal.pointer for refusal in Native().check(document, plain())] == [pointer]
+
+
 @pytest.mark.parametrize("call", AFTER_EARLY_FILTER)
 def test_a_call_that_an_early_filter_keeps_from_the_launch_is_told_by_its_name(call: str) -> None:
     document = bundles.config("true")
