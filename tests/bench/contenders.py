@@ -23,11 +23,13 @@ from tests.bench.targets import (
     FIRST,
     FORESEEN,
     IMAGE,
+    LANDLOCK,
     LAUNCH,
     NEW,
     OWN,
     RUN,
     RUNTIMES,
+    SCORE,
     WHY,
     rooted,
 )
@@ -37,6 +39,8 @@ from tests.support.users import User
 PROFILE = "strict"
 
 
+#: Of `PROFILE` what the helper before the command is for.
+LANDLOCKED = {"mounts": "true", "abstract_sockets": "true", "signals": "true", "ioctl": '["/"]'}
 #: A command that `PROFILE` denies one system call (personality(2)).
 DENIED = ("python3", "-c", "import ctypes; exit(ctypes.CDLL(None).personality(0x40000) < 0)")
 #: What is recorded: commands that ask the kernel for much in little time.
@@ -153,11 +157,11 @@ class Place:
             subprocess.run(["chown", "-R", "-h", f"{user.uid}:{user.gid}", str(folder)], check=True)
         return cls(folder, program, environment)
 
-    def bundle(self, *command: str, profile: str = PROFILE) -> Path:
+    def bundle(self, *command: str, profile: str = PROFILE, options: Sequence[str] = ()) -> Path:
         """A bundle that runs a command in the root."""
         bundle = Path(tempfile.mkdtemp(dir=self.folder)) / "bundle"
-        root = str(self.folder / "root")
-        self._hardening("compose", "-q", "-p", profile, "--rootfs", root, "-o", str(bundle), "--", *command)
+        words = ("-q", "-p", profile, *options, "--rootfs", str(self.folder / "root"), "-o", str(bundle))
+        self._hardening("compose", *words, "--", *command)
         bundle.parent.chmod(0o755)
         return bundle
 
@@ -191,10 +195,35 @@ class Place:
             FORESEEN: (checked, ("objdump", "-d", str(root / "bin/busybox"))),
             FAILING: (("sh", "-c", '! "$@"', "sh", *run, "false"), ("sh", "-c", '"$@"', "sh", *run, "true")),
         }
-        return {
+        without = [
+            word
+            for name, value in LANDLOCKED.items()
+            for word in ("--set", f"landlock.{name}={value}", "--exception", f"landlock.{name}=measured")
+        ]
+        own, beside = (str(self.bundle("/bin/true", options=options)) for options in ((), without))
+        pairs[LANDLOCK] = ((str(self.program), "launch", own), (str(self.program), "launch", beside))
+        asked = {
             what: [Contender(OWN, own, self.environment), Contender(BESIDE, beside, self.environment)]
             for what, (own, beside) in pairs.items()
         }
+        # Both for the first time: a stack that was composed before is not composed for its score.
+        asked[SCORE] = [
+            Contender(name, (str(self.program), command, "-p", PROFILE), self.environment, fresh=True)
+            for name, command in ((OWN, "score"), (BESIDE, "compose"))
+        ]
+        return asked
+
+    @contextmanager
+    def inspected(self, count: int) -> Iterator[list[Contender]]:
+        """A look at so many containers, against a stack and without one."""
+        stack = ("-p", PROFILE, "--rootfs", str(self.folder / "root"))
+        try:
+            for _ in range(count):
+                self._hardening("run", "-q", "-d", *stack, "--", "/bin/sleep", "86394")
+            words = (str(self.program), "inspect", "--all")
+            yield [Contender(name, (*words, *more), self.environment) for name, more in ((OWN, stack), (BESIDE, ()))]
+        finally:
+            self._hardening("rm", "-f", "--all")
 
     def recorded(self, what: str) -> dict[str, float]:
         """Seconds of a command of `SCRIPTS`, recorded and under the layer that was learnt."""

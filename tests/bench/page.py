@@ -16,6 +16,8 @@ from tests.bench.targets import (
     FIRST,
     FORESEEN,
     IMAGE,
+    INSPECT,
+    LANDLOCK,
     LAUNCH,
     OURS,
     OWN,
@@ -23,6 +25,7 @@ from tests.bench.targets import (
     RECORDED,
     RUN,
     RUNTIMES,
+    SCORE,
     THEIRS,
     WHY,
     medians,
@@ -192,6 +195,9 @@ def asking_table(asking: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         WHY: ("`hardening why` of a command that is denied one system call", "strace(1) of it"),
         **{what: (f"{words}, recorded by `hardening learn`", "unrecorded") for what, words in RECORDED.items()},
         FORESEEN: ("`hardening check --against` a root with one static program", "objdump(1) of that program"),
+        SCORE: ("`hardening score`", "`hardening compose`"),
+        LANDLOCK: ("`hardening launch` with Landlock", "without"),
+        INSPECT: ("`hardening inspect --all` of all containers, against a stack", "without one"),
         FAILING: ("`hardening run` of a command that fails, with the line after it", "of one that succeeds"),
     }
     rows = []

@@ -45,6 +45,9 @@ def result() -> dict[str, Any]:
             "learn processes": {"hardening": [1.5], "beside": [1.0]},
             "check": {"hardening": [2.0], "beside": [0.5]},
             "failing run": {"hardening": [0.06], "beside": [0.04]},
+            "score": {"hardening": [0.25], "beside": [0.2]},
+            "landlock": {"hardening": [0.042], "beside": [0.04]},
+            "inspect": {"hardening": [1.5], "beside": [0.5]},
         },
         "comparing": {
             "diff": {"strict default": [1.2, 1.1, 1.4], "default strict": [1.3]},

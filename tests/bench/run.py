@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.bench.contenders import BenchError, Contender, Place
 from tests.bench.page import COMPOSING, LAUNCHER
 from tests.bench.samples import in_turns
 from tests.bench.signed import Hub, hub
-from tests.bench.targets import BESIDE, COMMAND, EXPLAIN, FIRST, LAUNCH, NEW, OWN, READ, RECORDED, RUN
+from tests.bench.targets import BESIDE, COMMAND, EXPLAIN, FIRST, INSPECT, LAUNCH, NEW, OWN, READ, RECORDED, RUN
 from tests.support.users import User
 
 TRUE = ("/bin/true",)
@@ -30,7 +30,8 @@ PROFILES = ("strict", "default")
 @attrs.frozen
 class Size:
     """How much is measured: rounds of launches and those before that do not count, samples of memory, repetitions of the
-    rest, calls under a filter, the points of the curves, images to verify, and the scopes of two policies."""
+    rest, calls under a filter, the points of the curves, images to verify, containers to look at, and the scopes of two
+    policies."""
 
     rounds: int = 40
     warm: int = 2
@@ -40,11 +41,23 @@ class Size:
     layers: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
     profiles: tuple[int, ...] = (10, 30, 100, 300, 1000, 3000, 10000)
     images: int = 100
+    containers: int = 100
     scopes: tuple[int, int] = (10, 10000)
 
 
 #: Enough to see that everything can be measured.
-TINY = Size(rounds=1, warm=0, samples=1, repeats=1, calls=1000, layers=(1, 3), profiles=(2, 4), images=2, scopes=(2, 4))
+TINY = Size(
+    rounds=1,
+    warm=0,
+    samples=1,
+    repeats=1,
+    calls=1000,
+    layers=(1, 3),
+    profiles=(2, 4),
+    images=2,
+    containers=2,
+    scopes=(2, 4),
+)
 
 
 @attrs.frozen
@@ -157,10 +170,16 @@ class Bench:
     def _asked(self, place: Place) -> dict[str, dict[str, list[float]]]:
         """Seconds, by what is asked and by who answers."""
         found = {}
-        for what, contenders in place.asking().items():
+
+        def take(what: str, contenders: Sequence[Contender]) -> None:
             say(f"asking: {what}")
             turns = {one.name: partial(one.seconds, self.folder / "errors") for one in contenders}
             found[what] = in_turns(turns, self.size.repeats, warm=self.size.warm)
+
+        for what, contenders in place.asking().items():
+            take(what, contenders)
+        with place.inspected(self.size.containers) as contenders:
+            take(INSPECT, contenders)
         for what in RECORDED:
             say(f"asking: {what}")
             taken = [place.recorded(what) for _ in range(self.size.repeats)]

@@ -26,6 +26,8 @@ RECORDED = {
     "learn make": "`make` of forty files",
     "learn git": "`git` on a small repository",
 }
+#: The same of a score, of a look at many containers, and of a launch with Landlock.
+SCORE, INSPECT, LANDLOCK = "score", "inspect", "landlock"
 OWN, BESIDE = "hardening", "beside"
 
 
@@ -96,10 +98,15 @@ def _of_images(result: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _of_asking(result: Mapping[str, Any]) -> Iterator[Target]:
-    for what, words in RECORDED.items():
-        found = medians(result.get("asking", {}).get(what, {}))
-        if found:
-            yield Target(f"`hardening learn`, {words} recorded / unrecorded", _ratio(found, OWN, BESIDE), 2.0)
+    asked = {what: medians(found) for what, found in result.get("asking", {}).items()}
+    bounds = {what: (f"`hardening learn`, {words} recorded / unrecorded", 2.0) for what, words in RECORDED.items()}
+    bounds[SCORE] = ("`hardening score` / `hardening compose`", 1.5)
+    bounds[LANDLOCK] = ("`hardening launch` with Landlock / without", 1.05)
+    for what, (measure, most) in bounds.items():
+        if what in asked:
+            yield Target(measure, _ratio(asked[what], OWN, BESIDE), most)
+    if INSPECT in asked:
+        yield Target("`hardening inspect --all` of all containers, against a stack", asked[INSPECT][OWN], 2.0, "s")
 
 
 def rooted(kind: str, runtime: str) -> str:

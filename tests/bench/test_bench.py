@@ -12,7 +12,19 @@ import pytest
 
 from tests.bench import memory
 from tests.bench.contenders import BenchError, Contender
-from tests.bench.targets import FAILING, FIRST, FORESEEN, LAUNCH, NEW, RECORDED, RUN, WHY
+from tests.bench.targets import (
+    FAILING,
+    FIRST,
+    FORESEEN,
+    INSPECT,
+    LANDLOCK,
+    LAUNCH,
+    NEW,
+    RECORDED,
+    RUN,
+    SCORE,
+    WHY,
+)
 from tests.support.features import require
 from tests.support.users import REPOSITORY
 
@@ -42,7 +54,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     assert set(result["verifying"]["seconds"]) == {"docker", "dir"}
     assert set(result["explaining"]["command"]) == {"2", "4"}
     assert {what: set(found) for what, found in result["asking"].items()} == {
-        what: {"hardening", "beside"} for what in (WHY, FORESEEN, FAILING, *RECORDED)
+        what: {"hardening", "beside"} for what in (WHY, FORESEEN, FAILING, SCORE, INSPECT, LANDLOCK, *RECORDED)
     }
     assert set(result["comparing"]) == {"diff", "prove"}
     assert set(result["curves"]) == {"layers", "profiles", "search", "scopes"}

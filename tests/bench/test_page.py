@@ -50,6 +50,8 @@ def test_what_asking_costs() -> None:
         "| `hardening run` of a command that fails, with the line after it | 60 | of one that succeeds | 40 | 1.50 |"
         in text
     )
+    assert "| `hardening score` | 250 | `hardening compose` | 200 | 1.25 |" in text
+    assert "| `hardening inspect --all` of all containers, against a stack | 1500 | without one | 500 | 3.00 |" in text
     assert "| `hardening learn`, a hundred short processes recorded / unrecorded | 1.5 | at most 2 | reached |" in text
 
 
