@@ -16,7 +16,7 @@ from hardening.profile.layers import SUFFIX, TEST_SUFFIX, is_placeholder
 from hardening.profile.source import Node, Origin, known_members
 
 T = TypeVar("T")
-_MOST_EXIT = 255
+MOST_EXIT = 255
 _NONE = "no assertions to try"
 _A_NAME, _A_COMMAND = 'write name = "serves on its port"', 'write { command = ["nginx", "-t"] }'
 
@@ -192,7 +192,7 @@ def _command(node: Node) -> CommandAssertion:
         if not words:
             raise node.error("no command", hint=_A_COMMAND)
     with each:
-        code = fields["exit"].integer(0, _MOST_EXIT) if "exit" in fields else 0
+        code = fields["exit"].integer(0, MOST_EXIT) if "exit" in fields else 0
     with each:
         prints = fields["prints"].string() if "prints" in fields else ""
     each.raise_all()

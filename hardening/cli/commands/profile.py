@@ -255,11 +255,19 @@ def docs(context: click.Context, as_json: bool) -> None:
         output.show("\n".join(schemas.markdown(mechanisms)).rstrip("\n"))
 
 
-@click.command("schema", epilog="\b\nExamples:\n  hardening schema >profile.schema.json\n")
+@click.command(
+    "schema",
+    epilog="\b\nExamples:\n  hardening schema >profile.schema.json\n  hardening schema test >test.schema.json\n",
+)
+@click.argument("what", type=click.Choice(("profile", "test", "machine")), default="profile")
 @click.pass_context
-def schema(context: click.Context) -> None:
-    """Show the JSON Schema of profiles, of the installed mechanisms, for editors: taplo and what is made with it complete
-    and check profiles by it. Only a composition says whether layers go together."""
+def schema(context: click.Context, what: str) -> None:
+    """Show a JSON Schema for editors: taplo and what is made with it complete and check files by it. Of a profile, by the
+    installed mechanisms; of a file of assertions (test); or of /etc/hardening/hardening.toml (machine). Only a composition
+    says whether layers go together."""
     from hardening.report.authoring import schema as schemas
 
-    output.show_json(schemas.schema(session(context).plugins.mechanisms))
+    if what == "profile":
+        output.show_json(schemas.schema(session(context).plugins.mechanisms))
+    else:
+        output.show_json(schemas.tests() if what == "test" else schemas.machine())

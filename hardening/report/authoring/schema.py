@@ -1,10 +1,12 @@
-"""What profiles may say, for programs: as JSON Schema, and as a list of all settings."""
+"""What profiles, files of assertions and the machine's configuration may say, for programs: as JSON Schema, and all settings
+as a list."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hardening.assertions import testfile
 from hardening.mechanism import findings
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import STRINGS, Family, Scalar, Setting
@@ -26,6 +28,41 @@ def schema(mechanisms: Iterable[Mechanism[Any]]) -> Data:
     return {"$schema": DRAFT, "title": "Profile of hardening", **closed({**_header(limits), **tables})}
 
 
+def tests() -> Data:
+    """The JSON Schema of a file of assertions (`hardening.assertions.testfile`)."""
+    denied = {"anyOf": [STRING, closed({"what": STRING, "by": STRING}, "what")]}
+    permitted = {"anyOf": [STRING, closed({"what": STRING}, "what")]}
+    code = {"type": "integer", "minimum": 0, "maximum": testfile.MOST_EXIT}
+    words = {**STRINGS, "minItems": 1}
+    command = closed({"command": words, "exit": code, "prints": STRING}, "command")
+    case = {
+        "name": {**STRING, "description": "What it is told by."},
+        "allows": {**_several(permitted), "description": "Operations that are to be permitted."},
+        "denies": {**_several(denied), "description": "Operations that are to be denied, or by which mechanism."},
+        "runs": {**_several(command), "description": "Commands, with their exit code and what they print."},
+    }
+    untested = closed({"setting": STRING, "reason": STRING}, "setting", "reason")
+    stack = {**words, "description": "The stack, by name or path. Default: the profile beside the file."}
+    members = {"profiles": stack, "test": _several(closed(case, "name")), "untested": _several(untested)}
+    return {"$schema": DRAFT, "title": "Assertions of hardening", **closed(members, "test")}
+
+
+def machine() -> Data:
+    """The JSON Schema of the machine's configuration (`hardening.profile.machine`)."""
+    names = {"anyOf": [STRING, {**STRINGS, "minItems": 1}]}
+    signed = {**names, "description": "Files of keys, and fingerprints, one of which has to have signed every layer."}
+    keyring = {**names, "description": "Files of keys, in which the fingerprints are looked up."}
+    members = {
+        "default": {**names, "description": "The profiles of a command that names none."},
+        "profiles": closed({"require_signed_by": signed, "keyring": keyring}),
+    }
+    return {"$schema": DRAFT, "title": "Configuration of hardening", **closed(members)}
+
+
+def _several(items: Mapping[str, Any]) -> Data:
+    return {"type": "array", "items": items}
+
+
 def _header(limits: Data) -> Data:
     severity = {"enum": [*map(str, findings.Severity), findings.NEVER]}
     exception = {**dict.fromkeys(layers.OF_EXCEPTIONS, STRING), "expires": _DATE}
@@ -39,18 +76,18 @@ def _header(limits: Data) -> Data:
             "type": "boolean",
             "description": "Whether the strict default of what is unstated counts as stated.",
         },
-        "exceptions": {"type": "array", "items": closed(exception, "setting", "reason")},
+        "exceptions": _several(closed(exception, "setting", "reason")),
         "limits": closed({**limits, "findings": closed({"at": severity, "rules": rules})}),
         "findings": closed({"refuse": severity, "rules": rules}),
         "learnt": {"type": "object", "properties": {key: {} for key in fingerprint.KEYS}},
-        "profile": closed({**texts, "controls": {"type": "array", "items": closed(controls)}}),
+        "profile": closed({**texts, "controls": _several(closed(controls))}),
     }
 
 
 def listed(items: Mapping[str, Any]) -> Data:
     """A list that is replaced by an array, or changed with ``add`` and ``drop``."""
-    changed = {"add": {"type": "array", "items": items}, "drop": STRINGS}
-    return {"anyOf": [{"type": "array", "items": items}, closed(changed)]}
+    changed = {"add": _several(items), "drop": STRINGS}
+    return {"anyOf": [_several(items), closed(changed)]}
 
 
 def closed(properties: Mapping[str, Any], *required: str) -> Data:

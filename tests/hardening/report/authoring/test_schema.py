@@ -7,18 +7,25 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from hardening.assertions import testfile
 from hardening.cli.session import Request, Session
 from hardening.compose.composition import Composition
+from hardening.errors import HardeningError
+from hardening.profile import machine
+from hardening.profile.layers import TEST_SUFFIX
 from hardening.report.authoring import schema
 from hardening.report.authoring.scaffold import scaffold
 from hardening_capabilities import Capabilities
 from tests.docs.examples import ROOT, blocks
+from tests.support.features import require
 from tests.support.runs import installed
 
 MECHANISMS = installed().mechanisms
@@ -32,7 +39,10 @@ def problems(text: str) -> list[str]:
 
 def test_it_is_one_and_takes_every_profile_that_is_shipped_or_documented() -> None:
     jsonschema.Draft7Validator.check_schema(VALIDATOR.schema)
-    texts = {str(path): path.read_text() for path in (ROOT / "profiles").rglob("*.toml")}
+    shipped = {str(path): path.read_text() for path in (ROOT / "profiles").rglob("*.toml")}
+    texts = {path: text for path, text in shipped.items() if not path.endswith(TEST_SUFFIX)}
+    tests = jsonschema.Draft7Validator(schema.tests())
+    assert all(tests.is_valid(tomllib.loads(text)) for path, text in shipped.items() if path not in texts)
     for page in ROOT.glob("docs/**/*.md"):
         texts |= {
             block.place: block.text for block in blocks(page) if block.language == "toml" and "profile" in block.marks
@@ -59,6 +69,56 @@ def test_it_is_one_and_takes_every_profile_that_is_shipped_or_documented() -> No
 )
 def test_it_refuses_what_is_mistyped(text: str, says: str) -> None:
     assert any(problem.startswith(says) for problem in problems(text)), problems(text)
+
+
+TESTED = """
+profiles = ["strict", "./x.toml"]
+[[test]]
+name = "a"
+allows = ["read /etc/hosts", { what = "bind 8080" }]
+denies = ["mount", { what = "write /etc", by = "rootfs" }]
+runs = [{ command = ["true"], exit = 255, prints = "x" }]
+[[untested]]
+setting = "process.rlimits"
+reason = "sizes"
+"""
+MACHINE = f"default = ['a']\nprofiles = {{ require_signed_by = ['a.gpg', '{'0A' * 20}'], keyring = 'b.gpg' }}\n"
+#: What each schema refuses, as the reader of the file does.
+MISTYPED = {
+    TESTED: ("exit = 255|exit = 256", "by = |with = ", "name = |named = ", "[[test]]|[[tests]]",
+             'command = ["true"]|command = []', 'reason = "sizes"|', "{ what =|{ that =", '["strict", "./x.toml"]|[]'),
+    MACHINE: ("default|defaults", "['a']|[]", "keyring|key", "require_signed_by|require_signed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MISTYPED, ids=["test", "machine"])
+def test_the_schemas_of_other_files_take_what_their_readers_take(text: str, tmp_path: Path) -> None:
+    if text == MACHINE:
+        require("root")
+    found = schema.tests() if text == TESTED else schema.machine()
+    jsonschema.Draft7Validator.check_schema(found)
+    validator = jsonschema.Draft7Validator(found)
+    # Each key that a reader has, and no other.
+    keys = {key for item in (found, *_tables(found)) for key in item.get("properties", {})}
+    assert keys == set(re.findall(r"(\w+)(?= =|\]\])", text))
+    file = tmp_path / "x.test.toml"
+    tmp_path.chmod(0o755)
+    for wrong in ("", *MISTYPED[text]):
+        right, _, mistyped = wrong.partition("|")
+        written = text.replace(right, mistyped, 1) if wrong else text
+        file.write_text(written)
+        file.chmod(0o644)
+        with nullcontext() if not wrong else pytest.raises(HardeningError):
+            testfile.read(str(file)) if text == TESTED else machine.configured(file, tmp_path / "none")
+        assert validator.is_valid(tomllib.loads(written)) is not bool(wrong), wrong
+
+
+def _tables(item: object) -> Iterator[dict[str, Any]]:
+    below = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    for one in below:
+        yield from _tables(one)
+        if isinstance(one, dict) and one.get("type") == "object":
+            yield one
 
 
 def test_a_table_that_its_mechanism_reads_itself_is_open_until_it_says_how() -> None:
@@ -110,7 +170,7 @@ def test_taplo_checks_profiles_by_it(tmp_path: Path) -> None:
         '[rootfs]\npropagation = "privat"\n[[exceptions]]\nsetting = "a.b"\nreason = "r"\nexpires = 2030-12-31\n'
     )
     argv = [str(Path(sys.executable).parent / "taplo"), "check", "--schema", (tmp_path / "schema.json").as_uri()]
-    shipped = sorted(str(path) for path in (ROOT / "profiles").rglob("*.toml"))
+    shipped = [str(path) for path in (ROOT / "profiles").rglob("*.toml") if not path.name.endswith(TEST_SUFFIX)]
     assert subprocess.run([*argv, *shipped], capture_output=True, check=False, cwd=tmp_path).returncode == 0
     done = subprocess.run([*argv, str(bad)], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
