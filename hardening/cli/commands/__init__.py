@@ -33,7 +33,7 @@ COMMANDS = {
     "inspect": "Show what the kernel says of processes that run.",
     "doctor": "Show what this host can enforce.",
     "profile": "List, make, format, sign and verify profiles.",
-    "schema": "Show the JSON Schema of profiles, tests or the machine's configuration.",
+    "schema": "Show the JSON Schema of profiles, or of tests.",
     "cache": "List and clear what is kept of earlier runs.",
     "plugin": "List plugins, and what they bring.",
     "completion": "Print the completion script of a shell.",
