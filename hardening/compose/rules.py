@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from hardening.base.text import nearest
+from hardening.base.text import listed, nearest
 from hardening.compose import crossing
 from hardening.errors import PluginError
 from hardening.mechanism.findings import FindingRule, Gate, Severity
@@ -196,8 +196,13 @@ class RuleRegistry:
         return next((item for pattern, item in self.of(owner).items() if fnmatchcase(name, pattern)), None)
 
     def described(self, rule: str) -> FindingRule:
-        """That of a finding; one of its name alone where nobody describes it."""
-        return self.find(rule) or undescribed(rule)
+        """That of a finding; one of its name alone where nobody describes any of its owner's. Raises `PluginError` for one
+        that its mechanism does not declare beside others: no profile could name it."""
+        found, owner = self.find(rule), rule.partition("/")[0]
+        if found is None and owner in self._mechanisms and self.of(owner):
+            hint = f"its `rules` have {listed(sorted(self.of(owner)), 6)}: have this one added there"
+            raise PluginError(f"[{owner}] finds something of {rule}, which is none of its rules", hint=hint)
+        return found or undescribed(rule)
 
     @cached_property
     def names(self) -> Mapping[str, str]:

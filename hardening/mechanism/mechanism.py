@@ -374,7 +374,8 @@ class Mechanism(ABC, Generic[S]):
     def rules(self) -> Mapping[str, FindingRule | str]:
         """The rules of its findings, by their name without the mechanism's and the slash, with what each finds: ``"root": "A
         command that runs as root"``, or a `FindingRule` with an id, reasons and examples. A name may end in ``*``. Profiles
-        name rules in ``[findings.rules]``, where an empty mapping takes any; reports describe them by this."""
+        name rules in ``[findings.rules]``, where an empty mapping takes any; reports describe them by this, and a finding of
+        another rule than these is told as the plugin's fault."""
         return {}
 
     def findings(self, settings: S, context: Context) -> Iterable[Finding]:

@@ -349,9 +349,12 @@ def _parse(text: str, path: Path) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         message, _, position = str(error).rpartition(" (at ")
         line = position.removeprefix("line ").split(",")[0]
-        place = f"{path}:{line}" if line.isdigit() else f"{path}:{text.count(chr(10)) + 1}"
+        last = text.rstrip("\n").count("\n") + 1  # that there is an end is told behind it
+        place = min(int(line), last) if line.isdigit() else last
         raise ProfileError(
-            f"not TOML: {message or error}", origin=place, hint="check the quotes, brackets and keys up to this line"
+            f"not TOML: {message or error}",
+            origin=f"{path}:{place}",
+            hint="check the quotes, brackets and keys up to this line",
         ) from None
     except ValueError as error:
         # tomllib does not say where the number stands, and it may be too long to be shown.

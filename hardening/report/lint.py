@@ -129,9 +129,9 @@ def explained(name: str, rule: FindingRule) -> str:
     parts = [f"{head}: {rule.summary}.", rule.why, rule.mend]
     if rule.bad:
         parts += [f"It finds something of\n\n{_indented(rule.bad)}", f"and nothing of\n\n{_indented(rule.good)}"]
-    else:
+    elif rule.id:
         parts.append("It takes a host, an image or a run to tell: `compose`, `run` and their like do.")
-    return "\n\n".join([*filter(None, parts), f"Since {rule.since}."])
+    return "\n\n".join([*filter(None, parts), *([f"Since {rule.since}."] if rule.id else [])])
 
 
 def _indented(text: str) -> str:

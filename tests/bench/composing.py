@@ -2,11 +2,13 @@
 one repetition a line.
 
 ``layers``: a stack of N layers, each of which extends the one before; ``profiles``: a stack of N profiles; ``search``: one
-profile, among N that can be named; ``scopes``: one profile with a policy for N images.
+profile, among N that can be named; ``scopes``: one profile with a policy for N images; ``linted``: N profiles that
+`hardening lint` looks at, side by side on each processor.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -14,6 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from hardening.compose import composition as compose
+from hardening.lint.linter import Linter
 from hardening.mechanism import host
 from hardening.plugin import plugins
 from hardening.profile import layers
@@ -30,6 +33,21 @@ drop = ["NET_RAW"]
 deny = ["ptrace"]
 """
 CURVES = ("layers", "profiles", "search", "scopes")
+LINTED = "linted"
+#: What a profile of an application says beside that, and what it extends.
+APPLICATION = """[namespaces]
+uts = "host"
+[rootfs]
+volumes.add = ["/srv/app-{number}:/data:rw,noexec"]
+[[exceptions]]
+setting = "namespaces.uts"
+reason = "the agent reports the host's name"
+expires = 2099-12-31
+[[exceptions]]
+setting = "rootfs.volumes./data"
+reason = "what it is for"
+"""
+EXTENDED = ("strict", "default", "web", "batch")
 #: `extends` may not go deeper; the chains of a longer stack are named one by one.
 DEEPEST = 50
 
@@ -42,7 +60,10 @@ def write(folder: Path, curve: str, count: int) -> list[str]:
     for number in range(count):
         chained = curve == "layers" and number % DEEPEST
         before = f'extends = ["./profile-{number - 1}.toml"]' if chained else ""
+        if curve == LINTED:
+            before = f'extends = ["{EXTENDED[number % len(EXTENDED)]}"]'
         text = TEXT.format(number=number, extends=before, files=max(16, 1000 - number // 20))
+        text += APPLICATION.format(number=number) if curve == LINTED else ""
         path = folder / f"profile-{number}.toml"
         path.write_text(text)
         path.chmod(0o644)
@@ -70,6 +91,10 @@ def main() -> None:
         search = layers.SearchPath((layers.SearchDirectory(folder, "bench"), *plugins.shipped_profiles()))
         for _ in range(repeats):
             before = time.perf_counter()
+            if curve == LINTED:
+                Linter(found, search, date.today()).all(named, len(os.sched_getaffinity(0)))
+                print(time.perf_counter() - before)
+                continue
             if curve == "search":
                 search.all()
             # Scopes stand before `strict`, which rejects whatever has none by then.

@@ -30,8 +30,8 @@ PROFILES = ("strict", "default")
 @attrs.frozen
 class Size:
     """How much is measured: rounds of launches and those before that do not count, samples of memory, repetitions of the
-    rest, calls under a filter, the points of the curves, images to verify, containers to look at, and the scopes of two
-    policies."""
+    rest, calls under a filter, the points of the curves, images to verify, containers to look at, the scopes of two
+    policies, and profiles that are linted."""
 
     rounds: int = 40
     warm: int = 2
@@ -43,6 +43,7 @@ class Size:
     images: int = 100
     containers: int = 100
     scopes: tuple[int, int] = (10, 10000)
+    linted: int = 2000
 
 
 #: Enough to see that everything can be measured.
@@ -57,6 +58,7 @@ TINY = Size(
     images=2,
     containers=2,
     scopes=(2, 4),
+    linted=4,
 )
 
 
@@ -99,6 +101,7 @@ class Bench:
         result["curves"] = self._curves()
         say("comparing shipped stacks")
         result["comparing"] = json.loads(self._script(comparing.__file__, str(min(self.size.repeats, 3))))
+        result["linting"] = self._linted()
         result["explaining"] = self._explained(next(iter(places.values()))[0])
         place = next(iter(places.values()))[0]
         result["asking"] = self._asked(place)
@@ -203,6 +206,14 @@ class Bench:
                 lines = self._script(composing.__file__, curve, str(count), str(repeats)).split()
                 found.setdefault(curve, {})[str(count)] = [float(line) for line in lines]
         return found
+
+    def _linted(self) -> dict[str, Any]:
+        """Seconds after the start of the program."""
+        say("lint of many profiles")
+        lines = self._script(
+            composing.__file__, composing.LINTED, str(self.size.linted), str(self.size.repeats)
+        ).split()
+        return {"files": self.size.linted, "seconds": [float(line) for line in lines]}
 
     def _filters(self, place: Place) -> dict[str, Any]:
         say("filters")

@@ -70,6 +70,11 @@ def targets(result: Mapping[str, Any]) -> Iterator[Target]:
     for command, pairs in result.get("comparing", {}).items():
         worst = max(medians(pairs).values(), default=None)
         yield Target(f"`hardening {command}` of two shipped profiles, the worst pair / composing both", worst, 1.5)
+    if linting := result.get("linting"):
+        each = Summary.of(linting["seconds"]).median * 1e3 / linting["files"]
+        yield Target(
+            f"`hardening lint` of {linting['files']:,} profiles, each of them after the start", each, 2.5, "ms"
+        )
     memory = medians(result["memory"].get("root") or {})
     yield Target("PSS of all that waits for the command", memory.get(RUN), 9.0, "MB")
     for name, points in result["curves"].items():

@@ -53,6 +53,7 @@ def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     }  # fmt: skip
     assert set(result["verifying"]["seconds"]) == {"docker", "dir"}
     assert set(result["explaining"]["command"]) == {"2", "4"}
+    assert (result["linting"]["files"], len(result["linting"]["seconds"])) == (4, 1)
     assert {what: set(found) for what, found in result["asking"].items()} == {
         what: {"hardening", "beside"} for what in (WHY, FORESEEN, FAILING, SCORE, INSPECT, LANDLOCK, *RECORDED)
     }

@@ -27,6 +27,7 @@ def test_each_target_and_its_value() -> None:
         "`hardening inspect --all` of all containers, against a stack": (1.5, "reached"),
         "`hardening diff` of two shipped profiles, the worst pair / composing both": (1.3, "reached"),
         "`hardening prove` of two shipped profiles, the worst pair / composing both": (1.6, "missed"),
+        "`hardening lint` of 2,000 profiles, each of them after the start": (2.1, "reached"),
         "PSS of all that waits for the command": (9.5, "missed"),
         "composing: profiles, exponent of the fit": (1.0, "reached"),
         "`strict`: worst allowed system call, BPF instructions / crun's filter": (12 / 326, "reached"),

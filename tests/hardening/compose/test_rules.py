@@ -6,14 +6,19 @@ import re
 from datetime import date
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from hardening.cli import main
 from hardening.cli.session import Session
 from hardening.compose.rules import RuleRegistry
 from hardening.errors import PluginError
 from hardening.lint.linter import Linter
 from hardening.mechanism.findings import FindingRule, Severity
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugincalls import Plugin
+from hardening.plugin.plugins import Plugins
 from tests.hardening.cli.samples import Box
 from tests.support import runs
 
@@ -58,6 +63,29 @@ def test_every_rule_of_ours_has_an_id_and_says_why_and_how_it_is_mended() -> Non
     assert all(rule.why and rule.mend for rule in every)
     assert all(rule.good != rule.bad for rule in every if rule.bad)
     assert sum(bool(rule.bad) for rule in every) > 50
+
+
+class Told(Box):
+    """One whose rules have no more than a text each, and not all of them."""
+
+    def rules(self) -> dict[str, FindingRule | str]:
+        return {"open": "A lid that is open", "sized-*": "A size"}
+
+
+def test_a_rule_of_a_plugin_is_explained_and_one_that_it_does_not_declare_is_its_fault(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = ModuleType("box_rules")
+    vars(module)["hardening_mechanisms"] = hookimpl(lambda: (Told(),))
+    plugins = Plugins([Plugin("box", module, "box", "1")])
+    for name in ("box/open", "box/sized-large"):
+        assert main(["lint", "--explain", name], Session(plugins)) == 0
+        assert capsys.readouterr().out.startswith(f"{name}: A ")
+    rules = RuleRegistry([Told()])
+    with pytest.raises(PluginError, match=r"\[box\] finds something of box/shut, which is none of its rules") as caught:
+        rules.described("box/shut")
+    assert "open, sized-*" in str(caught.value.hint)
+    assert RuleRegistry([Box()]).described("box/shut").summary == "Something that box found: shut", "none is declared"
 
 
 def test_an_id_is_of_one_rule_alone() -> None:

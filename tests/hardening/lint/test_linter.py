@@ -126,6 +126,7 @@ def test_a_cause_is_one_result_and_what_stands_before_all_files_is_none_of_their
 def test_what_is_no_toml_or_no_file_is_a_result_too(write: Callable[[str], Path], tmp_path: Path) -> None:
     assert lines(lint(write("[process]\numask = \n"))) == [(2, "HRD001")]
     assert lines(lint(write("\ufeffa = 1"))) == [(1, "HRD001")]
+    assert lines(lint(write("[process]\numask = [\n\n"))) == [(2, "HRD001")], "of a line that there is"
     assert lines(lint(tmp_path / "absent.toml")) == [(1, "HRD001")]
 
 
