@@ -125,7 +125,10 @@ def test_what_a_layer_takes_out_of_its_own_gate_alone_is_said(folder: Path, caps
     assert 'set refuse = "error"' in refusal(folder, capsys, "run", "--dry-run", "-p", "lax", "--", "true")
 
 
-def test_what_refuses_is_shown_with_the_stack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_refuses_is_shown_with_the_stack(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     profile(folder, "gate", "[findings]\nrefuse = 'error'\n[findings.rules]\n'box/open' = 'never'\n")
     assert call(session(folder), "explain", "-p", "org", "-p", "gate") == 0
     rows = [line.split() for line in capsys.readouterr().out.partition("findings that refuse\n")[2].splitlines()[1:]]
