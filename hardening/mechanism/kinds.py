@@ -101,8 +101,12 @@ class Kind(ABC, Generic[T]):
 
     def candidates(self, value: T) -> Sequence[T]:
         """Values that may be looser than this. Where one is made of parts: those with a single part looser, each in turn.
-        ``hardening explain`` offers the first of the smallest, ``hardening test --mutate`` tries every one of these."""
+        ``hardening explain`` offers the first of the smallest."""
         return self.samples()
+
+    def steps(self, value: T) -> Sequence[T]:
+        """Such values that ``hardening test --mutate`` tries, which may be more than anybody should be offered."""
+        return self.candidates(value)
 
     def show(self, value: T) -> str:
         """The value as people read it: a boolean as TOML has it, and None, which TOML cannot say, as ``none``."""

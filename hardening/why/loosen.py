@@ -39,7 +39,7 @@ def smallest(
     kind = entry.kind
     if kind.unordered:
         return None
-    looser = _looser(kind, entry)
+    looser = _looser(kind, entry, kind.candidates(entry.value))
     if not looser:
         return None
     within = [value for value in looser if not entry.limit_origin or kind.is_no_looser_than(value, entry.limit)]
@@ -54,7 +54,7 @@ def steps(attempt: Attempt, mechanism: Mechanism[Any], entry: Resolved) -> Itera
     kind = entry.kind
     if kind.unordered:
         return
-    smallest = [*_least(attempt, mechanism, entry, _looser(kind, entry))]
+    smallest = [*_least(attempt, mechanism, entry, _looser(kind, entry, kind.steps(entry.value)))]
     for value, data, _ in smallest or [*_written(mechanism, entry)][:1]:
         after = composed(attempt, _excepted((entry,), {mechanism.name: data}))
         if isinstance(after, HardeningError):
@@ -276,9 +276,9 @@ def typed(attempt: Attempt) -> Sequence[Loosening]:
     return found
 
 
-def _looser(kind: Kind[Any], entry: Resolved) -> list[Any]:
-    candidates = [*([entry.limit] if entry.limit_origin else []), *kind.candidates(entry.value)]
-    return [candidate for candidate in candidates if _is_looser(kind, candidate, entry.value)]
+def _looser(kind: Kind[Any], entry: Resolved, candidates: Sequence[Any]) -> list[Any]:
+    known = [*([entry.limit] if entry.limit_origin else []), *candidates]
+    return [candidate for candidate in known if _is_looser(kind, candidate, entry.value)]
 
 
 def _is_looser(kind: Kind[Any], value: Any, than: Any) -> bool:

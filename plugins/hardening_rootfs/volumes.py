@@ -95,8 +95,14 @@ class VolumeKind(Kind[Volume | None]):
         )
 
     def candidates(self, value: Volume | None) -> Sequence[Volume | None]:
-        """The same volume with one right more, the usual ones first, or another option one step looser: no sample has its
-        source."""
+        """The same volume with one of the usual rights more: no sample has its source."""
+        if value is None:
+            return self.samples()
+        usual = (right for right in RIGHTS if right in USUAL_RIGHTS)
+        return [attrs.evolve(value, rights=value.rights | {right}, origin=None) for right in usual]
+
+    def steps(self, value: Volume | None) -> Sequence[Volume | None]:
+        """The same volume with one right more, the usual ones first, or another option one step looser."""
         if value is None:
             return self.samples()
         rights = sorted(RIGHTS, key=lambda right: right not in USUAL_RIGHTS)
