@@ -54,7 +54,8 @@ from hardening.mechanism.schema import (
 from hardening.mechanism.secret_driver import SecretDriver, SecretError
 from hardening.plugin.admission import Candidate, Verdict
 from hardening.plugin.hookspecs import hookimpl
-from hardening.profile.layers import Exemption, Layer, Stack
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Layer, Stack
 from hardening.profile.source import Node, Origin
 
 __all__ = [

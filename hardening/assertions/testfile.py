@@ -12,7 +12,8 @@ from typing import TypeVar
 from hardening.base.values import frozen
 from hardening.errors import Gathering, UsageError, raise_all
 from hardening.profile import source
-from hardening.profile.layers import SUFFIX, TEST_SUFFIX, is_placeholder
+from hardening.profile.exemption import is_placeholder
+from hardening.profile.layers import SUFFIX, TEST_SUFFIX
 from hardening.profile.source import Node, Origin, known_members
 
 T = TypeVar("T")

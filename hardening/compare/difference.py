@@ -23,7 +23,7 @@ from hardening.mechanism.findings import Gate, Severity
 from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Kind, Order, ValueChange
 from hardening.mechanism.schema import Leaf
-from hardening.profile.layers import Exemption
+from hardening.profile.exemption import Exemption
 
 UNLIMITED = "no limit"
 #: A leaf, and what it comes to in two compositions.

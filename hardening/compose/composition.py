@@ -22,7 +22,8 @@ from hardening.mechanism.inputs import Input, Unknown
 from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.mechanism.roles import Isolation
 from hardening.mechanism.schema import WILDCARD, Leaf, Scalar
-from hardening.profile.layers import Exemption, Stack
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Stack
 from hardening.profile.source import SHORTEST, Document
 
 if TYPE_CHECKING:

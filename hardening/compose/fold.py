@@ -27,7 +27,8 @@ from hardening.base.values import frozen
 from hardening.errors import ProfileError, quoted
 from hardening.mechanism.kinds import Kind
 from hardening.mechanism.schema import WILDCARD, Leaf, Statement
-from hardening.profile.layers import REASON, Exemption, Layer
+from hardening.profile.exemption import REASON, Exemption
+from hardening.profile.layers import Layer
 from hardening.profile.source import Origin
 from hardening.profile.toml_text import inline
 

@@ -12,7 +12,8 @@ from hardening.errors import Gathering, HardeningError, ProfileError
 from hardening.mechanism.findings import EXPIRING, IDLE_REQUIREMENT, PLACEHOLDER, UNUSED, Finding, Gate, Severity, gates
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import REQUIREMENT, Family, Leaf, Scalar, Setting
-from hardening.profile.layers import TABLES, Exemption, Stack, is_placeholder
+from hardening.profile.exemption import Exemption, is_placeholder
+from hardening.profile.layers import TABLES, Stack
 from hardening.profile.source import Origin
 
 #: How many days before its end an exception is told of.

@@ -21,7 +21,8 @@ from hardening.mechanism.findings import UNUSED
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Implied, Mechanism
 from hardening.mechanism.schema import Leaf
-from hardening.profile.layers import Exemption, Layer, Stack
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Layer, Stack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from hardening.base.values import frozen
 from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
 from hardening.lint.linter import Linter, may_be_used
-from hardening.profile.layers import Exemption, Layer, Stack
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Layer, Stack
 
 
 @frozen

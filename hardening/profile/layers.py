@@ -7,9 +7,9 @@ holds each profile once, at its first place.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -21,7 +21,9 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
 from hardening.errors import Gathering, ProfileError, quoted
-from hardening.profile.source import Document, Node, Origin, gathered_members, read
+from hardening.profile import exemption
+from hardening.profile.exemption import Exemption
+from hardening.profile.source import Document, Node, Origin, read
 
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
@@ -38,43 +40,6 @@ USER = "user"
 #: The tables of a profile that are no mechanism's.
 TABLES = ("exceptions", "limits", "findings", "learnt", "profile")
 HEADER = ("description", "extends", "complete", *TABLES)
-#: What an exception may say.
-OF_EXCEPTIONS = ("setting", "reason", "owner", "ticket", "expires")
-#: What stands in the place of a reason where an option is given to paste, and where a table is that somebody reviews.
-REASON, WHY = "REASON", "why this is needed"
-#: What stands there in the place of one: that, and what people write for later. Case, and what may stand around it
-#: (`is_placeholder`), make no difference.
-_PLACEHOLDERS = {"", REASON.lower(), WHY, "todo", "tbd", "fixme", "xxx"}
-
-
-def is_placeholder(reason: str) -> bool:
-    """Whether a reason is none, but stands in the place of one."""
-    return reason.strip(" .…?!:<>[](){}").lower() in _PLACEHOLDERS
-
-
-@frozen
-class Exemption:
-    """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer. ``ends`` is where the last day
-    of one that has a last day is said; ``owner`` answers for it."""
-
-    setting: str
-    reason: str
-    ticket: str
-    expires: date | None
-    origin: Origin
-    ends: Origin | None = None
-    owner: str = ""
-
-    @property
-    def data(self) -> dict[str, str | None]:
-        """What is recorded and shown of it, as JSON data."""
-        return {
-            "setting": self.setting,
-            "reason": self.reason,
-            "ticket": self.ticket or None,
-            "expires": self.expires.isoformat() if self.expires else None,
-            "origin": str(self.origin),
-        }
 
 
 @frozen(eq=False)
@@ -364,7 +329,7 @@ def parse_layer(document: Document, faults: Gathering | None = None) -> Layer:
             {key: node for key, node in root.members() if key not in HEADER and _is_table(node, each)}
         ),
         limits=MappingProxyType({key: node for key, node in limited.items() if key != "findings"}),
-        exceptions=tuple(_exemptions(listed or (), each)),
+        exceptions=tuple(exemption.read_all(listed or (), each)),
         complete=complete.origin if complete is not None and is_complete else None,
         findings=root.get("findings"),
         findings_limit=limited.get("findings"),
@@ -398,51 +363,3 @@ def _learnt(node: Node | None) -> Fingerprint | None:
     from hardening.profile import fingerprint  # few layers were
 
     return fingerprint.read(node)
-
-
-def _exemptions(nodes: Iterable[Node], each: Gathering) -> Iterator[Exemption]:
-    """Those of which nothing is wrong."""
-    for node in nodes:
-        before = len(each.problems)
-        found = each.attempt(partial(_exemption, node, each))
-        if found is not None and len(each.problems) == before:
-            yield found
-
-
-def _exemption(node: Node, each: Gathering) -> Exemption:
-    before = len(each.problems)
-    fields = gathered_members(node, OF_EXCEPTIONS, f"an exception has {', '.join(OF_EXCEPTIONS)}", each)
-    read = {key: each.attempt(member.string) for key, member in fields.items() if key != "expires"}
-    texts = {key: text.strip() for key, text in read.items() if text is not None}
-    ends = fields.get("expires")
-    expires = each.attempt(lambda: _expiry(ends))
-    for key in ("setting", "reason"):
-        # Of one whose key is misspelt that is said.
-        if not texts.get(key) and (key in fields or len(each.problems) == before):
-            raise fields.get(key, node).error(
-                f"an exception needs a {key}", hint='write `setting = "table.key"` and `reason = "…"`'
-            )
-    setting = texts.get("setting", "")
-    return Exemption(
-        fields["setting"].filled(setting) if setting else "",
-        texts.get("reason", ""),
-        texts.get("ticket", ""),
-        expires,
-        node.origin,
-        ends.origin if ends else None,
-        texts.get("owner", ""),
-    )
-
-
-def _expiry(node: Node | None) -> date | None:
-    if node is None:
-        return None
-    raw = node.raw
-    if isinstance(raw, str):
-        try:
-            return date.fromisoformat(raw)
-        except ValueError:
-            raise node.error(f'"{raw}" is not a date', hint="write expires = 2030-12-31") from None
-    if isinstance(raw, date) and not isinstance(raw, datetime):
-        return raw
-    raise node.wrong_type("a date")

@@ -14,7 +14,8 @@ from hardening.compose.fold import HistoryStep, Resolved
 from hardening.errors import HardeningError
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.used import Used
-from hardening.profile.layers import Exemption, Layer, Stack
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Layer, Stack
 from hardening.report.difference import Side
 from hardening.why.loosening import Loosening
 

@@ -14,7 +14,7 @@ from hardening.compare.difference import LeafDifference, StackComparison
 from hardening.compose.composition import Composition
 from hardening.compose.fold import EMPTY
 from hardening.mechanism.kinds import Order
-from hardening.profile.layers import Exemption
+from hardening.profile.exemption import Exemption
 from hardening.report.places import shortener
 from hardening.report.table import Table, alike_in_one
 

@@ -20,7 +20,8 @@ from hardening.mechanism.findings import gates as gates_of
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import WILDCARD, Family, Leaf
-from hardening.profile.layers import Exemption, Layer
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Layer
 from hardening.profile.source import Document, Node, command_line
 from hardening.report.image_defaults import ShownDefault
 from hardening.report.places import shortener

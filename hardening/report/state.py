@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from hardening.compose.composition import Composition
 from hardening.mechanism.findings import EXPIRING, NOT_ENFORCED, NOT_TAKEN, PLACEHOLDER, Finding, Severity
 from hardening.mechanism.mechanism import Unsupported
-from hardening.profile.layers import Exemption
+from hardening.profile.exemption import Exemption
 
 
 def notes(

@@ -21,7 +21,8 @@ from hardening.mechanism.host import Host
 from hardening.mechanism.kinds import Choice, Flag, Kind
 from hardening.mechanism.mechanism import Mechanism, Reading
 from hardening.profile import toml_text as toml
-from hardening.profile.layers import WHY, Stack, parse_layer
+from hardening.profile.exemption import WHY
+from hardening.profile.layers import Stack, parse_layer
 from hardening.profile.source import Node, command_line
 from hardening.why.attempt import REFUSED, Attempt, Pending, pending
 from hardening.why.loosening import Loosening, merged

@@ -11,7 +11,7 @@ from hardening.errors import HardeningError
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.mechanism import Context
 from hardening.plugin.plugins import Plugins
-from hardening.profile.layers import WHY
+from hardening.profile.exemption import WHY
 from hardening.why import loosen
 from hardening.why.attempt import Attempt
 from hardening.why.loosening import Loosening, merged

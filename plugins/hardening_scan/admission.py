@@ -19,7 +19,7 @@ from hardening.mechanism.runtime import Refusal
 from hardening.mechanism.scanner import UNREAD, Detection, Scanner
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening.plugin.admission import Candidate, Verdict
-from hardening.profile.layers import REASON
+from hardening.profile.exemption import REASON
 from hardening.profile.toml_text import inline
 from hardening_scan import examine
 from hardening_scan.examine import Scanned

@@ -13,7 +13,8 @@ from typing import Any
 
 from hardening.base.values import frozen
 from hardening.errors import UsageError, quoted
-from hardening.profile.layers import HEADER, REASON
+from hardening.profile.exemption import REASON
+from hardening.profile.layers import HEADER
 from hardening.profile.source import MAX_DEPTH, Document, command_line, parse_toml
 from hardening.profile.toml_text import flat
 

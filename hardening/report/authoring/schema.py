@@ -10,7 +10,7 @@ from hardening.assertions import testfile
 from hardening.mechanism import findings
 from hardening.mechanism.mechanism import Mechanism
 from hardening.mechanism.schema import STRINGS, Family, Scalar, Setting
-from hardening.profile import fingerprint, layers, metadata
+from hardening.profile import exemption, fingerprint, metadata
 
 Data = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -65,7 +65,7 @@ def _several(items: Mapping[str, Any]) -> Data:
 
 def _header(limits: Data) -> Data:
     severity = {"enum": [*map(str, findings.Severity), findings.NEVER]}
-    exception = {**dict.fromkeys(layers.OF_EXCEPTIONS, STRING), "expires": _DATE}
+    exception = {**dict.fromkeys(exemption.OF_EXCEPTIONS, STRING), "expires": _DATE}
     rules = {"type": "object", "additionalProperties": severity}
     texts = dict.fromkeys(metadata.TEXTS, STRING)
     controls = {**dict.fromkeys(metadata.OF_CONTROLS, STRING), "ids": STRINGS}

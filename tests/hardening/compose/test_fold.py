@@ -12,7 +12,8 @@ from hardening.compose.fold import Fold, LeafEntry, Outcome, Resolved
 from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Ceiling, Exact, Kind
 from hardening.mechanism.schema import Leaf, Statement
-from hardening.profile.layers import Exemption, Layer
+from hardening.profile.exemption import Exemption
+from hardening.profile.layers import Layer
 from hardening.profile.source import Node, Origin
 from tests.support.texts import layer
 

@@ -9,7 +9,7 @@ import pytest
 from hardening.cli.session import Request
 from hardening.mechanism.findings import NOT_TAKEN, Finding, Severity
 from hardening.mechanism.mechanism import State, Unsupported, Verification
-from hardening.profile.layers import WHY
+from hardening.profile.exemption import WHY
 from hardening.report import verification
 from hardening.report.state import notes
 from tests.hardening.cli.samples import COLOURS, Box, profile, session
