@@ -10,9 +10,9 @@ from hardening.base.pointer import items, lookup
 from hardening.base.units import show_size
 from hardening.mechanism import idmaps
 from hardening.report import verification
-from hardening.report.table import Table
+from hardening.report.table import Table, in_one
 from hardening.report.verification import ReceiptLine
-from hardening.runs.inspection import RunningProcess
+from hardening.runs.inspection import OWN, RunningProcess
 
 _SETS, _LOCKED = "/process/capabilities", "/process/noNewPrivileges"
 _UNSET = 2**32 - 1  # of a login uid (audit(8))
@@ -61,7 +61,7 @@ def lines(found: Iterable[tuple[RunningProcess, Mapping[str, Any], Mapping[str, 
     """A line a container: with its report, and that in the words of an OCI configuration."""
     rows = tuple(
         (
-            item.name, item.engine, str(item.pid), _user(receipt), str(len(items(document, f"{_SETS}/effective"))),
+            item.name, _other(item), str(item.pid), _user(receipt), str(len(items(document, f"{_SETS}/effective"))),
             _yes(lookup(document, _LOCKED)), _MODES.get(receipt["status"].get("Seccomp", ""), "?"),
             "ro" if lookup(document, "/root/readonly") else "rw",
             " ".join(name for name, link in receipt["namespaces"].items() if link == receipt["caller_namespaces"].get(name)),
@@ -70,6 +70,11 @@ def lines(found: Iterable[tuple[RunningProcess, Mapping[str, Any], Mapping[str, 
     )  # fmt: skip
     columns = ("name", "engine", "pid", "user", "caps", "nnp", "seccomp", "root", "shared with you")
     return Table(columns, rows, last="shared with you", folded=True)
+
+
+def _other(item: RunningProcess) -> str:
+    """The engine, unless that is this one: where it is alone, its column goes."""
+    return "" if item.engine == OWN else item.engine
 
 
 def verdict(lines: Sequence[ReceiptLine]) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def verdict(lines: Sequence[ReceiptLine]) -> dict[str, Any]:
 def verdicts(found: Iterable[tuple[RunningProcess, Mapping[str, Any]]]) -> Table:
     """A line a container, with the leaves in which it is not what the stack composes to, or was not seen to be."""
     rows = tuple(
-        (item.name, item.engine, str(item.pid), answer["result"], ", ".join(answer["drift"] or answer["not_seen"]))
+        (item.name, _other(item), str(item.pid), answer["result"], in_one(answer["drift"] or answer["not_seen"]))
         for item, answer in found
     )
     return Table(("name", "engine", "pid", "result", "in"), rows, last="in", folded=True)
