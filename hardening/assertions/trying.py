@@ -61,22 +61,27 @@ def statically(
 @frozen(eq=False)
 class LiveAnswer:
     """What a program came to: who has denied it, nobody where it was let; ``unconfirmed`` says why no run without it has
-    shown that, ``unseen`` why the kernel shows nothing of it, and ``failed`` why there is no answer at all."""
+    shown that, and ``behind`` are the mechanisms that would have denied it next then. ``unseen`` says why the kernel shows
+    nothing of it, and ``failed`` why there is no answer at all."""
 
     denials: tuple[OperationDenial, ...] = ()
     unconfirmed: str = ""
+    behind: frozenset[str] = frozenset()
     unseen: str = ""
     failed: str = ""
 
 
 def live(assertion: Assertion, asked: LiveAnswer) -> AssertionResult:
-    """What the kernel makes of an assertion, as `tried` has ``asked``. What no program can try, or is missing on the host
-    as well, is skipped where the composition says what is asserted."""
+    """What the kernel makes of an assertion, as `tried` has ``asked``. What no program can try, is missing on the host as
+    well, or lies behind what cannot be loosened is skipped where the composition says what is asserted."""
     result = _judged(assertion, asked.denials, asked.unconfirmed)
     if asked.failed:
         return attrs.evolve(result, state=AssertionState.FAILED, why=asked.failed)
     if asked.unseen and result.state is AssertionState.PASSED:
         return attrs.evolve(result, state=AssertionState.SKIPPED, why=asked.unseen)
+    if result.state is AssertionState.FAILED and assertion.by in asked.behind:
+        why = f"{asked.denials[0].leaf} denies it before that: {asked.unconfirmed}"
+        return attrs.evolve(result, state=AssertionState.SKIPPED, why=why)
     return result
 
 
@@ -108,7 +113,11 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
         causes = [item.cause for item in certain or found.attributions]
         words = {denial.leaf: denial.why for denial in foreseen}  # one reason has one text, seen or foreseen
         named = ((one.leaf.partition(".")[0], one.leaf, words.get(one.leaf, one.what)) for one in causes)
-        return LiveAnswer(tuple(OperationDenial(*one) for one in named), "" if confirmed else _unconfirmed(found))
+        denials = tuple(OperationDenial(*one) for one in named)
+        if confirmed:
+            return LiveAnswer(denials)
+        behind = {denial.mechanism for denial in foreseen} - {denial.mechanism for denial in denials}
+        return LiveAnswer(denials, _unconfirmed(found), frozenset(behind))
     refused = _refused(found)
     # A path that nobody can be given shows no mechanism by a trial; that the kernel answers as one says it does is seen.
     silent = first.startswith(REFUSED) and not refused  # such as an empty file in the place of a masked one

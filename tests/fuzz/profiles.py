@@ -14,19 +14,21 @@ from typing import Any
 
 from hardening.assemble import pipeline
 from hardening.assemble.oci_fields import unknown
+from hardening.assertions import operation as operations
 from hardening.assertions import testfile
 from hardening.base import jsontext
 from hardening.base.digest import of_filter
 from hardening.base.linux.libseccomp import Libseccomp
 from hardening.compare.configuration import changes
 from hardening.compose.composition import Composition, compose
-from hardening.errors import HardeningError
+from hardening.errors import HardeningError, ProfileError
 from hardening.launch.config import config, confinement
 from hardening.launch.container import leases
 from hardening.lint import fixing
+from hardening.mechanism.mechanism import Context
 from hardening.profile import source
 from hardening.profile.layers import Layer, Stack, parse_layer
-from hardening.profile.source import Document
+from hardening.profile.source import Document, Origin
 from hardening_seccomp import SeccompSettings, bpf
 from hardening_seccomp.compile import compile_filter
 from hardening_seccomp.docker import DockerTarget as Machine
@@ -35,7 +37,7 @@ from hardening_seccomp.oci import read as read_filter
 from hardening_seccomp.spans import kernel_token
 from hardening_seccomp.spec import filter_of
 from tests.fuzz.harness import ROOT, target
-from tests.fuzz.mutate import of_json, of_toml
+from tests.fuzz.mutate import of_json, of_lines, of_toml
 from tests.hardening.assemble.test_foreign import FULL
 from tests.hardening.compose.test_rules import RULES, linter
 from tests.plugins.seccomp import files, stacks
@@ -104,6 +106,43 @@ def assertions(data: bytes, place: Path) -> None:
         origins = [*(item.origin for item in case.assertions), *(item.origin for item in case.commands)]
         assert all(str(origin).startswith(f"{path}:") for origin in origins)
         assert case.assertions or case.commands
+
+
+def _operations() -> Iterator[bytes]:
+    yield b"see /etc\nread /etc/hosts\nwrite /run/web\nexecute /usr/bin/env\n"
+    yield b"bind :8080\nbind 127.0.0.1:53/udp\nconnect [::1]:443\nconnect example.org:80/tcp\n"
+    yield b"CAP_NET_RAW\nmount\nsocket(AF_INET)\nunshare(CLONE_NEWUSER|CLONE_NEWNET)\nioctl(0, 0x5412, -1)\n"
+
+
+@cache
+def _strict() -> tuple[Composition, Context]:
+    _, host = shipped.here()
+    found = shipped.composed(["strict"])
+    return found, pipeline.examine(found, host)
+
+
+@target(
+    of_lines, "hardening.assertions.operation hardening.why.question", seeds=_operations, refusals=(UnicodeDecodeError,),
+    short=60,
+)  # fmt: skip
+def operation(data: bytes, place: Path) -> None:
+    """What is no operation is told at its line, with a hint; of any other a program compiles, and settings deny it."""
+    composition, context = _strict()
+    for number, line in enumerate(data.decode().replace("\0", "").split("\n"), 1):
+        origin = Origin("x", f"x.test.toml:{number}")
+        refusal: ProfileError | None = None
+        try:
+            found = operations.read(line, composition, context, origin)
+        except ProfileError as error:
+            refusal = error
+        if refusal is not None:
+            assert refusal.origin == origin, line
+            assert refusal.hint, line
+            continue
+        if found.attempt:
+            compile(found.witness.program, "operation", "exec")
+        for denial in found.denials(composition, context):
+            assert not denial.leaf or composition.meant(denial.leaf), (line, denial)
 
 
 def _linted() -> Iterator[bytes]:
