@@ -31,6 +31,7 @@ def write(spec: Spec, path: Path, *, private: bool = False) -> None:
     partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
 
     def make() -> None:
+        os.close(behalf.find_folder(str(path)))
         partial.mkdir()
         try:
             partial.chmod(0o711)

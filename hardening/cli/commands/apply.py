@@ -12,7 +12,6 @@ import click
 from hardening.assemble import bundle, pipeline
 from hardening.assemble.pipeline import Assembly
 from hardening.assemble.statements import with_statements_of
-from hardening.base import wholefile
 from hardening.base.pointer import CONFIG
 from hardening.cli import output
 from hardening.cli.notes import QUIET, show_notes
@@ -119,7 +118,7 @@ def _write(destination: Path, files: Mapping[str, File]) -> None:
                     if not path.is_symlink():
                         path.symlink_to(link)
                 case bytes():
-                    wholefile.write(path, content, new=bundle.mode_of(name), durable=False)
+                    behalf.save(str(path), content, own=True, mode=bundle.mode_of(name), durable=False)
 
     try:
         behalf.write(make)

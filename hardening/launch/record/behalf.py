@@ -81,41 +81,52 @@ def write(action: Callable[[], None]) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def save(path: str, data: bytes, *, new: bool = False) -> None:
-    """`write` the file that somebody has named, all of it or nothing; one that is there keeps its mode, and is none where it
-    is to be ``new``. Links on the way are followed where they are root's or of who writes: another user's folder, in which
-    root writes, leads nowhere else. A device or a pipe is written to. `OSError`."""
-    write(lambda: _save(path, data, new))
+def save(
+    path: str, data: bytes, *, new: bool = False, own: bool = False, mode: int = 0o644, durable: bool = True
+) -> None:
+    """`write` the file that somebody has named, all of it or nothing. One that is there keeps its mode; there is none where
+    it is to be ``new``, and none but theirs (`require_replaceable`) where it is to be their ``own``. Links on the way are
+    followed where they are root's or of who writes: another user's folder, in which root writes, leads nowhere else. A
+    device or a pipe is written to. `OSError`."""
+    write(lambda: _save(path, data, new, own, mode, durable))
 
 
-def _save(path: str, data: bytes, new: bool) -> None:
-    mode = 0o644
+def _save(path: str, data: bytes, new: bool, own: bool, mode: int, durable: bool) -> None:
+    if own:
+        require_replaceable(path)
     if not new:
         try:
             with Opened(links.find(path)) as found:
-                kind = stat.S_IFMT(os.fstat(found).st_mode)
+                status = os.fstat(found)
                 # What the kernel has opened is named as the kernel names it: without links.
                 place = f"/proc/self/fd/{found}"
-                if kind not in (stat.S_IFREG, stat.S_IFDIR):
+                if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
                     with Opened(os.open(place, os.O_WRONLY | os.O_CLOEXEC)) as stream:
                         files.write_all(stream, data)
                     return
-                mode, path = stat.S_IMODE(os.fstat(found).st_mode), files.decode(os.readlink(files.encode(place)))
+                mode, path = stat.S_IMODE(status.st_mode), files.decode(os.readlink(files.encode(place)))
         except FileNotFoundError:
             pass
-    folder, _, name = path.rpartition("/")
-    with Opened(links.find(folder or ("/" if path.startswith("/") else "."))) as there:
+    with Opened(find_folder(path)) as there:
+        name = files.base(path)
         if new:
             files.create(name, data, mode, there)
         else:
-            files.replace(name, data, mode, there, durable=True)
+            files.replace(name, data, mode, there, durable=durable)
+
+
+def find_folder(path: str) -> int:
+    """The directory in which a path has its last name (O_PATH). `OSError`, also for a link of another user's on the way."""
+    folder = path.rpartition("/")[0]
+    return links.find(folder or ("/" if path.startswith("/") else "."))
 
 
 def require_replaceable(path: str) -> None:
     """`OSError` unless a path is free, or has a regular file of who writes: neither a link, nor anything else, nor somebody
-    else's file is written over."""
+    else's file is written over, nor what a link of another user's on the way leads to."""
     try:
-        status = os.lstat(path)
+        with Opened(find_folder(path)) as there:
+            status = os.stat(files.base(path), dir_fd=there, follow_symlinks=False)
     except FileNotFoundError:
         return
     if status.st_mode & 0o170000 != 0o100000:

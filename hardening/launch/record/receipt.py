@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 
-from hardening.base import files
 from hardening.base.digest import canonical, of_filter, sha256
 from hardening.base.linux import mountinfo, ptrace
 from hardening.base.pointer import lookup, table
@@ -166,14 +165,10 @@ class Report:
 
 def write(path: str, found: dict[str, Any]) -> None:
     """Write a receipt as JSON, with the rights of who has called; the file appears whole or not at all. `OSError`."""
-    behalf.write(lambda: _write(path, found))
-
-
-def _write(path: str, found: dict[str, Any]) -> None:
     import json
 
-    behalf.require_replaceable(path)
-    files.replace(path, f"{json.dumps(found, indent=1, sort_keys=True)}\n".encode())
+    text = json.dumps(found, indent=1, sort_keys=True)
+    behalf.save(path, f"{text}\n".encode(), own=True, mode=0o600, durable=False)
 
 
 def namespaces(place: str = "/proc/self") -> dict[str, str | None]:

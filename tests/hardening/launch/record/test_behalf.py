@@ -91,8 +91,11 @@ def test_links_of_others_lead_root_nowhere(tmp_path: Path) -> None:
     for path in (theirs, *theirs.iterdir()):
         os.lchown(path, 65533, 65533)
     for name in ("file", "folder/precious", "folder/new", "dangling"):
-        with pytest.raises(ForeignLinkError, match="belongs to uid 65533"):
-            behalf.save(str(theirs / name), b"x")
+        for replacing in (False, True):
+            with pytest.raises(OSError, match=r"belongs to uid 65533|not a regular file"):
+                behalf.save(str(theirs / name), b"x", own=replacing)
+    with pytest.raises(ForeignLinkError):
+        behalf.require_replaceable(str(theirs / "folder/new"))
     with pytest.raises(FileExistsError):
         behalf.save(str(theirs / "file"), b"x", new=True)
     assert ([path.name for path in own.iterdir()], precious.read_text()) == (["precious"], "precious")
