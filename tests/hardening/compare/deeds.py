@@ -236,9 +236,12 @@ def all_of(
             for image in IMAGES:
                 yield image, _accepted(scopes.match(image, value.named, value.rest).requirements, image)
         else:
+            same: dict[int, Deeds] = {}  # hundreds of calls have the same rule
             for member in members[setting.name]:
                 found = _looked_up(setting, value, member)
-                yield (name, member), _called(found, calls) if name == "seccomp." else of(name, found)
+                if name == "seccomp." and id(found) not in same:
+                    same[id(found)] = _called(found, calls)
+                yield (name, member), same[id(found)] if name == "seccomp." else of(name, found)
 
 
 def _called(rule: Rule, calls: Collection[tuple[int, ...]]) -> Deeds:

@@ -82,7 +82,8 @@ def command(
             )
         found = violated(own, other, here.host)
         shown, silent = _programs(context, here, (own, other), found, run=run, everything=everything)
-        others = [item for item in differences(other, own, here.host) if item.order is Order.OTHER]
+        compared = differences(other, own, here.host) if as_json or not found else ()
+        others = [item for item in compared if item.order is Order.OTHER]
         _show(both, found, (shown, silent), others, as_json=as_json)
     return EXIT_FINDINGS if found else 0
 
