@@ -3,8 +3,10 @@ which registers, keeps the laws, and does what it says beside ours."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         env={**os.environ, "PYTHONPATH": str(target)}, cwd=place, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Installed(target, done.stdout)
+
+
+def test_the_page_says_how_much_each_takes() -> None:
+    code = {f"--kind {kind}": files("acme", kind, "0.1")["hardening_acme/__init__.py"] for kind in KINDS}
+    code |= {"gvisor": (EXAMPLES / "gvisor/hardening_gvisor/__init__.py").read_text()}
+    code |= {"site-policy": (EXAMPLES / "site-policy/acme_site/__init__.py").read_text()}
+    taken = {}
+    for plugin, text in code.items():
+        imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+        names = [name for node in imports if node.module == "hardening.api" for name in node.names]
+        taken[plugin] = (str(sum(bool(line.strip()) for line in text.splitlines())), str(len(names)))
+    rows = re.findall(r"^\| `([^`]+)` \| (\d+) \| (\d+) \|$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert {plugin: tuple(numbers) for plugin, *numbers in rows} == taken
 
 
 def test_the_tests_of_each_pass(installed: Installed) -> None:
