@@ -31,7 +31,6 @@ Examples:
   hardening scan --set scan.setuid=deny --sarif ./rootfs
   hardening scan --pull=always --tls-verify=false -p team.toml 127.0.0.1:5000/team/app:1
 
-\b
 Exit codes: 0; 1 where something is there that the stack denies; 2 for bad usage.
 """,
 )

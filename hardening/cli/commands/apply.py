@@ -32,7 +32,6 @@ Examples:
   hardening apply -p web ./bundle -o ./tightened/config.json
   hardening apply -p web -                         as a filter, such as a precreate hook of podman
 
-\b
 Without --check, --in-place or -o the tightened configuration goes to standard output,
 and the report to standard error.
 """

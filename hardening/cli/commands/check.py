@@ -45,7 +45,6 @@ Examples:
   hardening check strict --against ./debs --json
   hardening check strict --against ./debs --fail-on perhaps
 
-\b
 Exit codes: 0; 1 where something is likely to break, or with --fail-on perhaps may; 2 for bad usage.
 """
 

@@ -30,7 +30,6 @@ Examples:
   hardening compose -p web -o ./bundle -- httpd -f       a bundle for `hardening launch`
   hardening compose -p ./mine.toml -o ./bundle docker.io/library/busybox -- id
 
-\b
 Exit codes: 0; 1 with --format sarif where [findings] of a layer refuses one, or where no
 layer says so, of a warning or worse; 2 for a bad profile or usage; 125 where this host
 cannot enforce a required mechanism.

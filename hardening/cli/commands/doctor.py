@@ -31,7 +31,6 @@ Examples:
   hardening doctor --all
   hardening doctor --json
 
-\b
 Exit code 1: this host cannot enforce a required mechanism of the profile, has no
 runtime or state directory, or a plugin cannot be used.
 """

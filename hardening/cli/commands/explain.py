@@ -26,7 +26,6 @@ Examples:
   hardening explain -p ./mine.toml --image oci:./image:v1  and what of the image was taken
   hardening explain -p org.toml -p app.toml rootfs.read_only --json
 
-\b
 A stack that is refused is explained as far as it goes; the exit code is then 2.
 """
 

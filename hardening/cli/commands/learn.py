@@ -28,7 +28,6 @@ Examples:
   hardening learn -p build --into seen.json -- make test
   hardening learn -p build --into seen.json -o make.toml -- make install
 
-\b
 Exit codes: 0; 1 where the command does not succeed under what was learnt; 2 for a bad
 profile or usage.
 """

@@ -31,7 +31,6 @@ Examples:
   hardening log --id 85332f647d60
   hardening log --from /var/log/audit/audit.log.1
 
-\b
 A time is a date, a date and time (local, or with an offset), a time of today, today,
 yesterday, or how long ago: 30s, 10m, 1h30m, 7d, 2w.
 """

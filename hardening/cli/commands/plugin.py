@@ -48,7 +48,7 @@ def command() -> None:
 @command.command(
     "list",
     epilog="\b\nExamples:\n  hardening plugin list\n  hardening plugin list --json\n\n"
-    "\b\nExit code 125: one of them cannot be used, or two are in each other's way.\n",
+    "Exit code 125: one of them cannot be used, or two are in each other's way.\n",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.pass_context
@@ -65,7 +65,7 @@ def list_plugins(context: click.Context, as_json: bool) -> int:
 @command.command(
     "show",
     epilog="\b\nExamples:\n  hardening plugin show seccomp\n  hardening plugin show seccomp --json\n\n"
-    "\b\nExit code 125: it cannot be used, or is in the way of another one.\n",
+    "Exit code 125: it cannot be used, or is in the way of another one.\n",
 )
 @click.argument("name", shell_complete=completed_by("complete_plugin"))
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
@@ -124,7 +124,7 @@ def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) 
 @command.command(
     "check",
     epilog="\b\nExamples:\n  hardening plugin check quota\n  hardening plugin check --json\n\n"
-    "\b\nExit code 1: something is broken; 125: a plugin cannot be used.\n",
+    "Exit code 1: something is broken; 125: a plugin cannot be used.\n",
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=completed_by("complete_plugin"))
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")

@@ -22,7 +22,6 @@ Examples:
   hardening receipt -p strict id.json --json
   hardening receipt -p ./mine.toml --image docker.io/library/busybox id.json
 
-\b
 Name the same profiles and options as for the run, and its image. Exit code 1: something does not hold, or
 was not seen.
 """

@@ -35,7 +35,6 @@ Examples:
   hardening run -d --name site -p web -v ./site:/srv:ro -- httpd -f
   hardening run --dry-run -p strict -- id
 
-\b
 Exit codes: the command's own; 128+n where signal n ended it; 2 for a bad profile or
 usage, 125 where the launcher failed, 126 and 127 where the command cannot be executed
 or does not exist.

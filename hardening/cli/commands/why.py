@@ -38,7 +38,6 @@ Examples:
   hardening why --json -p strict -- make test
   hardening why -p web :443                                may it listen there?
 
-\b
 Exit codes: 0 where the command succeeds, or did so with what was found, or what was asked is
 permitted or can be; 1 otherwise; 2 for a bad profile or usage; 125 where a launch failed.
 """

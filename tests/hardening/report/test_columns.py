@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from hardening.cli import main
+from hardening.cli.root import root
 from hardening.cli.session import Session
 from hardening.compare.configuration import Change
 from hardening.report.changes import table
@@ -105,6 +108,20 @@ def test_no_line_that_can_be_broken_is_wider_than_80_columns(here: Session, caps
         # What is to be pasted is one line, and a cell of one word cannot be wrapped.
         wide = [line for line in found.splitlines() if len(line) > 80 and not re.search(r"(^|  )\S+$", line)]
         assert [line for line in wide if not line.startswith("    --") and "`hardening " not in line] == [], command
+
+
+def test_what_help_says_is_wrapped_and_what_it_shows_is_not() -> None:
+    def walk(command: click.Command, context: click.Context) -> Iterator[str]:
+        yield from command.get_help(context).splitlines()
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                yield from walk(below, click.Context(below, parent=context, info_name=name, obj=context.obj))
+
+    found = [*walk(root, root.make_context("hardening", [], obj=Session(), resilient_parsing=True))]
+    assert sum(line.startswith("  Exit code") for line in found) > 10
+    assert [line for line in found if len(line) > 80 and not line.startswith("    ")] == []
 
 
 def test_of_objects_and_arrays_what_differs_is_shown() -> None:

@@ -23,7 +23,6 @@ Examples:
   hardening diff main:web.toml HEAD:web.toml --format markdown
   hardening diff org,team org,./team.toml --json        stacks, as -p org -p team has them
 
-\b
 Exit codes: 0 both permit the same, 1 B is tighter, or differs in nothing that is
 permitted, 3 B is looser or cannot be compared with A, 2 what cannot be read.
 """

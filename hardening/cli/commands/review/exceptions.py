@@ -16,7 +16,6 @@ Examples:
   hardening exceptions profiles/
   hardening exceptions -p org.toml -p web --json
 
-\b
 Exit codes: 0; 1 where one has ended; 2 for bad usage, and for a profile that cannot be used.
 """
 

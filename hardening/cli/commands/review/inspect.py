@@ -33,7 +33,6 @@ Examples:
   hardening inspect --podman db -p web        a container of podman's
   hardening inspect --all                     a line each, of yours and podman's
 
-\b
 With a stack, a process stands still for a moment while its filters are read, as under `strace -p`.
 """
 

@@ -26,7 +26,6 @@ Examples:
   hardening lint --format sarif profiles/ > lint.sarif
   hardening lint --explain HRD005
 
-\b
 Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
 """
 

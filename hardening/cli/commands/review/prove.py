@@ -35,7 +35,6 @@ Examples:
   hardening prove ./web.toml within org --run            run under both
   hardening prove HEAD:web.toml within HEAD~1:web.toml --json
 
-\b
 Exit codes: 0 it is within, 1 it is not, 2 what cannot be read.
 """
 

@@ -29,7 +29,6 @@ Examples:
   podman inspect db web | hardening score --inspect -
   hardening score -p web --weights ./weights.toml --json
 
-\b
 0 leaves nothing open, 10 everything; docs/reference/score.md has the items and their weights.
 """
 

@@ -41,7 +41,6 @@ Examples:
   hardening test -p web                                  what is asserted of a profile by its name
   hardening test --format junit profiles/ > test.xml
 
-\b
 Exit codes: 0; 1 where an assertion fails, or with --mutate a loosening is not noticed; 2 for what cannot be read.
 """
 
