@@ -72,7 +72,7 @@ def _unknown_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) 
 
     registry = RuleRegistry(mechanisms)
     yield from _named_twice(found, registry)
-    for rule, line in ((rule, gate.line(rule)) for gate in found for rule in gate.rules):
+    for gate, rule in [(each, rule) for each in found for rule in each.rules]:
         whole = registry.whole(rule)
         owner, _, name = whole.partition("/")
         text, hint = "there is no such rule", None
@@ -89,7 +89,7 @@ def _unknown_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) 
             names = ", ".join(f"{owner}/{item}" for item in sorted(known))
             hint = near.replace('"', f'"{owner}/', 1) if near else f"the rules of {owner} are {names}"
         if hint is not None:
-            yield ProfileError(f'findings.rules."{rule}": {text}', origin=line, hint=hint)
+            yield ProfileError(f'{gate.table}.rules."{rule}": {text}', origin=gate.line(rule), hint=hint)
 
 
 def _named_twice(found: Sequence[Gate], registry: RuleRegistry) -> Iterable[HardeningError]:
@@ -99,7 +99,7 @@ def _named_twice(found: Sequence[Gate], registry: RuleRegistry) -> Iterable[Hard
         for rule in gate.rules:
             other = known.setdefault(registry.whole(rule), rule)
             if other != rule:
-                text = f'findings.rules."{rule}": it is {other}, which this layer names at {gate.line(other)}'
+                text = f'{gate.table}.rules."{rule}": it is {other}, which this layer names at {gate.line(other)}'
                 yield ProfileError(text, origin=gate.line(rule), hint="remove one of them")
 
 
@@ -115,7 +115,8 @@ def _idle_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) -> 
                 others = (item.line(rule) for item in all_gates if item.least(rule) is not None)
                 line = next(others, None)
                 yield ProfileError(
-                    f'findings.rules."{rule}": this excepts a rule from what this layer refuses, and it refuses nothing',
+                    f'{gate.table}.rules."{rule}": this excepts a rule from what this layer refuses, and it refuses '
+                    "nothing",
                     origin=gate.places[rule],
                     hint=f"no layer lifts what {line} refuses: remove this, and have that line changed"
                     if line is not None

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import attrs
 
 from hardening.assemble.pipeline import of_settings
+from hardening.base import wholefile
 from hardening.base.text import listed
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
@@ -32,8 +34,8 @@ from hardening.mechanism.schema import Leaf
 from hardening.plugin.plugincalls import aside
 from hardening.plugin.plugins import Plugins
 from hardening.profile import layers, source, toml_lines
-from hardening.profile.layers import Layer, SearchPath, Stack, parse_layer, read_layer
-from hardening.profile.source import Document, Node
+from hardening.profile.layers import FoundProfile, Layer, SearchPath, Stack, parse_layer, read_layer
+from hardening.profile.source import Document, Node, Origin
 
 #: How many files are worth a process of their own.
 _SHARE = 64
@@ -46,7 +48,7 @@ class Linter:
     that stand before each of them in a stack, such as an organisation's. Raises as composing these does."""
 
     def __init__(self, plugins: Plugins, search: SearchPath, today: date, before: Sequence[str] = ()) -> None:
-        self.plugins, self.search, self.today, self.before = plugins, search, today, before
+        self.plugins, self.search, self.today, self.before = plugins, _Search(search.folders), today, before
         mechanisms = self.mechanisms = plugins.mechanisms
         self.rules = RuleRegistry(mechanisms)
         self.host = hosts.neutral(mechanisms)
@@ -54,7 +56,7 @@ class Linter:
         self.named = search.all()
         self._layers: dict[tuple[Path, Owner], Layer] = {}
         if before:  # what is wrong with these is the fault of no file
-            stack = layers.resolve(before, search, reader=self._read)
+            stack = layers.resolve(before, self.search, reader=self._read)
             compose_here(stack, mechanisms, self.host, today, memory=self.memory)
 
     def lint(self, path: str) -> list[LintResult]:
@@ -71,7 +73,8 @@ class Linter:
             layer, found = self._faults(name, error)
         if layer is not None:
             found += document.findings(layer, self.named)
-        lines = [line[:_LONGEST] for line in layer.document.text.splitlines()] if layer is not None else []
+        text = layer.document.text if layer is not None else _readable(name)
+        lines = [line.removesuffix("\r")[:_LONGEST] for line in text.split("\n")]
         file = str(layer.document.file) if layer is not None else os.path.normpath(name)
         results = order(
             LintResult(
@@ -79,7 +82,7 @@ class Linter:
                 self.rules.described(finding.rule),
                 file,
                 line,
-                lines[line - 1] if line <= len(lines) else "",
+                lines[line - 1] if line <= len(lines) and finding.origin.startswith(f"{file}:") else "",
                 drop,
                 span=_span(layer.document, finding, drop) if layer is not None else None,
             )
@@ -284,6 +287,27 @@ def _setting(message: str) -> str:
     """The setting that a message begins with."""
     head, colon, _ = message.partition(": ")
     return head if colon and " " not in head else ""
+
+
+def _readable(name: str) -> str:
+    """The text of a file that is no profile, whose lines are shown; empty where it cannot be read at all."""
+    try:
+        return wholefile.read(name, source.MAX_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+class _Search(SearchPath):
+    """Looks each name up once: most of many profiles extend the same few."""
+
+    @cached_property
+    def _known(self) -> dict[str, FoundProfile]:
+        return {}
+
+    def find(self, name: str, origin: Origin | None = None) -> FoundProfile:
+        if name not in self._known:
+            self._known[name] = super().find(name, origin)
+        return self._known[name]
 
 
 def _line(origin: str, file: str) -> int:

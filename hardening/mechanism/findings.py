@@ -118,11 +118,12 @@ class FindingsOf:
 class Gate:
     """Which findings refuse a run, by one layer's ``[findings]`` or its limit: those of ``refuse`` and above, or for the
     rules that it names, of what it says there; None is never. ``places`` says where each rule, and ``""`` for all others,
-    was said."""
+    was said, ``table`` in which one."""
 
     refuse: Severity | None
     rules: Mapping[str, Severity | None]
     places: Mapping[str, Origin]
+    table: str = "findings"
 
     def refuses(self, finding: Finding) -> Origin | None:
         """The line by which it refuses a finding, or None."""
@@ -151,7 +152,8 @@ class Gate:
     def renamed(self, names: Mapping[str, str]) -> Gate:
         """The same with other names of rules, such as those that ids stand for."""
         rules = {names.get(rule, rule): least for rule, least in self.rules.items()}
-        return Gate(self.refuse, rules, {names.get(rule, rule): place for rule, place in self.places.items()})
+        places = {names.get(rule, rule): place for rule, place in self.places.items()}
+        return Gate(self.refuse, rules, places, self.table)
 
     @classmethod
     def of_all(cls, gates: Sequence[Gate]) -> Gate:
@@ -196,7 +198,7 @@ def gate(node: Node, least: str = "refuse") -> Gate:
     said = {rule: each.attempt(partial(_severity, member)) for rule, member in named.items()}
     each.raise_all()
     places = {"": (refuse or node).origin, **{rule: member.origin for rule, member in named.items()}}
-    return Gate(severity, said, places)
+    return Gate(severity, said, places, node.dotted)
 
 
 def _severity(node: Node) -> Severity | None:

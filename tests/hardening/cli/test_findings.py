@@ -101,7 +101,7 @@ def test_a_rule_that_nobody_has_is_refused(folder: Path, capsys: pytest.CaptureF
     for rule in ("lint/restated", "HRD012"):
         profile(folder, "lint", f"[limits.findings.rules]\n'{rule}' = 'note'\n")
         message = refusal(folder, capsys, "run", "--dry-run", "-p", "lint", "--", "true")
-        assert "lint.toml:2: findings.rules" in message
+        assert "lint.toml:2: limits.findings.rules" in message
         assert "gate on `hardening lint --fail-on note`" in message, "a run has no findings of lint"
     for word, meant in (("HRD00", "HRD001"), ("hrd0055", "HRD005"), ("unused-exception", "core/unused-exception")):
         profile(folder, "typo", f"[findings.rules]\n{word} = 'note'\n")

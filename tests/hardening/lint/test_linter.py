@@ -127,6 +127,8 @@ def test_what_is_no_toml_or_no_file_is_a_result_too(write: Callable[[str], Path]
     assert lines(lint(write("[process]\numask = \n"))) == [(2, "HRD001")]
     assert lines(lint(write("\ufeffa = 1"))) == [(1, "HRD001")]
     assert lines(lint(write("[process]\numask = [\n\n"))) == [(2, "HRD001")], "of a line that there is"
+    (shown,) = lint(write("# a\u2028b\r\n[process\r\n"))
+    assert (shown.line, shown.text) == (2, "[process"), "with its line, of which TOML alone says where it ends"
     assert lines(lint(tmp_path / "absent.toml")) == [(1, "HRD001")]
 
 
