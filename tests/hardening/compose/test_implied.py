@@ -113,6 +113,7 @@ def test_an_exception_of_the_layer_that_says_it_permits_it(tmp_path: Path) -> No
         composed(tmp_path, EXCEPTION, KEYS)
     found = composed(tmp_path, KEYS + EXCEPTION)
     assert [exception.reason for _, exception in found.used_exceptions()] == ["a party"]
+    assert [entry.exception.reason for entry in found.leaves.values() if entry.exception is not None] == ["a party"]
     assert not [finding for finding in found.findings if finding.rule == "core/unused-exception"]
     # What it amounts to changes nothing of the other leaf, but is no loosening where that is as loose already.
     assert found.settings["door"].locked
