@@ -13,8 +13,10 @@ from hardening.cli import main
 from hardening.cli.root import root
 from hardening.cli.session import Session
 from hardening.compare.configuration import Change
+from hardening.report import process
 from hardening.report.changes import table
-from hardening.report.table import in_one, records
+from hardening.report.table import in_one, plain, records
+from hardening.runs.inspection import OWN, RunningProcess
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,18 @@ def test_what_help_says_is_wrapped_and_what_it_shows_is_not() -> None:
     found = [*walk(root, root.make_context("hardening", [], obj=Session(), resilient_parsing=True))]
     assert sum(line.startswith("  Exit code") for line in found) > 10
     assert [line for line in found if len(line) > 80 and not line.startswith("    ")] == []
+
+
+def test_a_container_is_a_line() -> None:
+    names = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+    report = {
+        "status": {"Uid": "4294000000\t4294000000", "Seccomp": "2"}, "uid_map": "0 4294000000 65536",
+        "namespaces": dict.fromkeys(names, "its own"), "caller_namespaces": {"net": "its own", "time": "its own"},
+    }  # fmt: skip
+    item = RunningProcess("d6efb3ceb7e5", OWN, 4194304)
+    _, line = plain(process.lines([(item, report, {})]), 80).splitlines()
+    assert line.split() == ["d6efb3ceb7e5", "4194304", "0", "(4294000000)", "0", "no", "filter", "rw", "net", "time"]
+    assert len(line) <= 80
 
 
 def test_of_objects_and_arrays_what_differs_is_shown() -> None:
