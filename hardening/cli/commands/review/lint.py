@@ -26,7 +26,8 @@ Examples:
   hardening lint --format sarif profiles/ > lint.sarif
   hardening lint --explain HRD005
 
-Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage.
+Exit codes: 0; 1 for a result at or above --fail-on; 2 for bad usage, and a -p that
+cannot be used.
 """
 
 
