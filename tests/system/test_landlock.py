@@ -238,3 +238,31 @@ def test_each_denial_is_landlocks_alone(caller: str, runtime: str) -> None:
     on, off = answers
     assert on == {**{name: answer for name, (_, answer) in ROWS.items()}, **dict.fromkeys(PERMITTED, "")}
     assert off == {**dict.fromkeys((*ROWS, *PERMITTED), ""), "control a device": "ENOTTY"}
+
+
+@pytest.mark.parametrize("runtime", runs.RUNTIMES)
+def test_a_command_that_cannot_be_executed_is_told_as_without_landlock(runtime: str) -> None:
+    require("landlock")
+    require("root")
+    said = {
+        "script": (127, "/data/script: exists, but its interpreter or dynamic loader does not"),
+        "garbage": (126, "/data/garbage: cannot be executed: Exec format error"),
+    }
+    with runs.workplace() as folder:
+        for name, text in (("script", "#!/no/such\n"), ("garbage", "\1\2")):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        plain = f"""
+[selinux]
+enabled = false
+[namespaces]
+time = "host"
+[rootfs]
+volumes = ["{folder}:/data:ro,exec"]
+"""
+        stacks = [f"{plain}[landlock]\nbind = [1]\n", *([plain] if runtime == "native" else [])]
+        for name, (code, words) in said.items():
+            for stack in stacks:  # what crun and runc say of it without a helper is theirs
+                done = runs.finished(stack, command=[f"/data/{name}"], runtime=runtime)
+                heard = done.stderr.removeprefix("hardening: ").removeprefix("config.json:/process/args/0: ")
+                assert (done.code, heard) == (code, f"{words}\n")

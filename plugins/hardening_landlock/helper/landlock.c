@@ -41,7 +41,8 @@ __asm__(".globl _start\n_start:\n\tmov x29, #0\n\tmov x30, #0\n\tmov x0, sp\n\tb
 
 enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446 };
 enum { O_PATH = 010000000, O_CLOEXEC = 02000000, AT_FDCWD = -100, F_GETFL = 3, O_ACCMODE = 3, O_WRONLY = 1, O_RDONLY = 0 };
-enum { EPERM = 1, ENOENT = 2, EBADF = 9, EACCES = 13, ENOTDIR = 20, EINVAL = 22, ENOSYS = 38, EBADFD = 77, EOPNOTSUPP = 95 };
+enum { EPERM = 1, ENOENT = 2, E2BIG = 7, ENOEXEC = 8, EACCES = 13, ENOTDIR = 20, EINVAL = 22, ENOSYS = 38, EBADFD = 77 };
+enum { EOPNOTSUPP = 95 };
 enum { PATH_BENEATH = 1, NET_PORT = 2 };
 
 /* LANDLOCK_ACCESS_FS_* of linux/landlock.h */
@@ -105,17 +106,17 @@ static const char *after(const char *text, const char *begin)
 	return text;
 }
 
-static __attribute__((noreturn)) void end(int code, const char *what, const char *about, long error)
+static __attribute__((noreturn)) void finish(int code, long error)
 {
 	char digits[4] = "000";
-	say("hardening: landlock: ");
-	say(what);
-	say(about);
 	switch (-error) {
 	case 0: break;
 	case EPERM: say(": Operation not permitted"); break;
 	case ENOENT: say(": No such file or directory"); break;
+	case E2BIG: say(": Argument list too long"); break;
+	case ENOEXEC: say(": Exec format error"); break;
 	case EACCES: say(": Permission denied"); break;
+	case ENOTDIR: say(": Not a directory"); break;
 	case EINVAL: say(": Invalid argument"); break;
 	case ENOSYS: say(": Function not implemented"); break;
 	case EOPNOTSUPP: say(": Operation not supported"); break;
@@ -128,6 +129,13 @@ static __attribute__((noreturn)) void end(int code, const char *what, const char
 	__builtin_unreachable();
 }
 
+/* The command is not confined. */
+static __attribute__((noreturn)) void end(const char *what, const char *about, long error)
+{
+	say("hardening: landlock: "), say(what), say(about);
+	finish(125, error);
+}
+
 static const struct class *find(const char *word, const char **value)
 {
 	for (u64 at = 0; at < sizeof classes / sizeof *classes; at++) {
@@ -137,7 +145,7 @@ static const struct class *find(const char *word, const char **value)
 			return &classes[at];
 		}
 	}
-	end(125, "no word of this helper: ", word, 0);
+	end("no word of this helper: ", word, 0);
 }
 
 static u64 number(const char *text)
@@ -145,7 +153,7 @@ static u64 number(const char *text)
 	u64 value = 0;
 	for (const char *at = text; *at; at++) {
 		if (*at < '0' || *at > '9' || value > 65535)
-			end(125, "no port: ", text, 0);
+			end("no port: ", text, 0);
 		value = value * 10 + (*at - '0');
 	}
 	return value;
@@ -162,11 +170,11 @@ static void permit_path(long rules, const char *path, u64 allowed)
 	if (fd == -ENOENT || !rule.allowed)
 		return;
 	if (fd < 0)
-		end(125, "cannot look at ", path, fd);
+		end("cannot look at ", path, fd);
 	rule.parent = fd;
 	error = call(ADD_RULE, rules, PATH_BENEATH, (long)&rule, 0);
 	if (error && error != -EBADFD) /* a file system that nobody can confine has nothing to permit */
-		end(125, "cannot permit ", path, error);
+		end("cannot permit ", path, error);
 	call(CLOSE, fd, 0, 0, 0);
 }
 
@@ -184,7 +192,7 @@ static void permit_stream(long rules, int fd, u64 handled)
 	rule.allowed &= handled;
 	error = rule.allowed ? call(ADD_RULE, rules, PATH_BENEATH, (long)&rule, 0) : 0;
 	if (error && error != -EBADFD) /* a pipe or a socket, which Landlock leaves alone */
-		end(125, "cannot permit a standard stream", "", error);
+		end("cannot permit a standard stream", "", error);
 }
 
 static void confine(char **words)
@@ -201,7 +209,7 @@ static void confine(char **words)
 	}
 	rules = call(CREATE_RULESET, (long)&handled, sizeof handled, 0, 0);
 	if (rules < 0)
-		end(125, "landlock_create_ruleset", "", rules);
+		end("landlock_create_ruleset", "", rules);
 	for (char **word = words; *word; word++) {
 		if (after(*word, "handle="))
 			continue;
@@ -210,19 +218,37 @@ static void confine(char **words)
 			struct net_port rule = {found->net & handled.net, number(value)};
 			error = rule.allowed ? call(ADD_RULE, rules, NET_PORT, (long)&rule, 0) : 0;
 			if (error)
-				end(125, "cannot permit the port ", value, error);
+				end("cannot permit the port ", value, error);
 		} else if (found->fs) {
 			permit_path(rules, value, (found->fs & FS_WRITE_FILE ? found->fs | FS_TRUNCATE : found->fs) & handled.fs);
 		} else {
-			end(125, "nothing can be permitted of ", *word, 0);
+			end("nothing can be permitted of ", *word, 0);
 		}
 	}
 	for (int fd = 0; fd < 3; fd++)
 		permit_stream(rules, fd, handled.fs);
 	error = call(RESTRICT_SELF, rules, 0, 0, 0);
 	if (error)
-		end(125, "landlock_restrict_self", "", error);
+		end("landlock_restrict_self", "", error);
 	call(CLOSE, rules, 0, 0, 0);
+}
+
+/* Whether there is no such file; else it is the file's interpreter that execve(2) misses. */
+static int missing(const char *path)
+{
+	long fd = call(OPENAT, AT_FDCWD, (long)path, O_PATH | O_CLOEXEC, 0);
+	return fd == -ENOENT || fd == -ENOTDIR;
+}
+
+/* The command is not executed: the words and codes of the native launcher, whose last look was before (its lookup.py). */
+static __attribute__((noreturn)) void fail(const char *path, const char *lacking, long error)
+{
+	say("hardening: "), say(path);
+	if (lacking)
+		say(lacking), finish(127, 0);
+	if (error == -ENOENT)
+		say(": exists, but its interpreter or dynamic loader does not"), finish(127, 0);
+	say(": cannot be executed"), finish(126, error);
 }
 
 /* execvp(3), with the PATH that launchers take where there is none (hardening.base.places.OF_COMMANDS). */
@@ -230,11 +256,11 @@ static __attribute__((noreturn)) void execute(char **command, char **variables)
 {
 	static char place[8192];
 	const char *search = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *name = command[0];
-	long error, worst = -ENOENT;
+	long error, refused = 0;
 	for (const char *at = name; *at; at++)
 		if (*at == '/') {
 			error = call(EXECVE, (long)name, (long)command, (long)variables, 0);
-			end(error == -ENOENT || error == -ENOTDIR ? 127 : 126, name, "", error);
+			fail(name, missing(name) ? ": no such file in the container" : 0, error);
 		}
 	for (char **variable = variables; *variable; variable++)
 		if (after(*variable, "PATH="))
@@ -253,17 +279,16 @@ static __attribute__((noreturn)) void execute(char **command, char **variables)
 			for (u64 from = 0; from <= rest; from++)
 				place[at + from] = name[from];
 			error = call(EXECVE, (long)place, (long)command, (long)variables, 0);
-			if (error != -ENOENT && error != -ENOTDIR) {
-				worst = error;
-				if (error != -EACCES)
-					break;
-			}
+			if (error == -EACCES)
+				refused = error;
+			else if (!missing(place))
+				fail(place, 0, error);
 		}
 		begin += size;
 		if (!*begin)
 			break;
 	}
-	end(worst == -ENOENT ? 127 : 126, name, "", worst);
+	fail(name, refused ? 0 : ": command not found in the container", refused);
 }
 
 void __attribute__((noreturn, used)) begin(long *stack)
@@ -276,5 +301,5 @@ void __attribute__((noreturn, used)) begin(long *stack)
 			confine(words + 1);
 			execute(words + at + 1, variables);
 		}
-	end(125, "no command behind --", "", 0);
+	end("no command behind --", "", 0);
 }

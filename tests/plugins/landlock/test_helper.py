@@ -31,16 +31,17 @@ CALLS = {
 }
 CASES = [
     (["handle=write", "--", "sh", "-c", "exit 3"], 3, ""),
-    (["handle=write", "--", "no-such-command"], 127, "no-such-command: No such file or directory"),
-    (["handle=write", "--", "/no/such"], 127, "/no/such: No such file or directory"),
-    (["handle=write", "--", "/etc/passwd"], 126, "/etc/passwd: Permission denied"),
-    (["handle=execute", "execute=/etc", "--", "true"], 126, "true: Permission denied"),
+    (["handle=write", "--", "no-such-command"], 127, "no-such-command: command not found in the container"),
+    (["handle=write", "--", "/no/such"], 127, "/no/such: no such file in the container"),
+    (["handle=write", "--", "/etc/passwd"], 126, "/etc/passwd: cannot be executed: Permission denied"),
+    (["handle=execute", "execute=/etc", "--", "true"], 126, "true: cannot be executed: Permission denied"),
     (["handle=speak", "--", "true"], 125, "no word of this helper: speak"),
     (["handle=bind", "bind=http", "--", "true"], 125, "no port: http"),
     (["handle=bind", "bind=70000", "--", "true"], 125, "cannot permit the port 70000: Invalid argument"),
     (["handle=signals", "signals=1", "--", "true"], 125, "nothing can be permitted of signals=1"),
-    (["handle=read", "read=/etc/passwd/x", "--", "true"], 125, "cannot look at /etc/passwd/x: error 020"),
+    (["handle=read", "read=/etc/passwd/x", "--", "true"], 125, "cannot look at /etc/passwd/x: Not a directory"),
     (["handle=write", "write=/no/such", "--", "true"], 0, ""),
+    (["handle=write", "--", "/etc/passwd/x"], 127, "/etc/passwd/x: no such file in the container"),
     (["handle=write"], 125, "no command behind --"),
     (["handle=write", "--"], 125, "no command behind --"),
 ]
@@ -50,7 +51,7 @@ def ended(program: Path, words: list[str], *before: str) -> tuple[int, str, str]
     """The exit code of a helper with these words, and what it says."""
     argv = [*(before or ("setpriv", "--no-new-privs")), str(program), *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr.removeprefix("hardening: landlock: ").rstrip("\n")
+    return done.returncode, done.stdout, done.stderr.removeprefix("hardening: ").removeprefix("landlock: ").rstrip("\n")
 
 
 def compiler(path: Path) -> bytes:
