@@ -32,7 +32,7 @@ def refusal(composition: Composition, lacking: Unsupported) -> HostError | None:
     limited = next((entry for entry in concerned if entry.limit_origin), None)
     if limited is None and requirement.value != REQUIREMENT.default:
         return None
-    decided = next((entry for entry in concerned if entry.stated), None)
+    decided = next((entry for entry in concerned if entry.decided), None)
     what = "cannot be enforced here"
     if limited is not None:
         which = "" if str(limited.leaf) == lacking.leaf else f"{limited.leaf} "

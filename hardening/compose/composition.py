@@ -96,11 +96,11 @@ class Composition:
         return Ids.of((uids, gids), os.geteuid(), os.getegid())
 
     def located(self, finding: Finding) -> Finding:
-        """A finding with a place to look at: that of the first of its leaves that a layer stated, where it has none."""
+        """A finding with a place to look at: that of the first of its leaves that a layer decided, where it has none."""
         if finding.origin:
             return finding
         leaves = (leaf for leaf in (finding.leaf, *finding.also) if leaf)
-        place = next((entry.origin for leaf in leaves for entry in self.meant(leaf) if entry.stated), "")
+        place = next((entry.origin for leaf in leaves for entry in self.meant(leaf) if entry.decided), "")
         return attrs.evolve(finding, origin=place) if place else finding
 
     @cached_property

@@ -115,6 +115,11 @@ class Resolved:
         return described_origin(self.origin, self.steps)
 
     @property
+    def decided(self) -> bool:
+        """Whether a layer decided the value, which states it or whose limit the default exceeds."""
+        return self.stated or self.origin == self.limit_origin
+
+    @property
     def exception(self) -> Exemption | None:
         """What permitted the value: the last exception for a loosening that no limit and no later layer has taken back."""
         found: Exemption | None = None

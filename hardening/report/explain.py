@@ -190,8 +190,7 @@ def _reason(exception: Any) -> str:
 
 def summaries(composition: Composition) -> list[dict[str, Any]]:
     """A row for every mechanism: ``mechanism``, ``requirement``, how many of its leaves are ``stated``, ``limited``, and
-    ``excepted`` (loosened by an exception), and its ``summary``."""
-    excepted = [leaf.mechanism for leaf, _ in composition.used_exceptions()]
+    ``excepted`` (permitted by an exception, as they are), and its ``summary``."""
     rows = []
     for mechanism in composition.mechanisms:
         own = [entry for leaf, entry in composition.leaves.items() if leaf.mechanism == mechanism.name]
@@ -201,7 +200,7 @@ def summaries(composition: Composition) -> list[dict[str, Any]]:
                 "requirement": "required" if composition.required(mechanism.name) else "best-effort",
                 "stated": sum(entry.stated for entry in own),
                 "limited": sum(bool(entry.limit_origin) for entry in own),
-                "excepted": excepted.count(mechanism.name),
+                "excepted": sum(entry.exception is not None for entry in own),
                 "summary": mechanism.summary,
             }
         )

@@ -80,7 +80,7 @@ def _groups(
             in_short(first.origin),
             tuple(_step(step, in_short) for step in first.steps),
             first.stated,
-            any(step.exception is not None for step in first.steps),
+            first.exception is not None,
         )
 
 

@@ -15,8 +15,9 @@ from hardening.compose.fold import Outcome
 from hardening.errors import HardeningError, Problems
 from hardening.mechanism import host
 from hardening.mechanism.findings import Finding, Severity
+from hardening.mechanism.kinds import Ceiling
 from hardening.mechanism.mechanism import Mechanism, Reading
-from hardening.mechanism.schema import Leaf, Statement
+from hardening.mechanism.schema import Leaf, Statement, scalar
 from hardening.profile.source import Node
 from tests.support.texts import TODAY, composed, stack
 from tests.support.thirdparty.acme_quota import Quota, QuotaSettings
@@ -276,6 +277,22 @@ def test_stated_values_and_limits_are_known_by_leaf() -> None:
     with pytest.raises(TypeError):  # what one plugin writes there would bind the others
         composition.limits("quota")["files", ""] = 10  # type: ignore[index]
     assert composition.leaves[Leaf("quota", "files")].limit_origin == "a.toml:2"
+
+
+def test_a_finding_is_located_at_what_decided_its_leaf() -> None:
+    @attrs.frozen
+    class Settings:
+        files: int = scalar(Ceiling(0, 9), 0, "A strict default.")
+        sizes: int = scalar(Ceiling(0, 9), 9, "A default that a limit may exclude.")
+        links: int = scalar(Ceiling(0, 9), 9, "Another.")
+
+    class Lax(Mechanism[Settings]):
+        name = "lax"
+        summary = "what is lax by default"
+
+    composition = composed("[limits.lax]\nfiles = 3\nsizes = 3\n[lax]\nlinks = 5", by=[Lax()])
+    about = (Finding("lax/x", Severity.NOTE, "why", leaf=f"lax.{name}") for name in ("files", "sizes", "links"))
+    assert [composition.located(finding).origin for finding in about] == ["", "a.toml:3", "a.toml:5"]
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -15,13 +15,16 @@ import pytest
 
 from hardening.assemble import pipeline
 from hardening.assemble.pipeline import Assembly
-from hardening.report.page import graph, page, permits
+from hardening.report import explain
+from hardening.report.page import graph, page, permits, values
 from hardening.report.page.permits import Matrix
 from hardening.score import scoring
 from hardening_seccomp.host import SeccompFacts
 from hardening_seccomp.settings import SeccompSettings
 from hardening_seccomp.verify import verify
 from tests.support import shipped
+from tests.support.texts import composed
+from tests.support.thirdparty.acme_quota import Quota
 from tools import facts
 
 #: The largest page that there may be; bytes.
@@ -176,3 +179,12 @@ def test_the_graph_has_each_layer_once_below_those_that_extend_it_and_no_line_be
     assert len(columns) == 2
     assert max(columns) < min(box.x for box in found.boxes)
     assert found.height >= max(box.y for box in found.boxes) + graph.HEIGHT
+
+
+def test_an_exception_is_marked_as_long_as_the_value_needs_it() -> None:
+    loose = '[[exceptions]]\nsetting = "quota.files"\nreason = "why"\n[quota]\nfiles = 5'
+    for layers, excepted in ((("", loose), True), (("", loose, "[quota]\nfiles = 1"), False)):
+        composition = composed("[quota]\nfiles = 1", *layers, by=[Quota()])
+        (table,) = values.grouped(composition, str)
+        assert [group.excepted for group in table.groups if group.family == "quota.files"] == [excepted]
+        assert [row["excepted"] for row in explain.summaries(composition)] == [excepted]
