@@ -15,6 +15,7 @@ import attrs
 
 from hardening.assemble.pipeline import of_settings
 from hardening.base import wholefile
+from hardening.base.linux import children
 from hardening.base.text import listed
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
@@ -37,8 +38,8 @@ from hardening.profile import layers, source, toml_lines
 from hardening.profile.layers import FoundProfile, Layer, SearchPath, Stack, parse_layer, read_layer
 from hardening.profile.source import Document, Node, Origin
 
-#: How many files are worth a process of their own.
-_SHARE = 64
+#: How many files are worth processes of their own.
+MANY = 64
 #: How much of a line is shown.
 _LONGEST = 1000
 
@@ -104,41 +105,12 @@ class Linter:
             return layers.resolve((name,), self.search, reader=self._read)
         return found
 
-    def all(self, paths: Sequence[str], processes: int = 1) -> list[LintResult]:
-        """The results of several files, of many side by side in as many ``processes``."""
+    def all(self, paths: Sequence[str], *, alone: bool = False) -> list[LintResult]:
+        """The results of several files, of many side by side unless this process does them ``alone``."""
         with aside():  # once for all of them: each call of a plugin would do it
-            return _once(self._all(paths, min(processes, len(paths) // _SHARE)))
-
-    def _all(self, paths: Sequence[str], share: int) -> list[LintResult]:
-        if share < 2:
-            return [result for path in paths for result in self.lint(path)]
-        import multiprocessing
-        from multiprocessing.connection import Connection
-
-        forked = multiprocessing.get_context("fork")  # each has the plugins, and what is shared, as they are here
-        self.lint(paths[0])
-
-        def work(part: Sequence[str], answer: Connection) -> None:
-            try:
-                answer.send([self.lint(path) for path in part])
-            except HardeningError as error:
-                answer.send(error)
-
-        children = []
-        for number in range(share):
-            given, answer = forked.Pipe(duplex=False)
-            child = forked.Process(target=work, args=(paths[number::share], answer))
-            child.start()
-            answer.close()
-            children.append((given, child))
-        answers = [given.recv() for given, _ in children]
-        for _, child in children:
-            child.join()
-        for found in answers:
-            if isinstance(found, HardeningError):
-                raise found
-        every = [results for found in answers for results in found]
-        return order(result for results in every for result in results)
+            many = not alone and len(paths) >= MANY
+            each = children.side_by_side(paths, self.lint) if many else map(self.lint, paths)
+            return _once(order(result for results in each for result in results))
 
     def _read(self, path: Path, name: str, *, owner: Owner = Owner.ANY) -> Layer:
         known = self._layers.get((path, owner))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from hardening.cli import output
@@ -89,7 +87,7 @@ def command(
         for path in named:
             for line in fixing.fix(lint, path):
                 output.note(line)
-    results = lint.all(named, len(os.sched_getaffinity(0)))
+    results = lint.all(named)
     if form == JSON:
         output.show_json(report.data(results))
     elif form == SARIF:
