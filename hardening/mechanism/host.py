@@ -1,4 +1,4 @@
-"""What this kernel and user can do, probed once and passed on as a value.
+"""What this kernel and user can do, probed once and passed on as a value, also to who reads a layer (`Reading`).
 
 The core knows the plain facts of a machine; each mechanism adds the facts that it needs through its own ``probe``.
 Tests build a `Host` by hand to stand for another kernel.
@@ -16,6 +16,8 @@ import attrs
 
 from hardening.base.values import frozen
 from hardening.errors import PluginError
+from hardening.mechanism.findings import Finding
+from hardening.mechanism.inputs import Input, Unknown
 
 F = TypeVar("F")
 
@@ -92,3 +94,24 @@ def _with_facts(host: Host, facts: dict[type, object], mechanisms: Iterable[Prob
         if fact is not None:
             facts[type(fact)] = fact
     return attrs.evolve(host, facts=MappingProxyType(facts))
+
+
+@frozen(eq=False)
+class Reading:
+    """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that it
+    names in ``after``. It may write to ``noted``, what it found in the layers and wants to be told with the findings of the
+    composition, and to ``looked``, the files that it read for them (`hardening.mechanism.inputs`)."""
+
+    host: Host
+    composed: Mapping[type, object]
+    noted: list[Finding] = attrs.field(factory=list, eq=False)
+    looked: list[Input | Unknown] = attrs.field(factory=list, eq=False)
+    #: What was asked for so far, with the answers: on these the reading depends, and on no other mechanism.
+    asked: list[tuple[type, object]] = attrs.field(factory=list, init=False, eq=False)
+
+    def of(self, kind: type[F]) -> F | None:
+        """The composed settings that are of ``kind`` or derive from it (`hardening.mechanism.roles`); None where there are
+        none."""
+        found = next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
+        self.asked.append((kind, found))
+        return found

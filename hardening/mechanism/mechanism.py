@@ -32,8 +32,8 @@ from hardening.mechanism.answers import (
 from hardening.mechanism.denial import Cause, FileRights, PathAnswer, SystemCall
 from hardening.mechanism.findings import Finding, FindingRule
 from hardening.mechanism.fragment import Fragment, Spec, contribute_fields, tighten_fields
-from hardening.mechanism.host import Host
-from hardening.mechanism.inputs import Input, Inputs, Unknown
+from hardening.mechanism.host import Host, Reading
+from hardening.mechanism.inputs import Inputs, Unknown
 from hardening.mechanism.schema import (
     WILDCARD,
     Leaf,
@@ -70,27 +70,6 @@ __all__ = [
 S = TypeVar("S")
 P = TypeVar("P")
 T = TypeVar("T")
-
-
-@frozen(eq=False)
-class Reading:
-    """What a mechanism may look at while it reads a layer: the host, and the composed settings of the mechanisms that it
-    names in ``after``. It may write to ``noted``, what it found in the layers and wants to be told with the findings of the
-    composition, and to ``looked``, the files that it read for them (`hardening.mechanism.inputs`)."""
-
-    host: Host
-    composed: Mapping[type, object]
-    noted: list[Finding] = attrs.field(factory=list, eq=False)
-    looked: list[Input | Unknown] = attrs.field(factory=list, eq=False)
-    #: What was asked for so far, with the answers: on these the reading depends, and on no other mechanism.
-    asked: list[tuple[type, object]] = attrs.field(factory=list, init=False, eq=False)
-
-    def of(self, kind: type[P]) -> P | None:
-        """The composed settings that are of ``kind`` or derive from it (`hardening.mechanism.roles`); None where there are
-        none."""
-        found = next((settings for settings in self.composed.values() if isinstance(settings, kind)), None)
-        self.asked.append((kind, found))
-        return found
 
 
 def _no_limits(mechanism: str) -> Mapping[tuple[str, str], Any]:

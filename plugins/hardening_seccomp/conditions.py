@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, cast
 
+import attrs
+
 from hardening.base.values import frozen
-from hardening_seccomp.actions import ALLOW, DENY, Action, stricter
+from hardening_seccomp.actions import ALLOW, DENY, Action, ActionKind, stricter
 from hardening_seccomp.diagrams import (
     MAX_ARGUMENT,
     WIDTH,
@@ -147,6 +149,24 @@ def _stricter_stated(a: Action | None, b: Action | None) -> Action | None:
         return b if a is None else a
     # Of two errnos in one filter the one written first counts: they are equally strict, and libseccomp's order is its own.
     return stricter(b, a)
+
+
+def is_ambiguous(listed: Sequence[ConditionEntry]) -> bool:
+    """Whether two entries of different actions match one argument vector."""
+    if len({entry.action for entry in listed}) < 2:
+        return False
+    return rule_of(listed, listed[0].action) != _loosest(listed)
+
+
+def _loosest(listed: Sequence[ConditionEntry]) -> Rule:
+    """The rule with the overlaps decided the other way round."""
+    turned = [
+        ConditionEntry(Action(ActionKind(ActionKind.KILL_PROCESS - e.action.kind), e.action.data), e.comparisons)
+        for e in listed
+    ]
+    rule = rule_of(reversed(turned), turned[0].action)
+    back = tuple(Action(ActionKind(ActionKind.KILL_PROCESS - leaf.kind), leaf.data) for leaf in rule.leaves)
+    return attrs.evolve(rule, leaves=back)
 
 
 def entries(rule: Rule, default: Action | None, bound: int, style: Style = Style.NATIVE) -> tuple[ConditionEntry, ...]:

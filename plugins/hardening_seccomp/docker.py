@@ -18,7 +18,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.errors import LaunchError, ProfileError
 from hardening_seccomp.actions import Action, ActionKind, errno_number
-from hardening_seccomp.conditions import ConditionEntry, rule_of
+from hardening_seccomp.conditions import ConditionEntry, is_ambiguous, rule_of
 from hardening_seccomp.filters import Filter
 from hardening_seccomp.oci import (
     ARCHITECTURES,
@@ -27,7 +27,6 @@ from hardening_seccomp.oci import (
     NO_LISTENER,
     OF_LISTENERS,
     emit,
-    is_ambiguous,
     oci_architecture,
     read_action,
     read_cases,

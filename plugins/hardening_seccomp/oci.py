@@ -9,8 +9,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-import attrs
-
 from hardening.base.values import frozen
 from hardening.errors import SpecError
 from hardening.mechanism.schema import WILDCARD
@@ -24,6 +22,7 @@ from hardening_seccomp.conditions import (
     TooManyEntries,
     coarser,
     entries,
+    is_ambiguous,
     rule_of,
 )
 from hardening_seccomp.diagrams import ARGUMENTS, MAX_ARGUMENT, apply, constant, judged_at
@@ -276,24 +275,6 @@ def read(document: object, *, native: str, origin: object | None = None, pointer
 
 def _pretends(action: object, number: object) -> bool:
     return action == "SCMP_ACT_ERRNO" and number == 0 and not isinstance(number, bool)
-
-
-def is_ambiguous(listed: Sequence[ConditionEntry]) -> bool:
-    """Whether two entries of different actions match one argument vector."""
-    if len({entry.action for entry in listed}) < 2:
-        return False
-    return rule_of(listed, listed[0].action) != _loosest(listed)
-
-
-def _loosest(listed: Sequence[ConditionEntry]) -> Rule:
-    """The rule with the overlaps decided the other way round."""
-    turned = [
-        ConditionEntry(Action(ActionKind(ActionKind.KILL_PROCESS - e.action.kind), e.action.data), e.comparisons)
-        for e in listed
-    ]
-    rule = rule_of(reversed(turned), turned[0].action)
-    back = tuple(Action(ActionKind(ActionKind.KILL_PROCESS - leaf.kind), leaf.data) for leaf in rule.leaves)
-    return attrs.evolve(rule, leaves=back)
 
 
 def _object(value: object, keys: Sequence[str], origin: object | None, pointer: str) -> Mapping[str, Any]:
