@@ -147,7 +147,7 @@ def _each(seen: SeenRoot) -> Iterator[Verification]:
         if wanted.place in seen.others:
             continue
         of_root = "rootfs.path" in wanted.leaves
-        item = next((item for item in reversed(seen.mounts) if item.place == wanted.place), None)
+        item = _at(seen, wanted.place)
         problems = ["no mount"] if item is None else list(_looser(seen, wanted, item))
         if of_root:
             parts += [f"{wanted.place}: {problem}" for problem in problems]
@@ -161,6 +161,14 @@ def _each(seen: SeenRoot) -> Iterator[Verification]:
         yield Verification.of(
             "rootfs.path", "its entries, restricted", _list(parts, "its entries, restricted"), not parts
         )
+
+
+def _at(seen: SeenRoot, place: str) -> MountedTree | None:
+    """The mount on top at a place, below the mask that was composed over it: `_hidden` looks at that."""
+    found = [item for item in seen.mounts if item.place == place]
+    if found and place in seen.listed("maskedPaths") and _is_mask(seen, found[-1]):
+        found.pop()
+    return found[-1] if found else None
 
 
 def _looser(seen: SeenRoot, wanted: WantedMounts, item: MountedTree) -> Iterator[str]:

@@ -187,6 +187,16 @@ def test_a_mask_is_what_covers_a_path_and_what_is_visible_there(place: Path) -> 
     assert lines(place, below, TWO, paths=unreadable)["rootfs.masked_paths.*"] is State.NOT_SEEN
 
 
+def test_a_mask_over_a_composed_mount_is_not_taken_for_it(place: Path) -> None:
+    more = 'masked_paths = ["/data"]'
+    mask = "\n94 68 0:71 / /data ro,relatime - tmpfs tmpfs rw"
+    assert broken(place, STRICT + mask, more, paths={"/data": "empty"}) == set()
+    other = STRICT.replace("254:0 {place}/data /data", "254:0 /etc /data")
+    assert broken(place, other + mask, more, paths={"/data": "empty"}) >= {"rootfs.volumes./data"}
+    # Nothing was to be masked there.
+    assert broken(place, STRICT + mask, paths={"/data": "empty"}) >= {"rootfs.volumes./data"}
+
+
 @pytest.mark.parametrize("pattern", ["/data/*/key", "/*/inner/key"])
 def test_a_pattern_is_looked_for_in_volumes(place: Path, pattern: str) -> None:
     (place / "data/inner/key").write_text("a key")
