@@ -132,8 +132,10 @@ def test_only_what_is_signed_runs_and_the_policy_is_asked_at_every_run(world: Wo
     assert "is not accepted" in world.refusal("signed")
     world.policy('"reject"')
     assert f"Running image docker://{world.image('signed')} is rejected by policy." in world.refusal("signed")
-    world.policy(f'{{ signedBy = "{key}" }}')
-    assert world.runs("signed") == "signed\n"
+    world.policy('{ signedBy = "team.gpg" }')  # of the folder of the profile, wherever somebody stands
+    words = ("run", "-q", "-p", str(world.folder / "team.toml"), *world.words("signed")[4:])
+    done = world.place.type(*words, cwd="/")
+    assert (done.returncode, done.stdout) == (0, "signed\n"), done.stderr
 
 
 def launch(world: World, *options: str) -> tuple[int, str, str]:
