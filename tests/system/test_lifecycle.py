@@ -106,6 +106,19 @@ def test_a_launch_that_fails_says_why_and_leaves_nothing(case: tuple[Caller, str
     assert person.left() == []
 
 
+def test_a_helper_that_cannot_execute_the_command_is_a_container_that_has_ended(person: Caller) -> None:
+    require("landlock")
+    script, profile = person.folder / "script", person.folder / "confined.toml"
+    script.write_text("#!/nowhere\n")
+    script.chmod(0o755)
+    profile.write_text(f'[rootfs]\nvolumes = ["{person.folder}:/v:ro,exec"]\n[landlock]\nmounts = false\n')
+    options = ("-p", str(profile), "--set", "selinux.requirement=best-effort")
+    identity = person.start("/v/script", options=options)
+    assert person.call("wait", identity).stdout == "127\n"
+    assert "its interpreter or dynamic loader does not" in person.logged(identity)
+    person.say("rm", identity)
+
+
 @pytest.mark.parametrize("who", ["root", "user-range"])
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
 def test_nobody_but_the_next_ps_ends_a_container_that_has_lost_its_launcher_its_guard_and_its_bundle(
