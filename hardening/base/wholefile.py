@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from hardening.base import files, trusted
+from hardening.base.text import nearest
 from hardening.errors import HardeningError, ProfileError
 
 #: The errors of a disk without room, or of a quota that is used up.
@@ -69,10 +70,21 @@ def read_trusted(path: Path, what: str, longest: int, *, hint: str, owner: Owner
     except trusted.UntrustedError as error:
         raise ProfileError(str(error), origin=path, hint=error.hint) from None
     except OSError as error:
-        raise ProfileError(f"cannot read {what}: {error.strerror}", origin=path, hint=hint) from None
+        raise ProfileError(
+            f"cannot read {what}: {error.strerror}", origin=path, hint=_misspelt(path, error) or hint
+        ) from None
     if len(data) > longest:
         raise ProfileError(f"{what} is larger than {longest} bytes", origin=path, hint="split it")
     return data
+
+
+def _misspelt(path: Path, error: OSError) -> str | None:
+    """A hint that names the file beside one that is not there whose name is closest, of those of its kind."""
+    if not isinstance(error, FileNotFoundError):
+        return None
+    with suppress(OSError):
+        return nearest(path.name, [name for name in os.listdir(path.parent) if name.endswith(path.suffix)])
+    return None
 
 
 def write(

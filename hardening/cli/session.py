@@ -133,6 +133,8 @@ class Session:
         try:
             self.search.find(profile)
         except ProfileError as error:
+            if profile in self.machine.default:
+                error.origin = self.machine.origin
             from hardening.cli.options.elsewhere import published
 
             if "/" in profile and not published(profile):

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from hardening.base import places
 from hardening.base.values import frozen
 from hardening.base.wholefile import Owner
@@ -16,7 +18,7 @@ from hardening.errors import ProfileError, quoted
 from hardening.launch.cache import SIGNED
 from hardening.launch.fingerprints import ABSENT
 from hardening.profile.layers import is_path
-from hardening.profile.source import Node, known_members, read
+from hardening.profile.source import Node, Origin, known_members, read
 
 if TYPE_CHECKING:
     from hardening.profile.signatures import Required
@@ -27,20 +29,23 @@ ENFORCED = Path(places.ENFORCED)
 _KEYS = ("default", "profiles")
 _KEYRING = "keyring"
 _OF_PROFILES = (SIGNED, _KEYRING)
-#: What is a fingerprint, or was to be one, and no file of keys; and how many digits a whole one has, by its version.
-_FINGERPRINT = re.compile(r"(?:0x)?((?:[0-9A-Fa-f][ :]*){16,})")
+#: What is a fingerprint, or was to be one (the 8 digits of a key's short id), and no file of keys; and how many digits a
+#: whole one has, by its version.
+_FINGERPRINT = re.compile(r"(?:0x)?((?:[0-9A-Fa-f][ :]*){8,})")
 _DIGITS = (40, 64)
 
 
 @frozen
 class Machine:
     """``default`` are the profiles of a command that names none, ``signed`` says who has to have signed layers, and
-    ``digest`` is the SHA-256 of the file that says so. ``enforced`` is the profile whose stack goes before every other."""
+    ``digest`` is the SHA-256 of the file that says so. ``enforced`` is the profile whose stack goes before every other, and
+    ``origin`` is where the default is said, None for our own."""
 
     default: tuple[str, ...] = (DEFAULT_PROFILE,)
     digest: str = ABSENT
     signed: Required | None = None
     enforced: Path | None = None
+    origin: Origin | None = attrs.field(default=None, eq=False)
 
 
 def configured(file: Path = FILE, enforced: Path = ENFORCED) -> Machine:
@@ -53,7 +58,8 @@ def configured(file: Path = FILE, enforced: Path = ENFORCED) -> Machine:
     said = _known(document.root, _KEYS)
     default, profiles = said.get("default"), said.get("profiles")
     names = Machine().default if default is None else _profiles(default, file.parent)
-    return Machine(names, document.digest, _signed(profiles, file.parent) if profiles is not None else None, first)
+    signed = _signed(profiles, file.parent) if profiles is not None else None
+    return Machine(names, document.digest, signed, first, default.origin if default is not None else None)
 
 
 def _is_there(file: Path) -> bool:
@@ -78,7 +84,7 @@ def _signed(table: Node, folder: Path) -> Required | None:
     said = _known(table, _OF_PROFILES)
     node, ring = said.get(SIGNED), said.get(_KEYRING)
     items, rings = (_strings(one) if one is not None else [] for one in (node, ring))
-    prints = [(item, found[1]) for item in items if (found := _FINGERPRINT.fullmatch(item.string()))]
+    prints = [(item, _whole(item, found[1])) for item in items if (found := _FINGERPRINT.fullmatch(item.string()))]
     if ring is not None and not prints:
         raise ring.error("no fingerprint is looked up in it", hint=f"name one in {SIGNED}, or leave it out")
     if node is None:
@@ -91,7 +97,7 @@ def _signed(table: Node, folder: Path) -> Required | None:
     names = [item.string() for item in items]
     return Required(
         tuple(folder / name for name in names if not _FINGERPRINT.fullmatch(name)), node.origin,
-        tuple((_whole(item, text), item.origin) for item, text in prints),
+        tuple((text, item.origin) for item, text in prints),
         tuple(folder / item.string() for item in rings),
     )  # fmt: skip
 

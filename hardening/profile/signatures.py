@@ -20,6 +20,7 @@ from hardening.profile.source import Origin
 SUFFIX = ".sig"
 #: Digests for which somebody can make two texts with one signature (RFC 9580, 9.5).
 _WEAK = {1: "MD5", 2: "SHA-1", 3: "RIPEMD-160"}
+_EXPORT = "`gpg --export ID"
 LONGEST, LONGEST_KEYS = 64 << 10, 16 << 20
 
 
@@ -84,10 +85,16 @@ def verify(texts: Mapping[Path, str], required: Required, owner: Owner = Owner.R
 
 def _ring(rings: Keyrings, required: Required, owner: Owner, looked: list[tuple[Path, str]]) -> Keyring:
     """The keys that are accepted, and no others."""
-    whole = list(_keys(required.keys, owner, looked))
+    whole = list(_keys(required.keys, required.origin, owner, looked))
     if not required.fingerprints:
-        return rings.of(whole)
-    ring = rings.of([*whole, *_keys(required.keyring, owner, looked)])
+        ring = rings.of(whole)
+        if not ring.primaries:
+            names = ", ".join(map(str, required.keys))
+            raise ProfileError(
+                f"there is no OpenPGP key in {names}", origin=required.origin, hint=f"{_EXPORT} >FILE` writes one"
+            )
+        return ring
+    ring = rings.of([*whole, *_keys(required.keyring, required.origin, owner, looked)])
     for fingerprint, origin in required.fingerprints:
         if fingerprint not in ring.primaries:
             names = ", ".join(map(str, required.keyring))
@@ -97,10 +104,13 @@ def _ring(rings: Keyrings, required: Required, owner: Owner, looked: list[tuple[
     return attrs.evolve(ring, primaries=named | (rings.of(whole).primaries if whole else frozenset()))
 
 
-def _keys(keys: Sequence[Path], owner: Owner, looked: list[tuple[Path, str]]) -> Iterator[bytes]:
+def _keys(keys: Sequence[Path], origin: Origin, owner: Owner, looked: list[tuple[Path, str]]) -> Iterator[bytes]:
     for path in keys:
-        hint = f"`gpg --export ID >{quoted(str(path))}` writes it"
-        data = wholefile.read_trusted(path, "the key", LONGEST_KEYS, hint=hint, owner=owner)
+        hint = f"{_EXPORT} >{quoted(str(path))}` writes it"
+        try:
+            data = wholefile.read_trusted(path, "the key", LONGEST_KEYS, hint=hint, owner=owner)
+        except ProfileError as error:
+            raise ProfileError(f"{path}: {error.message}", origin=origin, hint=error.hint) from None
         looked.append((path, sha256(data)))
         yield data
 

@@ -50,10 +50,9 @@ class Side:
 
     def place(self, origin: str) -> str:
         """Where something was decided: ``strict.toml:23 (shipped)``, a path below the working directory without that, or
-        ``default``."""
+        ``default (hardening_process)``."""
         layers = self.composition.stack.layers if self.composition is not None else ()
-        short = self.text(shortener(layers)(origin)).removeprefix(f"{os.getcwd()}/")
-        return short.partition(" (hardening_")[0]
+        return self.text(shortener(layers)(origin)).removeprefix(f"{os.getcwd()}/")
 
 
 def renamed(text: str, shown: Mapping[str, str]) -> str:

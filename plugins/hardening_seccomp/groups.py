@@ -95,9 +95,13 @@ class Groups:
         guards = {f"{PREFIX}{name}": guard.rule for name, guard in self.guards.items()}
         return {rule: group for group, rule in guards.items() if group in self.members and len(describe(rule)) > SHORT}
 
+    def group_of(self, rule: Rule) -> str | None:
+        """The group that allows of a call what a long rule does; None for any other rule."""
+        return None if rule.is_constant else self._named_rules.get(rule)
+
     def described(self, rule: Rule) -> str:
         """A rule as people read it (`describe`), by the name of a group where that says the same in fewer words."""
-        group = None if rule.is_constant else self._named_rules.get(rule)
+        group = self.group_of(rule)
         return (
             f"what {group} allows, else {max(rule.leaves, key=lambda action: action.kind)}" if group else describe(rule)
         )

@@ -209,8 +209,11 @@ class RuleKind(Kind[Rule]):
         return value.is_constant
 
     def changes(self, before: Rule, after: Rule) -> Sequence[ValueChange]:
-        """The cases of the arguments in which the answer is another one."""
-        if before.is_constant and after.is_constant:
+        """The cases of the arguments in which the answer is another one; against one answer for all, what a group allows
+        has its name."""
+        named = groups.load()
+        whole = before.is_constant and (after.is_constant or named.group_of(after) is not None)
+        if whole or (after.is_constant and named.group_of(before) is not None):
             return super().changes(before, after)
         answers = apply(lambda *pair: pair, before, after)
         return [

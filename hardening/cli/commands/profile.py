@@ -149,12 +149,14 @@ def verify(context: click.Context, keys: Sequence[Path], as_json: bool, profiles
     if required is None:
         hint = "name a file of keys: --keys FILE (`gpg --export ID >FILE` writes one)"
         raise UsageError(f"nobody says whose signature is accepted: there is no require_signed_by in {FILE}", hint=hint)
+    owner = Owner.ANY if keys else Owner.ROOT
+    signatures.verify({}, required, owner)  # what is wrong with the keys is wrong with no profile
     texts = {
         layer.document.file: layer.document.text
         for layer in resolve(profiles, here.search).layers
         if layer.document.file is not None and not layer.shipped
     }
-    entries = [*_verified(texts, required, Owner.ANY if keys else Owner.ROOT)]
+    entries = [*_verified(texts, required, owner)]
     rows = tuple(
         (entry["file"], entry["key"] or "refused", entry["problem"] or entry["until"] or "") for entry in entries
     )

@@ -56,6 +56,8 @@ def test_it_says_which_profiles_a_command_has_that_names_none(
      (f"[profiles]\nrequire_signed_by = '{'0A' * 20}'", ":2: profiles.require_signed_by: is a fingerprint, and there is no"),
      ("[profiles]\nkeyring = 'k'\nrequire_signed_by = ['a.gpg', '0x0A0A 0a0a 0a0a 0a0a']",
       ":3: profiles.require_signed_by[1]: is no whole fingerprint: it has 16 digits"),
+     ("[profiles]\nrequire_signed_by = 'ABCD1234'",
+      ":2: profiles.require_signed_by: is no whole fingerprint: it has 8 digits"),
      ("[profiles]\nkeyring = 'k'\nrequire_signed_by = 'a.gpg'", ":2: profiles.keyring: no fingerprint is looked up in it"),
      ("[profiles]\nkeyrings = 'k'", ":2: profiles.keyrings: unknown key\nhint: did you mean \"keyring\"")],
 )  # fmt: skip

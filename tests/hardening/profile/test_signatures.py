@@ -178,3 +178,15 @@ def test_nobody_types_an_exception_past_it(place: Place) -> None:
         HardeningError, match=r"--exception x: an exception is for a signed profile, which hardening.toml:2"
     ):
         place.stack({"exceptions": [{"setting": "process.umask", "reason": "r"}]})
+
+
+def test_a_file_of_keys_that_is_missing_or_has_none_is_told_at_the_line_that_names_it(place: Place) -> None:
+    place.file(place.keys.good)
+    for name, says in (
+        ("kyes.gpg", 'kyes.gpg: cannot read the key: No such file or directory\nhint: did you mean "keys.gpg"?'),
+        ("team.toml", f"there is no OpenPGP key in {place.profile}\nhint: `gpg --export ID >FILE` writes one"),
+    ):
+        with pytest.raises(HardeningError) as caught:
+            place.required(Required((place.folder / name,), LINE))
+        assert str(caught.value).startswith(f"{LINE}: ")
+        assert str(caught.value).endswith(says)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from hardening.mechanism.kinds import Order
 from hardening.profile.source import Document, Node
+from hardening_seccomp import groups
 from hardening_seccomp.actions import ALLOW, ENOSYS, EPERM
 from hardening_seccomp.conditions import Comparison, ConditionEntry, Op, Rule, TooManyEntries, entries, rule_of
 from hardening_seccomp.diagrams import constant
@@ -71,3 +72,11 @@ def test_the_cases_are_told_as_people_write_them() -> None:
     fewer = [ConditionEntry(EPERM, (Comparison(1, Op.EQ, 0x5412, width=32),)), ConditionEntry(ALLOW)]
     (case,) = KIND.changes(rule_of(given, EPERM), rule_of(fewer, EPERM))
     assert (case.what, case.before, case.after, case.order) == ("arg1 == 0x5412", "allow", "errno:EPERM", Order.TIGHTER)
+
+
+def test_what_a_group_allows_has_its_name_where_all_was_answered_alike() -> None:
+    rule = groups.load().guards["socket"].rule
+    for pair in ((constant(EPERM), rule), (rule, constant(EPERM))):
+        (change,) = KIND.changes(*pair)
+        assert {change.before, change.after} == {"errno:EPERM", KIND.show(rule)}
+        assert KIND.show(rule).startswith("what @socket allows, else ")

@@ -11,6 +11,8 @@ import pytest
 from hardening.cli import main
 from hardening.cli.session import Session
 from hardening.profile.layers import SearchPath
+from hardening.profile.machine import Machine
+from hardening.profile.source import Origin
 from tests.support.gpg import Keys
 from tests.support.runs import installed
 
@@ -80,9 +82,20 @@ def test_what_is_no_profile_is_not_signed_and_without_keys_nobody_is_accepted(
         assert main(["profile", "verify", "--json", "--keys", "keys", "./good.toml"], here) == code
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["key"], bool(row["problem"])) == ((gpg_keys.good, False) if code == 0 else (None, True))
+    for name, says in (("./key", "key: cannot read the key"), ("./good.toml", "there is no OpenPGP key in good.toml")):
+        assert main(["profile", "verify", "--keys", name, "./good.toml"], here) == 2
+        assert f"--keys: {says}" in capsys.readouterr().err
 
 
 def test_settings_are_listed_for_programs(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "docs", "--json"], here) == main(["schema"], here) == 0
     assert main(["profile", "docs"], here) == 0
     assert "## `[rootfs]`" in capsys.readouterr().out
+
+
+def test_a_default_of_the_machine_that_is_misspelt_is_told_at_its_line(
+    here: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.machine = Machine(("defalt",), origin=Origin("hardening", "/etc/hardening/hardening.toml:3"))
+    assert main(["explain", "process.umask"], here) == 2
+    assert '/etc/hardening/hardening.toml:3: no such profile: "defalt"' in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_markdown_is_a_table_in_which_nothing_of_a_profile_is_markup(
     code, text = diff(folder, capsys, "org", "label", "--format", "markdown")
     assert code == 1
     assert text.splitlines()[0] == "**label permits what org does**"
-    assert "| `box.label` | `(none)` | <code>&#96;&#60;b&#62;&#124;</code> | label.toml:5, before: default" in text
+    assert "| `box.label` | `(none)` | <code>&#96;&#60;b&#62;&#124;</code> | label.toml:5, before: default (" in text
     assert "| `box.size` | \\[x\\](y) \\| \\<i\\> | label.toml:6 |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:3]} == {5}
