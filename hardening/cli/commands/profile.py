@@ -14,7 +14,7 @@ from hardening.base.wholefile import Owner
 from hardening.cli import output
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
-from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError
+from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError, quoted
 from hardening.launch.record import behalf
 from hardening.profile import signatures
 from hardening.profile.layers import SUFFIX, FoundProfile, SearchPath, is_path, parse_layer, resolve
@@ -195,6 +195,11 @@ def new(context: click.Context, extends: Sequence[str], target: Path | None, nam
     here = session(context)
     if not name.isprintable() or "/" in name or not name.strip("."):
         raise UsageError("a profile is named as a file is", origin=name, hint="hardening profile new orders")
+    if target is None and any(here.search.ships(found.path) for found in here.search.hits(name.removesuffix(SUFFIX))):
+        hint = f"choose another name, or name the file: -o {quoted(f'./{name}')}"
+        raise UsageError(
+            "a shipped profile has that name, which -p and `extends` would look up", origin=name, hint=hint
+        )
     base = here.compose(Request(tuple(extends)))
     path = target or Path(f"{name.removesuffix(SUFFIX)}{SUFFIX}")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.mechanism.mechanism import Mechanism
-from hardening.mechanism.schema import REQUIREMENT, Scalar
+from hardening.mechanism.schema import REQUIREMENT, Family, Scalar
 from hardening.profile.toml_text import dotted, flat, inline
 from hardening.report.places import shortener
 
-WIDTH = 110
+WIDTH = 96
 #: A table of which more is said is too long to be read as a comment.
 _MOST_LINES, _MOST_TEXT = 24, 4 * WIDTH
+
+#: Stands for a space at which no line ends.
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 Entries = Mapping[tuple[str, str], Resolved]
 
@@ -45,9 +49,17 @@ def scaffold(name: str, extends: Sequence[str], owner: str, composition: Composi
     return "\n".join(lines) + "\n"
 
 
+def _wrapped(text: str) -> list[str]:
+    """A text in lines of a comment; what is in backticks is not broken."""
+    joined = re.sub("`[^`]*`", lambda found: found[0].replace(" ", _UNBROKEN), text)
+    return [
+        line.replace(_UNBROKEN, " ") for line in wrap(joined, WIDTH, break_on_hyphens=False, break_long_words=False)
+    ]
+
+
 def _table(mechanism: Mechanism[Any], composition: Composition, short: Callable[[str], str]) -> Iterator[str]:
     yield ""
-    yield from (f"# {line}" for line in wrap(f"[{mechanism.name}]: {mechanism.summary}", WIDTH))
+    yield from (f"# {line}" for line in _wrapped(f"[{mechanism.name}]: {mechanism.summary}"))
     yield f"# [{mechanism.name}]"
     forms = mechanism.forms() or {}
     plain = {
@@ -64,10 +76,26 @@ def _table(mechanism: Mechanism[Any], composition: Composition, short: Callable[
     }
     for name, setting in plain.items():
         entry = entries.pop(name)
-        yield from (f"#   {line}" for line in wrap(setting.help, WIDTH))
+        yield from (f"#   {line}" for line in _wrapped(setting.help))
         place = f"  # {short(entry.origin)}" if entry.stated else ""
         yield f"# {setting.name} = {inline(_written(entry) or setting.kind.dump(entry.value))}{place}"
     yield from _families(mechanism, entries, short)
+    said = {setting for setting, _ in entries}
+    for setting in mechanism.schema.settings.values():
+        if isinstance(setting, Family) and setting.name not in said:
+            yield from _example(mechanism, setting)
+    if forms:
+        yield from (f"#   {line}" for line in _wrapped(f"Other keys: {', '.join(forms)}."))
+
+
+def _example(mechanism: Mechanism[Any], family: Family[Any]) -> Iterator[str]:
+    """How a family of which no layer says anything is written, by a sample of its declaration."""
+    members = (*family.examples, *family.default)
+    values = [value for value in family.kind.samples() if value != family.absent]
+    if members and values:
+        yield from (f"#   {line}" for line in _wrapped(family.help))
+        for path, value in flat(mechanism.dump({(family.name, members[0]): values[0]})):
+            yield f"#   such as: {dotted(path)} = {inline(value)}"
 
 
 def _families(mechanism: Mechanism[Any], entries: Entries, short: Callable[[str], str]) -> Iterator[str]:
@@ -78,10 +106,15 @@ def _families(mechanism: Mechanism[Any], entries: Entries, short: Callable[[str]
     lines = [(dotted(path), inline(value), _origins(path, kept)) for path, value in flat(found)]
     if len(lines) > _MOST_LINES or any(len(value) > _MOST_TEXT for _, value, _ in lines):
         origins = ", ".join(sorted({short(entry.origin) for entry in kept.values()}))
-        yield from (f"#   {line}" for line in wrap(f"{mechanism.name}.*, too long for here, is from {origins}", WIDTH))
+        yield from (f"#   {line}" for line in _wrapped(f"{mechanism.name}.*, too long for here, is from {origins}"))
     else:
         for name, value, said in lines:
-            yield f"# {name} = {value}  # {', '.join(sorted(map(short, said)))}"
+            line, places = f"# {name} = {value}", ", ".join(sorted(map(short, said)))
+            if len(f"{line}  # {places}") <= WIDTH + len("#   "):
+                yield f"{line}  # {places}"
+            else:
+                yield from (f"#   {part}" for part in _wrapped(f"{places}:"))
+                yield line
     for entry in entries.values():
         if _written(entry):
             yield f"#   {entry.leaf.setting}, of {short(entry.origin)}: {_written(entry)}"

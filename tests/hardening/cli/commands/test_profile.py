@@ -93,6 +93,12 @@ def test_settings_are_listed_for_programs(here: Session, capsys: pytest.CaptureF
     assert "## `[rootfs]`" in capsys.readouterr().out
 
 
+def test_a_new_profile_takes_no_shipped_name(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "new", "web"], Session(installed())) == 2
+    assert "web: a shipped profile has that name" in capsys.readouterr().err
+    assert not Path("web.toml").exists()
+
+
 def test_a_default_of_the_machine_that_is_misspelt_is_told_at_its_line(
     here: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:

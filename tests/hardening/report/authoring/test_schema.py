@@ -154,6 +154,13 @@ def test_a_new_profile_offers_what_holds_by_what_it_extends(extends: tuple[str, 
         profile.write_text(written)
         profile.chmod(0o644)
         assert values(here.compose(Request((str(profile),)))) == values(base)
+    # What no layer says yet has an example that is read, and nothing ends in the middle of a line's `name`.
+    shown = tomllib.loads(re.sub(r"^#(?: (?=\[\w+\]$)|   such as: )", "", f"# Below{offered}", flags=re.MULTILINE))
+    assert {"volume_sources", "hidden_paths"} <= {*shown["rootfs"]}
+    assert all(shown[name] for name in ("secrets", "trust"))
+    assert "set_environment" in shown["process"]
+    assert "#   Other keys: default, profile, allow, deny," in text
+    assert all(line.count("`") % 2 == 0 and len(line) <= 100 for line in text.splitlines())
     said = {
         (): '# umask = "077"\n',
         ("web",): '# umask = "027"  # web.toml:25 (shipped)\n',
