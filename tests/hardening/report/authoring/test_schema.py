@@ -158,7 +158,7 @@ def test_a_new_profile_offers_what_holds_by_what_it_extends(extends: tuple[str, 
     shown = tomllib.loads(re.sub(r"^#(?: (?=\[\w+\]$)|   such as: )", "", f"# Below{offered}", flags=re.MULTILINE))
     assert {"volume_sources", "hidden_paths"} <= {*shown["rootfs"]}
     assert all(shown[name] for name in ("secrets", "trust"))
-    assert "set_environment" in shown["process"]
+    assert "groups" in shown["process"]
     assert "#   Other keys: default, profile, allow, deny," in text
     assert all(line.count("`") % 2 == 0 and len(line) <= 100 for line in text.splitlines())
     said = {
