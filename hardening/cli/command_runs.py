@@ -81,6 +81,7 @@ def prepared(
     with stack.beside_default(here, request):
         checked = pipeline.check(composition, here.host, None, engine)
     assembly = pipeline.assembled(here.plugins, composition, here.host, command, context=checked, runtime=engine)
+    stack.require_no_layer(composition, "-o", target)
     require_apart(target, assembly)
     in_place = in_place or start.writes_in_place(assembly.spec.document)
     found = CommandRunner(

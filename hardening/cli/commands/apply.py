@@ -65,6 +65,7 @@ def command(
         raise UsageError("--json shows the report", hint="add --check, --in-place or -o FILE")
     here = session(context)
     composition = here.compose(stack.request(context, profiles))
+    stack.require_no_layer(composition, "-o", target)
     file, document = _read(source, in_place)
     destination = file if in_place else target
     reserve = destination.absolute().parent if destination else None

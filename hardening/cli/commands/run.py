@@ -90,6 +90,7 @@ def command(
     engine = here.plugins.runtime(runtime)
     request = stack.request(context, profiles)
     composition, own = _composed(here, request, image, command, quiet=quiet)
+    stack.require_no_layer(composition, "--receipt", receipt)
     command = own.command(command)
     if interactive and not dry_run and not keeping.detaches(context):
         stack.require_keyboard(composition)

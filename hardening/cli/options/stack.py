@@ -16,6 +16,8 @@ from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, HostError, UsageError, quoted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.shell_completion import CompletionItem
 
     from hardening.cli.options.says import Said
@@ -256,6 +258,16 @@ def require_keyboard(composition: Composition) -> None:
         )
         hint = f"standard input is not a terminal: leave out {instead}"
         raise UsageError("standard input is not a terminal", origin=asked.origin, hint=hint)
+
+
+def require_no_layer(composition: Composition, option: str, target: Path | None) -> None:
+    """Raise `UsageError` for a file to be written, as ``option`` names it, that is a profile of the stack: it would be
+    lost."""
+    place = os.path.realpath(target) if target is not None else ""
+    for layer in composition.stack.layers:
+        if layer.document.file is not None and place == os.path.realpath(layer.document.file):
+            said = "it is a profile of the stack, and would be replaced"
+            raise UsageError(said, origin=f"{option} {target}", hint="name another file")
 
 
 def without_values(context: click.Context, text: str) -> str:

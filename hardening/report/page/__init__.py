@@ -26,6 +26,8 @@ from hardening.report.places import shortener
 from hardening.score import scoring
 
 _HERE = Path(__file__).parent
+#: What follows the name of the stack in the title, and the bytes in which that is found.
+_TITLE, _HEAD = ": what its command may do", 4096
 
 
 def page(assembly: Assembly, today: date) -> str:
@@ -44,6 +46,7 @@ def page(assembly: Assembly, today: date) -> str:
         finalize=_shown,
     )
     return environment.get_template("page.html").render(
+        title=_TITLE,
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         style_digest=_digest(style),
@@ -65,6 +68,13 @@ def page(assembly: Assembly, today: date) -> str:
         in_short=in_short,
         today=today,
     )
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file begins as `page` does. `OSError`."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return head.startswith(b"<!doctype html>") and _TITLE.encode() in head
 
 
 def _anchor(leaf: str, known: Container[str]) -> str:

@@ -111,6 +111,32 @@ def test_a_report_escapes_what_profiles_hold(folder: Path, capsys: pytest.Captur
     assert "\\u202e{{ 7 * 7 }}" in page
     assert call(session(folder), "report", "-p", "evil", "-o", "report.html") == 0
     assert Path("report.html").read_text() == page
+    assert call(session(folder), "report", "-p", "evil", "-o", "report.html") == 0
+
+
+def test_no_profile_of_the_stack_is_written_over_and_a_report_replaces_reports(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("config.json").write_text("{}")
+    Path("index.html").write_text("<!doctype html>\n<title>of mine</title>")
+    Path("link.html").symlink_to(profile(folder, "shop", "extends = 'default'"))
+    for words, option, target in (
+        (["report", "-p", "shop"], "-o", "./link.html"),
+        (["report", "-p", "shop"], "-o", "default.toml"),
+        (["run", "-p", "shop"], "--receipt", "default.toml"),
+        (["apply", "config.json"], "-o", "default.toml"),
+        (["why"], "-o", "default.toml"),
+        (["learn"], "-o", "default.toml"),
+    ):
+        before = Path(target).read_text()
+        command = ["--", "true"] if words[0] in ("run", "why", "learn") else []
+        assert call(session(folder), *words, option, target, *command) == 2
+        said = f"{option} {Path(target)}: it is a profile of the stack, and would be replaced\nhint: name another file"
+        assert said in capsys.readouterr().err
+        assert Path(target).read_text() == before
+    assert call(session(folder), "report", "-o", "index.html") == 2
+    assert "-o index.html: it is no report, and would be replaced\nhint: name another" in capsys.readouterr().err
+    assert "of mine" in Path("index.html").read_text()
 
 
 # run
