@@ -66,7 +66,7 @@ def command(
     context: click.Context, run: bool, everything: bool, as_json: bool, inner: str, word: str, outer: str
 ) -> int:
     """Say whether A permits nothing that B does not, in every setting of every mechanism; and where it does, show a program
-    that the kernel lets do under A what it refuses under B.
+    that does what A permits and B refuses. With --run the kernel answers it under both.
 
     Each of A and B is a profile by name or path, several with commas between them (org,./web.toml), or a profile as a
     revision of git has it (REV:PATH).
@@ -188,6 +188,9 @@ def _described(item: _ShownProgram, both: tuple[Side, Side]) -> Iterator[str]:
             yield from difference.wrapped(f"under {side.name}: {outcome.text}")
         if not item.shows:
             yield "it shows nothing: something else decides as well"
+        yield ""
+    else:
+        yield from difference.wrapped("not run: something else may deny it to you under both (--run tells)")
         yield ""
 
 
