@@ -156,17 +156,17 @@ def _git(folder: str, name: str, *words: str) -> bytes:
     try:
         done = programs.run(command, b"", programs.PATIENCE, env=env)
     except FileNotFoundError:
-        raise HostError("git is not installed", origin=f"{name}:", hint="apt install git") from None
+        raise HostError("git is not installed", origin=name, hint="apt install git") from None
     except subprocess.TimeoutExpired:
-        raise UsageError(
-            "git takes too long", origin=f"{name}:", hint="look at the repository with `git fsck`"
-        ) from None
+        raise UsageError("git takes too long", origin=name, hint="look at the repository with `git fsck`") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2].removeprefix("fatal: ")
-        what = f'no such revision: "{name}"' if "Needed a single revision" in said else said
+        what, *advice = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        # What is to be done stands below, behind a tab.
+        command_line = next((line.strip() for line in advice if line.startswith("\t")), None)
         raise UsageError(
-            what,
-            origin=f"{name}:",
-            hint="write REV:PATH, as git-show(1) takes it, within the repository: HEAD~1:profiles/web.toml",
+            "no such revision" if "Needed a single revision" in what else what.removeprefix("fatal: "),
+            origin=name,
+            hint=command_line
+            or "write REV:PATH, as git-show(1) takes it, within the repository: HEAD~1:profiles/web.toml",
         )
     return done.stdout

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Outcome, Resolved
 from hardening.compose.rules import LINT
 from hardening.mechanism.findings import IDLE_REQUIREMENT, UNUSED, Finding, Severity
-from hardening.profile.layers import FoundProfile, Layer
+from hardening.profile.layers import HEADER, FoundProfile, Layer
 from hardening.profile.source import Origin
 from hardening.profile.toml_lines import Path
 
 Found = tuple[Finding, Path]
 
 
-def findings(layer: Layer, named: Sequence[FoundProfile]) -> Iterator[Found]:
+def findings(layer: Layer, named: Sequence[FoundProfile], mechanisms: Collection[str]) -> Iterator[Found]:
     """Those of the file alone, each with the path in the document that `--fix` takes out; ``named`` are the profiles that
-    have a name."""
+    have a name. Of what no profile has, such as a name of one of the ``mechanisms`` that is mistyped, nobody knows that it
+    says nothing."""
+    known = {key: value for key, value in layer.document.tables.items() if key in mechanisms or key in HEADER}
     yield from _shadowed(layer, named)
     yield from _endless(layer)
-    yield from _repeated(layer)
-    yield from _empty(layer)
+    yield from _repeated(layer, known)
+    yield from _empty(layer, known)
 
 
 def dropped(finding: Finding, layer: Layer) -> Path:
@@ -59,7 +61,7 @@ def _endless(layer: Layer) -> Iterator[Found]:
             yield _finding("endless-exception", Severity.NOTE, text, exception.origin, hint, exception.setting), ()
 
 
-def _repeated(layer: Layer) -> Iterator[Found]:
+def _repeated(layer: Layer, known: Mapping[str, object]) -> Iterator[Found]:
     def walk(value: object, path: Path) -> Iterator[Found]:
         if isinstance(value, Mapping):
             for key, item in value.items():
@@ -76,11 +78,11 @@ def _repeated(layer: Layer) -> Iterator[Found]:
                 else:
                     yield from walk(item, (*path, index))
 
-    yield from walk(layer.document.tables, ())
+    yield from walk(known, ())
 
 
-def _empty(layer: Layer) -> Iterator[Found]:
-    for key, value in layer.document.tables.items():
+def _empty(layer: Layer, known: Mapping[str, object]) -> Iterator[Found]:
+    for key, value in known.items():
         if isinstance(value, Mapping) and not value and key not in ("findings", "learnt"):
             text = f"[{key}] says nothing"
             yield _finding("empty-table", Severity.NOTE, text, layer.document.origin((key,)), "remove it"), (key,)

@@ -73,7 +73,7 @@ class Linter:
         except HardeningError as error:
             layer, found = self._faults(name, error)
         if layer is not None:
-            found += document.findings(layer, self.named)
+            found += document.findings(layer, self.named, [mechanism.name for mechanism in self.mechanisms])
         text = layer.document.text if layer is not None else _readable(name)
         lines = [line.removesuffix("\r")[:_LONGEST] for line in text.split("\n")]
         file = str(layer.document.file) if layer is not None else os.path.normpath(name)

@@ -66,8 +66,8 @@ def test_a_name_that_leads_out_of_a_tree_is_none(repository: Repository) -> None
 @pytest.mark.parametrize(
     ("revision", "path", "message"),
     [
-        ("nowhere", "org/base.toml", 'no such revision: "nowhere"'),
-        ("--all", "org/base.toml", 'no such revision: "--all"'),
+        ("nowhere", "org/base.toml", "^nowhere: no such revision\n"),
+        ("--all", "org/base.toml", "^--all: no such revision\n"),
         ("HEAD", "org/bse.toml", "no such file in HEAD"),
         ("HEAD", "../../etc/passwd", "no such file in HEAD"),
         ("HEAD", "org", "no such file in HEAD"),
@@ -79,7 +79,7 @@ def test_what_is_not_there_is_named(repository: Repository, revision: str, path:
         checked_out(revision, path, str(repository.folder)),
     ):
         pass
-    assert str(caught.value.origin).startswith(f"{revision}:")
+    assert str(caught.value).startswith(f"{revision}:")
     assert caught.value.hint
 
 
@@ -97,6 +97,16 @@ def test_paths_of_the_host_count_from_where_the_profile_belongs_and_what_is_read
 def test_a_folder_of_no_repository_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a git repository"), checked_out("HEAD", "x.toml", str(tmp_path)):
         pass
+
+
+def test_of_several_lines_git_says_what_is_wrong_in_the_first_and_advises_below(repository: Repository) -> None:
+    with pytest.raises(UsageError, match=r"^HEAD: not a git repository"), checked_out("HEAD", "x.toml", "/proc"):
+        pass
+    if os.geteuid() == 0:
+        os.chown(repository.folder, 12345, 12345)
+        with pytest.raises(UsageError, match=r"^HEAD: detected dubious ownership") as caught:
+            checked_out("HEAD", "other.toml", str(repository.folder)).__enter__()
+        assert str(caught.value.hint).startswith("git config --global --add safe.directory /")
 
 
 def test_no_program_of_the_repository_is_run(repository: Repository) -> None:

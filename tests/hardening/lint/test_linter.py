@@ -269,6 +269,14 @@ def test_the_command_shows_counts_and_fails(
     assert (code, "no profile in empty" in err) == (2, True)
 
 
+def test_nothing_is_taken_out_of_what_no_plugin_has(write: Callable[[str], Path]) -> None:
+    unknown = '[proces]\n# umask = "077"\n[other]\nx = ["a", "a"]\n'
+    path = write(f"{unknown}[process]\n")
+    here = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
+    assert [line.partition(": ")[0] for line in fixing.fix(here, str(path))] == [f"{path}:5"]
+    assert path.read_text() == unknown
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mended") / "example.toml"
