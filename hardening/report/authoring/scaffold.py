@@ -81,9 +81,9 @@ def _table(mechanism: Mechanism[Any], composition: Composition, short: Callable[
         yield f"# {setting.name} = {inline(_written(entry) or setting.kind.dump(entry.value))}{place}"
     yield from _families(mechanism, entries, short)
     said = {setting for setting, _ in entries}
-    for setting in mechanism.schema.settings.values():
-        if isinstance(setting, Family) and setting.name not in said:
-            yield from _example(mechanism, setting)
+    for family in mechanism.schema.settings.values():
+        if isinstance(family, Family) and family.name not in said:
+            yield from _example(mechanism, family)
     if forms:
         yield from (f"#   {line}" for line in _wrapped(f"Other keys: {', '.join(forms)}."))
 
