@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from hardening.base.digest import ANNOTATION, of_filter
+from hardening.launch.config.bundle import HELPERS
+from hardening.launch.config.confinement import joined
 from tests.support import apart, bundles, runs
 from tests.support.bundles import Stance
 from tests.support.cached import WHOLE
@@ -279,6 +281,13 @@ def test_a_file_that_lends_more_than_there_may_be_is_told_from_others(
     os.setxattr(program, "security.capability", LENT[effective])
     done = bundles.launch(bundle, user=stance.user)
     assert (done.returncode, says in done.stderr) == (126 if says else 0, True), done.stderr
+    # A helper before it changes nothing of this.
+    words = ["/bin/env"]
+    document["annotations"] = {**document.get("annotations", {}), HELPERS: json.dumps([words])}
+    document["process"]["args"] = joined([words], ["/data/true"])
+    bundle = bundles.write(folder / "bundle", document, user=stance.user)
+    again = bundles.launch(bundle, user=stance.user)
+    assert (again.returncode, again.stderr) == (done.returncode, done.stderr)
 
 
 def test_the_bundle_and_its_lease_are_removed(folder: Path, stance: Stance) -> None:

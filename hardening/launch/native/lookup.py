@@ -76,11 +76,14 @@ def _where(path: str) -> str:
     return f"it is looked for from {below}; a file of the host is there where a volume or the root shows it"
 
 
-def check_helpers(command: Invocation) -> None:
-    """`LaunchError` unless this process may execute each helper that stands before a command."""
+def check_helpers(command: Invocation, file: str, kept: int) -> None:
+    """`LaunchError` unless this process may execute each helper that stands before a command, and the last of them the
+    command's ``file``: what it lends beyond the bounding set, ``kept``, a helper could not tell."""
     for path, *_ in command.helpers:
         if not os.access(path, os.X_OK, effective_ids=True):
             raise LaunchError(f"{path}: the helper that confines the command cannot be executed inside", origin=HELPER)
+    if command.helpers and (missing := lent_capabilities(file) & ~kept):
+        raise not_executed(file, errno.EPERM, missing)
 
 
 def check_access(path: str) -> None:

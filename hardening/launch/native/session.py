@@ -18,6 +18,7 @@ from hardening.launch.native.root import UnmappedRootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hardening.launch.native.identity import DropBounding
     from hardening.launch.native.operation import LaunchState
 
 #: The calls of init after a filter that is loaded early.
@@ -239,7 +240,8 @@ class CheckAccess(Surrender):
 
     def execute(self, state: LaunchState) -> None:
         lookup.check_access(state.path)
-        lookup.check_helpers(state.command)
+        bounding: DropBounding | None = state.first("DropBounding")
+        lookup.check_helpers(state.command, state.path, bounding.kept if bounding is not None else -1)
 
 
 class Execute(Surrender):
