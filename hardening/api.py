@@ -24,7 +24,7 @@ from hardening.mechanism.answers import (
     Verification,
     Violation,
 )
-from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, Seen, Size, SystemCall, Way
+from hardening.mechanism.denial import Caller, Cause, FileRights, PathAccess, PathAnswer, Seen, Size, SystemCall, Way
 from hardening.mechanism.evidence import Evidence, LearntStatement, Usage, Witness, unless
 from hardening.mechanism.exposure import Exposure
 from hardening.mechanism.findings import Finding, FindingRule, FindingsOf, Severity
@@ -105,6 +105,7 @@ __all__ = [
     "Origin",
     "Package",
     "PackagedMechanism",
+    "PathAccess",
     "PathAnswer",
     "PluginError",
     "ProfileError",

@@ -31,8 +31,8 @@ SECTIONS = {
         "FindingRule", "FindingsOf", "Severity", "Exposure",
     ),
     "What is denied, and what is learnt": (
-        "SystemCall", "Caller", "Cause", "Way", "Size", "PathAnswer", "Seen", "FileRights", "Evidence", "Usage",
-        "LearntStatement", "Witness", "unless",
+        "SystemCall", "Caller", "Cause", "Way", "Size", "PathAnswer", "PathAccess", "Seen", "FileRights", "Evidence",
+        "Usage", "LearntStatement", "Witness", "unless",
     ),
     "What is looked at": ("Input", "Inputs", "Unknown", "inputs"),
     "Runtimes and verdicts": (

@@ -21,7 +21,7 @@ from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import ProfileError, UsageError
-from hardening.mechanism.denial import PathAnswer, SystemCall
+from hardening.mechanism.denial import PathAccess, PathAnswer, SystemCall
 from hardening.mechanism.evidence import Witness, call_attempt, may_be_made
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import WILDCARD, Family
@@ -29,7 +29,7 @@ from hardening.profile.source import Origin
 from hardening.why import question
 
 #: What is asked of a path -> how mechanisms answer it (`PathAnswer.asked`).
-_OF_PATHS = MappingProxyType({"see": "seen", "read": "readable", "write": "writable", "execute": "executable"})
+_OF_PATHS = MappingProxyType(dict(zip(("see", "read", "write", "execute"), PathAccess, strict=True)))
 _OF_ADDRESSES = ("bind", "connect")
 _CAPABILITY = re.compile(r"CAP_[A-Z_]+")
 
@@ -102,7 +102,7 @@ class AssertedOperation:
 
     asked: str
     calls: tuple[SystemCall, ...] = ()
-    path: tuple[str, str] | None = None
+    path: tuple[str, PathAccess] | None = None
     attempt: str = ""
     leaves: tuple[str, ...] = ()
     is_state: bool = False
@@ -110,7 +110,7 @@ class AssertedOperation:
     @property
     def writes(self) -> bool:
         """Whether the program may leave something in a volume."""
-        return self.path is not None and self.path[1] in ("writable", "executable")
+        return self.path is not None and self.path[1] in (PathAccess.WRITABLE, PathAccess.EXECUTABLE)
 
     @property
     def witness(self) -> Witness:
@@ -134,10 +134,10 @@ class AssertedOperation:
 
     def _answers(self, composition: Composition, context: Context) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
         """What mechanisms make of the path, as far as it matters here; nothing where it is about none."""
-        path, wanted = self.path or ("", "")
+        path, wanted = self.path or ("", None)
         for mechanism in composition.mechanisms if path else ():
             for answer in mechanism.of_path(composition.settings[mechanism.name], context, path):
-                if answer.asked in ("seen", wanted):
+                if answer.asked in (PathAccess.SEEN, wanted):
                     yield mechanism, answer
 
     def _of_calls(self, composition: Composition, context: Context) -> Iterator[OperationDenial]:

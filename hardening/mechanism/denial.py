@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from hardening.base.linux import abi
@@ -177,14 +177,22 @@ class Way:
     also: tuple[Way, ...] = ()
 
 
+class PathAccess(StrEnum):
+    """What is asked of a path inside."""
+
+    SEEN = "seen"
+    READABLE = "readable"
+    WRITABLE = "writable"
+    EXECUTABLE = "executable"
+
+
 @frozen(eq=False)
 class PathAnswer:
-    """What becomes of a path inside: what is ``asked`` (``seen``, ``readable``, ``writable``, ``executable``), the full name
-    of the ``leaf`` that decides it, and ``how`` it can be had, or why it is ``denied``. ``ways`` would permit it, the
-    smallest first. ``errors`` are what the kernel answers where the leaf denies it; none where nothing is denied, or the
-    host or what is at the path does it, and no setting."""
+    """What becomes of a path inside: what is ``asked``, the full name of the ``leaf`` that decides it, and ``how`` it can be
+    had, or why it is ``denied``. ``ways`` would permit it, the smallest first. ``errors`` are what the kernel answers where
+    the leaf denies it; none where nothing is denied, or the host or what is at the path does it, and no setting."""
 
-    asked: str
+    asked: PathAccess
     leaf: str
     how: str = ""
     denied: str = ""

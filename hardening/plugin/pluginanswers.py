@@ -13,7 +13,7 @@ import attrs
 
 from hardening.base.values import freeze
 from hardening.errors import PluginError
-from hardening.mechanism.denial import Cause, PathAnswer, Way
+from hardening.mechanism.denial import Cause, PathAccess, PathAnswer, Way
 from hardening.mechanism.findings import Finding, FindingRule, Severity
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.inputs import Input, Unknown
@@ -237,7 +237,10 @@ def options(answer: object, of: Mechanism[Any], *_: object) -> tuple[Option, ...
 
 
 def of_path(answer: object, *_: object) -> tuple[PathAnswer, ...]:
-    found: tuple[PathAnswer, ...] = items(PathAnswer, texts=("asked", "leaf", "how", "denied"))(answer)
+    found: tuple[PathAnswer, ...] = items(PathAnswer, texts=("leaf", "how", "denied"))(answer)
+    for item in found:
+        if item.asked not in tuple(PathAccess):  # nobody would look at it
+            raise Wrong(item.asked, f"one of {', '.join(PathAccess)} as asked of PathAnswer")
     _require_ways(found)
     return found
 

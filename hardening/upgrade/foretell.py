@@ -11,7 +11,7 @@ import attrs
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
-from hardening.mechanism.denial import Caller, Cause, FileRights, PathAnswer, SystemCall
+from hardening.mechanism.denial import Caller, Cause, FileRights, PathAccess, PathAnswer, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.trace import calls
 from hardening.upgrade.difference import Difference
@@ -199,7 +199,7 @@ class _Judge:
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
         for mechanism, settings in _settings(self.attempt):
             for answer in mechanism.of_path(settings, self.context, path):
-                if answer.asked == "writable" and answer.denied:
+                if answer.asked == PathAccess.WRITABLE and answer.denied:
                     yield mechanism, answer
 
     def _breakage(

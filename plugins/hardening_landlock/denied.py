@@ -6,7 +6,7 @@ import errno
 import posixpath
 from collections.abc import Iterator
 
-from hardening.mechanism.denial import Cause, PathAnswer, Size, SystemCall, Way
+from hardening.mechanism.denial import Cause, PathAccess, PathAnswer, Size, SystemCall, Way
 from hardening.mechanism.evidence import TO_PROCESSES
 from hardening.mechanism.mechanism import Context
 from hardening_landlock.settings import ALL, PLACES, PORTS, LandlockSettings
@@ -49,7 +49,11 @@ def denied(settings: LandlockSettings, context: Context, call: SystemCall) -> It
 def of_path(settings: LandlockSettings, context: Context, path: str) -> Iterator[PathAnswer]:
     """What is restricted of a path that the root shows; where the root itself denies it, that answers, too."""
     handled = enforced(settings, context).values()
-    for asked, setting in (("readable", "read"), ("writable", "write"), ("executable", "execute")):
+    for asked, setting in (
+        (PathAccess.READABLE, "read"),
+        (PathAccess.WRITABLE, "write"),
+        (PathAccess.EXECUTABLE, "execute"),
+    ):
         places = getattr(settings, setting)
         leaf = f"landlock.{setting}"
         if setting not in handled or places == ALL:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from errno import EACCES, EOVERFLOW, EPERM, EROFS
 
 from hardening.mechanism import outside
-from hardening.mechanism.denial import EXECUTE, MISSING, READ, WRITE, Caller, PathAnswer, Size, Way
+from hardening.mechanism.denial import EXECUTE, MISSING, READ, WRITE, Caller, PathAccess, PathAnswer, Size, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import READ_ONLY_RIGHTS, USUAL_RIGHTS
 from hardening_rootfs import hidden
@@ -44,7 +44,7 @@ def of_path(
         return  # each device has rights of its own
     missing = bool(place.source) and not there(place.source)
     if not missing:
-        yield _by_rights(settings, context, place, "readable", READ)
+        yield _by_rights(settings, context, place, PathAccess.READABLE, READ)
     yield _writable(settings, context, place, caller or outside.command(context))
     if not missing or place.lacks("exec"):
         yield _executable(settings, context, place)
@@ -59,7 +59,7 @@ def _hidden(settings: RootfsSettings, context: Context, path: str, gone: str) ->
     ways = (*volume_here(settings, context, path), Way(decides, None, size))
     errors = (*MISSING, EACCES, EROFS) if is_there else (EROFS,)
     why = f"{gone} is empty here" if is_there else f"{gone} is empty here, and {source} is not there on the host either"
-    return PathAnswer("seen", decides, denied=why, ways=ways, errors=errors)
+    return PathAnswer(PathAccess.SEEN, decides, denied=why, ways=ways, errors=errors)
 
 
 def is_emptied(settings: RootfsSettings, context: Context, path: str) -> bool:
@@ -74,18 +74,18 @@ def _seen(settings: RootfsSettings, context: Context, place: Place) -> PathAnswe
     own = place.mounted or next((top for top in hidden.VOLATILE if holds(top, place.path)), "/")
     if place.source:
         if not there(place.source):
-            return PathAnswer("seen", place.leaf, denied=f"{place.source} is not there on the host")
-        return PathAnswer("seen", place.leaf, f"as {place.source} of the host")
+            return PathAnswer(PathAccess.SEEN, place.leaf, denied=f"{place.source} is not there on the host")
+        return PathAnswer(PathAccess.SEEN, place.leaf, f"as {place.source} of the host")
     begins_empty = place.leaf.startswith("rootfs.tmpfs.") or not place.kind
     if begins_empty and settings.path.is_host and place.path != own and there(place.path):
         ways = volume_here(settings, context, place.path)
         why = f"{own} begins empty here, without the host's {place.path}"
-        return PathAnswer("seen", place.leaf, denied=why, ways=ways, errors=MISSING)
+        return PathAnswer(PathAccess.SEEN, place.leaf, denied=why, ways=ways, errors=MISSING)
     what = f"in the {place.kind} at {own}" if place.kind else "an empty directory of its own"
-    return PathAnswer("seen", place.leaf, what)
+    return PathAnswer(PathAccess.SEEN, place.leaf, what)
 
 
-def _by_rights(settings: RootfsSettings, context: Context, place: Place, asked: str, right: int) -> PathAnswer:
+def _by_rights(settings: RootfsSettings, context: Context, place: Place, asked: PathAccess, right: int) -> PathAnswer:
     found = withheld(place.source, place.top, right, context, idmap=place.idmap) if place.source else None
     if found is None:
         return PathAnswer(asked, place.leaf, _BY_RIGHTS)
@@ -103,28 +103,30 @@ def _writable(settings: RootfsSettings, context: Context, place: Place, caller: 
         member = covering(settings, context.host, "read_only_paths", read_only) or read_only
         leaf = f"rootfs.read_only_paths.{member}"
         way = Way(leaf, None, Size.CALL if member == place.path else Size.WIDER)
-        return PathAnswer("writable", leaf, denied=f"{read_only} is read-only", ways=(way,), errors=errors)
+        return PathAnswer(PathAccess.WRITABLE, leaf, denied=f"{read_only} is read-only", ways=(way,), errors=errors)
     if place.lacks("rw"):
         leaf = "rootfs.read_only" if place.leaf == "rootfs.path" else place.leaf
         ways = to_write(settings, context, place, leaf)
-        return PathAnswer("writable", leaf, denied="mounted read-only", ways=ways, errors=errors)
+        return PathAnswer(PathAccess.WRITABLE, leaf, denied="mounted read-only", ways=ways, errors=errors)
     if found is not None and found.unmapped:
         ways = mapped(settings, context, place, found.path, USUAL_RIGHTS)
-        return PathAnswer("writable", place.leaf, denied=found.reason, ways=ways, errors=(EACCES, EPERM, EOVERFLOW))
+        return PathAnswer(
+            PathAccess.WRITABLE, place.leaf, denied=found.reason, ways=ways, errors=(EACCES, EPERM, EOVERFLOW)
+        )
     if mounted_with(place) & os.ST_RDONLY:
-        return PathAnswer("writable", place.leaf, denied="read-only on the host")
+        return PathAnswer(PathAccess.WRITABLE, place.leaf, denied="read-only on the host")
     if found is not None:
-        return PathAnswer("writable", place.leaf, denied=found.reason)
-    return PathAnswer("writable", place.leaf, _BY_RIGHTS)
+        return PathAnswer(PathAccess.WRITABLE, place.leaf, denied=found.reason)
+    return PathAnswer(PathAccess.WRITABLE, place.leaf, _BY_RIGHTS)
 
 
 def _executable(settings: RootfsSettings, context: Context, place: Place) -> PathAnswer:
     if place.lacks("exec"):
         ways = with_right(settings, place, "exec")
-        return PathAnswer("executable", place.leaf, denied="mounted noexec", ways=ways, errors=(EACCES, EPERM))
+        return PathAnswer(PathAccess.EXECUTABLE, place.leaf, denied="mounted noexec", ways=ways, errors=(EACCES, EPERM))
     if mounted_with(place) & os.ST_NOEXEC:
-        return PathAnswer("executable", place.leaf, denied="noexec on the host")
-    return _by_rights(settings, context, place, "executable", EXECUTE)
+        return PathAnswer(PathAccess.EXECUTABLE, place.leaf, denied="noexec on the host")
+    return _by_rights(settings, context, place, PathAccess.EXECUTABLE, EXECUTE)
 
 
 def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
@@ -138,7 +140,7 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
         return _absent(path, "/proc shows processes alone", Way("rootfs.proc.subset", size=Size.WIDER))
     if not settings.shm_size and holds("/dev/shm", path) and mounted == "/dev":  # noqa: S108
         way = Way("rootfs.shm_size", None)
-        return PathAnswer("seen", way.leaf, denied="there is no /dev/shm", ways=(way,), errors=MISSING)
+        return PathAnswer(PathAccess.SEEN, way.leaf, denied="there is no /dev/shm", ways=(way,), errors=MISSING)
     try:
         mode = os.lstat(path).st_mode if mounted == "/dev" and path not in _DEVICES else 0
     except OSError:
@@ -151,4 +153,4 @@ def _lacking(settings: RootfsSettings, place: Place) -> PathAnswer | None:
 
 def _absent(path: str, why: str, way: Way) -> PathAnswer:
     """The answer for what there is not; what the host has not either, nobody is denied."""
-    return PathAnswer("seen", way.leaf, denied=why, ways=(way,), errors=MISSING if there(path) else ())
+    return PathAnswer(PathAccess.SEEN, way.leaf, denied=why, ways=(way,), errors=MISSING if there(path) else ())

@@ -18,7 +18,7 @@ import attrs
 from hardening.base.files import is_below
 from hardening.base.units import show_size
 from hardening.launch.native.lookup import interpreter
-from hardening.mechanism.denial import EXECUTE, WRITE, Cause, PathAnswer, Size, SystemCall, Way
+from hardening.mechanism.denial import EXECUTE, WRITE, Cause, PathAccess, PathAnswer, Size, SystemCall, Way
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import USUAL_RIGHTS, Volume
 from hardening_rootfs import answers, remedies, shown
@@ -30,7 +30,7 @@ from hardening_rootfs.tmpfs import SHARED
 
 _WRITES = frozenset({"write", "create", "remove", "change"})
 #: what a call wants of its path -> what is asked of the path beside whether it is seen
-_ASKED = {**dict.fromkeys(_WRITES, "writable"), "read": "readable", "execute": "executable"}
+_ASKED = {**dict.fromkeys(_WRITES, PathAccess.WRITABLE), "read": PathAccess.READABLE, "execute": PathAccess.EXECUTABLE}
 #: How much larger a place in memory is offered, one after another.
 _LARGER = (2, 4, 16, 64)
 _EXECUTING = ("execve", "execveat")
@@ -71,11 +71,11 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
         yield from _device(place)
     if call.name in _EXECUTING and not (call.outcome or call.is_question) and place.lacks("suid"):
         yield from _set_user_id(settings, place)
-    wanted = {"seen", *(_ASKED[access] for access in call.access if access in _ASKED)}
+    wanted = {PathAccess.SEEN, *(_ASKED[access] for access in call.access if access in _ASKED)}
     if call.name in ("mmap", "mprotect", "pkey_mprotect") and call.arguments[2] & _PROT_EXEC:
-        wanted.add("executable")
+        wanted.add(PathAccess.EXECUTABLE)
     if call.name == "connect" and call.error == errno.EACCES:
-        wanted.add("writable")  # unix(7)
+        wanted.add(PathAccess.WRITABLE)  # unix(7)
     found = [*answers.of_path(settings, context, path, call.caller)]
     if call.name in _EXECUTING and call.error == errno.ENOENT and place.source and not found[0].denied:
         named = interpreter(place.source)
@@ -92,7 +92,9 @@ def _at(settings: RootfsSettings, context: Context, call: SystemCall, path: str)
     # A file that is hidden is an empty one, which is opened without an error.
     is_empty = not (call.outcome or call.is_question) and answers.is_emptied(settings, context, path)
     for answer in found:
-        is_meant = answer.errors and (call.failed_with(*answer.errors) or (is_empty and answer.asked == "seen"))
+        is_meant = answer.errors and (
+            call.failed_with(*answer.errors) or (is_empty and answer.asked == PathAccess.SEEN)
+        )
         if is_meant and answer.asked in wanted and answer.leaf.startswith("rootfs."):
             yield _cause(settings, context, call, path, answer)
 
@@ -120,12 +122,12 @@ def _socket(call: SystemCall) -> str:
 def _cause(settings: RootfsSettings, context: Context, call: SystemCall, path: str, answer: PathAnswer) -> Cause:
     """The cause that an answer is, with ways that give what the call wants."""
     wants = os.W_OK if call.access & _WRITES else os.R_OK
-    is_device = answer.leaf == f"rootfs.devices.{path}" and answer.asked == "seen"
+    is_device = answer.leaf == f"rootfs.devices.{path}" and answer.asked == PathAccess.SEEN
     if is_device and not context.host.root and call.access and not os.access(path, wants):
         what = f"{path} is hidden here, and its own mode keeps the caller out on the host"
         return Cause(answer.leaf, what, certain=True, regardless=True)
     ways: list[Way] = []
-    if "create" in call.access and answer.asked == "seen":
+    if "create" in call.access and answer.asked == PathAccess.SEEN:
         ways += remedies.begun(settings, context, path)
     elif call.name in ("mkdir", "mkdirat") and answer.leaf == "rootfs.read_only":
         ways.append(remedies.memory(path))
@@ -139,7 +141,7 @@ def _cause(settings: RootfsSettings, context: Context, call: SystemCall, path: s
     elsewhere = [place for place, memory in settings.mounted_tmpfs().items() if memory.mode & 0o002]
     advice = f"write to {' or '.join(elsewhere)} instead" if call.error == errno.EROFS and elsewhere else ""
     # What is not shown is missing whatever else is true of it, as what is mounted read-only cannot be written to.
-    return Cause(answer.leaf, what, ways, advice, certain=call.error == errno.EROFS or answer.asked == "seen")
+    return Cause(answer.leaf, what, ways, advice, certain=call.error == errno.EROFS or answer.asked == PathAccess.SEEN)
 
 
 def _full(settings: RootfsSettings, place: Place) -> Iterator[Cause]:

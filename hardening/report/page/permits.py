@@ -14,6 +14,7 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HardeningError
+from hardening.mechanism.denial import PathAccess
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.mechanism.schema import WILDCARD, Family
 from hardening.report.explain import whole_table_members
@@ -77,13 +78,13 @@ class Matrix:
 
 @frozen(eq=False)
 class TreePlace:
-    """A place of the command's file tree: its path, and its name below the place that it lies in; what it may do there, of
-    ``seen``, ``writable`` and ``executable``; ``why`` not more, and the leaf that says so. ``absent`` is what the host has
+    """A place of the command's file tree: its path, and its name below the place that it lies in; what it may do there;
+    ``why`` not more, and the leaf that says so. ``absent`` is what the host has
     not either. ``below`` are the places that lie in it."""
 
     path: str
     name: str
-    may: frozenset[str]
+    may: frozenset[PathAccess]
     why: str
     decided_by: str
     absent: bool = False
@@ -92,13 +93,13 @@ class TreePlace:
     @property
     def seen(self) -> bool:
         """Whether it is there for the command."""
-        return "seen" in self.may
+        return PathAccess.SEEN in self.may
 
     @property
     def kind(self) -> str:
         """In a word."""
         if self.seen:
-            return "writable" if "writable" in self.may else "read-only"
+            return "writable" if PathAccess.WRITABLE in self.may else "read-only"
         return "absent" if self.absent else "hidden"
 
     @property
@@ -213,11 +214,11 @@ def _place(composition: Composition, context: Context, path: str) -> TreePlace |
         answers = {answer.asked: answer for answer in sorted(found, key=lambda answer: bool(answer.denied))}
     except HardeningError:
         return None
-    seen = answers.get("seen")
+    seen = answers.get(PathAccess.SEEN)
     if seen is None:
-        return TreePlace(path, path, frozenset({"seen"}), "", "") if path == "/" else None
+        return TreePlace(path, path, frozenset({PathAccess.SEEN}), "", "") if path == "/" else None
     may = frozenset(asked for asked, answer in answers.items() if not answer.denied)
-    decides = answers.get("writable", seen) if "seen" in may else seen
+    decides = answers.get(PathAccess.WRITABLE, seen) if PathAccess.SEEN in may else seen
     return TreePlace(path, path, may, decides.denied, decides.leaf, bool(seen.denied) and not seen.errors)
 
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from hardening.errors import PluginError
-from hardening.mechanism.denial import Cause, Way
+from hardening.mechanism.denial import Cause, PathAccess, PathAnswer, Way
 from hardening.mechanism.evidence import LearntStatement
 from hardening.mechanism.exposure import Exposure
 from hardening.mechanism.findings import Finding
@@ -35,6 +35,7 @@ MOUNT = MountPoint("/acme", True, {"destination": "/acme"}, ("acme.on",))
         ("exposures", [Exposure("on", "do it", 100, 0.5), Exposure("off", "do it", 0, 1)]),
         ("own_unsupported", [Unsupported("acme.on", "no kernel", "another one", also=("acme",))]),
         ("causes", [Cause("acme.on", "acme is off", (Way("acme.on", True),))]),
+        *(("of_path", [PathAnswer(asked, "acme.on")]) for asked in PathAccess),
         ("recording", ({"on": True}, ["on"])),
         ("spare", ["acme.on"]),
         ("learnt_statements", [LearntStatement(("on",), True, "seen", loosens=frozenset({"acme.on"}))]),
@@ -64,6 +65,7 @@ def test_what_fits_is_taken(form: str, answer: object) -> None:
         ("exposures", [Exposure("on", "do it", 100, 1), Exposure("on", "do it", 100, 0)]),
         ("causes", [Cause("acme.on", "acme is off", (TEXT,))]),
         ("causes", [Cause("acme.on", NUMBER)]),
+        ("of_path", [PathAnswer(TEXT, "acme.on")]),
         ("recording", {"on": True}),
         ("learnt_statements", [LearntStatement(TEXT, True, "seen")]),
         ("learnt_statements", [LearntStatement(("on",), True, "seen", loosens=TEXT)]),
