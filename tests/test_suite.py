@@ -147,6 +147,39 @@ def test_a_test_file_mirrors_a_module_or_says_in_its_first_line_what_it_stands_f
     assert [file for file in FILES if file not in mirrors and not _docstring(file)] == []
 
 
+#: What lies at the root of the repository: what people and tools look for there, and the folders.
+ROOT = {
+    *(
+        ".ci",
+        ".gitignore",
+        ".pre-commit-config.yaml",
+        ".pre-commit-hooks.yaml",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+    ),
+    *(
+        "Makefile",
+        "README.md",
+        "SECURITY.md",
+        "docs",
+        "hardening",
+        "man",
+        "plugins",
+        "profiles",
+        "pyproject.toml",
+        "scripts",
+    ),
+    *("tests", "tools"),
+}
+
+
+def test_nothing_lies_at_the_root_that_a_command_has_left_there() -> None:
+    argv = ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files"]
+    listed = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {path.partition("/")[0] for path in listed} == ROOT
+
+
 #: Makes what outlives who has made it: an agent of GnuPG, in a folder of its own.
 LEAVING = """
 import signal
