@@ -45,16 +45,20 @@ def quoted(text: str) -> str:
 class HardeningError(Exception):
     """Base of all errors that a user can cause.
 
-    ``origin`` is anything whose ``str()`` names a place (``file:line``), ``hint`` a remedy in one sentence.
+    ``origin`` is anything whose ``str()`` names a place (``file:line``), ``hint`` a remedy in one sentence, ``setting`` the
+    full name with which the message begins, where it is about one.
     """
 
     exit_code = EXIT_USAGE
 
-    def __init__(self, message: str, *, origin: object | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, origin: object | None = None, hint: str | None = None, setting: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.origin = origin
         self.hint = hint
+        self.setting = setting
 
     def __str__(self) -> str:
         head = f"{self.origin}: {self.message}" if self.origin is not None else self.message

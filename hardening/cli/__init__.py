@@ -159,13 +159,13 @@ def _grouped(problems: Sequence[HardeningError]) -> list[HardeningError]:
     first, that it may be pasted."""
     groups: dict[tuple[str, str, str, str], list[tuple[str, HardeningError]]] = {}
     for problem in problems:
-        leaf, _, what = problem.message.partition(": ")
+        leaf, what = problem.setting, problem.message.removeprefix(f"{problem.setting}: ")
         table, _, member = leaf.rpartition(".")
         hint = (problem.hint or "").replace(leaf, table) if leaf else problem.hint or ""
         groups.setdefault((str(problem.origin), table, what, hint), []).append((member, problem))
     shown: list[HardeningError] = []
     for (_, table, what, hint), found in groups.items():
-        if len(found) < GROUPED or not what:
+        if len(found) < GROUPED or not table:
             shown += [problem for _, problem in found]
             continue
         first = found[0][1]

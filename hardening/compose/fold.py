@@ -294,6 +294,7 @@ class Fold:
                 f"{text(self.kind, self.limit.value)} set at {self.limit.origin}",
                 origin=said.origin,
                 hint="no exception lifts a limit: stay within it, or have it changed where it is set",
+                setting=str(self.leaf),
             )
 
     def _intersect(self, layer: Layer, said: Statement) -> Any:
@@ -314,6 +315,7 @@ class Fold:
                 f"{self.leaf}: {text(self.kind, value)} and the limit {text(self.kind, limit.value)} set at {limit.origin} "
                 "have no value in common",
                 origin=origin,
+                setting=str(self.leaf),
             )
         return met
 
@@ -330,6 +332,7 @@ class Fold:
             f"set at {described_origin(self.origin, self.steps)}",
             origin=said.origin,
             hint=hint,
+            setting=str(self.leaf),
         )
 
     def _way_out(self, said: Statement, looser: bool) -> str:

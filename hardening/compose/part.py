@@ -280,7 +280,10 @@ def _bind(mechanism: Mechanism[Any], resolved: dict[Leaf, Resolved], reading: Re
             text = f"{leaf}: the limit of {mechanism.leaf(bound.name)} set at {limit.limit_origin} does not permit it"
             if entry.stated:
                 yield ProfileError(
-                    text, origin=entry.origin, hint=f"no exception lifts a limit: leave {leaf.member} out"
+                    text,
+                    origin=entry.origin,
+                    hint=f"no exception lifts a limit: leave {leaf.member} out",
+                    setting=str(leaf),
                 )
             else:
                 resolved[leaf] = attrs.evolve(entry, value=default, origin=limit.limit_origin)

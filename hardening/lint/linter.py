@@ -216,7 +216,7 @@ def _fault(rule: str, error: HardeningError, file: str, otherwise: str) -> Findi
     if not origin.startswith(f"{file}:"):
         message = f"{origin}: {message}" if origin and origin != file else message
         origin = otherwise if origin != file else f"{file}:1"
-    return Finding(rule, Severity.ERROR, message, _setting(message), origin, error.hint or "")
+    return Finding(rule, Severity.ERROR, message, error.setting, origin, error.hint or "")
 
 
 def _once(results: Sequence[LintResult]) -> list[LintResult]:
@@ -239,9 +239,8 @@ def _once(results: Sequence[LintResult]) -> list[LintResult]:
 
 
 def _span(document: Document, finding: Finding, drop: toml_lines.Path) -> tuple[int, int] | None:
-    """The columns of the element of an array that a finding is about, by what `--fix` takes out, or by the name that its
-    message begins with."""
-    head = finding.message.partition(": ")[0]
+    """The columns of the element of an array that a finding is about, by what `--fix` takes out, or by its setting."""
+    head = finding.leaf
     named = head.endswith("]")
     path = drop or next((path for path in document.places if named and Node(None, path, document).dotted == head), ())
     if not path or not isinstance(path[-1], int):
@@ -253,12 +252,6 @@ def _span(document: Document, finding: Finding, drop: toml_lines.Path) -> tuple[
     quotes = text[0] in "\"'" and len(text) > 2
     line = document.text.rfind("\n", 0, begins)
     return begins + quotes - line, ends - quotes - line
-
-
-def _setting(message: str) -> str:
-    """The setting that a message begins with."""
-    head, colon, _ = message.partition(": ")
-    return head if colon and " " not in head else ""
 
 
 def _readable(name: str) -> str:

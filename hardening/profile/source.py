@@ -174,7 +174,7 @@ class Node:
     def error(self, message: str, hint: str | None = None) -> ProfileError:
         """An error about this value, to be raised by the caller."""
         prefix = f"{self.dotted}: " if self.path else ""
-        return ProfileError(prefix + message, origin=self.origin, hint=hint)
+        return ProfileError(prefix + message, origin=self.origin, hint=hint, setting=self.dotted)
 
     def wrong_type(self, wanted: str) -> ProfileError:
         """The error for a value of another type than ``wanted``."""

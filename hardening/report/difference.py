@@ -115,7 +115,7 @@ def lines(found: StackComparison, sides: tuple[Side, Side]) -> Iterator[str]:
     for title, exceptions, side in _exceptions(found, sides):
         yield f"{title}:"
         for item in exceptions:
-            yield from wrapped(_said(item), 2)
+            yield from wrapped(f"{item.setting}: {_said(item)}", 2)
             yield from wrapped(side.place(str(item.origin)), 4)
         yield ""
     yield from wrapped(verdict(found, sides))
@@ -159,7 +159,7 @@ def _exceptions(found: StackComparison, sides: tuple[Side, Side]) -> Iterator[tu
 def _said(item: Exemption) -> str:
     more = [item.ticket, f"until {item.expires}" if item.expires else ""]
     words = ", ".join(filter(None, more))
-    return f"{item.setting}: {item.reason}{f' ({words})' if words else ''}"
+    return f"{item.reason}{f' ({words})' if words else ''}"
 
 
 def markdown(found: StackComparison, sides: tuple[Side, Side]) -> str:
@@ -176,7 +176,7 @@ def markdown(found: StackComparison, sides: tuple[Side, Side]) -> str:
             heads = ("setting", "of", "where", "before", "after", "decided by", "exception")
             parts.append(f"### {title.capitalize()}\n\n{_table(heads, rows)}")
     for title, exceptions, side in _exceptions(found, sides):
-        said = [(_code(item.setting), _cell(_said(item).partition(": ")[2]), _cell(side.place(str(item.origin))))
+        said = [(_code(item.setting), _cell(_said(item)), _cell(side.place(str(item.origin))))
                 for item in exceptions]  # fmt: skip
         parts.append(f"### {title.capitalize()}\n\n{_table(('setting', 'reason', 'line'), said)}")
     return "\n\n".join(parts)

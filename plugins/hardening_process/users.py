@@ -126,6 +126,7 @@ def _unmapped(leaf: str, what: str, name: str, maps: IdMaps) -> ProfileError:
         f"{leaf}: {what} is not in the user namespace, which has {mapped}{why}",
         hint='choose one of these, or map more ids: root gets a range with namespaces.id_map = "auto", others with '
         '"keep-id" and a range of theirs in /etc/subuid and /etc/subgid',
+        setting=leaf,
     )
 
 

@@ -126,4 +126,5 @@ def _require_unset(use: Use, process: CommandProcess) -> None:
 
 
 def _taken(use: Use, reason: str) -> ProfileError:
-    return ProfileError(f"{leaf(use)}: {reason}", origin=use.origin, hint="give the secret another target")
+    setting, hint = leaf(use), "give the secret another target"
+    return ProfileError(f"{setting}: {reason}", origin=use.origin, hint=hint, setting=setting)

@@ -245,8 +245,8 @@ def test_closed_standard_descriptors_do_no_harm(closed: tuple[int, ...]) -> None
 
 def test_problems_of_one_kind_at_one_place_are_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     same = [
-        HardeningError(f"box.colours.{name}: too bright", origin="a:1", hint=f"except box.colours.{name}")
-        for name in "abcd"
+        HardeningError(f"{leaf}: too bright", origin="a:1", hint=f"except {leaf}", setting=leaf)
+        for leaf in (f"box.colours.{name}" for name in "abcd")
     ]
     other = HardeningError("box.size: too big", origin="a:2")
     cli._report(Problems([*same[:2], other, *same[2:]]))
@@ -257,3 +257,5 @@ def test_problems_of_one_kind_at_one_place_are_one_message(capsys: pytest.Captur
     )
     cli._report(Problems(same[:3]))
     assert capsys.readouterr().err.count("error: ") == 3
+    cli._report(Problems([HardeningError(f"a.b{number}.toml: gone") for number in range(3)]))
+    assert capsys.readouterr().err.count("gone") == 3, "what is about no setting has no members"

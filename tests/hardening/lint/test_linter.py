@@ -139,6 +139,9 @@ def test_what_a_parent_has_wrong_is_told_at_the_line_that_names_it(tmp_path: Pat
     (result,) = lint(path)
     assert (result.line, result.ident) == (2, "HRD002")
     assert f"{tmp_path}/team.toml:2: process.umask" in result.finding.message
+    assert result.finding.leaf == "process.umask"
+    (tmp_path / "team.toml").write_text("[process\n")
+    assert {item.finding.leaf for item in lint(path)} == {""}, "a place is no setting"
 
 
 def test_rules_of_a_site_are_those_of_its_plugins(write: Callable[[str], Path]) -> None:

@@ -100,6 +100,11 @@ def test_a_bundle_is_held_against_a_stack_on_either_side(folder: Path, capsys: p
     assert diff(folder, capsys, "bundle", "bundle") == (0, "bundle permits what bundle does\n")
 
 
+def test_a_setting_with_a_colon_takes_nothing_of_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile(folder, "said", ORG + "[[exceptions]]\nsetting = 'box.colours.a: b'\nreason = 'asked: by ops'\n")
+    assert "| asked: by ops |" in diff(folder, capsys, "org", "said", "--format", "markdown")[1]
+
+
 def test_markdown_is_a_table_in_which_nothing_of_a_profile_is_markup(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
