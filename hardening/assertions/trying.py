@@ -208,7 +208,7 @@ def run(assertion: CommandAssertion, composition: Composition, runner: CommandRu
     if trace.ended:
         why = f"it was still at work after {runner.seconds:g} seconds (--timeout)"
     elif trace.status != assertion.exit:
-        last = text.strip().rpartition("\n")[2]
+        last = text.partition("\nhint: ")[0].strip().rpartition("\n")[2]  # a launch says the reason, and then a remedy
         why = f"it ended with {trace.status}, and not with {assertion.exit}{f': {last}' if last else ''}"
     elif assertion.prints not in text:
         why = f"it does not print {assertion.prints!r}"

@@ -20,7 +20,7 @@ from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
-from hardening.errors import EXIT_FINDINGS, Gathering, ProfileError, UsageError, raise_all
+from hardening.errors import EXIT_FINDINGS, Gathering, HardeningError, ProfileError, UsageError
 from hardening.mechanism.mechanism import Context
 from hardening.profile.layers import is_path
 from hardening.report.authoring import assertions as report
@@ -131,17 +131,23 @@ class Suite:
 
     def __init__(self, here: Session, file: TestFile) -> None:
         self.here, self.file = here, file
-        self.request = Request(file.profiles)
+        each, missing = Gathering(), self._missing()
+        each.problems += missing.values()
+        self.request = Request(tuple(name for name in file.profiles if name not in missing))
         self.composition = self._composed()
         self.context = pipeline.examine(self.composition, here.host)
         self.attempt = Attempt(self.composition, here.host, here.today)
-        self._asked = self._read(self.composition, self.context)
+        self._asked = each.attempt(lambda: self._read(self.composition, self.context)) or {}
+        each.raise_all()
 
-    def _composed(self) -> Composition:
-        """Its stack. Raises `ProfileError`, for a profile that there is not at the line that names it."""
+    def _missing(self) -> dict[str, HardeningError]:
+        """The profiles that there are not, each with the error at the line that names it."""
         missing = [name for name in self.file.profiles if is_path(name) and not os.path.lexists(state.expanded(name))]
         hint = 'write profiles = ["NAME", "./PATH.toml"], as they are seen from the folder of this file'
-        raise_all([ProfileError(f"there is no {name}", origin=self.file.origin, hint=hint) for name in missing])
+        return {name: ProfileError(f"there is no {name}", origin=self.file.origin, hint=hint) for name in missing}
+
+    def _composed(self) -> Composition:
+        """The stack of those that there are. Raises `ProfileError`, at the line that names them."""
         try:
             return self.here.compose(self.request)
         except ProfileError as error:

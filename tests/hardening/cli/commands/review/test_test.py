@@ -197,7 +197,7 @@ def test_all_that_is_wrong_with_files_is_told_at_once_and_nothing_is_tried(
         '[[test]]\nname = "x"\ndenies = [{ what = "mount", by = "secomp" }, "mont"]\nallows = ["reed /etc"]\n'
     )
     (folder / "a.test.toml").write_text('profiles = ["strct"]\n[[test]]\nname = "x"\nallows = ["getpid"]\n')
-    (folder / "b.test.toml").write_text('[[test]]\nname = "x"\nallows = ["getpid"]\n')
+    (folder / "b.test.toml").write_text('[[test]]\nname = "x"\nallows = ["gitpid"]\n')
     (folder / "c.test.toml").write_text('profiles = ["strict"]\n[[test]]\nname = "x"\nallows = ["getpid"]\n')
     assert main(["test", "."]) == 2
     said = capsys.readouterr()
@@ -206,6 +206,7 @@ def test_all_that_is_wrong_with_files_is_told_at_once_and_nothing_is_tried(
         'error: a.test.toml:1: no such profile: "strct"', 'hint: did you mean "strict"?',
         "error: b.test.toml:1: there is no ./b.toml",
         'hint: write profiles = ["NAME", "./PATH.toml"], as they are seen from the folder of this file',
+        "error: b.test.toml:3: no operation: gitpid", 'hint: did you mean "getpid"?',
         "error: web.test.toml:3: there is no mechanism secomp", 'hint: did you mean "seccomp"?',
         "error: web.test.toml:3: no operation: mont", 'hint: did you mean "mount"?',
         "error: web.test.toml:4: no operation: reed /etc", 'hint: did you mean "read"?',
@@ -236,12 +237,15 @@ def test_live_the_kernel_answers_and_commands_are_run(folder: Path, capsys: pyte
     (folder / "web.test.toml").write_text(
         '[[test]]\nname = "x"\nallows = ["write /run/web", "socketpair(AF_UNIX)"]\n'
         'denies = [{ what = "keyctl", by = "seccomp" }, { what = "read /root", by = "seccomp" }]\n'
-        'runs = [{ command = ["sh", "-c", "echo no; exit 3"], exit = 3, prints = "no" }, { command = ["false"] }]\n'
+        'runs = [{ command = ["sh", "-c", "echo no; exit 3"], exit = 3, prints = "no" }, { command = ["false"] },\n'
+        '{ command = ["nothing"] }]\n'
     )
     assert main(["test", "--live", "--format", "json", "web.toml"]) == 1
     (case,) = json.loads(capsys.readouterr().out)
     states = [item["state"] for item in case["assertions"]]
-    assert states == ["passed", "passed", "passed", "failed", "passed", "failed"]
+    assert states == ["passed", "passed", "passed", "failed", "passed", "failed", "failed"]
+    assert "and not with 0: " in case["assertions"][-1]["why"]
+    assert "hint" not in case["assertions"][-1]["why"]
     assert "rootfs." in case["assertions"][3]["why"]
 
 
