@@ -14,12 +14,14 @@ SITE = ROOT / "build/site"
 
 @pytest.mark.complete
 def test_the_site_is_built_and_its_search_works_without_a_server() -> None:
-    subprocess.run(["make", "docs"], cwd=ROOT, check=True)
+    said = subprocess.run(["make", "docs"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert said.endswith(f"{SITE}/index.html\n")
     for page in (ROOT / "docs").rglob("*.md"):
         assert (SITE / page.relative_to(ROOT).with_suffix(".html")).exists()
     with browser() as found:
         found.size(1280, 900)
-        found.open(SITE / "docs/index.html")
+        found.open(SITE / "index.html")
+        found.wait("document.querySelectorAll('.sidebar-tree a').length > 0")
         side_bar = found.ask("[...document.querySelectorAll('.sidebar-tree a')].map(link => link.textContent)")
         assert {"Tutorial", "Write a profile", "The command line", "Security"} <= {*side_bar}
         found.click(".sidebar-search")

@@ -61,5 +61,16 @@ def _toctree(title: str, pages: list[str]) -> str:
     return "\n".join(["\n\n```{toctree}", *lines, "```\n"])
 
 
+def _finished(app: Sphinx, error: Exception | None) -> None:
+    """The place where a browser looks first leads to the first page, and who has made the site is told where it is."""
+    first = Path(app.outdir, "index.html")
+    if error is None:
+        first.write_text(
+            f'<!doctype html><meta http-equiv="refresh" content="0; url={root_doc}.html">\n', encoding="utf-8"
+        )
+        print(first)
+
+
 def setup(app: Sphinx) -> None:
     app.connect("source-read", _read)
+    app.connect("build-finished", _finished)

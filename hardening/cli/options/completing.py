@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from hardening.cli.options.stack import MechanismOption
 from hardening.cli.session import session
 from hardening.compose.rules import RuleRegistry
 from hardening.errors import HardeningError
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import Family
 from hardening.plugin import plugins
 from hardening.plugin.installed import brought
 
@@ -28,7 +32,23 @@ def complete_setting(ctx: click.Context, parameter: click.Parameter, incomplete:
         for name, setting in item.schema.settings.items()
         if name
     }
+    table = incomplete.partition(".")[0]
+    for item in mechanisms if table != incomplete else ():
+        known |= {name: "" for name in _members(item) if item.name == table and name not in known}
     return [CompletionItem(name, help=known[name]) for name in sorted(known) if name.startswith(incomplete)]
+
+
+def _members(mechanism: Mechanism[Any]) -> list[str]:
+    """The leaves of the families of a mechanism, of each member that it names by itself."""
+    families = (item for item in mechanism.schema.settings.values() if isinstance(item, Family))
+    return [str(mechanism.leaf(family.name, member)) for family in families for member in family.default]
+
+
+def complete_member(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What may be in the list that an option of a mechanism adds to, or takes from."""
+    family = parameter.family if isinstance(parameter, MechanismOption) else None
+    names = sorted(family.default) if isinstance(family, Family) and family.listed else []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def complete_image(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hardening.cli.options.says import Said
     from hardening.compose.composition import Composition
     from hardening.mechanism.mechanism import Mechanism, Option
+    from hardening.mechanism.schema import Setting
 
 #: What follows an option and is no value of something else: a name, a number or two, or a path.
 _NAME = r"[\w*]*|[\d:]*|\.{0,2}/\S*"
@@ -70,7 +71,9 @@ class StackCommand(click.Command):
 
 
 class MechanismOption(click.Option):
-    """An option that a mechanism offers."""
+    """An option that a mechanism offers; ``family`` is the setting whose list it adds to or takes from."""
+
+    family: Setting | None = None
 
 
 def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
@@ -83,7 +86,7 @@ def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
 
     name = "__".join(path).replace("-", "_") + "__" + flag.lstrip("-").replace("-", "_")
     counted = option.value is not None
-    return MechanismOption(
+    found = MechanismOption(
         [name, *option.flags],
         count=counted,
         multiple=not counted,
@@ -91,7 +94,10 @@ def _parameter(mechanism: Mechanism[Any], option: Option) -> MechanismOption:
         callback=collect,
         help=option.help,
         metavar="" if counted else option.metavar or "VALUE",
+        shell_complete=completed_by("complete_member"),
     )
+    found.family = mechanism.schema.settings.get(option.key.rpartition(".")[0])
+    return found
 
 
 def _says(mechanism: Mechanism[Any], path: tuple[str, ...], option: Option, value: Any) -> list[Said]:
@@ -134,8 +140,9 @@ def complete_profile(ctx: click.Context, parameter: click.Parameter, incomplete:
         found = session(ctx).search.all()
     except HardeningError:
         return []
-    owners = {item.name: item.owner for item in found}
-    return [CompletionItem(name, help=owner) for name, owner in owners.items() if name.startswith(incomplete)]
+    owners = {item.name: item.owner for item in found if item.name.startswith(incomplete)}
+    names = [CompletionItem(name, help=owner) for name, owner in owners.items()]
+    return names or [CompletionItem(incomplete, type="file")]
 
 
 def _collect_sets(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:

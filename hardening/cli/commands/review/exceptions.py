@@ -31,7 +31,7 @@ Exit codes: 0; 1 where one has ended; 2 for bad usage, and for a profile that ca
     help="A profile of one stack, by name or path; may be repeated. Its exceptions are those of all of its layers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
 @click.pass_context
 def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, paths: tuple[str, ...]) -> int:
     """List exceptions with who answers for them, why, the last day, the days that are left, and whether anything needs them.

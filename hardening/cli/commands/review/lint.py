@@ -55,7 +55,7 @@ cannot be used.
     shell_complete=completed_by("complete_rule"),
     help="Show what a rule, by its id or its name, finds, and why.",
 )
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
 @click.pass_context
 def command(
     context: click.Context,

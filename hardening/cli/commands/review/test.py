@@ -64,7 +64,7 @@ Exit codes: 0; 1 where an assertion fails, or with --mutate a loosening is not n
 @click.option("--coverage", "covered", is_flag=True, help="Also show which settings no assertion looks at.")
 @click.option("--mutate", is_flag=True, help="Also loosen each setting in turn, and show what no assertion notices.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default=TEXT, show_default=True, help="How to show it.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
 @click.pass_context
 def command(
     context: click.Context,

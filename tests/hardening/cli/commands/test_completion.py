@@ -34,6 +34,8 @@ KNOWN = {
     "hardening check stri": ["strict"],
     "hardening lint --explain seccomp/unk": ["seccomp/unknown-syscall"],
     "hardening --without root": ["rootfs"],
+    "hardening explain capabilities.NET_R": ["capabilities.NET_RAW"],
+    "hardening run --cap-add NET_R": ["NET_RAW"],
 }
 _SCRIPT = """
 source <(hardening completion bash)
@@ -47,6 +49,12 @@ def test_names_that_the_installed_plugins_bring_are_known() -> None:
     for typed, names in KNOWN.items():
         _, *words, last = typed.split()
         assert [item.value for item in complete.get_completions(words, last)] == names, typed
+
+
+def test_files_are_completed_where_files_are_named() -> None:
+    complete = ShellComplete(root, {"obj": Session()}, "hardening", "_HARDENING_COMPLETE")
+    for words in ("lint", "test", "exceptions", "profile verify", "profile sign", "profile format", "diff", "prove"):
+        assert [item.type for item in complete.get_completions(words.split(), "shop")] == ["file"], words
 
 
 #: The same in the others: fish(1) is asked, and of zsh(1) what its completion system would be given.
