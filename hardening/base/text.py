@@ -57,15 +57,22 @@ def shortened(words: list[str], longest: int) -> list[str]:
 
 def listed(words: Sequence[str], most: int = 3, rest: str = "more") -> str:
     """The first words, at ``most`` so many, and how many others there are."""
-    return ", ".join(words[:most]) + (f" and {len(words) - most} {rest}" if len(words) > most else "")
+    left = len(words) - most
+    return ", ".join(words[:most]) + (f" and {left} {rest if left > 1 else rest.removesuffix('s')}" if left > 0 else "")
+
+
+def _joined(word: str) -> str:
+    """A word without what its parts are joined by, which is easily forgotten."""
+    return word.replace("_", "").replace("-", "")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the known word closest to a misspelt one, or None. The shortest that begins with it is closer than
-    any that is spelt alike: part of a name is written for the whole."""
+    """A hint that names the known word closest to a misspelt one, or None. The shortest that begins with it, whatever joins
+    its parts, is closer than any that is spelt alike: part of a name is written for the whole."""
     import difflib
 
     words = sorted(filter(str.isprintable, known))
-    longer = [other for other in words if len(word) >= _BEGINNING and other.startswith(word)]
+    begun = _joined(word)
+    longer = [other for other in words if len(word) >= _BEGINNING and _joined(other).startswith(begun)]
     matches = [min(longer, key=len)] if longer else difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f'did you mean "{matches[0]}"?' if matches else None

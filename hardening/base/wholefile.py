@@ -70,18 +70,15 @@ def read_trusted(path: Path, what: str, longest: int, *, hint: str, owner: Owner
     except trusted.UntrustedError as error:
         raise ProfileError(str(error), origin=path, hint=error.hint) from None
     except OSError as error:
-        raise ProfileError(
-            f"cannot read {what}: {error.strerror}", origin=path, hint=_misspelt(path, error) or hint
-        ) from None
+        beside = nearest_file(path) if isinstance(error, FileNotFoundError) else None
+        raise ProfileError(f"cannot read {what}: {error.strerror}", origin=path, hint=beside or hint) from None
     if len(data) > longest:
         raise ProfileError(f"{what} is larger than {longest} bytes", origin=path, hint="split it")
     return data
 
 
-def _misspelt(path: Path, error: OSError) -> str | None:
-    """A hint that names the file beside one that is not there whose name is closest, of those of its kind."""
-    if not isinstance(error, FileNotFoundError):
-        return None
+def nearest_file(path: Path) -> str | None:
+    """A hint that names the file beside one that is not there whose name is closest, of those of its kind; or None."""
     with suppress(OSError):
         return nearest(path.name, [name for name in os.listdir(path.parent) if name.endswith(path.suffix)])
     return None

@@ -138,7 +138,7 @@ def _unusable_exceptions(stack: Stack, mechanisms: Sequence[Mechanism[Any]], tod
             if owner is None or not find_leaves(owner, exception.setting):
                 yield ProfileError(
                     f'the exception names "{exception.setting}", which is not a setting',
-                    origin=exception.origin,
+                    origin=exception.named or exception.origin,
                     hint=_nearest_setting(exception.setting, owner, mechanisms),
                 )
 
@@ -154,6 +154,7 @@ def _nearest_setting(name: str, owner: Mechanism[Any] | None, mechanisms: Sequen
             member = next(iter((*family.examples, *family.default)), "NAME")
             return f'name the one in it that it is for, such as "{name}.{member}"'
         found = nearest(below or table, list(owner.schema.settings))
+        found = found.replace('"', f'"{table}.', 1) if found is not None else None
     return found or 'name a leaf, such as "rootfs.read_only" or "capabilities.NET_RAW"'
 
 

@@ -286,9 +286,8 @@ def files(paths: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for path in paths:
         if not os.path.lexists(path):
-            raise UsageError(
-                f"there is no {path}", hint="name files or directories: names of profiles are looked up by -p"
-            )
+            hint = "name files or directories: names of profiles are looked up by -p"
+            raise UsageError(f"there is no {path}", hint=wholefile.nearest_file(Path(path)) or hint)
         if not os.path.isdir(path):
             found[path] = None
             continue

@@ -27,7 +27,8 @@ def is_placeholder(reason: str) -> bool:
 @frozen
 class Exemption:
     """One ``[[exceptions]]`` entry: it permits one loosening of ``setting`` in its own layer. ``ends`` is where the last day
-    of one that has a last day is said; ``owner`` answers for it."""
+    of one that has a last day is said, ``named`` where its setting is; ``owner`` answers for
+    it."""
 
     setting: str
     reason: str
@@ -36,6 +37,7 @@ class Exemption:
     origin: Origin
     ends: Origin | None = None
     owner: str = ""
+    named: Origin | None = None
 
     @property
     def data(self) -> dict[str, str | None]:
@@ -80,6 +82,7 @@ def _read(node: Node, each: Gathering) -> Exemption:
         node.origin,
         ends.origin if ends else None,
         texts.get("owner", ""),
+        fields["setting"].origin if setting else None,
     )
 
 

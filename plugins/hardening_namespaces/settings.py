@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.host import Host
 from hardening.mechanism.idmaps import IdMaps, IdRange
@@ -67,7 +68,8 @@ def _namespace(node: Node) -> str:
     value = node.string()
     if value in (PRIVATE, HOST) or value.startswith("/"):
         return value
-    raise node.error(f'"{value}" is neither private, host nor an absolute path', hint='to join: "/proc/PID/ns/net"')
+    hint = nearest(value, (PRIVATE, HOST)) or 'to join: "/proc/PID/ns/net"'
+    raise node.error(f'"{value}" is neither private, host nor an absolute path', hint=hint)
 
 
 def _network(node: Node) -> str:

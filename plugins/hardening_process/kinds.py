@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from hardening.base.text import nearest
 from hardening.base.values import frozen
+from hardening.errors import ProfileError
 from hardening.mechanism.kinds import Ceiling, Kind
 from hardening.profile.source import Node
 
@@ -187,7 +190,18 @@ def _limit(node: Node) -> int | None:
         return None
     if isinstance(node.raw, int):
         return node.integer(0, MAX_LIMIT)
-    return Ceiling(high=MAX_LIMIT, size=True).parse(node)
+    with _misspelt(node):
+        return Ceiling(high=MAX_LIMIT, size=True).parse(node)
+
+
+@contextmanager
+def _misspelt(node: Node) -> Iterator[None]:
+    """Have the error of what is no number say where its word was probably meant."""
+    try:
+        yield
+    except ProfileError as error:
+        error.hint = nearest(str(node.raw), ("unlimited",)) or error.hint
+        raise
 
 
 def _show(value: int | None) -> str:
@@ -277,7 +291,10 @@ class Bound(Ceiling):
         return {"type": ["integer", "string"]}
 
     def parse(self, node: Node) -> int:
-        return NO_CEILING if node.raw in ("unlimited", "max") else super().parse(number(node))
+        if node.raw in ("unlimited", "max"):
+            return NO_CEILING
+        with _misspelt(node):
+            return super().parse(number(node))
 
     def grammar(self) -> str:
         size = ', a size such as `"64M"`' if self.size else ""

@@ -139,7 +139,7 @@ def read_item(node: Node) -> tuple[str, Volume]:
     said: dict[str, tuple[str, object]] = {}
     for option in options:
         if option not in _WORDS:
-            hint = nearest(option, tuple(_WORDS)) or f"the options are {', '.join(_WORDS)}"
+            hint = nearest(option.replace("0", "o"), tuple(_WORDS)) or f"the options are {', '.join(_WORDS)}"
             raise node.error(f'unknown option "{option}" for a volume', hint=hint)
         name, value = _WORDS[option]
         if name in said and said[name][1] != value:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from hardening.cli.options.stack import MechanismOption
 from hardening.cli.session import session
 from hardening.compose.rules import RuleRegistry
 from hardening.errors import HardeningError
@@ -46,7 +45,7 @@ def _members(mechanism: Mechanism[Any]) -> list[str]:
 
 def complete_member(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """What may be in the list that an option of a mechanism adds to, or takes from."""
-    family = parameter.family if isinstance(parameter, MechanismOption) else None
+    family = getattr(parameter, "family", None)
     names = sorted(family.default) if isinstance(family, Family) and family.listed else []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

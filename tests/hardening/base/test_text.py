@@ -25,11 +25,13 @@ def test_long_texts_are_cut_and_say_so() -> None:
         "a, b, c and 1 more",
     ]
     assert listed("abcd", 2, "others") == "a, b and 2 others"
+    assert listed("abc", 2, "others") == "a, b and 1 other"
 
 
 def test_the_beginning_of_a_name_stands_for_it_before_one_that_is_spelt_alike() -> None:
     known = ("NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SYS_ADMIN")
     assert nearest("NET_BIND", known) == 'did you mean "NET_BIND_SERVICE"?'
+    assert nearest("NETBIND", known) == 'did you mean "NET_BIND_SERVICE"?'
     assert nearest("NET_ADMIM", known) == 'did you mean "NET_ADMIN"?'
     assert nearest("NET", ("NETWORKS", "NETWORK")) == 'did you mean "NETWORK"?'
     assert nearest("NE", known) is None

@@ -154,7 +154,7 @@ def test_an_expired_exception_is_an_error_even_where_nothing_needs_it() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("quota.fils", 'did you mean "files"?'),
+        ("quota.fils", 'did you mean "quota.files"?'),
         ("quta.files", 'did you mean "quota"?'),
         ("quota", "name a leaf"),
         ("quota.colours", "colours"),
@@ -163,7 +163,7 @@ def test_an_expired_exception_is_an_error_even_where_nothing_needs_it() -> None:
 )
 def test_an_exception_for_what_is_no_leaf_is_refused(name: str, hint: str) -> None:
     message = refused(EXCEPTION.format(name))
-    assert message.startswith(f'a.toml:1: the exception names "{name}", which is not a setting\nhint: ')
+    assert message.startswith(f'a.toml:2: the exception names "{name}", which is not a setting\nhint: ')
     assert hint in message
 
 

@@ -29,6 +29,7 @@ def test_everything_is_private_by_default() -> None:
     [
         ('pid = "shared"', "neither private, host nor an absolute path"),
         ('pid = "proc/1/ns/pid"', "neither private, host nor an absolute path"),
+        ('pid = "hots"', 'did you mean "host"?'),
         ("pid = true", "a boolean where a string is expected"),
         ('id_map = "keepid"', 'did you mean "keep-id"?'),
         ('uid_map = "0:1"', "an array is expected"),

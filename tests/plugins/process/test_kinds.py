@@ -219,6 +219,13 @@ def test_only_the_command_line_may_write_numbers_as_text() -> None:
         OomKind().parse(node("-5"))
 
 
+def test_of_a_misspelt_word_the_nearest_is_told() -> None:
+    for parse in (RlimitKind().parse, Bound(1, size=True).parse):
+        with pytest.raises(ProfileError) as caught:
+            parse(node("unlimted"))
+        assert caught.value.hint == 'did you mean "unlimited"?'
+
+
 def test_no_ceiling_is_looser_than_every_ceiling() -> None:
     kind = Bound(1)
     assert kind.is_no_looser_than(10**12, NO_CEILING)

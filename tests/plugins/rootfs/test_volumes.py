@@ -109,6 +109,7 @@ def test_a_table_takes_paths_with_colons() -> None:
         ("/data", "names no destination"),
         ("/a:/b:ro:rw", "more than three parts"),
         ("/a:/b:readonly", 'unknown option "readonly"'),
+        ("/a:/b:r0", 'did you mean "ro"'),
         ("/a:/b:ro,rw", "ro and rw contradict"),
         ("/a:/b:z,Z", "z and Z contradict"),
         ("/a:b", "not an absolute path"),
