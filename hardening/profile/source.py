@@ -32,6 +32,8 @@ _LONG_KEY = re.compile(r"""(?<![\w.\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\
 SHORTEST = 4
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _TOO_WIDE = "an integer of more than 64 bits"
+#: How tomllib begins what it says of a key that is there already.
+_TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
 _FLATTER = "no setting needs that much: check for unclosed brackets"
 
 
@@ -348,11 +350,15 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         return parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         message, _, position = str(error).rpartition(" (at ")
-        line = position.removeprefix("line ").split(",")[0]
+        line, _, column = position.removeprefix("line ").rstrip(")").partition(", ")
         last = text.rstrip("\n").count("\n") + 1  # that there is an end is told behind it
         place = min(int(line), last) if line.isdigit() else last
+        if message.startswith(_TWICE) and (found := toml_lines.said_twice(text, place)) is not None:
+            key, place, first = found
+            hint = f"leave one of them out; the first is at line {first}"
+            raise ProfileError(f"not TOML: {key} is there twice", origin=f"{path}:{place}", hint=hint) from None
         raise ProfileError(
-            f"not TOML: {message or error}",
+            f"not TOML: {message or error}{f', {column}' if column else ''}",
             origin=f"{path}:{place}",
             hint="check the quotes, brackets and keys up to this line",
         ) from None

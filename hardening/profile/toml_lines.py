@@ -50,6 +50,24 @@ def key_lines(text: str, deepest: int = 100) -> dict[Path, int]:
     return _LineScanner(text.replace("\r\n", "\n"), deepest).scan()
 
 
+def said_twice(text: str, line: int) -> tuple[str, int, int] | None:
+    """Of a text that is valid but for a key at ``line``, which is there already: the key, its line, and that of the first;
+    None where the line does not tell."""
+    lines = text.replace("\r\n", "\n").split("\n")[:line]
+    head = "\n".join(lines)
+    scanner = _LineScanner(head, 100)
+    first = scanner.scan()
+    again = [
+        (-number, begin, path)
+        for path, (begin, _) in scanner.spans.items()
+        if path and first.get(path, number := head.count("\n", 0, begin) + 1) < number
+    ]
+    if not again:
+        return None
+    number, _, path = min(again)
+    return ".".join(map(str, path)), -number, first[path]
+
+
 def comments(text: str) -> Iterator[tuple[str, int, int]]:
     """Each comment of a valid TOML text, with its line, and its place where there are line feeds alone."""
     return _tokens(text.replace("\r\n", "\n"), comments=True)

@@ -92,7 +92,7 @@ def read(text: bytes, origin: str, filter_of: FilterOf) -> dict[str, dict[str, A
     try:
         raw = jsontext.parse(text, origin)
     except LaunchError as error:
-        raise SpecError(f"not JSON: {error.message}", origin=error.origin, hint=_HINT) from None
+        raise SpecError(error.message, origin=error.origin, hint=_HINT) from None
     found = raw if isinstance(raw, list) else [raw]
     containers = {}
     for index, item in enumerate(found):

@@ -123,6 +123,24 @@ def test_bytes_that_are_not_utf8_are_shown_with_their_line(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "key", "line", "first"),
+    [("[process]\numask = '077'\ncwd = '/'\numask = '027'\n", "process.umask", 4, 2),
+     ("[a]\nx = 1\n[b]\n[a]\ny = 1\n", "a", 4, 1), ("a.b = 1\na.b = '''\n'''\n", "a.b", 2, 1),
+     ("a = 1\n[c]\n[a]\n", "a", 3, 1), ("[[a]]\nx = 1\n[[a]]\nx = 1\nx = 2\n", "a.1.x", 5, 4)],
+)  # fmt: skip
+def test_a_key_that_is_there_twice_is_named_with_both_lines(
+    folder: Path, text: str, key: str, line: int, first: int
+) -> None:
+    path = profile(folder, text)
+    hint = f"leave one of them out; the first is at line {first}"
+    assert refused(path) == f"{path}:{line}: not TOML: {key} is there twice\nhint: {hint}"
+
+
+def test_what_is_no_toml_is_shown_with_its_column(folder: Path) -> None:
+    assert ", column 5\nhint: " in refused(profile(folder, "a = ?\n"))
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [("a = 1\nb = \n", 2), ("a = 1\na = 2\n", 2), ("[t]\n[t]\n", 2), ("x = [1,\n2\n", 2), ("a = 1\r\n= 3\r\n", 2)],
 )
