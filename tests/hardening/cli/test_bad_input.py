@@ -53,7 +53,7 @@ PROFILES = [
     Case("expired exception",
          "[[exceptions]]\nsetting = 'box.size'\nreason = 'x'\nexpires = 2020-01-01\n",
          f"{BAD}:4", "ended on 2020-01-01", "renew the exception"),
-    Case("exception for nothing", "[[exceptions]]\nsetting = 'box.sise'\nreason = 'x'\n", f"{BAD}:1", "a setting", "size"),
+    Case("exception for nothing", "[[exceptions]]\nsetting = 'box.sise'\nreason = 'x'\n", f"{BAD}:2", "a setting", "size"),
     Case("exception without reason", "[[exceptions]]\nsetting = 'box.size'\n", f"{BAD}:1", "needs a reason", "write"),
     Case("cycle", "extends = 'bad'\n", f"{BAD}:1", "is circular: bad -> bad", "remove one of them"),
     Case("missing parent", "extends = [\n'default', 'defualt']\n", f"{BAD}:2", 'no such profile: "defualt"', '"default"?'),
