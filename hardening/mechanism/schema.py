@@ -45,7 +45,7 @@ class Leaf:
 
 @frozen
 class Statement:
-    """What a layer says of one leaf. ``is_no_looser_than`` makes it an upper bound: it never loosens, it intersects.
+    """What a layer says of one leaf. ``is_upper_bound`` makes it one: it never loosens, it intersects.
     ``word`` is what the layer wrote instead of the leaf's own name, such as a group; an exception can be for all of it."""
 
     setting: str

@@ -21,8 +21,9 @@ _PLACE = "config.json:/annotations"
 
 @frozen
 class Used:
-    """An image. ``store`` is the directory of the store that has it (`hardening.images.store.Store`), with its manifest and
-    what was fetched of its signatures. While it is pulled, those that were found now lie in ``staged``, and count alone."""
+    """An image. ``store`` is the directory of the store that has it (`hardening.images.store.ImageStore`), with its manifest
+    and what was fetched of its signatures. While it is pulled, those that were found now lie in ``staged``, and count
+    alone."""
 
     reference: str
     digest: str

@@ -1,7 +1,7 @@
 """Trust: which images may be used, and who has to have signed them.
 
-Owns `[trust]`. Into the OCI spec it writes what is required of a root that is an image (`hardening_trust.carried`), and it
-judges what is about to be written or run by the image and the requirements that are named there (`hardening_admit`).
+Owns `[trust]`. Into the OCI spec it writes what is required of a root that is an image (`hardening_trust.annotation`), and
+it judges what is about to be written or run by the image and the requirements that are named there (`hardening_admit`).
 """
 
 from __future__ import annotations

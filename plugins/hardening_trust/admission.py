@@ -2,7 +2,7 @@
 
 It is asked at every run, also for an image that has been here for long. A root that is no image is none of its business.
 The policy of a run is that of its profiles. A bundle that was composed before has none: what is required of its image stands
-in it (`hardening_trust.carried`), and is held against the keys and the signatures that there are now.
+in it (`hardening_trust.annotation`), and is held against the keys and the signatures that there are now.
 """
 
 from __future__ import annotations
