@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from hardening.base.values import frozen
 from hardening.errors import Gathering, UsageError, raise_all
-from hardening.profile import source
+from hardening.profile import layers, source
 from hardening.profile.exemption import is_placeholder
 from hardening.profile.layers import SUFFIX, TEST_SUFFIX
 from hardening.profile.source import Node, Origin, known_members
@@ -93,10 +93,7 @@ def files(paths: Sequence[str]) -> list[str]:
             beside = path.removesuffix(SUFFIX) + TEST_SUFFIX
             found[path if path.endswith(TEST_SUFFIX) or not path.endswith(SUFFIX) else beside] = None
             continue
-        for folder, below, names in os.walk(path):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            wanted = (name for name in sorted(names) if name.endswith(TEST_SUFFIX) and not name.startswith("."))
-            found |= {os.path.join(folder, name): None for name in wanted}
+        found |= dict.fromkeys(file for file in layers.files_below(path) if file.endswith(TEST_SUFFIX))
     return list(found)
 
 

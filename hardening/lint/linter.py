@@ -291,12 +291,5 @@ def files(paths: Sequence[str]) -> list[str]:
         if not os.path.isdir(path):
             found[path] = None
             continue
-        for folder, below, names in os.walk(path):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            wanted = (name for name in sorted(names) if _is_profile(name))
-            found |= {os.path.join(folder, name): None for name in wanted}
+        found |= dict.fromkeys(file for file in layers.files_below(path) if not file.endswith(layers.TEST_SUFFIX))
     return list(found)
-
-
-def _is_profile(name: str) -> bool:
-    return name.endswith(layers.SUFFIX) and not name.startswith(".") and not name.endswith(layers.TEST_SUFFIX)

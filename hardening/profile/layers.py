@@ -187,6 +187,13 @@ def is_path(profile: str) -> bool:
     return "/" in profile or profile.endswith(SUFFIX)
 
 
+def files_below(folder: str) -> Iterator[str]:
+    """The paths of the profiles in a folder, and of the assertions beside them, at whatever depth, but what is hidden."""
+    for place, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield from (os.path.join(place, name) for name in sorted(names) if name.endswith(SUFFIX) and name[0] != ".")
+
+
 def resolve(
     profiles: Sequence[str],
     search: SearchPath,
