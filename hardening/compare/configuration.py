@@ -35,6 +35,13 @@ _WITHHOLDING = frozenset({"/linux/maskedPaths", "/linux/readonlyPaths"})
 _FLAGS = frozenset({"/root/readonly", "/process/noNewPrivileges"})
 _CEILINGS = frozenset(f"/linux/resources/{name}" for name in ("pids/limit", "memory/limit"))
 _NAMESPACES, _RLIMITS, _FILTER = "/linux/namespaces", "/process/rlimits", "/linux/seccomp"
+#: Arrays that are sets; of any other the order counts, as a later mount lies over an earlier one.
+_SETS = (
+    _GIVING
+    | _WITHHOLDING
+    | {_NAMESPACES, _RLIMITS, "/process/user/additionalGids", "/linux/uidMappings", "/linux/gidMappings"}
+)
+_ENVIRONMENT = "/process/env"
 _NOTHING = "nothing"
 
 
@@ -80,26 +87,49 @@ def _walk(pointer: str, before: Any, after: Any) -> Iterator[Change]:
 
 
 def _walk_array(pointer: str, before: list[Any], after: list[Any]) -> Iterator[Change]:
-    """Elements with the same key are held against each other, wherever they stand; the others were added or removed."""
-    old, new = set(map(_text, before)), set(map(_text, after))
-    removed = [(index, item) for index, item in enumerate(before) if _text(item) not in new]
-    added = [(index, item) for index, item in enumerate(after) if _text(item) not in old]
+    """Elements with the same key are held against each other, wherever they stand; the others were added or removed. What
+    both have in another order is one change of the array."""
+    old, new = (dict(enumerate(map(_text, items))) for items in (before, after))
+    there = {*old.values()} & {*new.values()}
     partners: dict[str, list[int]] = {}
-    for index, item in reversed(added):
-        partners.setdefault(_key(item), []).append(index)
-    changed: set[int] = set()
-    for index, item in removed:
+    for index in reversed(new):
+        if new[index] not in there:
+            partners.setdefault(_key(after[index]), []).append(index)
+    changed: dict[int, str] = {}
+    for index, item in enumerate(before):
         key = _key(item)
+        if old[index] in there:
+            continue
         if key and partners.get(key):
-            changed.add(partner := partners[key].pop())
+            partner = partners[key].pop()
+            changed[partner] = old[index]
             yield Change(f"{pointer}/{partner}", item, after[partner])
         else:
             yield Change(f"{pointer}/{index}", item, None)
-    for index, item in added:
-        if index not in changed:
+    for index, item in enumerate(after):
+        if new[index] not in there and index not in changed:
             yield Change(f"{pointer}/{index}", None, item)
-    if not removed and not added and sorted(map(_text, before)) != sorted(map(_text, after)):
-        yield Change(pointer, before, after)
+    kept = {*changed.values()} | there
+    orders = (
+        [(text, item) for text, item in zip(old.values(), before, strict=True) if text in kept],
+        [(changed.get(index, new[index]), after[index]) for index in new if index in changed or new[index] in there],
+    )
+    if _in_order(pointer, orders[0]) != _in_order(pointer, orders[1]):
+        names = [[_name(item) for _, item in order] for order in orders]
+        yield Change(pointer, names[0], names[1])
+
+
+def _in_order(pointer: str, elements: Sequence[tuple[str, Any]]) -> Any:
+    """The elements of an array, as text and value, as far as their order counts: of variables the last of a name does."""
+    texts = [text for text, _ in elements]
+    if pointer == _ENVIRONMENT:
+        return sorted(texts), {text.partition("=")[0]: text for text in texts}
+    return sorted(texts) if pointer in _SETS else texts
+
+
+def _name(item: Any) -> Any:
+    """An element by what tells it from the others."""
+    return next((item[name] for name in IDENTITY if name in item), item) if isinstance(item, Mapping) else item
 
 
 def _text(value: Any) -> str:
@@ -202,7 +232,9 @@ def _unlike(before: Any, after: Any) -> tuple[Any, Any]:
         return {key: old for key, old, _ in kept}, {key: new for key, _, new in kept}
     if isinstance(before, list) and isinstance(after, list):
         old, new = set(map(_text, before)), set(map(_text, after))
-        return [item for item in before if _text(item) not in new], [item for item in after if _text(item) not in old]
+        if old != new:  # else it is their order, or how often each is there
+            removed = [item for item in before if _text(item) not in new]
+            return removed, [item for item in after if _text(item) not in old]
     return before, after
 
 

@@ -64,6 +64,35 @@ def test_what_took_an_element_away_is_what_decided_the_list() -> None:
     assert found == [Change("/mounts/0", {"destination": "/a"}, None, ("box.mounts",))]
 
 
+@pytest.mark.parametrize(
+    ("pointer", "before", "after", "told"),
+    [
+        ("mounts", ["/a", "/a/b", "/c"], ["/a/b", "/a", "/c"], (["/a", "/a/b", "/c"], ["/a/b", "/a", "/c"])),
+        ("env", ["A=1", "A=2", "B=1"], ["A=2", "A=1", "B=1"], (["A=1", "A=2", "B=1"], ["A=2", "A=1", "B=1"])),
+        ("env", ["A=1", "B=1"], ["B=1", "A=1"], None),
+        ("args", ["cp", "a", "b"], ["cp", "b", "a"], (["cp", "a", "b"], ["cp", "b", "a"])),
+        ("args", ["a"], ["a", "a"], (["a"], ["a", "a"])),
+    ],
+)
+def test_order_counts_where_it_decides(
+    pointer: str, before: list[str], after: list[str], told: tuple[list[str], list[str]] | None
+) -> None:
+    def document(items: list[str]) -> dict[str, Any]:
+        if pointer == "mounts":
+            return {"mounts": [{"destination": item, "type": "tmpfs"} for item in items]}
+        return {"process": {pointer: items}}
+
+    place = "/mounts" if pointer == "mounts" else f"/process/{pointer}"
+    found = changes(document(before), document(after), {})
+    assert found == ([Change(place, *told)] if told else [])
+
+
+def test_a_mount_that_moves_and_changes_is_told_twice() -> None:
+    before = {"mounts": [{"destination": "/a", "type": "tmpfs"}, {"destination": "/a/b"}]}
+    after = {"mounts": [{"destination": "/a/b"}, {"destination": "/a", "type": "proc"}]}
+    assert [change.pointer for change in changes(before, after, {})] == ["/mounts/1", "/mounts"]
+
+
 def test_true_is_not_1() -> None:
     assert changes({"a": True, "b": [True]}, {"a": 1, "b": [1]}, {}) == [
         Change("/a", True, 1),
@@ -128,6 +157,7 @@ def changed(pointer: str, value: Any) -> dict[str, Any]:
         ("/process/rlimits/0", {"type": "RLIMIT_NOFILE", "soft": 9, "hard": 21}, Order.INCOMPARABLE),
         ("/process/rlimits/0", None, Order.INCOMPARABLE),
         ("/mounts/0/options", [], Order.INCOMPARABLE),
+        ("/mounts/0/options", ["nodev", "noexec"], Order.INCOMPARABLE),
         ("/linux/seccomp", None, Order.LOOSER),
         ("/linux/seccomp/defaultAction", "SCMP_ACT_ALLOW", Order.INCOMPARABLE),
         ("/annotations/a", "c", Order.OTHER),
@@ -154,14 +184,18 @@ def test_nothing_differs_from_itself(document: dict[str, Any]) -> None:
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_what_differs_is_never_silent(before: dict[str, Any], after: dict[str, Any]) -> None:
-    if _ordered(before) != _ordered(after):
+    if repr(_stated(before)) != repr(_stated(after)):
         assert changes(before, after, {})
 
 
-def _ordered(value: Any) -> Any:
-    """A document without the order of arrays, and without members that are null, which is how JSON says nothing."""
+def _stated(value: Any) -> Any:
+    """A document without members that are null, which is how JSON says nothing, and with the others by their names."""
     if isinstance(value, dict):
-        return {key: _ordered(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return sorted(map(repr, map(_ordered, value)))
-    return value
+        return {key: _stated(value[key]) for key in sorted(value) if value[key] is not None}
+    return [*map(_stated, value)] if isinstance(value, list) else value
+
+
+def test_options_in_another_order_are_shown_whole() -> None:
+    one, other = changed("/mounts/0/options", ["ro", "rw"]), changed("/mounts/0/options", ["rw", "ro"])
+    (found,) = between(one, other, (Path("/a"), Path("/b"))).differences
+    assert (found.before, found.after) == ('{"options": ["ro", "rw"]}', '{"options": ["rw", "ro"]}')
