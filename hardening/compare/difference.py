@@ -124,21 +124,23 @@ def _values(
     pairs: Sequence[_Pair], before: Composition, after: Composition, host: Host | None
 ) -> Iterator[tuple[Leaf, Resolved, Resolved, str | None]]:
     """The leaves, with words for what is seen in the place of one on a host; None where nothing is."""
-    seen = _uncovered(pairs, before, after, host) if host is not None else {}
+    seen = _uncovered(pairs, before, after, host)
     for leaf, one, other in pairs:
         yield leaf, one, other, seen.get(leaf)
 
 
-def _uncovered(pairs: Sequence[_Pair], before: Composition, after: Composition, host: Host) -> dict[Leaf, str]:
-    """The leaves of ``before`` in whose place something else is seen under ``after`` on a host, with words for it."""
+def _uncovered(pairs: Sequence[_Pair], before: Composition, after: Composition, host: Host | None) -> dict[Leaf, str]:
+    """The leaves of ``before`` in whose place something else is seen under ``after``, with words for it: by its settings,
+    and on a host, where there is one on which it can run."""
     tighter = {leaf for leaf, one, other in pairs if one.kind.order(other.value, one.value) is Order.TIGHTER}
     if not tighter:
         return {}
     found: dict[Leaf, str] = {}
-    with suppress(HardeningError):  # of what cannot run here nothing is seen
-        context = pipeline.examine(after, host)
-        for mechanism in after.mechanisms:
-            found |= mechanism.uncovered(after.settings[mechanism.name], context, before.settings[mechanism.name])
+    context = None
+    with suppress(HardeningError):  # of what cannot run here nothing is seen on this host
+        context = pipeline.examine(after, host) if host is not None else None
+    for mechanism in after.mechanisms:
+        found |= mechanism.uncovered(after.settings[mechanism.name], context, before.settings[mechanism.name])
     return {leaf: words for leaf, words in found.items() if leaf in tighter}
 
 

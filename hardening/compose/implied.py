@@ -92,6 +92,10 @@ def _permitted(composition: Composition, implied: Implied, said: Resolved) -> Ex
         )
     if implied.free or kind.is_no_looser_than(implied.value, other.value):
         return None
+    if implied.by == implied.leaf:  # what is left out is held against what was there before
+        there = [step.after for step in said.steps if step.stated and step.after != said.value]
+        if not there or kind.is_no_looser_than(implied.value, there[-1]):
+            return None
     # Whoever has said another value before has permitted what that one amounts to, and nothing of this.
     layers = [layer for layer in composition.stack.layers if standing is not None and _is_of(standing, layer)]
     for layer in layers:

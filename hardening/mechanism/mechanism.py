@@ -287,9 +287,10 @@ class Mechanism(ABC, Generic[S]):
         an attempt, which says why no program does (``hardening prove``)."""
         return ()
 
-    def uncovered(self, settings: S, context: Context, before: S) -> Iterable[tuple[Leaf, str]]:
+    def uncovered(self, settings: S, context: Context | None, before: S) -> Iterable[tuple[Leaf, str]]:
         """The leaves of other settings, ``before``, in whose place these show something else, and in words what: one without
-        a mount is stricter by its order, and yet shows what the mount lay over (``hardening diff``, ``prove``)."""
+        a mount is stricter by its order, and yet shows what the mount lay over (``hardening diff``, ``prove``). Without a
+        ``context`` it is told from the settings alone."""
         return ()
 
     def denied_rights(self, settings: S, context: Context, rights: FileRights) -> Iterable[Cause]:

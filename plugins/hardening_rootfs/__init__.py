@@ -122,7 +122,7 @@ class Rootfs(PackagedMechanism[RootfsSettings]):
         return shown.covering(settings, host, setting, member)
 
     def uncovered(
-        self, settings: RootfsSettings, context: Context, before: RootfsSettings
+        self, settings: RootfsSettings, context: Context | None, before: RootfsSettings
     ) -> Iterable[tuple[Leaf, str]]:
         from hardening_rootfs import shown
 

@@ -18,14 +18,13 @@ from hardening.mechanism.mechanism import Implied
 from hardening.mechanism.roles import RIGHTS, USUAL_RIGHTS, Volume
 from hardening.mechanism.schema import WILDCARD, Leaf
 from hardening_rootfs import aliases, hidden, origins, renaming, sockets, sources
+from hardening_rootfs.beneath import LOOSEST, left_out
 from hardening_rootfs.devices import numbers
 from hardening_rootfs.paths import holds, real_path, resolve
 from hardening_rootfs.settings import USUAL_TMPFS, RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts, hidden_by
-from hardening_rootfs.tmpfs import FLAGS, Tmpfs
 
 _SHM = "/dev/shm"  # noqa: S108
-_LOOSEST = Tmpfs(2**63 - 1, 0o777, frozenset(FLAGS))
 
 
 @frozen(eq=False)
@@ -48,6 +47,7 @@ class _Source:
 def implied(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any], host: Host) -> Iterator[Implied]:
     """All of it for the root and all volumes."""
     yield from _in_memory(settings, limits)
+    yield from left_out(settings, limits)
     yield from _devices(settings, limits)
     volumes, facts, mounts = settings.mounted_volumes(), host.of(RootfsFacts), aliases.mounted()
     if not volumes and settings.path.is_host:
@@ -190,7 +190,7 @@ def _in_memory(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) 
         what = f"it replaces the tmpfs at {place}"
         for volume in settings.mounted_volumes():
             if volume.target == place or (volume.writable and _adds(volume.target, place, mounted=mounted)):
-                loosest = _LOOSEST if leaf.setting == "tmpfs" else _LOOSEST.size
+                loosest = LOOSEST if leaf.setting == "tmpfs" else LOOSEST.size
                 yield Implied(_leaf("volumes", volume.target), leaf, loosest, what, free=True)
         beside = {
             other: tmpfs[other] for other in tmpfs if other not in bounded and _adds(other, place, mounted=mounted)

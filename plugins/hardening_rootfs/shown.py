@@ -18,6 +18,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RIGHTS
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, spec
+from hardening_rootfs.beneath import beneath
 from hardening_rootfs.paths import deepest, holds, on_host, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts
@@ -148,12 +149,18 @@ def place_of(settings: RootfsSettings, context: Context, path: str) -> Place:
     return Place(path, mounted, leaf, "bind", options, source, mount["source"])
 
 
-def uncovered(settings: RootfsSettings, context: Context, before: RootfsSettings) -> Iterator[tuple[Leaf, str]]:
-    """The places in memory and volumes of other settings that are none here, and where something of the host is seen
-    instead."""
+def uncovered(settings: RootfsSettings, context: Context | None, before: RootfsSettings) -> Iterator[tuple[Leaf, str]]:
+    """The places in memory and volumes of other settings that are none here, and where something else is seen instead: of
+    the settings, and of the host, where there is a ``context``."""
     mounted = {**dict.fromkeys(before.mounted_tmpfs(), "tmpfs"), **dict.fromkeys(before.sources(), "volumes")}
     for path, family in mounted.items():
-        if path in settings.mounted_tmpfs() or path in settings.sources():
+        if path in settings.sources() or (family == "tmpfs" and path in settings.mounted_tmpfs()):
+            continue
+        found = beneath(settings, family, path)
+        if found is not None:
+            yield Leaf("rootfs", family, path), f"{found.what} instead"
+            continue
+        if context is None:
             continue
         place = place_of(settings, context, path)
         if place.source and shown(context).hiding(place.path) is None and not _is_empty(place.source):

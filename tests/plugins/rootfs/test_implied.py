@@ -339,3 +339,41 @@ def test_an_exception_permits_what_its_own_layer_says(tmp_path: Path, tree: Path
     held(tmp_path, hides, own)
     assert f"hidden_paths.{tree}/hid is true" in refusal(tmp_path, hides, own, volume(tree / "hid") + other)
     held(tmp_path, hides, own, volume(tree / "hid") + other + exception)
+
+
+NESTED = '[rootfs]\nvolumes.add = ["{tree}/pub:/data:rw", "{tree}/pub/sub:/data/sub:ro"]\n'
+DROPPED = '[rootfs]\nvolumes.drop = ["/data/sub"]\n'
+IN_MEMORY = '[rootfs]\ntmpfs.add = ["/data:size=1M,exec"]\nvolumes.add = ["{tree}/pub:/data:ro"]\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (NESTED, DROPPED, "pub/sub is seen at /data/sub"),
+        (IN_MEMORY, '[rootfs]\nvolumes.drop = ["/data"]\n', "the tmpfs at /data is seen at /data"),
+        (
+            '[rootfs]\nvolumes.add = ["{tree}/pub:/data:rw"]\ntmpfs.add = ["/data/sub:size=1M"]\n',
+            '[rootfs]\ntmpfs.drop = ["/data/sub"]\n',
+            "pub/sub is seen at /data/sub",
+        ),
+    ],
+)
+def test_what_is_left_out_shows_what_it_lay_over(
+    tmp_path: Path, tree: Path, before: str, after: str, said: str
+) -> None:
+    """Nothing there is the strictest, and yet more than a mount that was read-only gives."""
+    first, leaf = before.format(tree=tree), "tmpfs" if "tmpfs.drop" in after else "volumes"
+    place = after.split('"')[1]
+    assert said in refusal(tmp_path, first, after)
+    held(tmp_path, first, f'{after}[[exceptions]]\nsetting = "rootfs.{leaf}.{place}"\nreason = "x"\n')
+    limit = first.replace("[rootfs]", "[limits.rootfs]").replace(".add", "")
+    limits = limit + first
+    assert "is limited to" in refusal(
+        tmp_path, limits, f'{after}[[exceptions]]\nsetting = "rootfs.{leaf}.{place}"\nreason = "x"\n'
+    )
+
+
+def test_what_is_left_out_of_a_root_that_is_only_read_gives_nothing(tmp_path: Path, tree: Path) -> None:
+    held(tmp_path, volume(tree / "pub", "/data"), '[rootfs]\nvolumes.drop = ["/data"]\n')
+    held(tmp_path, '[rootfs]\nvolumes.drop = ["/data"]\n')
+    held(tmp_path, NESTED.format(tree=tree).replace(":rw", ":ro"), DROPPED)
