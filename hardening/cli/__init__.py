@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -26,11 +26,12 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     A command that starts another one does not return: it is replaced by the launcher.
     """
     _open_what_is_closed()
+    here = session or Session()
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments), session)
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), here)
         sys.stdout.flush()
     except HardeningError as error:
-        _report(error)
+        _report(error, here.shipped_places)
         return error.exit_code
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -75,12 +76,11 @@ def _abandon_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(arguments: list[str], session: Session | None) -> int:
+def _run(arguments: list[str], here: Session) -> int:
     from hardening.cli.root import root
 
     for argument in arguments:
         _require_utf8(argument)
-    here = session or Session()
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
         from hardening.cli.commands.completion import answer
@@ -190,13 +190,13 @@ def _texts(error: HardeningError) -> Iterator[str]:
             yield "\n  ".join([f"{len(heads)} problems with one remedy:", *heads]) + remedy
 
 
-def _report(error: HardeningError) -> None:
-    """Print an error on standard error."""
+def _report(error: HardeningError, short: Callable[[str], str] = str) -> None:
+    """Print an error on standard error, with places in ``short``."""
     mark = click.style("error:", fg="red", bold=True) if in_colour(sys.stderr) else "error:"
     for text in _texts(error):
         try:
             sys.stdout.flush()
-            print(mark, escape(text), file=sys.stderr, flush=True)
+            print(mark, escape(short(text)), file=sys.stderr, flush=True)
         except OSError:
             # Nobody can read it; the exit code still tells.
             return

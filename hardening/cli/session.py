@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -96,6 +97,14 @@ class Session:
         from hardening.profile.layers import SearchPath
 
         return self._search if self._search is not None else SearchPath.standard(shipped_profiles(self.announced))
+
+    def shipped_places(self, text: str) -> str:
+        """A text with ``web.toml:25 (shipped)`` for a line of a shipped profile, where any was looked up."""
+        folders = self.search.folders if "search" in vars(self) else ()
+        for folder in folders:
+            if folder.shipped:
+                text = re.sub(rf"{re.escape(str(folder.path))}/([\w-]+\.toml:\d+)", r"\1 (shipped)", text)
+        return text
 
     @cached_property
     def machine(self) -> Machine:

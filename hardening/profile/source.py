@@ -32,6 +32,7 @@ _LONG_KEY = re.compile(r"""(?<![\w.\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\
 SHORTEST = 4
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _TOO_WIDE = "an integer of more than 64 bits"
+_A_NAME = "check the path and its permissions; a name, without `/` and `.toml`, is looked up (`hardening profile list`)"
 #: How tomllib begins what it says of a key that is there already.
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
 _FLATTER = "no setting needs that much: check for unclosed brackets"
@@ -288,16 +289,13 @@ def _type_name(raw: object) -> str:
     return next((name for kind, name in names.items() if isinstance(raw, kind)), "a date or time")
 
 
-def read(path: Path, name: str, *, owner: Owner = Owner.ANY) -> Document:
-    """Read the profile at ``path``, which is to be called ``name`` in messages.
+def read(path: Path, name: str, *, owner: Owner = Owner.ANY, hint: str = _A_NAME) -> Document:
+    """Read the profile at ``path``, which is to be called ``name`` in messages; ``hint`` is for one that is not there.
 
     Raises `ProfileError` for a file that is missing, unreadable, not a regular file, writable by others than its owner
     and root, larger than `MAX_BYTES`, not UTF-8, not TOML, or nested deeper than `MAX_DEPTH`. Who may be its ``owner``
     depends on who has named it: what a name means, nobody but the caller and root may supply.
     """
-    hint = (
-        "check the path and its permissions; a name, without `/` and `.toml`, is looked up (`hardening profile list`)"
-    )
     data = wholefile.read_trusted(path, "the profile", MAX_BYTES, hint=hint, owner=owner)
     text = decoded(data, path, "save the profile as UTF-8")
     tables = _parse(text, path)

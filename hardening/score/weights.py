@@ -11,13 +11,15 @@ from hardening.errors import HardeningError, raise_all
 from hardening.profile import source
 from hardening.profile.source import Node
 
+_FILE = "name a file of weights: a table a mechanism, a key a setting; `hardening score --all` lists the names"
+
 
 def read(path: Path, known: Collection[str]) -> dict[str, float]:
     """The weights of a file, by the full names of items. Raises `ProfileError`, or several as `Problems`: for what is no
     TOML and no number from 0 on, and for a name that is none of the ``known``, with the nearest."""
     weights: dict[str, float] = {}
     problems: list[HardeningError] = []
-    for node in _leaves(source.read(path, path.stem).root):
+    for node in _leaves(source.read(path, path.stem, hint=_FILE).root):
         name = ".".join(map(str, node.path))
         raw = node.raw
         if name not in known:

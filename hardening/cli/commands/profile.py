@@ -116,7 +116,8 @@ def sign(key: str, passphrase_file: Path | None, files: Sequence[Path]) -> None:
     """Sign profiles with a key of yours: FILE.sig, beside each FILE, is a detached signature of OpenPGP."""
     from hardening.base.openpgp.signing import signer
 
-    texts = {file: read(file, file.stem) for file in files}
+    hint = "what is signed is named by the path of its file: ./team.toml"
+    texts = {file: read(file, file.stem, hint=hint) for file in files}
     for document in texts.values():
         parse_layer(document)  # what is no profile is not signed
     with_key = signer(key, passphrase_file)

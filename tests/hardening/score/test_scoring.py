@@ -276,6 +276,12 @@ def test_a_wrong_weight_is_refused_at_its_line(tmp_path: Path, line: str, messag
     assert message.partition("mean ")[2] in str(caught.value.hint)
 
 
+def test_weights_that_are_not_there_are_not_called_a_profile_by_name(tmp_path: Path) -> None:
+    with pytest.raises(HardeningError) as caught:
+        weights.read(tmp_path / "x.toml", {"seccomp.@mount"})
+    assert str(caught.value.hint).startswith("name a file of weights")
+
+
 def test_the_command_gates_and_its_tables_fit_80_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(calls("mount")))
@@ -307,6 +313,8 @@ def test_the_command_gates_and_its_tables_fit_80_columns(tmp_path: Path, capsys:
     ):
         code, text = score_of(*words)
         assert (code, hint in text) == (2, True), text
+    config.write_text("{}")
+    assert score_of("--config", str(config))[0] == 2
     config.write_text('{"process": {"user": 5}}')
     code, text = score_of("--config", str(config))
     assert (code, "/process/user" in text) == (2, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import click
 
@@ -54,12 +55,22 @@ class _ShownProgram:
         return found is not None and found[0].permitted is True and found[1].permitted is False
 
 
+class _Within(click.Choice[str]):
+    """The word between the two."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            hint = "hardening prove A within B"
+            raise UsageError("the word `within` stands between A and B", origin=str(value), hint=hint)
+        return super().convert(value, param, ctx)
+
+
 @click.command("prove", epilog=EPILOG)
 @click.option("--run", "run", is_flag=True, help="Run the program under both, until one shows it.")
 @click.option("--all", "everything", is_flag=True, help="Show, or run, a program for each setting, and not for one.")
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.argument("inner", metavar="A", shell_complete=complete_profile)
-@click.argument("word", metavar="within", type=click.Choice(("within",)))
+@click.argument("word", metavar="within", type=_Within(("within",)))
 @click.argument("outer", metavar="B", shell_complete=complete_profile)
 @click.pass_context
 def command(

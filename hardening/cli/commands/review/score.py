@@ -78,7 +78,11 @@ def command(
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="name one thing to score")
     if config is not None:
-        scores = {"": _of(here, bundle.given_config(config))}
+        document = bundle.given_config(config)
+        if not document.keys() & {"ociVersion", "process", "root", "linux"}:
+            hint = "name a config.json, or a bundle; --inspect takes what podman and docker inspect print"
+            raise UsageError("no OCI configuration: it has nothing of one", origin=config, hint=hint)
+        scores = {"": _of(here, document)}
     elif pid is not None:
         scores = {"": _of_process(here, pid)}
     elif inspected is not None:

@@ -93,6 +93,19 @@ def test_settings_are_listed_for_programs(here: Session, capsys: pytest.CaptureF
     assert "## `[rootfs]`" in capsys.readouterr().out
 
 
+def test_a_place_in_a_shipped_profile_is_short_in_an_error(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compose", "-p", "web", "--set", 'process.umask="000"'], Session(installed())) == 2
+    said = capsys.readouterr().err
+    assert "web.toml:25 (shipped)" in said
+    assert "hardening_profiles" not in said
+    assert main(["profile", "sign", "--key", "x", "web"], here) == 2
+    assert "hint: what is signed is named by the path of its file" in capsys.readouterr().err
+    assert main(["prove", "web", "strict"], here) == 2
+    assert (
+        "strict: the word `within` stands between A and B\nhint: hardening prove A within B" in capsys.readouterr().err
+    )
+
+
 def test_a_new_profile_takes_no_shipped_name(here: Session, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "new", "web"], Session(installed())) == 2
     assert "web: a shipped profile has that name" in capsys.readouterr().err
