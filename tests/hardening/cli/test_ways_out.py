@@ -81,7 +81,7 @@ def test_of_a_shipped_profile_the_order_that_composes_is_named(
     first, *problems, hint = errors.splitlines()
     assert first == f"error: {len(problems)} problems with one remedy:"
     assert hint == "hint: name strict after web, as in `-p web -p strict`"
-    assert all(line.startswith("  /") and "strict.toml:" in line for line in problems)
+    assert all("toml:" in line.split()[0] and " (shipped): " in line and "strict.toml:" in line for line in problems)
     assert {"namespaces.net", "process.umask"} <= {line.split(": ")[1] for line in problems}
     assert "[[exceptions]]" not in errors
     assert call(session, "compose", "-p", "web", "-p", "strict") == 0
