@@ -187,16 +187,28 @@ class _Own:
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         self.layer = composition.stack.layers[-1]
-        self.prefix = f"{self.layer.document.file}:"
+        self.file = str(self.layer.document.file)
+        self.prefix = f"{self.file}:"
+        self.below = tuple(str(layer.document.file) for layer in composition.stack.layers[:-1])
 
     def placed(self, finding: Finding) -> Finding | None:
-        """A finding at its line there: where it is said to be, else where one of its leaves was stated or limited last."""
+        """A finding at its line there: where it is said to be, else where one of its leaves was stated or limited last, else
+        at the first line, but for a note of what no layer speaks of, which each profile would have. None for what another
+        layer says: that is told with the file of that one."""
         if finding.origin:
-            return finding if finding.origin.startswith(self.prefix) else None
-        spoken = [leaf for leaf in (finding.leaf, *finding.also) if leaf and self._speaks_of(leaf)]
-        steps = (step for leaf in spoken for entry in self._entries(leaf) for step in entry.steps[::-1])
+            if finding.origin.startswith(self.prefix):
+                return finding
+            return None if self._is_below(finding.origin) else attrs.evolve(finding, origin=f"{self.prefix}1")
+        leaves = [leaf for leaf in (finding.leaf, *finding.also) if leaf]
+        steps = [step for leaf in leaves for entry in self._entries(leaf) for step in entry.steps[::-1]]
         origin = next((step.origin for step in steps if step.origin.startswith(self.prefix)), None)
-        return attrs.evolve(finding, origin=origin) if origin is not None else None
+        below = any(self._is_below(step.origin) for step in steps)
+        if origin is None and (below or (leaves and finding.severity is Severity.NOTE)):
+            return None
+        return attrs.evolve(finding, origin=origin or f"{self.prefix}1")
+
+    def _is_below(self, origin: str) -> bool:
+        return any(origin == file or origin.startswith(f"{file}:") for file in self.below)
 
     def _entries(self, leaf: str) -> Sequence[Resolved]:
         owner, _, below = leaf.partition(".")
@@ -204,10 +216,6 @@ class _Own:
         found = mechanism.schema.find(below) if mechanism is not None else None
         entry = self.composition.leaves.get(Leaf(owner, found[0].name, found[1])) if found is not None else None
         return [entry] if entry is not None else self.composition.meant(leaf)
-
-    def _speaks_of(self, leaf: str) -> bool:
-        table = leaf.partition(".")[0]
-        return self.layer.complete is not None or table in self.layer.tables or table in self.layer.limits
 
 
 def _fault(rule: str, error: HardeningError, file: str, otherwise: str) -> Finding:

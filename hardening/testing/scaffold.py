@@ -119,7 +119,8 @@ def hardening_inspect(composition: Composition) -> Iterator[Finding]:
     """What is worth saying of a stack: it stops nothing."""
     for layer in composition.stack.layers:
         if not layer.description:
-            yield Finding(RULE, Severity.WARNING, f"{layer.name} does not say what it is for", hint="description = …")
+            what = f"{layer.name} does not say what it is for"
+            yield Finding(RULE, Severity.WARNING, what, origin=layer.place, hint="description = …")
 
 
 @hookimpl

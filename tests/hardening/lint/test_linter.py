@@ -158,6 +158,35 @@ def test_rules_of_a_site_are_those_of_its_plugins(write: Callable[[str], Path]) 
     assert (4, "site/net") in lines(results)
 
 
+def test_a_finding_of_a_plugin_is_told_also_where_it_names_no_line(tmp_path: Path) -> None:
+    @hookimpl
+    def hardening_inspect(composition: Composition, host: Host) -> list[Finding]:
+        unsaid = [layer.place for layer in composition.stack.layers if not layer.description]
+        leaf = Leaf("process", "nice")
+        return [
+            *(Finding("site/description", Severity.WARNING, "says nothing", origin=place) for place in unsaid),
+            Finding("site/elsewhere", Severity.WARNING, "of a list", origin="/etc/acme/never"),
+            Finding("site/stack", Severity.NOTE, "of nothing that has a name"),
+            *(Finding(f"site/{item}", item, "of a default", str(leaf)) for item in (Severity.NOTE, Severity.WARNING)),
+            Finding("site/umask", Severity.WARNING, "of what the layer below says", "process.umask"),
+        ]
+
+    module = ModuleType("site_rules")
+    vars(module)["hardening_inspect"] = hardening_inspect
+    site = linter.Linter(
+        Plugins([*PLUGINS.plugins, Plugin("site", module, "site", "1")]), Session(PLUGINS).search, TODAY
+    )
+    base, app = tmp_path / "base.toml", tmp_path / "app.toml"
+    base.write_text("[process]\numask = '077'\n")
+    app.write_text(f"extends = ['{base}']\n[namespaces]\nnet = 'private'\n")
+    everywhere = [(1, "site/description"), (1, "site/elsewhere"), (1, "site/stack"), (1, "site/warning")]
+    told = {
+        path: sorted((item.line, item.ident) for item in site.lint(str(path)) if "site/" in item.ident)
+        for path in (base, app)
+    }
+    assert told == {base: [*everywhere, (2, "site/umask")], app: everywhere}
+
+
 def test_what_only_a_host_tells_of_an_exception_is_not_said(write: Callable[[str], Path]) -> None:
     exception = "[[exceptions]]\nsetting = 'rootfs.volume_sockets'\nreason = 'a service'\nexpires = 2026-12-31\n"
     assert lines(lint(write(exception))) == [(1, "HRD005")]
