@@ -15,12 +15,12 @@ from hardening.assemble.statements import statements
 from hardening.base.pointer import ARGS
 from hardening.base.values import freeze, frozen
 from hardening.compose.composition import Composition, in_order
-from hardening.errors import raise_all
+from hardening.errors import HardeningError, PluginError, raise_all
 from hardening.mechanism.findings import NOT_ENFORCED, Finding, Severity
 from hardening.mechanism.fragment import Fragment, Spec
 from hardening.mechanism.host import Host
 from hardening.mechanism.inputs import Input
-from hardening.mechanism.mechanism import Context, MountPoint, Unsupported, Violation
+from hardening.mechanism.mechanism import Context, Mechanism, MountPoint, Unsupported, Violation
 from hardening.mechanism.runtime import Runtime
 from hardening.plugin.admission import Candidate, Verdict, require_admission, require_no_rejection
 from hardening.plugin.plugins import Plugins
@@ -114,10 +114,29 @@ def tighten(
     for mechanism in composition.mechanisms:
         fragment = Fragment(mechanism.name, plugins.label(mechanism))
         violations += mechanism.tighten(composition.settings[mechanism.name], given, context, fragment)
+        _require_confined(mechanism, composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
     spec = assemble(fragments, kept, statements(composition, context.unsupported, fragments))
     return Assembly(plugins, composition, host, context, spec, (*unknown, *violations, *unowned))
+
+
+def _require_confined(mechanism: Mechanism[Any], settings: object, context: Context, tightened: Fragment) -> None:
+    """Raise `PluginError` for a mechanism that confines a command of its own, and by `tighten` none of others. The words may
+    differ: they are those of another root."""
+    own = Fragment(mechanism.name)
+    if tightened.helper is None:
+        try:
+            mechanism.contribute(settings, attrs.evolve(context, bundle=None), own)
+        except PluginError:
+            raise
+        except HardeningError:
+            return  # there is no root of its own to confine in
+    if own.helper is not None:
+        raise PluginError(
+            f"{tightened.label} confines the command by {own.helper.value[0]} in contribute, and by none in tighten",
+            hint="call fragment.confine in tighten, too",
+        )
 
 
 def check(

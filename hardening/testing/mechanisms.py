@@ -17,8 +17,8 @@ from hardening.base.pointer import lookup
 from hardening.compose.composition import Composition
 from hardening.compose.rules import RuleRegistry
 from hardening.errors import HardeningError, PluginError
-from hardening.launch.config.bundle import Bundle
-from hardening.launch.config.confinement import POINTER
+from hardening.launch.config.bundle import HELPERS, Bundle
+from hardening.launch.config.confinement import POINTER, helpers
 from hardening.launch.record.receipt import Report
 from hardening.mechanism.findings import Finding
 from hardening.mechanism.host import Host
@@ -80,9 +80,16 @@ def _fixed(face: Mechanism[Any], found: Composition, host: Host) -> Iterator[Bro
         yield Broken("what is contributed is within the settings", f"{violations[0]}")
     elif _differs(kept, document):
         yield Broken("what is contributed stays as it is", _differs(kept, document))
+    elif helpers(document) and not helpers(tighten(face, _without_helpers(document), found, host)[0]):
+        yield Broken("tighten leaves nothing looser", f"{face.name} confines the command in contribute alone")
     again, more = tighten(face, kept, found, host)
     if _differs(again, kept) or more:
         yield Broken("tighten is idempotent", _differs(again, kept) or f"{more[0]}")
+
+
+def _without_helpers(document: Mapping[str, Any]) -> dict[str, Any]:
+    annotations = {key: text for key, text in document["annotations"].items() if key != HELPERS}
+    return {**document, "annotations": annotations}
 
 
 def _cut(
@@ -104,7 +111,7 @@ def _cut(
     except HardeningError:
         return  # told by `check_contribute`, or of a host that cannot
     name = str(mechanism.leaf(setting.name))
-    # Each helper that a foreign configuration brings confines the command further.
+    # Each helper that a foreign configuration brings confines the command further: `_fixed` has those of its own.
     decided = [pointer for pointer, leaves in wanted.leaves.items() if leaves == (name,) and pointer != POINTER]
     for pointer in (place for place in decided if not place.rpartition("/")[2].isdigit()):  # items have no fixed place
         was, is_now, right = (lookup(document, pointer) for document in (asked.document, kept, wanted.document))

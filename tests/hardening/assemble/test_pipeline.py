@@ -16,7 +16,7 @@ import pytest
 from hardening.assemble import pipeline
 from hardening.cli import notes
 from hardening.compose.composition import Composition, compose
-from hardening.errors import HostError, PluginError, Problems, SpecError
+from hardening.errors import HostError, PluginError, Problems, ProfileError, SpecError
 from hardening.launch.request import LaunchRequest
 from hardening.mechanism.findings import Finding, Severity
 from hardening.mechanism.fragment import Fragment
@@ -267,6 +267,25 @@ def test_tightening_twice_changes_nothing_more() -> None:
     once = pipeline.tighten(loaded, composition, HOST, {"a": {"height": 9}})
     again = pipeline.tighten(loaded, composition, HOST, once.spec.document)
     assert (again.spec.document, again.violations) == (once.spec.document, ())
+
+
+class Confining(Gate):
+    """One with a helper before a command of its own, and none before a command of others."""
+
+    def contribute(self, settings: GateSettings, context: Context, fragment: Fragment) -> None:
+        if self.also:
+            raise ProfileError("no root")
+        fragment.confine(["/usr/bin/nice"], f"{self.name}.height")
+
+
+def test_what_confines_a_command_confines_those_of_others_too() -> None:
+    loaded = plugins(Confining("a"))
+    with pytest.raises(
+        PluginError, match=r"with \[a\] confines the command by /usr/bin/nice in contribute, and by none"
+    ):
+        pipeline.tighten(loaded, composed(loaded), HOST, {})
+    without_root = plugins(Confining("a", also="/x"))
+    assert pipeline.tighten(without_root, composed(without_root), HOST, {}).spec.document
 
 
 def test_the_host_is_held_against_a_foreign_configuration_too() -> None:

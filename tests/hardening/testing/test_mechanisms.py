@@ -99,6 +99,12 @@ class Shrinking(Right):
         return ()
 
 
+class Unconfining(Held):
+    def contribute(self, settings: Settings, context: Context, fragment: Fragment) -> None:
+        super().contribute(settings, context, fragment)
+        fragment.confine(["/usr/bin/nice"], "right.quiet")
+
+
 class Forgetful(Looking):
     def inputs(self, settings: Settings, context: Context) -> Inputs:
         return inputs.file("/etc/group")
@@ -131,6 +137,7 @@ BROKEN = [
     (Loose, check_tighten, "tighten leaves nothing looser"),
     (Silent, check_tighten, "tighten tells what it cuts"),
     (Shrinking, check_tighten, "tighten is idempotent"),
+    (Unconfining, check_tighten, "tighten leaves nothing looser"),
     (Forgetful, check_inputs, "inputs name what is looked at"),
     (Probing, check_inputs, "inputs name what is looked at"),
     (Undeclaring, check_inputs, "rules name what is found"),
