@@ -160,8 +160,11 @@ class Session:
     def compose(self, request: Request, offer: ImageDefaults | None = None) -> Composition:
         """The composition of a request, with what an image offers; raises `ProfileError` or `Problems`."""
         from hardening.compose.implied import compose_here
+        from hardening.plugin import plugincalls
 
-        return compose_here(self.stack(request), self.plugins.mechanisms, self.host, self.today, offer)
+        stack, mechanisms, host = self.stack(request), self.plugins.mechanisms, self.host
+        with plugincalls.bounded(plugincalls.SECONDS):  # kinds of values are called directly
+            return compose_here(stack, mechanisms, host, self.today, offer)
 
     @property
     def today(self) -> date:

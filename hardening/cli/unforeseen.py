@@ -10,10 +10,11 @@ import click
 from hardening.base.guarded import frames
 from hardening.base.linux.system import signal
 from hardening.errors import HardeningError, LaunchError, PluginError
+from hardening.plugin.plugincalls import PluginTimeoutError
 
 #: What is for the command line alone: it words what click raises, and ends as the caller wants it to.
 FORESEEN = (click.ClickException, click.exceptions.Exit, click.Abort)
-UNFORESEEN = (Exception, SystemExit)
+UNFORESEEN = (Exception, SystemExit, PluginTimeoutError)
 _FRAMES = 3
 MORE_MEMORY = "give the command more memory (ulimit -v, the cgroup's limit)"
 

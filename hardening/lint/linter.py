@@ -32,6 +32,7 @@ from hardening.mechanism.findings import MALFORMED, REFUSED, UNUSED, Finding, Se
 from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Context, Reading
 from hardening.mechanism.schema import Leaf
+from hardening.plugin import plugincalls
 from hardening.plugin.plugincalls import aside
 from hardening.plugin.plugins import Plugins
 from hardening.profile import layers, source, toml_lines
@@ -65,7 +66,8 @@ class Linter:
         name = path if layers.is_path(path) else f"./{path}"
         try:
             stack = self.stack(path)
-            composition = compose_here(stack, self.mechanisms, self.host, self.today, memory=self.memory)
+            with plugincalls.bounded(plugincalls.SECONDS):  # kinds of values are called directly
+                composition = compose_here(stack, self.mechanisms, self.host, self.today, memory=self.memory)
             layer: Layer | None = stack.layers[-1]
             found = [*self._findings(composition), *document.in_stack(stack.layers[-1], composition)]
         except PluginError:

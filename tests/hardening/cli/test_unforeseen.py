@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import attrs
 import pytest
 
-from hardening.cli.unforeseen import worded
+from hardening.cli.session import Request, Session
+from hardening.cli.unforeseen import UNFORESEEN, worded
+from hardening.lint.linter import Linter
+from hardening.mechanism.kinds import Ceiling
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import scalar
+from hardening.plugin import plugincalls
+from hardening.plugin.hookspecs import hookimpl
+from hardening.plugin.plugins import Plugin, Plugins
 
 
 def test_a_file_is_named() -> None:
@@ -50,3 +62,32 @@ def test_the_others_say_what_to_do(
     found = worded(error)
     assert str(found).startswith(says)
     assert found.exit_code == code
+
+
+def test_a_kind_of_values_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinds are called directly: composing has one limit for all of them."""
+
+    class Hanging(Ceiling):
+        def is_no_looser_than(self, a: float | None, b: float | None) -> bool:
+            if a == 3:
+                time.sleep(5)
+            return super().is_no_looser_than(a, b)
+
+    quota: Any = type("Quota", (Mechanism,), {
+        "name": "quota", "before_launch": ("*",), "settings_type": attrs.make_class(
+            "Settings", {"files": scalar(Hanging(0, 9), 0, "x", field="/annotations/quota")}, frozen=True),
+    })  # fmt: skip
+    monkeypatch.setattr(plugincalls, "SECONDS", 0.05)
+    module = ModuleType("acme_quota")
+    vars(module)["hardening_mechanisms"] = hookimpl(lambda: (quota(),))
+    loaded = Plugins([Plugin("quota", module, "acme", "1")])
+    path = tmp_path / "app.toml"
+    path.write_text("[quota]\nfiles = 3\n[limits.quota]\nfiles = 4\n")
+    here = Session(loaded)
+    for ask in (
+        lambda: here.compose(Request((str(path),))),
+        lambda: Linter(loaded, here.search, here.today).lint(str(path)),
+    ):
+        with pytest.raises(UNFORESEEN) as caught:
+            ask()
+        assert "PluginTimeoutError" in str(worded(caught.value))
