@@ -160,12 +160,12 @@ def own_findings(answer: object, of: Mechanism[Any], *_: object) -> tuple[Findin
     return found
 
 
-def verifications(answer: object, *_: object) -> tuple[Verification, ...]:
+def verifications(answer: object, of: Mechanism[Any], *_: object) -> tuple[Verification, ...]:
     found: tuple[Verification, ...] = items(Verification, texts=("leaf", "expected", "kernel"))(answer)
     for line in found:
         if not isinstance(line.state, State):
             raise Wrong(line.state, f"a State for {line.leaf}")
-        items(str)(line.also)
+        _require_own(of, "verifies a setting", (line.leaf, *items(str)(line.also)))
     return found
 
 

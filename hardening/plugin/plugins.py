@@ -237,7 +237,14 @@ class Plugins:
 
     def inspect(self, composition: Composition, host: Host) -> list[Finding]:
         """`hardening_inspect` of every plugin, in the order of their names."""
-        found = self._items("hardening_inspect", pluginanswers.findings, {"composition": composition, "host": host})
+        from hardening.compose.rules import CORE, LINT  # no quiet launch asks
+
+        owners: dict[str, Plugin | None] = {item.name: self._owners.get(id(item)) for item in self.mechanisms}
+        owners |= {CORE: None, LINT: None}
+        found = [*self._items("hardening_inspect", pluginanswers.findings, {"composition": composition, "host": host})]
+        for plugin, finding in found:
+            if owners.get(finding.rule.partition("/")[0], plugin) is not plugin:
+                raise fault(plugin, f": hardening_inspect finds something of {finding.rule}, which is a rule of others")
         return [finding for _, finding in found]
 
     def inputs(self, composition: Composition | None, host: Host) -> list[Input | Unknown]:

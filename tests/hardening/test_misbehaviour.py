@@ -15,7 +15,20 @@ from typing import Any
 import attrs
 import pytest
 
-from hardening.api import Candidate, Ceiling, Finding, Fragment, Mechanism, Option, Runtime, Severity, hookimpl, scalar
+from hardening.api import (
+    Candidate,
+    Ceiling,
+    Finding,
+    Fragment,
+    Mechanism,
+    Option,
+    Runtime,
+    Severity,
+    State,
+    Verification,
+    hookimpl,
+    scalar,
+)
 from hardening.assemble.pipeline import assembled
 from hardening.compose.composition import compose
 from hardening.errors import HardeningError
@@ -83,6 +96,8 @@ def use(given: list[Plugin]) -> None:
     assert not assembly.findings
     loaded.admit(Candidate(assembly.spec.config, host, made))
     loaded.inputs(made, host)
+    for mechanism in loaded.mechanisms:
+        mechanism.verify(made.settings[mechanism.name], assembly.context, {})
     loaded.secrets(NAMED)
 
 
@@ -146,6 +161,12 @@ ROWS: dict[str, list[Any]] = {
         "settings_type": attrs.make_class("Wrong", {"files": scalar(Ceiling(0, 99), 100, "x")}, frozen=True)})()),
     "finds something under a rule of another's": method(
         "findings", lambda *_: [Finding("seccomp/kill", Severity.NOTE, "x")]
+    ),
+    "finds something in a hook under a rule of another's": hook(
+        "hardening_inspect", lambda composition: [Finding("core/refused", Severity.NOTE, "x")]
+    ),
+    "verifies a setting of another's": method(
+        "verify", lambda *_: [Verification("seccomp.ptrace", "", "", State.HOLDS)]
     ),
     "contributes, and does not tighten": registering("mechanisms", type("Quota", (Quota,), {"contribute": raises})()),
     "has a setting that nothing does anything with": registering("mechanisms", type("Quota", (Mechanism,), {
