@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
+from hardening.mechanism.schema import REQUIREMENT
+from hardening.profile.layers import HEADER
+
 #: Each kind of plugin, with what it is.
 KINDS = {
     "mechanism": "a table of profiles, and what enforces it",
@@ -13,6 +16,9 @@ KINDS = {
     "scanner": "what looks for something in roots",
     "secret-driver": "what keeps the values of secrets",
 }
+
+#: Words of profiles, which no table may be called.
+RESERVED = (*HEADER, REQUIREMENT.name)
 
 _PROJECT = """\
 [build-system]

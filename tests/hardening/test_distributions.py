@@ -110,6 +110,9 @@ def test_a_new_mechanism_stands_beside_ours(installed: Installed, tmp_path: Path
     ("words", "message", "hint"),
     [
         (("Quota Two",), "is no name of small letters and digits", "hardening plugin new quota-two"),
+        (("3d",), "is no name of small letters and digits", "hardening plugin new d"),
+        (("limits",), "has a meaning of its own in profiles", "hardening plugin new my-limits"),
+        (("requirement",), "has a meaning of its own in profiles", "hardening plugin new my-requirement"),
         (("../up",), "is no name of small letters and digits", "hardening plugin new up"),
         (("seccomp",), 'there is a plugin "seccomp" already', "hardening plugin show seccomp"),
         (("quota", "--into", "there"), "there: not empty", "name a new folder with --into"),

@@ -99,11 +99,14 @@ def show_plugin(context: click.Context, name: str, as_json: bool) -> int:
 def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) -> None:
     """Make the distribution of a new plugin, which installs, passes its tests and registers as it is."""
     from hardening import __version__
-    from hardening.testing.scaffold import files
+    from hardening.testing.scaffold import RESERVED, files
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        hint = f"hardening plugin new {quoted(re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') or 'quota')}"
+        hint = f"hardening plugin new {quoted(re.sub('[^a-z0-9]+', '-', name.lower()).strip('-0123456789') or 'quota')}"
         raise UsageError(f'"{name}" is no name of small letters and digits, with - between', origin="NAME", hint=hint)
+    if name in RESERVED:
+        hint = f"hardening plugin new {quoted(f'my-{name}')}"
+        raise UsageError(f'"{name}" has a meaning of its own in profiles', origin="NAME", hint=hint)
     if any(item.name == name for item in brought(plugins.GROUP, session(context).announced)):
         hint = f"hardening plugin show {quoted(name)}"
         raise UsageError(f'there is a plugin "{name}" already', origin="NAME", hint=hint)

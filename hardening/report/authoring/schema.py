@@ -153,5 +153,6 @@ def markdown(mechanisms: Iterable[Mechanism[Any]]) -> Iterator[str]:
         for setting in mechanism.schema.settings.values():
             shown = setting.kind.show(setting.default if isinstance(setting, Scalar) else setting.rest)
             name = f"`{setting.name}`" if setting.name else "members"
-            yield f"| {name} | {setting.kind.grammar()} | `{shown or chr(34) * 2}` | {setting.help} |"
+            cells = (name, setting.kind.grammar(), f"`{shown or chr(34) * 2}`", setting.help)
+            yield f"| {' | '.join(' '.join(cell.split()).replace('|', f'{chr(92)}|') for cell in cells)} |"
         yield ""

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import attrs
 import jsonschema
 import pytest
 
@@ -19,6 +20,9 @@ from hardening.assertions import testfile
 from hardening.cli.session import Request, Session
 from hardening.compose.composition import Composition
 from hardening.errors import HardeningError
+from hardening.mechanism.kinds import Flag
+from hardening.mechanism.mechanism import Mechanism
+from hardening.mechanism.schema import scalar
 from hardening.profile import machine
 from hardening.profile.layers import TEST_SUFFIX
 from hardening.report.authoring import schema
@@ -133,6 +137,9 @@ def test_every_setting_is_listed() -> None:
     listed = {(row["table"], row["setting"]) for row in schema.settings(MECHANISMS)}
     assert listed == {(item.name, name) for item in MECHANISMS for name in item.schema.settings}
     text = "\n".join(schema.markdown(MECHANISMS))
+    kept = attrs.make_class("S", {"x": scalar(Flag(strict=True), True, "One | the\nother.")}, frozen=True)
+    of_others = type("Others", (Mechanism,), {"name": "others", "summary": "", "settings_type": kept})()
+    assert "| One \\| the other. |" in "\n".join(schema.markdown([of_others]))
     assert re.search(r"^\| `read_only` \| `true` or `false` \| `true` \| Whether the root", text, re.MULTILINE)
 
 
