@@ -26,7 +26,7 @@ from hardening.mechanism.answers import (
 )
 from hardening.mechanism.denial import Caller, Cause, FileRights, PathAccess, PathAnswer, Seen, Size, SystemCall, Way
 from hardening.mechanism.evidence import Evidence, LearntStatement, Usage, Witness, unless
-from hardening.mechanism.exposure import Exposure
+from hardening.mechanism.exposure import Exposure, helpers
 from hardening.mechanism.findings import Finding, FindingRule, FindingsOf, Severity
 from hardening.mechanism.fragment import Directory, Fragment, Spec, Symlink
 from hardening.mechanism.host import Host
@@ -144,6 +144,7 @@ __all__ = [
     "Witness",
     "annotation",
     "family",
+    "helpers",
     "hookimpl",
     "inputs",
     "listing",

@@ -28,7 +28,7 @@ SECTIONS = {
     ),
     "What a mechanism answers with": (
         "Unsupported", "Violation", "Implied", "MountPoint", "Option", "ImageRequest", "Verification", "State", "Finding",
-        "FindingRule", "FindingsOf", "Severity", "Exposure",
+        "FindingRule", "FindingsOf", "Severity", "Exposure", "helpers",
     ),
     "What is denied, and what is learnt": (
         "SystemCall", "Caller", "Cause", "Way", "Size", "PathAnswer", "PathAccess", "Seen", "FileRights", "Evidence",

@@ -12,8 +12,10 @@ from typing import Any
 
 import attrs
 
-from hardening.base.pointer import items, lookup
+from hardening.base.pointer import ARGS, items, lookup
 from hardening.base.values import frozen
+from hardening.errors import LaunchError
+from hardening.launch.config import confinement
 
 
 @frozen
@@ -28,6 +30,18 @@ class Exposure:
     weight: float
     share: float
     found: str = ""
+
+
+def helpers(document: Mapping[str, Any]) -> list[list[str]]:
+    """The words of each helper that confines the command (`Fragment.confine`), the one that is executed first being the
+    first: of what a stack composes to, which has no command yet, and of a bundle alike. None where `/process/args` does not
+    begin with what the configuration says of them, so that none is executed."""
+    try:
+        found = confinement.helpers(document)
+    except LaunchError:
+        return []
+    args, before = [*items(document, ARGS)], confinement.joined(found, ())
+    return found if not args or args[: len(before)] == before else []
 
 
 def shares_namespace(document: Mapping[str, Any], kind: str) -> float:

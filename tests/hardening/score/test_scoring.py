@@ -16,8 +16,11 @@ import pytest
 
 from hardening.assemble.spec import assemble
 from hardening.base.pointer import lookup
+from hardening.base.values import freeze
 from hardening.cli.session import Session
 from hardening.errors import HardeningError
+from hardening.launch.config.bundle import HELPERS
+from hardening.mechanism.exposure import helpers
 from hardening.mechanism.fragment import Fragment
 from hardening.score import scoring, weights
 from hardening.score.scoring import Score
@@ -324,3 +327,14 @@ def test_the_page_has_each_item_with_its_weight_and_no_other() -> None:
     page = (ROOT / "docs/reference/score.md").read_text()
     rows = re.findall(r"^\| `([\w.@-]+)` \| (\d+) \| (.*) \|$", page, re.MULTILINE)
     assert rows == [(item.leaf, f"{item.weight:.0f}", item.meaning) for item in score(document()).items]
+
+
+def test_helpers_are_read_alike_of_a_stack_and_of_its_bundle() -> None:
+    """A stack has no command yet, and so nothing in `/process/args`."""
+    confining, running = Fragment("a"), Fragment("the core")
+    confining.confine(["/bin/a", "-n"], "a.x")
+    running.put("/process/args", ["sh"])
+    bundle = assemble([confining, running]).document
+    assert helpers(assemble([confining]).document) == helpers(freeze(bundle)) == [["/bin/a", "-n"]]
+    assert helpers({**bundle, "process": {"args": ["sh"]}}) == [], "none is executed"
+    assert helpers({"annotations": {HELPERS: "x"}}) == helpers({}) == []
