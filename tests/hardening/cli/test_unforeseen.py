@@ -68,7 +68,7 @@ def test_a_kind_of_values_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytes
     """Kinds are called directly: composing has one limit for all of them."""
 
     class Hanging(Ceiling):
-        def is_no_looser_than(self, a: float | None, b: float | None) -> bool:
+        def is_no_looser_than(self, a: int, b: int) -> bool:
             if a == 3:
                 time.sleep(5)
             return super().is_no_looser_than(a, b)
