@@ -8,13 +8,18 @@ from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import HostError, PluginError, quoted
+from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Unsupported
 from hardening.mechanism.schema import REQUIREMENT, Leaf
+
+#: The state of a mechanism that this host has not, and of which nothing is asked.
+NOT_ASKED = "not asked for"
 
 
 @frozen
 class Enforcement:
-    """One mechanism on this host. ``state`` is ``enforced``, ``partly`` or ``not enforced``."""
+    """One mechanism on this host. ``state`` is ``enforced``, ``partly``, ``not enforced``, or ``not asked for`` where this
+    host has none of it, and the composition asks for nothing."""
 
     mechanism: str
     requirement: str
@@ -84,13 +89,20 @@ def _remedy(lacking: Unsupported, requirement: Resolved, limited: Resolved | Non
     return f"{lacking.remedy}, or {waiver}" if lacking.remedy else waiver
 
 
-def enforcement(composition: Composition, unsupported: Iterable[Unsupported]) -> list[Enforcement]:
+def enforcement(composition: Composition, unsupported: Iterable[Unsupported], host: Host) -> list[Enforcement]:
     """The state of every mechanism."""
     found = tuple(unsupported)
+    inactive = {_package(kind) for kind, fact in host.facts.items() if getattr(fact, "inactive", "")}
     states = []
     for mechanism in composition.mechanisms:
         own = tuple(item for item in found if item.leaf.split(".")[0] == mechanism.name)
-        state = "not enforced" if any(item.whole for item in own) else "partly" if own else "enforced"
+        able = NOT_ASKED if _package(type(mechanism)) in inactive else "enforced"
+        state = "not enforced" if any(item.whole for item in own) else "partly" if own else able
         requirement = "required" if composition.required(mechanism.name) else "best-effort"
         states.append(Enforcement(mechanism.name, requirement, state, own))
     return states
+
+
+def _package(kind: type) -> str:
+    """Whose a mechanism is, or a fact: what has probed it."""
+    return kind.__module__.partition(".")[0]

@@ -73,12 +73,12 @@ def assembled(
         mechanism.contribute(composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
     fragments.append(_of_command(command))
-    spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
+    spec = assemble(fragments, None, statements(composition, context.unsupported, fragments, context.host))
     found = _lacking(runtime, spec) if runtime is not None else ()
     if found:
         raise_all([error for lacking in found if (error := refusal(composition, lacking)) is not None])
         context = attrs.evolve(context, unsupported=(*context.unsupported, *found))
-        spec = assemble(fragments, None, statements(composition, context.unsupported, fragments))
+        spec = assemble(fragments, None, statements(composition, context.unsupported, fragments, context.host))
     return Assembly(plugins, composition, host, context, spec)
 
 
@@ -117,7 +117,7 @@ def tighten(
         _require_confined(mechanism, composition.settings[mechanism.name], context, fragment)
         fragments.append(fragment)
     kept, unowned = strip(document, owned.union(*(fragment.pointers for fragment in fragments)))
-    spec = assemble(fragments, kept, statements(composition, context.unsupported, fragments))
+    spec = assemble(fragments, kept, statements(composition, context.unsupported, fragments, context.host))
     return Assembly(plugins, composition, host, context, spec, (*unknown, *violations, *unowned))
 
 

@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hardening.assemble.enforcement import enforcement
+from hardening.assemble.enforcement import NOT_ASKED, enforcement
 from hardening.base.pointer import ENVIRONMENT
 from hardening.compose.composition import Composition
 from hardening.launch.config.bundle import EXCEPTIONS, MECHANISMS, PROFILES, STATES, VARIABLES
 from hardening.mechanism.fragment import Fragment
+from hardening.mechanism.host import Host
 from hardening.mechanism.mechanism import Unsupported
 from hardening.profile.layers import Layer
 
@@ -23,7 +24,7 @@ STATEMENTS = (PROFILES, EXCEPTIONS, MECHANISMS, VARIABLES)
 
 
 def statements(
-    composition: Composition, unsupported: Iterable[Unsupported], fragments: Iterable[Fragment]
+    composition: Composition, unsupported: Iterable[Unsupported], fragments: Iterable[Fragment], host: Host
 ) -> dict[str, str | None]:
     """What the launcher must know of a composition to record it and to write its receipt, as annotations of the bundle.
     None removes one."""
@@ -36,8 +37,9 @@ def statements(
         (exception.setting, str(exception.origin)): exception.data for _, exception in composition.used_exceptions()
     }
     states: dict[str, list[str]] = {state: [] for state in STATES}
-    for item in enforcement(composition, unsupported):
-        states[item.state.replace(" ", "_")].append(item.mechanism)
+    for item in enforcement(composition, unsupported, host):
+        if item.state != NOT_ASKED:
+            states[item.state.replace(" ", "_")].append(item.mechanism)
     public = sorted(
         name
         for fragment in fragments

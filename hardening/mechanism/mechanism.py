@@ -307,7 +307,9 @@ class Mechanism(ABC, Generic[S]):
         return ()
 
     def probe(self, host: Host) -> object | None:
-        """Facts of the host that this mechanism needs, as a frozen object of a type of its own."""
+        """Facts of the host that this mechanism needs, as a frozen object of a type of its own. `hardening doctor` and the
+        reports look at two attributes, where it has them: ``inactive`` (text, why the host has none of it; empty where it
+        has), and ``beyond_reach`` (tuples of a leaf, why this caller cannot have it, and the remedy)."""
         return None
 
     def assumed(self, host: Host) -> object | None:

@@ -112,14 +112,22 @@ def runtimes(items: Iterable[Runtime]) -> Iterator[DiagnosisLine]:
 def mechanisms(composition: Composition, host: Host) -> Iterator[DiagnosisLine]:
     """Each mechanism of a composition held against the host."""
     able = {mechanism.name for mechanism in composition.mechanisms if mechanism.may_fall_short}
-    for state in enforcement(composition, examine(composition, host).unsupported):
+    for state in enforcement(composition, examine(composition, host).unsupported, host):
         if not state.unsupported:
-            detail = "enforced" if state.mechanism in able else "needs nothing of this host"
+            detail = state.state if state.mechanism in able else "needs nothing of this host"
             yield DiagnosisLine("mechanism", state.mechanism, OK, detail)
         for lacking in state.unsupported:
             error = refusal(composition, lacking)
             advice = (error.hint or "") if error is not None else lacking.remedy
             yield DiagnosisLine("mechanism", lacking.leaf, FAIL if error is not None else WARN, lacking.reason, advice)
+
+
+def beyond_reach(host: Host) -> Iterator[DiagnosisLine]:
+    """What stacks may ask for and this caller cannot have here, whatever the stack at hand asks for: the ``beyond_reach`` of
+    facts, a leaf, why, and the remedy of each."""
+    for fact in host.facts.values():
+        for leaf, reason, remedy in getattr(fact, "beyond_reach", ()):
+            yield DiagnosisLine("host", leaf, FACT, reason, remedy)
 
 
 def essence(lines: Sequence[DiagnosisLine]) -> list[DiagnosisLine]:
@@ -128,13 +136,14 @@ def essence(lines: Sequence[DiagnosisLine]) -> list[DiagnosisLine]:
     wrong = [line for mark in (FAIL, WARN) for line in lines if line.mark == mark]
     host = [line for line in lines if line.area == "host" and line.mark in (OK, FACT)]
     runtimes = [f"{line.name} {line.detail}" for line in lines if (line.area, line.mark) == ("runtime", OK)]
-    enforced: dict[str, list[str]] = {}
+    enforced: dict[str, list[str]] = {"enforced": []}
     for line in lines:
         if (line.area, line.mark) == ("mechanism", OK):
             enforced.setdefault(line.detail, []).append(line.name)
     able = [
         DiagnosisLine("mechanism", detail.removesuffix(" of this host"), OK, ", ".join(names))
         for detail, names in enforced.items()
+        if names
     ]
     return [
         *wrong,

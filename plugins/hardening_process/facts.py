@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
 from hardening.base.values import frozen
 from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import id_maps, joins_user_namespace
-from hardening_process.cgroups import Cgroups
+from hardening_process.cgroups import CONTROLLERS, Cgroups
 from hardening_process.kinds import NO_CEILING, UNLIMITED, ResourceLimit, lower
 from hardening_process.settings import ProcessSettings
 
@@ -23,6 +23,15 @@ class ProcessFacts:
     oom_score_adj: int
     cgroups: Cgroups
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def beyond_reach(self) -> Iterator[tuple[str, str, str]]:
+        """The controllers that this caller cannot use, as `hardening doctor` shows them."""
+        problems = {name: self.cgroups.problem(name) for name in CONTROLLERS}
+        found = {name: problem for name, problem in problems.items() if problem[0]}
+        if found:
+            reason, remedy = next(iter(found.values()))
+            yield "process.resources", f"not for this caller: {', '.join(found)} ({reason})", remedy
 
 
 def effective_rlimit(name: str, settings: ProcessSettings, context: Context) -> ResourceLimit | None:

@@ -62,6 +62,7 @@ def command(
     """Show what this host cannot enforce of a stack of profiles, with the remedy, and what it can."""
     here = session(context)
     lines = [*diagnosis.kernel(here.host), *diagnosis.facts(here.host)]
+    lines += diagnosis.beyond_reach(here.host)
     lines += diagnosis.plugins(here.faults)
     lines += [*diagnosis.runtimes(here.plugins.runtimes), _state(), _records(), _login(), *_endangered(), *_bytecode()]
     problem: HardeningError | None = None

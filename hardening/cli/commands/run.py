@@ -201,7 +201,7 @@ def _show(
         )
         bundle = entries.place(found.line) / launch.id / BUNDLE
         argv = found.argv(bundle, remove=bool(obstacles))
-    states = enforcement(assembly.composition, assembly.context.unsupported)
+    states = enforcement(assembly.composition, assembly.context.unsupported, assembly.host)
     if as_json:
         output.show_json(
             {

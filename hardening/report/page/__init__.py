@@ -63,7 +63,7 @@ def page(assembly: Assembly, today: date) -> str:
         exceptions=explain.exceptions(layers, today).mapped(in_short),
         gates=explain.gates(layers).mapped(in_short),
         findings=settings.findings(sorted(assembly.findings, key=_urgency)).mapped(in_short),
-        enforcement=enforcement(composition, assembly.context.unsupported),
+        enforcement=enforcement(composition, assembly.context.unsupported, assembly.host),
         refused=[item for item in assembly.context.unsupported if refusal(composition, item) is not None],
         in_short=in_short,
         today=today,

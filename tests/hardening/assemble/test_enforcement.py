@@ -43,7 +43,7 @@ def test_the_state_of_a_mechanism(leaves: dict[str, bool], state: str, tmp_path:
     composition = session(tmp_path).compose(Request(("default",)))
     unsupported = [Unsupported(leaf, "reason", "", whole=whole) for leaf, whole in leaves.items()]
     unsupported.append(Unsupported("other.thing", "reason", "", whole=True))
-    (found,) = enforcement(composition, unsupported)
+    (found,) = enforcement(composition, unsupported, HOST)
     assert (found.mechanism, found.requirement, found.state) == ("box", "best-effort", state)
     assert [item.leaf for item in found.unsupported] == list(leaves)
 

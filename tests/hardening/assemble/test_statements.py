@@ -90,7 +90,7 @@ def stated(name: str, typed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) ->
         if mechanism.name == "process":
             fragments.append(Fragment("process"))
             mechanism.contribute(composition.settings["process"], pipeline.examine(composition, here), fragments[0])
-    spec = assemble(fragments, None, statements.statements(composition, (), fragments))
+    spec = assemble(fragments, None, statements.statements(composition, (), fragments, here))
     entries = dict(entry.partition("=")[::2] for entry in spec.document["process"]["env"])
     assert name in entries
     found = public(spec.document)
@@ -193,7 +193,7 @@ def test_a_value_that_was_typed_is_in_nothing_that_is_kept_whatever_mechanism_ma
         composition = compose(Stack(layers), (region,), here, TODAY)
         fragment = Fragment("region")
         region.contribute(composition.settings["region"], pipeline.examine(composition, here), fragment)
-        spec = assemble([fragment], None, statements.statements(composition, (), [fragment]))
+        spec = assemble([fragment], None, statements.statements(composition, (), [fragment], here))
         assert (b"canary" in spec.config) == (layers is typed or len(layers) > 1)
         found = handover.typed_variables(spec, composition)
         kept = public(handover.left_open(spec, found, whole=True).document)
@@ -221,7 +221,7 @@ def test_a_value_that_was_typed_is_kept_nowhere_also_where_a_wrong_leaf_is_named
     fragment = Fragment("region")
     for name, value in (("TOKEN", "canary"), ("OTHER", "canaries")):
         fragment.item("/process/env", name, f"{name}={value}", "region.labels.a", public=True)
-    spec = assemble([fragment], None, statements.statements(composition, (), [fragment]))
+    spec = assemble([fragment], None, statements.statements(composition, (), [fragment], here))
     found = handover.typed_variables(spec, composition)
     assert found == {"TOKEN": "canary"}
     assert public(handover.left_open(spec, found, whole=True).document) == {"OTHER": "canaries"}

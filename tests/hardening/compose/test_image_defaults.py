@@ -158,13 +158,13 @@ def test_wishes_are_findings_until_a_layer_grants_them() -> None:
 
 
 def test_a_bundle_says_which_image_it_runs() -> None:
-    said = statements(composed({}), (), ())
+    said = statements(composed({}), (), (), HOST)
     assert (said[REFERENCE], said[DIGEST]) == (USED.reference, USED.digest)
     assert of({"annotations": said}) == USED
     assert of({"annotations": Used("a", "", Path("/")).annotations}) == Used("a", "", Path("/"))
     assert of({}) is None
     assert of({"annotations": {"org.example": REFERENCE}}) is None
-    assert not {REFERENCE, DIGEST, STORE} & statements(compose(stack(), INSTALLED, HOST, TODAY), (), ()).keys()
+    assert not {REFERENCE, DIGEST, STORE} & statements(compose(stack(), INSTALLED, HOST, TODAY), (), (), HOST).keys()
 
 
 @pytest.mark.parametrize("left_out", [REFERENCE, STORE])

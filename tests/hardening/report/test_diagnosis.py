@@ -9,7 +9,10 @@ import attrs
 import pytest
 
 from hardening.mechanism.host import plain
-from hardening.report.diagnosis import WARN, DiagnosisLine, facts, mechanisms, show, table
+from hardening.report.diagnosis import WARN, DiagnosisLine, beyond_reach, essence, facts, mechanisms, show, table
+from hardening_apparmor.host import ApparmorFacts
+from hardening_process.cgroups import Cgroups, Controller
+from hardening_process.facts import ProcessFacts
 from tests.support import shipped
 
 
@@ -95,6 +98,26 @@ def test_what_no_host_enforces_is_not_said_to_be_enforced() -> None:
     assert unable
     assert {name for name in unable if lines[name] == "needs nothing of this host"} == unable
     assert lines["capabilities"] == "enforced"
+
+
+@pytest.mark.parametrize(("inactive", "state"), [("not built", "not asked for"), ("", "enforced")])
+def test_of_what_the_host_has_not_nothing_is_enforced_where_nothing_is_asked_for(inactive: str, state: str) -> None:
+    _, host = shipped.here()
+    known = {**host.facts, ApparmorFacts: ApparmorFacts(inactive)}
+    host = attrs.evolve(host, facts=MappingProxyType(known))
+    found = [line for line in mechanisms(shipped.composed(["default"]), host) if line.name == "apparmor"]
+    assert [line.detail for line in found] == [state]
+    assert [line.name for line in essence(found)] == [state]
+
+
+def test_what_this_caller_cannot_limit_is_told_though_nothing_asks_for_it() -> None:
+    _, host = shipped.here()
+    problem = Controller(1, problem="the caller may not write to /sys", remedy="run as root")
+    groups = Cgroups("v1", {"memory": Controller(2, "/"), "pids": problem, "cpu": Controller(2, "/")})
+    known = {**host.facts, ProcessFacts: attrs.evolve(host.of(ProcessFacts), cgroups=groups)}
+    (line,) = beyond_reach(attrs.evolve(host, facts=MappingProxyType(known)))
+    assert essence([line]) == [line]
+    assert line.detail == "not for this caller: pids (the caller may not write to /sys)"
 
 
 def test_a_remedy_stands_below_what_it_is_for() -> None:
