@@ -6,17 +6,19 @@ What is said of a profile is about a line of its own. What its stack comes to el
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from hardening.assemble.pipeline import of_settings
 from hardening.base import wholefile
 from hardening.base.linux import children
-from hardening.base.text import listed
+from hardening.base.text import listed, nearest
 from hardening.base.wholefile import Owner
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
@@ -24,18 +26,18 @@ from hardening.compose.headers import wrong_headers
 from hardening.compose.implied import compose_here
 from hardening.compose.part import SharedParts, each_fault
 from hardening.compose.rules import RuleRegistry
-from hardening.errors import Gathering, HardeningError, PluginError, UsageError
+from hardening.errors import Gathering, HardeningError, PluginError, UsageError, quoted
 from hardening.lint import document, suppression
 from hardening.lint.result import LintResult, order
 from hardening.mechanism import host as hosts
 from hardening.mechanism.findings import MALFORMED, REFUSED, UNUSED, Finding, Severity
 from hardening.mechanism.host import Host
-from hardening.mechanism.mechanism import Context, Reading
+from hardening.mechanism.mechanism import Context, Mechanism, Reading
 from hardening.mechanism.schema import Leaf
 from hardening.plugin import plugincalls
 from hardening.plugin.plugincalls import aside
 from hardening.plugin.plugins import Plugins
-from hardening.profile import layers, source, toml_lines
+from hardening.profile import layers, machine, source, toml_lines
 from hardening.profile.layers import FoundProfile, Layer, SearchPath, Stack, parse_layer, read_layer
 from hardening.profile.source import Document, Node, Origin
 
@@ -290,16 +292,31 @@ def _line(origin: str, file: str) -> int:
     return int(number) if number.isdecimal() and number != "0" else 1
 
 
-def files(paths: Sequence[str]) -> list[str]:
-    """The files that are meant: of a directory all profiles in it, but for what is hidden, and for assertions beside a
-    profile. Raises `UsageError` for a path at which there is nothing."""
-    found: dict[str, None] = {}
+def files(paths: Sequence[str], mechanisms: Sequence[Mechanism[Any]]) -> tuple[list[str], list[str]]:
+    """The profiles that are meant: of a directory all in it, but for what is hidden, and for assertions beside a profile;
+    and its other files of TOML, of which no key is one of a profile, or nearly. Raises `UsageError` for a path at which
+    there is nothing, and for assertions."""
+    found: dict[str, bool] = {}
+    known = [*layers.HEADER, *(mechanism.name for mechanism in mechanisms)]
     for path in paths:
         if not os.path.lexists(path):
             hint = "name files or directories: names of profiles are looked up by -p"
             raise UsageError(f"there is no {path}", hint=wholefile.nearest_file(Path(path)) or hint)
         if not os.path.isdir(path):
-            found[path] = None
+            if path.endswith(layers.TEST_SUFFIX):
+                raise UsageError("assertions are no profile", origin=path, hint=f"hardening test {quoted(path)}")
+            found[path] = True
             continue
-        found |= dict.fromkeys(file for file in layers.files_below(path) if not file.endswith(layers.TEST_SUFFIX))
-    return list(found)
+        for inner in layers.files_below(path):
+            if not inner.endswith(layers.TEST_SUFFIX):
+                found[inner] = found.get(inner) or not _is_another(inner, known)
+    return [path for path, meant in found.items() if meant], [path for path, meant in found.items() if not meant]
+
+
+def _is_another(path: str, known: Sequence[str]) -> bool:
+    """Whether a file is TOML of another program, or of the machine; what cannot be read may be a profile."""
+    try:
+        keys = tomllib.loads(wholefile.read(path, source.MAX_BYTES).decode()).keys()
+    except (OSError, ValueError, RecursionError):
+        return False
+    return bool(keys) and (keys <= {*machine.KEYS} or not any(key in known or nearest(key, known) for key in keys))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FILE = Path(places.CONFIGURATION)
 DEFAULT_PROFILE = "default"
 ENFORCED = Path(places.ENFORCED)
-_KEYS = ("default", "profiles")
+KEYS = ("default", "profiles")
 _KEYRING = "keyring"
 _OF_PROFILES = (SIGNED, _KEYRING)
 #: What is a fingerprint, or was to be one (the 8 digits of a key's short id), and no file of keys; and how many digits a
@@ -55,7 +55,7 @@ def configured(file: Path = FILE, enforced: Path = ENFORCED) -> Machine:
     if not _is_there(file):
         return Machine(enforced=first)
     document = read(file, file.stem, owner=Owner.ROOT)
-    said = _known(document.root, _KEYS)
+    said = _known(document.root, KEYS)
     default, profiles = said.get("default"), said.get("profiles")
     names = Machine().default if default is None else _profiles(default, file.parent)
     signed = _signed(profiles, file.parent) if profiles is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -112,7 +113,11 @@ def test_a_cause_is_one_result_and_what_stands_before_all_files_is_none_of_their
     for number in range(5):
         (tmp_path / f"app{number}.toml").write_text('extends = ["base.toml"]\n')
     here = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
-    results = [item for item in here.all(linter.files([str(tmp_path)])) if item.severity is Severity.ERROR]
+    results = [
+        item
+        for item in here.all(linter.files([str(tmp_path)], PLUGINS.mechanisms)[0])
+        if item.severity is Severity.ERROR
+    ]
     assert [os.path.basename(item.file) for item in results] == ["base.toml"]
     assert "until then no stack of" in results[0].hint
     assert "app2.toml and 2 more composes" in results[0].hint
@@ -211,6 +216,8 @@ def test_the_hook_of_pre_commit_calls_a_command_that_there_is() -> None:
     (hook,) = yaml.safe_load((Path(__file__).parents[3] / ".pre-commit-hooks.yaml").read_text())
     program, command = hook["entry"].split()
     assert (program, command in COMMANDS) == (PROGRAM, True)
+    named = ("web.toml", "profiles/web.toml", "web.test.toml", "a/web.test.toml", "pyproject.toml", "a/hardening.toml")
+    assert [name for name in named if not re.search(hook["exclude"], name)] == ["web.toml", "profiles/web.toml"]
 
 
 def test_no_file_of_this_host_is_looked_at(write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +260,7 @@ def test_sarif_has_a_region_for_each_result_of_every_example(tmp_path: Path, mon
         (tmp_path / f"{ident}.toml").write_text(rule.bad)
     (tmp_path / "back.toml").write_text(RULES["HRD014"].good)
     found = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
-    results = found.all(linter.files(["."]))
+    results = found.all(linter.files(["."], PLUGINS.mechanisms)[0])
     log = report.log(results)
     sarif.check(log)
     assert len(results) > len([rule for rule in RULES.values() if rule.bad])
@@ -264,8 +271,10 @@ def test_sarif_has_a_region_for_each_result_of_every_example(tmp_path: Path, mon
     assert [entry["suppressions"][0]["kind"] for entry in log["runs"][0]["results"] if "suppressions" in entry] == [
         "inSource"
     ]
-    assert len(linter.files(["."])) >= linter.MANY
-    assert results == found.all(linter.files(["."]), alone=True), "side by side as one after another"
+    assert len(linter.files(["."], PLUGINS.mechanisms)[0]) >= linter.MANY
+    assert results == found.all(linter.files(["."], PLUGINS.mechanisms)[0], alone=True), (
+        "side by side as one after another"
+    )
 
 
 def test_the_command_shows_counts_and_fails(
@@ -293,7 +302,7 @@ def test_the_command_shows_counts_and_fails(
     path.write_text('[namespaces]\npid = "host"\n[capabilities]\nadd = ["SYS_PTRACE"]\n')
     assert "%0ADrop the capability, or deny the calls." in run("--format", "github", ".")[1], "as the rule says"
     (path.parent / "two\nlines.toml").write_text("x = 1")
-    assert "two\\nlines.toml:1:1: error" in run(".")[1], "a name begins no line of its own"
+    assert "two\\nlines.toml:1:1: error" in run("two\nlines.toml")[1], "a name begins no line of its own"
     for words in ((), ("-",), ("--explain", "HRD999"), ("absent.toml",)):
         assert run(*words)[0] == 2
     (path.parent / "empty").mkdir()
@@ -307,6 +316,27 @@ def test_nothing_is_taken_out_of_what_no_plugin_has(write: Callable[[str], Path]
     here = linter.Linter(PLUGINS, Session(PLUGINS).search, TODAY)
     assert [line.partition(": ")[0] for line in fixing.fix(here, str(path))] == [f"{path}:5"]
     assert path.read_text() == unknown
+
+
+def test_of_a_folder_profiles_alone_are_looked_at_and_what_is_passed_over_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = {
+        "hardening.toml": 'default = ["web"]\n[profiles]\n',
+        "pyproject.toml": '[project]\ndescription = "x"\n[tool]\n',
+    }
+    profiles = {"broken.toml": "[", "empty.toml": "", "typed.toml": "[proces]\n", "web.toml": 'extends = "strict"\n'}
+    for name, text in {**others, **profiles, "web.test.toml": "[x]\n"}.items():
+        Path(name).write_text(text)
+    found = linter.files(["."], PLUGINS.mechanisms)
+    assert [[Path(path).name for path in paths] for paths in found] == [[*profiles], [*others]]
+    for command in ("lint", "exceptions"):
+        assert main([command, "."], Session(PLUGINS)) in (1, 2)
+        assert "passed over, no profile: ./hardening.toml, ./pyproject.toml\n" in capsys.readouterr().err
+        assert main([command, "web.test.toml"], Session(PLUGINS)) == 2
+        assert "hint: hardening test web.test.toml" in capsys.readouterr().err
+    assert linter.files(["pyproject.toml", "."], PLUGINS.mechanisms)[0][0] == "pyproject.toml", "who names it means it"
 
 
 @pytest.fixture(scope="module")

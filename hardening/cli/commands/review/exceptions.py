@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hardening.base.text import listed
 from hardening.cli import output
 from hardening.cli.options.stack import complete_profile
 from hardening.cli.session import Request, session
@@ -43,7 +44,10 @@ def command(context: click.Context, profiles: tuple[str, ...], as_json: bool, pa
         raise UsageError("-p does not go with files", hint="name the files of the stack with -p, or leave -p out")
     lint = linter.Linter(here.plugins, here.search, here.today)
     if paths:
-        found = list(register.of_files(lint, linter.files(paths)))
+        named, others = linter.files(paths, here.plugins.mechanisms)
+        if others:
+            output.note(f"passed over, no profile: {listed(others)}")
+        found = list(register.of_files(lint, named))
     else:
         found = [register.of_stack(lint, here.stack(Request(profiles or here.machine.default)))]
     items = register.ordered(item for some, _ in found for item in some)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hardening.base.text import listed
 from hardening.cli import output
 from hardening.cli.options import completed_by
 from hardening.cli.options.stack import complete_profile
@@ -79,9 +80,11 @@ def command(
         raise UsageError(
             "lint reads no profile from standard input", hint="name its file: what it extends counts from there"
         )
-    named = linter.files(paths)
+    named, others = linter.files(paths, here.plugins.mechanisms)
     if not named:
         raise UsageError(f"there is no profile in {', '.join(paths)}", hint="profiles are files that end in .toml")
+    if others:
+        output.note(f"passed over, no profile: {listed(others)}")
     lint = linter.Linter(here.plugins, here.search, here.today, before)
     if fix:
         for path in named:
