@@ -29,6 +29,10 @@ _LINK = "120000"
 _MOST_LINKS = 40  # as the kernel follows (path_resolution(7))
 
 
+class NoSuchFile(UsageError):
+    """A revision has no file of a name."""
+
+
 @frozen(eq=False)
 class _TreeFile:
     """One file of a tree: its mode as git has it, its object, and its bytes."""
@@ -82,7 +86,7 @@ class Revision:
 
     def top_path(self, path: str) -> str:
         """A path from the top of the repository, of one that was asked for: ``./x`` counts from the folder, as with
-        git-show(1). Raises `UsageError` for what is not there."""
+        git-show(1). Raises `NoSuchFile`."""
         if path.startswith(("./", "../")):
             prefix = os.fsdecode(_git(self.folder, self.name, "rev-parse", "--show-prefix").rstrip(b"\n"))
             path = posixpath.join(prefix, path)
@@ -92,7 +96,7 @@ class Revision:
                 nearest(found, list(self.files))
                 or f"`git ls-tree -r --name-only {quoted(self.name)}` lists what there is"
             )
-            raise UsageError(f"no such file in {self.name}", origin=f"{self.name}:{path}", hint=hint)
+            raise NoSuchFile(f"no such file in {self.name}", origin=f"{self.name}:{path}", hint=hint)
         return found
 
     def write(self, path: str, top: Path) -> None:

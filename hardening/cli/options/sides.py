@@ -8,12 +8,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from hardening.base.pointer import CONFIG
 from hardening.base.wholefile import Owner
+from hardening.cli import output
 from hardening.cli.session import Request, Session
 from hardening.compare.difference import StackComparison, compare
+from hardening.compose.implied import compose_here
 from hardening.errors import HardeningError
-from hardening.profile.layers import Layer, parse_layer
+from hardening.profile.layers import Layer, Stack, parse_layer
 from hardening.profile.source import read
 from hardening.report.difference import Side, renamed
 
@@ -23,9 +27,30 @@ if TYPE_CHECKING:
 
 @contextmanager
 def named(here: Session, before: str, after: str) -> Iterator[tuple[Side, Side]]:
-    """The two sides of some names, composed where they are stacks. Raises `UsageError`, and what composing raises."""
+    """The two sides of some names, composed where they are stacks; of a profile that a revision has not yet, what its new
+    self extends. Raises `UsageError`, and what composing raises."""
+    from hardening.compare.revision import NoSuchFile
+
     with ExitStack() as kept:
-        yield _side(here, before, kept), _side(here, after, kept)
+        try:
+            one = _side(here, before, kept)
+        except NoSuchFile as missing:
+            if "," in after or os.path.basename(before.partition(":")[2]) != os.path.basename(after.rpartition(":")[2]):
+                raise
+            other = _side(here, after, kept)
+            if other.composition is None:
+                raise
+            output.note(f"{missing.message}: what is new is held against what it extends")
+            yield _extended(here, other, other.composition.stack), other
+        else:
+            yield one, _side(here, after, kept)
+
+
+def _extended(here: Session, new: Side, stack: Stack) -> Side:
+    """What the last profile of a stack extends; what holds without any profile, where it extends none."""
+    name = f"what it extends ({', '.join(stack.layers[-1].extends) or 'nothing'})"
+    below = attrs.evolve(stack, layers=stack.layers[:-1])
+    return Side(name, compose_here(below, here.plugins.mechanisms, here.host, here.today), new.shown)
 
 
 def compared(here: Session, before: Side, after: Side) -> StackComparison:

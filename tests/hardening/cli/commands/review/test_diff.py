@@ -179,3 +179,29 @@ def test_a_volume_is_no_part_of_a_revision(tmp_path: Path, monkeypatch: pytest.M
     assert main(["diff", "HEAD:web.toml", "./web.toml"]) == 0
     repository.commit({"web.toml": text.replace(":ro", ":rw")})
     assert main(["diff", "HEAD~1:web.toml", "HEAD:web.toml"]) == 3
+
+
+def test_a_profile_that_is_new_is_held_against_what_it_extends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Repository(tmp_path / "repository")
+    monkeypatch.chdir(made.folder)
+    made.commit({"org.toml": "[box]\nsize = 5\n"})
+    made.commit({"new.toml": "extends = './org.toml'\n[box]\nsize = 3\n", "own.toml": "[box]\nclosed = true\n"})
+    here = session(tmp_path)
+    for after, code in (
+        ("HEAD:new.toml", 1),
+        ("./new.toml", 1),
+        ("HEAD:own.toml", 2),
+        ("HEAD:org.toml,HEAD:new.toml", 2),
+    ):
+        assert call(here, "diff", "HEAD~1:new.toml", after) == code
+        out, err = capsys.readouterr()
+        if code == 1:
+            assert "  box.size: 5 -> 3\n" in out
+            assert out.endswith(f"\n{after} is tighter than what it extends (./org.toml)\n")
+            assert err == "no such file in HEAD~1: what is new is held against what it extends\n"
+        else:
+            assert "HEAD~1:new.toml: no such file in HEAD~1" in err
+    assert call(here, "diff", "HEAD~1:own.toml", "HEAD:own.toml") == 0
+    assert "what it extends (nothing)" in capsys.readouterr().out
