@@ -117,19 +117,20 @@ class IdMapKind(Exact[tuple[IdRange, ...]]):
         return [str(item) for item in value]
 
 
-_LOOSENESS = {"auto": 0, "one-id": 0, "keep-id": 1, "root": 2}
+#: The ways of mapping ids that give at most as much as `keep-id`, and the same ids.
+_WITHIN_KEPT = ("auto", "one-id")
 
 
 @frozen(eq=False)
 class IdMapping(Choice):
     """The ways of `id_map`: ``auto`` and ``one-id`` cannot be compared. For root, one id means host root's own; for
     others, the fewer ids of ``one-id`` come with supplementary groups that cannot be dropped (user_namespaces(7),
-    setgroups)."""
+    setgroups). ``root`` can be compared with none: what is the caller inside is another id with any other way."""
 
-    values: tuple[str, ...] = tuple(_LOOSENESS)
+    values: tuple[str, ...] = (*_WITHIN_KEPT, "keep-id", "root")
 
     def is_no_looser_than(self, a: str, b: str) -> bool:
-        return a == b or _LOOSENESS[a] < _LOOSENESS[b]
+        return a == b or (b == "keep-id" and a in _WITHIN_KEPT)
 
     def intersect(self, a: str, b: str) -> str | None:  # type: ignore[override]
         return a if self.is_no_looser_than(a, b) else b if self.is_no_looser_than(b, a) else None
@@ -218,7 +219,7 @@ class NamespacesSettings(Isolation):
         "NIS domain name in a private `uts` namespace.",
     )
     sysctls: Members[str] = family(
-        Exact(Node.string, 'a string; `""` leaves it at the kernel\'s default', "", ("", "0", "1")),
+        Exact(Node.string, 'a string; `""` leaves it at the kernel\'s default', None, ("", "0", "1")),
         rest="",
         absent="",
         read_member=_sysctl,

@@ -39,9 +39,10 @@ class User:
 
 @frozen
 class UserKind(Kind[User]):
-    """From the strictest: a named user, that user in group 0, the natural user, root in some group, root in group 0.
+    """A named user is stricter than that user in group 0, and than the natural user, who may be the caller.
 
-    Two ordinary users cannot be compared, nor can two ordinary groups.
+    Two named users cannot be compared, nor can two groups. Root is one of them: where the user namespace maps it to an id of
+    its own, the caller's files are another's to it, and those of that id are another's to everybody else.
     """
 
     def parse(self, node: Node) -> User:
@@ -60,19 +61,14 @@ class UserKind(Kind[User]):
     def is_no_looser_than(self, a: User, b: User) -> bool:
         if a == b:
             return True
-        if a.is_root:
-            return b.is_root and b.group == "0"
-        if not a.user:
-            return b.is_root
-        return not b.user or b.is_root or (a.user == b.user and b.group == "0")
+        if a.is_root or b.is_root or not a.user:
+            return False
+        return not b.user or (a.user == b.user and b.group == "0")
 
     def intersect(self, a: User, b: User) -> User | None:
         if self.is_no_looser_than(a, b):
             return a
-        if self.is_no_looser_than(b, a):
-            return b
-        # Root in two different groups: the natural user is below both, and nothing between is.
-        return User() if a.is_root and b.is_root else None
+        return b if self.is_no_looser_than(b, a) else None
 
     def grammar(self) -> str:
         return '`"1000"`, `"1000:1000"`, `"name"`, `"name:group"`, or `""` for the natural user'

@@ -210,7 +210,7 @@ class ProcessSettings(CommandProcess):
     )
     cpu: int = scalar(CpuBound(), NO_CEILING, "Most processor time.", name="resources.cpu", lenient=_UNSTATED)
     cgroup: str = scalar(
-        Exact(_cgroup, "path of a cgroup, or nothing", "", ("", "/a", "/b")),
+        Exact(_cgroup, "path of a cgroup, or nothing", None, ("", "/a", "/b")),
         "",
         "The cgroup in which that of the command is made; nothing means the caller's own, or the nearest that it can use.",
         name="resources.cgroup",

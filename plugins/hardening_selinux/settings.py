@@ -43,8 +43,8 @@ def _label(node: Node) -> str:
         ) from None
 
 
-# Which of two policy types allows more, only the policy knows: a change between two names counts as a loosening. What
-# `auto` stands for is the policy's own plain container context, the documented strict value.
+# Which of two policy types allows more, only the policy knows: a change between two names counts as a loosening, and one to
+# `auto`, which stands for the policy's own plain container context, as well.
 _WORD = '`"auto"` or a name of the policy'
 
 
@@ -54,19 +54,19 @@ class SelinuxSettings:
 
     enabled: bool = scalar(Flag(strict=True), True, "Whether the command and its mounts get SELinux labels.")
     user: str = scalar(
-        Exact(_name, _WORD, AUTO, (AUTO, "system_u", "staff_u")), AUTO, "SELinux user of the process label."
+        Exact(_name, _WORD, None, (AUTO, "system_u", "staff_u")), AUTO, "SELinux user of the process label."
     )
     role: str = scalar(
-        Exact(_name, _WORD, AUTO, (AUTO, "system_r", "staff_r")), AUTO, "SELinux role of the process label."
+        Exact(_name, _WORD, None, (AUTO, "system_r", "staff_r")), AUTO, "SELinux role of the process label."
     )
     type: str = scalar(
-        Exact(_name, _WORD, AUTO, (AUTO, "container_init_t", "spc_t")),
+        Exact(_name, _WORD, None, (AUTO, "container_init_t", "spc_t")),
         AUTO,
         "Type (domain) of the process label. `auto` is the policy's container domain, `init` and `kvm` its domains for an "
         "init system and for a virtual machine monitor.",
     )
     level: str = scalar(
-        Exact(_level, '`"auto"` or a level', AUTO, (AUTO, "s0", "s0:c1,c2", "s0:c0.c1023")),
+        Exact(_level, '`"auto"` or a level', None, (AUTO, "s0", "s0:c1,c2", "s0:c0.c1023")),
         AUTO,
         "Level of the process label. `auto` reserves a pair of categories that no other container has, so that "
         "containers cannot reach each other's files.",
@@ -75,7 +75,7 @@ class SelinuxSettings:
         Exact(
             _label,
             '`"auto"`, `"read-only"` or a context',
-            AUTO,
+            None,
             (AUTO, READ_ONLY, "system_u:object_r:usr_t:s0"),
         ),
         AUTO,

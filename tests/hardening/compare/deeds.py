@@ -42,9 +42,9 @@ LADDERS = {
 #: Values that are one place or name among others, of which the first permits nothing that another does not.
 PLACES = {
     **{f"namespaces.{name}": "private" for name in ("pid", "mount", "ipc", "uts", "net", "cgroup", "user", "time")},
-    "namespaces.uid_map": (), "namespaces.gid_map": (), "namespaces.sysctls": "", "process.resources.cgroup": "",
-    **{f"selinux.{name}": "auto" for name in ("user", "role", "type", "level", "mount_label")},
-    "rootfs.path": None,
+    "namespaces.uid_map": (), "namespaces.gid_map": (),
+    **{f"selinux.{name}": None for name in ("user", "role", "type", "level", "mount_label")},
+    **dict.fromkeys(("namespaces.sysctls", "process.resources.cgroup", "rootfs.path")),
 }  # fmt: skip
 #: Settings whose values name something of the host.
 _NAMING = ("rootfs.volumes", "rootfs.tmpfs", "secrets.given")
@@ -53,7 +53,7 @@ CEILINGS = ("rootfs.shm_size", *(f"process.resources.{name}" for name in ("pids"
 NEUTRAL = ("process.cwd", "process.set_environment", "namespaces.hostname", "namespaces.domainname",
            "namespaces.time_offsets.boottime", "namespaces.time_offsets.monotonic", "seccomp.flags.log",
            "trust.lookaside")  # fmt: skip
-_ID_MAPS = {"auto": "a", "one-id": "b", "keep-id": "abc", "root": "abcd"}
+_ID_MAPS = {"auto": "a", "one-id": "b", "keep-id": "abc", "root": "d"}
 _GROUPS = ("", "0", "5", "6", "nogroup")
 
 
@@ -97,8 +97,7 @@ def _user(value: Any) -> Deeds:
     ordinary = {("user", user, group) for user in ("1000", "nobody") for group in _GROUPS}
     natural = {*ordinary, "natural"}
     if value.user == "0":
-        groups = _GROUPS if value.group == "0" else (value.group,)
-        return frozenset({*natural, *(("root", group) for group in groups)})
+        return frozenset({("root", value.group)})
     if not value.user:
         return frozenset(natural)
     groups = _GROUPS if value.group == "0" else (value.group,)

@@ -157,9 +157,27 @@ def test_one_id_and_auto_cannot_be_compared() -> None:
     assert not kind.is_no_looser_than("auto", "one-id")
     assert not kind.is_no_looser_than("one-id", "auto")
     assert kind.intersect("auto", "one-id") is None
-    assert kind.intersect("root", "one-id") == "one-id"
-    assert kind.is_no_looser_than("keep-id", "root")
-    assert not kind.is_no_looser_than("root", "keep-id")
+    assert kind.intersect("keep-id", "one-id") == "one-id"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('id_map = "root"', 'id_map = "keep-id"'),
+        ('id_map = "keep-id"', 'id_map = "root"'),
+        ('sysctls = { "kernel.shmmax" = "4096" }', 'sysctls = { "kernel.shmmax" = "" }'),
+    ],
+)
+def test_what_may_give_another_id_or_more_is_no_tightening(first: str, second: str) -> None:
+    with pytest.raises(ProfileError, match="cannot be compared"):
+        composition(f"[namespaces]\n{first}", f"[namespaces]\n{second}")
+    with pytest.raises(ProfileError, match="exceeds the limit"):
+        composition(f"[limits.namespaces]\n{first}", f"[namespaces]\n{second}")
+
+
+def test_a_limit_of_a_parameter_sets_it() -> None:
+    found = composition('[limits.namespaces.sysctls]\n"kernel.shmmax" = "4096"').settings["namespaces"]
+    assert found.sysctls["kernel.shmmax"] == "4096"
 
 
 def test_host_and_domain_name_have_no_order() -> None:

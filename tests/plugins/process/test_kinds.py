@@ -170,12 +170,13 @@ def test_wrong_users_are_refused(raw: object) -> None:
         UserKind().parse(node(raw))
 
 
-def test_root_is_the_loosest_user_and_others_cannot_be_compared() -> None:
+def test_a_named_user_is_within_the_natural_one_and_others_cannot_be_compared() -> None:
     kind = UserKind()
     root, natural, one, other = User("0", "0"), User(), User("1000"), User("1001")
     assert kind.is_no_looser_than(one, natural)
-    assert kind.is_no_looser_than(natural, root)
-    assert not kind.is_no_looser_than(root, one)
+    for user in (natural, one, User("0", "5")):
+        assert not kind.is_no_looser_than(user, root)
+        assert not kind.is_no_looser_than(root, user)
     assert not kind.is_no_looser_than(natural, one)
     assert not kind.is_no_looser_than(one, other)
     assert kind.intersect(one, other) is None

@@ -101,13 +101,25 @@ def test_all_resource_limits_of_the_kernel_are_known() -> None:
 
 
 def test_a_later_layer_may_not_bring_root_back(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match="0:0 is looser than 1000"):
+    with pytest.raises(ProfileError, match="0:0 cannot be compared with 1000"):
         composed(tmp_path, '[process]\nuser = "1000"', '[process]\nuser = "root"')
     with pytest.raises(ProfileError, match="natural is looser than 1000"):
         composed(tmp_path, '[process]\nuser = "1000"', '[process]\nuser = ""')
     with pytest.raises(ProfileError, match="cannot be compared"):
         composed(tmp_path, '[process]\nuser = "1000"', '[process]\nuser = "1001"')
-    assert settings(tmp_path, '[process]\nuser = "root"', '[process]\nuser = "1000"').user == User("1000")
+    # Root of a user namespace is another id of the host than the caller: it may be nobody's, and the caller's files are not.
+    for other in ("", "1000", "0:5"):
+        with pytest.raises(ProfileError, match="cannot be compared with 0:0"):
+            composed(tmp_path, '[process]\nuser = "root"', f'[process]\nuser = "{other}"')
+
+
+@pytest.mark.parametrize("said", ["", "/other"])
+def test_another_cgroup_is_a_loosening_and_so_is_none(tmp_path: Path, said: str) -> None:
+    limited = '[process.resources]\ncgroup = "/limited"'
+    with pytest.raises(ProfileError, match="cannot be compared with /limited"):
+        composed(tmp_path, limited, f'[process.resources]\ncgroup = "{said}"')
+    with pytest.raises(ProfileError, match="exceeds the limit /limited"):
+        composed(tmp_path, f"[limits.{limited[1:]}", f'[process.resources]\ncgroup = "{said}"')
 
 
 @pytest.mark.parametrize(

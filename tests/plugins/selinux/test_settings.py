@@ -62,7 +62,9 @@ def test_bad_values(tmp_path: Path, line: str, message: str) -> None:
         ('type = "auto"', 'type = "spc_t"'),
         ('level = "s0:c1,c2"', 'level = "s0"'),
         ('level = "s0"', 'level = "s0:c1,c2"'),
+        ('type = "my_t"', 'type = "auto"'),
         ('level = "auto"', 'level = "s0"'),
+        ('level = "s0:c1,c2"', 'level = "auto"'),
         ("enabled = true", "enabled = false"),
         ('relabel = "private"', 'relabel = "shared"'),
     ],
@@ -75,8 +77,6 @@ def test_loosenings_and_what_cannot_be_compared(tmp_path: Path, first: str, seco
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ('type = "my_t"', 'type = "auto"'),
-        ('level = "s0"', 'level = "auto"'),
         ('level = "s0:c1,c2"', 'level = "s0:c2,c1"'),
         ("enabled = false", "enabled = true"),
         ('relabel = "shared"', 'relabel = "private"'),
