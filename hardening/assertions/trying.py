@@ -122,6 +122,8 @@ def tried(operation: AssertedOperation, attempt: Attempt, runner: CommandRunner,
     # A path that nobody can be given shows no mechanism by a trial; that the kernel answers as one says it does is seen.
     silent = first.startswith(REFUSED) and not refused  # such as an empty file in the place of a masked one
     answered = tuple(item for item in foreseen if silent or {*item.errors} & refused.keys())
+    if answered and operation.path is not None and not silent:  # the kernel looks at the mode of a file before Landlock
+        return LiveAnswer(answered, unseen=f"{answered[0].leaf} denies it, and so may the file's rights: {_NOT_SHOWN}")
     if answered:
         return LiveAnswer(answered, _NOT_SHOWN)
     if not first.startswith(REFUSED) and found.ran.trace.status - _BY_SIGNAL not in (signal.SIGSYS, signal.SIGKILL):

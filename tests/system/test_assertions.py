@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+import attrs
 import click
 import pytest
 
@@ -120,18 +122,37 @@ def stack(values: dict[str, str]) -> str:
     return LOOSE.format(**{**default, **values})
 
 
+def planted(
+    values: dict[str, str], asked: str, folder: Path
+) -> tuple[Suite, testfile.Assertion, operation.AssertedOperation, trying.LiveAnswer]:
+    """What a program comes to under the stack with one thing planted."""
+    (folder / "planted.toml").write_text(stack(values))
+    (folder / "planted.test.toml").write_text(f'[[test]]\nname = "planted"\ndenies = ["{asked}"]\n')
+    suite = Suite(Session(), testfile.read(str(folder / "planted.test.toml")))
+    (assertion,) = suite.file.cases[0].assertions
+    assert isinstance(assertion, testfile.Assertion)
+    made = operation.read(asked, suite.composition, suite.context, assertion.origin)
+    with click.Context(click.Command("test"), obj=suite.here) as context:
+        return suite, assertion, made, trying.tried(made, suite.attempt, suite.runner(context), suite.context)
+
+
+def test_what_the_mode_of_a_file_refuses_first_shows_nothing_of_landlock(tmp_path: Path) -> None:
+    require("root")
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        Path(file.name).chmod(0)
+        read = '"/bin", "/lib", "/lib64", "/usr", "/etc", "/dev", "/proc"'
+        values = {"user": "private", "landlock": f"read = [{read}]"}
+        _, assertion, _, answer = planted(values, f"read {file.name}", tmp_path)
+    found = trying.live(attrs.evolve(assertion, by="landlock"), answer)
+    assert found.state is trying.AssertionState.SKIPPED, found
+    assert found.why.startswith("landlock.read denies it, and so may the file's rights"), found.why
+
+
 @pytest.mark.sampled("mechanism")
 @pytest.mark.parametrize(("mechanism", "asked"), CASES)
 def test_a_planted_denial_is_that_of_its_mechanism(mechanism: str, asked: str, tmp_path: Path) -> None:
     require("root")
-    profile = tmp_path / "planted.toml"
-    profile.write_text(stack(PLANTED[mechanism][asked]))
-    (tmp_path / "planted.test.toml").write_text(f'[[test]]\nname = "planted"\ndenies = ["{asked}"]\n')
-    suite = Suite(Session(), testfile.read(str(tmp_path / "planted.test.toml")))
-    (assertion,) = suite.file.cases[0].assertions
-    made = operation.read(asked, suite.composition, suite.context, assertion.origin)
-    with click.Context(click.Command("test"), obj=suite.here) as context:
-        answer = trying.tried(made, suite.attempt, suite.runner(context), suite.context)
+    suite, _, made, answer = planted(PLANTED[mechanism][asked], asked, tmp_path)
     assert {denial.mechanism for denial in answer.denials} == {mechanism}, answer
     # The kernel is asked of each, and the reason is the one that the composition gives, in its words.
     foreseen = {(denial.leaf, denial.why) for denial in made.denials(suite.composition, suite.context)}
