@@ -39,6 +39,8 @@ _MODES = {
     "network": ("NetworkMode",), "pid": ("PidMode",), "ipc": ("IpcMode",), "uts": ("UTSMode",),
     "cgroup": ("CgroupnsMode", "CgroupMode"),
 }  # fmt: skip
+#: What both engines take for true (Go, strconv.ParseBool).
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
 #: What podman lets a command write where its root is read-only (--read-only-tmpfs).
 _OWN_TMPFS = ("/run", "/tmp", "/var/tmp")  # noqa: S108
 _SHARED = ("/dev/shm", "/dev/mqueue")  # noqa: S108
@@ -115,7 +117,7 @@ def _document(printed: _Printed, filter_of: FilterOf) -> dict[str, Any]:
     process: dict[str, Any] = {
         "capabilities": sets, "terminal": config.flag("Tty"), "env": config.texts("Env"),
         "user": _user(config, host), "oomScoreAdj": host.number("OomScoreAdj"),
-        "noNewPrivileges": options.get("no-new-privileges", "false") != "false",
+        "noNewPrivileges": options.get("no-new-privileges") in _TRUE,
         "rlimits": [
             {"type": f"RLIMIT_{item.text('Name').upper().removeprefix('RLIMIT_')}", "soft": item.number("Soft") % 2**64,
              "hard": item.number("Hard") % 2**64}
@@ -135,7 +137,7 @@ def _document(printed: _Printed, filter_of: FilterOf) -> dict[str, Any]:
     linux: dict[str, Any] = {
         "namespaces": [*_namespaces(host)], "resources": _resources(host, privileged=privileged),
         "maskedPaths": masked, "readonlyPaths": fixed,
-        "devices": [_device(item) for item in host.tables("Devices")],
+        "devices": [*map(_device, host.tables("Devices")), *map(_requested, host.tables("DeviceRequests"))],
     }  # fmt: skip
     for side, key in (("uid", "UidMap"), ("gid", "GidMap")):
         lines = filter(_is_map, host.table("IDMappings").texts(key))
@@ -182,6 +184,11 @@ def _device(printed: _Printed) -> dict[str, Any]:
     return {"path": printed.text("PathInContainer"), "type": "c"} | numbers
 
 
+def _requested(printed: _Printed) -> dict[str, Any]:
+    """What a driver of the host's adds (docker's --gpus, CDI), by the names that it was asked for."""
+    return {"path": ", ".join(printed.texts("DeviceIDs")) or printed.text("Driver") or "GPU", "type": "c"}
+
+
 def _user(config: _Printed, host: _Printed) -> dict[str, Any]:
     user, _, group = config.text("User").partition(":")
     groups = [int(name) if name.isdecimal() else 0 for name in host.texts("GroupAdd")]
@@ -211,7 +218,9 @@ def _is_map(line: str) -> bool:
 def _resources(host: _Printed, *, privileged: bool) -> dict[str, Any]:
     rules: list[dict[str, Any]] = [{"allow": privileged, "access": "rwm"}]
     rules += [
-        {"allow": True, "type": "a", "access": "rwm"} for line in host.texts("DeviceCgroupRules") if line[:1] == "a"
+        {"allow": True, "type": line[:1], "access": "rwm"}
+        for line in host.texts("DeviceCgroupRules")
+        if line[:1] == "a" or re.match(r"[bc] \*:\*", line)
     ]
     quota = host.number("CpuQuota") or host.number("NanoCpus") // 10_000
     return {

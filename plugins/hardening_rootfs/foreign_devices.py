@@ -82,6 +82,11 @@ def _shown(rule: Mapping[str, Any]) -> str:
 
 
 def permits_all(rules: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the rules of a device cgroup, of which the last for a device decides, permit every device."""
-    general = [rule for rule in rules if rule.get("type") in (None, "", "a") and rule.get("major") in (None, -1)]
-    return bool(general) and bool(general[-1].get("allow")) and {*"rw"} <= {*(general[-1].get("access") or "rwm")}
+    """Whether the rules of a device cgroup, of which the last for a device decides, permit every device to be
+    read or written, or every block or character device."""
+    general = [rule for rule in rules if {rule.get("major"), rule.get("minor")} <= {None, -1}]
+    for kind in "bc":
+        last = [rule for rule in general if rule.get("type") in (None, "", "a", kind)][-1:]
+        if last and last[0].get("allow") and {*"rw"} & {*(last[0].get("access") or "rwm")}:
+            return True
+    return False

@@ -154,7 +154,13 @@ def test_the_stricter_reading_counts_of_what_is_not_printed() -> None:
     own = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["bpf"], "action": "SCMP_ACT_ALLOW"}]})
     assert share("seccomp.@bpf", SecurityOpt=[f"seccomp={own}"]) == 1
     assert share("seccomp.@debug", SecurityOpt=[f"seccomp={own}"]) == 0
-    assert share("rootfs.devices", DeviceCgroupRules=["a *:* rwm"]) == 1
+    assert [share("rootfs.devices", DeviceCgroupRules=[f"{kind} *:* rwm"]) for kind in "abc"] == [1, 1, 1]
+    assert share("rootfs.devices", DeviceRequests=[{"Driver": "", "Count": -1, "DeviceIDs": None}]) == 0.5
+    said = [
+        share("capabilities.no_new_privileges", SecurityOpt=[f"no-new-privileges{more}"])
+        for more in ("=0", ":False", "=1", "")
+    ]
+    assert said == [1, 1, 0, 0]
     label = printed_by_docker()
     label[0]["ProcessLabel"] = "system_u:system_r:container_t:s0:c1,c2"
     assert shares(read(label)["one"])["selinux.enabled"] == 0
