@@ -3,24 +3,42 @@ where that is a dot, and no other character stands for anything but itself. (`gl
 
 from __future__ import annotations
 
+from hardening.errors import ProfileError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 STAR = "*"
+#: Of paths that a pattern means, or that are searched for it: each is a mount, and three stars in /proc are millions.
+MOST = 10_000
 
 
 def expand(pattern: str, listing: Callable[[str], Iterable[str]], top: str = "") -> list[str]:
     """What a pattern may mean below a directory ``top``, whether or not it is there; ``listing`` tells the names in a
-    directory."""
+    directory. `ProfileError` for more than `MOST`."""
     found = [top.rstrip("/")]
     for part in pattern.strip("/").split("/"):
         if STAR in part:
-            found = [
-                f"{place}/{name}" for place in found for name in sorted(listing(place or "/")) if matches(name, part)
-            ]
+            found = _bounded(pattern, _matching(found, part, listing))
         else:
             found = [f"{place}/{part}" for place in found]
+    return found
+
+
+def _matching(places: Iterable[str], part: str, listing: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    for place in places:
+        yield from (f"{place}/{name}" for name in sorted(listing(place or "/")) if matches(name, part))
+
+
+def _bounded(pattern: str, paths: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for path in paths:
+        if len(found) == MOST:
+            raise ProfileError(
+                f'the pattern "{pattern}" means more than {MOST:,} paths', hint="name the directory above them"
+            )
+        found.append(path)
     return found
 
 

@@ -6,7 +6,6 @@ import posixpath
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
-from hardening.base.files import is_below
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Flag, Kind
 from hardening.mechanism.schema import scalar
@@ -23,8 +22,8 @@ class Permitted(Kind[tuple[str, ...]]):
     denies."""
 
     @abstractmethod
-    def covers(self, a: str, b: str) -> bool:
-        """Whether ``a`` permits all that ``b`` does."""
+    def covering(self, word: str) -> Sequence[str]:
+        """The words that permit all that ``word`` does, itself first."""
 
     @abstractmethod
     def word(self, node: Node) -> str:
@@ -36,16 +35,15 @@ class Permitted(Kind[tuple[str, ...]]):
     def smallest(self, words: Iterable[str]) -> tuple[str, ...]:
         """The same without what others cover."""
         found = set(words)
-        return tuple(
-            sorted(word for word in found if not any(other != word and self.covers(other, word) for other in found))
-        )
+        return tuple(sorted(word for word in found if found.isdisjoint(self.covering(word)[1:])))
 
     def is_no_looser_than(self, a: tuple[str, ...], b: tuple[str, ...]) -> bool:
-        return all(any(self.covers(other, word) for other in b) for word in a)
+        permitted = set(b)
+        return not any(permitted.isdisjoint(self.covering(word)) for word in a)
 
     def intersect(self, a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
         return self.smallest(
-            word for one, two in ((a, b), (b, a)) for word in one if any(self.covers(other, word) for other in two)
+            word for one, two in ((a, set(b)), (b, set(a))) for word in one if not two.isdisjoint(self.covering(word))
         )
 
     def show(self, value: tuple[str, ...]) -> str:
@@ -59,8 +57,11 @@ class Permitted(Kind[tuple[str, ...]]):
 class Places(Permitted):
     """Places inside, each with all below it."""
 
-    def covers(self, a: str, b: str) -> bool:
-        return a == b or is_below(b, a)
+    def covering(self, word: str) -> Sequence[str]:
+        found = [word]
+        while found[-1] != "/":
+            found.append(posixpath.dirname(found[-1]))
+        return found
 
     def word(self, node: Node) -> str:
         path = node.string()
@@ -83,8 +84,8 @@ class Places(Permitted):
 class Ports(Permitted):
     """Ports of TCP; `ANY` is each of them."""
 
-    def covers(self, a: str, b: str) -> bool:
-        return a in (b, ANY)
+    def covering(self, word: str) -> Sequence[str]:
+        return (word,) if word == ANY else (word, ANY)
 
     def parse(self, node: Node) -> tuple[str, ...]:
         return (self.word(node),) if isinstance(node.raw, str) else super().parse(node)

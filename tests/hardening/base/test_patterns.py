@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.base.patterns import expand, matches
+from hardening.base.patterns import MOST, expand, matches
+from hardening.errors import ProfileError
 
 
 @given(st.text(alphabet="ab", max_size=8), st.text(alphabet="ab*", max_size=6).filter(lambda text: "*" in text))
@@ -35,3 +36,16 @@ def test_what_a_star_stands_for_is_no_pattern() -> None:
     assert expand("/*/x", names.__getitem__) == ["/a/x", "/b/x"]
     assert expand("/*", names.__getitem__, "/top") == ["/top/one"]
     assert expand("/a/[b]", names.__getitem__, "/t*p") == ["/t*p/a/[b]"]
+
+
+def test_a_pattern_of_too_many_paths_is_refused_before_they_are_all_looked_for() -> None:
+    listed = []
+
+    def listing(place: str) -> list[str]:
+        listed.append(place)
+        return [str(number) for number in range(100)]
+
+    assert len(expand("/*/*", listing)) == MOST
+    with pytest.raises(ProfileError, match=r'^the pattern "/\*/\*/\*/\*" means more than 10,000 paths\n'):
+        expand("/*/*/*/*", listing)
+    assert len(listed) < 500

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import attrs
 
 from hardening.mechanism.fragment import Fragment
 from hardening.mechanism.mechanism import MountPoint, Unsupported
 from hardening_landlock import Landlock
-from hardening_landlock.settings import LandlockSettings
+from hardening_landlock.settings import PLACES, PORTS, LandlockSettings
 from hardening_landlock.spec import PLACE, contribute
 from hardening_landlock.tighten import tighten
 from hardening_rootfs import Rootfs
@@ -63,3 +65,14 @@ def test_a_foreign_configuration_is_confined_to_what_it_may_have_writable() -> N
         "write=/var/tmp",
     ]
     assert [key for key, _ in made.items] == ["/mounts"]
+
+
+def test_many_places_are_read_and_compared_without_a_look_at_each_pair() -> None:
+    many = tuple(sorted(f"/srv/{number}" for number in range(30_000)))
+    began = time.process_time()
+    assert PLACES.smallest([*many, "/srv/7/below", "/srvx"]) == (*many, "/srvx")
+    assert PLACES.intersect(("/srv",), many) == many
+    assert PLACES.is_no_looser_than(many, many)
+    assert not PLACES.is_no_looser_than((*many, "/"), many)
+    assert PORTS.smallest(["80", "any"]) == ("any",)
+    assert time.process_time() - began < 10
