@@ -174,6 +174,18 @@ def test_root_itself_replaces_only_what_is_its_own(place: Place, kind: Callable[
     assert not target.is_file() or target.read_text() == PRECIOUS
 
 
+def test_root_itself_makes_no_folder_where_a_link_of_another_user_leads(place: Place) -> None:
+    link = _link_to_a_folder(place).parent
+    argv = (PROGRAM, "trust", "export", "-p", "strict", f"{link}/one/two")
+    assert place.call(*argv, sudo=False).returncode == 0
+    assert (place.root / "one/two/registries.d/hardening.yaml").is_file()
+    os.chown(link, place.person.uid, place.person.gid, follow_symlinks=False)
+    done = place.call(*argv[:-1], f"{link}/three/four", sudo=False)
+    assert done.returncode == 125
+    assert done.stderr.startswith(f"error: {link}/three/four/registries.d: cannot make the directory: ")
+    assert not (place.root / "three").exists()
+
+
 def test_the_recipe_of_the_page_gives_the_caller_the_command_alone(place: Place) -> None:
     text = (REPOSITORY / "SECURITY.md").read_text()
     match = re.search(r"```sh\n(#!/bin/sh\nexec /usr/bin/hardening run .*?)```", text, re.DOTALL)

@@ -115,6 +115,22 @@ def _save(path: str, data: bytes, new: bool, own: bool, mode: int, durable: bool
             files.replace(name, data, mode, there, durable=durable)
 
 
+def make_folders(path: str) -> None:
+    """`write` a directory, and those above it that are missing, where there is none; of links on the way as `save`.
+    `OSError`."""
+    write(lambda: _make_folders(path))
+
+
+def _make_folders(path: str) -> None:
+    try:
+        os.close(links.find(path))
+    except FileNotFoundError:
+        if parent := path.rpartition("/")[0]:
+            _make_folders(parent)
+        with Opened(find_folder(path)) as there:
+            os.mkdir(files.base(path), dir_fd=there)
+
+
 def find_folder(path: str) -> int:
     """The directory in which a path has its last name (O_PATH). `OSError`, also for a link of another user's on the way."""
     folder = path.rpartition("/")[0]

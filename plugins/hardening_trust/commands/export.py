@@ -35,7 +35,7 @@ def command(context: click.Context, profiles: tuple[str, ...], file: Path | None
     found = viewed.viewed(context, profiles, file)
     places = directory / "registries.d"
     try:
-        behalf.write(lambda: places.mkdir(parents=True, exist_ok=True))
+        behalf.make_folders(str(places))
     except OSError as error:
         raise LaunchError(
             f"cannot make the directory: {error.strerror}", origin=places, hint="name another directory"
