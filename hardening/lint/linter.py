@@ -257,7 +257,7 @@ def _span(document: Document, finding: Finding, drop: toml_lines.Path) -> tuple[
     path = drop or next((path for path in document.places if named and Node(None, path, document).dotted == head), ())
     if not path or not isinstance(path[-1], int):
         return None
-    begins, ends = toml_lines.spans(document.text).get(path, (0, 0))
+    begins, ends = document.spans.get(path, (0, 0))
     text = document.text[begins:ends]
     if str(document.origin(path)) != finding.origin or text.startswith("[") or "\n" in text or not text:
         return None

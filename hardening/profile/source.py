@@ -79,6 +79,11 @@ class Document:
     _from_folder: list[str] = attrs.field(factory=list)
     _written: dict[toml_lines.Path, str] = attrs.field(factory=dict)
 
+    @cached_property
+    def spans(self) -> Mapping[toml_lines.Path, tuple[int, int]]:
+        """Where each path stands in the text (`toml_lines.spans`)."""
+        return toml_lines.spans(self.text)
+
     def origin(self, path: toml_lines.Path) -> Origin:
         """The place of the longest known prefix of ``path``."""
         for end in range(len(path), 0, -1):

@@ -29,6 +29,7 @@ from hardening.mechanism.schema import Leaf
 from hardening.plugin.hookspecs import hookimpl
 from hardening.plugin.plugincalls import Plugin
 from hardening.plugin.plugins import Plugins
+from hardening.profile import toml_lines
 from hardening.report import lint as report
 from tests.hardening.compose.test_rules import PLUGINS, RULES, TODAY
 from tests.support import sarif
@@ -70,6 +71,22 @@ def test_every_fault_of_a_file_is_a_result_with_its_line(write: Callable[[str], 
     assert [result.text[result.columns[0] - 1 : result.columns[1] - 1] for result in faults] == [
         "umsk", "umask", "rlimits.nofil", "FOO", "[nothing]",
     ]  # fmt: skip
+
+
+def test_a_file_is_read_for_columns_once_however_many_results_it_has(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    spans = toml_lines.spans
+
+    def counted(text: str) -> dict[toml_lines.Path, tuple[int, int]]:
+        asked.append(text)
+        return spans(text)
+
+    monkeypatch.setattr(toml_lines, "spans", counted)
+    exceptions = [f'[[exceptions]]\nsetting = "capabilities.{name}"\nreason = "x"\n' for name in ("CHOWN", "FOWNER")]
+    assert len(lint(write("".join(exceptions)))) >= 2
+    assert len(asked) == 1
 
 
 HEADERS = """\
