@@ -300,8 +300,10 @@ def test_one_run_confirms_nothing(place: Place) -> None:
 def test_a_command_that_fails_by_chance_is_flaky(place: Place) -> None:
     place.folder.chmod(0o755)
     command = ("sh", "-c", "exit $(($(date +%N | sed 's/^0*//') % 89 + 1))")
-    found = place.why("-p", "strict", "--", *command)
-    assert (found["outcome"], found["denials"]) == ("flaky", [])
+    # Now and then two runs of it end alike.
+    found = [place.why("-p", "strict", "--", *command) for _ in range(2)]
+    assert ("flaky", []) in [(item["outcome"], item["denials"]) for item in found]
+    assert {item["outcome"] for item in found} <= {"flaky", "not by this stack"}
 
 
 def test_what_is_written_to_a_volume_is_thrown_away(place: Place) -> None:
