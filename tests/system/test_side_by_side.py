@@ -127,9 +127,8 @@ def test_a_difference_that_nothing_explains_is_noticed() -> None:
 def test_the_tool_shows_the_table() -> None:
     require("root")
     argv = [sys.executable, str(REPOSITORY / "tools/compare.py"), "-p", "batch", "--", "true"]
-    done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}  # with less room it shows records
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[1].split()[:4] == ["WHAT", "NATIVE", "CRUN", "RUNC"]
