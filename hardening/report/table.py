@@ -73,12 +73,11 @@ def fitted(table: Table, width: int, gap: int = _GAP) -> FittedTable | None:
             return None
         last = table.columns.index(table.last) if table.last else -1
         least = {at: max(min(widths[at], LEAST), len(table.columns[at])) for at in kept}
-        if last in kept:  # one long word there would widen every row
-            least |= {at: widths[at] for at in kept if at != last}
-        else:
-            least = {
-                at: max([least[at], *(len(word) for row in rows for word in _BREAK.split(row[at]))]) for at in kept
-            }
+        for at in kept:
+            if last in kept and at != last:
+                least[at] = widths[at]
+            elif not at == last == kept[-1]:  # a long word there would widen every row, and disturbs its own alone
+                least[at] = max([least[at], *(len(word) for row in rows for word in _BREAK.split(row[at]))])
         widths = {at: min(widths[at], max(width, least[at])) for at in kept}
         while missing() > 0:
             at = max(kept, key=lambda at: (widths[at] > least[at], widths[at]))
@@ -106,8 +105,8 @@ def alike_in_one(leaves: Iterable[tuple[Leaf, tuple[str, ...]]]) -> tuple[tuple[
     return tuple((in_one(names), *told) for (_, _, *told), names in alike.items())
 
 
-#: Spaces, and what follows the commas of options and the colons of a list of paths, as in ``PATH``.
-_BREAK = re.compile(r"(\s+|(?<=,)(?=\S)|(?<=:)(?=/(?!/)))")
+#: Spaces, and the ends of options before others, ``,``, and of paths in a list, as in ``PATH``; ``oci:/srv/shop`` is none.
+_BREAK = re.compile(r"(\s+|(?<=,)(?=\S)|(?:(?<![^\s,])[^\s,/]*|(?<=:))/[^\s,:]*:(?=/(?!/)))")
 
 
 class _Wrapper(textwrap.TextWrapper):

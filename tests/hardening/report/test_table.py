@@ -55,3 +55,16 @@ def test_a_row_without_room_is_wrapped_and_else_a_record() -> None:
         "NAME  WHAT",
         "one   some-words-of-it",
     ]
+
+
+def test_a_list_of_paths_is_broken_between_them_and_no_name_of_an_image() -> None:
+    names = ("oci:/srv/shop/small", "PATH=/usr/bin:/srv/shop/bin")
+    assert plain(Table(("what", "in"), (names,)), 24).splitlines() == [
+        "oci:/srv/shop/small",
+        "  in  PATH=/usr/bin:",
+        "      /srv/shop/bin",
+    ]
+    # A long word disturbs the columns behind it, and none where there is none.
+    behind = Table(("image", "digest"), (("oci:/srv/shop/small", "5891"),), last="image")
+    assert plain(behind, 24).splitlines() == ["oci:/srv/shop/small", "  digest  5891"]
+    assert plain(behind, 27).splitlines() == ["IMAGE                DIGEST", "oci:/srv/shop/small  5891"]
