@@ -102,6 +102,9 @@ def test_a_person_reads_and_searches_it(file: Path) -> None:
         # A link leads to the value that decides, which opens, also where it stands among others like it.
         page.ask("document.querySelector('#files').scrollIntoView()")
         page.click("#files .tree a")
+        page.wait(
+            "document.getElementById('rootfs.read_only').closest('details').open"
+        )  # a page hears of it afterwards
         assert page.ask(where("rootfs.read_only")) == [True, True]
         page.ask("location.hash = 'seccomp.read'")
         page.wait("document.getElementById('seccomp.read').closest('details').open")

@@ -395,8 +395,9 @@ def test_what_happens_to_several_files_is_one_row(
         tree(tmp_path / "old", QUIET, name=name)
     assert cli.main(["check", "strict", "--against", "./new", "--since", "./old"]) == 1
     shown = capsys.readouterr()
-    (row,) = (line for line in shown.out.splitlines() if line.startswith("system call"))
-    assert "and 1 more" in row
+    (row,) = (part for part in shown.out.split("\n\n") if part.startswith("system call"))
+    assert "\n  file        /usr/bin/one and 1 more\n" in row
+    assert shown.out.count("answers EPERM") == 1
     assert "2 programs new or changed; 2 things will break" in shown.err
 
 
