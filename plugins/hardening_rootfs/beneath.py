@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -20,6 +20,7 @@ from hardening_rootfs.tmpfs import FLAGS, Tmpfs
 FAMILIES = ("volumes", "tmpfs")
 #: What no limit of a place in memory permits.
 LOOSEST = Tmpfs(2**63 - 1, 0o777, frozenset(FLAGS))
+Mounted: TypeAlias = Volume | Tmpfs
 
 
 @frozen
@@ -32,21 +33,31 @@ class Beneath:
     tmpfs: Tmpfs
 
 
-def beneath(settings: RootfsSettings, family: str, place: str) -> Beneath | None:
-    """What is seen at a place where a family mounts nothing; None where something of the other one is mounted there, and
-    in a root that is only read."""
-    volumes, memory = {volume.target: volume for volume in settings.mounted_volumes()}, settings.mounted_tmpfs()
-    if place in volumes or (family == "tmpfs" and place in memory):
+def mounts_of(settings: RootfsSettings) -> Mapping[str, Mounted]:
+    """What settings mount, by place: looked up once for all places that are asked about."""
+    return {**settings.mounted_tmpfs(), **{volume.target: volume for volume in settings.mounted_volumes()}}
+
+
+def is_mounted(mounts: Mapping[str, Mounted], family: str, place: str) -> bool:
+    """Whether something is mounted at a place in the stead of a family's: a volume, or a place in memory of its own."""
+    found = mounts.get(place)
+    return isinstance(found, Volume) or (family == "tmpfs" and found is not None)
+
+
+def beneath(settings: RootfsSettings, mounts: Mapping[str, Mounted], family: str, place: str) -> Beneath | None:
+    """What is seen at a place where a family mounts nothing; None where something is mounted there, and in a root that is
+    only read. ``mounts`` are those of the settings."""
+    if is_mounted(mounts, family, place):
         return None
     for at in (place, *above(place)):
-        if at in memory:
-            value = memory[at]
+        value = mounts.get(at)
+        if isinstance(value, Tmpfs):
             rights = value.rights | {"rw"}
             what = f"the tmpfs at {at} is seen at {place}"
             return Beneath(Leaf("rootfs", "tmpfs", at), what, Volume("", place, rights), value)
-        if at in volumes:
-            source = os.path.normpath(volumes[at].source + place.removeprefix(at))
-            shown = attrs.evolve(volumes[at], source=source, target=place)
+        if value is not None:
+            source = os.path.normpath(value.source + place.removeprefix(at))
+            shown = attrs.evolve(value, source=source, target=place)
             return Beneath(Leaf("rootfs", "volumes", at), f"{source} is seen at {place}", shown, LOOSEST)
     if settings.read_only:
         return None
@@ -56,11 +67,12 @@ def beneath(settings: RootfsSettings, family: str, place: str) -> Beneath | None
 
 def left_out(settings: RootfsSettings, limits: Mapping[tuple[str, str], Any]) -> Iterator[Implied]:
     """What that amounts to, of each mount that a layer leaves out, and of each that is limited and that nobody has."""
+    mounts = mounts_of(settings)
     for family in FAMILIES:
         gone = {place for place, value in getattr(settings, family).named.items() if value is None}
         limited = {place for (setting, place), limit in limits.items() if setting == family and limit is not None}
         for place in sorted((gone | limited) - {WILDCARD}):
-            found = beneath(settings, family, place)
+            found = beneath(settings, mounts, family, place)
             if found is None or getattr(settings, family)[place] is not None:
                 continue
             leaf, value = Leaf("rootfs", family, place), found.volume if family == "volumes" else found.tmpfs

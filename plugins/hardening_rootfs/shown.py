@@ -18,7 +18,7 @@ from hardening.mechanism.mechanism import Context
 from hardening.mechanism.roles import RIGHTS
 from hardening.mechanism.schema import Leaf
 from hardening_rootfs import aliases, hidden, spec
-from hardening_rootfs.beneath import beneath
+from hardening_rootfs.beneath import beneath, is_mounted, mounts_of
 from hardening_rootfs.paths import deepest, holds, on_host, real_path
 from hardening_rootfs.settings import RootfsSettings
 from hardening_rootfs.surroundings import RootfsFacts
@@ -153,10 +153,11 @@ def uncovered(settings: RootfsSettings, context: Context | None, before: RootfsS
     """The places in memory and volumes of other settings that are none here, and where something else is seen instead: of
     the settings, and of the host, where there is a ``context``."""
     mounted = {**dict.fromkeys(before.mounted_tmpfs(), "tmpfs"), **dict.fromkeys(before.sources(), "volumes")}
+    mounts = mounts_of(settings)
     for path, family in mounted.items():
-        if path in settings.sources() or (family == "tmpfs" and path in settings.mounted_tmpfs()):
+        if is_mounted(mounts, family, path):
             continue
-        found = beneath(settings, family, path)
+        found = beneath(settings, mounts, family, path)
         if found is not None:
             yield Leaf("rootfs", family, path), f"{found.what} instead"
             continue

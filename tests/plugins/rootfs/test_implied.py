@@ -11,8 +11,10 @@ import pytest
 from hardening.compose.implied import hold
 from hardening.errors import HardeningError, ProfileError
 from hardening.mechanism.inputs import Input
-from hardening_rootfs import Rootfs, implied, sockets
+from hardening_rootfs import Rootfs, beneath, implied, sockets
 from hardening_rootfs.paths import above
+from hardening_rootfs.settings import RootfsSettings
+from hardening_rootfs.tmpfs import Tmpfs
 from tests.plugins.rootfs.stacks import composed, context_of, host, spec_of
 
 
@@ -377,3 +379,26 @@ def test_what_is_left_out_of_a_root_that_is_only_read_gives_nothing(tmp_path: Pa
     held(tmp_path, volume(tree / "pub", "/data"), '[rootfs]\nvolumes.drop = ["/data"]\n')
     held(tmp_path, '[rootfs]\nvolumes.drop = ["/data"]\n')
     held(tmp_path, NESTED.format(tree=tree).replace(":rw", ":ro"), DROPPED)
+
+
+def test_what_is_mounted_is_looked_up_once_however_many_places_are_left_out(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else thousands of volumes take longer than a plugin has."""
+    many = [f"/data/{number}" for number in range(50)]
+    said = ", ".join(f'"{tree}/pub:{place}:rw"' for place in many)
+    found = composed(
+        tmp_path,
+        f"[limits.rootfs]\nvolumes = [{said}]\n[rootfs]\nvolumes = [{said}]\nread_only = false\n",
+        f"[rootfs]\nvolumes.drop = {many[1:]}\n[[exceptions]]\nsetting = 'rootfs.read_only'\nreason = 'x'\n",
+    )
+    asked: list[RootfsSettings] = []
+    mounted = RootfsSettings.mounted_tmpfs
+
+    def counted(self: RootfsSettings) -> dict[str, Tmpfs]:
+        asked.append(self)
+        return mounted(self)
+
+    monkeypatch.setattr(RootfsSettings, "mounted_tmpfs", counted)
+    left = [item.leaf.member for item in beneath.left_out(found.settings["rootfs"], found.limits("rootfs"))]
+    assert (sorted(left), len(asked)) == (sorted(many[1:]), 1)
