@@ -6,7 +6,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hardening.base.patterns import STAR
-from hardening.base.text import nearest
 from hardening.base.values import frozen
 from hardening.mechanism.kinds import Ceiling, Choice, Flag
 from hardening.mechanism.roles import RootDirectory, Volume
@@ -75,13 +74,6 @@ def _path(node: Node) -> str:
 
 def _source(node: Node) -> str:
     return host_path(node.string(), node)
-
-
-def _grant(node: Node) -> str:
-    word = node.string()
-    if word not in GRANTS:
-        raise node.error(f'"{word}" is none of {", ".join(GRANTS)}', hint=nearest(word, GRANTS) or "write one of these")
-    return word
 
 
 def _only_all(word: str) -> list[str]:
@@ -175,7 +167,7 @@ class RootfsSettings(RootDirectory):
         help="To where volumes may go, written as `volume_sources` is.",
     )  # fmt: skip
     volume_options: Members[bool] = family(
-        _GRANTS, rest=True, absent=False, read_member=_grant, above=_only_all, examples=GRANTS,
+        _GRANTS, rest=True, absent=False, read_member=Choice(GRANTS).parse, above=_only_all, examples=GRANTS,
         lenient="who adds a volume names its options",
         help="What volumes may be given, of their options, written as `volume_sources` is.",
     )  # fmt: skip

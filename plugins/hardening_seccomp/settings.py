@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from hardening.base.linux.libseccomp import YOUNG
 from hardening.base.text import nearest
 from hardening.base.values import frozen
-from hardening.mechanism.kinds import Flag, Kind, Unordered, ValueChange
+from hardening.mechanism.kinds import Choice, Flag, Kind, Unordered, ValueChange
 from hardening.mechanism.roles import CallFilter
 from hardening.mechanism.schema import Members, family, listing, scalar
 from hardening.profile.source import Node
@@ -66,12 +66,7 @@ def read_comparison(node: Node, names: Sequence[str]) -> Comparison:
     if missing:
         raise node.error(f"{missing[0]} is missing", hint='write { index = 1, op = "eq", value = 0x5412 }')
     index = fields["index"].integer(0, ARGUMENTS - 1)
-    word = fields["op"].string()
-    words = [op.value for op in Op]
-    if word not in words:
-        raise fields["op"].error(
-            f'"{word}" is none of {", ".join(words)}', hint=nearest(word, words) or "write one of these"
-        )
+    word = Choice(tuple(op.value for op in Op)).parse(fields["op"])
     if (word == "masked_eq") != ("mask" in fields):
         raise node.error(
             "masked_eq, and only masked_eq, takes a mask", hint='write op = "masked_eq" and mask = 0x…, or neither'
