@@ -278,7 +278,6 @@ def test_a_limit_that_excludes_the_default_of_a_complete_layer_leaves_its_own_va
     resolved = fold(*(both if first else reversed(both)), kind=PATH, default="/a")
     assert (resolved.value, resolved.stated) == ("/b", True)
     assert (resolved.origin, outcomes(resolved)[-1]) == (f"{'a' if first else 'b'}.toml:9", Outcome.CUT)
-    assert (resolved.origin, outcomes(resolved)[-1]) == (f"{'a' if first else 'b'}.toml:9", Outcome.CUT)
 
 
 # --- shipped profiles -------------------------------------------------------------------------------------------------
