@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -21,7 +22,9 @@ from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Layer
 from hardening.profile.source import Document
 
+N = TypeVar("N", ast.JoinedStr, ast.Raise)
 ROOT = Path(__file__).parents[2]
+FILES = sorted([*ROOT.glob("hardening/**/*.py"), *ROOT.glob("plugins/**/*.py")])
 #: A command that has begun in a text, and not ended.
 _OURS = "|".join((*COMMANDS, "secret", "trust", "scan"))
 COMMAND = re.compile(
@@ -48,26 +51,23 @@ SAFE = {
 }
 
 
-def texts() -> Iterator[tuple[str, ast.JoinedStr]]:
-    """Every f-string, with its place."""
-    for file in sorted([*ROOT.glob("hardening/**/*.py"), *ROOT.glob("plugins/**/*.py")]):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.JoinedStr):
+def nodes(kind: type[N], word: str = "") -> Iterator[tuple[str, N]]:
+    """Every node of a kind, with its place, in modules that have a word: parsing all takes seconds."""
+    for file in FILES:
+        source = file.read_text()
+        for node in ast.walk(ast.parse(source)) if word in source else ():
+            if isinstance(node, kind):
                 yield f"{file.relative_to(ROOT)}:{node.lineno}", node
 
 
 def test_whoever_reads_of_a_wrong_value_is_told_what_to_write() -> None:
     """`Node.error`: a second argument, which is no nearest word alone, for there may be none."""
-    for file in sorted([*ROOT.glob("hardening/**/*.py"), *ROOT.glob("plugins/**/*.py")]):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if (
-                isinstance(node, ast.Raise)
-                and isinstance(made := node.exc, ast.Call)
-                and isinstance(made.func, ast.Attribute)
-            ):
-                hints = [*made.args[1:], *(word.value for word in made.keywords if word.arg == "hint")]
-                alone = [isinstance(hint, ast.Call) and getattr(hint.func, "id", "") == "nearest" for hint in hints]
-                assert made.func.attr != "error" or alone == [False], f"{file}:{node.lineno}"
+    for place, node in nodes(ast.Raise, ".error("):
+        made = node.exc
+        if isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute) and made.func.attr == "error":
+            hints = [*made.args[1:], *(word.value for word in made.keywords if word.arg == "hint")]
+            alone = [isinstance(hint, ast.Call) and getattr(hint.func, "id", "") == "nearest" for hint in hints]
+            assert alone == [False], place
 
 
 def unquoted(text: ast.JoinedStr) -> Iterator[str]:
@@ -87,7 +87,7 @@ def unquoted(text: ast.JoinedStr) -> Iterator[str]:
 
 
 def test_what_is_put_into_a_command_is_quoted() -> None:
-    found = [f"{place}: {shown}" for place, text in texts() for shown in unquoted(text)]
+    found = [f"{place}: {shown}" for place, text in nodes(ast.JoinedStr) for shown in unquoted(text)]
     assert [item for item in found if item.rpartition(": ")[2] not in SAFE] == []
 
 
@@ -101,8 +101,7 @@ def test_what_is_to_be_typed_is_seen(text: str) -> None:
 
 def test_nothing_quotes_in_another_way() -> None:
     """shlex.quote() lets a control character through, which drives the terminal on which a hint is read."""
-    found = [file.name for file in [*ROOT.glob("hardening/**/*.py"), *ROOT.glob("plugins/**/*.py")]
-             if "shlex.quote(" in file.read_text()]  # fmt: skip
+    found = [file.name for file in FILES if "shlex.quote(" in file.read_text()]
     assert found == ["completion.py"]  # which tries a value, and shows none
 
 
