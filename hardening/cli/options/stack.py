@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +174,14 @@ def _default_profiles() -> tuple[str, ...]:
     return Machine().default if context.resilient_parsing else session(context).machine.default
 
 
+def profile_option(name: str, what: str, **settings: Any) -> Callable[[F], F]:
+    """``--profile``, as a parameter of a command of this name, whose help says ``what`` profiles are named."""
+    return click.option(
+        "-p", "--profile", name, multiple=True, metavar="PROFILE", shell_complete=complete_profile, help=what,
+        **settings,
+    )  # fmt: skip
+
+
 def stack_options(function: F) -> F:
     """Add ``--profile``, ``--set`` and ``--exception`` to a command of class `StackCommand`."""
     said: dict[str, Any] = {
@@ -188,16 +196,7 @@ def stack_options(function: F) -> F:
     reason = "Permit what --set and the options of mechanisms loosen, for a reason; may be repeated."
     return add(
         function,
-        click.option(
-            "-p",
-            "--profile",
-            "profiles",
-            multiple=True,
-            metavar="PROFILE",
-            default=_default_profiles,
-            shell_complete=complete_profile,
-            help=profile,
-        ),
+        profile_option("profiles", profile, default=_default_profiles),
         click.option("--set", "sets", metavar="TABLE.KEY=VALUE", help=value, **said),
         click.option("--exception", "exceptions", metavar="SETTING=REASON", help=reason, **said),
     )

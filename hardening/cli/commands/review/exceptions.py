@@ -6,7 +6,7 @@ import click
 
 from hardening.base.text import listed
 from hardening.cli import output
-from hardening.cli.options.stack import complete_profile
+from hardening.cli.options.stack import profile_option
 from hardening.cli.session import Request, session
 from hardening.errors import EXIT_FINDINGS, EXIT_USAGE, UsageError
 from hardening.lint import linter, register
@@ -22,14 +22,9 @@ Exit codes: 0; 1 where one has ended; 2 for bad usage, and for a profile that ca
 
 
 @click.command("exceptions", epilog=EPILOG)
-@click.option(
-    "-p",
-    "--profile",
+@profile_option(
     "profiles",
-    multiple=True,
-    metavar="PROFILE",
-    shell_complete=complete_profile,
-    help="A profile of one stack, by name or path; may be repeated. Its exceptions are those of all of its layers.",
+    "A profile of one stack, by name or path; may be repeated. Its exceptions are those of all of its layers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show it as JSON.")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())

@@ -7,7 +7,7 @@ import click
 from hardening.base.text import listed
 from hardening.cli import output
 from hardening.cli.options import completed_by
-from hardening.cli.options.stack import complete_profile
+from hardening.cli.options.stack import profile_option
 from hardening.cli.session import session
 from hardening.compose.rules import RuleRegistry
 from hardening.errors import EXIT_FINDINGS, UsageError
@@ -31,14 +31,8 @@ cannot be used.
 
 
 @click.command("lint", epilog=EPILOG)
-@click.option(
-    "-p",
-    "--profile",
-    "before",
-    multiple=True,
-    metavar="PROFILE",
-    shell_complete=complete_profile,
-    help="A profile that stands before each file in its stack, such as an organisation's; may be repeated.",
+@profile_option(
+    "before", "A profile that stands before each file in its stack, such as an organisation's; may be repeated."
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default=TEXT, show_default=True, help="How to show it.")
 @click.option(

@@ -16,7 +16,7 @@ from hardening.assertions.trying import AssertionResult, AssertionState
 from hardening.base import state
 from hardening.base.text import nearest
 from hardening.cli import command_runs, output, start
-from hardening.cli.options.stack import complete_profile
+from hardening.cli.options.stack import profile_option
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
@@ -46,15 +46,7 @@ Exit codes: 0; 1 where an assertion fails, or with --mutate a loosening is not n
 
 
 @click.command("test", epilog=EPILOG)
-@click.option(
-    "-p",
-    "--profile",
-    "profiles",
-    multiple=True,
-    metavar="PROFILE",
-    shell_complete=complete_profile,
-    help="The assertions beside a profile, by its name or path; repeatable.",
-)
+@profile_option("profiles", "The assertions beside a profile, by its name or path; repeatable.")
 @click.option("--live", is_flag=True, help="Try each operation under the launcher, and run commands.")
 @command_runs.in_place_option
 @click.option(
