@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
-from click.core import ParameterSource
 
 from hardening.assemble.pipeline import examine
 from hardening.cli import answers, fetching, output, start
-from hardening.cli.options import imaged, stack
+from hardening.cli.options import imaged, is_typed, stack
 from hardening.cli.session import Request, Session, session
 from hardening.elf import extra
 from hardening.errors import EXIT_FINDINGS, HardeningError, HostError, UsageError
@@ -98,8 +97,7 @@ def command(
             hint="name more profiles with -p; leave out arguments",
         )
     if typed:
-        named = context.get_parameter_source("profiles") is not ParameterSource.DEFAULT
-        profiles = (*(profiles if named else ()), *typed)
+        profiles = (*(profiles if is_typed(context, "profiles") else ()), *typed)
     request = stack.request(context, profiles)
     tried = _attempt(here, request)
     context.with_resource(start.ended_by_signals())

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 import click
-from click.core import ParameterSource
 
 from hardening.assemble import redaction
 from hardening.assemble.redaction import Redaction
 from hardening.cli import answers, command_runs, output, start
-from hardening.cli.options import completed_by, imaged, keeping, missing, stack
+from hardening.cli.options import completed_by, imaged, is_typed, keeping, missing, stack
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, UsageError, quoted
 from hardening.profile import toml_text as toml
@@ -197,8 +196,7 @@ def _composed(
 def _require_no_run(context: click.Context, question: str) -> None:
     """Raise `UsageError` for an option that says something of a run."""
     for parameter in context.command.get_params(context):
-        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if given and parameter.name in _OF_RUNS:
+        if parameter.name in _OF_RUNS and is_typed(context, parameter.name):
             raise UsageError(
                 f"{question} is asked without a run",
                 origin=max(parameter.opts, key=len),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -29,6 +30,11 @@ def kept(key: str, *flags: str, **settings: Any) -> Callable[[F], F]:
             ctx.meta.setdefault(key, {})[parameter.name] = value
 
     return click.option(*flags, expose_value=False, callback=keep, **settings)
+
+
+def is_typed(context: click.Context, name: str) -> bool:
+    """Whether the command line that was parsed has the parameter of this name: its default counts for nothing."""
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def completed_by(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

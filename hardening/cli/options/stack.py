@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from hardening.cli.options import F, add, completed_by
+from hardening.cli.options import F, add, completed_by, is_typed
 from hardening.cli.session import Request, Session, session
 from hardening.errors import HardeningError, HostError, UsageError, quoted
 
@@ -211,8 +210,7 @@ def request(context: click.Context, profiles: tuple[str, ...]) -> Request:
 
 def is_named(context: click.Context) -> bool:
     """Whether the parsed command line says anything of a stack."""
-    typed = context.get_parameter_source("profiles") is ParameterSource.COMMANDLINE
-    return typed or bool(context.meta.get(_SAYS))
+    return is_typed(context, "profiles") or bool(context.meta.get(_SAYS))
 
 
 def excepted(context: click.Context, profiles: tuple[str, ...], exceptions: Iterable[str]) -> Request:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
-from click.core import ParameterSource
 
 from hardening.assemble import pipeline
 from hardening.assertions import coverage, operation, testfile, trying
@@ -16,6 +15,7 @@ from hardening.assertions.trying import AssertionResult, AssertionState
 from hardening.base import state
 from hardening.base.text import nearest
 from hardening.cli import command_runs, output, start
+from hardening.cli.options import is_typed
 from hardening.cli.options.stack import profile_option
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
@@ -76,7 +76,7 @@ def command(
     denial only counts as one where the stack is seen to be its reason, by the mechanism that is named.
     """
     here = session(context)
-    stray = [name for name in ("in_place", "timeout") if not live and _is_typed(context, name)]
+    stray = [name for name in ("in_place", "timeout") if not live and is_typed(context, name)]
     if stray:
         option = f"--{stray[0].replace('_', '-')}"
         raise UsageError(f"{option} is for runs, and nothing is run", hint="add --live, or leave it out")
@@ -102,10 +102,6 @@ def command(
         output.show("")
         output.show_table(table.mapped(short))
     return EXIT_FINDINGS if any(case.state is AssertionState.FAILED for case in found) else 0
-
-
-def _is_typed(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _read(here: Session, paths: Sequence[str]) -> list[Suite]:
