@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hardening.base.text import listed
 from hardening.compose.composition import Composition
 from hardening.mechanism.findings import EXPIRING, NOT_ENFORCED, NOT_TAKEN, PLACEHOLDER, Finding, Severity
 from hardening.mechanism.mechanism import Unsupported
@@ -63,5 +64,4 @@ def warnings(findings: Sequence[Finding]) -> Iterator[str]:
 
 def _covering(leaves: Sequence[str]) -> str:
     """Which leaves the exception for a group permitted, in a few words."""
-    more = f" and {len(leaves) - 2} more" if len(leaves) > 3 else ""
-    return f" covers {', '.join(leaves[:2] if more else leaves)}{more}" if leaves else ""
+    return f" covers {listed(leaves, 2 if len(leaves) > 3 else 3)}" if leaves else ""

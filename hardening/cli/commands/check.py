@@ -13,6 +13,7 @@ import attrs
 import click
 
 from hardening.assemble.pipeline import examine
+from hardening.base.text import listed
 from hardening.cli import answers, fetching, output, start
 from hardening.cli.options import imaged, is_typed, stack
 from hardening.cli.session import Request, Session, session
@@ -247,11 +248,7 @@ def _rows(breakages: Sequence[Breakage]) -> Iterator[tuple[str, ...]]:
         alike.setdefault((item.kind, item.what, item.package, item.leaf, item.origin), []).append(item)
     for (kind, what, package, leaf, origin), items in alike.items():
         paths, programs = ([*dict.fromkeys(names)] for names in zip(*((i.path, i.program) for i in items), strict=True))
-        yield kind, what, _first(paths), package, _first(programs), leaf, origin
-
-
-def _first(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        yield kind, what, listed(paths, 1), package, listed(programs, 1), leaf, origin
 
 
 def _remedies(breakages: Sequence[Breakage]) -> Iterator[str]:
