@@ -31,9 +31,10 @@ def complete_setting(ctx: click.Context, parameter: click.Parameter, incomplete:
         for name, setting in item.schema.settings.items()
         if name
     }
-    table = incomplete.partition(".")[0]
-    for item in mechanisms if table != incomplete else ():
-        known |= {name: "" for name in _members(item) if item.name == table and name not in known}
+    table, dot, _ = incomplete.partition(".")
+    for item in mechanisms:
+        if dot and item.name == table:
+            known = dict.fromkeys(_members(item), "") | known
     return [CompletionItem(name, help=known[name]) for name in sorted(known) if name.startswith(incomplete)]
 
 
