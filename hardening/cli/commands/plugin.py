@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -115,7 +114,7 @@ def new_plugin(context: click.Context, name: str, kind: str, into: Path | None) 
         if folder.exists() and any(folder.iterdir()):
             raise UsageError("not empty", origin=folder, hint="name a new folder with --into")
         for path, text in files(name, kind, __version__).items():
-            behalf.write(partial((folder / path).parent.mkdir, parents=True, exist_ok=True))
+            behalf.make_folders(str((folder / path).parent))
             behalf.save(str(folder / path), text.encode(), new=True)
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", origin=folder, hint="name another --into") from None
