@@ -8,9 +8,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TypeVar
 
+    A = TypeVar("A")
     T = TypeVar("T")
 
 EXIT_FINDINGS = 1
@@ -172,6 +173,17 @@ class Gathering:
     def raise_all(self) -> None:
         """As the function of that name does."""
         raise_all(self.problems)
+
+
+def gathered(read: Callable[[A], T], items: Iterable[A]) -> list[T]:
+    """What ``read`` gives of each item; raises all that is wrong with them at once."""
+    each = Gathering()
+    found: list[T] = []
+    for item in items:
+        with each:
+            found.append(read(item))
+    each.raise_all()
+    return found
 
 
 def raise_all(problems: list[HardeningError]) -> None:

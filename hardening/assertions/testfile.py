@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from hardening.base.values import frozen
-from hardening.errors import Gathering, UsageError, raise_all
+from hardening.errors import Gathering, UsageError, gathered, raise_all
 from hardening.profile import layers, source
 from hardening.profile.exemption import is_placeholder
 from hardening.profile.layers import SUFFIX, TEST_SUFFIX
 from hardening.profile.source import Node, Origin, known_members
 
-T = TypeVar("T")
 MOST_EXIT = 255
 _NONE = "no assertions to try"
 _A_NAME, _A_COMMAND = 'write name = "serves on its port"', 'write { command = ["nginx", "-t"] }'
@@ -120,7 +118,7 @@ def read(path: str) -> TestFile:
     untested: list[Untested] = []
     with each:
         left_out = root.get("untested")
-        untested += _each(_untested, left_out.items(tables=True)) if left_out is not None else []
+        untested += gathered(_untested, left_out.items(tables=True)) if left_out is not None else []
     each.raise_all()
     return TestFile(
         path, tuple(profiles), tuple(cases.values()), tuple(untested), (root.get("profiles") or root).origin
@@ -129,7 +127,7 @@ def read(path: str) -> TestFile:
 
 def _profiles(named: Node, folder: Path) -> Iterator[str]:
     """Names as they are; paths as they are seen from the folder of the file."""
-    texts = _each(Node.string, named.items())
+    texts = gathered(Node.string, named.items())
     if not texts:
         raise named.error("no profile", hint="name one, or leave it out for the profile beside the file")
     for name in texts:
@@ -159,9 +157,9 @@ def _case(node: Node) -> TestCase:
         listed = node.child(key, raw)
         with each:
             if key == "runs":
-                commands += _each(_command, listed.items())
+                commands += gathered(_command, listed.items())
             elif key in [*Expected]:
-                assertions += _each(partial(_assertion, Expected(key)), listed.items())
+                assertions += gathered(partial(_assertion, Expected(key)), listed.items())
     if not (assertions or commands or each.problems):
         raise node.error("a test that asserts nothing", hint="write allows, denies or runs")
     each.raise_all()
@@ -176,7 +174,7 @@ def _assertion(expected: Expected, node: Node) -> Assertion:
         raise node.error("no operation", hint='write { what = "write /etc", by = "rootfs" }')
     if "by" in fields and expected is Expected.ALLOWS:
         raise fields["by"].error("nothing denies what is permitted", hint="leave it out, or write it below denies")
-    texts = dict(zip(fields, _each(Node.filled, fields.values()), strict=True))
+    texts = dict(zip(fields, gathered(Node.filled, fields.values()), strict=True))
     return Assertion(expected, texts["what"], texts.get("by", ""), node.origin)
 
 
@@ -186,7 +184,7 @@ def _command(node: Node) -> CommandAssertion:
     fields, each = _members(node, ("command", "exit", "prints")), Gathering()
     words, code, prints = [], 0, ""
     with each:
-        words = _each(Node.string, fields["command"].items()) if "command" in fields else []
+        words = gathered(Node.string, fields["command"].items()) if "command" in fields else []
         if not words:
             raise node.error("no command", hint=_A_COMMAND)
     with each:
@@ -199,16 +197,6 @@ def _command(node: Node) -> CommandAssertion:
 
 def _members(node: Node, keys: Sequence[str]) -> dict[str, Node]:
     return known_members(node, keys, f"the keys are {', '.join(keys)}")
-
-
-def _each(read: Callable[[Node], T], nodes: Iterable[Node]) -> list[T]:
-    """What is read of each node; raises all that is wrong with them at once."""
-    each, found = Gathering(), list[T]()
-    for node in nodes:
-        with each:
-            found.append(read(node))
-    each.raise_all()
-    return found
 
 
 def require_some(paths: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from functools import partial
 import attrs
 
 from hardening.base.values import frozen
-from hardening.errors import Gathering
+from hardening.errors import Gathering, gathered
 from hardening.mechanism.kinds import Choice
 from hardening.mechanism.schema import Leaf
 from hardening.profile.layers import Layer
@@ -176,11 +176,8 @@ def gates(layers: Iterable[Layer]) -> list[Gate]:
     """What layers say in ``[findings]``, and as a limit in ``[limits.findings]``, with rules as they are written there:
     `hardening.compose.rules.by_name` has their names. Raises `ProfileError`."""
     tables = [((layer.findings, "refuse"), (layer.findings_limit, "at")) for layer in layers]
-    each = Gathering()
     said = ((node, least) for pair in tables for node, least in pair if node is not None)
-    found = [each.attempt(partial(gate, node, least)) for node, least in said]
-    each.raise_all()
-    return [item for item in found if item is not None]
+    return gathered(lambda one: gate(*one), said)
 
 
 def gate(node: Node, least: str = "refuse") -> Gate:

@@ -20,7 +20,7 @@ from hardening.cli.options.stack import profile_option
 from hardening.cli.session import Request, Session, session
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
-from hardening.errors import EXIT_FINDINGS, Gathering, HardeningError, ProfileError, UsageError
+from hardening.errors import EXIT_FINDINGS, Gathering, HardeningError, ProfileError, UsageError, gathered
 from hardening.mechanism.mechanism import Context
 from hardening.profile.layers import is_path
 from hardening.report.authoring import assertions as report
@@ -85,7 +85,8 @@ def command(
     found: list[CaseResult] = []
     tables: list[Table] = []
     named = [name if is_path(name) else str(here.search.find(name).path) for name in profiles]
-    suites = _read(here, testfile.require_some([*named, *paths]))
+    # All files are read before anything of one is tried.
+    suites = gathered(lambda path: Suite(here, testfile.read(path)), testfile.require_some([*named, *paths]))
     for suite in suites:
         runner = suite.runner(context, timeout, in_place=in_place) if live else None
         with output.status() as tell:
@@ -102,16 +103,6 @@ def command(
         output.show("")
         output.show_table(table.mapped(short))
     return EXIT_FINDINGS if any(case.state is AssertionState.FAILED for case in found) else 0
-
-
-def _read(here: Session, paths: Sequence[str]) -> list[Suite]:
-    """The files, before anything of one is tried. Raises all that is wrong with them."""
-    each, found = Gathering(), list[Suite]()
-    for path in paths:
-        with each:
-            found.append(Suite(here, testfile.read(path)))
-    each.raise_all()
-    return found
 
 
 class Suite:
