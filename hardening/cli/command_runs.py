@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -106,15 +107,8 @@ def note_late(ran: Ran) -> None:
 def named(profiles: Sequence[str], target: Path | None) -> list[str]:
     """The profiles as a layer extends them that is written to ``target``: a path is seen from its folder."""
     folder = target.absolute().parent if target is not None else None
-    return [_seen(profile, folder) if is_path(profile) else profile for profile in profiles]
-
-
-def _seen(profile: str, folder: Path | None) -> str:
-    path = os.path.abspath(profile)
-    if folder is None:
-        return path
-    relative = os.path.relpath(path, folder)
-    return relative if relative.startswith("../") else f"./{relative}"
+    seen = partial(stack.seen_from, folder) if folder is not None else os.path.abspath
+    return [seen(profile) if is_path(profile) else profile for profile in profiles]
 
 
 def require_unanswered(check: str) -> None:

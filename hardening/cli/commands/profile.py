@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import click
 from hardening.base.units import timestamp
 from hardening.base.wholefile import Owner
 from hardening.cli import output
-from hardening.cli.options.stack import complete_profile
+from hardening.cli.options.stack import complete_profile, seen_from
 from hardening.cli.session import Request, Session, session
 from hardening.errors import EXIT_FINDINGS, HardeningError, ProfileError, UsageError, quoted
 from hardening.launch.record import behalf
@@ -207,7 +206,8 @@ def new(context: click.Context, extends: Sequence[str], target: Path | None, nam
         owner = NAMES["user"]()
     except NoPlaceholder:
         owner = "nobody yet"
-    text = scaffold(path.stem, [_seen_from(path.parent, one) for one in extends], owner, base)
+    seen = [seen_from(path.parent, one) if is_path(one) and not one.startswith(("/", "~")) else one for one in extends]
+    text = scaffold(path.stem, seen, owner, base)
     try:
         behalf.save(str(path), text.encode(), new=True)
     except FileExistsError:
@@ -217,14 +217,6 @@ def new(context: click.Context, extends: Sequence[str], target: Path | None, nam
             f"cannot be written: {error.strerror}", origin=path, hint="name another file: -o FILE"
         ) from None
     output.show(str(path))
-
-
-def _seen_from(folder: Path, profile: str) -> str:
-    """What a profile in a folder calls another one that the caller names."""
-    if not is_path(profile) or profile.startswith(("/", "~")):
-        return profile
-    path = os.path.relpath(profile, folder)
-    return path if path.startswith("..") else f"./{path}"
 
 
 @command.command(

@@ -264,6 +264,12 @@ def require_keyboard(composition: Composition) -> None:
         raise UsageError("standard input is not a terminal", origin=asked.origin, hint=hint)
 
 
+def seen_from(folder: Path, profile: str) -> str:
+    """The path of a profile that the caller names, as a layer in a folder extends it."""
+    path = os.path.relpath(profile, folder)
+    return path if path.startswith("../") else f"./{path}"
+
+
 def require_no_layer(composition: Composition, option: str, target: Path | None) -> None:
     """Raise `UsageError` for a file to be written, as ``option`` names it, that is a profile of the stack: it would be
     lost."""
