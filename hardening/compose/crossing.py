@@ -128,7 +128,7 @@ def crossings(settings: Mapping[str, Any], context: Context) -> Iterator[Finding
             if volume.writable and not volume.idmap and volume.source.startswith(_OF_ROOT):
                 text = f"{volume.target} can only be written to where the files of {volume.source} belong to the caller"
                 leaves = [named.volume(root, volume)]
-                yield _found("unmapped-writes", text, leaves, Severity.NOTE, "add `idmap`")
+                yield _found("unmapped-writes", text, leaves, "add `idmap`")
 
 
 def _calls(named: _Names, privileges: Privileges, calls: CallFilter) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def _calls(named: _Names, privileges: Privileges, calls: CallFilter) -> Iterator
             yield _found("opens-calls", text, [leaf, *(named(calls, call) for call in run)])
         elif opened and not privileges.has_other_uses(capability):
             text = f"the filter denies every system call that {capability} is for, such as {opened[0]}"
-            yield _found("idle-capability", text, [leaf], Severity.NOTE, "drop it")
+            yield _found("idle-capability", text, [leaf], "drop it")
 
 
 def _of_host(named: _Names, privileges: Privileges, isolation: Isolation) -> Iterator[Finding]:
@@ -161,24 +161,22 @@ def _with_volumes(
     if trees and "SYS_ADMIN" in privileges.added:
         text = f"SYS_ADMIN writes a release_agent to {trees[0].source}, which the kernel starts as root of the host"
         leaves = [*(named.volume(root, item) for item in trees), named(privileges, "SYS_ADMIN")]
-        yield _found("writable-cgroup", text, leaves, Severity.ERROR, "add `ro`")
+        yield _found("writable-cgroup", text, leaves, "add `ro`")
     lending = [item for item in volumes if "suid" in item.rights]
     if lending and not privileges.no_new_privileges:
         text = f"set-user-ID programs of {lending[0].source} give the command the rights of their owners"
         leaves = [*(named.volume(root, item) for item in lending), named(privileges, "no_new_privileges")]
-        yield _found("lent-rights", text, leaves, hint="drop `suid`")
+        yield _found("lent-rights", text, leaves, "drop `suid`")
     working = [item for item in volumes if item.writable and "dev" in item.rights]
     if working and "MKNOD" in privileges.added:
         text = f"MKNOD makes device nodes on {working[0].target}, where they work"
         leaves = [*(named.volume(root, item) for item in working), named(privileges, "MKNOD")]
-        yield _found("makes-devices", text, leaves, hint="drop `dev`")
+        yield _found("makes-devices", text, leaves, "drop `dev`")
 
 
-def _found(
-    rule: str, text: str, leaves: Sequence[str], severity: Severity = Severity.WARNING, hint: str = ""
-) -> Finding:
+def _found(rule: str, text: str, leaves: Sequence[str], hint: str = "") -> Finding:
     first, *others = leaves
-    return Finding(f"core/{rule}", severity, text, first, hint=hint, also=tuple(others))
+    return Finding(f"core/{rule}", RULES[rule].severity, text, first, hint=hint, also=tuple(others))
 
 
 class _Names:

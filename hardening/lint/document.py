@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from hardening.base.values import frozen
 from hardening.compose.composition import Composition
 from hardening.compose.fold import Outcome, Resolved
-from hardening.compose.rules import LINT
-from hardening.mechanism.findings import IDLE_REQUIREMENT, UNUSED, Finding, Severity
+from hardening.compose.rules import LINT, OF_LINT
+from hardening.mechanism.findings import IDLE_REQUIREMENT, UNUSED, Finding
 from hardening.profile.layers import HEADER, FoundProfile, Layer
 from hardening.profile.source import Origin
 from hardening.profile.toml_lines import Path
@@ -38,10 +38,8 @@ def dropped(finding: Finding, layer: Layer) -> Path:
     return ()
 
 
-def _finding(
-    rule: str, severity: Severity, message: str, origin: Origin | str, hint: str = "", leaf: str = ""
-) -> Finding:
-    return Finding(f"{LINT}/{rule}", severity, message, leaf, str(origin), hint)
+def _finding(rule: str, message: str, origin: Origin | str, hint: str, leaf: str = "") -> Finding:
+    return Finding(f"{LINT}/{rule}", OF_LINT[rule].severity, message, leaf, str(origin), hint)
 
 
 def _shadowed(layer: Layer, named: Sequence[FoundProfile]) -> Iterator[Found]:
@@ -50,7 +48,7 @@ def _shadowed(layer: Layer, named: Sequence[FoundProfile]) -> Iterator[Found]:
     other = next((found for found in alike if os.path.realpath(found.path) != os.path.realpath(str(file))), None)
     if other is not None:
         text = f'"{layer.name}" is the name of another profile, {other.path} ({other.owner})'
-        yield _finding("shadowed-name", Severity.WARNING, text, f"{file}:1", "give this file a name of its own"), ()
+        yield _finding("shadowed-name", text, f"{file}:1", "give this file a name of its own"), ()
 
 
 def _endless(layer: Layer) -> Iterator[Found]:
@@ -58,7 +56,7 @@ def _endless(layer: Layer) -> Iterator[Found]:
         if exception.expires is None and not layer.shipped:
             text = f"the exception for {exception.setting} has no last day"
             hint = "add expires = YYYY-MM-DD, by which it is reviewed"
-            yield _finding("endless-exception", Severity.NOTE, text, exception.origin, hint, exception.setting), ()
+            yield _finding("endless-exception", text, exception.origin, hint, exception.setting), ()
 
 
 def _repeated(layer: Layer, known: Mapping[str, object]) -> Iterator[Found]:
@@ -72,7 +70,7 @@ def _repeated(layer: Layer, known: Mapping[str, object]) -> Iterator[Found]:
                 if isinstance(item, str) and item in seen:
                     origin = layer.document.origin((*path, index))
                     text = f'"{item}" stands there twice'
-                    yield _finding("repeated-element", Severity.NOTE, text, origin, "remove one"), (*path, index)
+                    yield _finding("repeated-element", text, origin, "remove one"), (*path, index)
                 elif isinstance(item, str):
                     seen.add(item)
                 else:
@@ -85,7 +83,7 @@ def _empty(layer: Layer, known: Mapping[str, object]) -> Iterator[Found]:
     for key, value in known.items():
         if isinstance(value, Mapping) and not value and key not in ("findings", "learnt"):
             text = f"[{key}] says nothing"
-            yield _finding("empty-table", Severity.NOTE, text, layer.document.origin((key,)), "remove it"), (key,)
+            yield _finding("empty-table", text, layer.document.origin((key,)), "remove it"), (key,)
 
 
 @frozen(eq=False)
@@ -118,7 +116,7 @@ def in_stack(layer: Layer, composition: Composition) -> Iterator[Found]:
     for origin, statements in stated.items():
         if all(item.before is not None for item in statements):
             text = f"{statements[0].leaf} is said by {statements[0].before} already"
-            yield _finding("restated", Severity.NOTE, text, origin, "leave it out, or say why", statements[0].leaf), ()
+            yield _finding("restated", text, origin, "leave it out, or say why", statements[0].leaf), ()
 
 
 def _beyond(resolved: Resolved, index: int) -> Finding | None:
@@ -136,4 +134,4 @@ def _beyond(resolved: Resolved, index: int) -> Finding | None:
         f"{strictest.origin} is stricter"
     )
     hint = f"stay within {kind.show(strictest.given)}, or have {strictest.origin} changed"
-    return _finding("unreachable-limit", Severity.WARNING, text, step.origin, hint, str(resolved.leaf))
+    return _finding("unreachable-limit", text, step.origin, hint, str(resolved.leaf))
