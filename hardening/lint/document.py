@@ -28,11 +28,12 @@ def findings(layer: Layer, named: Sequence[FoundProfile], mechanisms: Collection
     yield from _empty(layer, known)
 
 
-def dropped(finding: Finding, layer: Layer) -> Path:
-    """What `--fix` takes out of a document for a finding of composing; nothing where a person decides."""
+def dropped(finding: Finding, exceptions: Mapping[str, int]) -> Path:
+    """What `--fix` takes out of a document for a finding of composing; nothing where a person decides. ``exceptions`` are
+    the numbers of those of the document, by their lines."""
     if finding.rule == UNUSED:
-        places = [str(exception.origin) for exception in layer.exceptions]
-        return ("exceptions", places.index(finding.origin)) if finding.origin in places else ()
+        number = exceptions.get(finding.origin)
+        return ("exceptions", number) if number is not None else ()
     if finding.rule == IDLE_REQUIREMENT:
         return tuple(finding.leaf.split("."))
     return ()

@@ -39,7 +39,7 @@ from hardening.plugin.plugincalls import aside
 from hardening.plugin.plugins import Plugins
 from hardening.profile import layers, machine, source, toml_lines
 from hardening.profile.layers import FoundProfile, Layer, SearchPath, Stack, parse_layer, read_layer
-from hardening.profile.source import Document, Node, Origin
+from hardening.profile.source import Document, Origin
 
 #: How many files are worth processes of their own.
 MANY = 64
@@ -137,12 +137,10 @@ class Linter:
         )
         own = _Own(composition)
         for finding in composition.findings:
-            if finding.rule == UNUSED and may_be_used(
-                composition, self.host, composition.stack.layers[-1], finding.leaf
-            ):
+            if finding.rule == UNUSED and may_be_used(composition, self.host, own.layer, finding.leaf):
                 continue
             if (placed := own.placed(finding)) is not None:
-                yield placed, document.dropped(finding, composition.stack.layers[-1])
+                yield placed, document.dropped(finding, own.exceptions)
         for finding in of_settings(self.plugins, composition, context):
             if (placed := own.placed(finding)) is not None:
                 yield placed, ()
@@ -194,6 +192,9 @@ class _Own:
         self.file = str(self.layer.document.file)
         self.prefix = f"{self.file}:"
         self.below = tuple(str(layer.document.file) for layer in composition.stack.layers[:-1])
+        numbered = [*enumerate(self.layer.exceptions)]
+        #: The number of the first exception at each line.
+        self.exceptions = {str(exception.origin): number for number, exception in reversed(numbered)}
 
     def placed(self, finding: Finding) -> Finding | None:
         """A finding at its line there: where it is said to be, else where one of its leaves was stated or limited last, else
@@ -252,9 +253,7 @@ def _once(results: Sequence[LintResult]) -> list[LintResult]:
 
 def _span(document: Document, finding: Finding, drop: toml_lines.Path) -> tuple[int, int] | None:
     """The columns of the element of an array that a finding is about, by what `--fix` takes out, or by its setting."""
-    head = finding.leaf
-    named = head.endswith("]")
-    path = drop or next((path for path in document.places if named and Node(None, path, document).dotted == head), ())
+    path = drop or (document.elements.get(finding.leaf, ()) if finding.leaf.endswith("]") else ())
     if not path or not isinstance(path[-1], int):
         return None
     begins, ends = document.spans.get(path, (0, 0))

@@ -84,6 +84,11 @@ class Document:
         """Where each path stands in the text (`toml_lines.spans`)."""
         return toml_lines.spans(self.text)
 
+    @cached_property
+    def elements(self) -> Mapping[str, toml_lines.Path]:
+        """The path of each element of an array, by its name as messages have it (`Node.dotted`)."""
+        return {Node(None, path, self).dotted: path for path in self.places if path and isinstance(path[-1], int)}
+
     def origin(self, path: toml_lines.Path) -> Origin:
         """The place of the longest known prefix of ``path``."""
         for end in range(len(path), 0, -1):
