@@ -108,9 +108,9 @@ class Composition:
         """Which findings its layers refuse, rules by their names. Raises as `hardening.compose.rules.by_name` does."""
         if not self.stack.refuses_findings:
             return ()
-        from hardening.compose.rules import by_name  # few stacks do
+        from hardening.compose.rules import RuleRegistry, by_name  # few stacks do
 
-        return by_name(gates(self.stack.layers), self.mechanisms)
+        return by_name(gates(self.stack.layers), RuleRegistry(self.mechanisms))
 
     def refusals(self, findings: Iterable[Finding]) -> list[ProfileError]:
         """An error for each finding that some layer's ``[findings]`` refuses."""

@@ -30,9 +30,12 @@ def wrong_headers(stack: Stack, mechanisms: Sequence[Mechanism[Any]], today: dat
     each = Gathering()
     found = each.attempt(lambda: gates(stack.layers))
     yield from each.problems
-    if found:
-        yield from _unknown_rules(found, mechanisms)
-        yield from _idle_rules(found, mechanisms)
+    if found and any(gate.rules for gate in found):
+        from hardening.compose.rules import RuleRegistry, by_name  # few layers name any
+
+        registry = RuleRegistry(mechanisms)
+        yield from _unknown_rules(found, registry)
+        yield from _idle_rules(by_name(found, registry))
 
 
 def told_of(
@@ -64,13 +67,10 @@ def _unknown_tables(stack: Stack, mechanisms: Sequence[Mechanism[Any]]) -> Itera
                     yield node.error("no plugin owns this table", hint=hint)
 
 
-def _unknown_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+def _unknown_rules(found: Sequence[Gate], registry: RuleRegistry) -> Iterable[HardeningError]:
     """Rules of findings that cannot be meant. One whose owner is no mechanism may be of a plugin that only inspects."""
-    if not any(gate.rules for gate in found):
-        return
-    from hardening.compose.rules import LINT, RuleRegistry
+    from hardening.compose.rules import LINT
 
-    registry = RuleRegistry(mechanisms)
     yield from _named_twice(found, registry)
     for gate, rule in [(each, rule) for each in found for rule in each.rules]:
         whole = registry.whole(rule)
@@ -103,12 +103,9 @@ def _named_twice(found: Sequence[Gate], registry: RuleRegistry) -> Iterable[Hard
                 yield ProfileError(text, origin=gate.line(rule), hint="remove one of them")
 
 
-def _idle_rules(found: Sequence[Gate], mechanisms: Sequence[Mechanism[Any]]) -> Iterable[HardeningError]:
+def _idle_rules(all_gates: Sequence[Gate]) -> Iterable[HardeningError]:
     """Rules that a layer takes out of what it refuses, where it refuses nothing: it cannot be meant, for no layer lifts what
     another refuses."""
-    from hardening.compose.rules import by_name
-
-    all_gates = by_name(found, mechanisms)
     for gate in all_gates:
         for rule, least in gate.rules.items():
             if least is None and gate.refuse is None:

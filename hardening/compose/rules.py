@@ -236,12 +236,11 @@ class RuleRegistry:
         return MappingProxyType({ident: self.of(owner)[name] for ident, (owner, _, name) in parts.items()})
 
 
-def by_name(gates: Sequence[Gate], mechanisms: Iterable[Mechanism[Any]]) -> Sequence[Gate]:
+def by_name(gates: Sequence[Gate], registry: RuleRegistry) -> Sequence[Gate]:
     """The same with the names of rules in the place of their ids. Raises as `RuleRegistry.names` does."""
     if all("/" in rule for gate in gates for rule in gate.rules):
         return gates
-    names = RuleRegistry(mechanisms).names
-    return [gate.renamed(names) for gate in gates]
+    return [gate.renamed(registry.names) for gate in gates]
 
 
 def undescribed(rule: str) -> FindingRule:
