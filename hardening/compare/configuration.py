@@ -115,7 +115,7 @@ def _walk_array(pointer: str, before: list[Any], after: list[Any]) -> Iterator[C
         [(changed.get(index, new[index]), after[index]) for index in new if index in changed or new[index] in there],
     )
     if _in_order(pointer, orders[0]) != _in_order(pointer, orders[1]):
-        names = [[_name(item) for _, item in order] for order in orders]
+        names = [[next(_identity(item), item) for _, item in order] for order in orders]
         yield Change(pointer, names[0], names[1])
 
 
@@ -127,9 +127,9 @@ def _in_order(pointer: str, elements: Sequence[tuple[str, Any]]) -> Any:
     return sorted(texts) if pointer in _SETS else texts
 
 
-def _name(item: Any) -> Any:
-    """An element by what tells it from the others."""
-    return next((item[name] for name in IDENTITY if name in item), item) if isinstance(item, Mapping) else item
+def _identity(item: Any) -> Iterator[Any]:
+    """What an object of an array has of what tells it from the others, in that order; nothing of any other element."""
+    return (item[name] for name in IDENTITY if isinstance(item, Mapping) and name in item)
 
 
 def _text(value: Any) -> str:
@@ -139,7 +139,7 @@ def _text(value: Any) -> str:
 
 def _key(item: Any) -> str:
     """What makes an element unique in the arrays of an OCI configuration; empty where nothing does."""
-    return next((_text(item[name]) for name in IDENTITY if name in item), "") if isinstance(item, Mapping) else ""
+    return next(map(_text, _identity(item)), "")
 
 
 def _decided(
@@ -200,8 +200,8 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any], files: tuple[Pa
         if array in _GIVING | _WITHHOLDING:
             place, member = array, str(change.after if change.before is None else change.before)
             old, new = (_NOTHING if value is None else "there" for value in (change.before, change.after))
-        elif isinstance(item := change.after if change.before is None else change.before, Mapping):
-            what = next((str(item[name]) for name in IDENTITY if name in item), "")
+        else:
+            what = next(map(str, _identity(change.after if change.before is None else change.before)), "")
         places = (f"{files[0]}:{place}", f"{files[1]}:{place}")
         return LeafDifference(Leaf(place, "", member), Subject.VALUE, what, old, new, order, places)
 
