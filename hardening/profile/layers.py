@@ -23,7 +23,7 @@ from hardening.base.wholefile import Owner
 from hardening.errors import Gathering, ProfileError, quoted
 from hardening.profile import exemption
 from hardening.profile.exemption import Exemption
-from hardening.profile.source import Document, Node, Origin, read
+from hardening.profile.source import Document, Node, Origin, one_or_more, read
 
 if TYPE_CHECKING:
     from hardening.profile.fingerprint import Fingerprint
@@ -309,14 +309,9 @@ class _Builder:
         return self.found[profile].path, profile
 
 
-def _extends(root: Node) -> Iterator[Node]:
+def _extends(root: Node) -> list[Node]:
     node = root.get("extends")
-    if node is None:
-        return
-    if isinstance(node.raw, str):
-        yield node
-    else:
-        yield from node.items()
+    return one_or_more(node) if node is not None else []
 
 
 def parse_layer(document: Document, faults: Gathering | None = None) -> Layer:

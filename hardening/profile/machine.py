@@ -18,7 +18,7 @@ from hardening.errors import ProfileError, quoted
 from hardening.launch.cache import SIGNED
 from hardening.launch.fingerprints import ABSENT
 from hardening.profile.layers import is_path
-from hardening.profile.source import Node, Origin, known_members, read
+from hardening.profile.source import Node, Origin, known_members, one_or_more, read
 
 if TYPE_CHECKING:
     from hardening.profile.signatures import Required
@@ -83,7 +83,7 @@ def _signed(table: Node, folder: Path) -> Required | None:
 
     said = _known(table, _OF_PROFILES)
     node, ring = said.get(SIGNED), said.get(_KEYRING)
-    items, rings = (_strings(one) if one is not None else [] for one in (node, ring))
+    items, rings = (one_or_more(one) if one is not None else [] for one in (node, ring))
     prints = [(item, _whole(item, found[1])) for item in items if (found := _FINGERPRINT.fullmatch(item.string()))]
     if ring is not None and not prints:
         raise ring.error("no fingerprint is looked up in it", hint=f"name one in {SIGNED}, or leave it out")
@@ -111,12 +111,8 @@ def _whole(item: Node, text: str) -> str:
     return digits
 
 
-def _strings(node: Node) -> list[Node]:
-    return [node] if isinstance(node.raw, str) else list(node.items())
-
-
 def _profiles(node: Node, folder: Path) -> tuple[str, ...]:
-    items = _strings(node)
+    items = one_or_more(node)
     if not items:
         raise node.error("names no profile", hint=f'write default = "{DEFAULT_PROFILE}"')
     names = [item.string() for item in items]

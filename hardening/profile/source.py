@@ -262,6 +262,11 @@ class Node:
         return self.raw
 
 
+def one_or_more(node: Node) -> list[Node]:
+    """The elements of an array, for which a string stands that is its only one. Raises `ProfileError`."""
+    return [node] if isinstance(node.raw, str) else [*node.items()]
+
+
 def known_members(table: Node, known: Collection[str], otherwise: str) -> dict[str, Node]:
     """The members of a table whose keys are ``known``. Raises `ProfileError`, or `Problems` with several, for other keys,
     with the hint ``otherwise`` where one is like none of them."""
