@@ -223,13 +223,12 @@ def left_by_limits(before: Composition, after: Composition, table: str) -> Order
     same: dict[tuple[str, int], Deeds] = {}
 
     def left(leaf: Leaf, limit: Any) -> Deeds:
-        if (leaf.setting, id(limit)) not in same:
-            same[leaf.setting, id(limit)] = _left(leaf, limit)
-        return same[leaf.setting, id(limit)]
-
-    def _left(leaf: Leaf, limit: Any) -> Deeds:
-        name, kind = f"{table}.{leaf.setting}", mechanism.schema.settings[leaf.setting].kind
-        return deeds.anything(name, kind.samples(), calls) if limit is NO_LIMIT else deeds.of_any(name, limit, calls)
+        place = leaf.setting, id(limit)
+        if place not in same:
+            name, kind = f"{table}.{leaf.setting}", mechanism.schema.settings[leaf.setting].kind
+            is_open = limit is NO_LIMIT
+            same[place] = deeds.anything(name, kind.samples(), calls) if is_open else deeds.of_any(name, limit, calls)
+        return same[place]
 
     return _stands((left(leaf, old), left(leaf, new)) for leaf, (old, new) in pairs.items())
 
@@ -253,10 +252,9 @@ def vectors(rules: Iterable[tuple[Rule, Rule]]) -> list[tuple[int, ...]]:
     are others is what the orders have to know."""
     chance = Random(0)
     found = [tuple(chance.choice(_NUMBERS) for _ in range(6)) for _ in range(24)]
-    for pair in {
-        (id(one), id(other)): (one, other) for one, other in rules
-    }.values():  # hundreds of calls have the same
-        pairs = apply(lambda *pair: pair, *pair)
+    unlike = {(id(one), id(other)): (one, other) for one, other in rules}  # hundreds of calls have the same
+    for both_rules in unlike.values():
+        pairs = apply(lambda *pair: pair, *both_rules)
         found += [tuple(vector(pairs, pair, MAX_ARGUMENT)) for pair in dict.fromkeys(pairs.leaves)]
     return list(dict.fromkeys(found))
 
