@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,14 +35,14 @@ SLEEP = ["sleep", "60"]
 WRITABLE = r"""awk '$5 !~ "^/($|dev|proc|sys)" && $6 ~ "^rw" {print $5}' /proc/self/mountinfo"""
 #: A new network forwards as the host does.
 OTHER = "sysctl -w net.ipv4.ip_forward=$((1 - $(sysctl -n net.ipv4.ip_forward)))"
-#: Nothing encloses who may mount.
+#: What is taken from all of them: nothing encloses who may mount.
 ENCLOSED = ["setpriv", "--bounding-set=-sys_admin"]
 
 
 @contextmanager
-def started(*words: str) -> Iterator[int]:
-    """A process that has become the last of its words' programs."""
-    argv = [*words, *ENCLOSED] if words[:1] == ("unshare",) else [*ENCLOSED, *words]  # which takes what it loses last
+def started(*words: str, by: Sequence[str] = ENCLOSED) -> Iterator[int]:
+    """A process that has become the last of its words' programs, ``by`` what takes something from it."""
+    argv = [*words, *by] if words[:1] == ("unshare",) else [*by, *words]  # which takes what it loses last
     with subprocess.Popen([*argv, *SLEEP], stdin=subprocess.DEVNULL) as child:
         until(lambda: Path(f"/proc/{child.pid}/cmdline").read_bytes() == b"sleep\x0060\0")
         try:
@@ -99,10 +99,9 @@ def test_each_thing_that_is_taken_from_a_process_is_seen_and_no_other() -> None:
         assert bool(changed & WITH_MOUNTS) == ("namespaces.mount" in tighter), words
 
 
-def test_nothing_encloses_who_may_mount(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_encloses_who_may_mount() -> None:
     require("root")
-    monkeypatch.setattr(sys.modules[__name__], "ENCLOSED", [])
-    with started("unshare", "--net", "--mount") as pid:
+    with started("unshare", "--net", "--mount", by=()) as pid:
         found = shares(pid)
     assert {share for leaf, share in found.items() if leaf.startswith(("namespaces.", "rootfs."))} == {1}
 
