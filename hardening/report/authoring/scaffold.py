@@ -49,17 +49,16 @@ def scaffold(name: str, extends: Sequence[str], owner: str, composition: Composi
     return "\n".join(lines) + "\n"
 
 
-def _wrapped(text: str) -> list[str]:
+def _comment(text: str, margin: str = "#   ") -> list[str]:
     """A text in lines of a comment; what is in backticks is not broken."""
     joined = re.sub("`[^`]*`", lambda found: found[0].replace(" ", _UNBROKEN), text)
-    return [
-        line.replace(_UNBROKEN, " ") for line in wrap(joined, WIDTH, break_on_hyphens=False, break_long_words=False)
-    ]
+    lines = wrap(joined, WIDTH, break_on_hyphens=False, break_long_words=False)
+    return [margin + line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def _table(mechanism: Mechanism[Any], composition: Composition, short: Callable[[str], str]) -> Iterator[str]:
     yield ""
-    yield from (f"# {line}" for line in _wrapped(f"[{mechanism.name}]: {mechanism.summary}"))
+    yield from _comment(f"[{mechanism.name}]: {mechanism.summary}", "# ")
     yield f"# [{mechanism.name}]"
     forms = mechanism.forms() or {}
     plain = {
@@ -76,7 +75,7 @@ def _table(mechanism: Mechanism[Any], composition: Composition, short: Callable[
     }
     for name, setting in plain.items():
         entry = entries.pop(name)
-        yield from (f"#   {line}" for line in _wrapped(setting.help))
+        yield from _comment(setting.help)
         place = f"  # {short(entry.origin)}" if entry.stated else ""
         yield f"# {setting.name} = {inline(_written(entry) or setting.kind.dump(entry.value))}{place}"
     yield from _families(mechanism, entries, short)
@@ -85,7 +84,7 @@ def _table(mechanism: Mechanism[Any], composition: Composition, short: Callable[
         if isinstance(family, Family) and family.name not in said:
             yield from _example(mechanism, family)
     if forms:
-        yield from (f"#   {line}" for line in _wrapped(f"Other keys: {', '.join(forms)}."))
+        yield from _comment(f"Other keys: {', '.join(forms)}.")
 
 
 def _example(mechanism: Mechanism[Any], family: Family[Any]) -> Iterator[str]:
@@ -93,7 +92,7 @@ def _example(mechanism: Mechanism[Any], family: Family[Any]) -> Iterator[str]:
     members = (*family.examples, *family.default)
     values = [value for value in family.kind.samples() if value != family.absent]
     if members and values:
-        yield from (f"#   {line}" for line in _wrapped(family.help))
+        yield from _comment(family.help)
         for path, value in flat(mechanism.dump({(family.name, members[0]): values[0]})):
             yield f"#   such as: {dotted(path)} = {inline(value)}"
 
@@ -106,14 +105,14 @@ def _families(mechanism: Mechanism[Any], entries: Entries, short: Callable[[str]
     lines = [(dotted(path), inline(value), _origins(path, kept)) for path, value in flat(found)]
     if len(lines) > _MOST_LINES or any(len(value) > _MOST_TEXT for _, value, _ in lines):
         origins = ", ".join(sorted({short(entry.origin) for entry in kept.values()}))
-        yield from (f"#   {line}" for line in _wrapped(f"{mechanism.name}.*, too long for here, is from {origins}"))
+        yield from _comment(f"{mechanism.name}.*, too long for here, is from {origins}")
     else:
         for name, value, said in lines:
             line, places = f"# {name} = {value}", ", ".join(sorted(map(short, said)))
             if len(f"{line}  # {places}") <= WIDTH + len("#   "):
                 yield f"{line}  # {places}"
             else:
-                yield from (f"#   {part}" for part in _wrapped(f"{places}:"))
+                yield from _comment(f"{places}:")
                 yield line
     for entry in entries.values():
         if _written(entry):
