@@ -135,10 +135,9 @@ class AssertedOperation:
     def _answers(self, composition: Composition, context: Context) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
         """What mechanisms make of the path, as far as it matters here; nothing where it is about none."""
         path, wanted = self.path or ("", None)
-        for mechanism in composition.mechanisms if path else ():
-            for answer in mechanism.of_path(composition.settings[mechanism.name], context, path):
-                if answer.asked in (PathAccess.SEEN, wanted):
-                    yield mechanism, answer
+        for mechanism, answer in question.path_answers(composition, context, path) if path else ():
+            if answer.asked in (PathAccess.SEEN, wanted):
+                yield mechanism, answer
 
     def _of_calls(self, composition: Composition, context: Context) -> Iterator[OperationDenial]:
         owners = {leaf.partition(".")[0] for leaf in self.leaves}

@@ -197,10 +197,9 @@ class _Judge:
         return question.of_calls(self.attempt, self.context, asked)
 
     def _unwritable(self, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
-        for mechanism, settings in _settings(self.attempt):
-            for answer in mechanism.of_path(settings, self.context, path):
-                if answer.asked == PathAccess.WRITABLE and answer.denied:
-                    yield mechanism, answer
+        for mechanism, answer in question.path_answers(self.attempt.composition, self.context, path):
+            if answer.asked == PathAccess.WRITABLE and answer.denied:
+                yield mechanism, answer
 
     def _breakage(
         self,

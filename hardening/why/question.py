@@ -24,7 +24,7 @@ from hardening.compose.composition import Composition
 from hardening.compose.fold import Resolved
 from hardening.errors import UsageError
 from hardening.mechanism import outside
-from hardening.mechanism.denial import Cause, SystemCall
+from hardening.mechanism.denial import Cause, PathAnswer, SystemCall
 from hardening.mechanism.mechanism import Context, Mechanism
 from hardening.trace import calls, words
 from hardening.why import loosen, together
@@ -93,11 +93,9 @@ class Endpoint:
 
 def of_path(tried: Attempt, context: Context, path: str) -> Iterator[Answered]:
     """What becomes of an absolute path inside, and what would permit the rest."""
-    composition = tried.composition
-    for mechanism in composition.mechanisms:
-        for found in mechanism.of_path(composition.settings[mechanism.name], context, path):
-            entry = next(iter(composition.meant(found.leaf)), None)
-            yield Answered(found.asked, found.how, found.denied, entry, loosen.of_path(tried, mechanism, path, found))
+    for mechanism, found in path_answers(tried.composition, context, path):
+        entry = next(iter(tried.composition.meant(found.leaf)), None)
+        yield Answered(found.asked, found.how, found.denied, entry, loosen.of_path(tried, mechanism, path, found))
 
 
 def of_calls(tried: Attempt, context: Context, asked: Iterable[SystemCall], without: str = "") -> Iterator[Answered]:
@@ -152,6 +150,13 @@ def denied(
             question = attrs.evolve(call, error=error)
             for cause in mechanism.denied(composition.settings[mechanism.name], context, question):
                 yield mechanism, question, cause
+
+
+def path_answers(composition: Composition, context: Context, path: str) -> Iterator[tuple[Mechanism[Any], PathAnswer]]:
+    """What each mechanism answers of an absolute path inside."""
+    for mechanism in composition.mechanisms:
+        for answer in mechanism.of_path(composition.settings[mechanism.name], context, path):
+            yield mechanism, answer
 
 
 def names() -> Collection[str]:

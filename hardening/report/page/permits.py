@@ -206,11 +206,7 @@ def _above(path: str, places: Mapping[str, TreePlace]) -> str:
 def _place(composition: Composition, context: Context, path: str) -> TreePlace | None:
     """A place by the answers of whoever answers for paths; None where nobody does, or where it cannot be told."""
     try:
-        found = [
-            answer
-            for mechanism in composition.mechanisms
-            for answer in mechanism.of_path(composition.settings[mechanism.name], context, path)
-        ]
+        found = [answer for _, answer in question.path_answers(composition, context, path)]
         answers = {answer.asked: answer for answer in sorted(found, key=lambda answer: bool(answer.denied))}
     except HardeningError:
         return None
