@@ -95,18 +95,11 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def of_other_types(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Values of other types than the specification gives them, which no program is known to enforce."""
-    from hardening.assemble.oci_fields import misfits
-
-    for pointer, wanted in misfits(document):
-        yield Refusal(pointer, f"{wanted} is expected: {name} may ignore this", "correct it, or leave it out")
-
-
 def _of_no_specification(name: str, document: Mapping[str, Any]) -> Iterator[Refusal]:
-    from hardening.assemble.oci_fields import unknown
+    from hardening.assemble.oci_fields import misfits, unknown
 
     for item in unknown(document):
         reading = f", or read it as {item.taken_for}" if item.taken_for else ""
         yield Refusal(item.pointer, f"is not a field of the OCI runtime spec: {name} would ignore it{reading}", HINT)
-    yield from of_other_types(name, document)
+    for pointer, wanted in misfits(document):
+        yield Refusal(pointer, f"{wanted} is expected: {name} may ignore this", "correct it, or leave it out")
