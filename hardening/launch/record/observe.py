@@ -163,7 +163,7 @@ def _sysctl(path: str, known: Container[str]) -> Iterator[tuple[str, str]]:
     name = path.removeprefix(_SYSCTLS).replace("/", ".")
     try:
         if name in known or _is_parameter(os.stat(path).st_mode):
-            yield name, _value(path)
+            yield name, _read(path)
     except OSError:  # not everybody may read it, or it has no value yet
         return
 
@@ -172,19 +172,15 @@ def _is_parameter(mode: int) -> bool:
     return stat.S_ISREG(mode) and bool(mode & 0o200) and bool(mode & 0o444)
 
 
-def _value(path: str) -> str:
-    """What `_read` gives, of five hundred files in a third of the time."""
+def _read(path: str) -> str:
+    """A file of the kernel's without the end of its last line. Five hundred are read for a receipt: a buffer of Python's
+    for each would take three times as long."""
     with Opened(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
         data = piece = os.read(fd, _VALUE)
         while len(piece) == _VALUE:
             piece = os.read(fd, _VALUE)
             data += piece
     return data.decode("utf-8", "replace").rstrip("\n")
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read().rstrip("\n")
 
 
 def _open(root: int, path: str) -> int:
