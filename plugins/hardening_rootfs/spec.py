@@ -175,14 +175,19 @@ def _within_writable(settings: RootfsSettings) -> list[tuple[Volume, str]]:
     return [(outer, path) for outer, path in around if outer is not None and outer.writable]
 
 
-def kept_in_volumes(settings: RootfsSettings, context: Context) -> dict[str, str]:
+def kept_in_volumes(settings: RootfsSettings, context: Context) -> Mapping[str, str]:
     """What stays hidden in volumes, by its path in the container, and what that is on the host. Where something else is
     mounted over it the rights are those of that one's source."""
+    return context.once(_kept_in_volumes, settings)
+
+
+def _kept_in_volumes(settings: RootfsSettings, context: Context) -> Mapping[str, str]:
     secret, mounted = withheld(settings, context), aliases.mounted()
     shown = {volume.target: volume for volume in settings.mounted_volumes()}
+    places = [*shown, *settings.mounted_tmpfs()]
     found: dict[str, str] = {}
     for target, volume in shown.items():
-        covers = [other for other in (*shown, *settings.mounted_tmpfs()) if is_below(other, target)]
+        covers = [other for other in places if is_below(other, target)]
         for place in sources.kept_in(volume.source, secret, mounted, recursive=volume.recursive):
             path = os.path.normpath(f"{target}/{place}")
             if not any(holds(other, path) for other in covers):
