@@ -24,7 +24,7 @@ from hardening.why import loosen
 from hardening.why.attempt import Attempt, attempt
 
 #: What each assertion comes to under a composition.
-Outcomes: TypeAlias = Sequence[bool]
+Outcomes: TypeAlias = Iterable[bool]
 
 
 @frozen(eq=False)
@@ -106,7 +106,7 @@ def mutants(
         composition.stack, layers=tuple(attrs.evolve(layer, limits={}) for layer in composition.stack.layers)
     )
     unlimited = attempt(free, composition.mechanisms, tried.host, tried.today)
-    before = outcomes(composition)
+    before = tuple(outcomes(composition))
     for entry in decided:
         mechanism = composition.mechanism(entry.leaf.mechanism)
         current = unlimited.composition.leaves.get(entry.leaf)  # none of a leaf that nothing but a limit names
@@ -151,8 +151,8 @@ def _new_of(entry: Resolved, after: Composition) -> str:
     return " and ".join(parts)
 
 
-def _differs(before: Outcomes, after: Composition, outcomes: Callable[[Composition], Outcomes]) -> bool:
+def _differs(before: Sequence[bool], after: Composition, outcomes: Callable[[Composition], Outcomes]) -> bool:
     try:
-        return list(outcomes(after)) != list(before)
+        return any(was != now for was, now in zip(before, outcomes(after), strict=True))
     except HardeningError:  # what an assertion says makes no sense there any more
         return True

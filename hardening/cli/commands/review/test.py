@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import click
 
@@ -180,11 +180,11 @@ class Suite:
         )  # fmt: skip
         return found
 
-    def _outcomes(self, composition: Composition) -> Sequence[bool]:
-        """What each assertion comes to under another composition."""
+    def _outcomes(self, composition: Composition) -> Iterator[bool]:
+        """What each assertion comes to under another composition, as far as somebody asks."""
         context = pipeline.examine(composition, self.here.host)
-        results = (trying.statically(*pair, composition, context) for pair in self._read(composition, context).items())
-        return [item.state is AssertionState.PASSED for item in results]
+        for item, asked in self._read(composition, context).items():
+            yield trying.statically(item, asked, composition, context).state is AssertionState.PASSED
 
     def coverage(self) -> Table:
         """Which statements no assertion looks at."""
