@@ -13,12 +13,13 @@ from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from hardening.base.linux import group
-from tests.support import apart, rewriting, sample, users
+from tests.support import apart, observed, rewriting, sample, users
 from tests.support.cached import Place
 from tests.support.features import PREFIX
 from tests.support.gpg import gpg_keys
+from tests.support.observed import observe
 
-__all__ = ["gpg_keys"]
+__all__ = ["gpg_keys", "observe"]
 
 # Shared machines stall: a deadline an example would fail for the wrong reason. Every run tries the same examples, so that
 # a failure says something of the change at hand, and `--all` more of them; `--hypothesis-profile=search` looks for new ones.
@@ -112,7 +113,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List each reason to skip, with the number of tests that it cost."""
+    """List what was seen of the kernel and of others, and each reason to skip with the number of tests that it cost."""
+    seen = observed.lines(report for reports in terminalreporter.stats.values() for report in reports)
+    if seen:
+        terminalreporter.section("what was seen of others, which no promise rests on")
+        for line in seen:
+            terminalreporter.line(line)
     counts: Counter[str] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

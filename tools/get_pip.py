@@ -1,7 +1,7 @@
 """Install pip into a virtual environment that was made without it, for users who cannot install python3-venv.
 
-Asks the package index that pip would ask (PEP 691 JSON), takes the newest pip wheel that this Python can run, checks the
-SHA-256 that the index states, and lets the wheel install itself. Standard library only.
+Ask the package index that pip would ask (PEP 691 JSON) for the pip wheel that `tools/locks/run.txt` names, check its SHA-256
+by that file, and let the wheel install itself. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import urllib.request
 from pathlib import Path
 
 DEFAULT_INDEX = "https://pypi.org/simple"
-WHEEL = re.compile(r"pip-(\d+(?:\.\d+)*)-py3-none-any\.whl")
+LOCK = Path(__file__).parent / "locks/run.txt"
+#: The pin of pip, and the lines of its hashes.
+PIN = re.compile(r"^pip==(\S+).*\\\n((?:    --hash=sha256:.*\n)+)", re.MULTILINE)
 
 
 def setting(name: str) -> str | None:
@@ -51,36 +53,34 @@ def fetch(url: str) -> bytes:
     return body
 
 
-def supported(requirement: str | None) -> bool:
-    """Whether this Python satisfies a ``>=3.9`` style requirement; other forms count as satisfied."""
-    match = re.fullmatch(r">=\s*(\d+)\.(\d+).*", requirement or "")
-    return match is None or sys.version_info[:2] >= (int(match[1]), int(match[2]))
+def locked() -> tuple[str, set[str]]:
+    """Return the file name of the wheel, and the SHA-256 of each file of that release."""
+    match = PIN.search(LOCK.read_text(encoding="utf-8"))
+    if match is None:
+        raise ValueError(f"{LOCK} names no pip")
+    return f"pip-{match[1]}-py3-none-any.whl", set(re.findall(r"sha256:([0-9a-f]{64})", match[2]))
 
 
-def newest(index: str) -> tuple[str, str, str]:
-    """File name, URL and SHA-256 of the newest stable pip wheel."""
+def address(index: str, name: str) -> str:
+    """Return the URL of a wheel. Raises ValueError if the index does not list it."""
     base = index.rstrip("/") + "/pip/"
-    found = []
     for file in json.loads(fetch(base))["files"]:
-        match = WHEEL.fullmatch(file["filename"])
-        if match and not file.get("yanked") and supported(file.get("requires-python")) and "sha256" in file["hashes"]:
-            version = tuple(int(part) for part in match[1].split("."))
-            found.append((version, file["filename"], urllib.parse.urljoin(base, file["url"]), file["hashes"]["sha256"]))
-    if not found:
-        raise ValueError("it lists no pip wheel for this Python")
-    return max(found)[1:]
+        if file["filename"] == name:
+            return urllib.parse.urljoin(base, str(file["url"]))
+    raise ValueError(f"it does not list {name}")
 
 
 def main() -> int:
     index = setting("index-url") or DEFAULT_INDEX
     try:
-        name, url, digest = newest(index)
+        name, digests = locked()
+        url = address(index, name)
         content = fetch(url)
     except (OSError, ValueError, KeyError) as error:
         print(f"setup: cannot get pip from {index}: {error}", file=sys.stderr)
         return 1
-    if hashlib.sha256(content).hexdigest() != digest:
-        print(f"setup: {url} does not have the SHA-256 that the index states", file=sys.stderr)
+    if hashlib.sha256(content).hexdigest() not in digests:
+        print(f"setup: {url} does not have the SHA-256 that {LOCK} names", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         wheel = Path(folder) / name

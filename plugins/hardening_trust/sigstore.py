@@ -31,13 +31,17 @@ class BadKey(ValueError):
 
 
 def key(data: bytes) -> PublicKeyTypes:
-    """The public key of PEM data. Raises `BadKey` for what is none, and for one of a kind that is not taken."""
+    """Return the public key of PEM data. Raises `BadKey` if it is not a public key, or is of a kind that is not taken."""
+    import warnings
+
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        found = load_pem_public_key(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what cryptography is about to drop is refused below
+            found = load_pem_public_key(data)
     except UnsupportedAlgorithm:
         raise BadKey(f"it is of a kind that is not taken; {_TAKEN}") from None
     except ValueError:
