@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -34,7 +35,6 @@ SETUPS = {
     "fuzz": ("test", "fuzz"),
     "bench": ("elf",),
 }
-BUILDING = [name for name in SETUPS if name != "bench"]
 #: An environment as `pyproject.toml` has it, of which `tools/setup` looks for a line such as ``# CPython 3.11 x86_64``.
 ENVIRONMENT = re.compile(
     r"python_version == '(.+?)' and platform_machine == '(.+?)' .* platform_python_implementation == '(.+?)'"
@@ -42,7 +42,7 @@ ENVIRONMENT = re.compile(
 
 
 def header() -> str:
-    """Return the first lines of every lock: a digest of what decides what is locked, and the environments."""
+    """Return the first lines of each lock: the SHA-256 of the requirements in `pyproject.toml`, and the environments."""
     document = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
     project = document["project"]
     keys = ("requires-python", "dependencies", "optional-dependencies")
@@ -63,35 +63,33 @@ def pins(text: str) -> set[str]:
     return {f"{pin.name} {next(iter(pin.specifier)).version}" for pin in found}
 
 
-def resolved(sources: Sequence[str], *, newest: bool, constraint: Path | None) -> str:
-    """Return the lock of what extras and groups ask for, for every environment. Raises CalledProcessError."""
+def resolved(extras: Iterable[str], *options: str) -> str:
+    """Return the pins and hashes of all requirements of some extras, for every environment. Raises CalledProcessError."""
     uv = str(Path(sys.executable).with_name("uv"))
     command = [uv, "pip", "compile", str(PROJECT), "--quiet", "--universal", "--generate-hashes", "--no-build"]
-    command += ["--no-header", "--no-annotate", "--python-version", "3.11", *sources]
-    if newest:
-        command += ["--upgrade"]
-    if constraint is not None:
-        command += ["--constraint", str(constraint)]
+    command += ["--no-header", "--no-annotate", "--python-version", "3.11", *options]
+    command += [word for extra in extras for word in ("--extra", extra)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout
 
 
 def renew() -> Iterator[str]:
-    """Write every lock anew, and yield a line for each difference."""
-    extras = sorted({extra for names in SETUPS.values() for extra in names})
+    """Write every lock anew once all are resolved, and yield a line for each difference. Raises CalledProcessError."""
+    building = ("--group", "setup")
     with tempfile.TemporaryDirectory() as folder:
         everything = Path(folder) / "everything.txt"
-        words = ["--group", "setup", *(word for extra in extras for word in ("--extra", extra))]
-        everything.write_text(resolved(words, newest=True, constraint=None), encoding="utf-8")
-        for name, names in SETUPS.items():
-            words = ["--group", "setup"] if name in BUILDING else []
-            words += [word for extra in names for word in ("--extra", extra)]
-            text = header() + resolved(words, newest=False, constraint=everything)
-            path = LOCKS / f"{name}.txt"
-            before = pins(path.read_text(encoding="utf-8")) if path.exists() else set()
-            path.write_text(text, encoding="utf-8")
-            for pin in sorted(before ^ pins(text)):
-                yield f"{name}: {'-' if pin in before else '+'} {pin}"
+        everything.write_text(resolved(sorted({*chain(*SETUPS.values())}), *building), encoding="utf-8")
+        same = ("--constraint", str(everything))
+        locks = {
+            LOCKS / f"{name}.txt": resolved(extras, *same, *(() if name == "bench" else building))
+            for name, extras in SETUPS.items()
+        }
+    first = header()
+    for path, text in locks.items():
+        before = pins(path.read_text(encoding="utf-8")) if path.exists() else set()
+        path.write_text(first + text, encoding="utf-8")
+        for pin in sorted(before ^ pins(text)):
+            yield f"{path.stem}: {'-' if pin in before else '+'} {pin}"
 
 
 def stale() -> list[Path]:
